@@ -1,0 +1,41 @@
+//! The settings: one struct per section, each with its defaults.
+//!
+//! Only this area reads flags, the environment and the settings file. Everything else is handed
+//! the section it needs.
+
+mod upstream;
+mod cache;
+mod inbound;
+mod limits;
+mod graphql;
+mod log;
+
+use std::net::SocketAddr;
+
+pub use cache::CacheConfig;
+pub use graphql::GraphqlConfig;
+pub use inbound::InboundConfig;
+pub use limits::LimitsConfig;
+pub use log::{LogConfig, LogFormat};
+pub use upstream::{AccessKey, CredentialsMode, UpstreamConfig};
+
+/// All settings of the gateway, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `listen`: address of the GraphQL listener; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// `admin_listen`: address of health and metrics; port 0 picks a free one.
+    pub admin_listen: SocketAddr,
+    /// `upstream.*`
+    pub upstream: UpstreamConfig,
+    /// `cache.*`
+    pub cache: CacheConfig,
+    /// `inbound.*`
+    pub inbound: InboundConfig,
+    /// `limits.*`
+    pub limits: LimitsConfig,
+    /// `graphql.*`
+    pub graphql: GraphqlConfig,
+    /// `log`, `log_format`
+    pub log: LogConfig,
+}

@@ -1,0 +1,344 @@
+//! Everything that can keep a caller from getting an answer, and what each of it means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Unreadable;
+
+/// Why there is no answer, or no value for one field.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// An argument was refused before anything was sent.
+    #[error("argument {argument} {problem}")]
+    BadInput {
+        /// Name of the argument.
+        argument: &'static str,
+        /// What is wrong and what is allowed, as a clause.
+        problem: String,
+    },
+    /// The upstream needs the caller's token and none came.
+    #[error("no token was sent: give X-Auth-Token or Authorization: Bearer")]
+    TokenMissing,
+    /// The gateway's settings do not allow the project.
+    #[error("this gateway does not serve the project")]
+    ProjectNotAllowed,
+    /// The upstream answered with an error.
+    #[error("{}", .0.kind.sentence())]
+    Refused(Arc<Refusal>),
+    /// The upstream gave no answer.
+    #[error("the upstream {0}")]
+    Unreachable(Unreachable),
+    /// A time limit ended the call.
+    #[error("{0}")]
+    TimedOut(TimeLimit),
+    /// The upstream answered with success, but not with what its documents promise.
+    #[error("the upstream's answer {problem}")]
+    Malformed {
+        /// What is wrong, as a clause.
+        problem: String,
+        /// What else is known of the answer.
+        answer: Arc<UpstreamAnswer>,
+    },
+    /// One field of an otherwise good answer could not be read.
+    #[error("the upstream's value {}", .0.problem)]
+    Unreadable(Arc<Unreadable>),
+    /// The gateway has more to do than it is allowed to take on.
+    #[error("the gateway is overloaded")]
+    Overloaded,
+}
+
+/// An error answer of the upstream and what it means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What it means.
+    pub kind: RefusalKind,
+    /// Whether the same read may succeed later.
+    pub retryable: bool,
+    /// How long the upstream asks to wait.
+    pub retry_after: Option<Duration>,
+    /// What it said, redacted.
+    pub answer: UpstreamAnswer,
+}
+
+/// The meanings of an upstream's error answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// The request is invalid.
+    Invalid,
+    /// The caller's token is not accepted.
+    CallerUnauthenticated,
+    /// The gateway's own credentials are not accepted.
+    GatewayUnauthenticated,
+    /// The credentials may not do this.
+    Forbidden,
+    /// There is no such record.
+    NotFound,
+    /// The state does not allow it now.
+    Conflict,
+    /// Too many requests.
+    Throttled,
+    /// The upstream or its set-up is at fault.
+    Broken,
+    /// The upstream says it is out of service.
+    OutOfService,
+    /// The upstream says that something behind it took too long.
+    TimedOut,
+}
+
+/// What the upstream said along with an answer. Absent parts are left out of errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// The error code of the body.
+    pub error_code: Option<String>,
+    /// The error message of the body, redacted and cut at 1,000 characters.
+    pub error_message: Option<String>,
+    /// The upstream's id of the request.
+    pub request_id: Option<String>,
+    /// Encrypted reason of a denial, for its owner to decode; only for the caller's own token.
+    pub encoded_authorization_message: Option<String>,
+}
+
+/// Why no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unreachable {
+    /// Name resolution, connection or TLS set-up.
+    #[error("cannot be reached")]
+    Connect,
+    /// The connection broke under the request.
+    #[error("closed the connection")]
+    Cut,
+    /// The circuit breaker is open.
+    #[error("is not called for now, after too many failures")]
+    CircuitOpen,
+}
+
+/// Which time limit ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TimeLimit {
+    /// `upstream.connect_timeout`
+    #[error("the upstream could not be connected to in time")]
+    Connect,
+    /// `upstream.attempt_timeout`
+    #[error("the upstream did not answer in time")]
+    Attempt,
+    /// `upstream.deadline`
+    #[error("the upstream did not answer before the deadline")]
+    Deadline,
+    /// `limits.request_timeout`
+    #[error("the operation took longer than is allowed")]
+    Operation,
+}
+
+/// The stable code that clients branch on, `extensions.code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureCode {
+    /// The request itself is wrong.
+    BadUserInput,
+    /// The caller has to authenticate.
+    Unauthenticated,
+    /// The gateway's own credentials are refused.
+    UpstreamUnauthenticated,
+    /// The caller may not see this.
+    Forbidden,
+    /// There is no such record.
+    NotFound,
+    /// The state does not allow it now.
+    Conflict,
+    /// Too many requests.
+    RateLimited,
+    /// The upstream failed.
+    UpstreamError,
+    /// The upstream is out of reach.
+    UpstreamUnavailable,
+    /// The upstream took too long.
+    UpstreamTimeout,
+    /// The upstream's answer is not what it documents.
+    UpstreamInvalidResponse,
+    /// The gateway has too much to do.
+    Overloaded,
+}
+
+impl FailureCode {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::BadUserInput,
+        Self::Unauthenticated,
+        Self::UpstreamUnauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::RateLimited,
+        Self::UpstreamError,
+        Self::UpstreamUnavailable,
+        Self::UpstreamTimeout,
+        Self::UpstreamInvalidResponse,
+        Self::Overloaded,
+    ];
+
+    /// As it stands in `extensions.code`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::UpstreamUnauthenticated => "UPSTREAM_UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::Conflict => "CONFLICT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::UpstreamError => "UPSTREAM_ERROR",
+            Self::UpstreamUnavailable => "UPSTREAM_UNAVAILABLE",
+            Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
+            Self::UpstreamInvalidResponse => "UPSTREAM_INVALID_RESPONSE",
+            Self::Overloaded => "OVERLOADED",
+        }
+    }
+}
+
+impl RefusalKind {
+    fn code(self) -> FailureCode {
+        match self {
+            Self::Invalid => FailureCode::BadUserInput,
+            Self::CallerUnauthenticated => FailureCode::Unauthenticated,
+            Self::GatewayUnauthenticated => FailureCode::UpstreamUnauthenticated,
+            Self::Forbidden => FailureCode::Forbidden,
+            Self::NotFound => FailureCode::NotFound,
+            Self::Conflict => FailureCode::Conflict,
+            Self::Throttled => FailureCode::RateLimited,
+            Self::Broken => FailureCode::UpstreamError,
+            Self::OutOfService => FailureCode::UpstreamUnavailable,
+            Self::TimedOut => FailureCode::UpstreamTimeout,
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Invalid => "the upstream refused the request as invalid",
+            Self::CallerUnauthenticated => "the upstream did not accept the token",
+            Self::GatewayUnauthenticated => {
+                "the upstream did not accept the gateway's own credentials"
+            }
+            Self::Forbidden => "the upstream denied access",
+            Self::NotFound => "the upstream has no such recording",
+            Self::Conflict => "the upstream reported a conflict",
+            Self::Throttled => "the upstream limited the rate of requests",
+            Self::Broken => "the upstream answered with an error",
+            Self::OutOfService => "the upstream is out of service",
+            Self::TimedOut => "the upstream reported a timeout",
+        }
+    }
+}
+
+impl Failure {
+    /// The stable code that clients branch on.
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::BadInput { .. } => FailureCode::BadUserInput,
+            Self::TokenMissing => FailureCode::Unauthenticated,
+            Self::ProjectNotAllowed => FailureCode::Forbidden,
+            Self::Refused(refusal) => refusal.kind.code(),
+            Self::Unreachable(_) => FailureCode::UpstreamUnavailable,
+            Self::TimedOut(_) => FailureCode::UpstreamTimeout,
+            Self::Malformed { .. } | Self::Unreadable(_) => FailureCode::UpstreamInvalidResponse,
+            Self::Overloaded => FailureCode::Overloaded,
+        }
+    }
+
+    /// Whether the same read may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.retryable,
+            Self::Unreachable(_) | Self::TimedOut(_) | Self::Overloaded => true,
+            Self::BadInput { .. }
+            | Self::TokenMissing
+            | Self::ProjectNotAllowed
+            | Self::Malformed { .. }
+            | Self::Unreadable(_) => false,
+        }
+    }
+
+    /// How long to wait before asking again, where the upstream said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            Self::BadInput { .. }
+            | Self::TokenMissing
+            | Self::ProjectNotAllowed
+            | Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::Malformed { .. }
+            | Self::Unreadable(_)
+            | Self::Overloaded => None,
+        }
+    }
+
+    /// What the upstream said, where it said anything.
+    pub fn upstream(&self) -> Option<&UpstreamAnswer> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.answer),
+            Self::Malformed { answer, .. } => Some(answer),
+            Self::BadInput { .. }
+            | Self::TokenMissing
+            | Self::ProjectNotAllowed
+            | Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::Unreadable(_)
+            | Self::Overloaded => None,
+        }
+    }
+
+    /// The HTTP status of the upstream's answer, where there was one.
+    pub fn upstream_status(&self) -> Option<u16> {
+        self.upstream().map(|answer| answer.status)
+    }
+
+    /// Whether older data may be served in this failure's place: the upstream is out of reach,
+    /// too slow, throttling or broken, but has not said that the data or the right to it is gone.
+    pub fn permits_stale(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut(_) => true,
+            Self::Refused(refusal) => match refusal.kind {
+                RefusalKind::Throttled | RefusalKind::OutOfService | RefusalKind::TimedOut => true,
+                RefusalKind::Broken => refusal.answer.status >= 500,
+                RefusalKind::Invalid
+                | RefusalKind::CallerUnauthenticated
+                | RefusalKind::GatewayUnauthenticated
+                | RefusalKind::Forbidden
+                | RefusalKind::NotFound
+                | RefusalKind::Conflict => false,
+            },
+            Self::BadInput { .. }
+            | Self::TokenMissing
+            | Self::ProjectNotAllowed
+            | Self::Malformed { .. }
+            | Self::Unreadable(_)
+            | Self::Overloaded => false,
+        }
+    }
+
+    /// Whether this says that the record, or the right to see it, is gone, so that no copy of it
+    /// may be served any more.
+    pub fn revokes(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                matches!(refusal.answer.status, 401 | 403 | 404)
+                    || matches!(
+                        refusal.kind,
+                        RefusalKind::NotFound
+                            | RefusalKind::Forbidden
+                            | RefusalKind::CallerUnauthenticated
+                            | RefusalKind::GatewayUnauthenticated
+                    )
+            }
+            Self::BadInput { .. }
+            | Self::TokenMissing
+            | Self::ProjectNotAllowed
+            | Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::Malformed { .. }
+            | Self::Unreadable(_)
+            | Self::Overloaded => false,
+        }
+    }
+}

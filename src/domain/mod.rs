@@ -1,0 +1,19 @@
+//! What the gateway talks about: records, their ids, instants, callers and what can go wrong.
+//!
+//! Knows nothing of HTTP, GraphQL, JSON or any framework, and does no I/O.
+
+mod record_id;
+mod token;
+mod timestamp;
+mod status;
+mod screen_record;
+mod failure;
+
+pub use failure::{
+    Failure, FailureCode, Refusal, RefusalKind, TimeLimit, Unreachable, UpstreamAnswer,
+};
+pub use record_id::{ProjectId, RecordId};
+pub use screen_record::{Field, ScreenRecord, Unreadable};
+pub use status::{OpenEnum, ScreenRecordStatus, ScreenRecordType};
+pub use timestamp::Timestamp;
+pub use token::{Secret, Token};

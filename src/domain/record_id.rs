@@ -1,0 +1,122 @@
+//! Ids that are safe to put into a path.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Failure;
+
+/// The longest id that is sent upstream, in characters.
+const LONGEST: usize = 64;
+
+/// A project's id as the caller gave it: `[A-Za-z0-9_-]{1,64}`.
+///
+/// Holding one proves the check, so it can stand in a path as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProjectId(Arc<str>);
+
+/// A recording's id as the caller gave it: `[A-Za-z0-9_-]{1,64}`.
+///
+/// Holding one proves the check, so it can stand in a path as it is: neither `..` nor an encoded
+/// slash nor the name of a neighbouring call can be written with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId(Arc<str>);
+
+impl ProjectId {
+    /// Reads a project id.
+    ///
+    /// # Errors
+    /// [`Failure::BadInput`] for anything but 1 to 64 of `A-Z a-z 0-9 _ -`.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        checked("projectId", text).map(Self)
+    }
+
+    /// The id as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RecordId {
+    /// Names that stand in the place of a record id in the upstream's paths but mean other calls.
+    const RESERVED: [&str; 3] = ["batch-delete", "download-address", "traffic-limit"];
+
+    /// Reads a record id.
+    ///
+    /// # Errors
+    /// [`Failure::BadInput`] for anything but 1 to 64 of `A-Z a-z 0-9 _ -`, and for the names of
+    /// the upstream's neighbouring calls.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let id = checked("id", text)?;
+        if Self::RESERVED.contains(&text) {
+            return Err(Failure::BadInput {
+                argument: "id",
+                problem: "is the name of another call and cannot be a recording".into(),
+            });
+        }
+        Ok(Self(id))
+    }
+
+    /// The id as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether both name the same recording: case and dashes do not count.
+    pub fn same_recording(&self, other: &Self) -> bool {
+        folded(&self.0).eq(folded(&other.0))
+    }
+}
+
+impl fmt::Display for ProjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn checked(argument: &'static str, text: &str) -> Result<Arc<str>, Failure> {
+    let problem = if text.is_empty() {
+        "is empty: 1 to 64 of A-Z a-z 0-9 _ - are allowed".to_owned()
+    } else if text.len() > LONGEST && text.chars().count() > LONGEST {
+        format!("has {} characters: at most {LONGEST} are allowed", text.chars().count())
+    } else if let Some(odd) = text.chars().find(|c| !is_allowed(*c)) {
+        format!("holds {odd:?}: only A-Z a-z 0-9 _ - are allowed")
+    } else {
+        return Ok(Arc::from(text));
+    };
+    Err(Failure::BadInput { argument, problem })
+}
+
+fn is_allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+fn folded(text: &str) -> impl Iterator<Item = u8> + '_ {
+    text.bytes().filter(|byte| *byte != b'-').map(|byte| byte.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_could_leave_their_place_in_the_path_are_refused() {
+        for text in ["", "..", "a/b", "a%2Fb", "ä", "a b", "a.b", &"x".repeat(65), "batch-delete"]
+        {
+            assert!(RecordId::parse(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn both_written_forms_of_an_id_name_the_same_recording() {
+        let dashed = RecordId::parse("6C655E6A-1b2c-4d3e-8f90-b7f0edc7a082").unwrap();
+        let plain = RecordId::parse("6c655e6a1b2c4d3e8f90b7f0edc7a082").unwrap();
+
+        assert!(dashed.same_recording(&plain));
+    }
+}

@@ -1,0 +1,18 @@
+//! A GraphQL gateway in front of Huawei Cloud Workspace's screen-recording REST API.
+//!
+//! The areas, in reading order: a request comes in through [`http`], is executed by [`graphql`],
+//! which asks [`records`] for data; what is not cached comes from [`upstream`], which reads the
+//! wire into [`domain`] values. [`app`] builds all parts and runs them.
+
+pub mod domain;
+pub mod clock;
+pub mod signature;
+pub mod config;
+pub mod telemetry;
+pub mod upstream;
+pub mod records;
+pub mod graphql;
+pub mod http;
+pub mod simulator;
+pub mod app;
+pub mod cli;

@@ -1,0 +1,74 @@
+//! What a request read, and where each part came from: cache headers and logs are made of it.
+
+use std::time::Duration;
+
+/// Where a record came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheOutcome {
+    /// Fresh in the cache.
+    Hit,
+    /// Past its freshness; served while a refresh runs behind it.
+    Stale,
+    /// Past its freshness; served in place of an upstream failure.
+    StaleOnError,
+    /// Not in the cache: read from the upstream.
+    Miss,
+    /// Not in the cache: joined a read that another request had begun.
+    Collapsed,
+    /// In the cache but too old: read from the upstream.
+    Expired,
+    /// Read from the upstream because the request asked for it.
+    Bypass,
+}
+
+/// One record read for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Where it came from.
+    pub outcome: CacheOutcome,
+    /// How long ago it was read from the upstream.
+    pub age: Duration,
+    /// How long it stays fresh; zero for stale data and failures.
+    pub remaining: Duration,
+    /// HTTP status of the upstream call made for it, where one was made and answered.
+    pub upstream_status: Option<u16>,
+}
+
+/// Everything a request read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadSummary {
+    /// In the order they were finished.
+    pub reads: Vec<Read>,
+}
+
+impl CacheOutcome {
+    /// As it stands in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::StaleOnError => "stale_on_error",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+            Self::Expired => "expired",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+impl ReadSummary {
+    /// How long an answer made of these reads may be kept: the least remaining freshness.
+    pub fn remaining(&self) -> Duration {
+        self.reads.iter().map(|read| read.remaining).min().unwrap_or_default()
+    }
+
+    /// The age of the oldest part.
+    pub fn age(&self) -> Duration {
+        self.reads.iter().map(|read| read.age).max().unwrap_or_default()
+    }
+
+    /// Whether stale data stands in an error's place.
+    pub fn is_stale_on_error(&self) -> bool {
+        self.reads.iter().any(|read| read.outcome == CacheOutcome::StaleOnError)
+    }
+}
