@@ -1,1 +1,5 @@
 //! http
+mod admin;
+mod listener;
+pub use admin::{Admin, admin_router};
+pub use listener::Listener;

@@ -1,1 +1,12 @@
-//! upstream
+//! The upstream: credentials, calls, and reading its answers into domain values.
+//!
+//! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
+
+mod client;
+mod credentials;
+mod metrics;
+mod failure;
+mod wire;
+
+pub use client::{Call, Upstream};
+pub use metrics::UpstreamMetrics;

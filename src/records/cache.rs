@@ -1,0 +1,143 @@
+//! The process-wide record cache: bounded in bytes, every entry with the time it was read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+
+use super::freshness::{Freshness, ttl_of};
+use super::key::RecordKey;
+use super::weight::weight;
+use crate::clock::Clock;
+use crate::config::CacheConfig;
+use crate::domain::{Failure, ScreenRecord};
+
+/// What the upstream said of a record, and when.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) value: Value,
+    /// HTTP status of the answer it was read from.
+    pub(crate) status: u16,
+    fetched: Instant,
+    ttl: Duration,
+    /// Refreshes rest until the entry has this age in milliseconds, after one has failed.
+    resting_until: AtomicU64,
+}
+
+/// A record, or the upstream's word that there is none.
+#[derive(Debug)]
+pub(crate) enum Value {
+    Record(Arc<ScreenRecord>),
+    Absent(Failure),
+}
+
+/// An entry and what may be done with it now.
+pub(crate) struct Found {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) freshness: Freshness,
+    pub(crate) age: Duration,
+}
+
+/// Records by key. Freshness is judged on reading, by our own clock; moka only bounds the memory.
+pub(crate) struct RecordCache {
+    entries: Cache<RecordKey, Arc<Entry>>,
+    limits: CacheConfig,
+    clock: Clock,
+}
+
+impl RecordCache {
+    pub(crate) fn new(limits: &CacheConfig, clock: Clock) -> Self {
+        let longest_use = limits.ttl_final.max(limits.ttl_active)
+            + limits.stale_if_error.max(limits.stale_while_revalidate);
+        // Per-entry expiry makes writes to moka several times as slow, and it could not tell fresh
+        // from stale anyway; one common life is enough to let go of what nothing may serve.
+        let entries = Cache::builder()
+            .max_capacity(limits.max_bytes)
+            .weigher(weight)
+            .time_to_live(longest_use.max(limits.ttl_not_found).max(Duration::from_secs(1)))
+            .build();
+        Self { entries, limits: limits.clone(), clock }
+    }
+
+    /// The entry of a key, unless nothing may serve it any more.
+    pub(crate) fn get(&self, key: &RecordKey) -> Option<Found> {
+        let entry = self.entries.get(key)?;
+        let age = self.age_of(&entry);
+        let freshness = match &entry.value {
+            Value::Record(_) => Freshness::of_record(age, entry.ttl, &self.limits),
+            Value::Absent(_) => Freshness::of_absence(age, &self.limits),
+        };
+        (freshness != Freshness::Expired).then_some(Found { entry, freshness, age })
+    }
+
+    /// The entry of a key, if it is fresh.
+    pub(crate) fn fresh(&self, key: &RecordKey) -> Option<Arc<Entry>> {
+        self.get(key)
+            .filter(|found| matches!(found.freshness, Freshness::Fresh(_)))
+            .map(|found| found.entry)
+    }
+
+    /// Keeps a record that has just been read.
+    pub(crate) fn keep(&self, key: RecordKey, record: ScreenRecord, status: u16) -> Arc<Entry> {
+        let ttl = ttl_of(&record, &self.limits);
+        let entry = self.entry(Value::Record(Arc::new(record)), status, ttl);
+        self.entries.insert(key, Arc::clone(&entry));
+        entry
+    }
+
+    /// Keeps for a short while that there is no such record.
+    pub(crate) fn keep_absence(&self, key: RecordKey, failure: Failure) -> Arc<Entry> {
+        let status = failure.upstream_status().unwrap_or_default();
+        let entry = self.entry(Value::Absent(failure), status, self.limits.ttl_not_found);
+        if self.limits.ttl_not_found.is_zero() {
+            self.entries.invalidate(&key);
+        } else {
+            self.entries.insert(key, Arc::clone(&entry));
+        }
+        entry
+    }
+
+    /// Drops what is kept for a key; whether there was anything.
+    pub(crate) fn drop_entry(&self, key: &RecordKey) -> bool {
+        self.entries.remove(key).is_some()
+    }
+
+    /// How long an entry stays fresh from now on.
+    pub(crate) fn remaining(&self, entry: &Entry) -> Duration {
+        entry.ttl.saturating_sub(self.age_of(entry))
+    }
+
+    pub(crate) fn age_of(&self, entry: &Entry) -> Duration {
+        self.clock.now().saturating_duration_since(entry.fetched)
+    }
+
+    /// Lets refreshes of an entry rest for a while, after one has failed.
+    pub(crate) fn rest(&self, entry: &Entry, pause: Duration) {
+        let until = u64::try_from((self.age_of(entry) + pause).as_millis()).unwrap_or(u64::MAX);
+        entry.resting_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Number of entries and their weight in bytes.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        self.entries.run_pending_tasks();
+        (self.entries.entry_count(), self.entries.weighted_size())
+    }
+
+    fn entry(&self, value: Value, status: u16, ttl: Duration) -> Arc<Entry> {
+        Arc::new(Entry::new(value, status, self.clock.now(), ttl))
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(value: Value, status: u16, fetched: Instant, ttl: Duration) -> Self {
+        Self { value, status, fetched, ttl, resting_until: AtomicU64::new(0) }
+    }
+}
+
+impl Found {
+    /// Whether a refresh failed so recently that another would only add load.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.age.as_millis() < u128::from(self.entry.resting_until.load(Ordering::Relaxed))
+    }
+}

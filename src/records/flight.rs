@@ -1,0 +1,222 @@
+//! One load per key, however many wait for it.
+//!
+//! A flight is a shared future. Whoever waits drives it, so it needs no task of its own; when the
+//! one who began it leaves, the others drive it on; when the last one leaves, it is dropped and its
+//! upstream call with it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+
+use super::cache::Entry;
+use super::key::RecordKey;
+use super::metrics::RecordMetrics;
+use crate::domain::Failure;
+
+/// What a load ends in.
+pub(crate) type Outcome = Result<Arc<Entry>, Failure>;
+/// A load under way.
+pub(crate) type Flight = Shared<BoxFuture<'static, Outcome>>;
+
+/// The loads under way, at most one per key.
+#[derive(Clone, Default)]
+pub(crate) struct Flights {
+    under_way: Arc<Mutex<UnderWay>>,
+    metrics: RecordMetrics,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    flights: HashMap<RecordKey, Numbered>,
+    next_number: u64,
+}
+
+struct Numbered {
+    number: u64,
+    flight: WeakShared<BoxFuture<'static, Outcome>>,
+}
+
+/// Takes a flight off the list when it lands or is abandoned.
+struct Listed {
+    flights: Flights,
+    key: RecordKey,
+    number: u64,
+    landed: bool,
+}
+
+/// A flight, and whether somebody else had begun it.
+#[derive(Clone)]
+pub(crate) struct Boarding {
+    pub(crate) flight: Flight,
+    pub(crate) joined: bool,
+}
+
+impl Flights {
+    pub(crate) fn new(metrics: RecordMetrics) -> Self {
+        Self { under_way: Arc::default(), metrics }
+    }
+
+    /// Joins the load of `key`, or begins it with `load`.
+    ///
+    /// `landed` is asked once more under the lock when there is none: a load that has just ended is
+    /// in the cache by then, and its result is taken instead of beginning another.
+    pub(crate) fn board(
+        &self,
+        key: &RecordKey,
+        landed: impl FnOnce() -> Option<Arc<Entry>>,
+        load: impl FnOnce() -> BoxFuture<'static, Outcome>,
+    ) -> Boarding {
+        let mut under_way = self.lock();
+        let existing = under_way.flights.get(key).and_then(|listed| listed.flight.upgrade());
+        if let Some(flight) = existing {
+            return Boarding { flight, joined: true };
+        }
+        if let Some(entry) = landed() {
+            let flight = std::future::ready(Ok(entry)).boxed().shared();
+            return Boarding { flight, joined: true };
+        }
+        let flight = self.begin(&mut under_way, key, load());
+        Boarding { flight, joined: false }
+    }
+
+    fn begin(
+        &self,
+        under_way: &mut UnderWay,
+        key: &RecordKey,
+        load: BoxFuture<'static, Outcome>,
+    ) -> Flight {
+        under_way.next_number += 1;
+        let number = under_way.next_number;
+        let listed = Listed { flights: self.clone(), key: key.clone(), number, landed: false };
+        let flight = async move {
+            let outcome = load.await;
+            listed.land();
+            outcome
+        }
+        .boxed()
+        .shared();
+        // A flight that has not been polled cannot have ended, so it can always be listed.
+        if let Some(weak) = flight.downgrade() {
+            under_way.flights.insert(key.clone(), Numbered { number, flight: weak });
+            self.metrics.flights.inc();
+        }
+        flight
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listed {
+    fn land(mut self) {
+        self.landed = true;
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut under_way = self.flights.lock();
+        if under_way.flights.get(&self.key).is_some_and(|listed| listed.number == self.number) {
+            under_way.flights.remove(&self.key);
+        }
+        drop(under_way);
+        self.flights.metrics.flights.dec();
+        if !self.landed {
+            self.flights.metrics.abandoned.inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::super::cache::Value;
+    use super::super::key::CallerKey;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::{ProjectId, RecordId, ScreenRecord, Unreachable};
+
+    fn key() -> RecordKey {
+        RecordKey {
+            caller: CallerKey::Gateway,
+            project: ProjectId::parse("p").unwrap(),
+            id: RecordId::parse("r").unwrap(),
+        }
+    }
+
+    /// A load that lands when told to, and the means to tell it.
+    fn load() -> (oneshot::Sender<Outcome>, BoxFuture<'static, Outcome>) {
+        let (land, landing) = oneshot::channel();
+        let lost = Err(Failure::Unreachable(Unreachable::Cut));
+        (land, async move { landing.await.unwrap_or(lost) }.boxed())
+    }
+
+    fn never_begun() -> BoxFuture<'static, Outcome> {
+        panic!("a second load was begun")
+    }
+
+    fn failed() -> Outcome {
+        Err(Failure::Unreachable(Unreachable::Connect))
+    }
+
+    #[tokio::test]
+    async fn a_load_goes_on_when_the_one_who_began_it_leaves() {
+        let flights = Flights::default();
+        let (land, load) = load();
+        let first = flights.board(&key(), || None, || load);
+        let second = flights.board(&key(), || None, never_begun);
+        // The first has driven the load before it leaves.
+        assert!(first.flight.clone().now_or_never().is_none());
+
+        drop(first);
+        land.send(failed()).unwrap();
+
+        assert!(second.joined);
+        assert_eq!(second.flight.await.err(), failed().err());
+    }
+
+    #[tokio::test]
+    async fn a_load_stops_when_nobody_waits_for_it_any_more() {
+        let flights = Flights::default();
+        let (land, load) = load();
+        let only = flights.board(&key(), || None, || load);
+        assert!(only.flight.clone().now_or_never().is_none());
+
+        drop(only);
+
+        assert!(land.is_closed(), "the load was not dropped");
+        assert_eq!(flights.metrics.abandoned.get(), 1);
+        assert!(flights.lock().flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_load_is_off_the_list_once_it_has_landed() {
+        let flights = Flights::default();
+        let (land, load) = load();
+        let boarding = flights.board(&key(), || None, || load);
+
+        land.send(failed()).unwrap();
+        let _ = boarding.flight.await;
+
+        assert!(flights.lock().flights.is_empty());
+        assert_eq!((flights.metrics.flights.get(), flights.metrics.abandoned.get()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_load_that_landed_just_before_is_not_begun_again() {
+        let flights = Flights::default();
+        let value = Value::Record(Arc::new(ScreenRecord::default()));
+        let entry = Arc::new(Entry::new(value, 200, Clock::default().now(), Duration::ZERO));
+
+        let boarding = flights.board(&key(), || Some(Arc::clone(&entry)), never_begun);
+
+        assert!(boarding.joined);
+        assert!(Arc::ptr_eq(&boarding.flight.await.unwrap(), &entry));
+    }
+}

@@ -1,0 +1,335 @@
+//! The loader: cache first, then one upstream call per record, however many ask.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use dataloader::BatchFn;
+use dataloader::cached::Loader;
+use futures_util::FutureExt as _;
+use tokio_util::task::TaskTracker;
+
+use super::cache::{Entry, Found, RecordCache, Value};
+use super::flight::{Boarding, Flight, Flights, Outcome};
+use super::freshness::Freshness;
+use super::key::{CallerKey, RecordKey, TokenHasher};
+use super::metrics::RecordMetrics;
+use super::read::{CacheOutcome, Read, ReadSummary};
+use crate::clock::Clock;
+use crate::config::{CacheConfig, InboundConfig};
+use crate::domain::{Failure, ProjectId, RecordId, RefusalKind, ScreenRecord, Token};
+use crate::upstream::{Call, Upstream};
+
+/// How long refreshes of a record rest after one has failed, unless the upstream names a time.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The records, for the whole process. Clones share everything.
+#[derive(Clone)]
+pub struct Records(Arc<Shared>);
+
+struct Shared {
+    upstream: Upstream,
+    cache: RecordCache,
+    flights: Flights,
+    hasher: TokenHasher,
+    projects: Option<BTreeSet<ProjectId>>,
+    tasks: TaskTracker,
+    metrics: RecordMetrics,
+}
+
+/// Who asks, and how. One per GraphQL request.
+#[derive(Clone, Debug, Default)]
+pub struct Asking {
+    /// The caller's token, where one came.
+    pub token: Option<Token>,
+    /// `X-Request-Id`, sent upstream with every call made for this request.
+    pub request_id: Arc<str>,
+    /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
+    pub no_cache: bool,
+}
+
+/// Reads records for one GraphQL request: collapses duplicates, starts distinct ones together.
+///
+/// There is one `dataloader` per request and not one per process, because that crate holds a lock
+/// while a batch loads. Its batches only *begin* loads and hand them out, so nobody waits for the
+/// slowest key of a batch; and it is made at the first miss, so a hit never meets it.
+pub struct Reader {
+    records: Records,
+    asking: Asking,
+    caller: Option<CallerKey>,
+    loader: OnceLock<Loader<RecordKey, Ticket, Departures>>,
+    reads: Mutex<Vec<Read>>,
+}
+
+/// Begins the loads of one batch.
+struct Departures {
+    records: Records,
+    asking: Asking,
+}
+
+/// A load under way, as one of this request's readers sees it.
+#[derive(Clone)]
+struct Ticket {
+    flight: Flight,
+    /// Set for the one reader that counts the upstream call as its own.
+    leads: Arc<AtomicBool>,
+}
+
+impl Records {
+    /// A cache in front of `upstream`.
+    ///
+    /// # Errors
+    /// When the system's random generator gives no key for hashing tokens.
+    pub fn new(
+        upstream: Upstream,
+        cache: &CacheConfig,
+        inbound: &InboundConfig,
+        metrics: RecordMetrics,
+        (clock, tasks): (Clock, TaskTracker),
+    ) -> Result<Self, getrandom::Error> {
+        Ok(Self(Arc::new(Shared {
+            upstream,
+            cache: RecordCache::new(cache, clock),
+            flights: Flights::new(metrics.clone()),
+            hasher: TokenHasher::random()?,
+            projects: inbound.projects.clone(),
+            tasks,
+            metrics,
+        })))
+    }
+
+    /// A reader for one GraphQL request.
+    pub fn reader(&self, asking: Asking) -> Reader {
+        let caller = if self.0.upstream.uses_callers_token() {
+            asking.token.as_ref().map(|token| self.0.hasher.key_of(token))
+        } else {
+            Some(CallerKey::Gateway)
+        };
+        let (loader, reads) = (OnceLock::new(), Mutex::default());
+        Reader { records: self.clone(), asking, caller, loader, reads }
+    }
+
+    /// Why no record can be read for now, where that is known.
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.0.upstream.trouble()
+    }
+
+    /// Brings the gauges of the cache's size up to date.
+    pub fn observe(&self) {
+        let (entries, bytes) = self.0.cache.size();
+        self.0.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.0.metrics.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding {
+        let Shared { cache, flights, .. } = &*self.0;
+        let landed = || if asking.no_cache { None } else { cache.fresh(key) };
+        let load = || {
+            let call =
+                Call { token: asking.token.clone(), request_id: Arc::clone(&asking.request_id) };
+            Self::load(self.clone(), key.clone(), call).boxed()
+        };
+        flights.board(key, landed, load)
+    }
+
+    /// Reads a record from the upstream and brings the cache in line with the answer.
+    async fn load(self, key: RecordKey, call: Call) -> Outcome {
+        let Shared { upstream, cache, metrics, .. } = &*self.0;
+        match upstream.show_screen_record(&call, &key.project, &key.id).await {
+            Ok(record) => Ok(cache.keep(key, record, 200)),
+            Err(failure) if is_absence(&failure) => Ok(cache.keep_absence(key, failure)),
+            Err(failure) => {
+                if failure.revokes() && cache.drop_entry(&key) {
+                    metrics.dropped.inc();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Refreshes a record without anybody waiting for it, unless a load is under way already.
+    fn refresh_behind(&self, key: &RecordKey, found: &Found, asking: &Asking) {
+        let boarding = self.board(key, asking);
+        if boarding.joined {
+            return;
+        }
+        self.0.metrics.background_refreshes.inc();
+        let (records, key, entry) = (self.clone(), key.clone(), Arc::clone(&found.entry));
+        self.0.tasks.spawn(async move {
+            if let Err(failure) = boarding.flight.await {
+                records.rest(&entry, &failure);
+                tracing::warn!(
+                    code = failure.code().as_str(),
+                    upstream.status = failure.upstream_status(),
+                    record.id = %key.id,
+                    "refresh behind a stale answer ended in an error"
+                );
+            }
+        });
+    }
+
+    fn rest(&self, entry: &Entry, failure: &Failure) {
+        let pause = failure.retry_after().unwrap_or_default().max(REST_AFTER_FAILURE);
+        self.0.cache.rest(entry, pause);
+    }
+}
+
+impl Reader {
+    /// One recording.
+    ///
+    /// # Errors
+    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read; else
+    /// what the upstream, or the way there, made of it.
+    pub async fn screen_record(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        let key = self.admit(project, id)?;
+        let found = if self.asking.no_cache { None } else { self.records.0.cache.get(&key) };
+        match &found {
+            Some(fresh @ Found { freshness: Freshness::Fresh(_), .. }) => {
+                return self.serve(fresh, CacheOutcome::Hit);
+            }
+            Some(stale @ Found { freshness: Freshness::Stale, .. }) => {
+                if !stale.is_resting() {
+                    self.records.refresh_behind(&key, stale, &self.asking);
+                }
+                return self.serve(stale, CacheOutcome::Stale);
+            }
+            Some(spare) if spare.is_resting() => {
+                return self.serve(spare, CacheOutcome::StaleOnError);
+            }
+            Some(_) | None => {}
+        }
+        self.fetch(key, found).await
+    }
+
+    /// What was read so far.
+    pub fn summary(&self) -> ReadSummary {
+        ReadSummary { reads: self.reads().clone() }
+    }
+
+    /// Checks that the caller may ask for the project at all, and makes the key.
+    fn admit(&self, project: ProjectId, id: RecordId) -> Result<RecordKey, Failure> {
+        let projects = self.records.0.projects.as_ref();
+        if projects.is_some_and(|allowed| !allowed.contains(&project)) {
+            return Err(Failure::ProjectNotAllowed);
+        }
+        let caller = self.caller.ok_or(Failure::TokenMissing)?;
+        Ok(RecordKey { caller, project, id })
+    }
+
+    async fn fetch(
+        &self,
+        key: RecordKey,
+        found: Option<Found>,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        let ticket = self.ticket(&key).await;
+        let leads = ticket.leads.swap(false, Ordering::Relaxed);
+        match ticket.flight.await {
+            Ok(entry) => {
+                let outcome = self.outcome(leads, found.is_some());
+                self.note(outcome, Some(&entry), Some(entry.status));
+                entry.value.read()
+            }
+            Err(failure) => self.fall_back(&key, leads, found, failure),
+        }
+    }
+
+    /// Serves what is kept in a failure's place, where that is allowed.
+    fn fall_back(
+        &self,
+        key: &RecordKey,
+        leads: bool,
+        found: Option<Found>,
+        failure: Failure,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        match found {
+            Some(spare) if failure.permits_stale() => {
+                self.records.rest(&spare.entry, &failure);
+                let code = failure.code().as_str();
+                tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
+                self.note(
+                    CacheOutcome::StaleOnError,
+                    Some(&spare.entry),
+                    failure.upstream_status(),
+                );
+                spare.entry.value.read()
+            }
+            found => {
+                let outcome = self.outcome(leads, found.is_some());
+                self.note(outcome, None, failure.upstream_status());
+                Err(failure)
+            }
+        }
+    }
+
+    fn outcome(&self, leads: bool, was_cached: bool) -> CacheOutcome {
+        match (leads, self.asking.no_cache, was_cached) {
+            (false, ..) => CacheOutcome::Collapsed,
+            (true, true, _) => CacheOutcome::Bypass,
+            (true, false, true) => CacheOutcome::Expired,
+            (true, false, false) => CacheOutcome::Miss,
+        }
+    }
+
+    async fn ticket(&self, key: &RecordKey) -> Ticket {
+        let loader = self.loader.get_or_init(|| {
+            let departures =
+                Departures { records: self.records.clone(), asking: self.asking.clone() };
+            // Sibling fields have all been asked once by the time the first is asked again, so
+            // yielding once is enough to see them all.
+            Loader::new(departures).with_yield_count(1)
+        });
+        match loader.try_load(key.clone()).await {
+            Ok(ticket) => ticket,
+            // The batch answers every key; should one be missing, it is loaded by itself.
+            Err(_) => Ticket::of(self.records.board(key, &self.asking)),
+        }
+    }
+
+    fn serve(&self, found: &Found, outcome: CacheOutcome) -> Result<Arc<ScreenRecord>, Failure> {
+        self.note(outcome, Some(&found.entry), None);
+        found.entry.value.read()
+    }
+
+    fn note(&self, outcome: CacheOutcome, entry: Option<&Arc<Entry>>, status: Option<u16>) {
+        let cache = &self.records.0.cache;
+        let age = entry.map(|entry| cache.age_of(entry)).unwrap_or_default();
+        let remaining = entry.map(|entry| cache.remaining(entry)).unwrap_or_default();
+        self.records.0.metrics.count(outcome);
+        self.reads().push(Read { outcome, age, remaining, upstream_status: status });
+    }
+
+    fn reads(&self) -> std::sync::MutexGuard<'_, Vec<Read>> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BatchFn<RecordKey, Ticket> for Departures {
+    async fn load(&mut self, keys: &[RecordKey]) -> HashMap<RecordKey, Ticket> {
+        let ticket = |key: &RecordKey| Ticket::of(self.records.board(key, &self.asking));
+        keys.iter().map(|key| (key.clone(), ticket(key))).collect()
+    }
+}
+
+impl Ticket {
+    fn of(boarding: Boarding) -> Self {
+        Self { flight: boarding.flight, leads: Arc::new(AtomicBool::new(!boarding.joined)) }
+    }
+}
+
+impl Value {
+    fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
+        match self {
+            Self::Record(record) => Ok(Arc::clone(record)),
+            Self::Absent(failure) => Err(failure.clone()),
+        }
+    }
+}
+
+fn is_absence(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
+}

@@ -1,0 +1,56 @@
+//! What the record cache counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::CacheOutcome;
+
+/// The record cache's metrics.
+#[derive(Clone, Debug, Default)]
+pub struct RecordMetrics {
+    reads: Family<OutcomeLabel, Counter>,
+    pub(crate) background_refreshes: Counter,
+    pub(crate) abandoned: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) entries: Gauge,
+    pub(crate) bytes: Gauge,
+    pub(crate) flights: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+impl RecordMetrics {
+    /// Puts the metrics on show.
+    pub fn register(&self, registry: &mut Registry) {
+        let cache = registry.sub_registry_with_prefix("gateway_cache");
+        cache.register("reads", "Records read, by where they came from", self.reads.clone());
+        cache.register(
+            "background_refreshes",
+            "Refreshes begun behind a stale answer",
+            self.background_refreshes.clone(),
+        );
+        cache.register(
+            "abandoned_loads",
+            "Loads stopped because nobody waited for them any more",
+            self.abandoned.clone(),
+        );
+        cache.register(
+            "revoked_entries",
+            "Entries dropped because a refresh answered 401, 403 or 404",
+            self.dropped.clone(),
+        );
+        cache.register("entries", "Records in the cache", self.entries.clone());
+        cache.register("bytes", "Weight of the records in the cache", self.bytes.clone());
+        cache.register("loads_in_flight", "Loads under way", self.flights.clone());
+    }
+
+    pub(crate) fn count(&self, outcome: CacheOutcome) {
+        self.reads.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+}

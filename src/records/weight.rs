@@ -1,0 +1,92 @@
+//! How many bytes a cache entry takes, so that the cache is bounded by memory and not by count.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use super::cache::{Entry, Value};
+use super::key::RecordKey;
+use crate::domain::{Failure, Field, OpenEnum, ScreenRecord, UpstreamAnswer};
+
+/// What the cache itself needs for an entry beside key and value: hash-table slots, queue nodes and
+/// reference counts, estimated from moka's structures.
+const BOOKKEEPING: usize = 200;
+/// Reference counts before a shared text.
+const ARC_HEADER: usize = 2 * size_of::<usize>();
+
+/// The weight of an entry in bytes.
+pub(crate) fn weight(key: &RecordKey, entry: &Arc<Entry>) -> u32 {
+    let key_bytes = size_of::<RecordKey>() + text(key.project.as_str()) + text(key.id.as_str());
+    let value_bytes = size_of::<Entry>()
+        + match &entry.value {
+            Value::Record(record) => record_bytes(record),
+            Value::Absent(failure) => failure_bytes(failure),
+        };
+    u32::try_from(BOOKKEEPING + key_bytes + value_bytes).unwrap_or(u32::MAX)
+}
+
+fn record_bytes(record: &ScreenRecord) -> usize {
+    let texts = [
+        &record.desktop_id,
+        &record.desktop_name,
+        &record.desktop_pool_id,
+        &record.username,
+        &record.policy_id,
+        &record.obs_bucket,
+        &record.file_directory,
+        &record.video_filename,
+        &record.video_file_sha256,
+        &record.event_filename,
+        &record.event_file_sha256,
+        &record.upload_type,
+        &record.site_type,
+    ];
+    size_of::<ScreenRecord>()
+        + ARC_HEADER
+        + record.id.as_deref().map_or(0, text)
+        + texts.into_iter().map(|field| field_bytes(field, |value| text(value))).sum::<usize>()
+        + field_bytes(&record.kind, open_enum_bytes)
+        + field_bytes(&record.status, open_enum_bytes)
+        + field_bytes(&record.size, |_| 0)
+        + field_bytes(&record.duration, |_| 0)
+        + [&record.start_time, &record.end_time, &record.update_time]
+            .into_iter()
+            .map(|field| field_bytes(field, |_| 0))
+            .sum::<usize>()
+}
+
+#[expect(clippy::ref_option, reason = "`Field` is what the record's fields are")]
+fn field_bytes<T>(field: &Field<T>, heap: impl Fn(&T) -> usize) -> usize {
+    match field {
+        None => 0,
+        Some(Ok(value)) => heap(value),
+        Some(Err(unreadable)) => {
+            ARC_HEADER + 2 * size_of::<String>() + unreadable.problem.len() + unreadable.value.len()
+        }
+    }
+}
+
+fn open_enum_bytes<T>(value: &OpenEnum<T>) -> usize {
+    text(&value.raw)
+}
+
+fn failure_bytes(failure: &Failure) -> usize {
+    let texts = failure.upstream().map_or(0, answer_bytes);
+    size_of::<UpstreamAnswer>() + ARC_HEADER + texts
+}
+
+fn answer_bytes(answer: &UpstreamAnswer) -> usize {
+    [
+        &answer.error_code,
+        &answer.error_message,
+        &answer.request_id,
+        &answer.encoded_authorization_message,
+    ]
+    .into_iter()
+    .flatten()
+    .map(String::len)
+    .sum()
+}
+
+fn text(text: &str) -> usize {
+    ARC_HEADER + text.len()
+}

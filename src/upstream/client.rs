@@ -1,0 +1,279 @@
+//! The upstream's calls: one attempt, its limits, and what comes back.
+//!
+//! Proxies: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured as by curl, except for an
+//! upstream on a loopback address, which is always called directly. Redirects are never followed:
+//! the credentials would travel with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Request, Response, Url};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::credentials::{CallerPart, Credentials};
+use super::failure::{self, RawAnswer};
+use super::metrics::UpstreamMetrics;
+use super::wire;
+use crate::clock::Clock;
+use crate::config::UpstreamConfig;
+use crate::domain::{
+    Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, Token, Unreachable, UpstreamAnswer,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a call waits for one of the permitted connections before it is shed.
+const LONGEST_QUEUE: Duration = Duration::from_millis(500);
+/// Idle connections are kept this long: less than servers commonly keep theirs.
+const POOL_IDLE: Duration = Duration::from_secs(55);
+
+/// The upstream. Clones share connections and limits.
+#[derive(Clone)]
+pub struct Upstream(Arc<Inner>);
+
+struct Inner {
+    http: Client,
+    endpoint: Endpoint,
+    credentials: Credentials,
+    limits: UpstreamConfig,
+    permits: Semaphore,
+    metrics: UpstreamMetrics,
+    clock: Clock,
+}
+
+/// The base address, in the parts that every call needs.
+struct Endpoint {
+    /// Scheme, authority and path, without a slash at the end.
+    base: String,
+    /// The path of `base` alone, which is signed with the rest.
+    base_path: String,
+    /// As it stands in the `Host` header: with the port unless it is the scheme's own.
+    host: String,
+}
+
+/// For whom a call is made.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The caller's token.
+    pub token: Option<Token>,
+    /// Sent as `X-Request-Id`.
+    pub request_id: Arc<str>,
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Upstream {
+    /// A client for the configured upstream. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the TLS set-up of this machine cannot be used, for example without any root certificates.
+    pub fn new(
+        config: &UpstreamConfig,
+        metrics: UpstreamMetrics,
+        clock: Clock,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self(Arc::new(Inner {
+            http: http_client(config)?,
+            endpoint: Endpoint::of(&config.endpoint),
+            credentials: Credentials::new(&config.credentials, clock.clone()),
+            permits: Semaphore::new(usize::try_from(config.max_concurrency.get()).unwrap_or(1)),
+            limits: config.clone(),
+            metrics,
+            clock,
+        })))
+    }
+
+    /// Whether calls are made with the caller's token, so that data is the caller's alone.
+    pub fn uses_callers_token(&self) -> bool {
+        self.0.credentials.are_callers()
+    }
+
+    /// Why calls cannot succeed for now, where that is known: the gateway's own credentials were
+    /// refused.
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.0.credentials.trouble()
+    }
+
+    /// Reads one recording.
+    ///
+    /// # Errors
+    /// Whatever the upstream's answer means, or why there was none.
+    pub async fn show_screen_record(
+        &self,
+        call: &Call,
+        project: &ProjectId,
+        id: &RecordId,
+    ) -> Result<ScreenRecord, Failure> {
+        let path = format!("/v2/{project}/screen-records/{id}");
+        let answer = self.get(call, &path).await?;
+        let read = wire::screen_record(&answer.body, &self.0.limits.time_zone);
+        read.map_err(|unlike| self.unlike(unlike, &answer, call))
+    }
+
+    /// One call within its deadline.
+    async fn get(&self, call: &Call, path: &str) -> Result<Answer, Failure> {
+        let load = async {
+            let permit = timeout(LONGEST_QUEUE, self.0.permits.acquire()).await;
+            let Ok(Ok(_permit)) = permit else {
+                self.0.metrics.shed.inc();
+                return Err(Failure::Overloaded);
+            };
+            self.attempt(call, path).await
+        };
+        let within = timeout(self.0.limits.deadline, load).await;
+        within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
+    }
+
+    /// One attempt: signed for itself, timed, counted.
+    async fn attempt(&self, call: &Call, path: &str) -> Result<Answer, Failure> {
+        let request = self.request(call, path)?;
+        let started = self.0.clock.now();
+        let exchange = timeout(self.0.limits.attempt_timeout, self.exchange(request)).await;
+        let answer = exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)));
+        let took = self.0.clock.now().saturating_duration_since(started);
+        self.0.metrics.count_attempt(answer.as_ref().map(|answer| answer.status), took);
+        let answer = answer?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        Err(self.refusal(&answer, call))
+    }
+
+    fn request(&self, call: &Call, path: &str) -> Result<Request, Failure> {
+        let Inner { endpoint, credentials, .. } = &*self.0;
+        let address = format!("{}{path}", endpoint.base);
+        // The base is a parsed address and the path is made of checked ids.
+        let url = Url::parse(&address).map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
+        let mut request = Request::new(Method::GET, url);
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Ok(id) = HeaderValue::from_str(&call.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        let signed_path = format!("{}{path}", endpoint.base_path);
+        let part = CallerPart { token: call.token.as_ref(), host: &endpoint.host };
+        credentials.authorize(headers, &part, "GET", &signed_path)?;
+        Ok(request)
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Answer, Failure> {
+        let mut response = self.0.http.execute(request).await.map_err(|e| no_answer(&e))?;
+        let (status, headers) =
+            (response.status().as_u16(), std::mem::take(response.headers_mut()));
+        let body = self.body(response, status).await?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Reads the body, up to the limit as counted after decompression.
+    async fn body(&self, mut response: Response, status: u16) -> Result<Bytes, Failure> {
+        let most = self.0.limits.max_body_bytes;
+        let mut body = BytesMut::new();
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(body.freeze()),
+                Err(error) => return Err(broken_body(&error, status)),
+            };
+            if body.len() + chunk.len() > most {
+                return Err(malformed(format!("is larger than {most} bytes"), status));
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+
+    fn refusal(&self, answer: &Answer, call: &Call) -> Failure {
+        let Inner { credentials, clock, .. } = &*self.0;
+        let raw = RawAnswer { status: answer.status, headers: &answer.headers, body: &answer.body };
+        let secrets = credentials.secrets(call.token.as_ref());
+        let (failure, denial) =
+            failure::read(&raw, credentials.whose(), &secrets, clock.timestamp());
+        if let Some(encoded) = denial {
+            tracing::warn!(
+                encoded_authorization_message = encoded,
+                "the gateway's own credentials were denied"
+            );
+        }
+        credentials.heed(&failure, &answer.headers);
+        failure
+    }
+
+    fn unlike(&self, unlike: wire::Unlike, answer: &Answer, call: &Call) -> Failure {
+        match unlike {
+            wire::Unlike::Error => self.refusal(answer, call),
+            wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
+        }
+    }
+}
+
+impl Endpoint {
+    fn of(endpoint: &Url) -> Self {
+        let base = endpoint.as_str().trim_end_matches('/').to_owned();
+        let base_path = endpoint.path().trim_end_matches('/').to_owned();
+        let name = endpoint.host_str().unwrap_or_default();
+        let host = match endpoint.port() {
+            Some(port) => format!("{name}:{port}"),
+            None => name.to_owned(),
+        };
+        Self { base, base_path, host }
+    }
+}
+
+fn http_client(config: &UpstreamConfig) -> Result<Client, reqwest::Error> {
+    // Fails only when a provider has been installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(config.connect_timeout)
+        .pool_idle_timeout(POOL_IDLE)
+        .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(&config.endpoint) {
+        builder = builder.no_proxy();
+    }
+    if config.endpoint.scheme() == "http" {
+        // Nothing will be verified, so a machine without root certificates will do.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build()
+}
+
+fn is_loopback(endpoint: &Url) -> bool {
+    match endpoint.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn no_answer(error: &reqwest::Error) -> Failure {
+    match (error.is_connect(), error.is_timeout()) {
+        (true, true) => Failure::TimedOut(TimeLimit::Connect),
+        (true, false) => Failure::Unreachable(Unreachable::Connect),
+        (false, true) => Failure::TimedOut(TimeLimit::Attempt),
+        (false, false) => Failure::Unreachable(Unreachable::Cut),
+    }
+}
+
+/// A body that broke off, or that does not decompress.
+fn broken_body(error: &reqwest::Error, status: u16) -> Failure {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<hyper::Error>() {
+            return Failure::Unreachable(Unreachable::Cut);
+        }
+        cause = error.source();
+    }
+    malformed("cannot be decompressed".to_owned(), status)
+}
+
+fn malformed(problem: String, status: u16) -> Failure {
+    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
+    Failure::Malformed { problem, answer: Arc::new(answer) }
+}
