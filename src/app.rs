@@ -1,1 +1,149 @@
-//! app
+//! Builds all parts, binds the sockets, runs until asked to stop.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{
+    Admin, GraphiqlDefaults, HttpMetrics, Listener, MainParts, admin_router, main_router,
+};
+use crate::records::{RecordMetrics, Records};
+use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
+use crate::upstream::{Upstream, UpstreamMetrics};
+
+/// How long tasks that nobody waits for may take to end at the stop.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
+
+/// The gateway, built and bound, not yet serving.
+pub struct App {
+    main: (Listener, Router),
+    admin: (Listener, Router),
+    draining: Arc<AtomicBool>,
+    tasks: TaskTracker,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be bound.
+    #[error("{setting} {address} cannot be bound")]
+    Bind {
+        /// The setting that names the address.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The client for the upstream cannot be set up.
+    #[error("the upstream's client cannot be set up")]
+    Client(#[from] reqwest::Error),
+    /// The system gives no random numbers.
+    #[error("the system's random generator does not answer")]
+    Random(#[from] getrandom::Error),
+}
+
+impl App {
+    /// Makes every part and binds both sockets.
+    ///
+    /// # Errors
+    /// [`StartError`], before anything is served.
+    pub async fn build(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        Self::build_with(config, GraphiqlDefaults::default(), clock).await
+    }
+
+    /// As [`App::build`], with something for `GraphiQL` to start with.
+    ///
+    /// # Errors
+    /// [`StartError`], before anything is served.
+    pub async fn build_with(
+        config: &Config,
+        graphiql_defaults: GraphiqlDefaults,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let tasks = TaskTracker::new();
+        let (upstream_metrics, record_metrics, http_metrics) =
+            (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
+        let page = MetricsPage::new(|registry| {
+            upstream_metrics.register(registry);
+            record_metrics.register(registry);
+            http_metrics.register(registry);
+        });
+        let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
+        let parts = (clock.clone(), tasks.clone());
+        let records =
+            Records::new(upstream, &config.cache, &config.inbound, record_metrics, parts)?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let admin = admin_router(Admin {
+            draining: Arc::clone(&draining),
+            records: records.clone(),
+            metrics: Arc::new(move || Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))),
+        });
+        let main = main_router(MainParts {
+            records,
+            limits: config.limits.clone(),
+            graphql: config.graphql.clone(),
+            graphiql_defaults,
+            metrics: http_metrics,
+            clock,
+        });
+        let main = (bind("listen", config.listen).await?, main);
+        let admin = (bind("admin_listen", config.admin_listen).await?, admin);
+        Ok(Self { main, admin, draining, tasks })
+    }
+
+    /// The address of the GraphQL listener.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.main.0.local_addr()
+    }
+
+    /// The address of the admin listener.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn admin_addr(&self) -> io::Result<SocketAddr> {
+        self.admin.0.local_addr()
+    }
+
+    /// Serves until `stop` is done. Then accepts nothing more, reports not ready, lets requests
+    /// under way finish for up to 20 s, and returns.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { main: (main, main_router), admin: (admin, admin_router), draining, tasks } =
+            self;
+        let main_done = CancellationToken::new();
+        let draining_begins = async {
+            stop.await;
+            draining.store(true, Ordering::Relaxed);
+            tracing::info!("stopping: requests under way may finish");
+        };
+        let serve_main = async {
+            main.serve(main_router, draining_begins).await;
+            tasks.close();
+            // Refreshes that nobody waits for are not worth waiting for either.
+            let _ = timeout(TASKS_END_WITHIN, tasks.wait()).await;
+            main_done.cancel();
+        };
+        // Health and metrics stay on show until the last request is through.
+        tokio::join!(serve_main, admin.serve(admin_router, main_done.cancelled()));
+        tracing::info!("stopped");
+    }
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
+    let bound = Listener::bind(address).await;
+    bound.map_err(|source| StartError::Bind { setting, address, source })
+}

@@ -6,25 +6,27 @@ use std::fmt;
 ///
 /// Displays as `YYYY-MM-DDTHH:MM:SS.sssZ`: exactly three fraction digits, finer ones cut, as
 /// <https://scalars.graphql.org/andimarek/date-time.html> wants it.
+// Not a `jiff::Timestamp`: that ends a day before the year 9999 does, and the last second of 9999
+// is a common way to write "never".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp(jiff::civil::DateTime);
 
 impl Timestamp {
-    /// Takes an instant; `None` outside the years 0000 to 9999, which the scalar cannot write.
-    pub fn new(instant: jiff::Timestamp) -> Option<Self> {
-        let year = jiff::tz::TimeZone::UTC.to_datetime(instant).year();
-        (0..=9999).contains(&year).then_some(Self(instant))
+    /// Takes an instant as date and time in UTC; `None` before the year 0000, which the scalar
+    /// cannot write.
+    pub fn from_utc(utc: jiff::civil::DateTime) -> Option<Self> {
+        (utc.year() >= 0).then_some(Self(utc))
     }
 
-    /// The instant.
-    pub fn instant(self) -> jiff::Timestamp {
+    /// The instant as date and time in UTC.
+    pub fn as_utc(self) -> jiff::civil::DateTime {
         self.0
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let utc = jiff::tz::TimeZone::UTC.to_datetime(self.0);
+        let utc = self.0;
         write!(
             f,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -46,12 +48,13 @@ mod tests {
     #[test]
     fn finer_digits_are_cut_and_three_are_always_written() {
         for (written, shown) in [
-            ("2024-10-15T10:04:41Z", "2024-10-15T10:04:41.000Z"),
-            ("2024-10-15T10:04:41.263999Z", "2024-10-15T10:04:41.263Z"),
-            ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999Z"),
-            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+            ("2024-10-15T10:04:41", "2024-10-15T10:04:41.000Z"),
+            ("2024-10-15T10:04:41.263999", "2024-10-15T10:04:41.263Z"),
+            ("1969-12-31T23:59:59.999999", "1969-12-31T23:59:59.999Z"),
+            ("0000-01-01T00:00:00", "0000-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999999999", "9999-12-31T23:59:59.999Z"),
         ] {
-            let timestamp = Timestamp::new(written.parse().unwrap()).unwrap();
+            let timestamp = Timestamp::from_utc(written.parse().unwrap()).unwrap();
 
             assert_eq!(timestamp.to_string(), shown, "of {written}");
         }
@@ -59,6 +62,6 @@ mod tests {
 
     #[test]
     fn years_that_need_a_sign_are_refused() {
-        assert_eq!(Timestamp::new("-000001-12-31T23:59:59Z".parse().unwrap()), None);
+        assert_eq!(Timestamp::from_utc("-000001-12-31T23:59:59".parse().unwrap()), None);
     }
 }

@@ -1,1 +1,18 @@
-//! graphql
+//! The GraphQL schema and its execution.
+//!
+//! Asks `records` for data and turns each [`Failure`](crate::domain::Failure) into a GraphQL error
+//! in one place. Knows nothing of HTTP.
+
+mod query;
+mod screen_record;
+mod desktop;
+mod enums;
+mod scalars;
+mod error;
+mod variables;
+mod guard;
+mod engine;
+
+pub use engine::{Admitted, Answer, Engine, Operation, sdl};
+pub use error::{ErrorCode, request_error};
+pub use guard::{Guard, Measure, Refusal};

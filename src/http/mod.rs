@@ -1,5 +1,24 @@
-//! http
-mod admin;
+//! Listeners, routes and everything HTTP: GraphQL over HTTP, who asks, cache headers, limits.
+//!
+//! Reads requests, hands operations to `graphql` and a reader from `records` with them, and writes
+//! answers.
+
 mod listener;
+mod router;
+mod endpoint;
+mod negotiation;
+mod request;
+mod cross_site;
+mod caller;
+mod response;
+mod cache_headers;
+mod refusal;
+mod graphiql;
+mod metrics;
+mod admin;
+
 pub use admin::{Admin, admin_router};
+pub use graphiql::GraphiqlDefaults;
 pub use listener::Listener;
+pub use metrics::HttpMetrics;
+pub use router::{MainParts, main_router};

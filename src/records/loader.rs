@@ -299,8 +299,9 @@ impl Reader {
         let cache = &self.records.0.cache;
         let age = entry.map(|entry| cache.age_of(entry)).unwrap_or_default();
         let remaining = entry.map(|entry| cache.remaining(entry)).unwrap_or_default();
+        let overdue = entry.map(|entry| cache.overdue(entry)).unwrap_or_default();
         self.records.0.metrics.count(outcome);
-        self.reads().push(Read { outcome, age, remaining, upstream_status: status });
+        self.reads().push(Read { outcome, age, remaining, overdue, upstream_status: status });
     }
 
     fn reads(&self) -> std::sync::MutexGuard<'_, Vec<Read>> {

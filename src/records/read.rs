@@ -30,6 +30,8 @@ pub struct Read {
     pub age: Duration,
     /// How long it stays fresh; zero for stale data and failures.
     pub remaining: Duration,
+    /// How long it has been stale; zero for what is fresh.
+    pub overdue: Duration,
     /// HTTP status of the upstream call made for it, where one was made and answered.
     pub upstream_status: Option<u16>,
 }

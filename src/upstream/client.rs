@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::credentials::{CallerPart, Credentials};
-use super::failure::{self, RawAnswer};
+use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
 use super::wire;
 use crate::clock::Clock;
@@ -191,9 +191,9 @@ impl Upstream {
         let Inner { credentials, clock, .. } = &*self.0;
         let raw = RawAnswer { status: answer.status, headers: &answer.headers, body: &answer.body };
         let secrets = credentials.secrets(call.token.as_ref());
-        let (failure, denial) =
+        let ReadAnswer { failure, own_denial } =
             failure::read(&raw, credentials.whose(), &secrets, clock.timestamp());
-        if let Some(encoded) = denial {
+        if let Some(encoded) = own_denial {
             tracing::warn!(
                 encoded_authorization_message = encoded,
                 "the gateway's own credentials were denied"

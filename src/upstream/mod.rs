@@ -6,6 +6,8 @@ mod client;
 mod credentials;
 mod metrics;
 mod failure;
+mod normalize;
+mod redact;
 mod wire;
 
 pub use client::{Call, Upstream};

@@ -1,9 +1,147 @@
-//! stub
-use crate::domain::*;
-pub(crate) enum Unlike {
+//! The upstream's JSON, read in one pass and field by field.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::normalize::WireValue;
+use crate::domain::ScreenRecord;
+
+/// Why the body of a success is not a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlike {
+    /// It is an error: it has an error code and none of a record's fields.
     Error,
+    /// It is something else; what, as a clause.
     Malformed(String),
 }
-pub(crate) fn screen_record(_b: &[u8], _z: &jiff::tz::TimeZone) -> Result<ScreenRecord, Unlike> {
-    Err(Unlike::Error)
+
+/// Keys that hold an error's code, in any of the shapes that are in use, or an error object.
+const ERROR_KEYS: [&str; 6] = ["error_code", "errorCode", "errCode", "code", "error", "result"];
+
+/// Reads the answer of the detail call.
+///
+/// # Errors
+/// [`Unlike`] for anything but a JSON object that could be a record.
+pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    if body.trim_ascii().is_empty() {
+        return Err(Unlike::Malformed("is empty".to_owned()));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read = deserializer.deserialize_map(RecordVisitor { zone }).and_then(|read| {
+        deserializer.end()?;
+        Ok(read)
+    });
+    match read {
+        Ok(Read { known: 0, errors: 1.., .. }) => Err(Unlike::Error),
+        Ok(Read { known: 0, others: 1.., .. }) => {
+            Err(Unlike::Malformed("holds none of a recording's fields".to_owned()))
+        }
+        Ok(read) => Ok(read.record),
+        Err(error) if error.is_data() => Err(Unlike::Malformed("is not a JSON object".to_owned())),
+        Err(_) => Err(Unlike::Malformed("is not JSON".to_owned())),
+    }
 }
+
+/// A record and what else its object held.
+#[derive(Default)]
+struct Read {
+    record: ScreenRecord,
+    known: usize,
+    errors: usize,
+    others: usize,
+}
+
+struct RecordVisitor<'z> {
+    zone: &'z TimeZone,
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Visitor<'de> for RecordVisitor<'_> {
+    type Value = Read;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read, A::Error> {
+        let mut read = Read::default();
+        while let Some(Key(key)) = map.next_key()? {
+            if ERROR_KEYS.contains(&key.as_ref()) {
+                let value: &RawValue = map.next_value()?;
+                read.errors += usize::from(!WireValue::new(value.get()).is_null());
+            } else if let Some(field) = field(&mut read.record, &key) {
+                // Of a key that comes twice the last one counts, as for the official SDK.
+                let value: &RawValue = map.next_value()?;
+                field.set(WireValue::new(value.get()), self.zone);
+                read.known += 1;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                read.others += 1;
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// A place in the record, by the type of what belongs there.
+enum Place<'r> {
+    Id(&'r mut ScreenRecord),
+    Text(&'r mut crate::domain::Field<std::sync::Arc<str>>),
+    Time(&'r mut crate::domain::Field<crate::domain::Timestamp>),
+    Size(&'r mut ScreenRecord),
+    Duration(&'r mut ScreenRecord),
+    Kind(&'r mut ScreenRecord),
+    Status(&'r mut ScreenRecord),
+}
+
+fn field<'r>(record: &'r mut ScreenRecord, key: &str) -> Option<Place<'r>> {
+    Some(match key {
+        "id" => Place::Id(record),
+        "desktop_id" => Place::Text(&mut record.desktop_id),
+        "desktop_name" => Place::Text(&mut record.desktop_name),
+        "desktop_pool_id" => Place::Text(&mut record.desktop_pool_id),
+        "username" => Place::Text(&mut record.username),
+        "size" => Place::Size(record),
+        "type" => Place::Kind(record),
+        "status" => Place::Status(record),
+        "policy_id" => Place::Text(&mut record.policy_id),
+        "obs_bucket" => Place::Text(&mut record.obs_bucket),
+        "file_directory" => Place::Text(&mut record.file_directory),
+        "video_filename" => Place::Text(&mut record.video_filename),
+        "video_file_sha256" => Place::Text(&mut record.video_file_sha256),
+        "event_filename" => Place::Text(&mut record.event_filename),
+        "event_file_sha256" => Place::Text(&mut record.event_file_sha256),
+        "start_time" => Place::Time(&mut record.start_time),
+        "end_time" => Place::Time(&mut record.end_time),
+        "update_time" => Place::Time(&mut record.update_time),
+        "duration" => Place::Duration(record),
+        "upload_type" => Place::Text(&mut record.upload_type),
+        "site_type" => Place::Text(&mut record.site_type),
+        _ => return None,
+    })
+}
+
+impl Place<'_> {
+    fn set(self, value: WireValue<'_>, zone: &TimeZone) {
+        match self {
+            Self::Id(record) => record.id = value.name(),
+            Self::Text(field) => *field = value.text(),
+            Self::Time(field) => *field = value.timestamp(zone),
+            Self::Size(record) => record.size = value.long(),
+            Self::Duration(record) => record.duration = value.int(),
+            Self::Kind(record) => record.kind = value.kind(),
+            Self::Status(record) => record.status = value.status(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

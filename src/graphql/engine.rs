@@ -1,0 +1,227 @@
+//! Executes operations: parse, validate, resolve, and a code on every error on the way.
+
+use std::sync::Arc;
+
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
+};
+use async_graphql::{
+    EmptyMutation, EmptySubscription, Error, Pos, Request, Response, Schema, ServerError, Variables,
+};
+
+use super::error::{ErrorCode, request_error, set_code, with_code};
+use super::guard::{Guard, Refusal};
+use super::query::Query;
+use super::variables;
+use crate::config::{GraphqlConfig, LimitsConfig};
+use crate::domain::Failure;
+use crate::records::Reader;
+
+/// The schema, ready to execute operations.
+#[derive(Clone)]
+pub struct Engine {
+    schema: Schema<Query, EmptyMutation, EmptySubscription>,
+    guard: Guard,
+    introspection: bool,
+}
+
+/// One GraphQL operation as it was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Operation {
+    /// The document.
+    pub query: String,
+    /// Which of the document's operations to execute.
+    pub operation_name: Option<String>,
+    /// Values of its variables.
+    pub variables: Variables,
+    /// Whether only a query will do, as by GET.
+    pub only_query: bool,
+}
+
+/// An operation within the limits, or why it will not be executed.
+#[derive(Debug)]
+pub struct Admitted(Result<Operation, ServerError>);
+
+/// What became of an operation.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was executed; fields may have failed.
+    Executed(Response),
+    /// It was refused before execution: it does not parse, validate or coerce.
+    Refused(Response),
+    /// It is not a query, and nothing else may be asked for this way.
+    NotAQuery,
+}
+
+/// The schema in GraphQL's definition language, as `schema.graphql` holds it.
+pub fn sdl() -> String {
+    schema(&GraphqlConfig { introspection: true, ..GraphqlConfig::default() }).sdl()
+}
+
+fn schema(config: &GraphqlConfig) -> Schema<Query, EmptyMutation, EmptySubscription> {
+    let builder = Schema::build(Query, EmptyMutation, EmptySubscription);
+    // No extension is ever added: a single one that does nothing costs a quarter of each request.
+    if config.introspection {
+        builder.finish()
+    } else {
+        builder.disable_introspection().disable_suggestions().finish()
+    }
+}
+
+impl Engine {
+    /// The schema under the configured conditions.
+    pub fn new(config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
+        let guard = Guard::new(limits);
+        Self { schema: schema(config), guard, introspection: config.introspection }
+    }
+
+    /// Checks the operations of one request before anything is done for any of them. What is over a
+    /// limit refuses the whole request; other faults are each operation's own.
+    ///
+    /// # Errors
+    /// The error to answer the whole request with.
+    pub fn admit(&self, operations: Vec<Operation>) -> Result<Vec<Admitted>, ServerError> {
+        let mut measures = Vec::with_capacity(operations.len());
+        let mut admitted = Vec::with_capacity(operations.len());
+        for operation in operations {
+            let verdict = match self.guard.measure(&operation.query) {
+                Ok(measure) if measure.introspection > 0 && !self.introspection => {
+                    Err(introspection_is_off())
+                }
+                Ok(measure) => {
+                    measures.push(measure);
+                    Ok(operation)
+                }
+                Err(refusal) => Err(own_fault(&operation.query, &refusal)?),
+            };
+            admitted.push(Admitted(verdict));
+        }
+        self.guard.admit(&measures).map_err(|refusal| too_complex(&refusal))?;
+        Ok(admitted)
+    }
+
+    /// Executes an admitted operation, reading through `reader`.
+    pub async fn execute(&self, admitted: Admitted, reader: Arc<Reader>) -> Answer {
+        let operation = match admitted.0 {
+            Ok(operation) => operation,
+            Err(error) => return refused(error),
+        };
+        let document = match parse_query(&operation.query) {
+            Ok(document) => document,
+            Err(error) => return refused(with_code(error.into(), ErrorCode::ParseFailed)),
+        };
+        let selected = match selected(&document, operation.operation_name.as_deref()) {
+            Ok(selected) if operation.only_query && selected.ty != OperationType::Query => {
+                return Answer::NotAQuery;
+            }
+            Ok(selected) => selected,
+            Err(error) => return refused(error),
+        };
+        if let Err(error) = variables::check(selected, &operation.variables) {
+            return refused(error);
+        }
+        let mut request = Request::new(operation.query).variables(operation.variables).data(reader);
+        request.operation_name = operation.operation_name;
+        request.set_parsed_query(document);
+        coded(self.schema.execute(request).await)
+    }
+}
+
+/// Sets codes where the executor has set none: those errors are of the validation.
+fn coded(mut response: Response) -> Answer {
+    let mut executed = true;
+    for error in &mut response.errors {
+        if error.extensions.is_none() {
+            let code = if error.path.is_empty() {
+                executed = false;
+                ErrorCode::ValidationFailed
+            } else {
+                ErrorCode::BadUserInput
+            };
+            set_code(error, code);
+        }
+    }
+    if executed { Answer::Executed(response) } else { Answer::Refused(response) }
+}
+
+impl Answer {
+    /// The answer to an operation that failed as a whole.
+    pub fn failed(failure: Failure) -> Self {
+        let error = Error::from(failure).into_server_error(Pos::default());
+        let error = ServerError { locations: Vec::new(), ..error };
+        Self::Executed(Response::from_errors(vec![error]))
+    }
+}
+
+fn refused(error: ServerError) -> Answer {
+    Answer::Refused(Response::from_errors(vec![error]))
+}
+
+/// The error for an operation that is wrong in itself; one for the whole request where it is over a
+/// limit.
+fn own_fault(document: &str, refusal: &Refusal) -> Result<ServerError, ServerError> {
+    match refusal {
+        Refusal::OverLimit { .. } | Refusal::OutOfBounds(_) => Err(too_complex(refusal)),
+        Refusal::FragmentCycle(_) => {
+            Ok(request_error(ErrorCode::ValidationFailed, refusal.to_string()))
+        }
+        Refusal::Syntax { message, offset } => Ok(syntax_error(document, message, *offset)),
+    }
+}
+
+fn too_complex(refusal: &Refusal) -> ServerError {
+    request_error(ErrorCode::QueryTooComplex, refusal.to_string())
+}
+
+/// The parser's own words where it refuses the document too, as it knows what it expected.
+///
+/// Only documents come here whose tokens and nesting the guard has bounded, or that it could not
+/// split into tokens; those are not shown to the parser.
+fn syntax_error(document: &str, message: &str, offset: usize) -> ServerError {
+    let error = match parse_query(document) {
+        Err(error) if offset == 0 => error.into(),
+        Ok(_) | Err(_) => ServerError::new(message, Some(position(document, offset))),
+    };
+    with_code(error, ErrorCode::ParseFailed)
+}
+
+/// Line and column of a byte, counted from one.
+fn position(document: &str, offset: usize) -> Pos {
+    let before = document.get(..offset).unwrap_or_default();
+    let line = before.lines().count().max(1);
+    let column = before.lines().last().unwrap_or_default().chars().count() + 1;
+    Pos { line, column }
+}
+
+/// As Apollo's servers put it.
+fn introspection_is_off() -> ServerError {
+    let message = "introspection is off: __schema and __type cannot be asked for";
+    let mut error = request_error(ErrorCode::ValidationFailed, message);
+    if let Some(extensions) = &mut error.extensions {
+        extensions.set("validationErrorCode", "INTROSPECTION_DISABLED");
+    }
+    error
+}
+
+/// The operation that will be executed.
+fn selected<'d>(
+    document: &'d ExecutableDocument,
+    name: Option<&str>,
+) -> Result<&'d OperationDefinition, ServerError> {
+    let found = match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Some(operation),
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next()
+        }
+        (DocumentOperations::Single(_), Some(_)) | (DocumentOperations::Multiple(_), None) => None,
+    };
+    let problem = match name {
+        Some(name) => format!("the document has no operation named {name:?}"),
+        None => "the document has several operations: operationName has to name one".to_owned(),
+    };
+    found
+        .map(|operation| &operation.node)
+        .ok_or_else(|| request_error(ErrorCode::OperationResolutionFailure, problem))
+}

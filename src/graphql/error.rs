@@ -1,0 +1,112 @@
+//! GraphQL errors: the one place where a failure becomes one, and those that need no failure.
+
+use std::time::Duration;
+
+use async_graphql::{Error, ErrorExtensionValues, ServerError, Value, indexmap::IndexMap};
+
+use crate::domain::{Failure, UpstreamAnswer};
+
+/// Codes of errors that concern a request and not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The HTTP request is not a GraphQL request.
+    BadRequest,
+    /// The document is not GraphQL.
+    ParseFailed,
+    /// The document does not fit the schema.
+    ValidationFailed,
+    /// Variables do not fit the operation.
+    BadUserInput,
+    /// The document has no such operation, or several and none was named.
+    OperationResolutionFailure,
+    /// The request is over a limit.
+    QueryTooComplex,
+    /// The gateway has too much to do.
+    Overloaded,
+    /// The gateway has a bug.
+    Internal,
+}
+
+impl ErrorCode {
+    /// As it stands in `extensions.code`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BAD_REQUEST",
+            Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
+            Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
+            Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
+            Self::Overloaded => "OVERLOADED",
+            Self::Internal => "INTERNAL_SERVER_ERROR",
+        }
+    }
+}
+
+/// An error that concerns the whole request.
+pub fn request_error(code: ErrorCode, message: impl Into<String>) -> ServerError {
+    with_code(ServerError::new(message, None), code)
+}
+
+/// The same error with a code.
+pub(crate) fn with_code(mut error: ServerError, code: ErrorCode) -> ServerError {
+    set_code(&mut error, code);
+    error
+}
+
+pub(crate) fn set_code(error: &mut ServerError, code: ErrorCode) {
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", code.as_str());
+    if code == ErrorCode::Overloaded {
+        extensions.set("retryable", true);
+    }
+    error.extensions = Some(extensions);
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", failure.code().as_str());
+        extensions.set("retryable", failure.is_retryable());
+        if let Some(wait) = failure.retry_after() {
+            extensions.set("retryAfterMs", millis(wait));
+        }
+        if let Some(answer) = failure.upstream() {
+            extensions.set("upstream", upstream(answer));
+        }
+        if let Failure::Unreadable(unreadable) = &failure {
+            extensions.set("upstream", object([("value", Some(text(&unreadable.value)))]));
+        }
+        let mut error = Self::new(failure.to_string());
+        error.extensions = Some(extensions);
+        error
+    }
+}
+
+fn upstream(answer: &UpstreamAnswer) -> Value {
+    let shown = |part: &Option<String>| part.as_deref().map(text);
+    object([
+        ("status", Some(Value::from(u32::from(answer.status)))),
+        ("errorCode", shown(&answer.error_code)),
+        ("errorMessage", shown(&answer.error_message)),
+        ("requestId", shown(&answer.request_id)),
+        ("encodedAuthorizationMessage", shown(&answer.encoded_authorization_message)),
+    ])
+}
+
+/// An object of the parts that are there.
+fn object<const N: usize>(parts: [(&str, Option<Value>); N]) -> Value {
+    let present = parts
+        .into_iter()
+        .filter_map(|(name, value)| Some((async_graphql::Name::new(name), value?)))
+        .collect::<IndexMap<_, _>>();
+    Value::Object(present)
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn millis(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}

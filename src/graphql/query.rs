@@ -1,0 +1,45 @@
+//! The root of all queries.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object};
+
+use super::screen_record::ScreenRecord;
+use crate::domain::{Failure, ProjectId, RecordId};
+use crate::records::Reader;
+
+/// Everything that can be asked for.
+pub(crate) struct Query;
+
+#[Object]
+impl Query {
+    /// One screen recording of a cloud desktop.
+    ///
+    /// However often an operation asks for the same recording, and however many operations ask at
+    /// the same time, the upstream is called once. `null` comes with an error that says why:
+    /// `NOT_FOUND` where there is no such recording, `FORBIDDEN` or `UNAUTHENTICATED` where the
+    /// token does not allow it, `BAD_USER_INPUT` for an id that cannot exist.
+    async fn screen_record(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Project the desktop belongs to: 1 to 64 of `A-Z a-z 0-9 _ -`.")]
+        project_id: ID,
+        #[graphql(
+            desc = "Id of the recording, with or without dashes: 1 to 64 of `A-Z a-z 0-9 _ -`."
+        )]
+        id: ID,
+    ) -> Option<Result<ScreenRecord, Failure>> {
+        Some(screen_record(context, &project_id, &id).await)
+    }
+}
+
+async fn screen_record(
+    context: &Context<'_>,
+    project_id: &str,
+    id: &str,
+) -> Result<ScreenRecord, Failure> {
+    let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
+    let reader = context.data_unchecked::<Arc<Reader>>();
+    let record = reader.screen_record(project.clone(), id.clone()).await?;
+    Ok(ScreenRecord { record, project, asked: id })
+}

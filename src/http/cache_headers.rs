@@ -1,0 +1,142 @@
+//! `Cache-Control` and `Cache-Status`, made of what a request read. Pure.
+
+use std::time::Duration;
+
+use crate::records::{CacheOutcome, Read, ReadSummary};
+
+/// Name of this cache in `Cache-Status`.
+const CACHE: &str = "screen-record-gateway";
+
+/// Whether every part of the answer is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quality {
+    /// No part of it failed.
+    Complete,
+    /// Some part is an error.
+    WithErrors,
+}
+
+/// How long the answer may be kept: as long as the part that stays fresh least, and only by the
+/// caller, whose token decided what is in it. Errors, and stale data in their place, are not kept.
+pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> String {
+    let keepable =
+        quality == Quality::Complete && !summary.reads.is_empty() && !summary.is_stale_on_error();
+    if !keepable {
+        return "no-store".to_owned();
+    }
+    format!("private, max-age={}", summary.remaining().as_secs())
+}
+
+/// What the cache did, as RFC 9211 has it; of several reads the one that went furthest.
+pub(crate) fn cache_status(summary: &ReadSummary) -> Option<String> {
+    let read = summary.reads.iter().max_by_key(|read| distance(read.outcome))?;
+    let ttl = summary.remaining().as_secs();
+    let status = match read.outcome {
+        CacheOutcome::Hit => format!("hit; ttl={ttl}"),
+        CacheOutcome::Stale => format!("hit; ttl=-{}; detail=stale", overdue(read)),
+        CacheOutcome::StaleOnError => {
+            format!("fwd=stale{}; detail=stale-if-error", forward_status(read))
+        }
+        CacheOutcome::Miss => format!("fwd=miss{}{}", forward_status(read), stored(read)),
+        CacheOutcome::Collapsed => format!("fwd=miss; collapsed{}", stored(read)),
+        CacheOutcome::Expired => format!("fwd=stale{}{}", forward_status(read), stored(read)),
+        CacheOutcome::Bypass => format!("fwd=request{}{}", forward_status(read), stored(read)),
+    };
+    Some(format!("{CACHE}; {status}"))
+}
+
+fn distance(outcome: CacheOutcome) -> u8 {
+    match outcome {
+        CacheOutcome::Hit => 0,
+        CacheOutcome::Stale => 1,
+        CacheOutcome::Collapsed => 2,
+        CacheOutcome::Miss => 3,
+        CacheOutcome::Expired => 4,
+        CacheOutcome::Bypass => 5,
+        CacheOutcome::StaleOnError => 6,
+    }
+}
+
+fn overdue(read: &Read) -> u64 {
+    read.overdue.as_secs()
+}
+
+fn forward_status(read: &Read) -> String {
+    read.upstream_status.map(|status| format!("; fwd-status={status}")).unwrap_or_default()
+}
+
+fn stored(read: &Read) -> String {
+    if read.remaining == Duration::ZERO {
+        return String::new();
+    }
+    format!("; stored; ttl={}", read.remaining.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(outcome: CacheOutcome, remaining: u64) -> Read {
+        let upstream_status = match outcome {
+            CacheOutcome::Hit | CacheOutcome::Stale | CacheOutcome::Collapsed => None,
+            CacheOutcome::StaleOnError => Some(503),
+            CacheOutcome::Miss | CacheOutcome::Expired | CacheOutcome::Bypass => Some(200),
+        };
+        Read {
+            outcome,
+            age: Duration::from_secs(7),
+            remaining: Duration::from_secs(remaining),
+            overdue: Duration::from_secs(2),
+            upstream_status,
+        }
+    }
+
+    #[test]
+    fn the_status_tells_what_the_cache_did() {
+        for (outcome, remaining, expected) in [
+            (CacheOutcome::Hit, 42, "screen-record-gateway; hit; ttl=42"),
+            (CacheOutcome::Stale, 0, "screen-record-gateway; hit; ttl=-2; detail=stale"),
+            (
+                CacheOutcome::StaleOnError,
+                0,
+                "screen-record-gateway; fwd=stale; fwd-status=503; detail=stale-if-error",
+            ),
+            (
+                CacheOutcome::Miss,
+                5,
+                "screen-record-gateway; fwd=miss; fwd-status=200; stored; ttl=5",
+            ),
+            (
+                CacheOutcome::Collapsed,
+                5,
+                "screen-record-gateway; fwd=miss; collapsed; stored; ttl=5",
+            ),
+            (
+                CacheOutcome::Expired,
+                60,
+                "screen-record-gateway; fwd=stale; fwd-status=200; stored; ttl=60",
+            ),
+            (
+                CacheOutcome::Bypass,
+                60,
+                "screen-record-gateway; fwd=request; fwd-status=200; stored; ttl=60",
+            ),
+        ] {
+            let summary = ReadSummary { reads: vec![read(outcome, remaining)] };
+
+            assert_eq!(cache_status(&summary).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_kept_as_long_as_its_least_fresh_part_and_errors_not_at_all() {
+        let fresh =
+            ReadSummary { reads: vec![read(CacheOutcome::Hit, 42), read(CacheOutcome::Miss, 5)] };
+        let covered = ReadSummary { reads: vec![read(CacheOutcome::StaleOnError, 0)] };
+
+        assert_eq!(cache_control(&fresh, Quality::Complete), "private, max-age=5");
+        assert_eq!(cache_control(&fresh, Quality::WithErrors), "no-store");
+        assert_eq!(cache_control(&covered, Quality::Complete), "no-store");
+        assert_eq!(cache_control(&ReadSummary::default(), Quality::Complete), "no-store");
+    }
+}

@@ -1,0 +1,65 @@
+//! What is counted of the HTTP requests.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The GraphQL endpoint's metrics.
+#[derive(Clone, Debug)]
+pub struct HttpMetrics {
+    requests: Family<StatusLabel, Counter>,
+    errors: Family<CodeLabel, Counter>,
+    duration: Histogram,
+    pub(crate) in_flight: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: String,
+}
+
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let duration = Histogram::new(bounds);
+        let (requests, errors, in_flight) =
+            (Family::default(), Family::default(), Gauge::default());
+        Self { requests, errors, duration, in_flight }
+    }
+}
+
+impl HttpMetrics {
+    /// Puts the metrics on show.
+    pub fn register(&self, registry: &mut Registry) {
+        let http = registry.sub_registry_with_prefix("gateway_http");
+        http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
+        http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
+        http.register("requests_in_flight", "GraphQL requests under way", self.in_flight.clone());
+        http.register_with_unit(
+            "request_duration",
+            "Time from a request's headers to its answer",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+    }
+
+    pub(crate) fn count(&self, status: u16, took: Duration) {
+        self.requests.get_or_create(&StatusLabel { status }).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Codes are ours, so there are few of them.
+    pub(crate) fn count_error(&self, code: &str) {
+        self.errors.get_or_create(&CodeLabel { code: code.to_owned() }).inc();
+    }
+}

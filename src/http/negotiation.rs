@@ -1,0 +1,145 @@
+//! Which form of answer a request wants, by its `Accept` header (RFC 9110, section 12.5.1).
+
+use axum::http::{HeaderMap, header};
+
+/// The forms of answer there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `application/json`: status 200 whatever became of a well-formed request.
+    Json,
+    /// `application/graphql-response+json`: 400 for a request that was not executed.
+    GraphqlResponse,
+    /// `text/html`: `GraphiQL`.
+    Html,
+}
+
+impl Form {
+    /// What stands in `Content-Type`.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+
+    fn media_type(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Json => ("application", "json"),
+            Self::GraphqlResponse => ("application", "graphql-response+json"),
+            Self::Html => ("text", "html"),
+        }
+    }
+}
+
+/// A media range, how much it is wanted and how closely it names what it wants.
+struct Range<'h> {
+    main: &'h str,
+    sub: &'h str,
+    /// In thousandths.
+    quality: u16,
+}
+
+/// The form that is wanted most among those on offer; among equals the one named most closely, then
+/// the one offered first. `None` where nothing on offer will do.
+pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
+    let accept: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let ranges: Vec<Range<'_>> =
+        accept.iter().flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
+    if ranges.is_empty() {
+        return offered.first().copied();
+    }
+    let mut best: Option<((u16, u8), Form)> = None;
+    for form in offered {
+        let Some(rank) = rank(*form, &ranges) else { continue };
+        if best.is_none_or(|(best, _)| rank > best) {
+            best = Some((rank, *form));
+        }
+    }
+    best.map(|(_, form)| form)
+}
+
+/// Quality, then closeness, by the range that names the form most closely.
+fn rank(form: Form, ranges: &[Range<'_>]) -> Option<(u16, u8)> {
+    let closest = ranges
+        .iter()
+        .filter_map(|range| Some((range.closeness(form)?, range.quality)))
+        .max_by_key(|(closeness, _)| *closeness)?;
+    let (closeness, quality) = closest;
+    (quality > 0).then_some((quality, closeness))
+}
+
+impl<'h> Range<'h> {
+    fn parse(text: &'h str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let (main, sub) = parts.next()?.split_once('/')?;
+        let quality = parts
+            .filter_map(|parameter| parameter.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+            .map_or(Some(1000), |(_, value)| thousandths(value.trim()))?;
+        Some(Self { main: main.trim(), sub: sub.trim(), quality })
+    }
+
+    /// 3 names the form itself, 2 its main type, 1 everything.
+    fn closeness(&self, form: Form) -> Option<u8> {
+        let (main, sub) = form.media_type();
+        match (self.main, self.sub) {
+            ("*", "*") => Some(1),
+            (range, "*") if range.eq_ignore_ascii_case(main) => Some(2),
+            (range, named)
+                if range.eq_ignore_ascii_case(main) && named.eq_ignore_ascii_case(sub) =>
+            {
+                Some(3)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn thousandths(quality: &str) -> Option<u16> {
+    let quality: f32 = quality.parse().ok().filter(|q| (0.0..=1.0).contains(q))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 1000, checked here"
+    )]
+    Some((quality * 1000.0).round() as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_wanted_most_is_chosen() {
+        use Form::{GraphqlResponse, Html, Json};
+        for (accept, chosen) in [
+            ("", Some(Json)),
+            ("*/*", Some(Json)),
+            ("application/*", Some(Json)),
+            ("application/json", Some(Json)),
+            ("application/graphql-response+json", Some(GraphqlResponse)),
+            (
+                "application/graphql-response+json; charset=utf-8, application/json;q=0.9",
+                Some(GraphqlResponse),
+            ),
+            ("application/graphql-response+json;q=0.5, application/json", Some(Json)),
+            ("application/json;q=0, */*", Some(GraphqlResponse)),
+            ("APPLICATION/JSON", Some(Json)),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Some(Html)),
+            ("*/*, application/graphql-response+json", Some(GraphqlResponse)),
+            ("image/png", None),
+            ("application/json;q=0", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !accept.is_empty() {
+                headers.insert(header::ACCEPT, accept.parse().unwrap());
+            }
+
+            let form = negotiate(&headers, &[Json, GraphqlResponse, Html]);
+
+            assert_eq!(form, chosen, "of {accept:?}");
+        }
+    }
+}

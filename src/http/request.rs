@@ -1,0 +1,180 @@
+//! Reads GraphQL requests from HTTP requests: parameters of a GET, the JSON body of a POST.
+
+use async_graphql::Variables;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+use super::refusal::Refusal;
+use crate::graphql::{ErrorCode, Operation};
+
+/// The operations of one HTTP request.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    pub(crate) operations: Vec<Operation>,
+    /// Whether they came as a list and are answered as one.
+    pub(crate) is_batch: bool,
+}
+
+/// Reads the parameters of a GET.
+pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
+    let mut parameters = Map::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let value = match &*name {
+            "query" | "operationName" => Value::String(value.into_owned()),
+            "variables" | "extensions" => json_parameter(&name, &value)?,
+            // Parameters of others, such as those of a tracing proxy, are no concern of ours.
+            _ => continue,
+        };
+        if parameters.insert(name.clone().into_owned(), value).is_some() {
+            return Err(Refusal::bad_request(format!("parameter {name} is given more than once")));
+        }
+    }
+    if let Some(Value::String(name)) = parameters.get("operationName")
+        && name.is_empty()
+    {
+        parameters.remove("operationName");
+    }
+    let mut operation = operation(parameters)?;
+    operation.only_query = true;
+    Ok(Operations { operations: vec![operation], is_batch: false })
+}
+
+/// Reads the body of a POST, of which no more than `max_bytes` are taken in.
+pub(crate) async fn from_body(
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+    max_batch: usize,
+) -> Result<Operations, Refusal> {
+    check_content_type(headers)?;
+    let body = limited(body, max_bytes).await?;
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::bad_request(
+            "the body is empty: a JSON object with a query is needed",
+        ));
+    }
+    let parsed = serde_json::from_slice(&body);
+    match parsed.map_err(|error| Refusal::bad_request(format!("the body is not JSON: {error}")))? {
+        Value::Object(members) => {
+            Ok(Operations { operations: vec![operation(members)?], is_batch: false })
+        }
+        Value::Array(batch) => from_batch(batch, max_batch),
+        other => Err(Refusal::bad_request(format!(
+            "the body is {}: an object or a list of objects is needed",
+            kind(&other)
+        ))),
+    }
+}
+
+fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
+    if batch.is_empty() {
+        return Err(Refusal::bad_request("the batch is empty: it needs one operation at least"));
+    }
+    if batch.len() > most {
+        let message =
+            format!("the request has {} operations: limits.max_batch allows {most}", batch.len());
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message));
+    }
+    let operations = batch.into_iter().map(|member| match member {
+        Value::Object(members) => operation(members),
+        other => Err(Refusal::bad_request(format!(
+            "an operation of the batch is {}: an object is needed",
+            kind(&other)
+        ))),
+    });
+    Ok(Operations { operations: operations.collect::<Result<_, _>>()?, is_batch: true })
+}
+
+/// One operation, from parameters that have the same names by GET and by POST.
+fn operation(mut members: Map<String, Value>) -> Result<Operation, Refusal> {
+    let query = match members.remove("query") {
+        Some(Value::String(query)) => query,
+        None | Some(Value::Null) => {
+            return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
+        }
+        Some(other) => return Err(mistyped("query", &other, "a text")),
+    };
+    let operation_name = match members.remove("operationName") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name),
+        Some(other) => return Err(mistyped("operationName", &other, "a text or null")),
+    };
+    let variables = match members.remove("variables") {
+        None | Some(Value::Null) => Variables::default(),
+        Some(variables @ Value::Object(_)) => Variables::from_json(variables),
+        Some(other) => return Err(mistyped("variables", &other, "an object or null")),
+    };
+    match members.remove("extensions") {
+        None | Some(Value::Null | Value::Object(_)) => {}
+        Some(other) => return Err(mistyped("extensions", &other, "an object or null")),
+    }
+    Ok(Operation { query, operation_name, variables, only_query: false })
+}
+
+fn json_parameter(name: &str, text: &str) -> Result<Value, Refusal> {
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(text)
+        .map_err(|error| Refusal::bad_request(format!("parameter {name} is not JSON: {error}")))
+}
+
+/// Only JSON in UTF-8: anything else a page of another site could send without being asked.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let refuse = |problem: String| {
+        let message = format!("{problem}: application/json in UTF-8 is needed");
+        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BadRequest, message))
+    };
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return refuse("there is no Content-Type".to_owned());
+    };
+    let mut parts = value.to_str().unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
+        return refuse(format!("the Content-Type is {value:?}"));
+    }
+    let charset = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .map(|(_, value)| value.trim().trim_matches('"'));
+    match charset {
+        Some(name) if !name.eq_ignore_ascii_case("utf-8") && !name.eq_ignore_ascii_case("utf8") => {
+            return refuse(format!("the charset is {name:?}"));
+        }
+        Some(_) | None => {}
+    }
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return refuse(format!("the body's Content-Encoding is {encoding:?}"));
+    }
+    Ok(())
+}
+
+async fn limited(body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
+    match Limited::new(body, max_bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message =
+                format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BadRequest, message))
+        }
+        Err(_) => Err(Refusal::bad_request("the body ended early")),
+    }
+}
+
+fn mistyped(name: &str, value: &Value, needed: &str) -> Refusal {
+    Refusal::bad_request(format!("{name} is {}: {needed} is needed", kind(value)))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

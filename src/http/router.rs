@@ -1,0 +1,135 @@
+//! The routes of the main listener and the layers around them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::endpoint::{self, Endpoint};
+use super::graphiql::{self, GraphiqlDefaults};
+use super::metrics::HttpMetrics;
+use super::refusal::Refusal;
+use crate::clock::Clock;
+use crate::config::{GraphqlConfig, LimitsConfig};
+use crate::graphql::{Engine, ErrorCode};
+use crate::records::Records;
+
+/// How long a browser may remember what CORS allows.
+const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// What the main listener is made of.
+pub struct MainParts {
+    /// The door to the records.
+    pub records: Records,
+    /// `limits.*`
+    pub limits: LimitsConfig,
+    /// `graphql.*`, `cors.*`
+    pub graphql: GraphqlConfig,
+    /// What `GraphiQL` starts with.
+    pub graphiql_defaults: GraphiqlDefaults,
+    /// Where requests are counted.
+    pub metrics: HttpMetrics,
+    /// The source of time.
+    pub clock: Clock,
+}
+
+/// The routes of the main listener.
+pub fn main_router(parts: MainParts) -> Router {
+    let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock } = parts;
+    let endpoint = Arc::new(Endpoint {
+        engine: Engine::new(&graphql, &limits),
+        records,
+        in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
+        limits,
+        graphiql: graphql.graphiql.then_some(graphiql_defaults),
+        metrics,
+        clock,
+    });
+    let mut router = Router::new().route("/graphql", any(endpoint::handle)).with_state(endpoint);
+    if graphql.graphiql {
+        router = router.route("/graphql/assets/{file}", get(asset));
+    }
+    let router = router
+        .fallback(not_found)
+        // A panic in one request is an error for that request only.
+        .layer(CatchPanicLayer::custom(panicked))
+        // Outside of the panic's answer, so that it carries the headers too.
+        .layer(middleware::from_fn(secured));
+    if graphql.allow_origins.is_empty() {
+        return router;
+    }
+    // Outermost: a browser's preliminary question never reaches the endpoint.
+    router.layer(cors(&graphql.allow_origins))
+}
+
+async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
+    match graphiql::file(&file, &headers) {
+        Some(response) => response,
+        None => not_found().await,
+    }
+}
+
+async fn not_found() -> Response {
+    let message = "there is nothing here: the GraphQL endpoint is /graphql";
+    Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BadRequest, message).into_response()
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a request ended in a panic");
+    let message = "the gateway has a bug: this request could not be answered";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message).into_response()
+}
+
+/// Headers that keep browsers from doing with an answer what it is not for.
+async fn secured(request: axum::extract::Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    response
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::ACCEPT,
+            header::AUTHORIZATION,
+            header::CACHE_CONTROL,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("x-auth-token"),
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("traceparent"),
+            HeaderName::from_static("apollo-require-preflight"),
+            HeaderName::from_static("x-apollo-operation-name"),
+            HeaderName::from_static("graphql-preflight"),
+        ])
+        .expose_headers([
+            header::AGE,
+            header::ETAG,
+            header::RETRY_AFTER,
+            HeaderName::from_static("cache-status"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .max_age(CORS_MAX_AGE)
+}

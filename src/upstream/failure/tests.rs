@@ -1,0 +1,140 @@
+use std::fs;
+use std::path::Path;
+
+use http::{HeaderName, HeaderValue};
+
+use super::*;
+
+fn samples() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/errors")
+}
+
+fn index() -> Vec<Value> {
+    serde_json::from_slice(&fs::read(samples().join("index.json")).unwrap()).unwrap()
+}
+
+fn headers_of(sample: &Value) -> HeaderMap {
+    let headers = sample["headers"].as_object().unwrap();
+    let header = |(name, value): (&String, &Value)| {
+        let name: HeaderName = name.parse().unwrap();
+        (name, HeaderValue::from_str(value.as_str().unwrap()).unwrap())
+    };
+    headers.iter().map(header).collect()
+}
+
+fn read_as(status: u16, body: &[u8], whose: Whose) -> Failure {
+    let headers = HeaderMap::new();
+    read(&RawAnswer { status, headers: &headers, body }, whose, &[], Timestamp::UNIX_EPOCH).failure
+}
+
+#[test]
+fn every_error_seen_in_the_field_has_its_agreed_code() {
+    let index = index();
+    for sample in &index {
+        let file = sample["file"].as_str().unwrap();
+        let status = u16::try_from(sample["http_status"].as_u64().unwrap()).unwrap();
+        if file == "shape-e-html-200.html" {
+            // A success that is no record at all is for the reader of records to refuse.
+            continue;
+        }
+        let (body, headers) = (fs::read(samples().join(file)).unwrap(), headers_of(sample));
+        let own = &sample["proposed_code_own_credentials"];
+        let expected_own = if own.is_null() { &sample["proposed_code"] } else { own };
+
+        for (whose, expected) in
+            [(Whose::Caller, &sample["proposed_code"]), (Whose::Gateway, expected_own)]
+        {
+            let raw = RawAnswer { status, headers: &headers, body: &body };
+            let failure = read(&raw, whose, &[], Timestamp::UNIX_EPOCH).failure;
+
+            assert_eq!(failure.code().as_str(), expected, "{file} for {whose:?}");
+            assert_eq!(failure.is_retryable(), sample["retryable"], "{file} for {whose:?}");
+        }
+    }
+    assert_eq!(index.len(), 72);
+}
+
+#[test]
+fn codes_and_messages_are_found_as_the_official_sdk_finds_them() {
+    for sample in index() {
+        let theirs = &sample["official_sdk"];
+        let (file, message) = (sample["file"].as_str().unwrap(), theirs["error_msg"].as_str());
+        // Without a code of the body the SDK makes do with the status and the whole body; those
+        // shapes we either read better or leave out.
+        let Some(message) = message.filter(|message| !["", "(whole body)"].contains(message))
+        else {
+            continue;
+        };
+        let details = details(&fs::read(samples().join(file)).unwrap());
+
+        let code = theirs["error_code"].as_str().map(str::to_owned);
+        let code = code.or_else(|| theirs["error_code"].as_u64().map(|code| code.to_string()));
+        assert_eq!(details.code, code, "{file}");
+        assert_eq!(details.message.as_deref(), Some(message), "{file}");
+    }
+}
+
+#[test]
+fn a_denial_is_passed_on_to_the_caller_but_not_one_of_the_gateways_own() {
+    let body = br#"{"error_code":"PAP5.0001","error_msg":"access denied","encoded_authorization_message":"HY0L"}"#;
+    let headers = HeaderMap::new();
+    let raw = RawAnswer { status: 403, headers: &headers, body };
+
+    let callers = read(&raw, Whose::Caller, &[], Timestamp::UNIX_EPOCH);
+    let own = read(&raw, Whose::Gateway, &[], Timestamp::UNIX_EPOCH);
+
+    let encoded = |read: &ReadAnswer| {
+        read.failure.upstream().and_then(|answer| answer.encoded_authorization_message.clone())
+    };
+    assert_eq!((encoded(&callers).as_deref(), callers.own_denial), (Some("HY0L"), None));
+    assert_eq!((encoded(&own), own.own_denial.as_deref()), (None, Some("HY0L")));
+}
+
+#[test]
+fn no_part_of_a_page_that_is_not_json_is_passed_on() {
+    let failure = read_as(502, b"<html><body>secret internals</body></html>", Whose::Caller);
+
+    let expected = UpstreamAnswer { status: 502, ..UpstreamAnswer::default() };
+    assert_eq!(failure.upstream(), Some(&expected));
+}
+
+#[test]
+fn long_texts_are_cut_at_a_thousand_characters() {
+    let body = format!(r#"{{"error_code":"WKS.1","error_msg":"{}"}}"#, "é ".repeat(1000));
+
+    let failure = read_as(400, body.as_bytes(), Whose::Caller);
+
+    let message = failure.upstream().unwrap().error_message.clone().unwrap();
+    assert_eq!(message.chars().count(), 1000);
+}
+
+#[test]
+fn statuses_that_nobody_documents_are_errors_of_the_upstream() {
+    for (status, retryable) in [(300, false), (402, false), (418, false), (499, false), (599, true)]
+    {
+        let failure = read_as(status, b"", Whose::Caller);
+
+        assert_eq!(failure.code().as_str(), "UPSTREAM_ERROR", "of {status}");
+        assert_eq!(failure.is_retryable(), retryable, "of {status}");
+    }
+}
+
+#[test]
+fn a_wait_is_read_in_seconds_or_until_a_date_and_believed_up_to_an_hour() {
+    let now: Timestamp = "2024-10-15T10:04:41Z".parse().unwrap();
+    for (written, expected) in [
+        ("3", Some(3)),
+        ("Tue, 15 Oct 2024 10:04:51 GMT", Some(10)),
+        ("Tue, 15 Oct 2024 10:04:01 GMT", Some(0)),
+        ("86400", Some(3600)),
+        ("soon", None),
+        ("-1", None),
+    ] {
+        let headers =
+            HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(written).unwrap())]);
+
+        let wait = retry_after(&headers, now);
+
+        assert_eq!(wait, expected.map(Duration::from_secs), "of {written}");
+    }
+}

@@ -1,0 +1,131 @@
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+fn samples() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/records")
+}
+
+fn read(body: &[u8]) -> Result<ScreenRecord, Unlike> {
+    screen_record(body, &TimeZone::UTC)
+}
+
+/// The value of a field as the schema will show it.
+fn shown(record: &ScreenRecord, field: &str) -> Value {
+    let text = |field: &crate::domain::Field<std::sync::Arc<str>>| {
+        field.clone().and_then(Result::ok).map(|text| text.to_string())
+    };
+    match field {
+        "size" => record.size.clone().and_then(Result::ok).into(),
+        "duration" => record.duration.clone().and_then(Result::ok).into(),
+        "username" => text(&record.username).into(),
+        "endTime" => {
+            record.end_time.clone().and_then(Result::ok).map(|time| time.to_string()).into()
+        }
+        "rawStatus" => {
+            record.status.clone().and_then(Result::ok).map(|status| status.raw.to_string()).into()
+        }
+        "rawType" => {
+            record.kind.clone().and_then(Result::ok).map(|kind| kind.raw.to_string()).into()
+        }
+        "status" | "type" => Value::from("UNKNOWN"),
+        other => panic!("the samples expect something of {other}"),
+    }
+}
+
+#[test]
+fn every_sample_is_a_record_and_shows_what_is_expected_of_it() {
+    let index: Vec<Value> =
+        serde_json::from_slice(&fs::read(samples().join("index.json")).unwrap()).unwrap();
+    for sample in &index {
+        let file = sample["file"].as_str().unwrap();
+        let record = read(&fs::read(samples().join(file)).unwrap());
+
+        let record = record.unwrap_or_else(|unlike| panic!("{file}: {unlike:?}"));
+        for (field, expected) in sample["expect"].as_object().into_iter().flatten() {
+            assert_eq!(&shown(&record, field), expected, "{field} of {file}");
+        }
+    }
+    assert_eq!(index.len(), 36);
+}
+
+#[test]
+fn one_bad_field_costs_nothing_else() {
+    let body =
+        br#"{"id": "r", "size": "unknown", "username": 7, "start_time": true, "status": []}"#;
+
+    let record = read(body).unwrap();
+
+    let problem = record.size.unwrap().unwrap_err();
+    assert_eq!(
+        (problem.problem.as_str(), problem.value.as_str()),
+        ("is not a whole number", "unknown")
+    );
+    assert_eq!(record.username.unwrap().unwrap_err().value, "7");
+    assert_eq!(record.start_time.unwrap().unwrap_err().value, "true");
+    assert_eq!(record.status.unwrap().unwrap_err().value, "[]");
+    assert_eq!(record.id.as_deref(), Some("r"));
+}
+
+#[test]
+fn of_a_key_that_comes_twice_the_last_counts() {
+    let record = read(br#"{"status": "RECORDING", "status": "UPLOADING"}"#).unwrap();
+
+    assert_eq!(&*record.status.unwrap().unwrap().raw, "UPLOADING");
+}
+
+#[test]
+fn a_success_with_an_error_code_and_no_record_is_an_error() {
+    for body in [
+        r#"{"error_code": "WKS.00010110", "error_msg": "no valid address"}"#,
+        r#"{"errorCode": "X.1"}"#,
+        r#"{"error": {"code": "X.1"}}"#,
+        r#"{"code": 5, "message": "m", "request_id": "r"}"#,
+    ] {
+        assert_eq!(read(body.as_bytes()), Err(Unlike::Error), "of {body}");
+    }
+}
+
+#[test]
+fn what_is_no_record_is_refused_with_a_reason() {
+    for (body, problem) in [
+        (&b""[..], "is empty"),
+        (b" \n", "is empty"),
+        (b"<html>", "is not JSON"),
+        (b"{\"id\": \"r\"", "is not JSON"),
+        (b"{\"id\": \"r\"} {}", "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"null", "is not a JSON object"),
+        (b"\"text\"", "is not a JSON object"),
+        (b"{\"greeting\": \"hello\"}", "holds none of a recording's fields"),
+        (b"{\"error_code\": null, \"greeting\": 1}", "holds none of a recording's fields"),
+    ] {
+        let expected = Err(Unlike::Malformed(problem.to_owned()));
+
+        assert_eq!(read(body), expected, "of {}", String::from_utf8_lossy(body));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = read(&body);
+    }
+
+    #[test]
+    fn no_field_of_any_value_loses_the_record(
+        value in "(null|true|0|-?[1-9][0-9]{0,20}|\"[ !#-Z^-~]{0,20}\"|\\[1\\]|\\{\"a\":1\\})",
+    ) {
+        let fields = ["size", "duration", "type", "status", "start_time", "username", "id"];
+        let members: Vec<_> = fields.iter().map(|name| format!("\"{name}\": {value}")).collect();
+        let body = format!("{{{}, \"desktop_id\": \"d\"}}", members.join(", "));
+
+        let record = read(body.as_bytes()).unwrap();
+
+        prop_assert_eq!(record.desktop_id, Some(Ok(std::sync::Arc::from("d"))));
+    }
+}

@@ -1,0 +1,107 @@
+//! Whose credentials go upstream, and who may use them.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use screen_record_gateway::config::{AccessKey, CredentialsMode};
+use screen_record_gateway::domain::{ProjectId, Secret};
+use screen_record_gateway::signature::{SignableRequest, Signature};
+use serde_json::json;
+
+use crate::support::{Gateway, RECORD, Reply, ScriptedUpstream, screen_record};
+
+const ACCESS: &str = "FAKEAK0EXAMPLE000001";
+const SECRET: &str = "fakeSK/Example+Secret=Key~0000000000000001";
+
+async fn signing(upstream: ScriptedUpstream) -> Gateway {
+    Gateway::configured(upstream, |config| {
+        config.upstream.credentials = CredentialsMode::AkSk(AccessKey {
+            access: Secret::new(ACCESS),
+            secret: Secret::new(SECRET),
+            security_token: None,
+            project_id: Some("sub-project".to_owned()),
+        });
+    })
+    .await
+}
+
+async fn echo() -> ScriptedUpstream {
+    ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await
+}
+
+#[tokio::test]
+async fn a_request_under_the_gateways_key_carries_a_signature_that_verifies() {
+    let gateway = signing(echo().await).await;
+
+    let answer = gateway.post(&screen_record("id"), &[]).await.json;
+
+    assert_eq!(answer["data"]["screenRecord"]["id"], RECORD);
+    let seen = &gateway.upstream.seen()[0];
+    let header = |name: &str| seen.headers[name].to_str().unwrap().to_owned();
+    let (host, date, project) = (header("host"), header("x-sdk-date"), header("x-project-id"));
+    let headers =
+        [("host", host.as_str()), ("x-sdk-date", &date), ("x-project-id", project.as_str())];
+    let query: &[(Cow<'_, str>, Cow<'_, str>)] = &[];
+    let request =
+        SignableRequest { method: "GET", path: &seen.path, query, headers: &headers, body: &[] };
+    let expected = Signature::of(&request, SECRET).authorization(ACCESS);
+    assert_eq!(header("authorization"), expected);
+    assert!(!seen.headers.contains_key("x-auth-token"));
+}
+
+#[tokio::test]
+async fn a_callers_token_is_not_sent_on_under_the_gateways_key() {
+    let gateway = signing(echo().await).await;
+
+    gateway.query(&screen_record("id")).await;
+
+    assert!(!gateway.upstream.seen()[0].headers.contains_key("x-auth-token"));
+}
+
+#[tokio::test]
+async fn a_refused_key_is_not_tried_again_for_five_minutes() {
+    let body = include_str!("../fixtures/samples/errors/apigw-0301-signature-wrong-401.json");
+    let upstream = ScriptedUpstream::start(move |_| Reply::bytes(401, &[], body)).await;
+    let gateway = signing(upstream).await;
+
+    let first = gateway.query(&screen_record("id")).await;
+    gateway.advance(Duration::from_secs(299));
+    let second = gateway.query(&screen_record("id")).await;
+    let (readiness, _) = gateway.admin_get("/readyz").await;
+    gateway.advance(Duration::from_secs(2));
+    gateway.query(&screen_record("id")).await;
+
+    for answer in [&first, &second] {
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_UNAUTHENTICATED");
+    }
+    assert_eq!(readiness, 503);
+    assert_eq!(gateway.upstream_requests(), 2);
+}
+
+#[tokio::test]
+async fn a_denial_of_the_gateways_own_key_keeps_its_encoded_reason_to_itself() {
+    let body = include_str!("../fixtures/samples/errors/iam5-denied-403.json");
+    let upstream = ScriptedUpstream::start(move |_| Reply::bytes(403, &[], body)).await;
+    let gateway = signing(upstream).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN");
+    assert!(!answer.to_string().contains("HY0L8G1lOe3rcfgxfKVPEXAMPLE"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_project_that_is_not_served_is_forbidden_without_a_call() {
+    let gateway = Gateway::configured(echo().await, |config| {
+        config.inbound.projects = Some([ProjectId::parse("another").unwrap()].into());
+    })
+    .await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(
+        answer["errors"][0]["extensions"],
+        json!({ "code": "FORBIDDEN", "retryable": false })
+    );
+    assert_eq!(gateway.upstream_requests(), 0);
+}

@@ -1,0 +1,210 @@
+//! Every upstream failure is a GraphQL error with a stable code.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use insta::assert_json_snapshot;
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, screen_record};
+
+fn error(answer: &Value) -> &Value {
+    &answer["errors"][0]["extensions"]
+}
+
+#[tokio::test]
+async fn every_error_seen_in_the_field_has_its_agreed_code() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/errors");
+    let index: Vec<Value> =
+        serde_json::from_slice(&fs::read(samples.join("index.json")).unwrap()).unwrap();
+    let gateway = Gateway::answering(200, json!({})).await;
+
+    for (number, sample) in index.iter().enumerate() {
+        let file = sample["file"].as_str().unwrap();
+        let (status, body) =
+            (sample["http_status"].as_u64().unwrap(), fs::read(samples.join(file)));
+        let headers: Vec<(String, String)> = sample["headers"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+            .collect();
+        let body = Bytes::from(body.unwrap());
+        let status = u16::try_from(status).unwrap();
+        gateway.upstream.answer_with(move |_| Reply::Answer {
+            status,
+            headers: headers.clone(),
+            body: body.clone(),
+        });
+        let document =
+            format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "e{number}") {{ id }} }}"#);
+
+        let answer = gateway.query(&document).await;
+
+        assert_eq!(error(&answer)["code"], sample["proposed_code"], "{file}: {answer}");
+        assert_eq!(error(&answer)["retryable"], sample["retryable"], "{file}: {answer}");
+        assert_eq!(answer["data"], json!({ "screenRecord": null }), "{file}");
+        assert_eq!(answer["errors"][0]["path"], json!(["screenRecord"]), "{file}");
+    }
+    assert_eq!(gateway.upstream_requests(), 72);
+}
+
+#[tokio::test]
+async fn a_denial_carries_what_the_upstream_said() {
+    let body = include_str!("../fixtures/samples/errors/iam5-denied-403.json");
+    let upstream = ScriptedUpstream::start(move |_| {
+        Reply::bytes(403, &[("X-Request-Id", "fd6530a01c0980764018a9e65e837b8a")], body)
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_json_snapshot!(answer, @r"
+    {
+      "data": {
+        "screenRecord": null
+      },
+      "errors": [
+        {
+          "extensions": {
+            "code": "FORBIDDEN",
+            "retryable": false,
+            "upstream": {
+              "encodedAuthorizationMessage": "HY0L8G1lOe3rcfgxfKVPEXAMPLEONLYAK9bS33eYp0rHQ4I0kJed9rwaYmLp0pt0ICBwk=",
+              "errorCode": "PAP5.0001",
+              "errorMessage": "access denied: no policy allows workspace:screenRecord:get",
+              "requestId": "fd6530a01c0980764018a9e65e837b8a",
+              "status": 403
+            }
+          },
+          "locations": [
+            {
+              "column": 3,
+              "line": 1
+            }
+          ],
+          "message": "the upstream denied access",
+          "path": [
+            "screenRecord"
+          ]
+        }
+      ]
+    }
+    "###);
+}
+
+#[tokio::test]
+async fn a_wait_the_upstream_asks_for_is_passed_on() {
+    let upstream =
+        ScriptedUpstream::start(|_| Reply::bytes(429, &[("retry-after", "3")], "")).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_json_snapshot!(error(&answer), @r"
+    {
+      "code": "RATE_LIMITED",
+      "retryAfterMs": 3000,
+      "retryable": true,
+      "upstream": {
+        "status": 429
+      }
+    }
+    "###);
+}
+
+#[tokio::test]
+async fn a_bad_id_never_reaches_the_upstream() {
+    let gateway = Gateway::answering(200, json!({})).await;
+
+    let answer = gateway.query(r#"{ screenRecord(projectId: "p", id: "../x") { id } }"#).await;
+
+    assert_eq!(error(&answer)["code"], "BAD_USER_INPUT");
+    assert_eq!(gateway.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_reached_is_unavailable() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody_there = listener.local_addr().unwrap();
+    drop(listener);
+    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.upstream.endpoint = format!("http://{nobody_there}").parse().unwrap();
+    })
+    .await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(error(&answer), &json!({ "code": "UPSTREAM_UNAVAILABLE", "retryable": true }));
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_nothing_times_out() {
+    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.upstream.attempt_timeout = Duration::from_millis(50);
+    })
+    .await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(error(&answer), &json!({ "code": "UPSTREAM_TIMEOUT", "retryable": true }));
+}
+
+#[tokio::test]
+async fn a_connection_cut_midway_is_unavailable() {
+    let upstream = ScriptedUpstream::start(|_| Reply::CutMidway).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(error(&answer), &json!({ "code": "UPSTREAM_UNAVAILABLE", "retryable": true }));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_once_decompressed_is_refused() {
+    use std::io::Write as _;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&vec![b' '; 64 * 1024 * 1024]).unwrap();
+    let bomb = Bytes::from(gzip.finish().unwrap());
+    let headers = [("content-encoding", "gzip"), ("content-type", "application/json")];
+    let upstream =
+        ScriptedUpstream::start(move |_| Reply::bytes(200, &headers, bomb.clone())).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(error(&answer)["code"], "UPSTREAM_INVALID_RESPONSE");
+    assert_eq!(
+        answer["errors"][0]["message"],
+        "the upstream's answer is larger than 1048576 bytes"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_error_and_the_token_does_not_travel() {
+    let elsewhere = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": "x" }))).await;
+    let location = format!("http://{}/", elsewhere.address);
+    let upstream =
+        ScriptedUpstream::start(move |_| Reply::bytes(302, &[("location", &location)], "")).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(error(&answer)["code"], "UPSTREAM_ERROR");
+    assert_eq!(elsewhere.requests(), 0);
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_sent() {
+    let gateway = Gateway::answering(200, json!({})).await;
+
+    let answer = gateway.post(&screen_record("id"), &[]).await.json;
+
+    assert_eq!(error(&answer), &json!({ "code": "UNAUTHENTICATED", "retryable": false }));
+    assert_eq!(gateway.upstream_requests(), 0);
+}

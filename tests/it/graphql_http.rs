@@ -1,0 +1,250 @@
+//! GraphQL over HTTP.
+
+use serde_json::{Value, json};
+
+use crate::support::HttpAnswer;
+use crate::support::{Gateway, RECORD, TOKEN, screen_record};
+
+async fn gateway() -> Gateway {
+    Gateway::answering(200, json!({ "id": RECORD, "status": "UPLOAD_COMPLETED" })).await
+}
+
+async fn send(
+    gateway: &Gateway,
+    method: reqwest::Method,
+    query: &[(&str, &str)],
+    headers: &[(&str, &str)],
+    body: &str,
+) -> HttpAnswer {
+    let mut url: url::Url = gateway.url().parse().unwrap();
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    let mut request = gateway.http().request(method, url).body(body.to_owned());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    HttpAnswer::of(request.send().await.unwrap()).await
+}
+
+async fn get(gateway: &Gateway, query: &[(&str, &str)], headers: &[(&str, &str)]) -> HttpAnswer {
+    send(gateway, reqwest::Method::GET, query, headers, "").await
+}
+
+async fn post(gateway: &Gateway, headers: &[(&str, &str)], body: &str) -> HttpAnswer {
+    send(gateway, reqwest::Method::POST, &[], headers, body).await
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn a_query_by_get_is_answered_and_validated() {
+    let gateway = gateway().await;
+    let document = screen_record("id");
+    let query = [("query", document.as_str())];
+
+    let first = get(&gateway, &query, &[("x-auth-token", TOKEN)]).await;
+    let etag = first.header("etag").to_owned();
+    let again = get(&gateway, &query, &[("x-auth-token", TOKEN), ("if-none-match", &etag)]).await;
+
+    assert_eq!(first.json["data"]["screenRecord"]["id"], RECORD);
+    assert_eq!(first.header("cache-control"), "private, max-age=59");
+    assert_eq!((again.status, &again.json), (304, &Value::Null));
+}
+
+#[tokio::test]
+async fn variables_and_operation_name_count_by_get_and_by_post() {
+    let gateway = gateway().await;
+    let document = "query A($p: ID!, $i: ID!) { screenRecord(projectId: $p, id: $i) { projectId } } query B { __typename }";
+    let variables = r#"{"p": "project-1", "i": "record-1"}"#;
+    let token = ("x-auth-token", TOKEN);
+
+    let by_get = get(
+        &gateway,
+        &[("query", document), ("operationName", "A"), ("variables", variables)],
+        &[token],
+    )
+    .await;
+    let body =
+        format!(r#"{{"query": "{document}", "operationName": "A", "variables": {variables}}}"#);
+    let by_post = post(&gateway, &[JSON, token], &body).await;
+
+    for answer in [by_get, by_post] {
+        assert_eq!(
+            answer.json,
+            json!({ "data": { "screenRecord": { "projectId": "project-1" } } })
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_executed_is_refused_with_a_code_and_by_status_where_the_form_allows() {
+    let gateway = gateway().await;
+    let strict = ("accept", "application/graphql-response+json");
+    for (body, code) in [
+        (r#"{"query": "{"}"#, "GRAPHQL_PARSE_FAILED"),
+        (r#"{"query": "{ a \" }"}"#, "GRAPHQL_PARSE_FAILED"),
+        (r#"{"query": "{ nothing }"}"#, "GRAPHQL_VALIDATION_FAILED"),
+        (
+            r#"{"query": "query A { __typename } query B { __typename }"}"#,
+            "OPERATION_RESOLUTION_FAILURE",
+        ),
+        (r#"{"query": "{ __typename }", "operationName": "X"}"#, "OPERATION_RESOLUTION_FAILURE"),
+        (
+            r#"{"query": "query Q($i: ID!) { screenRecord(projectId: \"p\", id: $i) { id } }"}"#,
+            "BAD_USER_INPUT",
+        ),
+        (
+            r#"{"query": "query Q($i: ID!) { screenRecord(projectId: \"p\", id: $i) { id } }", "variables": {"i": null}}"#,
+            "BAD_USER_INPUT",
+        ),
+        (
+            r#"{"query": "query Q($i: ID!) { screenRecord(projectId: \"p\", id: $i) { id } }", "variables": {"i": {}}}"#,
+            "BAD_USER_INPUT",
+        ),
+        (
+            r#"{"query": "query Q($i: ID!) { screenRecord(projectId: \"p\", id: $i) { id } }", "variables": {"i": [1]}}"#,
+            "BAD_USER_INPUT",
+        ),
+    ] {
+        let lenient = post(&gateway, &[JSON], body).await;
+        let strict = post(&gateway, &[JSON, strict], body).await;
+
+        assert_eq!(
+            lenient.json["errors"][0]["extensions"]["code"], code,
+            "{body}: {}",
+            lenient.json
+        );
+        assert_eq!(lenient.json.get("data"), None, "{body}");
+        assert_eq!((lenient.status, strict.status), (200, 400), "{body}");
+    }
+    assert_eq!(gateway.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_graphql_request_is_refused_in_json() {
+    let gateway = gateway().await;
+    for (headers, body, status) in [
+        (&[JSON][..], "{", 400),
+        (&[JSON], "", 400),
+        (&[JSON], "7", 400),
+        (&[JSON], "{}", 400),
+        (&[JSON], r#"{"query": 7}"#, 400),
+        (&[JSON], r#"{"query": "{ __typename }", "variables": []}"#, 400),
+        (&[JSON], r#"{"query": "{ __typename }", "operationName": 7}"#, 400),
+        (&[JSON], r#"{"query": "{ __typename }", "extensions": "x"}"#, 400),
+        (&[JSON], "[]", 400),
+        (&[JSON], "[7]", 400),
+        (&[], "{}", 415),
+        (&[("content-type", "text/plain")], "{}", 415),
+        (&[("content-type", "application/x-www-form-urlencoded")], "query=x", 415),
+        (&[("content-type", "multipart/form-data; boundary=x")], "", 415),
+        (&[("content-type", "application/json; charset=utf-16")], "{}", 415),
+        (&[JSON, ("content-encoding", "gzip")], "{}", 415),
+        (&[JSON, ("accept", "image/png")], "{}", 406),
+    ] {
+        let answer = post(&gateway, headers, body).await;
+
+        assert_eq!(answer.status, status, "{headers:?} {body}");
+        let message = answer.json["errors"][0]["message"].as_str();
+        assert!(message.is_some_and(|message| !message.is_empty()), "{headers:?} {body}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_and_paths_are_refused_in_json() {
+    let gateway = gateway().await;
+
+    let deleted = send(&gateway, reqwest::Method::DELETE, &[], &[], "").await;
+    let elsewhere = gateway.http().get(gateway.url() + "x").send().await.unwrap();
+    let elsewhere = HttpAnswer::of(elsewhere).await;
+
+    assert_eq!((deleted.status, deleted.header("allow")), (405, "GET, HEAD, POST, OPTIONS"));
+    assert_eq!(elsewhere.status, 404);
+    assert_eq!(elsewhere.json["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_order_and_bounded() {
+    let gateway = gateway().await;
+    let operation = r#"{"query": "{ __typename }"}"#;
+    let faulty = r#"{"query": "{ x }"}"#;
+
+    let batch = post(&gateway, &[JSON], &format!("[{operation},{faulty}]")).await;
+    let too_many = post(&gateway, &[JSON], &format!("[{}]", [operation; 11].join(","))).await;
+
+    assert_eq!(batch.json[0], json!({ "data": { "__typename": "Query" } }));
+    assert_eq!(batch.json[1]["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(too_many.status, 400);
+    assert_eq!(too_many.json["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
+}
+
+#[tokio::test]
+async fn a_get_that_another_site_made_a_browser_send_is_refused() {
+    let gateway = gateway().await;
+    let query = [("query", "{ __typename }")];
+    let foreign = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
+
+    let image = get(&gateway, &query, &foreign).await;
+    let program = get(&gateway, &query, &[]).await;
+
+    assert_eq!((image.status, program.status), (400, 200));
+}
+
+#[tokio::test]
+async fn cors_answers_listed_origins_only() {
+    let upstream = crate::support::ScriptedUpstream::start(|_| crate::support::Reply::Hang).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.graphql.allow_origins = vec!["https://app.example".to_owned()];
+    })
+    .await;
+    let preflight = |origin: &'static str| {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "content-type,x-auth-token"),
+        ];
+        let gateway = &gateway;
+        async move { send(gateway, reqwest::Method::OPTIONS, &[], &headers, "").await }
+    };
+
+    let listed = preflight("https://app.example").await;
+    let foreign = preflight("https://evil.example").await;
+
+    assert_eq!(listed.header("access-control-allow-origin"), "https://app.example");
+    assert_eq!(foreign.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn graphiql_is_served_to_browsers_with_a_strict_policy() {
+    let gateway = gateway().await;
+    let page = gateway.http().get(gateway.url()).header("accept", "text/html,*/*;q=0.8");
+
+    let page = page.send().await.unwrap();
+
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+    let html = page.text().await.unwrap();
+    for file in html.split('"').filter(|part| part.starts_with("/graphql/assets/")) {
+        let address = format!("http://{}{file}", gateway.address);
+        assert_eq!(gateway.http().get(address).send().await.unwrap().status(), 200, "{file}");
+    }
+    assert!(!html.contains("https://"), "the page names another host");
+}
+
+#[tokio::test]
+async fn without_introspection_the_schema_shows_neither_whole_nor_by_suggestions() {
+    let upstream = crate::support::ScriptedUpstream::start(|_| crate::support::Reply::Hang).await;
+    let gateway =
+        Gateway::configured(upstream, |config| config.graphql.introspection = false).await;
+
+    let introspected = gateway.query("{ __schema { types { name } } }").await;
+    let guessed = gateway.query("{ screenRecor }").await;
+
+    assert_eq!(
+        introspected["errors"][0]["extensions"],
+        json!({ "code": "GRAPHQL_VALIDATION_FAILED", "validationErrorCode": "INTROSPECTION_DISABLED" })
+    );
+    assert!(!guessed.to_string().contains("screenRecord"), "{guessed}");
+}

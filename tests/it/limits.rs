@@ -1,0 +1,66 @@
+//! How much one request, and all of them together, may ask for.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Gateway, Reply, ScriptedUpstream, TOKEN, screen_record};
+
+#[tokio::test]
+async fn a_bomb_of_900_bytes_is_refused_before_the_parser_sees_it() {
+    let gateway = Gateway::answering(200, json!({})).await;
+    let mut bomb = "{...f0}".to_owned();
+    for at in 0..30 {
+        bomb += &format!("fragment f{at} on Query{{...f{next} ...f{next}}}", next = at + 1);
+    }
+    bomb += "fragment f30 on Query{__typename}";
+
+    let answer = gateway.query(&bomb).await;
+
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
+    assert_eq!(answer.get("data"), None);
+}
+
+#[tokio::test]
+async fn a_larger_body_than_allowed_is_not_taken_in() {
+    let gateway = Gateway::answering(200, json!({})).await;
+
+    let answer = gateway.post(&" ".repeat(256 * 1024), &[]).await;
+
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.json["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+}
+
+#[tokio::test]
+async fn one_request_more_than_allowed_is_turned_away_at_once() {
+    let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({}))).await;
+    upstream.hold();
+    let gateway = Gateway::configured(upstream, |config| config.limits.max_in_flight = 1).await;
+    let document = screen_record("id");
+
+    let (first, second) =
+        tokio::join!(gateway.post(&document, &[("x-auth-token", TOKEN)]), async {
+            gateway.upstream.arrived(1).await;
+            let second = gateway.post(&document, &[("x-auth-token", TOKEN)]).await;
+            gateway.upstream.release();
+            second
+        });
+    let third = gateway.post(&document, &[("x-auth-token", TOKEN)]).await;
+
+    assert_eq!((first.status, second.status, third.status), (200, 503, 200));
+    assert_eq!(second.json["errors"][0]["extensions"]["code"], "OVERLOADED");
+    assert_eq!(second.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn an_operation_that_takes_too_long_is_answered_with_an_error() {
+    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.limits.request_timeout = Duration::from_millis(50);
+    })
+    .await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_TIMEOUT");
+}

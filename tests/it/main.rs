@@ -1,0 +1,17 @@
+//! The real app on free ports, in front of an upstream that does what each test says.
+#![expect(clippy::disallowed_methods, reason = "the harness starts servers of its own")]
+
+mod support;
+
+mod admin;
+mod auth;
+mod batching;
+mod errors;
+mod freshness;
+mod graphql_http;
+mod limits;
+mod record;
+mod schema_file;
+mod secrets;
+mod shutdown;
+mod stale;

@@ -1,0 +1,18 @@
+//! `schema.graphql` is what the code says.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn schema_graphql_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql");
+
+    let written = fs::read_to_string(path).unwrap_or_default();
+
+    let current = screen_record_gateway::graphql::sdl();
+    assert!(
+        written == current,
+        "schema.graphql differs from the code: run `just schema`, \
+         or `cargo run -- schema > schema.graphql`, and read the difference"
+    );
+}

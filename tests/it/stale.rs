@@ -1,0 +1,96 @@
+//! What is served when the upstream fails after it has answered before.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, RECORD, Reply, screen_record};
+
+/// A gateway that has read the record once, so long ago that it has to ask again.
+async fn with_a_spare() -> Gateway {
+    let gateway = Gateway::answering(200, json!({ "id": RECORD, "status": "RECORDING" })).await;
+    gateway.query(&screen_record("id")).await;
+    gateway.advance(Duration::from_secs(60));
+    gateway
+}
+
+fn code(answer: &Value) -> &Value {
+    &answer["errors"][0]["extensions"]["code"]
+}
+
+#[tokio::test]
+async fn an_upstream_out_of_order_is_covered_by_what_was_read_before() {
+    for status in [429, 500, 502, 503, 504] {
+        let gateway = with_a_spare().await;
+        gateway.upstream.answer_with(move |_| Reply::json(status, &json!({})));
+
+        let answer = gateway.query(&screen_record("id")).await;
+
+        assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "with status {status}");
+        assert_eq!(answer.get("errors"), None, "with status {status}");
+        assert_eq!(answer["extensions"]["stale"], true, "with status {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_covered_too() {
+    let gateway = with_a_spare().await;
+    gateway.upstream.answer_with(|_| Reply::CutMidway);
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(answer["data"]["screenRecord"]["id"], RECORD);
+    assert_eq!(answer["extensions"]["stale"], true);
+}
+
+#[tokio::test]
+async fn a_refusal_is_never_covered_and_drops_the_record() {
+    for (status, expected) in [(401, "UNAUTHENTICATED"), (403, "FORBIDDEN"), (404, "NOT_FOUND")] {
+        let gateway = with_a_spare().await;
+        gateway.upstream.answer_with(move |_| Reply::json(status, &json!({})));
+        let refused = gateway.query(&screen_record("id")).await;
+        gateway.advance(Duration::from_secs(3));
+        gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
+
+        let afterwards = gateway.query(&screen_record("id")).await;
+
+        assert_eq!(code(&refused), expected);
+        assert_eq!(code(&afterwards), "UPSTREAM_UNAVAILABLE", "after {status} a copy was served");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_to_a_refresh_behind_the_answer_drops_the_record_at_once() {
+    let gateway = Gateway::answering(200, json!({ "id": RECORD, "status": "RECORDING" })).await;
+    gateway.query(&screen_record("id")).await;
+    gateway.advance(Duration::from_secs(6));
+    gateway.upstream.answer_with(|_| Reply::json(403, &json!({})));
+
+    let stale = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(stale["data"]["screenRecord"]["id"], RECORD);
+    gateway.until(&screen_record("id"), |answer| code(answer) == "FORBIDDEN").await;
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_not_served_in_an_errors_place() {
+    let gateway = with_a_spare().await;
+    gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
+    gateway.advance(Duration::from_secs(600));
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(code(&answer), "UPSTREAM_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn an_upstream_that_has_just_failed_is_left_alone_for_a_second() {
+    let gateway = with_a_spare().await;
+    gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
+    gateway.query(&screen_record("id")).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(answer["extensions"]["stale"], true);
+    assert_eq!(gateway.upstream_requests(), 2);
+}

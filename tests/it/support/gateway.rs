@@ -1,0 +1,188 @@
+//! The gateway under test.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use screen_record_gateway::app::App;
+use screen_record_gateway::clock::Clock;
+use screen_record_gateway::config::{
+    CacheConfig, Config, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig, UpstreamConfig,
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::{Reply, ScriptedUpstream};
+
+pub(crate) const PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
+pub(crate) const RECORD: &str = "6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082";
+pub(crate) const TOKEN: &str = "token-of-a-caller";
+
+/// The real app on free ports; stops when dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) upstream: ScriptedUpstream,
+    clock: Clock,
+    http: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// In front of an upstream that always answers the same.
+    pub(crate) async fn answering(status: u16, body: Value) -> Self {
+        Self::before(ScriptedUpstream::start(move |_| Reply::json(status, &body)).await).await
+    }
+
+    /// In front of an upstream under the test's control.
+    pub(crate) async fn before(upstream: ScriptedUpstream) -> Self {
+        Self::configured(upstream, |_| {}).await
+    }
+
+    /// As `before`, with settings changed from their defaults.
+    pub(crate) async fn configured(
+        upstream: ScriptedUpstream,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = config_for(upstream.address);
+        adjust(&mut config);
+        let clock = Clock::default();
+        let app = App::build(&config, clock.clone()).await.unwrap();
+        let (address, admin) = (app.local_addr().unwrap(), app.admin_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(app.run(async move {
+            let _ = stopped.await;
+        }));
+        let http = client();
+        Self { address, admin, upstream, clock, http, stop: Some(stop), running: Some(running) }
+    }
+
+    /// Moves the gateway's time forward.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    pub(crate) fn upstream_requests(&self) -> usize {
+        self.upstream.requests()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/graphql", self.address)
+    }
+
+    /// A POST of a document with the usual token; the answer's JSON.
+    pub(crate) async fn query(&self, document: &str) -> Value {
+        self.query_as(TOKEN, document).await
+    }
+
+    pub(crate) async fn query_as(&self, token: &str, document: &str) -> Value {
+        self.post(document, &[("x-auth-token", token)]).await.json
+    }
+
+    /// Asks again until the answer is as wanted; for what happens behind an answer.
+    pub(crate) async fn until(&self, document: &str, wanted: impl Fn(&Value) -> bool) {
+        let asking = async {
+            while !wanted(&self.query(document).await) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asking).await.expect("it never came");
+    }
+
+    /// Waits until so many requests are under way in the gateway.
+    pub(crate) async fn in_flight(&self, requests: usize) {
+        self.until_metric(&format!("gateway_http_requests_in_flight {requests}")).await;
+    }
+
+    /// Waits until the metrics page has a line.
+    pub(crate) async fn until_metric(&self, line: &str) {
+        let asking = async {
+            while !self.admin_get("/metrics").await.1.lines().any(|shown| shown == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asking).await.expect("it never came");
+    }
+
+    /// A POST of a document with some headers; the whole answer.
+    pub(crate) async fn post(&self, document: &str, headers: &[(&str, &str)]) -> HttpAnswer {
+        let body = json!({ "query": document }).to_string();
+        let mut request =
+            self.http.post(self.url()).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        HttpAnswer::of(request.send().await.unwrap()).await
+    }
+
+    /// A GET from the admin listener: status and body.
+    pub(crate) async fn admin_get(&self, path: &str) -> (u16, String) {
+        let response = self.http.get(format!("http://{}{path}", self.admin)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Asks the app to stop, as a signal would.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+    }
+
+    /// Waits until the app has stopped.
+    pub(crate) async fn stopped(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.await.unwrap();
+        }
+    }
+}
+
+/// An HTTP answer of the gateway.
+pub(crate) struct HttpAnswer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) json: Value,
+}
+
+impl HttpAnswer {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.unwrap();
+        let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Self { status, headers, json }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// The default settings, for an upstream on this machine.
+pub(crate) fn config_for(upstream: SocketAddr) -> Config {
+    Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        admin_listen: "127.0.0.1:0".parse().unwrap(),
+        upstream: UpstreamConfig::at(format!("http://{upstream}").parse().unwrap()),
+        cache: CacheConfig::default(),
+        inbound: InboundConfig::default(),
+        limits: LimitsConfig::default(),
+        graphql: GraphqlConfig { introspection: true, graphiql: true, ..GraphqlConfig::default() },
+        log: LogConfig::default(),
+    }
+}
+
+/// A query for the usual record.
+pub(crate) fn screen_record(selection: &str) -> String {
+    format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "{RECORD}") {{ {selection} }} }}"#)
+}
+
+fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .timeout(Duration::from_secs(30))
+        .build()
+        .unwrap()
+}

@@ -1,0 +1,155 @@
+//! An upstream that counts, delays, cuts and answers oddly, as a test scripts it.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use tokio::sync::{Semaphore, watch};
+
+type Answering = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
+
+/// A request as the upstream saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+}
+
+/// What the upstream does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    },
+    /// Headers and a part of the body, then the connection ends.
+    CutMidway,
+    /// Nothing, ever.
+    Hang,
+}
+
+/// The upstream under a test's control.
+#[derive(Clone)]
+pub(crate) struct ScriptedUpstream {
+    pub(crate) address: SocketAddr,
+    script: Arc<Script>,
+}
+
+struct Script {
+    answering: Mutex<Answering>,
+    seen: Mutex<Vec<Seen>>,
+    arrived: watch::Sender<usize>,
+    /// Answers go out as there are permits; normally there is no end of them.
+    gate: Semaphore,
+}
+
+impl Reply {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::bytes(status, &[("content-type", "application/json")], body.to_string())
+    }
+
+    pub(crate) fn bytes(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Self {
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::Answer { status, headers, body: body.into() }
+    }
+
+    fn into_response(self) -> Response {
+        match self {
+            Self::Answer { status, headers, body } => {
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = StatusCode::from_u16(status).unwrap();
+                for (name, value) in headers {
+                    let name: axum::http::HeaderName = name.parse().unwrap();
+                    response.headers_mut().append(name, value.parse().unwrap());
+                }
+                response
+            }
+            Self::CutMidway => {
+                let part = futures_util::stream::iter([
+                    Ok(Bytes::from_static(b"{\"id\":")),
+                    Err(io::Error::other("cut")),
+                ]);
+                Response::new(Body::from_stream(part))
+            }
+            Self::Hang => {
+                unreachable!("a hanging request is never turned into a response")
+            }
+        }
+    }
+}
+
+impl ScriptedUpstream {
+    /// Answers every request with what `answering` makes of it.
+    pub(crate) async fn start(answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        let script = Arc::new(Script {
+            answering: Mutex::new(Box::new(answering)),
+            seen: Mutex::default(),
+            arrived: watch::Sender::new(0),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
+        });
+        let router = Router::new().fallback(handle).with_state(Arc::clone(&script));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, script }
+    }
+
+    /// Changes what is answered from now on.
+    pub(crate) fn answer_with(&self, answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+        *self.script.answering.lock().unwrap() = Box::new(answering);
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.script.seen.lock().unwrap().len()
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.script.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until so many requests have come in, answered or not.
+    pub(crate) async fn arrived(&self, requests: usize) {
+        let mut arrived = self.script.arrived.subscribe();
+        arrived.wait_for(|count| *count >= requests).await.unwrap();
+    }
+
+    /// Holds all answers back.
+    pub(crate) fn hold(&self) {
+        self.script.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Lets answers go out again.
+    pub(crate) fn release(&self) {
+        self.script.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+}
+
+async fn handle(
+    State(script): State<Arc<Script>>,
+    request: Request,
+) -> Result<Response, Infallible> {
+    let (parts, body) = request.into_parts();
+    // The body is read, so that the connection can be used again.
+    body.into_data_stream().for_each(|_| async {}).await;
+    let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
+    let seen = Seen { method: parts.method.to_string(), path, headers: parts.headers };
+    script.seen.lock().unwrap().push(seen.clone());
+    script.arrived.send_modify(|count| *count += 1);
+    drop(script.gate.acquire().await);
+    let reply = (script.answering.lock().unwrap())(&seen);
+    if matches!(reply, Reply::Hang) {
+        std::future::pending::<()>().await;
+    }
+    Ok(reply.into_response())
+}
