@@ -1,7 +1,9 @@
 //! The settings: one struct per section, each with its defaults.
 //!
 //! Only this area reads flags, the environment and the settings file. Everything else is handed
-//! the section it needs.
+//! the section it needs. [`settings`] is the one table that flags, environment names, help, errors
+//! and documentation are made of; [`sources`] lays the sources over each other; [`load`] reads typed
+//! values and collects every problem before it gives up.
 
 mod upstream;
 mod cache;
@@ -9,6 +11,11 @@ mod inbound;
 mod limits;
 mod graphql;
 mod log;
+mod settings;
+mod sources;
+mod reader;
+mod profile;
+mod load;
 
 use std::net::SocketAddr;
 
@@ -16,7 +23,10 @@ pub use cache::CacheConfig;
 pub use graphql::GraphqlConfig;
 pub use inbound::InboundConfig;
 pub use limits::LimitsConfig;
+pub use load::{Loaded, Purpose, load};
 pub use log::{LogConfig, LogFormat};
+pub use settings::{SETTINGS, Setting};
+pub use sources::{Environment, Refusals, environment};
 pub use upstream::{AccessKey, CredentialsMode, UpstreamConfig};
 
 /// All settings of the gateway, checked.
@@ -34,7 +44,7 @@ pub struct Config {
     pub inbound: InboundConfig,
     /// `limits.*`
     pub limits: LimitsConfig,
-    /// `graphql.*`
+    /// `graphql.*`, `cors.*`
     pub graphql: GraphqlConfig,
     /// `log`, `log_format`
     pub log: LogConfig,

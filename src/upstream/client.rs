@@ -20,7 +20,8 @@ use super::wire;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::{
-    Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, Token, Unreachable, UpstreamAnswer,
+    Failure, FailureCode, ProjectId, RecordId, ScreenRecord, TimeLimit, Token, Unreachable,
+    UpstreamAnswer,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -62,6 +63,15 @@ pub struct Call {
     pub request_id: Arc<str>,
 }
 
+/// What a test request showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The settings work; why that is known.
+    Ready(String),
+    /// They do not; what is wrong and what to do.
+    NotReady(String),
+}
+
 struct Answer {
     status: u16,
     headers: HeaderMap,
@@ -98,6 +108,24 @@ impl Upstream {
     /// refused.
     pub fn trouble(&self) -> Option<&'static str> {
         self.0.credentials.trouble()
+    }
+
+    /// Sends one request and judges the answer: for checking settings, not for data.
+    pub async fn probe(&self, project: Option<&ProjectId>) -> Probe {
+        // No recording has this id, so the best answer is that there is none.
+        let id = "00000000000000000000000000000000";
+        let project = match (project, self.0.credentials.project()) {
+            (Some(project), _) => project.as_str(),
+            (None, Some(project)) => project,
+            (None, None) => id,
+        };
+        let path = format!("/v2/{project}/screen-records/{id}");
+        let token = self.uses_callers_token().then(|| Token::new("none"));
+        let call = Call { token, request_id: Arc::from("check") };
+        match self.get(&call, &path).await {
+            Ok(_) => Probe::Ready("the upstream answered".to_owned()),
+            Err(failure) => judge(&failure, self.uses_callers_token()),
+        }
     }
 
     /// Reads one recording.
@@ -221,6 +249,42 @@ impl Endpoint {
             None => name.to_owned(),
         };
         Self { base, base_path, host }
+    }
+}
+
+/// What a failed test request says about the settings.
+fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
+    let said = failure.upstream().map(|answer| {
+        let code = answer.error_code.as_deref().unwrap_or("no code");
+        let message = answer.error_message.as_deref().unwrap_or("no message");
+        format!(" (status {}, {code}: {message})", answer.status)
+    });
+    let said = said.unwrap_or_default();
+    match failure.code() {
+        FailureCode::NotFound | FailureCode::BadUserInput => {
+            Probe::Ready("the upstream was reached and knows the credentials".to_owned())
+        }
+        FailureCode::Unauthenticated if with_callers_token => Probe::Ready(
+            "the upstream was reached and asks for a token, which every caller brings".to_owned(),
+        ),
+        FailureCode::Unauthenticated | FailureCode::UpstreamUnauthenticated => Probe::NotReady(
+            format!("the upstream refused the credentials: check key, secret and clock{said}"),
+        ),
+        FailureCode::Forbidden => Probe::NotReady(format!(
+            "the credentials may not read recordings of this project: check \
+             HUAWEICLOUD_SDK_PROJECT_ID or inbound.projects, and the permission \
+             workspace:screenRecord:get{said}"
+        )),
+        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => Probe::NotReady(
+            format!("{failure}: check upstream.endpoint or upstream.region, and the network{said}"),
+        ),
+        FailureCode::Conflict
+        | FailureCode::RateLimited
+        | FailureCode::UpstreamError
+        | FailureCode::UpstreamInvalidResponse
+        | FailureCode::Overloaded => {
+            Probe::NotReady(format!("{failure}: check upstream.endpoint and upstream.region{said}"))
+        }
     }
 }
 

@@ -10,5 +10,5 @@ mod normalize;
 mod redact;
 mod wire;
 
-pub use client::{Call, Upstream};
+pub use client::{Call, Probe, Upstream};
 pub use metrics::UpstreamMetrics;

@@ -62,7 +62,7 @@ async fn a_denial_carries_what_the_upstream_said() {
 
     let answer = gateway.query(&screen_record("id")).await;
 
-    assert_json_snapshot!(answer, @r"
+    assert_json_snapshot!(answer, @r#"
     {
       "data": {
         "screenRecord": null
@@ -93,7 +93,7 @@ async fn a_denial_carries_what_the_upstream_said() {
         }
       ]
     }
-    "###);
+    "#);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_wait_the_upstream_asks_for_is_passed_on() {
 
     let answer = gateway.query(&screen_record("id")).await;
 
-    assert_json_snapshot!(error(&answer), @r"
+    assert_json_snapshot!(error(&answer), @r#"
     {
       "code": "RATE_LIMITED",
       "retryAfterMs": 3000,
@@ -113,7 +113,7 @@ async fn a_wait_the_upstream_asks_for_is_passed_on() {
         "status": 429
       }
     }
-    "###);
+    "#);
 }
 
 #[tokio::test]

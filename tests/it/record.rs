@@ -23,7 +23,7 @@ async fn all_21_fields_of_the_upstream_are_mapped() {
 
     let answer = gateway.query(&screen_record(EVERYTHING)).await;
 
-    assert_json_snapshot!(answer, @r"
+    assert_json_snapshot!(answer, @r#"
     {
       "data": {
         "screenRecord": {
@@ -57,7 +57,7 @@ async fn all_21_fields_of_the_upstream_are_mapped() {
         }
       }
     }
-    "###);
+    "#);
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn the_documented_example_reads_with_real_times_and_its_own_id() {
 
     let answer = gateway.query(&screen_record("id startTime endTime duration status")).await;
 
-    assert_json_snapshot!(answer, @r"
+    assert_json_snapshot!(answer, @r#"
     {
       "data": {
         "screenRecord": {
@@ -78,7 +78,7 @@ async fn the_documented_example_reads_with_real_times_and_its_own_id() {
         }
       }
     }
-    "###);
+    "#);
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_field_that_cannot_be_read_is_null_with_its_own_error() {
 
     let answer = gateway.query(&screen_record("username startTime size")).await;
 
-    assert_json_snapshot!(answer, @r"
+    assert_json_snapshot!(answer, @r#"
     {
       "data": {
         "screenRecord": {
@@ -158,7 +158,7 @@ async fn a_field_that_cannot_be_read_is_null_with_its_own_error() {
         }
       ]
     }
-    "###);
+    "#);
 }
 
 #[tokio::test]

@@ -42,6 +42,10 @@ impl SigningKey {
         Self { key, clock, resting: Mutex::default() }
     }
 
+    pub(crate) fn project(&self) -> Option<&str> {
+        self.key.project_id.as_deref()
+    }
+
     pub(crate) fn secrets(&self) -> Vec<&str> {
         let token = self.key.security_token.as_ref();
         [Some(&self.key.access), Some(&self.key.secret), token]

@@ -48,6 +48,14 @@ impl Credentials {
         }
     }
 
+    /// The project the gateway's own credentials are for, where they name one.
+    pub(crate) fn project(&self) -> Option<&str> {
+        match self {
+            Self::Passthrough => None,
+            Self::AkSk(key) => key.project(),
+        }
+    }
+
     /// What must not stand in any text that is passed on.
     pub(crate) fn secrets<'a>(&'a self, token: Option<&'a Token>) -> Vec<&'a str> {
         match self {

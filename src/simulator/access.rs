@@ -1,0 +1,222 @@
+//! Who is let in: tokens, and signatures made with an access key.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use jiff::{SignedDuration, Timestamp};
+use percent_encoding::percent_decode_str;
+use subtle::ConstantTimeEq as _;
+
+use super::SimulatorConfig;
+use crate::signature::{ALGORITHM, DATE_FORMAT, SignableRequest, Signature};
+
+/// How far a signature's time may be from ours.
+const WINDOW: SignedDuration = SignedDuration::from_mins(15);
+/// So many failures in a row are forgiven.
+const FORGIVEN: u32 = 5;
+/// How long a key is locked after one more.
+const LOCK: SignedDuration = SignedDuration::from_mins(5);
+
+/// Why a request is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Denied {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+/// What is accepted.
+pub(super) struct Access {
+    projects: Vec<String>,
+    tokens: Vec<String>,
+    ended_tokens: Vec<String>,
+    keys: HashMap<String, String>,
+    failures: Mutex<HashMap<String, Failures>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Failures {
+    in_a_row: u32,
+    locked_until: Option<Timestamp>,
+}
+
+/// An `Authorization` value, taken apart.
+struct Claim<'h> {
+    access: &'h str,
+    signed_headers: &'h str,
+    signature: &'h str,
+}
+
+impl Access {
+    pub(super) fn new(config: &SimulatorConfig) -> Self {
+        Self {
+            projects: config.projects.clone(),
+            tokens: config.tokens.clone(),
+            ended_tokens: config.ended_tokens.clone(),
+            keys: config.access_keys.iter().cloned().collect(),
+            failures: Mutex::default(),
+        }
+    }
+
+    pub(super) fn projects(&self) -> &[String] {
+        &self.projects
+    }
+
+    pub(super) fn is_project(&self, project: &str) -> bool {
+        self.projects.iter().any(|known| known == project)
+    }
+
+    /// Lets a request in, or says why not.
+    pub(super) fn check(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), Denied> {
+        if let Some(token) = text(&parts.headers, "x-auth-token") {
+            return self.check_token(token);
+        }
+        let claim = text(&parts.headers, "authorization").and_then(Claim::parse);
+        let Some(claim) = claim else { return Err(Denied::iam("decrypt token fail")) };
+        self.check_not_locked(claim.access, now)?;
+        let verdict = self.check_signature(parts, body, &claim, now);
+        self.remember(claim.access, verdict.is_ok(), now);
+        verdict
+    }
+
+    fn check_token(&self, token: &str) -> Result<(), Denied> {
+        let among =
+            |known: &[String]| known.iter().any(|known| same(known.as_bytes(), token.as_bytes()));
+        if among(&self.tokens) {
+            return Ok(());
+        }
+        if among(&self.ended_tokens) {
+            let message = "The token must be updated.".to_owned();
+            return Err(Denied { code: "APIGW.0307", message });
+        }
+        Err(Denied::iam("decrypt token fail"))
+    }
+
+    fn check_signature(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        claim: &Claim<'_>,
+        now: Timestamp,
+    ) -> Result<(), Denied> {
+        let Some(secret) = self.keys.get(claim.access) else {
+            let key = claim.access;
+            return Err(Denied::iam(&format!("Get secretKey failed,ak:{key},err:ak not exist")));
+        };
+        let wrong = || Denied::iam("verify aksk signature fail");
+        let headers = signed_headers(parts, claim.signed_headers).ok_or_else(wrong)?;
+        let value = |wanted: &str| {
+            headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+        };
+        let (Some(date), Some(_)) = (value("x-sdk-date"), value("host")) else {
+            return Err(wrong());
+        };
+        // A security token belongs to a temporary key, and there are none here.
+        if parts.headers.contains_key("x-security-token") {
+            return Err(wrong());
+        }
+        check_date(date, now)?;
+        let query = decoded_query(parts.uri.query().unwrap_or_default());
+        let request = SignableRequest {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: &query,
+            headers: &headers,
+            body,
+        };
+        let expected = Signature::of(&request, secret).signature;
+        if same(expected.as_bytes(), claim.signature.as_bytes()) { Ok(()) } else { Err(wrong()) }
+    }
+
+    fn check_not_locked(&self, access: &str, now: Timestamp) -> Result<(), Denied> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = failures.get(access).and_then(|failures| failures.locked_until);
+        if until.is_some_and(|until| now < until) {
+            return Err(Denied::iam("AK access failed to reach the limit,forbidden"));
+        }
+        Ok(())
+    }
+
+    fn remember(&self, access: &str, passed: bool, now: Timestamp) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unknown keys are counted as well, but not without end.
+        if passed || failures.len() > 1000 {
+            failures.remove(access);
+            return;
+        }
+        let entry = failures.entry(access.to_owned()).or_default();
+        entry.in_a_row += 1;
+        if entry.in_a_row > FORGIVEN {
+            *entry = Failures { in_a_row: 0, locked_until: now.checked_add(LOCK).ok() };
+        }
+    }
+}
+
+impl Denied {
+    fn iam(cause: &str) -> Self {
+        let message = format!("Incorrect IAM authentication information: {cause}");
+        Self { code: "APIGW.0301", message }
+    }
+}
+
+impl<'h> Claim<'h> {
+    fn parse(value: &'h str) -> Option<Self> {
+        let rest = value.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
+        let mut claim = Self { access: "", signed_headers: "", signature: "" };
+        for part in rest.split(',') {
+            match part.trim().split_once('=')? {
+                ("Access", access) => claim.access = access,
+                ("SignedHeaders", names) => claim.signed_headers = names,
+                ("Signature", signature) => claim.signature = signature,
+                _ => return None,
+            }
+        }
+        Some(claim)
+    }
+}
+
+/// The listed headers with their values; over HTTP/2 the host is the authority.
+fn signed_headers<'p>(parts: &'p Parts, names: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
+    names
+        .split(';')
+        .map(|name| {
+            let value = text(&parts.headers, name);
+            let authority = || parts.uri.authority().map(|authority| authority.as_str());
+            let value = if name == "host" { value.or_else(authority) } else { value };
+            Some((name, value?))
+        })
+        .collect()
+}
+
+fn check_date(date: &str, now: Timestamp) -> Result<(), Denied> {
+    let signed = jiff::civil::DateTime::strptime(DATE_FORMAT, date)
+        .and_then(|local| jiff::tz::TimeZone::UTC.to_timestamp(local));
+    let in_time = signed.is_ok_and(|signed| now.duration_since(signed).abs() <= WINDOW);
+    if in_time {
+        return Ok(());
+    }
+    let server = now.strftime(DATE_FORMAT);
+    Err(Denied::iam(&format!("signature expired,client time:{date},server time:{server}")))
+}
+
+/// The query's pairs, decoded once; `+` means plus.
+fn decoded_query(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
+/// A header's value. Bytes that are not ASCII are signed as they are, in UTF-8.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}
+
+fn same(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
+}

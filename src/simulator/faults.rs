@@ -1,0 +1,222 @@
+//! Faults: documented answers under reserved ids, broken connections, and faults among ordinary ones.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::random::Random;
+
+/// Answers that the upstream's documents and the field have, as data.
+const ANSWERS: &str = include_str!("answers.json");
+/// More than any gateway should take in.
+const LARGE: usize = 4 * 1024 * 1024;
+
+/// Faults among ordinary answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FaultPlan {
+    /// Share of requests that fail in mixed ways, from 0 to 1.
+    pub rate: f64,
+    /// Requests a second before 429; `None` for no limit.
+    pub requests_per_second: Option<u32>,
+}
+
+/// Ids that are no recordings, and what they answer.
+pub(super) struct Reserved {
+    answers: BTreeMap<String, Answer>,
+    gzip_bomb: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    id: String,
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+    note: String,
+}
+
+/// Faults of the connection and not of the answer, by reserved id.
+const CONNECTION_FAULTS: [(&str, &str); 8] = [
+    ("fault-no-answer", "nothing is ever answered"),
+    ("fault-slow-body", "a byte a second, without end"),
+    ("fault-cut", "the connection ends in the middle of the body"),
+    ("fault-wrong-length", "the body is shorter than its Content-Length"),
+    ("fault-too-large", "a body of 4 MiB"),
+    ("fault-gzip-bomb", "64 KiB that decompress to 64 MiB"),
+    ("fault-invalid-utf8", "JSON with bytes that are not UTF-8"),
+    ("fault-chunked", "a good record, a few bytes at a time"),
+];
+
+impl Reserved {
+    pub(super) fn load() -> Result<Self, serde_json::Error> {
+        let answers: Vec<Answer> = serde_json::from_str(ANSWERS)?;
+        let answers = answers.into_iter().map(|answer| (answer.id.clone(), answer)).collect();
+        let gzip_bomb = gzip_bomb().map_err(serde_json::Error::io)?.into();
+        Ok(Self { answers, gzip_bomb })
+    }
+
+    /// The list of all reserved ids.
+    pub(super) fn json(&self) -> Value {
+        let answers = self
+            .answers
+            .values()
+            .map(|answer| json!({ "id": answer.id, "status": answer.status, "note": answer.note }));
+        let connection =
+            CONNECTION_FAULTS.iter().map(|(id, note)| json!({ "id": id, "note": note }));
+        answers.chain(connection).collect()
+    }
+
+    /// The answer of a reserved id.
+    pub(super) async fn answer(&self, id: &str) -> Option<Response<Body>> {
+        if let Some(answer) = self.answers.get(id) {
+            return Some(answer.response());
+        }
+        let body = match id {
+            "fault-no-answer" => std::future::pending().await,
+            "fault-slow-body" => Body::from_stream(stream::repeat(()).then(|()| async {
+                sleep(Duration::from_secs(1)).await;
+                Ok::<_, std::io::Error>(Bytes::from_static(b" "))
+            })),
+            "fault-cut" => cut(),
+            "fault-wrong-length" => return Some(wrong_length()),
+            "fault-too-large" => Body::from(vec![b' '; LARGE]),
+            "fault-gzip-bomb" => {
+                let mut response =
+                    json_response(StatusCode::OK, Body::from(self.gzip_bomb.clone()));
+                let encoding = HeaderValue::from_static("gzip");
+                response.headers_mut().insert(header::CONTENT_ENCODING, encoding);
+                return Some(response);
+            }
+            "fault-invalid-utf8" => Body::from(&b"{\"id\": \"\xFF\xFE\"}"[..]),
+            "fault-chunked" => {
+                let parts = [&b"{\"id\""[..], b": \"a\", \"us", b"ername\": \"b\"", b"}"];
+                let parts = parts.map(|part| Ok::<_, std::io::Error>(Bytes::from_static(part)));
+                Body::from_stream(stream::iter(parts))
+            }
+            _ => return None,
+        };
+        Some(json_response(StatusCode::OK, body))
+    }
+}
+
+impl Answer {
+    fn response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body.clone()));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();
+        for (name, value) in &self.headers {
+            if let (Ok(name), Ok(value)) =
+                (name.parse::<HeaderName>(), HeaderValue::from_str(value))
+            {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// Lets requests through at a rate, and fails a share of them.
+pub(super) struct Limiter {
+    plan: FaultPlan,
+    state: Mutex<LimiterState>,
+}
+
+struct LimiterState {
+    random: Random,
+    second: Option<Instant>,
+    in_second: u32,
+}
+
+/// What happens to an ordinary request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Throttled,
+    Status(u16),
+    Cut,
+}
+
+impl Limiter {
+    pub(super) fn new(plan: FaultPlan, seed: u64) -> Self {
+        let random = Random::of(seed, u64::MAX);
+        Self { plan, state: Mutex::new(LimiterState { random, second: None, in_second: 0 }) }
+    }
+
+    /// What happens to the next request, if not the ordinary.
+    pub(super) fn next(&self, now: Instant) -> Option<Fault> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(most) = self.plan.requests_per_second
+            && !state.passes(most, now)
+        {
+            return Some(Fault::Throttled);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share does not need every digit")]
+        let drawn = state.random.below(1 << 32) as f64 / (1_u64 << 32) as f64;
+        if drawn >= self.plan.rate {
+            return None;
+        }
+        let faults = [
+            Fault::Status(500),
+            Fault::Status(502),
+            Fault::Status(503),
+            Fault::Status(504),
+            Fault::Throttled,
+            Fault::Cut,
+        ];
+        state.random.pick(&faults).copied()
+    }
+}
+
+impl LimiterState {
+    fn passes(&mut self, most: u32, now: Instant) -> bool {
+        let same_second = self
+            .second
+            .is_some_and(|began| now.saturating_duration_since(began) < Duration::from_secs(1));
+        if !same_second {
+            self.second = Some(now);
+            self.in_second = 0;
+        }
+        self.in_second += 1;
+        self.in_second <= most
+    }
+}
+
+/// A part of a body, and then the end of the connection.
+pub(super) fn cut() -> Body {
+    let parts = [Ok(Bytes::from_static(b"{\"id\": ")), Err(std::io::Error::other("cut"))];
+    Body::from_stream(stream::iter(parts))
+}
+
+fn wrong_length() -> Response<Body> {
+    let part = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{}"))]);
+    let mut response = json_response(StatusCode::OK, Body::from_stream(part));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("200"));
+    response
+}
+
+pub(super) fn json_response(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn gzip_bomb() -> std::io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let blank = [b' '; 64 * 1024];
+    for _ in 0..1024 {
+        gzip.write_all(&blank)?;
+    }
+    gzip.finish()
+}

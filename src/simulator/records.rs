@@ -1,0 +1,235 @@
+//! The recordings: made from a seed, moving through their life as time goes by.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::random::Random;
+use super::times;
+
+const DAY: i64 = 24 * 60 * 60;
+/// A new recording begins so often, in seconds.
+const NEW_EVERY: i64 = 60;
+/// Places of recordings that begin after the start; far from those that are there at once.
+const LATER: u64 = 1 << 40;
+const TYPES: [&str; 4] = ["FULL", "INTERVAL", "OPERATION", "SESSION"];
+const USERS: [&str; 8] =
+    ["chenwei", "wanghaha", "张三", "Ólafur", "محمد", "maria.garcia", "Amélie", "zoë-k"];
+
+/// All recordings.
+pub(super) struct Records {
+    seed: u64,
+    began: Timestamp,
+    base: Vec<Record>,
+    by_id: HashMap<String, usize>,
+}
+
+/// One recording: what is fixed about it.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    place: u64,
+    pub(super) id: String,
+    pub(super) desktop_id: String,
+    pub(super) desktop_name: String,
+    pub(super) username: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) start: Timestamp,
+    /// Seconds of recording.
+    length: i64,
+    /// Seconds of uploading.
+    upload: i64,
+    fate: Fate,
+}
+
+/// How a recording's life goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Uploaded,
+    RecordingFails,
+    UploadFails,
+}
+
+/// Seconds between the end of a recording and the beginning of its upload.
+const WAIT_FOR_UPLOAD: i64 = 10;
+
+impl Records {
+    pub(super) fn new(seed: u64, count: usize, now: Timestamp) -> Self {
+        let base: Vec<Record> =
+            (0..count as u64).map(|place| Record::past(seed, place, now)).collect();
+        let by_id = base.iter().enumerate().map(|(at, record)| (folded(&record.id), at)).collect();
+        Self { seed, began: now, base, by_id }
+    }
+
+    /// The id of a recording that is final, for examples.
+    pub(super) fn sample(&self) -> &str {
+        let is_uploaded = |record: &&Record| record.status(self.began) == "UPLOAD_COMPLETED";
+        let found = self.base.iter().find(is_uploaded).or(self.base.first());
+        found.map_or("sample-all-fields", |record| &record.id)
+    }
+
+    /// The recording with an id, in either of its written forms.
+    pub(super) fn get(&self, id: &str, now: Timestamp) -> Option<Record> {
+        let id = folded(id);
+        if let Some(record) = self.by_id.get(&id).and_then(|at| self.base.get(*at)) {
+            return Some(record.clone());
+        }
+        self.later(now).find(|record| folded(&record.id) == id)
+    }
+
+    /// Every recording that has begun.
+    pub(super) fn all(&self, now: Timestamp) -> Vec<Record> {
+        self.base.iter().cloned().chain(self.later(now)).collect()
+    }
+
+    /// Recordings that have begun since the start, one a minute, the first at once.
+    fn later(&self, now: Timestamp) -> impl Iterator<Item = Record> + '_ {
+        let elapsed = now.duration_since(self.began).as_secs().max(0);
+        (0..=elapsed / NEW_EVERY).map(|number| {
+            let start = after(self.began, number * NEW_EVERY);
+            Record::live(self.seed, LATER + number.unsigned_abs(), start)
+        })
+    }
+}
+
+impl Record {
+    /// One that began within the last 14 days.
+    fn past(seed: u64, place: u64, now: Timestamp) -> Self {
+        let mut random = Random::of(seed, place);
+        let ago = i64::try_from(random.below(14 * DAY.unsigned_abs() - 7200)).unwrap_or_default();
+        let millis = i64::try_from(random.below(1000)).unwrap_or_default();
+        let start = now - SignedDuration::from_millis((ago + 60) * 1000 + millis);
+        let length = i64::try_from(60 + random.below(7200)).unwrap_or_default();
+        Self::made(random, place, start, length)
+    }
+
+    /// One that begins now and is over within a minute or two.
+    fn live(seed: u64, place: u64, start: Timestamp) -> Self {
+        let mut random = Random::of(seed, place);
+        let length = i64::try_from(25 + random.below(40)).unwrap_or_default();
+        Self::made(random, place, start, length)
+    }
+
+    fn made(mut random: Random, place: u64, start: Timestamp, length: i64) -> Self {
+        let id = if random.percent(50) { random.uuid() } else { random.hex32() };
+        let desktop = random.below(40);
+        Self {
+            place,
+            id,
+            desktop_id: Random::of(desktop, 7).uuid(),
+            desktop_name: format!("desktop{desktop:02}"),
+            username: random.pick(&USERS).copied().unwrap_or_default(),
+            kind: random.pick(&TYPES).copied().unwrap_or_default(),
+            start,
+            length,
+            upload: i64::try_from(15 + random.below(30)).unwrap_or_default(),
+            fate: match random.below(10) {
+                0 => Fate::RecordingFails,
+                1 => Fate::UploadFails,
+                _ => Fate::Uploaded,
+            },
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn status(&self, now: Timestamp) -> &'static str {
+        let age = now.duration_since(self.start).as_secs();
+        let uploading_from = self.length + WAIT_FOR_UPLOAD;
+        match self.fate {
+            _ if age < self.length => "RECORDING",
+            Fate::RecordingFails => "REC_FAILED",
+            _ if age < uploading_from => "REC_COMPLETED",
+            _ if age < uploading_from + self.upload => "UPLOADING",
+            Fate::UploadFails => "UPLOAD_FAILED",
+            Fate::Uploaded => "UPLOAD_COMPLETED",
+        }
+    }
+
+    /// Whether there is a video to download.
+    pub(super) fn has_video(&self, now: Timestamp) -> bool {
+        self.status(now) == "UPLOAD_COMPLETED"
+    }
+
+    /// Seconds of video by now.
+    pub(super) fn seconds(&self, now: Timestamp) -> i64 {
+        now.duration_since(self.start).as_secs().clamp(0, self.length)
+    }
+
+    /// Numbers of its own, the same every time.
+    pub(super) fn random(&self, purpose: u64) -> Random {
+        Random::of(self.place, purpose)
+    }
+
+    /// As the upstream writes it: absent fields are left out.
+    pub(super) fn json(&self, project: &str, now: Timestamp) -> Value {
+        let mut random = self.random(11);
+        let status = self.status(now);
+        let ended = status != "RECORDING";
+        let has_file = ended && status != "REC_FAILED";
+        let name = format!("{project}_{}_{:04}", self.username, self.place % 10_000);
+        let mut fields = Map::new();
+        let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+        set("id", self.id.clone().into());
+        set("desktop_id", self.desktop_id.clone().into());
+        set("desktop_name", self.desktop_name.clone().into());
+        set("desktop_pool_id", Random::of(random.below(5), 8).uuid().into());
+        set("username", self.username.into());
+        set("type", self.kind.into());
+        set("status", status.into());
+        set("size", self.bytes(now).into());
+        set("duration", self.seconds(now).into());
+        set("start_time", times::written(self.start, &mut random));
+        set("update_time", times::written(self.changed(now), &mut random));
+        if ended {
+            set("end_time", times::written(after(self.start, self.length), &mut random));
+        }
+        if random.percent(80) {
+            set("policy_id", Random::of(random.below(3), 9).hex32().into());
+        }
+        if has_file {
+            let directory = self.start.strftime("records/%Y/%m/%d/").to_string();
+            set("obs_bucket", "wks-screen-record-example".into());
+            set("file_directory", directory.into());
+            set("video_filename", format!("video_{name}.mp4").into());
+            set("event_filename", format!("event_{name}.json").into());
+            set("video_file_sha256", (random.hex32() + &random.hex32()).into());
+            set("event_file_sha256", (random.hex32() + &random.hex32()).into());
+        }
+        if random.percent(60) {
+            set("upload_type", "NORMAL".into());
+            set("site_type", "CENTER".into());
+        }
+        Value::Object(fields)
+    }
+
+    /// Bytes of video by now; some recordings are larger than 32 bits can count.
+    fn bytes(&self, now: Timestamp) -> i64 {
+        if self.status(now) == "RECORDING" {
+            return 0;
+        }
+        let rate = i64::try_from(200_000 + self.random(12).below(400_000)).unwrap_or_default();
+        self.length * rate
+    }
+
+    /// When its status last changed.
+    fn changed(&self, now: Timestamp) -> Timestamp {
+        let end = self.length;
+        let uploading = end + WAIT_FOR_UPLOAD;
+        let seconds = match self.status(now) {
+            "RECORDING" => 0,
+            "REC_COMPLETED" | "REC_FAILED" => end,
+            "UPLOADING" => uploading,
+            _ => uploading + self.upload,
+        };
+        after(self.start, seconds)
+    }
+}
+
+pub(super) fn after(instant: Timestamp, seconds: i64) -> Timestamp {
+    instant.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(instant)
+}
+
+/// Ids are the same whatever their case and dashes.
+fn folded(id: &str) -> String {
+    id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect()
+}

@@ -1,0 +1,1 @@
+//! The simulated upstream, from outside.
