@@ -63,7 +63,7 @@ impl App {
         Self::build_with(config, GraphiqlDefaults::default(), clock).await
     }
 
-    /// As [`App::build`], with something for `GraphiQL` to start with.
+    /// As [`App::build`], with something for GraphiQL to start with.
     ///
     /// # Errors
     /// [`StartError`], before anything is served.

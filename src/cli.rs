@@ -5,7 +5,6 @@
     reason = "what is printed is the product here"
 )]
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -243,7 +242,7 @@ async fn stop_signal() {
     let _ = interrupted.await;
 }
 
-fn flags(arguments: &ArgMatches) -> HashMap<String, String> {
+fn flags(arguments: &ArgMatches) -> config::Flags {
     let named = SETTINGS.iter().map(config::Setting::flag).chain(["config".to_owned()]);
     named
         .filter_map(|flag| {

@@ -26,10 +26,10 @@ impl Default for CacheConfig {
         Self {
             max_bytes: 256 * 1024 * 1024,
             ttl_active: Duration::from_secs(5),
-            ttl_final: Duration::from_secs(60),
+            ttl_final: Duration::from_mins(1),
             ttl_not_found: Duration::from_secs(2),
             stale_while_revalidate: Duration::from_secs(30),
-            stale_if_error: Duration::from_secs(600),
+            stale_if_error: Duration::from_mins(10),
         }
     }
 }

@@ -5,7 +5,7 @@
 pub struct GraphqlConfig {
     /// `graphql.introspection`: answers introspection and suggests names.
     pub introspection: bool,
-    /// `graphql.graphiql`: serves `GraphiQL` to browsers.
+    /// `graphql.graphiql`: serves GraphiQL to browsers.
     pub graphiql: bool,
     /// `cors.allow_origins`: origins whose pages may read answers.
     pub allow_origins: Vec<String>,

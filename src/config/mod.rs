@@ -26,7 +26,7 @@ pub use limits::LimitsConfig;
 pub use load::{Loaded, Purpose, load};
 pub use log::{LogConfig, LogFormat};
 pub use settings::{SETTINGS, Setting};
-pub use sources::{Environment, Refusals, environment};
+pub use sources::{Environment, Flags, Refusals, environment};
 pub use upstream::{AccessKey, CredentialsMode, UpstreamConfig};
 
 /// All settings of the gateway, checked.

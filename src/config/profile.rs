@@ -17,36 +17,26 @@ const FILE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
 /// The section of regional services.
 const SECTION: &str = "basic";
 
-/// Where a key was found.
-#[derive(Debug)]
-pub(crate) struct FoundKey {
-    pub(crate) key: AccessKey,
-    pub(crate) origin: String,
-}
-
 /// Finds the access key.
 ///
 /// # Errors
 /// What is missing and where it could be, as one line.
-pub(crate) fn access_key(environment: &Environment) -> Result<FoundKey, String> {
+pub(crate) fn access_key(environment: &Environment) -> Result<AccessKey, String> {
     let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
     match (variable(ACCESS), variable(SECRET)) {
-        (Some(access), Some(secret)) => {
-            let key = AccessKey {
-                access: Secret::new(access),
-                secret: Secret::new(secret),
-                security_token: variable(SECURITY_TOKEN).map(Secret::new),
-                project_id: variable(PROJECT_ID),
-            };
-            Ok(FoundKey { key, origin: ACCESS.to_owned() })
-        }
+        (Some(access), Some(secret)) => Ok(AccessKey {
+            access: Secret::new(access),
+            secret: Secret::new(secret),
+            security_token: variable(SECURITY_TOKEN).map(Secret::new),
+            project_id: variable(PROJECT_ID),
+        }),
         (Some(_), None) => Err(format!("{ACCESS} is set and {SECRET} is not: both are needed")),
         (None, Some(_)) => Err(format!("{SECRET} is set and {ACCESS} is not: both are needed")),
         (None, None) => from_file(environment),
     }
 }
 
-fn from_file(environment: &Environment) -> Result<FoundKey, String> {
+fn from_file(environment: &Environment) -> Result<AccessKey, String> {
     let Some(path) = path(environment) else {
         return Err(missing("no home directory to look for a profile file in"));
     };
@@ -63,13 +53,12 @@ fn from_file(environment: &Environment) -> Result<FoundKey, String> {
             "the profile file {shown} has no ak and sk in its section [{SECTION}]"
         ));
     };
-    let key = AccessKey {
+    Ok(AccessKey {
         access: Secret::new(access),
         secret: Secret::new(secret),
         security_token: value("security_token").map(Secret::new),
         project_id: value("project_id").map(str::to_owned),
-    };
-    Ok(FoundKey { key, origin: shown })
+    })
 }
 
 fn path(environment: &Environment) -> Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! The table of all settings. Flags, environment names, help, errors and the reference in
 //! `docs/SETTINGS.md` are made of it, so nothing about a setting is written twice.
 
+#[cfg(test)]
 use std::fmt::Write as _;
 
 /// One setting.
@@ -157,7 +158,8 @@ impl Setting {
 }
 
 /// The reference of all settings, as `docs/SETTINGS.md` holds it.
-pub fn reference() -> String {
+#[cfg(test)]
+fn reference() -> String {
     let mut page = "# Settings\n\n\
         Every setting is a flag, an environment variable and a key of the TOML file that `--config` or \
         `GATEWAY_CONFIG` names. A flag wins over the environment, the environment over the file. \

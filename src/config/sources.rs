@@ -11,6 +11,8 @@ use config::{File, FileFormat, Map, Value, ValueKind};
 
 use super::settings::{SETTINGS, Setting};
 
+/// Flags by name, without their dashes.
+pub type Flags = HashMap<String, String>;
 /// The environment as it was handed in.
 pub type Environment = HashMap<String, String>;
 
@@ -66,7 +68,7 @@ pub fn environment(variables: impl IntoIterator<Item = (OsString, OsString)>) ->
 
 /// Lays flags over the environment over the file.
 pub(crate) fn lay(
-    flags: &HashMap<String, String>,
+    flags: &Flags,
     environment: &Environment,
     file: Option<&str>,
     problems: &mut Refusals,

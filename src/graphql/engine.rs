@@ -7,7 +7,8 @@ use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
 use async_graphql::{
-    EmptyMutation, EmptySubscription, Error, Pos, Request, Response, Schema, ServerError, Variables,
+    EmptyMutation, EmptySubscription, Error, Pos, Request, Response, SDLExportOptions, Schema,
+    ServerError, Variables,
 };
 
 use super::error::{ErrorCode, request_error, set_code, with_code};
@@ -56,7 +57,22 @@ pub enum Answer {
 
 /// The schema in GraphQL's definition language, as `schema.graphql` holds it.
 pub fn sdl() -> String {
-    schema(&GraphqlConfig { introspection: true, ..GraphqlConfig::default() }).sdl()
+    let options = SDLExportOptions::new()
+        .include_specified_by()
+        .prefer_single_line_descriptions()
+        .use_space_ident()
+        .indent_width(2);
+    let schema = schema(&GraphqlConfig { introspection: true, ..GraphqlConfig::default() });
+    tidy(&schema.sdl_with_options(options))
+}
+
+/// Without what every reader knows (the directives of the specification, and that `Query` is the
+/// root of queries), without blanks at the ends of lines, and with one line feed at the end.
+fn tidy(sdl: &str) -> String {
+    const SPECIFIED: &str = "\n\"Directs the executor to include";
+    let own = sdl.split_once(SPECIFIED).map_or(sdl, |(own, _)| own);
+    let lines: Vec<&str> = own.trim().lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
 }
 
 fn schema(config: &GraphqlConfig) -> Schema<Query, EmptyMutation, EmptySubscription> {

@@ -4,17 +4,18 @@ use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value
 
 use crate::domain::Timestamp;
 
+/// An instant as clients see it.
+pub(crate) struct DateTime(pub(crate) Timestamp);
+
+/// A 64-bit integer as clients see it.
+pub(crate) struct Long(pub(crate) i64);
+
 /// An instant in UTC, always written YYYY-MM-DDTHH:MM:SS.sssZ: exactly three fraction digits (finer
 /// digits are cut) and Z.
 ///
 /// The upstream writes instants in many shapes; all of them read the same here. A value without a
 /// zone is read in the gateway's configured zone. A bare number counts seconds since 1970 if it has 9
 /// or 10 digits, milliseconds if it has 12 or 13, microseconds if 15 or 16, nanoseconds if 18 or 19.
-pub(crate) struct DateTime(pub(crate) Timestamp);
-
-/// Signed 64-bit integer written as a JSON number.
-pub(crate) struct Long(pub(crate) i64);
-
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -26,6 +27,7 @@ impl ScalarType for DateTime {
     }
 }
 
+/// Signed 64-bit integer written as a JSON number.
 #[Scalar]
 impl ScalarType for Long {
     fn parse(value: Value) -> InputValueResult<Self> {

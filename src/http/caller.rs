@@ -60,11 +60,13 @@ fn new_request_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let header = |(name, value): &(&'static str, &str)| {
-            (axum::http::HeaderName::from_static(name), value.parse().unwrap())
+            (HeaderName::from_static(name), value.parse().unwrap())
         };
         pairs.iter().map(header).collect()
     }

@@ -31,6 +31,8 @@ pub(crate) fn check_get(headers: &HeaderMap) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -46,9 +48,9 @@ mod tests {
             (&[("sec-fetch-site", "cross-site")], false),
             (&[("sec-fetch-site", "cross-site"), ("graphql-preflight", "1")], true),
         ] {
-            let headers = marks.iter().map(|(name, value)| {
-                (axum::http::HeaderName::from_static(name), value.parse().unwrap())
-            });
+            let headers = marks
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
 
             let verdict = check_get(&headers.collect());
 

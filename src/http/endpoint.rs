@@ -34,7 +34,7 @@ pub(crate) struct Endpoint {
     pub(crate) engine: Engine,
     pub(crate) records: Records,
     pub(crate) limits: LimitsConfig,
-    /// What `GraphiQL` starts with, where it is served.
+    /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) metrics: HttpMetrics,
@@ -161,13 +161,9 @@ impl Endpoint {
         let reader = Arc::new(self.records.reader(asking.clone()));
         let executing = self.engine.execute(operation, Arc::clone(&reader));
         let within = tokio::time::timeout(self.limits.request_timeout, executing).await;
-        match within {
-            Ok(answer) => Served { answer, summary: reader.summary() },
-            Err(_) => {
-                let answer = Answer::failed(Failure::TimedOut(TimeLimit::Operation));
-                Served { answer, summary: reader.summary() }
-            }
-        }
+        let answer =
+            within.unwrap_or_else(|_| Answer::failed(Failure::TimedOut(TimeLimit::Operation)));
+        Served { answer, summary: reader.summary() }
     }
 }
 

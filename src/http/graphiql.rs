@@ -6,9 +6,6 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// Where the files of the page are served.
-pub(crate) const ASSETS: &str = "/graphql/assets/";
-
 /// The page may load its own files and ask its own address, and nothing else. Styles are the
 /// exception: the editor puts its own into the page as it goes.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
@@ -82,6 +79,9 @@ fn attribute(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where the files of the page are served.
+    const ASSETS: &str = "/graphql/assets/";
 
     #[test]
     fn every_file_the_page_names_is_there() {

@@ -9,7 +9,7 @@ pub(crate) enum Form {
     Json,
     /// `application/graphql-response+json`: 400 for a request that was not executed.
     GraphqlResponse,
-    /// `text/html`: `GraphiQL`.
+    /// `text/html`: GraphiQL.
     Html,
 }
 

@@ -76,13 +76,10 @@ impl Answers {
             let message = "only queries may be asked for by GET: use POST";
             return Refusal::method("POST", message).into_response();
         }
-        let body = match self.body() {
-            Ok(body) => body,
-            Err(_) => {
-                let message = "the answer could not be written";
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                return Refusal::new(status, ErrorCode::Internal, message).into_response();
-            }
+        let Ok(body) = self.body() else {
+            let message = "the answer could not be written";
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return Refusal::new(status, ErrorCode::Internal, message).into_response();
         };
         (self.status(), self.headers(), Body::from(body)).into_response()
     }

@@ -23,7 +23,7 @@ use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
 
 /// How long a browser may remember what CORS allows.
-const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(600);
+const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// What the main listener is made of.
 pub struct MainParts {
@@ -33,7 +33,7 @@ pub struct MainParts {
     pub limits: LimitsConfig,
     /// `graphql.*`, `cors.*`
     pub graphql: GraphqlConfig,
-    /// What `GraphiQL` starts with.
+    /// What GraphiQL starts with.
     pub graphiql_defaults: GraphiqlDefaults,
     /// Where requests are counted.
     pub metrics: HttpMetrics,

@@ -21,9 +21,8 @@ pub(crate) enum Freshness {
 impl Freshness {
     /// The verdict on a record of some age that was fresh for `ttl`.
     pub(crate) fn of_record(age: Duration, ttl: Duration, limits: &CacheConfig) -> Self {
-        let overdue = match age.checked_sub(ttl) {
-            Some(overdue) => overdue,
-            None => return Self::Fresh(ttl.saturating_sub(age)),
+        let Some(overdue) = age.checked_sub(ttl) else {
+            return Self::Fresh(ttl.saturating_sub(age));
         };
         if overdue < limits.stale_while_revalidate {
             Self::Stale

@@ -54,7 +54,6 @@ fn record_bytes(record: &ScreenRecord) -> usize {
             .sum::<usize>()
 }
 
-#[expect(clippy::ref_option, reason = "`Field` is what the record's fields are")]
 fn field_bytes<T>(field: &Field<T>, heap: impl Fn(&T) -> usize) -> usize {
     match field {
         None => 0,

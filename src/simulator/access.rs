@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
@@ -183,7 +184,7 @@ fn signed_headers<'p>(parts: &'p Parts, names: &'p str) -> Option<Vec<(&'p str, 
         .split(';')
         .map(|name| {
             let value = text(&parts.headers, name);
-            let authority = || parts.uri.authority().map(|authority| authority.as_str());
+            let authority = || parts.uri.authority().map(Authority::as_str);
             let value = if name == "host" { value.or_else(authority) } else { value };
             Some((name, value?))
         })

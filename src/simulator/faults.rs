@@ -214,7 +214,7 @@ pub(super) fn json_response(status: StatusCode, body: Body) -> Response<Body> {
 
 fn gzip_bomb() -> std::io::Result<Vec<u8>> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    let blank = [b' '; 64 * 1024];
+    let blank = vec![b' '; 64 * 1024];
     for _ in 0..1024 {
         gzip.write_all(&blank)?;
     }

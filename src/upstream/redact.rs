@@ -12,7 +12,7 @@ const LONGEST_WORD: usize = 64;
 const SHORTEST_SECRET: usize = 4;
 
 /// The text without the given secrets and without anything that looks like a credential.
-pub fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
+pub(crate) fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
     let mut text = Cow::Borrowed(text);
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
         if text.contains(secret) {

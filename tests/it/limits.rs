@@ -1,5 +1,6 @@
 //! How much one request, and all of them together, may ask for.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ async fn a_bomb_of_900_bytes_is_refused_before_the_parser_sees_it() {
     let gateway = Gateway::answering(200, json!({})).await;
     let mut bomb = "{...f0}".to_owned();
     for at in 0..30 {
-        bomb += &format!("fragment f{at} on Query{{...f{next} ...f{next}}}", next = at + 1);
+        write!(bomb, "fragment f{at} on Query{{...f{next} ...f{next}}}", next = at + 1).unwrap();
     }
     bomb += "fragment f30 on Query{__typename}";
 

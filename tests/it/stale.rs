@@ -10,7 +10,7 @@ use crate::support::{Gateway, RECORD, Reply, screen_record};
 async fn with_a_spare() -> Gateway {
     let gateway = Gateway::answering(200, json!({ "id": RECORD, "status": "RECORDING" })).await;
     gateway.query(&screen_record("id")).await;
-    gateway.advance(Duration::from_secs(60));
+    gateway.advance(Duration::from_mins(1));
     gateway
 }
 
@@ -76,7 +76,7 @@ async fn a_refusal_to_a_refresh_behind_the_answer_drops_the_record_at_once() {
 async fn what_is_too_old_is_not_served_in_an_errors_place() {
     let gateway = with_a_spare().await;
     gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
-    gateway.advance(Duration::from_secs(600));
+    gateway.advance(Duration::from_mins(10));
 
     let answer = gateway.query(&screen_record("id")).await;
 

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use std::collections::HashMap;
+
 use super::*;
 
 fn pairs(pairs: &[(&str, &str)]) -> HashMap<String, String> {

@@ -135,10 +135,10 @@ impl<'d> Reader<'_, 'd> {
                 Ok(())
             }
             [Token::Spread, rest @ ..] => {
-                self.tokens = match rest {
-                    [Token::Name("on"), Token::Name(_), rest @ ..] => rest,
-                    rest => rest,
-                };
+                self.tokens = rest;
+                if let [Token::Name("on"), Token::Name(_), rest @ ..] = rest {
+                    self.tokens = rest;
+                }
                 self.directives(into);
                 self.selection_set(into, place)
             }

@@ -16,9 +16,8 @@ fn read(body: &[u8]) -> Result<ScreenRecord, Unlike> {
 
 /// The value of a field as the schema will show it.
 fn shown(record: &ScreenRecord, field: &str) -> Value {
-    let text = |field: &crate::domain::Field<std::sync::Arc<str>>| {
-        field.clone().and_then(Result::ok).map(|text| text.to_string())
-    };
+    let text =
+        |field: &Field<Arc<str>>| field.clone().and_then(Result::ok).map(|text| text.to_string());
     match field {
         "size" => record.size.clone().and_then(Result::ok).into(),
         "duration" => record.duration.clone().and_then(Result::ok).into(),
@@ -126,6 +125,6 @@ proptest! {
 
         let record = read(body.as_bytes()).unwrap();
 
-        prop_assert_eq!(record.desktop_id, Some(Ok(std::sync::Arc::from("d"))));
+        prop_assert_eq!(record.desktop_id, Some(Ok(Arc::from("d"))));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -70,7 +70,7 @@ impl Reply {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = StatusCode::from_u16(status).unwrap();
                 for (name, value) in headers {
-                    let name: axum::http::HeaderName = name.parse().unwrap();
+                    let name: HeaderName = name.parse().unwrap();
                     response.headers_mut().append(name, value.parse().unwrap());
                 }
                 response

@@ -1,6 +1,6 @@
 //! Makes checked settings of what was written, or a list of everything that is wrong with it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use url::Url;
 use super::profile;
 use super::reader::{Reader, shown};
 use super::settings::SETTINGS;
-use super::sources::{Environment, Refusals, lay};
+use super::sources::{Environment, Flags, Refusals, lay};
 use super::{
     CacheConfig, Config, CredentialsMode, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig,
     LogFormat, UpstreamConfig,
@@ -43,7 +43,7 @@ pub struct Loaded {
 /// Every problem at once.
 pub fn load(
     purpose: Purpose,
-    flags: &HashMap<String, String>,
+    flags: &Flags,
     environment: &Environment,
 ) -> Result<Loaded, Refusals> {
     let mut problems = Refusals::default();
@@ -86,7 +86,7 @@ fn upstream(
         _ => None,
     });
     let endpoint = match purpose {
-        Purpose::Serve => endpoint.or_else(|| endpoint_of(region?, environment, reader)),
+        Purpose::Serve => endpoint.or_else(|| endpoint_of(&region?, environment, reader)),
         Purpose::Demo => {
             forbid_in_demo(reader);
             // Replaced by the simulated upstream's address as soon as that is known.
@@ -104,7 +104,7 @@ fn upstream(
     }
     let credentials = match credentials {
         Some(true) if purpose == Purpose::Serve => match profile::access_key(environment) {
-            Ok(found) => CredentialsMode::AkSk(found.key),
+            Ok(key) => CredentialsMode::AkSk(key),
             Err(problem) => {
                 reader.problems.0.push(problem);
                 return None;
@@ -290,7 +290,7 @@ fn endpoint(text: &str) -> Option<Url> {
 }
 
 /// The region's endpoint: the official SDKs' override of it, else the public one.
-fn endpoint_of(region: String, environment: &Environment, reader: &mut Reader) -> Option<Url> {
+fn endpoint_of(region: &str, environment: &Environment, reader: &mut Reader) -> Option<Url> {
     let variable = format!(
         "HUAWEICLOUD_SDK_REGION_WORKSPACE_{}",
         region.replace('-', "_").to_ascii_uppercase()

@@ -30,18 +30,18 @@ const IS_ABOUT_A_SIGNATURE: [&str; 4] = [
 ];
 
 /// An answer as it came.
-pub struct RawAnswer<'a> {
+pub(crate) struct RawAnswer<'a> {
     /// HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// All headers.
-    pub headers: &'a HeaderMap,
+    pub(crate) headers: &'a HeaderMap,
     /// The decompressed body.
-    pub body: &'a [u8],
+    pub(crate) body: &'a [u8],
 }
 
 /// Whose credentials the call was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub(crate) enum Whose {
     /// The caller's token.
     Caller,
     /// The gateway's own.
@@ -49,12 +49,12 @@ pub enum Whose {
 }
 
 /// An error answer, read.
-pub struct ReadAnswer {
+pub(crate) struct ReadAnswer {
     /// What it means.
-    pub failure: Failure,
+    pub(crate) failure: Failure,
     /// The encrypted reason of a denial of the gateway's own credentials: for the log, as it is no
     /// business of the caller's.
-    pub own_denial: Option<String>,
+    pub(crate) own_denial: Option<String>,
 }
 
 /// What an error body says.
@@ -72,7 +72,12 @@ struct Details {
 type Verdict = (RefusalKind, bool);
 
 /// Reads an error answer. `secrets` are cut out of its texts wherever they occur.
-pub fn read(raw: &RawAnswer<'_>, whose: Whose, secrets: &[&str], now: Timestamp) -> ReadAnswer {
+pub(crate) fn read(
+    raw: &RawAnswer<'_>,
+    whose: Whose,
+    secrets: &[&str],
+    now: Timestamp,
+) -> ReadAnswer {
     let mut details = details(raw.body);
     let (kind, retryable) = verdict(raw.status, &details, whose);
     let denial = details.encoded_authorization_message.take();
@@ -204,12 +209,11 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The wait the upstream asks for, in seconds or until a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match value.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-            Duration::try_from(until.duration_since(now)).unwrap_or_default()
-        }
+    let wait = if let Ok(seconds) = value.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+        Duration::try_from(until.duration_since(now)).unwrap_or_default()
     };
     Some(wait.min(LONGEST_WAIT))
 }

@@ -231,12 +231,13 @@ impl Cursor<'_> {
     }
 
     /// A zone, if there is one. The outer `None` means that something else stands there.
+    #[expect(clippy::option_option, reason = "no zone and no sense are different findings")]
     fn zone(&mut self) -> Option<Option<Offset>> {
         if self.rest.is_empty() {
             return Some(None);
         }
         let _ = self.spaces();
-        let named = self.any_of(b"Zz").is_some() || self.word(b"UTC") || self.word(b"GMT");
+        let named = self.any_of(b"Zz").is_some() || self.word(*b"UTC") || self.word(*b"GMT");
         if named && self.rest.is_empty() {
             return Some(Some(Offset::UTC));
         }
@@ -257,9 +258,9 @@ impl Cursor<'_> {
         i8::try_from(found).ok()
     }
 
-    fn word(&mut self, word: &[u8; 3]) -> bool {
+    fn word(&mut self, word: [u8; 3]) -> bool {
         let found =
-            self.rest.first_chunk::<3>().is_some_and(|next| next.eq_ignore_ascii_case(word));
+            self.rest.first_chunk::<3>().is_some_and(|next| next.eq_ignore_ascii_case(&word));
         if found {
             self.skip(3);
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -9,11 +10,11 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::normalize::WireValue;
-use crate::domain::ScreenRecord;
+use crate::domain::{Field, ScreenRecord, Timestamp};
 
 /// Why the body of a success is not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unlike {
+pub(crate) enum Unlike {
     /// It is an error: it has an error code and none of a record's fields.
     Error,
     /// It is something else; what, as a clause.
@@ -27,7 +28,7 @@ const ERROR_KEYS: [&str; 6] = ["error_code", "errorCode", "errCode", "code", "er
 ///
 /// # Errors
 /// [`Unlike`] for anything but a JSON object that could be a record.
-pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
+pub(crate) fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.trim_ascii().is_empty() {
         return Err(Unlike::Malformed("is empty".to_owned()));
@@ -94,8 +95,8 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
 /// A place in the record, by the type of what belongs there.
 enum Place<'r> {
     Id(&'r mut ScreenRecord),
-    Text(&'r mut crate::domain::Field<std::sync::Arc<str>>),
-    Time(&'r mut crate::domain::Field<crate::domain::Timestamp>),
+    Text(&'r mut Field<Arc<str>>),
+    Time(&'r mut Field<Timestamp>),
     Size(&'r mut ScreenRecord),
     Duration(&'r mut ScreenRecord),
     Kind(&'r mut ScreenRecord),
