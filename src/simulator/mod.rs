@@ -43,7 +43,7 @@ const EXAMPLE_PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 pub struct SimulatorConfig {
     /// Address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Recordings there are at the start; a new one begins every minute.
+    /// Recordings there are at the start; from then on a new one begins every minute.
     pub records: usize,
     /// Time before every answer.
     pub latency: Duration,

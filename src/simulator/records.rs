@@ -11,6 +11,8 @@ use super::times;
 const DAY: i64 = 24 * 60 * 60;
 /// A new recording begins so often, in seconds.
 const NEW_EVERY: i64 = 60;
+/// One in so many recordings is still being made at the start.
+const LIVE_SHARE: usize = 25;
 /// Places of recordings that begin after the start; far from those that are there at once.
 const LATER: u64 = 1 << 40;
 const TYPES: [&str; 4] = ["FULL", "INTERVAL", "OPERATION", "SESSION"];
@@ -55,10 +57,19 @@ const WAIT_FOR_UPLOAD: i64 = 10;
 
 impl Records {
     pub(super) fn new(seed: u64, count: usize, now: Timestamp) -> Self {
-        let base: Vec<Record> =
-            (0..count as u64).map(|place| Record::past(seed, place, now)).collect();
+        // Whole minutes, so that two simulations of a seed begun together agree to the millisecond.
+        let began = whole_minute(now);
+        let live = (count / LIVE_SHARE).max(1) as u64;
+        let made = |place| {
+            if place < live {
+                Record::ending_soon(seed, place, began)
+            } else {
+                Record::past(seed, place, began)
+            }
+        };
+        let base: Vec<Record> = (0..count as u64).map(made).collect();
         let by_id = base.iter().enumerate().map(|(at, record)| (folded(&record.id), at)).collect();
-        Self { seed, began: now, base, by_id }
+        Self { seed, began, base, by_id }
     }
 
     /// The id of a recording that is final, for examples.
@@ -82,10 +93,10 @@ impl Records {
         self.base.iter().cloned().chain(self.later(now)).collect()
     }
 
-    /// Recordings that have begun since the start, one a minute, the first at once.
+    /// Recordings that have begun since the start, one a minute.
     fn later(&self, now: Timestamp) -> impl Iterator<Item = Record> + '_ {
         let elapsed = now.duration_since(self.began).as_secs().max(0);
-        (0..=elapsed / NEW_EVERY).map(|number| {
+        (1..=elapsed / NEW_EVERY).map(|number| {
             let start = after(self.began, number * NEW_EVERY);
             Record::live(self.seed, LATER + number.unsigned_abs(), start)
         })
@@ -101,6 +112,15 @@ impl Record {
         let start = now - SignedDuration::from_millis((ago + 60) * 1000 + millis);
         let length = i64::try_from(60 + random.below(7200)).unwrap_or_default();
         Self::made(random, place, start, length)
+    }
+
+    /// One that is being recorded at the start and ends soon: the first within seconds, each further
+    /// one a little later.
+    fn ending_soon(seed: u64, place: u64, began: Timestamp) -> Self {
+        let mut random = Random::of(seed, place);
+        let length = i64::try_from(600 + random.below(3000)).unwrap_or_default();
+        let left = 75 + 20 * i64::try_from(place).unwrap_or_default();
+        Self::made(random, place, after(began, left - length), length)
     }
 
     /// One that begins now and is over within a minute or two.
@@ -227,6 +247,12 @@ impl Record {
 
 pub(super) fn after(instant: Timestamp, seconds: i64) -> Timestamp {
     instant.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(instant)
+}
+
+/// The beginning of an instant's minute.
+fn whole_minute(instant: Timestamp) -> Timestamp {
+    let second = instant.as_second();
+    Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(instant)
 }
 
 /// Ids are the same whatever their case and dashes.

@@ -1,1 +1,211 @@
 //! The simulated upstream, from outside.
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::*;
+
+const TOKEN: &str = "good-token";
+
+/// A running simulation that stops when dropped.
+struct Running {
+    address: SocketAddr,
+    sample: String,
+    clock: Clock,
+    http: reqwest::Client,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Running {
+    async fn start(adjust: impl FnOnce(&mut SimulatorConfig)) -> Self {
+        let mut config = SimulatorConfig {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            tokens: vec![TOKEN.to_owned()],
+            ..SimulatorConfig::default()
+        };
+        adjust(&mut config);
+        let clock = Clock::default();
+        let simulator = Simulator::bind(config, clock.clone()).await.unwrap();
+        let (address, sample) = (simulator.local_addr().unwrap(), simulator.sample().1.to_owned());
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio_util::task::TaskTracker::new().spawn(simulator.run(async {
+            let _ = stopped.await;
+        }));
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_certs_only([])
+            .build()
+            .unwrap();
+        Self { address, sample, clock, http, _stop: stop }
+    }
+
+    async fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.address);
+        let answer = self.http.get(url).header("x-auth-token", token).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.get_as(TOKEN, path).await
+    }
+
+    async fn record(&self, id: &str) -> Value {
+        self.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/{id}")).await.1
+    }
+
+    async fn list(&self, query: &str) -> Value {
+        self.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records?{query}")).await.1
+    }
+}
+
+#[tokio::test]
+async fn equal_seeds_give_equal_recordings() {
+    let (one, same) = (Running::start(|_| {}).await, Running::start(|_| {}).await);
+    let other = Running::start(|config| config.seed = 2).await;
+
+    let lists = [one.list("limit=1000").await, same.list("limit=1000").await];
+
+    assert_eq!(lists[0]["total_count"], 250);
+    assert_eq!(lists[0], lists[1]);
+    assert_ne!(lists[0], other.list("limit=1000").await);
+}
+
+#[tokio::test]
+async fn recordings_move_through_their_life() {
+    let simulation = Running::start(|_| {}).await;
+    let live = simulation.list("status=RECORDING").await["screen_records"][0].clone();
+    let id = live["id"].as_str().unwrap();
+
+    let mut seen = vec![live["status"].clone()];
+    for _ in 0..600 {
+        simulation.clock.advance(Duration::from_secs(5));
+        let status = simulation.record(id).await["status"].clone();
+        if seen.last() != Some(&status) {
+            seen.push(status);
+        }
+    }
+
+    let full_life = json!(["RECORDING", "REC_COMPLETED", "UPLOADING", "UPLOAD_COMPLETED"]);
+    let endings = [
+        full_life,
+        json!(["RECORDING", "REC_COMPLETED", "UPLOADING", "UPLOAD_FAILED"]),
+        json!(["RECORDING", "REC_FAILED"]),
+    ];
+    assert!(endings.contains(&Value::from(seen.clone())), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_new_recording_begins_every_minute() {
+    let simulation = Running::start(|_| {}).await;
+
+    simulation.clock.advance(Duration::from_mins(3));
+
+    assert_eq!(simulation.list("limit=1").await["total_count"], 253);
+}
+
+#[tokio::test]
+async fn recordings_are_of_every_status_and_type_and_larger_than_32_bits_count() {
+    let simulation = Running::start(|_| {}).await;
+
+    let all = simulation.list("limit=1000").await;
+    let rows = all["screen_records"].as_array().unwrap();
+
+    for (field, values) in [
+        ("status", &["RECORDING", "REC_FAILED", "UPLOAD_COMPLETED", "UPLOAD_FAILED"][..]),
+        ("type", &["FULL", "INTERVAL", "OPERATION", "SESSION"]),
+    ] {
+        for value in values {
+            assert!(rows.iter().any(|row| row[field] == *value), "no {field} is {value}");
+        }
+    }
+    assert!(rows.iter().any(|row| row["size"].as_i64().unwrap() > i64::from(i32::MAX)));
+    assert!(rows.iter().any(|row| row["id"].as_str().unwrap().contains('-')));
+    assert!(rows.iter().any(|row| !row["id"].as_str().unwrap().contains('-')));
+    assert!(rows.iter().any(|row| row["start_time"].as_str().is_some_and(|t| t.contains('T'))));
+    assert!(rows.iter().any(|row| row["start_time"].as_str().is_some_and(|t| t.contains(' '))));
+}
+
+#[tokio::test]
+async fn access_is_denied_as_documented() {
+    let simulation = Running::start(|config| config.ended_tokens.push("ended".to_owned())).await;
+    let path = format!("/v2/{EXAMPLE_PROJECT}/screen-records/{}", simulation.sample);
+
+    let wrong = simulation.get_as("wrong", &path).await;
+    let ended = simulation.get_as("ended", &path).await;
+    let foreign = simulation.get("/v2/another/screen-records/x").await;
+    let missing = simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/x")).await;
+    let nowhere = simulation.get("/v1/nothing").await;
+
+    for ((status, body), expected, code) in [
+        (wrong, 401, "APIGW.0301"),
+        (ended, 401, "APIGW.0307"),
+        (foreign, 403, "WKS.00081102"),
+        (missing, 404, "WKS.00211902"),
+        (nowhere, 404, "APIGW.0101"),
+    ] {
+        assert_eq!((status, &body["error_code"]), (expected, &json!(code)));
+    }
+}
+
+#[tokio::test]
+async fn every_reserved_id_is_listed_and_answers_as_listed() {
+    let simulation = Running::start(|_| {}).await;
+
+    let (_, faults) = simulation.get("/__faults").await;
+
+    let faults = faults.as_array().unwrap();
+    assert_eq!(faults.len(), 72 + 36 + 58 + 8);
+    for fault in faults.iter().filter(|fault| !fault["status"].is_null()) {
+        let id = fault["id"].as_str().unwrap();
+        let (status, _) =
+            simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/{id}")).await;
+        assert_eq!(status, fault["status"], "{id}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_until_the_count_is_reset() {
+    let simulation = Running::start(|_| {}).await;
+    simulation.record(&simulation.sample).await;
+    simulation.record(&simulation.sample).await;
+
+    let (_, stats) = simulation.get("/__stats").await;
+    let reset = simulation.http.post(format!("http://{}/__reset", simulation.address));
+    reset.send().await.unwrap();
+    let (_, after) = simulation.get("/__stats").await;
+
+    let path = format!("GET /v2/{EXAMPLE_PROJECT}/screen-records/{}", simulation.sample);
+    assert_eq!(stats, json!({ "requests": 2, "paths": { path: 2 } }));
+    assert_eq!(after["requests"], 0);
+}
+
+#[tokio::test]
+async fn a_rate_limit_answers_429_past_it() {
+    let simulation = Running::start(|config| config.faults.requests_per_second = Some(2)).await;
+
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/x")).await.0);
+    }
+    simulation.clock.advance(Duration::from_secs(1));
+    statuses.push(simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/x")).await.0);
+
+    assert_eq!(statuses, [404, 404, 429, 404]);
+}
+
+#[tokio::test]
+async fn a_fault_rate_fails_about_that_share_in_mixed_ways() {
+    let simulation = Running::start(|config| config.faults.rate = 0.5).await;
+    let url = format!("http://{}/v2/{EXAMPLE_PROJECT}/screen-records/x", simulation.address);
+
+    let mut failed = 0;
+    for _ in 0..200 {
+        let answer = simulation.http.get(&url).header("x-auth-token", TOKEN).send().await;
+        failed += usize::from(!answer.is_ok_and(|answer| answer.status() == 404));
+    }
+
+    assert!((70..130).contains(&failed), "{failed} of 200 failed");
+}
