@@ -1,7 +1,10 @@
-//! The binary: arguments in, exit code out.
+//! The binary: arguments to one command to an exit code.
 
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    screen_record_gateway::cli::run(std::env::args_os(), std::env::vars_os())
+use screen_record_gateway::cli;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run(std::env::args_os()).await
 }

@@ -2,6 +2,60 @@
 
 use std::time::Duration;
 
+use super::form::{Bytes, Span};
+use super::setting::{Row, Setting};
+use super::values::Values;
+
+/// Zero turns a window off. A week is more than signed links and policies live.
+const KEPT: Span = Span { least: Duration::ZERO, most: Duration::from_hours(168) };
+
+static MAX_BYTES: Setting<Bytes> = Setting::new(
+    "cache.max_bytes",
+    Bytes { least: 0, most: 1 << 40 },
+    "memory for cached records, weighed and not counted; 0 turns the cache off",
+)
+.or("256MiB");
+static TTL_ACTIVE: Setting<Span> = Setting::new(
+    "cache.ttl_active",
+    KEPT,
+    "how long a record that still changes is fresh: RECORDING, REC_COMPLETED, UPLOADING, unknown",
+)
+.or("5s");
+static TTL_FINAL: Setting<Span> = Setting::new(
+    "cache.ttl_final",
+    KEPT,
+    "how long a record in a final status is fresh: UPLOAD_COMPLETED, REC_FAILED, UPLOAD_FAILED",
+)
+.or("60s");
+static TTL_NOT_FOUND: Setting<Span> = Setting::new(
+    "cache.ttl_not_found",
+    KEPT,
+    "how long \"no such record\" is believed; other errors are never cached",
+)
+.or("2s");
+static STALE_WHILE_REVALIDATE: Setting<Span> = Setting::new(
+    "cache.stale_while_revalidate",
+    KEPT,
+    "how long after its freshness a record is served while a refresh runs behind it",
+)
+.or("30s");
+static STALE_IF_ERROR: Setting<Span> = Setting::new(
+    "cache.stale_if_error",
+    KEPT,
+    "how long after its freshness a record is served in place of an upstream failure; never on \
+     401, 403 or 404",
+)
+.or("10m");
+
+pub(super) static ROWS: &[&dyn Row] = &[
+    &MAX_BYTES,
+    &TTL_ACTIVE,
+    &TTL_FINAL,
+    &TTL_NOT_FOUND,
+    &STALE_WHILE_REVALIDATE,
+    &STALE_IF_ERROR,
+];
+
 /// The record cache's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
@@ -30,6 +84,21 @@ impl Default for CacheConfig {
             ttl_not_found: Duration::from_secs(2),
             stale_while_revalidate: Duration::from_secs(30),
             stale_if_error: Duration::from_mins(10),
+        }
+    }
+}
+
+impl CacheConfig {
+    pub(super) fn read(values: &mut Values<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            max_bytes: values.read_or(&MAX_BYTES, default.max_bytes),
+            ttl_active: values.read_or(&TTL_ACTIVE, default.ttl_active),
+            ttl_final: values.read_or(&TTL_FINAL, default.ttl_final),
+            ttl_not_found: values.read_or(&TTL_NOT_FOUND, default.ttl_not_found),
+            stale_while_revalidate: values
+                .read_or(&STALE_WHILE_REVALIDATE, default.stale_while_revalidate),
+            stale_if_error: values.read_or(&STALE_IF_ERROR, default.stale_if_error),
         }
     }
 }

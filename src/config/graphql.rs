@@ -1,5 +1,42 @@
 //! `graphql.*` and `cors.*`: what the GraphQL endpoint shows, and to which origins.
 
+use url::Url;
+
+use super::form::{ListOf, Parsed, Switch};
+use super::setting::{Row, Setting};
+use super::upstream::CredentialsKind;
+use super::values::Values;
+
+/// Stands for every origin.
+const ANY_ORIGIN: &str = "*";
+
+static INTROSPECTION: Setting<Switch> = Setting::new(
+    "graphql.introspection",
+    Switch,
+    "answers introspection, and suggests names in errors",
+)
+.or("false")
+.in_demo("true");
+static GRAPHIQL: Setting<Switch> = Setting::new(
+    "graphql.graphiql",
+    Switch,
+    "serves GraphiQL to browsers; it knows the schema only where graphql.introspection is on",
+)
+.or("false")
+.in_demo("true");
+static ALLOW_ORIGINS: Setting<ListOf<Parsed<String>>> = Setting::new(
+    "cors.allow_origins",
+    ListOf(Parsed {
+        allowed: "an origin written scheme://host or scheme://host:port, such as \
+                  https://console.example.com (or * alone, for every origin)",
+        placeholder: "ORIGIN",
+        parse: origin,
+    }),
+    "origins whose pages may read answers; * is refused under the gateway's own credentials",
+);
+
+pub(super) static ROWS: &[&dyn Row] = &[&INTROSPECTION, &GRAPHIQL, &ALLOW_ORIGINS];
+
 /// What the GraphQL endpoint shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GraphqlConfig {
@@ -9,4 +46,70 @@ pub struct GraphqlConfig {
     pub graphiql: bool,
     /// `cors.allow_origins`: origins whose pages may read answers.
     pub allow_origins: Vec<String>,
+}
+
+impl GraphqlConfig {
+    pub(super) fn read(values: &mut Values<'_>, credentials: CredentialsKind) -> Self {
+        Self {
+            introspection: values.read_or(&INTROSPECTION, false),
+            graphiql: values.read_or(&GRAPHIQL, false),
+            allow_origins: allow_origins(values, credentials),
+        }
+    }
+}
+
+fn allow_origins(values: &mut Values<'_>, credentials: CredentialsKind) -> Vec<String> {
+    let origins = values.read(&ALLOW_ORIGINS).unwrap_or_default();
+    if !origins.iter().any(|origin| origin == ANY_ORIGIN) {
+        return origins;
+    }
+    if origins.len() > 1 {
+        values.refuse(&ALLOW_ORIGINS, "* must stand alone, for it includes every other origin");
+    }
+    // Any page that the operator's browser opens could read recordings without a token.
+    if credentials == CredentialsKind::AkSk {
+        let problem = "must name the origins under upstream.credentials=aksk: with * every page \
+                       on the web could use the gateway's own key";
+        values.refuse(&ALLOW_ORIGINS, problem);
+    }
+    origins
+}
+
+/// Reads an origin and writes it as browsers do: lower case, without the scheme's own port.
+fn origin(text: &str) -> Option<String> {
+    if text == ANY_ORIGIN {
+        return Some(text.to_owned());
+    }
+    let (scheme, host) = text.split_once("://")?;
+    let is_web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    if !is_web || host.contains(['/', '\\', '?', '#', '@', '*']) {
+        return None;
+    }
+    let origin = Url::parse(text).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_written_as_browsers_send_them() {
+        for (text, written) in [
+            ("https://console.example.com", Some("https://console.example.com")),
+            ("HTTPS://Console.Example.com:443", Some("https://console.example.com")),
+            ("http://localhost:3000", Some("http://localhost:3000")),
+            ("http://[::1]:3000", Some("http://[::1]:3000")),
+            ("*", Some("*")),
+            ("https://console.example.com/", None),
+            ("https://user@console.example.com", None),
+            ("console.example.com", None),
+            ("https://*.example.com", None),
+            ("file://", None),
+            ("null", None),
+            ("", None),
+        ] {
+            assert_eq!(origin(text).as_deref(), written, "of {text:?}");
+        }
+    }
 }

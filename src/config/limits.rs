@@ -2,6 +2,77 @@
 
 use std::time::Duration;
 
+use super::form::{Bytes, Count, Span};
+use super::setting::{Row, Setting};
+use super::values::Values;
+
+static MAX_BODY_BYTES: Setting<Bytes> = Setting::new(
+    "limits.max_body_bytes",
+    Bytes { least: 1024, most: 64 << 20 },
+    "largest body of a request; a larger one gets 413",
+)
+.or("256KiB");
+static MAX_DEPTH: Setting<Count> = Setting::new(
+    "limits.max_depth",
+    Count { least: 1, most: 100 },
+    "levels of fields in a request, batches included; introspection does not count",
+)
+.or("10");
+static MAX_COMPLEXITY: Setting<Count> = Setting::new(
+    "limits.max_complexity",
+    Count { least: 1, most: 1_000_000_000 },
+    "weight of all fields of a request, batches included",
+)
+.or("10000");
+static MAX_ALIASES: Setting<Count> = Setting::new(
+    "limits.max_aliases",
+    Count { least: 1, most: 1_000_000 },
+    "aliases in a request, batches included",
+)
+.or("100");
+static MAX_DIRECTIVES: Setting<Count> = Setting::new(
+    "limits.max_directives",
+    Count { least: 1, most: 1_000_000 },
+    "directives in a request, batches included",
+)
+.or("50");
+static MAX_TOKENS: Setting<Count> = Setting::new(
+    "limits.max_tokens",
+    Count { least: 1, most: 1_000_000 },
+    "words and signs in a request, batches included",
+)
+.or("10000");
+static MAX_BATCH: Setting<Count> = Setting::new(
+    "limits.max_batch",
+    Count { least: 1, most: 1000 },
+    "operations in one HTTP request",
+)
+.or("10");
+static REQUEST_TIMEOUT: Setting<Span> = Setting::new(
+    "limits.request_timeout",
+    Span { least: Duration::from_millis(1), most: Duration::from_hours(1) },
+    "time for a whole operation; loads go on for other callers until upstream.deadline",
+)
+.or("15s");
+static MAX_IN_FLIGHT: Setting<Count> = Setting::new(
+    "limits.max_in_flight",
+    Count { least: 1, most: 1_000_000 },
+    "requests under way; more get 503 with Retry-After at once",
+)
+.or("1024");
+
+pub(super) static ROWS: &[&dyn Row] = &[
+    &MAX_BODY_BYTES,
+    &MAX_DEPTH,
+    &MAX_COMPLEXITY,
+    &MAX_ALIASES,
+    &MAX_DIRECTIVES,
+    &MAX_TOKENS,
+    &MAX_BATCH,
+    &REQUEST_TIMEOUT,
+    &MAX_IN_FLIGHT,
+];
+
 /// The limits of a whole HTTP request, batches included, and of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitsConfig {
@@ -37,6 +108,23 @@ impl Default for LimitsConfig {
             max_batch: 10,
             request_timeout: Duration::from_secs(15),
             max_in_flight: 1024,
+        }
+    }
+}
+
+impl LimitsConfig {
+    pub(super) fn read(values: &mut Values<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            max_body_bytes: values.read_size(&MAX_BODY_BYTES, default.max_body_bytes),
+            max_depth: values.read_size(&MAX_DEPTH, default.max_depth),
+            max_complexity: values.read_size(&MAX_COMPLEXITY, default.max_complexity),
+            max_aliases: values.read_size(&MAX_ALIASES, default.max_aliases),
+            max_directives: values.read_size(&MAX_DIRECTIVES, default.max_directives),
+            max_tokens: values.read_size(&MAX_TOKENS, default.max_tokens),
+            max_batch: values.read_size(&MAX_BATCH, default.max_batch),
+            request_timeout: values.read_or(&REQUEST_TIMEOUT, default.request_timeout),
+            max_in_flight: values.read_size(&MAX_IN_FLIGHT, default.max_in_flight),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The settings: one struct per section, each with its defaults.
 //!
 //! Only this area reads flags, the environment and the settings file. Everything else is handed
-//! the section it needs. [`settings`] is the one table that flags, environment names, help, errors
-//! and documentation are made of; [`sources`] lays the sources over each other; [`load`] reads typed
-//! values and collects every problem before it gives up.
+//! the section it needs. Each section declares its settings as rows of one table (`setting`), in
+//! the forms of `form`; `source` finds what flag, environment or file give for a row, `values`
+//! turns that into types and gathers every refusal.
 
 mod upstream;
 mod cache;
@@ -11,23 +11,53 @@ mod inbound;
 mod limits;
 mod graphql;
 mod log;
-mod settings;
-mod sources;
-mod reader;
-mod profile;
-mod load;
+mod simulate;
+mod credentials;
+mod setting;
+mod form;
+mod values;
+mod source;
+mod file;
+mod surroundings;
+mod flags;
+mod invocation;
+#[cfg(test)]
+mod tests;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use url::Url;
+
+use form::Address;
+use inbound::ALLOW_ANONYMOUS;
+use setting::{Row, Setting};
+use upstream::CredentialsKind;
+use values::Values;
 
 pub use cache::CacheConfig;
 pub use graphql::GraphqlConfig;
 pub use inbound::InboundConfig;
+pub use invocation::{Invocation, Usage};
 pub use limits::LimitsConfig;
-pub use load::{Loaded, Purpose, load};
 pub use log::{LogConfig, LogFormat};
-pub use settings::{SETTINGS, Setting};
-pub use sources::{Environment, Flags, Refusals, environment};
+pub use simulate::SimulateArgs;
+pub use source::Origin;
+pub use surroundings::Surroundings;
 pub use upstream::{AccessKey, CredentialsMode, UpstreamConfig};
+pub use values::{Loaded, Refusal, ShownSetting};
+
+static LISTEN: Setting<Address> = Setting::new(
+    "listen",
+    Address,
+    "address of the GraphQL listener; port 0 picks a free one, and the address is printed",
+)
+.or("127.0.0.1:8080");
+static ADMIN_LISTEN: Setting<Address> =
+    Setting::new("admin_listen", Address, "address of health, metrics and purge")
+        .or("127.0.0.1:8081");
+
+/// The settings without section.
+static ROWS: &[&dyn Row] = &[&LISTEN, &ADMIN_LISTEN];
 
 /// All settings of the gateway, checked.
 #[derive(Clone, Debug)]
@@ -44,8 +74,101 @@ pub struct Config {
     pub inbound: InboundConfig,
     /// `limits.*`
     pub limits: LimitsConfig,
-    /// `graphql.*`, `cors.*`
+    /// `graphql.*`
     pub graphql: GraphqlConfig,
     /// `log`, `log_format`
     pub log: LogConfig,
+}
+
+/// The settings of the demo, whose upstream has no address before it runs.
+#[derive(Clone, Debug)]
+pub struct DemoConfig(Config);
+
+impl DemoConfig {
+    /// The gateway's settings, once the simulated upstream listens at `endpoint`.
+    pub fn against(mut self, endpoint: Url) -> Config {
+        self.0.upstream.endpoint = endpoint;
+        self.0
+    }
+
+    /// `log`, `log_format`
+    pub fn log(&self) -> &LogConfig {
+        &self.0.log
+    }
+
+    fn read(values: &mut Values<'_>) -> Self {
+        let credentials = CredentialsKind::Passthrough;
+        let upstream = UpstreamConfig::read_limits(values, upstream::nowhere());
+        let config = Config::around(upstream, credentials, values);
+        for (setting, address) in [(&LISTEN, config.listen), (&ADMIN_LISTEN, config.admin_listen)] {
+            if values.are_sound(&[setting]) && !is_loopback(address) {
+                let problem = "must be a loopback address, such as 127.0.0.1:8080: the demo is for \
+                               this machine alone";
+                values.refuse(setting, problem);
+            }
+        }
+        Self(config)
+    }
+}
+
+impl Config {
+    fn read(values: &mut Values<'_>) -> Self {
+        let credentials = CredentialsKind::read(values);
+        let upstream = UpstreamConfig::read(values, credentials);
+        let config = Self::around(upstream, credentials, values);
+        config.refuse_open_proxy(values, credentials);
+        config
+    }
+
+    fn around(
+        upstream: UpstreamConfig,
+        credentials: CredentialsKind,
+        values: &mut Values<'_>,
+    ) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Self {
+            listen: values.read_or(&LISTEN, any),
+            admin_listen: values.read_or(&ADMIN_LISTEN, any),
+            upstream,
+            cache: CacheConfig::read(values),
+            inbound: InboundConfig::read(values),
+            limits: LimitsConfig::read(values),
+            graphql: GraphqlConfig::read(values, credentials),
+            log: LogConfig::read(values),
+        };
+        config.refuse_one_port_for_both(values);
+        config
+    }
+
+    fn refuse_one_port_for_both(&self, values: &mut Values<'_>) {
+        let (listen, admin) = (self.listen, self.admin_listen);
+        let are_equal = listen.ip().to_canonical() == admin.ip().to_canonical();
+        let overlap = are_equal || listen.ip().is_unspecified() || admin.ip().is_unspecified();
+        let is_one_port = listen.port() == admin.port() && listen.port() != 0;
+        if is_one_port && overlap && values.are_sound(&[&LISTEN, &ADMIN_LISTEN]) {
+            let problem = format!("must be another port than that of listen, which is {listen}");
+            values.refuse(&ADMIN_LISTEN, &problem);
+        }
+    }
+
+    /// Whoever can connect would act with the gateway's own key.
+    fn refuse_open_proxy(&self, values: &mut Values<'_>, credentials: CredentialsKind) {
+        let is_open = credentials == CredentialsKind::AkSk
+            && !is_loopback(self.listen)
+            && !self.inbound.allow_anonymous;
+        if is_open && values.are_sound(&[&LISTEN, &ALLOW_ANONYMOUS]) {
+            let problem = format!(
+                "under upstream.credentials=aksk anybody who can connect would use the gateway's \
+                 own key: must be a loopback address, such as 127.0.0.1:8080, unless \
+                 inbound.allow_anonymous is true (--{}, {})",
+                ALLOW_ANONYMOUS.flag(),
+                ALLOW_ANONYMOUS.environment(),
+            );
+            values.refuse(&LISTEN, &problem);
+        }
+    }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }

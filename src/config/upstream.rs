@@ -1,12 +1,113 @@
 //! `upstream.*`: where the upstream is, who we are to it, and how long we wait.
 
+use std::ffi::OsStr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use url::Url;
 
+use super::credentials::access_key;
+use super::form::{Bytes, Count, OneOf, Parsed, Raw, Span};
+use super::setting::{Role, Row, Setting};
+use super::source::Origin;
+use super::surroundings::Surroundings;
+use super::values::Values;
 use crate::domain::Secret;
+
+/// The demo brings an upstream of its own.
+const ROLES: &[Role] = &[Role::Serve];
+const TIMEOUT: Span = Span { least: Duration::from_millis(1), most: Duration::from_hours(1) };
+
+static REGION: Setting<Parsed<String>> = Setting::new(
+    "upstream.region",
+    Parsed {
+        allowed: "a region's name in lower case, such as ap-southeast-1",
+        placeholder: "REGION",
+        parse: region,
+    },
+    "picks the public endpoint of that region, https://workspace.{region}.myhuaweicloud.com",
+)
+.only_for(ROLES);
+static ENDPOINT: Setting<Parsed<Url>> = Setting::new(
+    "upstream.endpoint",
+    Parsed {
+        allowed: "an http or https address without user, query and fragment, such as \
+                  https://workspace.ap-southeast-1.myhuaweicloud.com",
+        placeholder: "URL",
+        parse: base_address,
+    },
+    "base address of the upstream; wins over the region",
+)
+.or_unset("that of the region")
+.hiding(|text| text.contains(['@', '?', '#']))
+.only_for(ROLES);
+static CREDENTIALS: Setting<OneOf<CredentialsKind>> = Setting::new(
+    "upstream.credentials",
+    OneOf(&[("passthrough", CredentialsKind::Passthrough), ("aksk", CredentialsKind::AkSk)]),
+    "who asks the upstream: the caller with a token of their own, or the gateway with its access \
+     key",
+)
+.or("passthrough")
+.only_for(ROLES);
+static TIME_ZONE: Setting<Parsed<TimeZone>> = Setting::new(
+    "upstream.time_zone",
+    Parsed {
+        allowed: "an IANA time zone, such as UTC or Asia/Shanghai",
+        placeholder: "ZONE",
+        parse: time_zone,
+    },
+    "zone of the upstream's timestamps that carry none",
+)
+.or("UTC")
+.only_for(ROLES);
+static CONNECT_TIMEOUT: Setting<Span> = Setting::new(
+    "upstream.connect_timeout",
+    TIMEOUT,
+    "time to connect; at most upstream.attempt_timeout, and lowered to it where not set",
+)
+.or("2s");
+static ATTEMPT_TIMEOUT: Setting<Span> = Setting::new(
+    "upstream.attempt_timeout",
+    TIMEOUT,
+    "time for one attempt, body included; at most upstream.deadline, and lowered to it where not \
+     set",
+)
+.or("5s");
+static DEADLINE: Setting<Span> =
+    Setting::new("upstream.deadline", TIMEOUT, "time for all attempts and waits of one load")
+        .or("10s");
+static MAX_CONCURRENCY: Setting<Count> = Setting::new(
+    "upstream.max_concurrency",
+    Count { least: 1, most: 100_000 },
+    "requests under way to the upstream",
+)
+.or("256");
+static MAX_BODY_BYTES: Setting<Bytes> = Setting::new(
+    "upstream.max_body_bytes",
+    Bytes { least: 1024, most: 64 << 20 },
+    "largest answer of the upstream, once decompressed; a larger one is an error",
+)
+.or("1MiB");
+
+pub(super) static ROWS: &[&dyn Row] = &[
+    &REGION,
+    &ENDPOINT,
+    &CREDENTIALS,
+    &TIME_ZONE,
+    &CONNECT_TIMEOUT,
+    &ATTEMPT_TIMEOUT,
+    &DEADLINE,
+    &MAX_CONCURRENCY,
+    &MAX_BODY_BYTES,
+];
+
+/// The words of `upstream.credentials`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CredentialsKind {
+    Passthrough,
+    AkSk,
+}
 
 /// How the upstream is reached.
 #[derive(Clone, Debug)]
@@ -63,6 +164,171 @@ impl UpstreamConfig {
             deadline: Duration::from_secs(10),
             max_concurrency: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
             max_body_bytes: 1024 * 1024,
+        }
+    }
+}
+
+impl CredentialsKind {
+    pub(super) fn read(values: &mut Values<'_>) -> Self {
+        values.read_or(&CREDENTIALS, Self::Passthrough)
+    }
+}
+
+impl UpstreamConfig {
+    /// Reads what `serve` and `check` need: where the upstream is, and who we are to it.
+    pub(super) fn read(values: &mut Values<'_>, kind: CredentialsKind) -> Self {
+        let endpoint = configured_endpoint(values).unwrap_or_else(nowhere);
+        let credentials = credentials(values, kind);
+        Self { credentials, ..Self::read_limits(values, endpoint) }
+    }
+
+    /// Reads how long we wait for an upstream that the caller knows.
+    pub(super) fn read_limits(values: &mut Values<'_>, endpoint: Url) -> Self {
+        let default = Self::at(endpoint);
+        let time_zone = values.read_or(&TIME_ZONE, default.time_zone.clone());
+        let deadline = values.read_or(&DEADLINE, default.deadline);
+        let attempt_timeout =
+            values.read_at_most(&ATTEMPT_TIMEOUT, (&DEADLINE, deadline), default.attempt_timeout);
+        let connect_timeout = values.read_at_most(
+            &CONNECT_TIMEOUT,
+            (&ATTEMPT_TIMEOUT, attempt_timeout),
+            default.connect_timeout,
+        );
+        let max_concurrency = values
+            .read(&MAX_CONCURRENCY)
+            .and_then(|count| u32::try_from(count).ok())
+            .and_then(NonZeroU32::new)
+            .unwrap_or(default.max_concurrency);
+        let max_body_bytes = values.read_size(&MAX_BODY_BYTES, default.max_body_bytes);
+        Self {
+            time_zone,
+            connect_timeout,
+            attempt_timeout,
+            deadline,
+            max_concurrency,
+            max_body_bytes,
+            ..default
+        }
+    }
+}
+
+/// Stands where no address is known yet, or none will be because the settings are refused.
+pub(super) fn nowhere() -> Url {
+    Url::parse("http://127.0.0.1").expect("a constant address")
+}
+
+fn configured_endpoint(values: &mut Values<'_>) -> Option<Url> {
+    let region = values.read(&REGION);
+    let endpoint = values.read(&ENDPOINT);
+    if endpoint.is_some() || !values.are_sound(&[&REGION, &ENDPOINT]) {
+        return endpoint;
+    }
+    let Some(region) = region else {
+        let problem = format!(
+            "set upstream.region (--{}, {}), for example to ap-southeast-1, or upstream.endpoint \
+             (--{}, {}); without an account, try the command `demo`",
+            REGION.flag(),
+            REGION.environment(),
+            ENDPOINT.flag(),
+            ENDPOINT.environment(),
+        );
+        values.refuse(&REGION, &problem);
+        return None;
+    };
+    let (address, origin) = address_of_region(values.surroundings(), &region);
+    let shown = ENDPOINT.shown(&Raw::Text(address.clone()));
+    let endpoint = base_address(&address);
+    if endpoint.is_none() {
+        let allowed = ENDPOINT.allowed();
+        values.refuse_line(format!("{origin} is {shown}: must be {allowed}"));
+    }
+    values.show(ENDPOINT.key(), &shown, origin);
+    endpoint
+}
+
+/// The public address, or what the official SDKs' own variable for the region has in its place.
+/// They try the addresses of its list in turn; the gateway takes the first.
+fn address_of_region(surroundings: &Surroundings, region: &str) -> (String, Origin) {
+    let variable = format!(
+        "HUAWEICLOUD_SDK_REGION_WORKSPACE_{}",
+        region.replace('-', "_").to_ascii_uppercase()
+    );
+    let Some(addresses) = surroundings.variable(&variable).map(OsStr::to_string_lossy) else {
+        let address = format!("https://workspace.{region}.myhuaweicloud.com");
+        return (address, Origin::Derived(REGION.key().to_owned()));
+    };
+    let first = addresses.split(',').next().unwrap_or_default().trim();
+    (first.to_owned(), Origin::Environment(variable))
+}
+
+/// Without a key there is a refusal, and the mode goes nowhere.
+fn credentials(values: &mut Values<'_>, kind: CredentialsKind) -> CredentialsMode {
+    match kind {
+        CredentialsKind::Passthrough => CredentialsMode::Passthrough,
+        CredentialsKind::AkSk => {
+            access_key(values).map_or(CredentialsMode::Passthrough, CredentialsMode::AkSk)
+        }
+    }
+}
+
+/// Any well-formed name: new regions come faster than new versions of the gateway.
+fn region(text: &str) -> Option<String> {
+    let is_name = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let is_region = (1..=63).contains(&text.len())
+        && text.chars().all(|character| is_name(character) || character == '-')
+        && text.starts_with(is_name)
+        && text.ends_with(is_name);
+    is_region.then(|| text.to_owned())
+}
+
+fn base_address(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && !text.contains(['@', '?', '#'])
+        && url.port() != Some(0);
+    is_plain.then_some(url)
+}
+
+fn time_zone(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_plain_web_address() {
+        for (text, is_endpoint) in [
+            ("https://workspace.ap-southeast-1.myhuaweicloud.com", true),
+            ("http://127.0.0.1:8090", true),
+            ("https://proxy.example.com/workspace/", true),
+            ("https://user:pass@example.com", false),
+            ("https://example.com?x=1", false),
+            ("https://example.com#x", false),
+            ("ftp://example.com", false),
+            ("example.com", false),
+            ("http://example.com:0", false),
+            ("http://", false),
+        ] {
+            assert_eq!(base_address(text).is_some(), is_endpoint, "of {text}");
+        }
+    }
+
+    #[test]
+    fn a_region_is_well_formed_whether_known_or_not() {
+        for (text, is_region) in [
+            ("ap-southeast-1", true),
+            ("zz-nowhere-99", true),
+            ("CN-North-4", false),
+            ("cn_north_4", false),
+            ("-a", false),
+            ("a-", false),
+            ("evil.example/", false),
+            ("", false),
+        ] {
+            assert_eq!(region(text).is_some(), is_region, "of {text:?}");
         }
     }
 }

@@ -107,9 +107,13 @@ async fn secured(request: axum::extract::Request, next: Next) -> Response {
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let listed = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let allowed = match origins {
+        [every] if every == "*" => AllowOrigin::any(),
+        _ => AllowOrigin::list(listed),
+    };
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([
             header::ACCEPT,

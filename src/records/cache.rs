@@ -82,7 +82,7 @@ impl RecordCache {
     pub(crate) fn keep(&self, key: RecordKey, record: ScreenRecord, status: u16) -> Arc<Entry> {
         let ttl = ttl_of(&record, &self.limits);
         let entry = self.entry(Value::Record(Arc::new(record)), status, ttl);
-        self.entries.insert(key, Arc::clone(&entry));
+        self.insert(key, &entry);
         entry
     }
 
@@ -93,7 +93,7 @@ impl RecordCache {
         if self.limits.ttl_not_found.is_zero() {
             self.entries.invalidate(&key);
         } else {
-            self.entries.insert(key, Arc::clone(&entry));
+            self.insert(key, &entry);
         }
         entry
     }
@@ -127,6 +127,13 @@ impl RecordCache {
     pub(crate) fn size(&self) -> (u64, u64) {
         self.entries.run_pending_tasks();
         (self.entries.entry_count(), self.entries.weighted_size())
+    }
+
+    /// A cache of no bytes keeps nothing at all.
+    fn insert(&self, key: RecordKey, entry: &Arc<Entry>) {
+        if self.limits.max_bytes > 0 {
+            self.entries.insert(key, Arc::clone(entry));
+        }
     }
 
     fn entry(&self, value: Value, status: u16, ttl: Duration) -> Arc<Entry> {

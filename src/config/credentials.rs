@@ -1,0 +1,239 @@
+//! The gateway's own access key, under the official SDKs' names: the environment first, then the
+//! profile file. Parts of the two are never mixed into one pair.
+
+use std::path::PathBuf;
+
+use ini::{Ini, ParseOption};
+
+use super::form::one_line;
+use super::source::Origin;
+use super::surroundings::Surroundings;
+use super::upstream::AccessKey;
+use super::values::Values;
+use crate::domain::{ProjectId, Secret};
+
+/// The names in the environment that the gateway shares with the official SDKs, and their meaning.
+pub(super) const VARIABLES: [(&str, &str); 6] = [
+    (ACCESS, "access key id, for `upstream.credentials=aksk`"),
+    (SECRET, "secret access key that belongs to it"),
+    (SECURITY_TOKEN, "makes the pair a temporary one"),
+    (PROJECT_ID, "sent as `X-Project-Id`"),
+    (PROFILE_FILE, "profile file, used where no pair is in the environment"),
+    (
+        "HUAWEICLOUD_SDK_REGION_WORKSPACE_<REGION>",
+        "endpoint of that region in place of the public one, where `upstream.endpoint` is not \
+         set; of several with commas between them, the first is taken",
+    ),
+];
+
+const ACCESS: &str = "HUAWEICLOUD_SDK_AK";
+const SECRET: &str = "HUAWEICLOUD_SDK_SK";
+const SECURITY_TOKEN: &str = "HUAWEICLOUD_SDK_SECURITY_TOKEN";
+const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+const PROFILE_FILE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
+/// Below the home directory.
+const DEFAULT_PROFILE: &str = ".huaweicloud/credentials";
+/// The section of regional services.
+const SECTION: &str = "basic";
+
+/// One part of the credentials: its name in its source, and the value if there is one.
+struct Part {
+    name: String,
+    value: Option<Secret>,
+}
+
+/// The parts of one source.
+struct Parts {
+    access: Part,
+    secret: Part,
+    security_token: Part,
+    project_id: Part,
+    source: String,
+}
+
+/// Finds the access key; nothing, and a refusal, where there is none or it is incomplete.
+pub(super) fn access_key(values: &mut Values<'_>) -> Option<AccessKey> {
+    let environment = Parts::of_environment(values)?;
+    if environment.hold_any_of_the_pair() {
+        return environment.into_key(values);
+    }
+    let profile = Parts::of_profile(values)?;
+    profile.or_project_of(environment).into_key(values)
+}
+
+impl Parts {
+    fn of_environment(values: &mut Values<'_>) -> Option<Self> {
+        let [access, secret, security_token, project_id] =
+            [ACCESS, SECRET, SECURITY_TOKEN, PROJECT_ID].map(|name| variable(values, name));
+        let source = "the environment".to_owned();
+        Some(Self {
+            access: access?,
+            secret: secret?,
+            security_token: security_token?,
+            project_id: project_id?,
+            source,
+        })
+    }
+
+    fn of_profile(values: &mut Values<'_>) -> Option<Self> {
+        let Some(profile) = Profile::find(values.surroundings()) else {
+            values.refuse_line(missing("no home directory is known to look for a profile file in"));
+            return None;
+        };
+        let shown = one_line(&profile.path.to_string_lossy());
+        let text = match values.surroundings().file(&profile.path) {
+            Ok(text) => text,
+            Err(problem) if profile.is_named => {
+                values.refuse_line(format!("{PROFILE_FILE} is {shown}: the file {problem}"));
+                return None;
+            }
+            Err(problem) => {
+                values.refuse_line(missing(&format!("{shown} {problem}")));
+                return None;
+            }
+        };
+        match Self::of_ini(&text, &shown) {
+            Ok(parts) if parts.hold_any_of_the_pair() => Some(parts),
+            Ok(_) => {
+                values.refuse_line(missing(&format!("{shown} has no [{SECTION}] ak and sk")));
+                None
+            }
+            Err(line) => {
+                values.refuse_line(format!("{shown}:{line} is not INI: must be key = value"));
+                None
+            }
+        }
+    }
+
+    /// Reads a profile file; the error is a line number.
+    fn of_ini(text: &str, path: &str) -> Result<Self, usize> {
+        // Secret keys are taken as they are: a backslash or a quote in one means itself.
+        let options =
+            ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
+        let ini = Ini::load_from_str_opt(text, options).map_err(|error| error.line)?;
+        let part = |key: &str| Part {
+            name: format!("{key} in [{SECTION}] of {path}"),
+            value: ini
+                .get_from(Some(SECTION), key)
+                .map(str::trim)
+                .filter(|value| !value.is_empty())
+                .map(Secret::new),
+        };
+        Ok(Self {
+            access: part("ak"),
+            secret: part("sk"),
+            security_token: part("security_token"),
+            project_id: part("project_id"),
+            source: format!("[{SECTION}] of {path}"),
+        })
+    }
+
+    /// A stray security token counts: it is half of something as well.
+    fn hold_any_of_the_pair(&self) -> bool {
+        [&self.access, &self.secret, &self.security_token].iter().any(|part| part.value.is_some())
+    }
+
+    /// A project in the environment is for all sources, as the one that is set nearest by.
+    fn or_project_of(mut self, environment: Self) -> Self {
+        if environment.project_id.value.is_some() {
+            self.project_id = environment.project_id;
+        }
+        self
+    }
+
+    fn into_key(self, values: &mut Values<'_>) -> Option<AccessKey> {
+        let are_readable = self.check(values);
+        let (Some(access), Some(secret)) = (self.access.value, self.secret.value) else {
+            return None;
+        };
+        let origin = Origin::Derived(self.source);
+        values.show("access key", "(redacted)", origin.clone());
+        values.show("secret key", "(redacted)", origin.clone());
+        if self.security_token.value.is_some() {
+            values.show("security token", "(redacted)", origin);
+        }
+        let project_id = self.project_id.value.map(|project| project.expose().to_owned());
+        if let Some(project) = project_id.as_deref().filter(|_| are_readable) {
+            values.show("project id", project, Origin::Derived(self.project_id.name));
+        }
+        are_readable.then_some(AccessKey {
+            access,
+            secret,
+            security_token: self.security_token.value,
+            project_id,
+        })
+    }
+
+    /// Refuses what is missing or could not be sent.
+    fn check(&self, values: &mut Values<'_>) -> bool {
+        let Self { access, secret, security_token, project_id, .. } = self;
+        let mut lines = Vec::new();
+        for missing in [access, secret].into_iter().filter(|part| part.value.is_none()) {
+            let given = [access, secret, security_token].into_iter();
+            let given: Vec<&str> =
+                given.filter(|part| part.value.is_some()).map(|part| part.name.as_str()).collect();
+            let given = given.join(" and ");
+            lines.push(format!("{} is not set: {given} needs it beside it", missing.name));
+        }
+        for part in [access, secret, security_token] {
+            if part.value.as_ref().is_some_and(|value| !is_sendable(value.expose())) {
+                lines.push(format!(
+                    "{} is (redacted): must be visible ASCII characters without blanks or commas",
+                    part.name
+                ));
+            }
+        }
+        let project = project_id.value.as_ref().map(Secret::expose);
+        if let Some(project) = project.filter(|project| ProjectId::parse(project).is_err()) {
+            lines.push(format!(
+                "{} is {}: must be a project id of 1 to 64 letters, digits, - and _",
+                project_id.name,
+                one_line(project)
+            ));
+        }
+        let is_fine = lines.is_empty();
+        for line in lines {
+            values.refuse_line(line);
+        }
+        is_fine
+    }
+}
+
+struct Profile {
+    path: PathBuf,
+    /// Whether the settings name it; the default one may well be missing.
+    is_named: bool,
+}
+
+impl Profile {
+    fn find(surroundings: &Surroundings) -> Option<Self> {
+        if let Some(path) = surroundings.variable(PROFILE_FILE) {
+            return Some(Self { path: PathBuf::from(path), is_named: true });
+        }
+        let home =
+            surroundings.variable("HOME").or_else(|| surroundings.variable("USERPROFILE"))?;
+        Some(Self { path: PathBuf::from(home).join(DEFAULT_PROFILE), is_named: false })
+    }
+}
+
+/// Reads a variable; nothing, and a refusal, where it is not text.
+fn variable(values: &mut Values<'_>, name: &str) -> Option<Part> {
+    let Ok(value) = values.surroundings().text(name).transpose() else {
+        values.refuse_line(format!("{name} is (redacted): must be UTF-8"));
+        return None;
+    };
+    Some(Part { name: name.to_owned(), value: value.map(Secret::new) })
+}
+
+/// Whether a text can stand in a header, and in the list that a signature's header is.
+fn is_sendable(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+}
+
+fn missing(why: &str) -> String {
+    format!(
+        "upstream.credentials is aksk, but there is no access key: set {ACCESS} and {SECRET}, or \
+         write ak and sk into section [{SECTION}] of ~/{DEFAULT_PROFILE} or of the file that \
+         {PROFILE_FILE} names ({why})"
+    )
+}

@@ -1,0 +1,118 @@
+//! The settings file: TOML, flattened to `section.name`, each value with its line.
+//!
+//! Reads with `toml` and is layered by `source`. A layering library merges the sources before
+//! anything is checked and stops at the first value it cannot convert; a refusal here has to list
+//! every wrong value at once, each with the flag, variable or line it came from.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::form::Raw;
+
+/// A value of the settings file and the line it stands on.
+pub(super) struct FileValue {
+    pub(super) raw: Raw,
+    pub(super) line: usize,
+}
+
+/// A place of the file that is not TOML.
+pub(super) struct SyntaxError {
+    pub(super) line: usize,
+    pub(super) problem: String,
+}
+
+/// Reads the whole file; with errors in its syntax none of its values are used.
+pub(super) fn read(text: &str) -> Result<BTreeMap<String, FileValue>, Vec<SyntaxError>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| syntax_error(text, error)).collect());
+    }
+    let mut values = BTreeMap::new();
+    collect(text, "", table.get_ref(), &mut values);
+    Ok(values)
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> SyntaxError {
+    let line = line_at(text, error.span().map_or(0, |span| span.start));
+    SyntaxError { line, problem: error.message().lines().collect::<Vec<_>>().join("; ") }
+}
+
+fn collect(
+    text: &str,
+    section: &str,
+    table: &DeTable<'_>,
+    values: &mut BTreeMap<String, FileValue>,
+) {
+    for (name, value) in table {
+        let line = line_at(text, name.span().start);
+        let name = name.get_ref();
+        let key = if section.is_empty() { name.to_string() } else { format!("{section}.{name}") };
+        match value.get_ref() {
+            DeValue::Table(inner) if !inner.is_empty() => collect(text, &key, inner, values),
+            other => {
+                values.insert(key, FileValue { raw: raw(other), line });
+            }
+        }
+    }
+}
+
+fn raw(value: &DeValue<'_>) -> Raw {
+    match value {
+        DeValue::String(text) => Raw::Text(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.to_string()),
+        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Raw::Unusable("a number too large"), |number| Raw::Number(number.to_string())),
+        DeValue::Float(number) => Raw::Number(number.to_string()),
+        DeValue::Boolean(switch) => Raw::Switch(*switch),
+        DeValue::Array(items) => list(items),
+        DeValue::Datetime(_) => Raw::Unusable("a date"),
+        DeValue::Table(_) => Raw::Unusable("a table"),
+    }
+}
+
+fn list(items: &DeArray<'_>) -> Raw {
+    let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
+    let items: Option<Vec<String>> = items.iter().map(text).collect();
+    items.map_or(Raw::Unusable("a list of other things than text"), Raw::List)
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_flattened_and_every_value_knows_its_line() {
+        let text =
+            "listen = \"127.0.0.1:1\"\n\n[upstream]\ndeadline = \"9s\"\nmax_concurrency = 0x10\n";
+
+        let values = read(text).ok().unwrap();
+
+        let seen: Vec<(&str, String, usize)> = values
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.raw.to_string(), value.line))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("listen", "127.0.0.1:1".to_owned(), 1),
+                ("upstream.deadline", "9s".to_owned(), 4),
+                ("upstream.max_concurrency", "16".to_owned(), 5),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_error_in_the_syntax_is_told_with_its_line() {
+        let errors = read("listen = \nlog = \"info\"\nlog_format = @\n").err().unwrap();
+
+        let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
+        assert_eq!(lines.first(), Some(&1));
+        assert_eq!(lines.last(), Some(&3));
+    }
+}

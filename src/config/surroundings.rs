@@ -1,0 +1,68 @@
+//! What lies around the process: its environment and its files. The only place that reads them;
+//! everything else, tests included, is handed a value.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// The most that is read of a settings or credentials file.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// A way to read a file.
+type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
+/// Environment and files, handed in.
+pub struct Surroundings {
+    environment: BTreeMap<OsString, OsString>,
+    read_file: Box<ReadFile>,
+}
+
+/// A value of the environment that is not Unicode.
+pub(super) struct NotUnicode;
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        Self::new(std::env::vars_os(), read_file)
+    }
+
+    /// An environment and a way to read files.
+    pub fn new(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>> + 'static,
+    ) -> Self {
+        // What is set to nothing counts as not set: compose files and unit files cannot unset.
+        let environment = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Self { environment, read_file: Box::new(read_file) }
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.environment.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<Result<&str, NotUnicode>> {
+        self.variable(name).map(|value| value.to_str().ok_or(NotUnicode))
+    }
+
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// Reads a file of text; the error is a clause.
+    pub(super) fn file(&self, path: &Path) -> Result<String, String> {
+        let bytes = (self.read_file)(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST_FILE) {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}

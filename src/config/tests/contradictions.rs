@@ -1,0 +1,137 @@
+//! Settings that are fine alone but not together.
+
+use std::time::Duration;
+
+use super::*;
+
+/// Variables, and how each refusal begins and what it has to name.
+type Case = (&'static [(&'static str, &'static str)], &'static [(&'static str, &'static str)]);
+
+const KEY: [(&str, &str); 2] = [("HUAWEICLOUD_SDK_AK", "AKID"), ("HUAWEICLOUD_SDK_SK", "SKEY")];
+
+fn aksk() -> Given {
+    serve().variables(&KEY).variables(&[("GATEWAY_UPSTREAM__CREDENTIALS", "aksk")])
+}
+
+#[test]
+fn a_contradiction_names_both_settings() {
+    let cases: &[Case] = &[
+        (
+            &[("GATEWAY_UPSTREAM__ATTEMPT_TIMEOUT", "12s")],
+            &[(
+                "upstream.attempt_timeout is 12s (GATEWAY_UPSTREAM__ATTEMPT_TIMEOUT): ",
+                "must not exceed upstream.deadline, which is 10s",
+            )],
+        ),
+        (
+            &[("GATEWAY_UPSTREAM__CONNECT_TIMEOUT", "6s")],
+            &[("upstream.connect_timeout is 6s", "upstream.attempt_timeout, which is 5s")],
+        ),
+        (
+            &[
+                ("GATEWAY_UPSTREAM__CONNECT_TIMEOUT", "3s"),
+                ("GATEWAY_UPSTREAM__ATTEMPT_TIMEOUT", "2s"),
+                ("GATEWAY_UPSTREAM__DEADLINE", "1s"),
+            ],
+            &[("upstream.attempt_timeout is 2s", "upstream.deadline, which is 1s")],
+        ),
+        (
+            &[("GATEWAY_ADMIN_LISTEN", "127.0.0.1:8080")],
+            &[("admin_listen is 127.0.0.1:8080", "listen, which is 127.0.0.1:8080")],
+        ),
+        (
+            &[("GATEWAY_LISTEN", "0.0.0.0:8081")],
+            &[("admin_listen is 127.0.0.1:8081 (default)", "listen, which is 0.0.0.0:8081")],
+        ),
+    ];
+    for (variables, expected) in cases {
+        let refusals = serve().variables(variables).refusals();
+
+        assert_eq!(refusals.len(), expected.len(), "of {variables:?}: {refusals:#?}");
+        for (refusal, (start, part)) in refusals.iter().zip(*expected) {
+            assert!(refusal.starts_with(start), "{refusal} does not start with {start}");
+            assert!(refusal.contains(part), "{refusal} does not name {part}");
+        }
+    }
+}
+
+#[test]
+fn listeners_may_share_a_port_on_different_addresses_and_both_may_take_any() {
+    for (listen, admin) in [
+        ("127.0.0.1:9000", "127.0.0.2:9000"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("0.0.0.0:9000", "0.0.0.0:9001"),
+    ] {
+        let settings =
+            serve().variables(&[("GATEWAY_LISTEN", listen), ("GATEWAY_ADMIN_LISTEN", admin)]);
+
+        assert_eq!(settings.refusals(), [""; 0], "of {listen} and {admin}");
+    }
+}
+
+#[test]
+fn a_lowered_deadline_takes_the_defaults_below_it_along() {
+    let loaded = serve().variables(&[("GATEWAY_UPSTREAM__DEADLINE", "1s")]).loaded();
+
+    assert_eq!(loaded.settings.upstream.attempt_timeout, Duration::from_secs(1));
+    assert_eq!(loaded.settings.upstream.connect_timeout, Duration::from_secs(1));
+    let shown: Vec<String> = loaded.shown.iter().map(ToString::to_string).collect();
+    let expected = "upstream.attempt_timeout = 1s (default, lowered to upstream.deadline)";
+    assert!(shown.iter().any(|line| line == expected), "{shown:#?}");
+}
+
+#[test]
+fn a_wrong_value_is_not_measured_against_others() {
+    let refusals = serve()
+        .variables(&[
+            ("GATEWAY_UPSTREAM__ATTEMPT_TIMEOUT", "12s"),
+            ("GATEWAY_UPSTREAM__DEADLINE", "soon"),
+        ])
+        .refusals();
+
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+    assert!(refusals[0].starts_with("upstream.deadline is soon"), "{refusals:#?}");
+}
+
+#[test]
+fn an_open_listener_with_the_gateways_own_key_is_refused_with_both_remedies() {
+    let refusals = aksk().arg("--listen=0.0.0.0:8080").refusals();
+
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+    assert!(refusals[0].starts_with("listen is 0.0.0.0:8080 (--listen): "), "{refusals:#?}");
+    for remedy in
+        ["loopback address", "inbound.allow_anonymous", "GATEWAY_INBOUND__ALLOW_ANONYMOUS"]
+    {
+        assert!(refusals[0].contains(remedy), "{remedy} is not named: {refusals:#?}");
+    }
+}
+
+#[test]
+fn an_open_listener_is_fine_for_callers_with_tokens_or_when_anonymous_callers_are_wanted() {
+    let open = "--listen=0.0.0.0:8080";
+
+    assert_eq!(serve().arg(open).refusals(), [""; 0]);
+    assert_eq!(aksk().arg(open).arg("--inbound-allow-anonymous").refusals(), [""; 0]);
+    assert_eq!(aksk().arg("--listen=[::ffff:127.0.0.1]:8080").refusals(), [""; 0]);
+}
+
+#[test]
+fn every_page_of_the_web_may_read_answers_only_with_a_callers_token() {
+    let any = "--cors-allow-origins=*";
+
+    let refusals = aksk().arg(any).refusals();
+
+    assert_eq!(serve().arg(any).config().graphql.allow_origins, ["*"]);
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+    assert!(refusals[0].starts_with("cors.allow_origins is * (--cors-allow-origins)"));
+}
+
+#[test]
+fn the_demo_stays_on_this_machine() {
+    for flag in ["--listen=0.0.0.0:8080", "--admin-listen=192.0.2.1:8081"] {
+        let refusals = given(&["demo", flag]).refusals();
+
+        assert_eq!(refusals.len(), 1, "of {flag}: {refusals:#?}");
+        assert!(refusals[0].contains("must be a loopback address"), "of {flag}: {refusals:#?}");
+    }
+}

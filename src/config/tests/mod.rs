@@ -1,0 +1,110 @@
+//! Settings as a whole: what the sources give, what is refused, and how it is told.
+
+mod contradictions;
+mod credentials;
+mod reference;
+mod refusals;
+mod sources;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use super::*;
+
+/// What `serve` cannot do without.
+const ENDPOINT: (&str, &str) = ("GATEWAY_UPSTREAM__ENDPOINT", "http://127.0.0.1:8090");
+
+/// A command line, an environment and files, to be parsed.
+#[derive(Clone, Default)]
+struct Given {
+    args: Vec<String>,
+    environment: Vec<(OsString, OsString)>,
+    files: Vec<(String, String)>,
+}
+
+fn given(args: &[&str]) -> Given {
+    let args = ["screen-record-gateway"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+    Given { args, ..Given::default() }
+}
+
+/// `serve` against some upstream.
+fn serve() -> Given {
+    given(&["serve"]).variables(&[ENDPOINT])
+}
+
+impl Given {
+    fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    fn variables(mut self, variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        self.environment.extend(variables);
+        self
+    }
+
+    fn file(mut self, path: &str, text: &str) -> Self {
+        self.files.push((path.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// A settings file that the environment names.
+    fn settings_file(self, text: &str) -> Self {
+        self.file("gateway.toml", text).variables(&[("GATEWAY_CONFIG", "gateway.toml")])
+    }
+
+    fn parse(self) -> Result<Invocation, Usage> {
+        let files = self.files;
+        let read_file = move |path: &Path| {
+            let file = files.iter().find(|(name, _)| Path::new(name) == path);
+            file.map(|(_, text)| text.clone().into_bytes())
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        };
+        let surroundings = Surroundings::new(self.environment, read_file);
+        Invocation::parse(self.args.into_iter().map(OsString::from), &surroundings)
+    }
+
+    fn loaded(self) -> Loaded<Config> {
+        match self.parse() {
+            Ok(Invocation::Serve(loaded) | Invocation::Check(loaded)) => loaded,
+            other => panic!("expected settings to serve with, got {other:#?}"),
+        }
+    }
+
+    fn config(self) -> Config {
+        self.loaded().settings
+    }
+
+    fn demo(self) -> Config {
+        match self.parse() {
+            Ok(Invocation::Demo(loaded)) => loaded.settings.against(upstream::nowhere()),
+            other => panic!("expected a demo, got {other:#?}"),
+        }
+    }
+
+    fn simulate(self) -> SimulateArgs {
+        match self.parse() {
+            Ok(Invocation::Simulate(loaded)) => loaded.settings,
+            other => panic!("expected a simulator, got {other:#?}"),
+        }
+    }
+
+    /// The reasons of a refusal; none where the settings are accepted.
+    fn refusals(self) -> Vec<String> {
+        match self.parse() {
+            Ok(_) => Vec::new(),
+            Err(Usage::Settings(refusal)) => refusal.lines().to_vec(),
+            Err(Usage::Arguments(error)) => panic!("expected a refusal, got {error}"),
+        }
+    }
+
+    /// How the arguments are complained about.
+    fn complaint(self) -> clap::Error {
+        match self.parse() {
+            Err(Usage::Arguments(error)) => error,
+            other => panic!("expected a complaint about the arguments, got {other:#?}"),
+        }
+    }
+}

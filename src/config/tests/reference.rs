@@ -1,0 +1,117 @@
+//! Holds `docs/SETTINGS.md` to the table of settings.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::config::credentials::VARIABLES;
+use crate::config::setting::{Role, Row, rows};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md");
+const UPDATE: &str = "UPDATE_DOCS";
+
+const INTRODUCTION: &str = "\
+# Settings
+
+Every setting is a flag, an environment variable and a key of the TOML file that `--config FILE` or
+`GATEWAY_CONFIG` names. The flag wins over the variable, the variable over the file, the file over the
+default. A variable that is set to nothing counts as not set.
+
+What is wrong stops the start with exit code 2 and one message that lists every wrong setting: its
+name, its value, where the value came from, and what is allowed. That includes unknown keys of the
+file and unknown variables that begin with `GATEWAY_`. (Variables that Kubernetes sets by itself for a
+service called `gateway` are passed over.) Secrets are never shown.
+
+- Durations have units: `250ms`, `5s`, `10m`, `1h`, also `1m30s`.
+- Sizes: `64KiB`, `256MiB` and `1GiB` are powers of 1024; `KB`, `MB`, `GB` and `k`, `M`, `G` are powers of
+  1000; a bare number counts bytes.
+- Lists: commas in flags and variables, a list or a text with commas in the file; list flags may be
+  repeated.
+- Switches: `true` or `false`; a flag without value means `true`.
+- In the file, counts and sizes may be numbers: `[limits]` and below it `max_depth = 12`.
+
+";
+
+const NOTES: &str = "\
+Further rules:
+
+- `upstream.attempt_timeout` may not exceed `upstream.deadline`, nor `upstream.connect_timeout`
+  `upstream.attempt_timeout`. Where only the longer one is lowered, the default of the shorter follows.
+- `limits.request_timeout` may be shorter than `upstream.deadline`: a load is shared by its callers
+  and goes on for the others and for the cache.
+- `listen` and `admin_listen` may not be the same port on overlapping addresses.
+- With `upstream.credentials=aksk`, `listen` has to be a loopback address unless
+  `inbound.allow_anonymous` is true, and `cors.allow_origins` may not be `*`.
+- `serve` and `check` need `upstream.endpoint` or `upstream.region`; `demo` brings an upstream of its
+  own, and listens on loopback addresses only.
+- Settings of other commands are passed over, so that one file can serve them all.
+
+";
+
+fn reference() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for (title, role) in
+        [("`serve`, `check` and `demo`", Role::Serve), ("`simulate`", Role::Simulate)]
+    {
+        let _ = writeln!(text, "## {title}\n");
+        text.push_str("| key | flag | environment | default | meaning | allowed |\n");
+        text.push_str("| --- | --- | --- | --- | --- | --- |\n");
+        for row in rows().filter(|row| row.roles().first() == Some(&role)) {
+            let _ = writeln!(text, "{}", line(row));
+        }
+        text.push('\n');
+    }
+    text.push_str(NOTES);
+    text.push_str("## The official SDKs' variables\n\n| environment | meaning |\n| --- | --- |\n");
+    for (name, meaning) in VARIABLES {
+        let _ = writeln!(text, "| `{name}` | {meaning} |");
+    }
+    text.push_str(
+        "\nThe pair is taken from the environment, else from section `[basic]` of the profile file\n\
+         (INI, UTF-8; keys `ak`, `sk`, `security_token`, `project_id`), by default\n\
+         `~/.huaweicloud/credentials`. Half a pair is refused.\n",
+    );
+    text
+}
+
+fn line(row: &dyn Row) -> String {
+    format!(
+        "| `{}` | `--{}` | `{}` | {} | {} | {} |",
+        row.key(),
+        row.flag(),
+        row.environment(),
+        default(row),
+        meaning(row),
+        row.allowed().replace('|', "\\|"),
+    )
+}
+
+fn default(row: &dyn Row) -> String {
+    let [serve, demo] = [Role::Serve, Role::Demo].map(|role| row.default_in(role));
+    match (serve, demo) {
+        (Some(serve), Some(demo)) if serve != demo => format!("`{serve}`; `demo`: `{demo}`"),
+        (Some(default), _) => format!("`{default}`"),
+        (None, _) => row.unset().to_owned(),
+    }
+}
+
+fn meaning(row: &dyn Row) -> String {
+    let is_in_demo = row.roles().contains(&Role::Demo) || row.roles().contains(&Role::Simulate);
+    let remark = if is_in_demo { "" } else { " (not in `demo`)" };
+    format!("{}{remark}", row.meaning().replace('|', "\\|"))
+}
+
+#[test]
+fn the_settings_page_is_made_from_the_table() {
+    let reference = reference();
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(FILE, &reference).unwrap();
+    }
+
+    let page = fs::read_to_string(FILE).unwrap_or_default();
+
+    assert!(
+        page == reference,
+        "docs/SETTINGS.md differs from the settings; write it anew with \
+         `{UPDATE}=1 cargo test --lib settings_page`"
+    );
+}
