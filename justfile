@@ -1,0 +1,51 @@
+# Each recipe calls a piece of `./test` or of cargo; `./test` is the one entry that runs everything.
+
+# All checks of the Rust code, as in CI.
+check: fmt-check lint doc test deny
+
+fmt:
+    cargo fmt
+
+fmt-check:
+    ./test fmt
+
+lint:
+    ./test lint
+
+doc:
+    ./test doc
+
+test *args:
+    cargo test --locked {{args}}
+
+deny:
+    ./test deny
+
+# Takes over new inline snapshots.
+accept:
+    INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo insta test --accept
+
+# Writes schema.graphql.
+schema:
+    cargo run --quiet --locked -- schema > schema.graphql
+
+# Writes docs/SETTINGS.md.
+docs:
+    UPDATE_DOCS=1 cargo test --locked --lib settings_page
+
+# Builds GraphiQL anew from its pinned releases.
+graphiql:
+    web/graphiql/build
+
+demo:
+    cargo run --release --locked -- demo
+
+serve *args:
+    cargo run --release --locked -- serve {{args}}
+
+# The gateway and the simulator in containers.
+up:
+    docker compose up --build
+
+bench *args:
+    cargo bench --locked {{args}}
