@@ -40,7 +40,10 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Demo(demo_config)) => demo(demo_config).await,
         Ok(Invocation::Serve(config)) => serve(config).await,
         Ok(Invocation::Simulate(args)) => simulate(args).await,
-        Ok(Invocation::Schema) => schema(),
+        Ok(Invocation::Schema) => {
+            say(graphql::sdl().trim_end());
+            Ok(())
+        }
         Ok(Invocation::Check(config)) => check(config).await,
         Err(Usage::Arguments(error)) => return explain(&error),
         Err(Usage::Settings(refusal)) => return refuse(&refusal),
@@ -133,12 +136,6 @@ fn simulated(args: SimulateArgs) -> SimulatorConfig {
         },
         ..SimulatorConfig::default()
     }
-}
-
-/// Prints the schema.
-fn schema() -> Outcome {
-    say(graphql::sdl().trim_end());
-    Ok(())
 }
 
 /// Prints the settings that would be used and asks the upstream once.

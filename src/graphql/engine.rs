@@ -12,12 +12,17 @@ use async_graphql::{
 };
 
 use super::error::{ErrorCode, request_error, set_code, with_code};
-use super::guard::{Guard, Refusal};
+use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
 use super::query::Query;
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::domain::Failure;
 use crate::records::Reader;
+
+/// The most errors of one operation that are answered.
+const MOST_ERRORS: usize = 50;
+/// The longest message of one, in characters. The parser repeats the line that it cannot read.
+const LONGEST_MESSAGE: usize = 500;
 
 /// The schema, ready to execute operations.
 #[derive(Clone)]
@@ -76,7 +81,9 @@ fn tidy(sdl: &str) -> String {
 }
 
 fn schema(config: &GraphqlConfig) -> Schema<Query, EmptyMutation, EmptySubscription> {
-    let builder = Schema::build(Query, EmptyMutation, EmptySubscription);
+    // The guard bounds the nesting; the executor's own limit must not be the narrower one.
+    let builder =
+        Schema::build(Query, EmptyMutation, EmptySubscription).limit_recursive_depth(MAX_NESTING);
     // No extension is ever added: a single one that does nothing costs a quarter of each request.
     if config.introspection {
         builder.finish()
@@ -101,7 +108,7 @@ impl Engine {
         let mut measures = Vec::with_capacity(operations.len());
         let mut admitted = Vec::with_capacity(operations.len());
         for operation in operations {
-            let verdict = match self.guard.measure(&operation.query) {
+            let verdict = match self.measure(&operation) {
                 Ok(measure) if measure.introspection > 0 && !self.introspection => {
                     Err(introspection_is_off())
                 }
@@ -109,12 +116,17 @@ impl Engine {
                     measures.push(measure);
                     Ok(operation)
                 }
-                Err(refusal) => Err(own_fault(&operation.query, &refusal)?),
+                Err(refusal) => Err(own_fault(&refusal)?),
             };
             admitted.push(Admitted(verdict));
         }
-        self.guard.admit(&measures).map_err(|refusal| too_complex(&refusal))?;
+        self.guard.admit(&measures).map_err(|refusal| refusal_error(&refusal))?;
         Ok(admitted)
+    }
+
+    fn measure(&self, operation: &Operation) -> Result<Measure, Refusal> {
+        let Operation { query, operation_name, variables, .. } = operation;
+        self.guard.measure(query, operation_name.as_deref(), variables)
     }
 
     /// Executes an admitted operation, reading through `reader`.
@@ -125,7 +137,11 @@ impl Engine {
         };
         let document = match parse_query(&operation.query) {
             Ok(document) => document,
-            Err(error) => return refused(with_code(error.into(), ErrorCode::ParseFailed)),
+            Err(error) => {
+                let mut error = with_code(error.into(), ErrorCode::ParseFailed);
+                shorten(&mut error.message);
+                return refused(error);
+            }
         };
         let selected = match selected(&document, operation.operation_name.as_deref()) {
             Ok(selected) if operation.only_query && selected.ty != OperationType::Query => {
@@ -147,7 +163,10 @@ impl Engine {
 /// Sets codes where the executor has set none: those errors are of the validation.
 fn coded(mut response: Response) -> Answer {
     let mut executed = true;
+    // A short document can be wrong in thousands of ways; nobody reads them all.
+    response.errors.truncate(MOST_ERRORS);
     for error in &mut response.errors {
+        shorten(&mut error.message);
         if error.extensions.is_none() {
             let code = if error.path.is_empty() {
                 executed = false;
@@ -170,44 +189,35 @@ impl Answer {
     }
 }
 
+fn shorten(message: &mut String) {
+    if let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
+        message.truncate(end);
+        message.push('…');
+    }
+}
+
 fn refused(error: ServerError) -> Answer {
     Answer::Refused(Response::from_errors(vec![error]))
 }
 
 /// The error for an operation that is wrong in itself; one for the whole request where it is over a
 /// limit.
-fn own_fault(document: &str, refusal: &Refusal) -> Result<ServerError, ServerError> {
+fn own_fault(refusal: &Refusal) -> Result<ServerError, ServerError> {
     match refusal {
-        Refusal::OverLimit { .. } | Refusal::OutOfBounds(_) => Err(too_complex(refusal)),
-        Refusal::FragmentCycle(_) => {
-            Ok(request_error(ErrorCode::ValidationFailed, refusal.to_string()))
-        }
-        Refusal::Syntax { message, offset } => Ok(syntax_error(document, message, *offset)),
+        Refusal::TooComplex { .. } => Err(refusal_error(refusal)),
+        Refusal::Syntax { .. } | Refusal::Invalid { .. } => Ok(refusal_error(refusal)),
     }
 }
 
-fn too_complex(refusal: &Refusal) -> ServerError {
-    request_error(ErrorCode::QueryTooComplex, refusal.to_string())
-}
-
-/// The parser's own words where it refuses the document too, as it knows what it expected.
-///
-/// Only documents come here whose tokens and nesting the guard has bounded, or that it could not
-/// split into tokens; those are not shown to the parser.
-fn syntax_error(document: &str, message: &str, offset: usize) -> ServerError {
-    let error = match parse_query(document) {
-        Err(error) if offset == 0 => error.into(),
-        Ok(_) | Err(_) => ServerError::new(message, Some(position(document, offset))),
+fn refusal_error(refusal: &Refusal) -> ServerError {
+    let code = match refusal {
+        Refusal::TooComplex { .. } => ErrorCode::QueryTooComplex,
+        Refusal::Invalid { .. } => ErrorCode::ValidationFailed,
+        Refusal::Syntax { .. } => ErrorCode::ParseFailed,
     };
-    with_code(error, ErrorCode::ParseFailed)
-}
-
-/// Line and column of a byte, counted from one.
-fn position(document: &str, offset: usize) -> Pos {
-    let before = document.get(..offset).unwrap_or_default();
-    let line = before.lines().count().max(1);
-    let column = before.lines().last().unwrap_or_default().chars().count() + 1;
-    Pos { line, column }
+    let mut error = request_error(code, refusal.to_string());
+    error.locations.extend(refusal.location().map(|(line, column)| Pos { line, column }));
+    error
 }
 
 /// As Apollo's servers put it.

@@ -10,7 +10,7 @@ mod enums;
 mod scalars;
 mod error;
 mod variables;
-mod guard;
+pub mod guard;
 mod engine;
 
 pub use engine::{Admitted, Answer, Engine, Operation, sdl};

@@ -16,3 +16,19 @@ fn schema_graphql_is_up_to_date() {
          or `cargo run -- schema > schema.graphql`, and read the difference"
     );
 }
+
+#[test]
+fn the_guard_knows_no_input_type_that_the_schema_lacks() {
+    const BUILT_IN: [&str; 5] = ["Boolean", "Float", "ID", "Int", "String"];
+    let sdl = screen_record_gateway::graphql::sdl();
+
+    for name in screen_record_gateway::graphql::guard::INPUT_TYPES {
+        let defined = ["scalar", "enum", "input"].iter().any(|keyword| {
+            sdl.lines().any(|line| {
+                line.starts_with(&format!("{keyword} {name} "))
+                    || line == format!("{keyword} {name}")
+            })
+        });
+        assert!(defined || BUILT_IN.contains(name), "{name} is in no line of the schema");
+    }
+}

@@ -1,7 +1,8 @@
 //! Canaries: tokens and keys that must not turn up anywhere.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use screen_record_gateway::config::{AccessKey, CredentialsMode};
 use screen_record_gateway::domain::Secret;
@@ -15,12 +16,17 @@ const ACCESS: &str = "CANARYAK000000000001";
 const SECRET: &str = "canary-secret-9d2b";
 const SECURITY_TOKEN: &str = "canary-security-7a3e";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread has logged. A test's gateway runs on the thread of the test.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl io::Write for Log {
+/// Writes to the log of the thread at work.
+struct ThisThread;
+
+impl io::Write for ThisThread {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| log.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -29,20 +35,21 @@ impl io::Write for Log {
     }
 }
 
-impl Log {
-    /// Keeps every line of this thread from now on, of every level and every crate.
-    fn keep(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
+/// Keeps every line from now on, of every level and every crate.
+fn keep_log() {
+    static STARTED: Once = Once::new();
+    // One for all threads: whether a line is of interest to anybody is decided for the process.
+    STARTED.call_once(|| {
         let lines = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new("trace"))
-            .with_writer(move || log.clone())
+            .with_writer(|| ThisThread)
             .finish();
-        tracing::subscriber::set_default(lines)
-    }
+        tracing::subscriber::set_global_default(lines).unwrap();
+    });
+}
 
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
+fn log() -> String {
+    LOG.with_borrow(|log| String::from_utf8(log.clone()).unwrap())
 }
 
 /// An upstream that sends everything it was sent back in its error message.
@@ -63,8 +70,7 @@ fn assert_clean(place: &str, text: &str) {
 
 #[tokio::test]
 async fn a_callers_token_turns_up_in_no_log_error_metric_or_debug() {
-    let log = Log::default();
-    let _kept = log.keep();
+    keep_log();
     let gateway = Gateway::before(blabbing().await).await;
 
     let by_header = gateway.query_as(TOKEN, &screen_record("id")).await;
@@ -75,15 +81,13 @@ async fn a_callers_token_turns_up_in_no_log_error_metric_or_debug() {
     assert_clean("an error", &by_header.to_string());
     assert_clean("an error", &by_bearer.json.to_string());
     assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
-    let lines = log.text();
-    assert!(lines.contains("answered"), "nothing was logged");
-    assert_clean("the log", &lines);
+    assert!(log().contains("answered"), "nothing was logged");
+    assert_clean("the log", &log());
 }
 
 #[tokio::test]
 async fn the_gateways_own_key_turns_up_in_no_log_error_metric_or_debug() {
-    let log = Log::default();
-    let _kept = log.keep();
+    keep_log();
     let key = AccessKey {
         access: Secret::new(ACCESS),
         secret: Secret::new(SECRET),
@@ -102,6 +106,6 @@ async fn the_gateways_own_key_turns_up_in_no_log_error_metric_or_debug() {
     assert_eq!(gateway.upstream_requests(), 1);
     assert_clean("an error", &answer.json.to_string());
     assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
-    assert!(log.text().contains("answered"), "nothing was logged");
-    assert_clean("the log", &log.text());
+    assert!(log().contains("answered"), "nothing was logged");
+    assert_clean("the log", &log());
 }

@@ -1,141 +1,207 @@
-//! Splits a document into tokens as the GraphQL specification has them (section 2.1).
+//! GraphQL's lexical grammar: text to tokens, each byte looked at a bounded number of times.
+//!
+//! Stricter than the parser behind it in one way, which is the specification's: a word ends where
+//! its letters end. Laxer in another: which escapes a string may hold is the parser's to say.
 
-/// A lexical token. Values of strings and numbers are of no interest to the guard.
+use super::{Limit, MAX_WORD_BYTES, Refusal};
+
+/// How much of a token an error message shows.
+const SHOWN_CHARS: usize = 32;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token<'d> {
+pub(super) enum Token<'a> {
+    Name(&'a str),
+    Int(&'a str),
+    Float(&'a str),
+    Text,
     /// One of `! $ & ( ) : = @ [ ] { | }`.
     Punctuator(u8),
-    /// `...`
     Spread,
-    Name(&'d str),
-    /// A number or a string.
-    Literal,
+    End,
 }
 
-/// Why a document cannot be split.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum LexError {
-    TooMany,
-    Unreadable { message: &'static str, offset: usize },
-}
-
-/// The tokens of a document, up to `most` of them.
-pub(super) fn tokens(document: &str, most: usize) -> Result<Vec<Token<'_>>, LexError> {
-    let document = document.strip_prefix('\u{feff}').unwrap_or(document);
-    let mut lexer = Lexer { document, offset: 0 };
-    let mut tokens = Vec::new();
-    while let Some(token) = lexer.next()? {
-        if tokens.len() == most {
-            return Err(LexError::TooMany);
+impl Token<'_> {
+    /// For error messages.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Name(word) | Self::Int(word) | Self::Float(word) => {
+                format!("\"{}\"", word.chars().take(SHOWN_CHARS).collect::<String>())
+            }
+            Self::Text => "a string".to_owned(),
+            Self::Punctuator(byte) => format!("\"{}\"", char::from(byte)),
+            Self::Spread => "\"...\"".to_owned(),
+            Self::End => "the end of the document".to_owned(),
         }
-        tokens.push(token);
     }
-    Ok(tokens)
 }
 
-struct Lexer<'d> {
-    document: &'d str,
-    offset: usize,
+#[derive(Clone, Debug)]
+pub(super) struct Lexer<'a> {
+    document: &'a str,
+    at: usize,
 }
 
-impl<'d> Lexer<'d> {
-    fn next(&mut self) -> Result<Option<Token<'d>>, LexError> {
+impl<'a> Lexer<'a> {
+    pub(super) fn new(document: &'a str) -> Self {
+        Self { document, at: 0 }
+    }
+
+    pub(super) fn document(&self) -> &'a str {
+        self.document
+    }
+
+    /// The next token and the offset it begins at. After the end, the end again.
+    pub(super) fn next(&mut self) -> Result<(Token<'a>, usize), Refusal> {
         self.skip_ignored();
-        let Some(first) = self.peek() else { return Ok(None) };
+        let start = self.at;
+        let Some(first) = self.peek(0) else {
+            return Ok((Token::End, start));
+        };
         let token = match first {
             b'!' | b'$' | b'&' | b'(' | b')' | b':' | b'=' | b'@' | b'[' | b']' | b'{' | b'|'
             | b'}' => {
-                self.offset += 1;
+                self.at += 1;
                 Token::Punctuator(first)
             }
-            b'.' if self.rest().starts_with("...") => {
-                self.offset += 3;
+            b'.' if self.rest().starts_with(b"...") => {
+                self.at += 3;
                 Token::Spread
             }
-            b'"' => self.string()?,
-            b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
-                Token::Name(self.take_while(|b| b.is_ascii_alphanumeric() || b == b'_'))
-            }
-            b'-' | b'0'..=b'9' => {
-                // The parser checks the number; here its extent is enough.
-                self.take_while(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-                Token::Literal
-            }
-            _ => return Err(self.unreadable("a character that starts no token")),
+            b'"' => self.string(start)?,
+            b'-' | b'0'..=b'9' => self.number(start)?,
+            b'_' | b'A'..=b'Z' | b'a'..=b'z' => Token::Name(self.word(start)?),
+            _ => return Err(self.unexpected_character(start)),
         };
-        Ok(Some(token))
+        Ok((token, start))
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.document.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self, ahead: usize) -> Option<u8> {
+        self.document.as_bytes().get(self.at + ahead).copied()
     }
 
     /// White space, commas, comments and byte order marks.
     fn skip_ignored(&mut self) {
         loop {
-            match self.peek() {
-                Some(b' ' | b'\t' | b'\n' | b'\r' | b',') => self.offset += 1,
-                Some(b'#') => {
-                    self.take_while(|b| b != b'\n' && b != b'\r');
-                }
-                Some(0xEF) if self.rest().starts_with('\u{feff}') => self.offset += 3,
+            match self.peek(0) {
+                Some(b' ' | b'\t' | b'\n' | b'\r' | b',') => self.at += 1,
+                Some(b'#') => self.skip_while(|byte| byte != b'\n' && byte != b'\r'),
+                Some(0xEF) if self.rest().starts_with("\u{feff}".as_bytes()) => self.at += 3,
                 _ => return,
             }
         }
     }
 
-    fn string(&mut self) -> Result<Token<'d>, LexError> {
+    fn skip_while(&mut self, belongs: impl Fn(u8) -> bool) {
         let rest = self.rest();
-        let length = match rest.strip_prefix("\"\"\"") {
-            Some(inner) => block_string(inner).map(|length| length + 3),
-            None => rest.strip_prefix('"').and_then(string).map(|length| length + 1),
-        };
-        let length = length.ok_or_else(|| self.unreadable("a string without an end"))?;
-        self.offset += length;
-        Ok(Token::Literal)
+        self.at += rest.iter().position(|byte| !belongs(*byte)).unwrap_or(rest.len());
     }
 
-    fn take_while(&mut self, of_it: impl Fn(u8) -> bool) -> &'d str {
-        let rest = self.rest();
-        let length = rest.bytes().position(|byte| !of_it(byte)).unwrap_or(rest.len());
-        self.offset += length;
-        // Only ASCII is ever taken or stops a run, so this is a boundary between characters.
-        rest.get(..length).unwrap_or_default()
+    fn skip_digits(&mut self, start: usize) -> Result<(), Refusal> {
+        let before = self.at;
+        self.skip_while(|byte| byte.is_ascii_digit());
+        if self.at == before {
+            return Err(self.error(start, "a number lacks a digit"));
+        }
+        Ok(())
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.document.as_bytes().get(self.offset).copied()
+    /// A name, from where the lexer stands.
+    fn word(&mut self, start: usize) -> Result<&'a str, Refusal> {
+        self.skip_while(is_word);
+        self.bounded(start)
     }
 
-    fn rest(&self) -> &'d str {
-        self.document.get(self.offset..).unwrap_or_default()
+    /// What was read since `start`, unless it is too long.
+    fn bounded(&self, start: usize) -> Result<&'a str, Refusal> {
+        let word = self.document.get(start..self.at).unwrap_or_default();
+        Limit::WordBytes.check(word.len(), MAX_WORD_BYTES)?;
+        Ok(word)
     }
 
-    fn unreadable(&self, message: &'static str) -> LexError {
-        LexError::Unreadable { message, offset: self.offset }
+    fn number(&mut self, start: usize) -> Result<Token<'a>, Refusal> {
+        if self.peek(0) == Some(b'-') {
+            self.at += 1;
+        }
+        let leading_zero = self.peek(0) == Some(b'0');
+        let whole = self.at;
+        self.skip_digits(start)?;
+        if leading_zero && self.at > whole + 1 {
+            return Err(self.error(start, "a number begins with 0"));
+        }
+        let mut is_float = false;
+        if self.peek(0) == Some(b'.') {
+            is_float = true;
+            self.at += 1;
+            self.skip_digits(start)?;
+        }
+        if matches!(self.peek(0), Some(b'e' | b'E')) {
+            is_float = true;
+            self.at += 1;
+            if matches!(self.peek(0), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.skip_digits(start)?;
+        }
+        if self.peek(0).is_some_and(|byte| is_word(byte) || byte == b'.') {
+            return Err(self.error(start, "a number runs into what follows it"));
+        }
+        let word = self.bounded(start)?;
+        Ok(if is_float { Token::Float(word) } else { Token::Int(word) })
+    }
+
+    fn string(&mut self, start: usize) -> Result<Token<'a>, Refusal> {
+        if self.rest().starts_with(br#"""""#) {
+            self.at += 3;
+            return self.block_string(start);
+        }
+        self.at += 1;
+        loop {
+            self.skip_while(|byte| !matches!(byte, b'"' | b'\\' | b'\n' | b'\r'));
+            match self.peek(0) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Token::Text);
+                }
+                Some(b'\\') if self.peek(1).is_some_and(|byte| byte.is_ascii_graphic()) => {
+                    self.at += 2;
+                }
+                _ => return Err(self.error(start, "a string is not closed on its line")),
+            }
+        }
+    }
+
+    fn block_string(&mut self, start: usize) -> Result<Token<'a>, Refusal> {
+        loop {
+            self.skip_while(|byte| !matches!(byte, b'"' | b'\\'));
+            let rest = self.rest();
+            if rest.is_empty() {
+                return Err(self.error(start, "a block string is not closed"));
+            }
+            self.at += if rest.starts_with(br#"\""""#) {
+                4
+            } else if rest.starts_with(br#"""""#) {
+                self.at += 3;
+                return Ok(Token::Text);
+            } else {
+                1
+            };
+        }
+    }
+
+    fn unexpected_character(&self, at: usize) -> Refusal {
+        let character = self.document.get(at..).and_then(|rest| rest.chars().next());
+        self.error(at, &format!("unexpected character {:?}", character.unwrap_or_default()))
+    }
+
+    fn error(&self, at: usize, message: &str) -> Refusal {
+        Refusal::syntax(self.document, at, message.to_owned())
     }
 }
 
-/// The length of a string's inside and its closing quote.
-fn string(inner: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, byte) in inner.bytes().enumerate() {
-        match byte {
-            b'\n' | b'\r' => return None,
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The length of a block string's inside and its closing quotes.
-fn block_string(inner: &str) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + inner.get(from..)?.find("\"\"\"")?;
-        // Quotes after a backslash are text.
-        if !inner.get(..at)?.ends_with('\\') {
-            return Some(at + 3);
-        }
-        from = at + 3;
-    }
+fn is_word(byte: u8) -> bool {
+    byte == b'_' || byte.is_ascii_alphanumeric()
 }

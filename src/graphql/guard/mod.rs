@@ -1,230 +1,197 @@
-//! The guard before the parser: one linear pass that measures a document and refuses what is over a
-//! limit before anything expensive looks at it.
+//! The guard before the parser: weighs a document in linear time and refuses what is over a limit.
 //!
-//! The executor's own limits come too late. They are checked by walking the document with its
-//! fragments expanded, and thirty fragments that each spread the next one twice expand to a billion
-//! fields out of 900 bytes. Here every fragment is measured once and its measure is multiplied, so the
-//! work grows with the length of the document and not with what it expands to.
+//! The GraphQL library expands fragments while it checks its own limits, so that a kilobyte of
+//! fragments which each spread the next one twice costs it minutes and gigabytes. Here every
+//! fragment is weighed once and its weight is reused where it is spread, so the work is
+//! proportional to the bytes that were sent, whatever they say.
 //!
-//! What is measured is what would be executed: fragments count wherever they are spread. Of several
-//! operations in a document the largest counts, because all of them are validated.
+//! What is weighed, and against what:
+//!
+//! - **What would be executed**, fragments expanded, of the selected operation: depth, aliases,
+//!   directives and complexity, against the settings of the same names. Where no operation can be
+//!   selected nothing is executed, and the largest of all operations counts.
+//! - **What would be parsed**: tokens of the whole document, against `limits.max_tokens`.
+//! - **What would be validated**, which is every operation and every fragment of the document:
+//!   the steps of validation, against [`STEPS_PER_TOKEN`] times `limits.max_tokens`.
+//! - **Introspection** counts neither towards depth nor as lists; it has a budget of its own.
+//!
+//! The limits are of a whole HTTP request: [`Guard::measure`] weighs one document, and
+//! [`Guard::admit`] checks the sum of all.
+//!
+//! The guard reads all of GraphQL's executable grammar and lets nothing through that it does not
+//! understand, so that the parser behind it never sees a text which the two could read apart.
+//! `@skip` and `@include` are not evaluated: what they may leave out still counts.
 
 mod lexer;
+mod limit;
 mod outline;
-
-use std::collections::HashMap;
-
-use self::lexer::LexError;
-use self::outline::{Definition, Outline, Spread};
-use crate::config::LimitsConfig;
-
-/// How deep brackets of any kind may nest beyond `limits.max_depth`, so that the parser, which
-/// recurses, cannot run out of stack. Introspection as GraphiQL sends it nests 16 deep.
-const SPARE_NESTING: usize = 54;
-/// What introspection may cost, in fields of the schema that it is estimated to touch. The complete
-/// introspection of graphql-js costs about 50,000.
-const MAX_INTROSPECTION: u64 = 100_000;
-
-/// How large a document is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Measure {
-    /// Lexical tokens.
-    pub tokens: u64,
-    /// How deep fields nest, introspection left out.
-    pub depth: u64,
-    /// Fields, with fragments expanded.
-    pub complexity: u64,
-    /// Aliased fields, with fragments expanded.
-    pub aliases: u64,
-    /// Directives, with fragments expanded.
-    pub directives: u64,
-    /// Estimated fields of introspection, zero where the document does none.
-    pub introspection: u64,
-}
-
-/// Why a document goes no further.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is larger than a setting allows.
-    #[error("the request has {sent} {what}: {limit} allows {allowed}")]
-    OverLimit {
-        /// What was counted.
-        what: &'static str,
-        /// Name of the setting.
-        limit: &'static str,
-        /// Its value.
-        allowed: u64,
-        /// What was sent; the least that is known where counting stopped early.
-        sent: u64,
-    },
-    /// It nests or introspects beyond what any setting allows.
-    #[error("{0}")]
-    OutOfBounds(String),
-    /// Fragments spread each other in a circle.
-    #[error("fragment {0:?} spreads itself")]
-    FragmentCycle(String),
-    /// It is not GraphQL.
-    #[error("{message}")]
-    Syntax {
-        /// What is wrong.
-        message: String,
-        /// Where, as a byte offset.
-        offset: usize,
-    },
-}
-
-/// The limits.
-#[derive(Clone, Debug)]
-pub struct Guard {
-    limits: LimitsConfig,
-}
-
-impl Guard {
-    /// A guard with the configured limits.
-    pub fn new(limits: &LimitsConfig) -> Self {
-        Self { limits: limits.clone() }
-    }
-
-    /// Measures a document in time linear in its length.
-    ///
-    /// # Errors
-    /// [`Refusal`] as soon as a limit is passed, and for what cannot be GraphQL.
-    pub fn measure(&self, document: &str) -> Result<Measure, Refusal> {
-        let max_tokens = self.limits.max_tokens;
-        let tokens = lexer::tokens(document, max_tokens).map_err(|error| match error {
-            LexError::TooMany => over("tokens", "limits.max_tokens", max_tokens, max_tokens + 1),
-            LexError::Unreadable { message, offset } => {
-                Refusal::Syntax { message: message.to_owned(), offset }
-            }
-        })?;
-        let outline = Outline::of(&tokens, self.limits.max_depth + SPARE_NESTING)?;
-        let mut measure = Expansion::new(&outline).largest_operation()?;
-        measure.tokens = tokens.len() as u64;
-        self.admit(&[measure])?;
-        Ok(measure)
-    }
-
-    /// Checks the documents of a whole request against the limits.
-    ///
-    /// # Errors
-    /// [`Refusal::OverLimit`] or [`Refusal::OutOfBounds`].
-    pub fn admit(&self, request: &[Measure]) -> Result<(), Refusal> {
-        let LimitsConfig {
-            max_depth, max_complexity, max_aliases, max_directives, max_tokens, ..
-        } = self.limits;
-        let sum = |part: fn(&Measure) -> u64| request.iter().map(part).fold(0, u64::saturating_add);
-        let depth = request.iter().map(|measure| measure.depth).max().unwrap_or_default();
-        for (what, limit, allowed, sent) in [
-            ("tokens", "limits.max_tokens", max_tokens, sum(|measure| measure.tokens)),
-            ("levels of fields", "limits.max_depth", max_depth, depth),
-            ("aliases", "limits.max_aliases", max_aliases, sum(|measure| measure.aliases)),
-            ("directives", "limits.max_directives", max_directives, sum(|m| m.directives)),
-            ("fields", "limits.max_complexity", max_complexity, sum(|m| m.complexity)),
-        ] {
-            if sent > allowed as u64 {
-                let allowed = allowed as u64;
-                return Err(Refusal::OverLimit { what, limit, allowed, sent });
-            }
-        }
-        let introspection = sum(|measure| measure.introspection);
-        if introspection > MAX_INTROSPECTION {
-            return Err(Refusal::OutOfBounds(format!(
-                "the introspection would touch about {introspection} fields: \
-                 {MAX_INTROSPECTION} are allowed"
-            )));
-        }
-        Ok(())
-    }
-}
-
-fn over(what: &'static str, limit: &'static str, allowed: usize, sent: usize) -> Refusal {
-    Refusal::OverLimit { what, limit, allowed: allowed as u64, sent: sent as u64 }
-}
-
-/// Expands fragments, each of them once.
-struct Expansion<'d> {
-    outline: &'d Outline<'d>,
-    fragments: HashMap<&'d str, State>,
-}
-
-/// How far a fragment's measure is.
-#[derive(Clone, Copy)]
-enum State {
-    UnderWay,
-    Known(Measure),
-}
-
-impl<'d> Expansion<'d> {
-    fn new(outline: &'d Outline<'d>) -> Self {
-        Self { outline, fragments: HashMap::new() }
-    }
-
-    fn largest_operation(mut self) -> Result<Measure, Refusal> {
-        // Fragments that nobody spreads are validated as well, so circles among them count too.
-        for name in self.outline.fragments.keys() {
-            self.fragment(name)?;
-        }
-        let mut largest = Measure::default();
-        for operation in &self.outline.operations {
-            let measure = self.definition(operation)?;
-            largest = largest.larger_of_each(&measure);
-        }
-        Ok(largest)
-    }
-
-    fn definition(&mut self, definition: &'d Definition<'d>) -> Result<Measure, Refusal> {
-        let mut measure = definition.own;
-        for spread in &definition.spreads {
-            let expanded = self.fragment(spread.fragment)?;
-            measure.add_spread(spread, &expanded);
-        }
-        Ok(measure)
-    }
-
-    /// Recursion is as deep as the longest chain of fragments, so chains are bounded in the outline.
-    fn fragment(&mut self, name: &'d str) -> Result<Measure, Refusal> {
-        match self.fragments.get(name) {
-            Some(State::Known(measure)) => return Ok(*measure),
-            Some(State::UnderWay) => return Err(Refusal::FragmentCycle(name.to_owned())),
-            None => {}
-        }
-        // A spread of what is not there is for the validation to refuse; it expands to nothing.
-        let Some(definition) = self.outline.fragments.get(name) else {
-            return Ok(Measure::default());
-        };
-        self.fragments.insert(name, State::UnderWay);
-        let measure = self.definition(definition)?;
-        self.fragments.insert(name, State::Known(measure));
-        Ok(measure)
-    }
-}
-
-impl Measure {
-    fn add_spread(&mut self, spread: &Spread<'_>, fragment: &Self) {
-        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
-        if spread.introspection_factor > 0 {
-            let fields = fragment.complexity.saturating_add(fragment.introspection);
-            add(&mut self.introspection, fields.saturating_mul(spread.introspection_factor));
-        } else {
-            self.depth = self.depth.max(spread.depth.saturating_add(fragment.depth));
-            add(&mut self.complexity, fragment.complexity);
-            add(&mut self.introspection, fragment.introspection);
-        }
-        add(&mut self.aliases, fragment.aliases);
-        add(&mut self.directives, fragment.directives);
-    }
-
-    fn larger_of_each(&self, other: &Self) -> Self {
-        Self {
-            tokens: self.tokens.max(other.tokens),
-            depth: self.depth.max(other.depth),
-            complexity: self.complexity.max(other.complexity),
-            aliases: self.aliases.max(other.aliases),
-            directives: self.directives.max(other.directives),
-            introspection: self.introspection.max(other.introspection),
-        }
-    }
-}
+mod reader;
+mod shape;
+mod variables;
+mod weight;
 
 #[cfg(test)]
 mod tests;
+
+use async_graphql::Variables;
+
+use crate::config::LimitsConfig;
+pub use limit::{Limit, Refusal};
+use outline::{Operation, Outline};
+pub use shape::{INPUT_TYPES, LIST_FIELDS, ListField};
+use variables::VariableTable;
+use weight::{Weight, weigh_all};
+
+/// How deep brackets may nest, and selection sets with fragments expanded. The recursion of the
+/// parser, of validation and of execution stays this shallow, which a 2 MiB stack holds several
+/// times over even in a debug build.
+pub const MAX_NESTING: usize = 64;
+/// How many bytes a name or a number may have.
+pub const MAX_WORD_BYTES: usize = 128;
+/// How many arguments one field or directive may have.
+pub const MAX_ARGUMENTS: usize = 100;
+/// How many operations one document may define.
+pub const MAX_OPERATIONS: usize = 50;
+/// How many variables one operation may define.
+pub const MAX_VARIABLES: usize = 500;
+/// What introspection may cost: about three times the fullest query of the usual tools.
+pub const MAX_INTROSPECTION: usize = 100_000;
+/// Steps of validation allowed for each token that `limits.max_tokens` allows.
+pub const STEPS_PER_TOKEN: usize = 5;
+
+/// Weighs documents before anything else reads them. Its fields are the settings' limits.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    depth: usize,
+    complexity: usize,
+    aliases: usize,
+    directives: usize,
+    tokens: usize,
+}
+
+/// What one document asks for, or several together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// Lexical tokens of the document.
+    pub tokens: usize,
+    /// Levels of fields that would be executed, without introspection.
+    pub depth: usize,
+    /// Aliased fields that would be executed.
+    pub aliases: usize,
+    /// Directives on what would be executed.
+    pub directives: usize,
+    /// Fields that would be executed, each taken as often as the lists around it may be long.
+    pub complexity: usize,
+    /// Fields that would be executed, lists taken as one item.
+    pub fields: usize,
+    /// Fields of the root that would be executed.
+    pub root_fields: usize,
+    /// Cost of introspection, lists taken at a typical length.
+    pub introspection: usize,
+    /// Steps that validation needs for the whole document.
+    pub validation: usize,
+}
+
+impl Measure {
+    /// Both together, as two operations of one request.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            depth: self.depth.max(other.depth),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+            complexity: self.complexity.saturating_add(other.complexity),
+            fields: self.fields.saturating_add(other.fields),
+            root_fields: self.root_fields.saturating_add(other.root_fields),
+            introspection: self.introspection.saturating_add(other.introspection),
+            validation: self.validation.saturating_add(other.validation),
+        }
+    }
+}
+
+impl Guard {
+    /// A guard that holds requests to these limits.
+    pub fn new(limits: &LimitsConfig) -> Self {
+        Self {
+            depth: limits.max_depth,
+            complexity: limits.max_complexity,
+            aliases: limits.max_aliases,
+            directives: limits.max_directives,
+            tokens: limits.max_tokens,
+        }
+    }
+
+    /// Weighs one document. Refuses what is not GraphQL, what has cyclic fragments, and what no
+    /// request could hold; the settings' other limits are checked by [`Self::admit`].
+    pub fn measure(
+        &self,
+        document: &str,
+        operation_name: Option<&str>,
+        variables: &Variables,
+    ) -> Result<Measure, Refusal> {
+        self.measure_counting(document, operation_name, variables, &mut 0)
+    }
+
+    /// Checks what all operations of one HTTP request ask for together.
+    pub fn admit(&self, measures: &[Measure]) -> Result<(), Refusal> {
+        let sent = measures.iter().copied().fold(Measure::default(), Measure::and);
+        let checks = [
+            (Limit::Tokens, sent.tokens, self.tokens),
+            (Limit::Depth, sent.depth, self.depth),
+            (Limit::Aliases, sent.aliases, self.aliases),
+            (Limit::Directives, sent.directives, self.directives),
+            (Limit::Complexity, sent.complexity, self.complexity),
+            (Limit::Introspection, sent.introspection, MAX_INTROSPECTION),
+            (Limit::Validation, sent.validation, self.tokens.saturating_mul(STEPS_PER_TOKEN)),
+        ];
+        checks.into_iter().try_for_each(|(limit, sent, allowed)| limit.check(sent, allowed))
+    }
+
+    /// As [`Self::measure`]; adds what it cost, in tokens read and nodes weighed, to `steps`.
+    fn measure_counting(
+        &self,
+        document: &str,
+        operation_name: Option<&str>,
+        variables: &Variables,
+        steps: &mut usize,
+    ) -> Result<Measure, Refusal> {
+        let outline = reader::read(document, self.tokens, steps)?;
+        let selected = outline.select(operation_name);
+        let table = VariableTable::new(variables, selected, &outline, steps);
+        let weighed = weigh_all(&outline, &table, document, steps)?;
+
+        let executed = match selected {
+            Some(operation) => weighed.of_operation(operation),
+            None => weighed.largest_operation(),
+        };
+        Ok(measure_of(&outline, executed, weighed.validation))
+    }
+}
+
+fn measure_of(outline: &Outline<'_>, executed: Weight, validation: usize) -> Measure {
+    Measure {
+        tokens: outline.tokens,
+        depth: executed.root_depth,
+        aliases: executed.aliases,
+        directives: executed.directives,
+        complexity: executed.complexity,
+        fields: executed.fields,
+        root_fields: executed.root_fields,
+        introspection: executed.introspection,
+        validation,
+    }
+}
+
+impl<'a> Outline<'a> {
+    /// The operation that would be executed, if there is one.
+    fn select(&self, name: Option<&str>) -> Option<&Operation<'a>> {
+        match name {
+            Some(name) => self.operations.iter().find(|operation| operation.name == Some(name)),
+            None => match self.operations.as_slice() {
+                [only] => Some(only),
+                _ => None,
+            },
+        }
+    }
+}
