@@ -12,3 +12,5 @@ mod wire;
 
 pub use client::{Call, Probe, Upstream};
 pub use metrics::UpstreamMetrics;
+pub use normalize::WireValue;
+pub use wire::{Unlike, screen_record};

@@ -11,6 +11,7 @@ mod batching;
 mod errors;
 mod freshness;
 mod graphql_http;
+mod imports;
 mod limits;
 mod record;
 mod schema_file;

@@ -13,16 +13,16 @@ use crate::domain::{Field, OpenEnum, ScreenRecordStatus, ScreenRecordType, Times
 
 /// One value as it stands in the upstream's JSON.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WireValue<'a>(&'a str);
+pub struct WireValue<'a>(&'a str);
 
 impl<'a> WireValue<'a> {
     /// A value, given as JSON text without white space around it.
-    pub(crate) fn new(json: &'a str) -> Self {
+    pub fn new(json: &'a str) -> Self {
         Self(json)
     }
 
     /// A text, kept to the letter.
-    pub(crate) fn text(self) -> Field<Arc<str>> {
+    pub fn text(self) -> Field<Arc<str>> {
         if self.is_null() {
             return None;
         }
@@ -33,12 +33,12 @@ impl<'a> WireValue<'a> {
     }
 
     /// A text that names something: `None` where it is absent, blank or of another type.
-    pub(crate) fn name(self) -> Option<Arc<str>> {
+    pub fn name(self) -> Option<Arc<str>> {
         self.as_text().filter(|text| !text.trim().is_empty()).map(Arc::from)
     }
 
     /// A whole number of 64 bits: written as an integer, an integral decimal or a numeric text.
-    pub(crate) fn long(self) -> Field<i64> {
+    pub fn long(self) -> Field<i64> {
         if self.is_null() {
             return None;
         }
@@ -47,14 +47,14 @@ impl<'a> WireValue<'a> {
     }
 
     /// A whole number of 32 bits.
-    pub(crate) fn int(self) -> Field<i32> {
+    pub fn int(self) -> Field<i32> {
         let narrowed =
             |long| i32::try_from(long).map_err(|_| self.unreadable("does not fit into 32 bits"));
         self.long().map(|long| long.and_then(narrowed))
     }
 
     /// An instant; see [`timestamp`](self::timestamp) for the shapes. Blank means absent.
-    pub(crate) fn timestamp(self, zone: &TimeZone) -> Field<Timestamp> {
+    pub fn timestamp(self, zone: &TimeZone) -> Field<Timestamp> {
         if self.is_null() {
             return None;
         }
@@ -67,17 +67,17 @@ impl<'a> WireValue<'a> {
     }
 
     /// The status of a recording.
-    pub(crate) fn status(self) -> Field<OpenEnum<ScreenRecordStatus>> {
+    pub fn status(self) -> Field<OpenEnum<ScreenRecordStatus>> {
         self.open_enum(ScreenRecordStatus::from_upstream)
     }
 
     /// The type of a recording.
-    pub(crate) fn kind(self) -> Field<OpenEnum<ScreenRecordType>> {
+    pub fn kind(self) -> Field<OpenEnum<ScreenRecordType>> {
         self.open_enum(ScreenRecordType::from_upstream)
     }
 
     /// Whether this is `null`, which means the same as absent.
-    pub(crate) fn is_null(self) -> bool {
+    pub fn is_null(self) -> bool {
         self.0 == "null"
     }
 

@@ -14,7 +14,7 @@ use crate::domain::{Field, ScreenRecord, Timestamp};
 
 /// Why the body of a success is not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unlike {
+pub enum Unlike {
     /// It is an error: it has an error code and none of a record's fields.
     Error,
     /// It is something else; what, as a clause.
@@ -28,7 +28,7 @@ const ERROR_KEYS: [&str; 6] = ["error_code", "errorCode", "errCode", "code", "er
 ///
 /// # Errors
 /// [`Unlike`] for anything but a JSON object that could be a record.
-pub(crate) fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
+pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.trim_ascii().is_empty() {
         return Err(Unlike::Malformed("is empty".to_owned()));

@@ -1,0 +1,112 @@
+//! Signing, and a query that is answered from the cache, beside a route that answers the same bytes
+//! without thinking.
+#![expect(clippy::unwrap_used, reason = "what a benchmark sets up itself has to work")]
+
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::routing::post;
+use divan::{Bencher, black_box};
+use screen_record_gateway::clock::Clock;
+use screen_record_gateway::config::{
+    CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, UpstreamConfig,
+};
+use screen_record_gateway::http::{GraphiqlDefaults, HttpMetrics, MainParts, main_router};
+use screen_record_gateway::records::{RecordMetrics, Records};
+use screen_record_gateway::signature::{SignableRequest, Signature};
+use screen_record_gateway::simulator::{DEMO_TOKEN, Simulator, SimulatorConfig};
+use screen_record_gateway::upstream::{Upstream, UpstreamMetrics};
+use tokio::runtime::Runtime;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench]
+fn signature(bencher: Bencher<'_, '_>) {
+    let headers = [
+        ("host", "workspace.cn-north-4.myhuaweicloud.com"),
+        ("x-sdk-date", "20260115T083000Z"),
+        ("x-project-id", "089b2f9a3d80d3062f24c00ca4ed5cbd"),
+    ];
+    let request = SignableRequest {
+        method: "GET",
+        path: "/v2/089b2f9a3d80d3062f24c00ca4ed5cbd/screen-records/6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082",
+        query: &[],
+        headers: &headers,
+        body: &[],
+    };
+    bencher
+        .bench(|| Signature::of(black_box(&request), "fakeSK/Example+Secret=Key~0000000000000001"));
+}
+
+/// Twelve fields of a fresh record through the whole HTTP layer, without a socket.
+#[divan::bench]
+fn cached_query(bencher: Bencher<'_, '_>) {
+    let runtime = Runtime::new().unwrap();
+    let (router, body) = runtime.block_on(gateway());
+    let warm = runtime.block_on(ask(&router, &body));
+    assert!(String::from_utf8(warm).unwrap().contains("UPLOAD_COMPLETED"));
+    bencher.bench(|| runtime.block_on(ask(&router, &body)));
+}
+
+/// A route that answers the same bytes.
+#[divan::bench]
+fn static_route(bencher: Bencher<'_, '_>) {
+    let runtime = Runtime::new().unwrap();
+    let (router, body) = runtime.block_on(gateway());
+    let answer = runtime.block_on(ask(&router, &body));
+    let fixed = Router::new().route("/graphql", post(move || async move { answer.clone() }));
+    bencher.bench(|| runtime.block_on(ask(&fixed, &body)));
+}
+
+async fn ask(router: &Router, body: &str) -> Vec<u8> {
+    let request = Request::post("/graphql")
+        .header("content-type", "application/json")
+        .header("x-auth-token", DEMO_TOKEN)
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap().to_vec()
+}
+
+/// A gateway in front of a simulated upstream, and a query for one of its records.
+async fn gateway() -> (Router, String) {
+    let clock = Clock::default();
+    let listen = (Ipv4Addr::LOCALHOST, 0).into();
+    let simulated = SimulatorConfig { listen, ..SimulatorConfig::for_demo() };
+    let simulator = Simulator::bind(simulated, clock.clone()).await.unwrap();
+    let (project, record) = simulator.sample();
+    let document = format!(
+        "{{ screenRecord(projectId: \"{project}\", id: \"{record}\") {{ id projectId desktopId \
+         desktopName username size duration type status startTime endTime updateTime }} }}"
+    );
+    let endpoint = format!("http://{}", simulator.local_addr().unwrap()).parse().unwrap();
+    let tasks = TaskTracker::new();
+    tasks.spawn(simulator.run(std::future::pending()));
+    let upstream =
+        Upstream::new(&UpstreamConfig::at(endpoint), UpstreamMetrics::default(), clock.clone());
+    // Fresh for as long as any benchmark runs.
+    let day = std::time::Duration::from_hours(24);
+    let cache = CacheConfig { ttl_final: day, ttl_active: day, ..CacheConfig::default() };
+    let records = Records::new(
+        upstream.unwrap(),
+        &cache,
+        &InboundConfig::default(),
+        RecordMetrics::default(),
+        (clock.clone(), tasks),
+    );
+    let router = main_router(MainParts {
+        records: records.unwrap(),
+        limits: LimitsConfig::default(),
+        graphql: GraphqlConfig::default(),
+        graphiql_defaults: GraphiqlDefaults::default(),
+        metrics: HttpMetrics::default(),
+        clock,
+    });
+    (router, serde_json::json!({ "query": document }).to_string())
+}

@@ -1,0 +1,59 @@
+//! Each area knows only the areas below it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each area may import besides itself. `app` and `cli` may import everything.
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
+    ("domain", &[]),
+    ("clock", &[]),
+    ("signature", &[]),
+    ("config", &["domain"]),
+    ("telemetry", &["config"]),
+    ("upstream", &["signature", "clock", "config", "domain"]),
+    ("records", &["upstream", "clock", "config", "domain"]),
+    ("graphql", &["records", "config", "domain"]),
+    ("http", &["graphql", "records", "config", "domain", "clock"]),
+    ("simulator", &["clock", "signature"]),
+    ("main", &["cli"]),
+];
+
+fn sources(of: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(of).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_area_imports_one_above_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut checked = 0;
+
+    for file in &files {
+        let inside = file.strip_prefix(&root).unwrap();
+        let area = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let area = area.trim_end_matches(".rs");
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == area) else {
+            assert!(["app", "cli", "lib"].contains(&area), "{area} is in no row of the table");
+            continue;
+        };
+        for imported in fs::read_to_string(file).unwrap().split("crate::").skip(1) {
+            let name: String =
+                imported.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            checked += 1;
+            assert!(
+                name == area || allowed.contains(&name.as_str()),
+                "{} imports {name}, which {area} must not know",
+                inside.display()
+            );
+        }
+    }
+    assert!(checked > 50, "only {checked} imports were seen");
+}
