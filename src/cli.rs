@@ -40,8 +40,9 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Demo(demo_config)) => demo(demo_config).await,
         Ok(Invocation::Serve(config)) => serve(config).await,
         Ok(Invocation::Simulate(args)) => simulate(args).await,
-        Ok(Invocation::Schema) => {
-            say(graphql::sdl().trim_end());
+        Ok(Invocation::Schema { federation }) => {
+            let sdl = if federation { graphql::federation_sdl() } else { graphql::sdl() };
+            say(sdl.trim_end());
             Ok(())
         }
         Ok(Invocation::Check(config)) => check(config).await,

@@ -13,6 +13,8 @@ use super::form::{Raw, Shape};
 use super::setting::{Role, Row, rows_of};
 use super::source::{FILE_FLAG, FILE_VARIABLE, Flags};
 
+const FEDERATION: &str = "federation";
+
 const ORDER: &str = "\
 Every setting is also a variable and a key of the settings file. A flag wins over the variable, \
 the variable over the file, the file over the default. An empty variable counts as not set.";
@@ -23,7 +25,7 @@ pub(super) enum Asked {
     Serve(Flags),
     Check(Flags),
     Simulate(Flags),
-    Schema,
+    Schema { federation: bool },
 }
 
 /// Reads the command line.
@@ -34,7 +36,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, c
         Some(("serve", matches)) => Asked::Serve(flags(Role::Serve, matches)),
         Some(("check", matches)) => Asked::Check(flags(Role::Serve, matches)),
         Some(("simulate", matches)) => Asked::Simulate(flags(Role::Simulate, matches)),
-        Some(("schema", _)) => Asked::Schema,
+        Some(("schema", matches)) => Asked::Schema { federation: matches.get_flag(FEDERATION) },
         Some(_) | None => return Err(command().error(ErrorKind::MissingSubcommand, "no command")),
     })
 }
@@ -44,6 +46,10 @@ pub(super) fn command() -> Command {
     let with_settings = |name: &'static str, role: Role, about: &'static str| {
         Command::new(name).about(about).args(settings(role)).after_help(after_help(role))
     };
+    let federation = Arg::new(FEDERATION)
+        .long(FEDERATION)
+        .action(ArgAction::SetTrue)
+        .help("Print the schema of the federation subgraph");
     Command::new(env!("CARGO_PKG_NAME"))
         .version(env!("CARGO_PKG_VERSION"))
         .about(env!("CARGO_PKG_DESCRIPTION"))
@@ -60,7 +66,7 @@ pub(super) fn command() -> Command {
             "Run the gateway against a configured upstream",
         ))
         .subcommand(with_settings("simulate", Role::Simulate, "Run only the simulated upstream"))
-        .subcommand(Command::new("schema").about("Print the GraphQL schema"))
+        .subcommand(Command::new("schema").about("Print the GraphQL schema").arg(federation))
         .subcommand(with_settings(
             "check",
             Role::Serve,

@@ -21,7 +21,10 @@ pub enum Invocation {
     /// `simulate`
     Simulate(Loaded<SimulateArgs>),
     /// `schema`
-    Schema,
+    Schema {
+        /// Whether the schema of the federation subgraph is asked for.
+        federation: bool,
+    },
 }
 
 /// Why there is nothing to run.
@@ -49,7 +52,7 @@ impl Invocation {
             Asked::Serve(flags) => Self::Serve(Config::load(flags, surroundings)?),
             Asked::Check(flags) => Self::Check(Config::load(flags, surroundings)?),
             Asked::Simulate(flags) => Self::Simulate(SimulateArgs::load(flags, surroundings)?),
-            Asked::Schema => Self::Schema,
+            Asked::Schema { federation } => Self::Schema { federation },
         })
     }
 }

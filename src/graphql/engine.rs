@@ -11,14 +11,17 @@ use async_graphql::{
     ServerError, Variables,
 };
 
+use super::entity::FederationQuery;
 use super::error::{ErrorCode, request_error, set_code, with_code};
 use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
-use super::query::Query;
+use super::query::{RecordQuery, Root, ShownRoot};
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::domain::Failure;
 use crate::records::Reader;
 
+/// The newest version of the federation specification that Apollo's composition accepts.
+const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";
 /// The most errors of one operation that are answered.
 const MOST_ERRORS: usize = 50;
 /// The longest message of one, in characters. The parser repeats the line that it cannot read.
@@ -27,7 +30,7 @@ const LONGEST_MESSAGE: usize = 500;
 /// The schema, ready to execute operations.
 #[derive(Clone)]
 pub struct Engine {
-    schema: Schema<Query, EmptyMutation, EmptySubscription>,
+    schema: Schema<Root, EmptyMutation, EmptySubscription>,
     guard: Guard,
     introspection: bool,
 }
@@ -67,7 +70,8 @@ pub fn sdl() -> String {
         .prefer_single_line_descriptions()
         .use_space_ident()
         .indent_width(2);
-    let schema = schema(&GraphqlConfig { introspection: true, ..GraphqlConfig::default() });
+    // What routers ask for is theirs to know; it is no part of the schema that clients see.
+    let schema = Schema::new(ShownRoot(RecordQuery), EmptyMutation, EmptySubscription);
     tidy(&schema.sdl_with_options(options))
 }
 
@@ -80,10 +84,18 @@ fn tidy(sdl: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn schema(config: &GraphqlConfig) -> Schema<Query, EmptyMutation, EmptySubscription> {
+/// The schema as a subgraph of a federation, as `_service` answers it: with the entities' keys.
+pub fn federation_sdl() -> String {
+    let keyed = sdl()
+        .replace("\ntype ScreenRecord {", "\ntype ScreenRecord @key(fields: \"projectId id\") {")
+        .replace("\ntype Desktop {", "\ntype Desktop @key(fields: \"id\", resolvable: false) {");
+    format!("extend schema @link(url: \"{FEDERATION}\", import: [\"@key\"])\n\n{keyed}")
+}
+
+fn schema(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, EmptySubscription> {
     // The guard bounds the nesting; the executor's own limit must not be the narrower one.
     let builder =
-        Schema::build(Query, EmptyMutation, EmptySubscription).limit_recursive_depth(MAX_NESTING);
+        Schema::build(root, EmptyMutation, EmptySubscription).limit_recursive_depth(MAX_NESTING);
     // No extension is ever added: a single one that does nothing costs a quarter of each request.
     if config.introspection {
         builder.finish()
@@ -96,7 +108,9 @@ impl Engine {
     /// The schema under the configured conditions.
     pub fn new(config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
         let guard = Guard::new(limits);
-        Self { schema: schema(config), guard, introspection: config.introspection }
+        // Rendered once: routers ask for it over and over.
+        let root = Root(RecordQuery, FederationQuery { sdl: federation_sdl().into() });
+        Self { schema: schema(config, root), guard, introspection: config.introspection }
     }
 
     /// Checks the operations of one request before anything is done for any of them. What is over a

@@ -6,6 +6,7 @@
 mod query;
 mod screen_record;
 mod desktop;
+mod entity;
 mod enums;
 mod scalars;
 mod error;
@@ -13,6 +14,6 @@ mod variables;
 pub mod guard;
 mod engine;
 
-pub use engine::{Admitted, Answer, Engine, Operation, sdl};
+pub use engine::{Admitted, Answer, Engine, Operation, federation_sdl, sdl};
 pub use error::{ErrorCode, request_error};
 pub use guard::{Guard, Measure, Refusal};

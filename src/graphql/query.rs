@@ -2,17 +2,30 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object};
+use async_graphql::{Context, ID, MergedObject, Object};
 
+use super::entity::FederationQuery;
 use super::screen_record::ScreenRecord;
 use crate::domain::{Failure, ProjectId, RecordId};
 use crate::records::Reader;
 
-/// Everything that can be asked for.
-pub(crate) struct Query;
+/// Screen recordings of cloud desktops.
+// With what federation routers ask for, which is hidden.
+#[derive(MergedObject)]
+#[graphql(name = "Query")]
+pub(crate) struct Root(pub(crate) RecordQuery, pub(crate) FederationQuery);
+
+/// Screen recordings of cloud desktops.
+// What the schema shows.
+#[derive(MergedObject)]
+#[graphql(name = "Query")]
+pub(crate) struct ShownRoot(pub(crate) RecordQuery);
+
+/// Queries for recordings.
+pub(crate) struct RecordQuery;
 
 #[Object]
-impl Query {
+impl RecordQuery {
     /// One screen recording of a cloud desktop.
     ///
     /// However often an operation asks for the same recording, and however many operations ask at
@@ -33,7 +46,7 @@ impl Query {
     }
 }
 
-async fn screen_record(
+pub(crate) async fn screen_record(
     context: &Context<'_>,
     project_id: &str,
     id: &str,

@@ -77,7 +77,7 @@ async fn answer(
     request_id: Arc<str>,
 ) -> (Response, Noted) {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
-        return refused(endpoint, Refusal::overloaded(), ErrorCode::Overloaded);
+        return refused(endpoint, Refusal::overloaded());
     };
     endpoint.metrics.in_flight.inc();
     let _leaving = Leaving(&endpoint.metrics);
@@ -91,7 +91,7 @@ async fn answer(
             format!("{} is not a method of GraphQL over HTTP", parts.method),
         )),
     };
-    answered.unwrap_or_else(|refusal| refused(endpoint, refusal, ErrorCode::BadRequest))
+    answered.unwrap_or_else(|refusal| refused(endpoint, refusal))
 }
 
 async fn get(
@@ -227,9 +227,11 @@ impl Drop for Leaving<'_> {
     }
 }
 
-fn refused(endpoint: &Endpoint, refusal: Refusal, code: ErrorCode) -> (Response, Noted) {
-    endpoint.metrics.count_error(code.as_str());
-    (refusal.into_response(), Noted::default())
+fn refused(endpoint: &Endpoint, refusal: Refusal) -> (Response, Noted) {
+    let code = refusal.code().as_str();
+    endpoint.metrics.count_error(code);
+    let noted = Noted { codes: vec![code.to_owned()], ..Noted::default() };
+    (refusal.into_response(), noted)
 }
 
 fn form(parts: &Parts, offered: &[Form]) -> Result<Form, Refusal> {

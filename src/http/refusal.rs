@@ -39,6 +39,10 @@ impl Refusal {
         refusal.with(header::RETRY_AFTER, "1")
     }
 
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.code
+    }
+
     fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, value));
         self

@@ -9,6 +9,7 @@ mod admin;
 mod auth;
 mod batching;
 mod errors;
+mod federation;
 mod freshness;
 mod graphql_http;
 mod imports;

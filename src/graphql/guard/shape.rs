@@ -20,6 +20,7 @@ pub const LIST_FIELDS: &[ListField] = &[
 /// Types of the schema that a variable may have. The library behind the guard panics on a default
 /// value for a list of items whose type the schema lacks, so this must name none that it lacks.
 pub const INPUT_TYPES: &[&str] = &[
+    "_Any",
     "Boolean",
     "DateTime",
     "Float",

@@ -1,0 +1,122 @@
+//! What a federation router asks of a subgraph: its schema, and entities by their keys.
+//!
+//! The library's own `_entities` fails the whole list when one entity does. Here each one stands for
+//! itself: a missing or failing one is null with an error at its place, and the others are there.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Context, InputValueError, InputValueResult, Object, Scalar, ScalarType, SimpleObject, Union,
+    Value,
+};
+use futures_util::future::join_all;
+
+use super::query;
+use super::screen_record::ScreenRecord;
+use crate::domain::Failure;
+
+/// The most representations of one `_entities` field.
+const MOST_REPRESENTATIONS: usize = 1000;
+
+/// What routers ask for.
+pub(crate) struct FederationQuery {
+    /// The schema with its federation directives.
+    pub(crate) sdl: Arc<str>,
+}
+
+#[Object]
+impl FederationQuery {
+    /// This subgraph, for federation routers.
+    #[graphql(name = "_service", visible = false)]
+    async fn service(&self) -> Service {
+        Service { sdl: Arc::clone(&self.sdl) }
+    }
+
+    /// Entities by their keys, for federation routers.
+    #[graphql(name = "_entities", visible = false)]
+    async fn entities(
+        &self,
+        context: &Context<'_>,
+        representations: Vec<Representation>,
+    ) -> Result<Vec<Option<Result<Entity, Failure>>>, Failure> {
+        entities(context, &representations).await
+    }
+}
+
+/// An entity of this graph.
+#[derive(Union)]
+#[graphql(name = "_Entity", visible = false)]
+pub(crate) enum Entity {
+    /// A recording.
+    ScreenRecord(ScreenRecord),
+}
+
+/// This subgraph, as a router asks for it.
+#[derive(SimpleObject)]
+#[graphql(name = "_Service", visible = false)]
+pub(crate) struct Service {
+    /// The schema with its federation directives.
+    sdl: Arc<str>,
+}
+
+/// The key of an entity: `__typename` and the key's fields.
+#[derive(Clone)]
+pub(crate) struct Representation(Value);
+
+/// The key of an entity, as a router sends it.
+#[Scalar(name = "_Any", visible = false)]
+impl ScalarType for Representation {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::Object(_) => Ok(Self(value)),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.clone()
+    }
+}
+
+/// Reads entities side by side, through the same loader as everything else.
+async fn entities(
+    context: &Context<'_>,
+    representations: &[Representation],
+) -> Result<Vec<Option<Result<Entity, Failure>>>, Failure> {
+    if representations.len() > MOST_REPRESENTATIONS {
+        let sent = representations.len();
+        return Err(bad_representation(format!(
+            "has {sent} items: {MOST_REPRESENTATIONS} are allowed"
+        )));
+    }
+    let reading = representations.iter().map(|representation| entity(context, representation));
+    Ok(join_all(reading).await.into_iter().map(Some).collect())
+}
+
+async fn entity(context: &Context<'_>, representation: &Representation) -> Result<Entity, Failure> {
+    let typename = representation.text("__typename")?;
+    if typename != "ScreenRecord" {
+        return Err(bad_representation(format!(
+            "names the type {typename:?}: this graph resolves ScreenRecord"
+        )));
+    }
+    let (project, id) = (representation.text("projectId")?, representation.text("id")?);
+    query::screen_record(context, project, id).await.map(Entity::ScreenRecord)
+}
+
+impl Representation {
+    fn text(&self, name: &str) -> Result<&str, Failure> {
+        let member = match &self.0 {
+            Value::Object(members) => members.get(name),
+            _ => None,
+        };
+        match member {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(bad_representation(format!("has no text {name}"))),
+        }
+    }
+}
+
+fn bad_representation(problem: String) -> Failure {
+    Failure::BadInput { argument: "representations", problem }
+}

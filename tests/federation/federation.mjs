@@ -1,0 +1,135 @@
+// The gateway as a subgraph: composed with another one by Apollo's composition, and asked through
+// Apollo's gateway.
+//
+// node federation.mjs http://127.0.0.1:8080/graphql PROJECT ID SDL-FILE
+import { readFileSync } from "node:fs";
+import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
+import { ApolloServer } from "@apollo/server";
+import { startStandaloneServer } from "@apollo/server/standalone";
+import { composeServices } from "@apollo/composition";
+import { buildSubgraphSchema } from "@apollo/subgraph";
+import { parse } from "graphql";
+
+const [url, projectId, id, sdlFile] = process.argv.slice(2);
+if (!sdlFile) {
+  console.error("usage: node federation.mjs URL PROJECT ID SDL-FILE");
+  process.exit(2);
+}
+const sdl = readFileSync(sdlFile, "utf8");
+const TOKEN = "demo-token";
+
+// The other subgraph: it owns desktops, and tags recordings.
+const others = parse(`
+  extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@external"])
+  type Query { pinned: [ScreenRecord!]! }
+  type Desktop @key(fields: "id") { id: ID! site: String! }
+  type ScreenRecord @key(fields: "projectId id") { projectId: ID! id: ID! tag: String! }
+`);
+let pinned = [];
+const resolvers = {
+  Query: { pinned: () => pinned },
+  Desktop: { __resolveReference: ({ id }) => ({ id, site: `site of ${id}` }) },
+  ScreenRecord: { __resolveReference: (key) => key, tag: ({ id }) => `tag of ${id}` },
+};
+
+async function ask(query, variables = {}) {
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-auth-token": TOKEN },
+    body: JSON.stringify({ query, variables }),
+  });
+  return answer.json();
+}
+
+class WithToken extends RemoteGraphQLDataSource {
+  willSendRequest({ request }) {
+    request.http.headers.set("x-auth-token", TOKEN);
+  }
+}
+
+const subgraph = new ApolloServer({ schema: buildSubgraphSchema({ typeDefs: others, resolvers }) });
+const { url: othersUrl } = await startStandaloneServer(subgraph, { listen: { host: "127.0.0.1", port: 0 } });
+const composed = composeServices([
+  { name: "recordings", url, typeDefs: parse(sdl) },
+  { name: "others", url: othersUrl, typeDefs: others },
+]);
+let gateway;
+
+function shown(value) {
+  return JSON.stringify(value).slice(0, 500);
+}
+
+function equal(actual, expected) {
+  if (JSON.stringify(actual) !== JSON.stringify(expected)) {
+    throw new Error(`${shown(actual)} instead of ${shown(expected)}`);
+  }
+}
+
+const checks = {
+  "the subgraph composes without errors or hints about it": async () => {
+    equal(composed.errors?.map((error) => error.message) ?? [], []);
+  },
+  "_service.sdl is what the schema command prints": async () => {
+    const { data } = await ask("{ _service { sdl } }");
+    equal(data._service.sdl.trim(), sdl.trim());
+  },
+  "one failing entity leaves the others standing": async () => {
+    const representations = [
+      { __typename: "ScreenRecord", projectId, id },
+      { __typename: "ScreenRecord", projectId, id: "no-such-record" },
+      { __typename: "ScreenRecord", projectId, id },
+      { __typename: "Desktop", id: "d" },
+    ];
+    const query = `query ($r: [_Any!]!) { _entities(representations: $r) { ... on ScreenRecord { id status } } }`;
+    const { data, errors } = await ask(query, { r: representations });
+    equal(data._entities.map((entity) => entity?.id ?? null), [id, null, id, null]);
+    equal(
+      errors.map(({ path, extensions }) => [path, extensions.code]),
+      [
+        [["_entities", 1], "NOT_FOUND"],
+        [["_entities", 3], "BAD_USER_INPUT"],
+      ],
+    );
+  },
+  "a router joins both graphs from the recordings' side": async () => {
+    gateway = new ApolloGateway({
+      supergraphSdl: composed.supergraphSdl,
+      buildService: ({ url }) => new WithToken({ url }),
+    });
+    const server = new ApolloServer({ gateway });
+    await server.start();
+    gateway.server = server;
+    const query = `{ screenRecord(projectId: "${projectId}", id: "${id}") { id tag desktop { id site } } }`;
+    const { body } = await server.executeOperation({ query });
+    const { data, errors } = body.singleResult;
+    equal(errors ?? [], []);
+    equal(data.screenRecord.tag, `tag of ${id}`);
+    equal(data.screenRecord.desktop.site, `site of ${data.screenRecord.desktop.id}`);
+  },
+  "a router joins both graphs from the other side": async () => {
+    pinned = [
+      { projectId, id },
+      { projectId, id: "no-such-record" },
+    ];
+    const query = `{ pinned { id tag status } }`;
+    const { body } = await gateway.server.executeOperation({ query });
+    const { data, errors } = body.singleResult;
+    equal(data.pinned.map(({ status }) => status !== null), [true, false]);
+    equal(errors.map(({ extensions }) => extensions.code), ["NOT_FOUND"]);
+  },
+};
+
+let failed = 0;
+for (const [name, check] of Object.entries(checks)) {
+  try {
+    await check();
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name}: ${error.message}`);
+  }
+}
+await gateway?.server?.stop();
+await subgraph.stop();
+console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);

@@ -1,0 +1,81 @@
+//! The gateway as a subgraph.
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, TOKEN};
+
+const ENTITIES: &str =
+    "query ($r: [_Any!]!) { _entities(representations: $r) { ... on ScreenRecord { id } } }";
+
+fn representation(id: &str) -> Value {
+    json!({ "__typename": "ScreenRecord", "projectId": PROJECT, "id": id })
+}
+
+async fn ask(gateway: &Gateway, representations: &[Value]) -> Value {
+    let body = json!({ "query": ENTITIES, "variables": { "r": representations } }).to_string();
+    let request = gateway.http().post(gateway.url()).body(body);
+    let request = request.header("content-type", "application/json").header("x-auth-token", TOKEN);
+    serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap()
+}
+
+async fn gateway() -> Gateway {
+    let upstream = ScriptedUpstream::start(|seen| match seen.path.rsplit('/').next() {
+        Some("missing") => Reply::json(404, &json!({ "error_code": "WKS.00211902" })),
+        id => Reply::json(200, &json!({ "id": id })),
+    });
+    Gateway::before(upstream.await).await
+}
+
+#[tokio::test]
+async fn many_representations_of_few_keys_make_few_calls() {
+    let gateway = gateway().await;
+    let representations: Vec<Value> =
+        (0..60).map(|number| representation(&format!("r{}", number % 3))).collect();
+
+    let answer = ask(&gateway, &representations).await;
+
+    assert_eq!(gateway.upstream_requests(), 3);
+    assert_eq!(answer["data"]["_entities"][59]["id"], "r2");
+}
+
+#[tokio::test]
+async fn a_missing_entity_is_null_with_its_own_error_while_the_others_stand() {
+    let gateway = gateway().await;
+    let representations = [
+        representation("a"),
+        representation("missing"),
+        json!({ "__typename": "Desktop", "id": "d" }),
+        json!({ "__typename": "ScreenRecord", "id": "no-project" }),
+        representation("../x"),
+        representation("b"),
+    ];
+
+    let answer = ask(&gateway, &representations).await;
+
+    let ids: Vec<&Value> = (0..6).map(|at| &answer["data"]["_entities"][at]["id"]).collect();
+    assert_eq!(json!(ids), json!(["a", null, null, null, null, "b"]));
+    let errors: Vec<_> = answer["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["path"].clone(), error["extensions"]["code"].clone()))
+        .collect();
+    assert_eq!(
+        json!(errors),
+        json!([
+            [["_entities", 1], "NOT_FOUND"],
+            [["_entities", 2], "BAD_USER_INPUT"],
+            [["_entities", 3], "BAD_USER_INPUT"],
+            [["_entities", 4], "BAD_USER_INPUT"],
+        ])
+    );
+}
+
+#[tokio::test]
+async fn what_routers_ask_for_is_hidden_from_introspection() {
+    let gateway = gateway().await;
+
+    let answer = gateway.query("{ __type(name: \"Query\") { fields { name } } }").await;
+
+    assert_eq!(answer["data"]["__type"]["fields"], json!([{ "name": "screenRecord" }]));
+}
