@@ -16,17 +16,14 @@ const PLACEHOLDER: &str = "__GRAPHIQL_DEFAULTS__";
 const PAGE: &str = include_str!("graphiql/assets/index.html");
 
 /// The files that the page loads: name, content type and content.
-const FILES: [(&str, &str, &[u8]); 7] = [
+const FILES: [(&str, &str, &[u8]); 5] = [
     ("graphiql.js", JAVASCRIPT, include_bytes!("graphiql/assets/graphiql.js")),
-    ("graphql.js", JAVASCRIPT, include_bytes!("graphiql/assets/graphql.js")),
-    ("standalone.js", JAVASCRIPT, include_bytes!("graphiql/assets/standalone.js")),
-    ("editor.worker.js", JAVASCRIPT, include_bytes!("graphiql/assets/editor.worker.js")),
-    ("graphql.worker.js", JAVASCRIPT, include_bytes!("graphiql/assets/graphql.worker.js")),
-    ("json.worker.js", JAVASCRIPT, include_bytes!("graphiql/assets/json.worker.js")),
-    ("index.css", "text/css; charset=utf-8", include_bytes!("graphiql/assets/index.css")),
+    ("worker.js", JAVASCRIPT, include_bytes!("graphiql/assets/worker.js")),
+    ("graphiql.css", "text/css; charset=utf-8", include_bytes!("graphiql/assets/graphiql.css")),
+    ("icon.svg", "image/svg+xml", include_bytes!("graphiql/assets/icon.svg")),
+    // The licences of what the others are made of.
+    ("notices.txt", "text/plain; charset=utf-8", include_bytes!("graphiql/assets/notices.txt")),
 ];
-const FONT: (&str, &str, &[u8]) =
-    ("codicon.ttf", "font/ttf", include_bytes!("graphiql/assets/codicon.ttf"));
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// What GraphiQL starts with.
@@ -52,8 +49,7 @@ pub(crate) fn page(defaults: &GraphiqlDefaults) -> Response {
 
 /// One of the page's files, by name.
 pub(crate) fn file(name: &str, request: &HeaderMap) -> Option<Response> {
-    let (_, content_type, content) =
-        FILES.iter().chain([&FONT]).find(|(file, ..)| *file == name).copied()?;
+    let (_, content_type, content) = FILES.iter().find(|(file, ..)| *file == name).copied()?;
     let etag = format!("\"{}\"", hex::encode(Sha256::digest(content)));
     let known = request
         .get(header::IF_NONE_MATCH)
@@ -80,8 +76,8 @@ fn attribute(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Where the files of the page are served.
-    const ASSETS: &str = "/graphql/assets/";
+    /// Where the files of the page are, seen from the page.
+    const ASSETS: &str = "graphql/assets/";
 
     #[test]
     fn every_file_the_page_names_is_there() {
