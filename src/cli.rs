@@ -68,6 +68,10 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     };
     let app = App::build_with(&config, defaults, clock).await?;
     introduce(&format!("http://{}/graphql", app.local_addr()?), &query);
+    say(format_args!(
+        "  Health and metrics are at http://{}/readyz and /metrics.\n",
+        app.admin_addr()?
+    ));
     let stop = CancellationToken::new();
     let gateway = async {
         app.run(stop_signal()).await;

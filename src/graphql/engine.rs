@@ -1,24 +1,22 @@
 //! Executes operations: parse, validate, resolve, and a code on every error on the way.
 
-use std::sync::Arc;
-
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
 use async_graphql::{
-    EmptyMutation, EmptySubscription, Error, Pos, Request, Response, SDLExportOptions, Schema,
+    EmptyMutation, EmptySubscription, Pos, Request, Response, SDLExportOptions, Schema,
     ServerError, Variables,
 };
 
+use super::context::OperationContext;
 use super::entity::FederationQuery;
 use super::error::{ErrorCode, request_error, set_code, with_code};
 use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
+use super::order;
 use super::query::{RecordQuery, Root, ShownRoot};
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
-use crate::domain::Failure;
-use crate::records::Reader;
 
 /// The newest version of the federation specification that Apollo's composition accepts.
 const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";
@@ -143,8 +141,8 @@ impl Engine {
         self.guard.measure(query, operation_name.as_deref(), variables)
     }
 
-    /// Executes an admitted operation, reading through `reader`.
-    pub async fn execute(&self, admitted: Admitted, reader: Arc<Reader>) -> Answer {
+    /// Executes an admitted operation.
+    pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
         let operation = match admitted.0 {
             Ok(operation) => operation,
             Err(error) => return refused(error),
@@ -167,10 +165,12 @@ impl Engine {
         if let Err(error) = variables::check(selected, &operation.variables) {
             return refused(error);
         }
-        let mut request = Request::new(operation.query).variables(operation.variables).data(reader);
+        let keys = order::root_keys(selected, &document);
+        let mut request = Request::new(operation.query).variables(operation.variables);
+        request = request.data(context);
         request.operation_name = operation.operation_name;
         request.set_parsed_query(document);
-        coded(self.schema.execute(request).await)
+        coded(order::repaired(self.schema.execute(request).await, &keys))
     }
 }
 
@@ -192,15 +192,6 @@ fn coded(mut response: Response) -> Answer {
         }
     }
     if executed { Answer::Executed(response) } else { Answer::Refused(response) }
-}
-
-impl Answer {
-    /// The answer to an operation that failed as a whole.
-    pub fn failed(failure: Failure) -> Self {
-        let error = Error::from(failure).into_server_error(Pos::default());
-        let error = ServerError { locations: Vec::new(), ..error };
-        Self::Executed(Response::from_errors(vec![error]))
-    }
 }
 
 fn shorten(message: &mut String) {

@@ -3,6 +3,7 @@
 //! Asks `records` for data and turns each [`Failure`](crate::domain::Failure) into a GraphQL error
 //! in one place. Knows nothing of HTTP.
 
+mod context;
 mod query;
 mod screen_record;
 mod desktop;
@@ -10,10 +11,12 @@ mod entity;
 mod enums;
 mod scalars;
 mod error;
+mod order;
 mod variables;
 pub mod guard;
 mod engine;
 
+pub use context::OperationContext;
 pub use engine::{Admitted, Answer, Engine, Operation, federation_sdl, sdl};
 pub use error::{ErrorCode, request_error};
 pub use guard::{Guard, Measure, Refusal};

@@ -1,13 +1,11 @@
 //! The root of all queries.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, ID, MergedObject, Object};
 
+use super::context::OperationContext;
 use super::entity::FederationQuery;
 use super::screen_record::ScreenRecord;
 use crate::domain::{Failure, ProjectId, RecordId};
-use crate::records::Reader;
 
 /// Screen recordings of cloud desktops.
 // With what federation routers ask for, which is hidden.
@@ -52,7 +50,7 @@ pub(crate) async fn screen_record(
     id: &str,
 ) -> Result<ScreenRecord, Failure> {
     let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
-    let reader = context.data_unchecked::<Arc<Reader>>();
-    let record = reader.screen_record(project.clone(), id.clone()).await?;
+    let operation = context.data_unchecked::<OperationContext>();
+    let record = operation.screen_record(project.clone(), id.clone()).await?;
     Ok(ScreenRecord { record, project, asked: id })
 }

@@ -22,8 +22,7 @@ use super::request::{self, Operations};
 use super::response::{Answers, Served, validated};
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
-use crate::domain::{Failure, TimeLimit};
-use crate::graphql::{Admitted, Answer, Engine, ErrorCode};
+use crate::graphql::{Admitted, Engine, ErrorCode, OperationContext};
 use crate::records::{Asking, Records};
 
 /// How many of the letters of an operation's name are logged.
@@ -159,10 +158,8 @@ impl Endpoint {
 
     async fn serve_one(&self, operation: Admitted, asking: &Asking) -> Served {
         let reader = Arc::new(self.records.reader(asking.clone()));
-        let executing = self.engine.execute(operation, Arc::clone(&reader));
-        let within = tokio::time::timeout(self.limits.request_timeout, executing).await;
-        let answer =
-            within.unwrap_or_else(|_| Answer::failed(Failure::TimedOut(TimeLimit::Operation)));
+        let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
+        let answer = self.engine.execute(operation, context).await;
         Served { answer, summary: reader.summary() }
     }
 }

@@ -158,7 +158,7 @@ async fn limited(body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
         Err(error) if error.is::<LengthLimitError>() => {
             let message =
                 format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BadRequest, message))
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::QueryTooComplex, message))
         }
         Err(_) => Err(Refusal::bad_request("the body ended early")),
     }

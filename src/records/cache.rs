@@ -153,3 +153,29 @@ impl Found {
         self.age.as_millis() < u128::from(self.entry.resting_until.load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::CallerKey;
+    use super::*;
+    use crate::domain::{ProjectId, RecordId};
+
+    #[test]
+    fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
+        let limits = CacheConfig { max_bytes: 64 * 1024, ..CacheConfig::default() };
+        let cache = RecordCache::new(&limits, Clock::default());
+
+        for number in 0..5000 {
+            let key = RecordKey {
+                caller: CallerKey::Gateway,
+                project: ProjectId::parse("p").unwrap(),
+                id: RecordId::parse(&format!("r{number}")).unwrap(),
+            };
+            let username = Some(Ok(Arc::from("u".repeat(number % 500))));
+            cache.keep(key, ScreenRecord { username, ..ScreenRecord::default() }, 200);
+        }
+
+        let (entries, bytes) = cache.size();
+        assert!(entries > 10 && bytes <= 64 * 1024, "{entries} entries of {bytes} bytes");
+    }
+}

@@ -166,6 +166,28 @@ async fn other_methods_and_paths_are_refused_in_json() {
 }
 
 #[tokio::test]
+async fn fields_are_answered_in_the_documents_order_whoever_is_done_first() {
+    let gateway = gateway().await;
+    let field = |alias: &str, id: &str| {
+        format!("{alias}: screenRecord(projectId: \"p\", id: \"{id}\") {{ status id }} ")
+    };
+    let document = format!(
+        "query {{ {} ...F {} __typename }} fragment F on Query {{ {} }}",
+        field("a", "r1"),
+        field("c", "../x"),
+        field("b", "r2")
+    );
+    let body = json!({ "query": document }).to_string();
+
+    let answer = gateway.http().post(gateway.url()).body(body).header(JSON.0, JSON.1);
+    let text = answer.header("x-auth-token", TOKEN).send().await.unwrap().text().await.unwrap();
+
+    let places: Vec<_> =
+        ["\"a\":", "\"b\":", "\"c\":", "\"__typename\":"].map(|key| text.find(key)).into();
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{text}");
+}
+
+#[tokio::test]
 async fn a_batch_is_answered_in_order_and_bounded() {
     let gateway = gateway().await;
     let operation = r#"{"query": "{ __typename }"}"#;

@@ -29,7 +29,7 @@ async fn a_larger_body_than_allowed_is_not_taken_in() {
     let answer = gateway.post(&" ".repeat(256 * 1024), &[]).await;
 
     assert_eq!(answer.status, 413);
-    assert_eq!(answer.json["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+    assert_eq!(answer.json["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
 }
 
 #[tokio::test]
@@ -54,14 +54,34 @@ async fn one_request_more_than_allowed_is_turned_away_at_once() {
 }
 
 #[tokio::test]
-async fn an_operation_that_takes_too_long_is_answered_with_an_error() {
-    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+async fn what_takes_too_long_is_an_error_in_its_place_and_the_rest_is_answered() {
+    let upstream = ScriptedUpstream::start(|seen| {
+        if seen.path.ends_with("slow") { Reply::Hang } else { Reply::json(200, &json!({})) }
+    })
+    .await;
     let gateway = Gateway::configured(upstream, |config| {
-        config.limits.request_timeout = Duration::from_millis(50);
+        config.limits.request_timeout = Duration::from_millis(100);
     })
     .await;
 
-    let answer = gateway.query(&screen_record("id")).await;
+    let answer = gateway
+        .query(
+            "{ slow: screenRecord(projectId: \"p\", id: \"slow\") { id } \
+             quick: screenRecord(projectId: \"p\", id: \"quick\") { id } }",
+        )
+        .await;
 
+    assert_eq!(answer["data"], json!({ "slow": null, "quick": { "id": "quick" } }));
+    assert_eq!(answer["errors"][0]["path"], json!(["slow"]));
     assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_TIMEOUT");
+}
+
+#[tokio::test]
+async fn a_short_document_with_thousands_of_faults_gets_a_short_answer() {
+    let gateway = Gateway::answering(200, json!({})).await;
+    let document = format!("{{ {} }}", "nothing ".repeat(4000));
+
+    let answer = gateway.query(&document).await;
+
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 50);
 }

@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod auth;
 mod batching;
+mod commands;
 mod errors;
 mod federation;
 mod freshness;

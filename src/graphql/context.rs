@@ -1,0 +1,34 @@
+//! What resolvers find in the context of an operation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit};
+use crate::records::Reader;
+
+/// The reader of an operation and the time until which it may read.
+#[derive(Clone)]
+pub struct OperationContext {
+    reader: Arc<Reader>,
+    deadline: Instant,
+}
+
+impl OperationContext {
+    /// A context for an operation that begins now and may take `limits.request_timeout`.
+    pub fn new(reader: Arc<Reader>, longest: Duration) -> Self {
+        Self { reader, deadline: Instant::now() + longest }
+    }
+
+    /// One recording, or the failure that time is up: the other fields stand.
+    pub(crate) async fn screen_record(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        let reading = self.reader.screen_record(project, id);
+        let in_time = timeout_at(self.deadline, reading).await;
+        in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)))
+    }
+}

@@ -1,0 +1,143 @@
+//! The binary, as a person runs it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Output, Stdio};
+
+const KEY: [(&str, &str); 2] =
+    [("HUAWEICLOUD_SDK_AK", "COMMANDTESTAK0000001"), ("HUAWEICLOUD_SDK_SK", "command/test+secret")];
+
+/// A command that sees nothing of this machine's environment.
+fn gateway(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_screen-record-gateway"));
+    command.env_clear().args(arguments);
+    command
+}
+
+fn output(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    let run = gateway(arguments).envs(environment.iter().copied()).output();
+    let Output { status, stdout, stderr } = run.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// A command that runs until it is told to stop.
+struct Running {
+    process: Child,
+    said: String,
+}
+
+impl Running {
+    /// Runs a command until it has printed a line with `sign`.
+    fn until(sign: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = gateway(arguments);
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
+        let mut said = String::new();
+        while !said.lines().any(|line| line.contains(sign)) {
+            said += &(lines.next().expect("it ended early").unwrap() + "\n");
+        }
+        Self { process, said }
+    }
+
+    /// The address after a word in what was printed.
+    fn address(&self, word: &str) -> String {
+        let line = self.said.lines().find(|line| line.contains(word)).unwrap();
+        line.split_whitespace().find(|part| part.starts_with("http://")).unwrap().to_owned()
+    }
+
+    /// Sends SIGTERM; the exit code.
+    fn stop(mut self) -> i32 {
+        let pid = self.process.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        let mut rest = String::new();
+        self.process.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+        self.process.wait().unwrap().code().unwrap()
+    }
+}
+
+#[test]
+fn serving_without_an_upstream_says_what_to_set_and_points_to_the_demo() {
+    let (code, _, complaint) = output(&["serve"], &[]);
+
+    assert_eq!(code, 2);
+    for part in ["upstream.region", "upstream.endpoint", "demo"] {
+        assert!(complaint.contains(part), "{part} is not in {complaint}");
+    }
+}
+
+#[test]
+fn a_refusal_lists_every_wrong_setting_at_once() {
+    let environment = [("GATEWAY_CACHE__TTL_FINAL", "soon"), ("GATEWAY_NONSENSE", "1")];
+
+    let (code, _, complaint) = output(&["serve", "--limits-max-batch", "0"], &environment);
+
+    assert_eq!(code, 2);
+    for part in ["upstream.region", "limits.max_batch", "soon", "GATEWAY_NONSENSE"] {
+        assert!(complaint.contains(part), "{part} is not in {complaint}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_failing_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let (code, _, complaint) = output(&["demo", "--listen", &address], &[]);
+
+    assert_eq!(code, 1);
+    assert!(complaint.contains(&address), "{complaint}");
+}
+
+#[test]
+fn the_demo_answers_the_query_it_prints_and_stops_when_told() {
+    let free = ["demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let demo = Running::until("-d '", &free, &[]);
+    let pasted: String =
+        demo.said.lines().skip_while(|line| !line.contains("curl")).collect::<Vec<_>>().join("\n");
+
+    let answer = Command::new("bash").args(["-c", &pasted]).output().unwrap();
+
+    let answer = String::from_utf8(answer.stdout).unwrap();
+    assert!(answer.contains("\"status\":\"UPLOAD_COMPLETED\""), "{answer}");
+    assert_eq!(demo.stop(), 0);
+}
+
+#[test]
+fn a_key_of_the_gateways_own_is_checked_against_a_signing_upstream() {
+    let pair = format!("{}:{}", KEY[0].1, KEY[1].1);
+    let simulate = ["simulate", "--listen", "127.0.0.1:0", "--access-key", &pair];
+    let upstream = Running::until("Faults", &simulate, &[]);
+    let endpoint = upstream.address("Upstream");
+    let check = ["check", "--upstream-endpoint", &endpoint, "--upstream-credentials", "aksk"];
+    let project = [("HUAWEICLOUD_SDK_PROJECT_ID", "089b2f9a3d80d3062f24c00ca4ed5cbd")];
+    let wrong = [KEY[0], ("HUAWEICLOUD_SDK_SK", "wrong"), project[0]];
+
+    let right = output(&check, &[KEY[0], KEY[1], project[0]]);
+    let wrong = output(&check, &wrong);
+    let foreign = output(&check, &[KEY[0], KEY[1], ("HUAWEICLOUD_SDK_PROJECT_ID", "other")]);
+
+    assert_eq!(right.0, 0, "{right:?}");
+    assert!(right.1.contains("ready: "), "{right:?}");
+    assert_eq!((wrong.0, foreign.0), (1, 1), "{wrong:?} {foreign:?}");
+    for (_, said, complained) in [right, wrong, foreign] {
+        assert!(!(said + &complained).contains(KEY[1].1), "the secret key was printed");
+    }
+    assert_eq!(upstream.stop(), 0);
+}
+
+#[test]
+fn checking_an_upstream_that_is_not_there_says_what_to_look_at() {
+    let (code, _, complaint) = output(&["check", "--upstream-endpoint", "http://127.0.0.1:9"], &[]);
+
+    assert_eq!(code, 1);
+    assert!(complaint.contains("upstream.endpoint"), "{complaint}");
+}
+
+#[test]
+fn the_schema_command_prints_the_schema_file() {
+    let (code, printed, _) = output(&["schema"], &[]);
+
+    assert_eq!(code, 0);
+    assert_eq!(printed, include_str!("../../schema.graphql"));
+}
