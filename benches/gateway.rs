@@ -11,14 +11,15 @@ use axum::routing::post;
 use divan::{Bencher, black_box};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, UpstreamConfig,
+    CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
 };
 use screen_record_gateway::http::{GraphiqlDefaults, HttpMetrics, MainParts, main_router};
-use screen_record_gateway::records::{RecordMetrics, Records};
+use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
 use screen_record_gateway::simulator::{DEMO_TOKEN, Simulator, SimulatorConfig};
 use screen_record_gateway::upstream::{Upstream, UpstreamMetrics};
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -95,10 +96,14 @@ async fn gateway() -> (Router, String) {
     let cache = CacheConfig { ttl_final: day, ttl_active: day, ..CacheConfig::default() };
     let records = Records::new(
         upstream.unwrap(),
-        &cache,
-        &InboundConfig::default(),
-        RecordMetrics::default(),
-        (clock.clone(), tasks),
+        RecordParts {
+            cache: &cache,
+            inbound: &InboundConfig::default(),
+            subscriptions: &SubscriptionsConfig::default(),
+            metrics: RecordMetrics::default(),
+            clock: clock.clone(),
+            tasks,
+        },
     );
     let router = main_router(MainParts {
         records: records.unwrap(),
@@ -107,6 +112,8 @@ async fn gateway() -> (Router, String) {
         graphiql_defaults: GraphiqlDefaults::default(),
         metrics: HttpMetrics::default(),
         clock,
+        stopping: CancellationToken::new(),
+        tasks: TaskTracker::new(),
     });
     (router, serde_json::json!({ "query": document }).to_string())
 }

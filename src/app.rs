@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::http::{
     Admin, GraphiqlDefaults, HttpMetrics, Listener, MainParts, admin_router, main_router,
 };
-use crate::records::{RecordMetrics, Records};
+use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
@@ -29,6 +29,7 @@ pub struct App {
     main: (Listener, Router),
     admin: (Listener, Router),
     draining: Arc<AtomicBool>,
+    stopping: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -72,7 +73,7 @@ impl App {
         graphiql_defaults: GraphiqlDefaults,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        let tasks = TaskTracker::new();
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let (upstream_metrics, record_metrics, http_metrics) =
             (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
         let page = MetricsPage::new(|registry| {
@@ -81,9 +82,15 @@ impl App {
             http_metrics.register(registry);
         });
         let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
-        let parts = (clock.clone(), tasks.clone());
-        let records =
-            Records::new(upstream, &config.cache, &config.inbound, record_metrics, parts)?;
+        let parts = RecordParts {
+            cache: &config.cache,
+            inbound: &config.inbound,
+            subscriptions: &config.subscriptions,
+            metrics: record_metrics,
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+        };
+        let records = Records::new(upstream, parts)?;
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin_router(Admin {
             draining: Arc::clone(&draining),
@@ -97,10 +104,12 @@ impl App {
             graphiql_defaults,
             metrics: http_metrics,
             clock,
+            stopping: stopping.clone(),
+            tasks: tasks.clone(),
         });
         let main = (bind("listen", config.listen).await?, main);
         let admin = (bind("admin_listen", config.admin_listen).await?, admin);
-        Ok(Self { main, admin, draining, tasks })
+        Ok(Self { main, admin, draining, stopping, tasks })
     }
 
     /// The address of the GraphQL listener.
@@ -122,12 +131,13 @@ impl App {
     /// Serves until `stop` is done. Then accepts nothing more, reports not ready, lets requests
     /// under way finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { main: (main, main_router), admin: (admin, admin_router), draining, tasks } =
-            self;
+        let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
+        let Self { draining, stopping, tasks, .. } = self;
         let main_done = CancellationToken::new();
         let draining_begins = async {
             stop.await;
             draining.store(true, Ordering::Relaxed);
+            stopping.cancel();
             tracing::info!("stopping: requests under way may finish");
         };
         let serve_main = async {

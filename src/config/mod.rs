@@ -10,6 +10,7 @@ mod cache;
 mod inbound;
 mod limits;
 mod graphql;
+mod subscriptions;
 mod log;
 mod simulate;
 mod credentials;
@@ -42,6 +43,7 @@ pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogFormat};
 pub use simulate::SimulateArgs;
 pub use source::Origin;
+pub use subscriptions::SubscriptionsConfig;
 pub use surroundings::Surroundings;
 pub use upstream::{AccessKey, CredentialsMode, UpstreamConfig};
 pub use values::{Loaded, Refusal, ShownSetting};
@@ -76,6 +78,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `graphql.*`
     pub graphql: GraphqlConfig,
+    /// `subscriptions.*`
+    pub subscriptions: SubscriptionsConfig,
     /// `log`, `log_format`
     pub log: LogConfig,
 }
@@ -134,6 +138,7 @@ impl Config {
             inbound: InboundConfig::read(values),
             limits: LimitsConfig::read(values),
             graphql: GraphqlConfig::read(values, credentials),
+            subscriptions: SubscriptionsConfig::read(values),
             log: LogConfig::read(values),
         };
         config.refuse_one_port_for_both(values);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::Stream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit};
@@ -19,6 +20,16 @@ impl OperationContext {
     /// A context for an operation that begins now and may take `limits.request_timeout`.
     pub fn new(reader: Arc<Reader>, longest: Duration) -> Self {
         Self { reader, deadline: Instant::now() + longest }
+    }
+
+    /// The states of a recording, as they come.
+    pub(crate) fn watch(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
+    {
+        self.reader.watch(project, id)
     }
 
     /// One recording, or the failure that time is up: the other fields stand.

@@ -1,13 +1,15 @@
 //! Executes operations: parse, validate, resolve, and a code on every error on the way.
 
+use async_graphql::Name;
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
 use async_graphql::{
-    EmptyMutation, EmptySubscription, Pos, Request, Response, SDLExportOptions, Schema,
-    ServerError, Variables,
+    EmptyMutation, Pos, Request, Response, SDLExportOptions, Schema, ServerError, Variables,
 };
+
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
 use super::entity::FederationQuery;
@@ -15,6 +17,7 @@ use super::error::{ErrorCode, request_error, set_code, with_code};
 use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
 use super::order;
 use super::query::{RecordQuery, Root, ShownRoot};
+use super::subscription::Subscription;
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 
@@ -28,7 +31,7 @@ const LONGEST_MESSAGE: usize = 500;
 /// The schema, ready to execute operations.
 #[derive(Clone)]
 pub struct Engine {
-    schema: Schema<Root, EmptyMutation, EmptySubscription>,
+    schema: Schema<Root, EmptyMutation, Subscription>,
     guard: Guard,
     introspection: bool,
 }
@@ -69,7 +72,7 @@ pub fn sdl() -> String {
         .use_space_ident()
         .indent_width(2);
     // What routers ask for is theirs to know; it is no part of the schema that clients see.
-    let schema = Schema::new(ShownRoot(RecordQuery), EmptyMutation, EmptySubscription);
+    let schema = Schema::new(ShownRoot(RecordQuery), EmptyMutation, Subscription);
     tidy(&schema.sdl_with_options(options))
 }
 
@@ -90,10 +93,10 @@ pub fn federation_sdl() -> String {
     format!("extend schema @link(url: \"{FEDERATION}\", import: [\"@key\"])\n\n{keyed}")
 }
 
-fn schema(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, EmptySubscription> {
+fn schema(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, Subscription> {
     // The guard bounds the nesting; the executor's own limit must not be the narrower one.
     let builder =
-        Schema::build(root, EmptyMutation, EmptySubscription).limit_recursive_depth(MAX_NESTING);
+        Schema::build(root, EmptyMutation, Subscription).limit_recursive_depth(MAX_NESTING);
     // No extension is ever added: a single one that does nothing costs a quarter of each request.
     if config.introspection {
         builder.finish()
@@ -141,37 +144,57 @@ impl Engine {
         self.guard.measure(query, operation_name.as_deref(), variables)
     }
 
-    /// Executes an admitted operation.
+    /// Executes an admitted operation that has one answer: a query.
     pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        let operation = match admitted.0 {
-            Ok(operation) => operation,
-            Err(error) => return refused(error),
-        };
-        let document = match parse_query(&operation.query) {
-            Ok(document) => document,
-            Err(error) => {
-                let mut error = with_code(error.into(), ErrorCode::ParseFailed);
-                shorten(&mut error.message);
-                return refused(error);
+        match prepare(admitted, context) {
+            Ok(Prepared { request, keys }) => {
+                coded(order::repaired(self.schema.execute(request).await, &keys))
             }
-        };
-        let selected = match selected(&document, operation.operation_name.as_deref()) {
-            Ok(selected) if operation.only_query && selected.ty != OperationType::Query => {
-                return Answer::NotAQuery;
-            }
-            Ok(selected) => selected,
-            Err(error) => return refused(error),
-        };
-        if let Err(error) = variables::check(selected, &operation.variables) {
-            return refused(error);
+            Err(answer) => *answer,
         }
-        let keys = order::root_keys(selected, &document);
-        let mut request = Request::new(operation.query).variables(operation.variables);
-        request = request.data(context);
-        request.operation_name = operation.operation_name;
-        request.set_parsed_query(document);
-        coded(order::repaired(self.schema.execute(request).await, &keys))
     }
+
+    /// Executes an admitted operation that may have many answers: a subscription, or a query.
+    pub fn execute_stream(
+        &self,
+        admitted: Admitted,
+        context: OperationContext,
+    ) -> BoxStream<'static, Answer> {
+        match prepare(admitted, context) {
+            Ok(Prepared { request, keys }) => self
+                .schema
+                .execute_stream(request)
+                .map(move |response| coded(order::repaired(response, &keys)))
+                .boxed(),
+            Err(answer) => stream::iter([*answer]).boxed(),
+        }
+    }
+}
+
+/// An operation that was parsed and has its variables checked.
+struct Prepared {
+    request: Request,
+    keys: Vec<Name>,
+}
+
+fn prepare(admitted: Admitted, context: OperationContext) -> Result<Prepared, Box<Answer>> {
+    let operation = admitted.0.map_err(|error| Box::new(refused(error)))?;
+    let document = parse_query(&operation.query).map_err(|error| {
+        let mut error = with_code(error.into(), ErrorCode::ParseFailed);
+        shorten(&mut error.message);
+        Box::new(refused(error))
+    })?;
+    let selected = selected(&document, operation.operation_name.as_deref())
+        .map_err(|error| Box::new(refused(error)))?;
+    if operation.only_query && selected.ty != OperationType::Query {
+        return Err(Box::new(Answer::NotAQuery));
+    }
+    variables::check(selected, &operation.variables).map_err(|error| Box::new(refused(error)))?;
+    let keys = order::root_keys(selected, &document);
+    let mut request = Request::new(operation.query).variables(operation.variables).data(context);
+    request.operation_name = operation.operation_name;
+    request.set_parsed_query(document);
+    Ok(Prepared { request, keys })
 }
 
 /// Sets codes where the executor has set none: those errors are of the validation.

@@ -5,6 +5,7 @@
 
 mod context;
 mod query;
+mod subscription;
 mod screen_record;
 mod desktop;
 mod entity;

@@ -5,9 +5,10 @@
 //! coming from another site, and not by a script that CORS governs, is refused unless it carries a
 //! header that needs one.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode, header};
 
 use super::refusal::Refusal;
+use crate::graphql::ErrorCode;
 
 /// Any of these makes a browser ask first.
 const CUSTOMARY: [&str; 3] =
@@ -27,6 +28,21 @@ pub(crate) fn check_get(headers: &HeaderMap) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Refuses a WebSocket that a page of another site opens: browsers ask nobody before they do that.
+pub(crate) fn check_websocket(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
+    let own = text(header::HOST).is_some_and(|host| {
+        origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+    });
+    if own || allowed.iter().any(|listed| listed == origin || listed == "*") {
+        return Ok(());
+    }
+    let message = "pages of this origin may not open a WebSocket: cors.allow_origins lists those \
+                   that may";
+    Err(Refusal::new(StatusCode::FORBIDDEN, ErrorCode::BadRequest, message))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::caller;
@@ -20,11 +22,15 @@ use super::negotiation::{Form, negotiate};
 use super::refusal::Refusal;
 use super::request::{self, Operations};
 use super::response::{Answers, Served, validated};
+use super::sse;
+use super::websocket;
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
 use crate::graphql::{Admitted, Engine, ErrorCode, OperationContext};
 use crate::records::{Asking, Records};
 
+/// The forms of answer that operations have.
+const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
 /// How many of the letters of an operation's name are logged.
 const LONGEST_LOGGED_NAME: usize = 64;
 
@@ -36,6 +42,11 @@ pub(crate) struct Endpoint {
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: Arc<Semaphore>,
+    /// Places for sockets and event streams, as many as for requests.
+    pub(crate) long_lived: Arc<Semaphore>,
+    pub(crate) allow_origins: Vec<String>,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
     pub(crate) metrics: HttpMetrics,
     pub(crate) clock: Clock,
 }
@@ -71,7 +82,7 @@ pub(crate) async fn handle(
 }
 
 async fn answer(
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     request: Request<Body>,
     request_id: Arc<str>,
 ) -> (Response, Noted) {
@@ -82,6 +93,13 @@ async fn answer(
     let _leaving = Leaving(&endpoint.metrics);
     let (parts, body) = request.into_parts();
     let answered = match parts.method {
+        Method::GET if is_upgrade(&parts.headers) => {
+            let upgraded = websocket::upgrade(endpoint, parts, request_id).await;
+            return upgraded.map_or_else(
+                |refusal| refused(endpoint, refusal),
+                |response| (response, Noted::default()),
+            );
+        }
         Method::GET | Method::HEAD => get(endpoint, &parts, request_id).await,
         Method::POST => post(endpoint, &parts, body, request_id).await,
         Method::OPTIONS => Ok((options(), Noted::default())),
@@ -94,30 +112,38 @@ async fn answer(
 }
 
 async fn get(
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     parts: &Parts,
     request_id: Arc<str>,
 ) -> Result<(Response, Noted), Refusal> {
     let form = match &endpoint.graphiql {
-        Some(defaults) => match form(parts, &[Form::Json, Form::GraphqlResponse, Form::Html])? {
-            Form::Html => return Ok((graphiql::page(defaults), Noted::default())),
-            form => form,
-        },
-        None => form(parts, &[Form::Json, Form::GraphqlResponse])?,
+        Some(defaults) => {
+            let offered = [&ANSWERS[..], &[Form::Html]].concat();
+            match form(parts, &offered)? {
+                Form::Html => return Ok((graphiql::page(defaults), Noted::default())),
+                form => form,
+            }
+        }
+        None => form(parts, &ANSWERS)?,
     };
     cross_site::check_get(&parts.headers)?;
-    let operations = request::from_query(parts.uri.query().unwrap_or_default())?;
+    let mut operations = request::from_query(parts.uri.query().unwrap_or_default())?;
+    if form == Form::EventStream {
+        // A browser's event source can only GET, and a subscription changes nothing.
+        operations.operations.iter_mut().for_each(|operation| operation.only_query = false);
+        return execute(endpoint, parts, operations, form, request_id).await;
+    }
     let (response, noted) = execute(endpoint, parts, operations, form, request_id).await?;
     Ok((validated(&parts.headers, response).await, noted))
 }
 
 async fn post(
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     parts: &Parts,
     body: Body,
     request_id: Arc<str>,
 ) -> Result<(Response, Noted), Refusal> {
-    let form = form(parts, &[Form::Json, Form::GraphqlResponse])?;
+    let form = form(parts, &ANSWERS)?;
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
     let reading = request::from_body(&parts.headers, body, max_body_bytes, max_batch);
     let operations = tokio::time::timeout(request_timeout, reading).await.map_err(|_| {
@@ -128,7 +154,7 @@ async fn post(
 }
 
 async fn execute(
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     parts: &Parts,
     operations: Operations,
     form: Form,
@@ -138,6 +164,15 @@ async fn execute(
     let token = caller::token(&parts.headers)?;
     let asking = Asking { token, request_id, no_cache: wants_no_cache(&parts.headers) };
     let operation = operations.first().and_then(|operation| operation.operation_name.clone());
+    if form == Form::EventStream {
+        let mut operations = operations.into_iter();
+        let (Some(only), None) = (operations.next(), operations.next()) else {
+            let message = "an event stream answers one operation, not a batch";
+            return Err(Refusal::bad_request(message));
+        };
+        let response = sse::answer(endpoint, only, asking)?;
+        return Ok((response, Noted { operation, ..Noted::default() }));
+    }
     let answers = match endpoint.engine.admit(operations) {
         Ok(admitted) => {
             let served = endpoint.serve(admitted, &asking).await;
@@ -234,9 +269,14 @@ fn refused(endpoint: &Endpoint, refusal: Refusal) -> (Response, Noted) {
 fn form(parts: &Parts, offered: &[Form]) -> Result<Form, Refusal> {
     negotiate(&parts.headers, offered).ok_or_else(|| {
         let message = "none of the accepted media types can be served: \
-                       application/graphql-response+json and application/json can";
+                       application/graphql-response+json, application/json and \
+                       text/event-stream can";
         Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::BadRequest, message)
     })
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn options() -> Response {

@@ -11,6 +11,8 @@ mod request;
 mod cross_site;
 mod caller;
 mod response;
+mod sse;
+mod websocket;
 mod cache_headers;
 mod refusal;
 mod graphiql;

@@ -11,6 +11,8 @@ pub(crate) enum Form {
     GraphqlResponse,
     /// `text/html`: GraphiQL.
     Html,
+    /// `text/event-stream`: one event for each answer.
+    EventStream,
 }
 
 impl Form {
@@ -20,6 +22,7 @@ impl Form {
             Self::Json => "application/json; charset=utf-8",
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
             Self::Html => "text/html; charset=utf-8",
+            Self::EventStream => "text/event-stream",
         }
     }
 
@@ -28,6 +31,7 @@ impl Form {
             Self::Json => ("application", "json"),
             Self::GraphqlResponse => ("application", "graphql-response+json"),
             Self::Html => ("text", "html"),
+            Self::EventStream => ("text", "event-stream"),
         }
     }
 }

@@ -88,7 +88,7 @@ fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
 }
 
 /// One operation, from parameters that have the same names by GET and by POST.
-fn operation(mut members: Map<String, Value>) -> Result<Operation, Refusal> {
+pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Refusal> {
     let query = match members.remove("query") {
         Some(Value::String(query)) => query,
         None | Some(Value::Null) => {

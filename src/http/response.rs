@@ -128,6 +128,17 @@ impl Served {
         Self { answer, summary: ReadSummary::default() }
     }
 
+    /// The answer as JSON.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        match self.shown() {
+            Some(shown) => serde_json::to_vec(&shown),
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn shown(&self) -> Option<Shown<'_>> {
         let (response, executed) = match &self.answer {
             Answer::Executed(response) => (response, true),

@@ -10,6 +10,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -39,15 +41,23 @@ pub struct MainParts {
     pub metrics: HttpMetrics,
     /// The source of time.
     pub clock: Clock,
+    /// Cancelled when the process is asked to stop: sockets and event streams end then.
+    pub stopping: CancellationToken,
+    /// The tasks of the process, which its end waits for.
+    pub tasks: TaskTracker,
 }
 
 /// The routes of the main listener.
 pub fn main_router(parts: MainParts) -> Router {
-    let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock } = parts;
+    let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
     let endpoint = Arc::new(Endpoint {
         engine: Engine::new(&graphql, &limits),
         records,
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
+        long_lived: Arc::new(Semaphore::new(limits.max_in_flight)),
+        allow_origins: graphql.allow_origins.clone(),
+        stopping: parts.stopping,
+        tasks: parts.tasks,
         limits,
         graphiql: graphql.graphiql.then_some(graphiql_defaults),
         metrics,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
 use futures_util::FutureExt as _;
+use futures_util::stream::Stream;
 use tokio_util::task::TaskTracker;
 
 use super::cache::{Entry, Found, RecordCache, Value};
@@ -16,8 +17,9 @@ use super::freshness::Freshness;
 use super::key::{CallerKey, RecordKey, TokenHasher};
 use super::metrics::RecordMetrics;
 use super::read::{CacheOutcome, Read, ReadSummary};
+use super::watch::Watches;
 use crate::clock::Clock;
-use crate::config::{CacheConfig, InboundConfig};
+use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig};
 use crate::domain::{Failure, ProjectId, RecordId, RefusalKind, ScreenRecord, Token};
 use crate::upstream::{Call, Upstream};
 
@@ -34,8 +36,26 @@ struct Shared {
     flights: Flights,
     hasher: TokenHasher,
     projects: Option<BTreeSet<ProjectId>>,
+    watches: Watches,
+    poll_interval: Duration,
     tasks: TaskTracker,
     metrics: RecordMetrics,
+}
+
+/// What the records are made of beside the upstream.
+pub struct RecordParts<'c> {
+    /// `cache.*`
+    pub cache: &'c CacheConfig,
+    /// `inbound.*`
+    pub inbound: &'c InboundConfig,
+    /// `subscriptions.*`
+    pub subscriptions: &'c SubscriptionsConfig,
+    /// Where reads are counted.
+    pub metrics: RecordMetrics,
+    /// The source of time.
+    pub clock: Clock,
+    /// The tasks of the process, which its end waits for.
+    pub tasks: TaskTracker,
 }
 
 /// Who asks, and how. One per GraphQL request.
@@ -81,19 +101,16 @@ impl Records {
     ///
     /// # Errors
     /// When the system's random generator gives no key for hashing tokens.
-    pub fn new(
-        upstream: Upstream,
-        cache: &CacheConfig,
-        inbound: &InboundConfig,
-        metrics: RecordMetrics,
-        (clock, tasks): (Clock, TaskTracker),
-    ) -> Result<Self, getrandom::Error> {
+    pub fn new(upstream: Upstream, parts: RecordParts<'_>) -> Result<Self, getrandom::Error> {
+        let RecordParts { cache, inbound, subscriptions, metrics, clock, tasks } = parts;
         Ok(Self(Arc::new(Shared {
             upstream,
             cache: RecordCache::new(cache, clock),
             flights: Flights::new(metrics.clone()),
             hasher: TokenHasher::random()?,
             projects: inbound.projects.clone(),
+            watches: Watches::default(),
+            poll_interval: subscriptions.poll_interval,
             tasks,
             metrics,
         })))
@@ -120,6 +137,22 @@ impl Records {
         let (entries, bytes) = self.0.cache.size();
         self.0.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.0.metrics.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.0.watches
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    pub(crate) fn metrics(&self) -> &RecordMetrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn poll_interval(&self) -> Duration {
+        self.0.poll_interval
     }
 
     fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding {
@@ -206,13 +239,26 @@ impl Reader {
         self.fetch(key, found).await
     }
 
+    /// Watches a recording for the same caller; see [`Records::watch`].
+    ///
+    /// # Errors
+    /// Those of [`Records::watch`].
+    pub fn watch(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
+    {
+        self.records.watch(&self.asking, project, id)
+    }
+
     /// What was read so far.
     pub fn summary(&self) -> ReadSummary {
         ReadSummary { reads: self.reads().clone() }
     }
 
     /// Checks that the caller may ask for the project at all, and makes the key.
-    fn admit(&self, project: ProjectId, id: RecordId) -> Result<RecordKey, Failure> {
+    pub(crate) fn admit(&self, project: ProjectId, id: RecordId) -> Result<RecordKey, Failure> {
         let projects = self.records.0.projects.as_ref();
         if projects.is_some_and(|allowed| !allowed.contains(&project)) {
             return Err(Failure::ProjectNotAllowed);

@@ -18,6 +18,7 @@ pub struct RecordMetrics {
     pub(crate) entries: Gauge,
     pub(crate) bytes: Gauge,
     pub(crate) flights: Gauge,
+    pub(crate) pollers: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +49,7 @@ impl RecordMetrics {
         cache.register("entries", "Records in the cache", self.entries.clone());
         cache.register("bytes", "Weight of the records in the cache", self.bytes.clone());
         cache.register("loads_in_flight", "Loads under way", self.flights.clone());
+        cache.register("pollers", "Records that are watched", self.pollers.clone());
     }
 
     pub(crate) fn count(&self, outcome: CacheOutcome) {

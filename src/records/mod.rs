@@ -10,9 +10,10 @@ mod weight;
 mod cache;
 mod flight;
 mod loader;
+mod watch;
 mod read;
 mod metrics;
 
-pub use loader::{Asking, Reader, Records};
+pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;
 pub use read::{CacheOutcome, Read, ReadSummary};

@@ -1,5 +1,5 @@
-// GraphiQL as a person meets it: `GATEWAY_URL` is the page of a running `demo`, `SCREENSHOTS` a
-// folder for pictures of it.
+// GraphiQL as a person meets it: `GATEWAY_URL` is the page of a running `demo`, `DEMO_RECORD` a project
+// and a record that it knows, `SCREENSHOTS` a folder for pictures of it.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -62,6 +62,17 @@ test("the docs explorer shows the schema", async () => {
 
   const fields = page.locator(".graphiql-doc-explorer-content");
   await fields.getByText("screenRecord", { exact: true }).first().waitFor(PATIENCE);
+});
+
+test("a subscription answers over the page's own web socket", async () => {
+  const [project, id] = process.env.DEMO_RECORD.split(" ");
+  const query = `subscription { screenRecord(projectId: "${project}", id: "${id}") { id status } }`;
+  await open(`${url}?${new URLSearchParams({ query })}`);
+
+  await run();
+
+  assert.match(await response(/"data"/), new RegExp(`"id": "${id}"`));
+  assert.ok(seen.requests.includes(url.replace(/^http/, "ws")), "no web socket was opened");
 });
 
 test("a syntax error is marked before anything is sent", async () => {

@@ -20,3 +20,4 @@ mod schema_file;
 mod secrets;
 mod shutdown;
 mod stale;
+mod subscription;

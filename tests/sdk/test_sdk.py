@@ -1,6 +1,6 @@
 """The official Python SDK works against the simulated upstream unchanged.
 
-Starts the binary that GATEWAY_BIN names, on a free port, and stops it.
+Starts the binary that SCREEN_RECORD_GATEWAY names, on a free port, and stops it.
 """
 
 import datetime
@@ -26,7 +26,7 @@ class Simulator:
     """The simulated upstream as a process."""
 
     def __init__(self, *arguments):
-        command = [os.environ["GATEWAY_BIN"], "simulate", "--listen", "127.0.0.1:0"]
+        command = [os.environ["SCREEN_RECORD_GATEWAY"], "simulate", "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(
             [*command, "--access-key", f"{ACCESS}:{SECRET}", *arguments],
             stdout=subprocess.PIPE,

@@ -38,6 +38,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("limits.max_batch", "16", "16"),
     ("limits.request_timeout", "17s", "'17s'"),
     ("limits.max_in_flight", "18", "18"),
+    ("subscriptions.poll_interval", "7s", "'7s'"),
     ("graphql.introspection", "true", "true"),
     ("graphql.graphiql", "false", "false"),
     ("cors.allow_origins", "https://a.example", "['https://a.example']"),

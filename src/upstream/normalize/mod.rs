@@ -53,7 +53,7 @@ impl<'a> WireValue<'a> {
         self.long().map(|long| long.and_then(narrowed))
     }
 
-    /// An instant; see [`timestamp`](self::timestamp) for the shapes. Blank means absent.
+    /// An instant, in any of the shapes that the module of timestamps lists. Blank means absent.
     pub fn timestamp(self, zone: &TimeZone) -> Field<Timestamp> {
         if self.is_null() {
             return None;

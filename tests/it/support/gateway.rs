@@ -6,7 +6,8 @@ use std::time::Duration;
 use screen_record_gateway::app::App;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    CacheConfig, Config, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig, UpstreamConfig,
+    CacheConfig, Config, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig,
+    SubscriptionsConfig, UpstreamConfig,
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -168,6 +169,7 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
         inbound: InboundConfig::default(),
         limits: LimitsConfig::default(),
         graphql: GraphqlConfig { introspection: true, graphiql: true, ..GraphqlConfig::default() },
+        subscriptions: SubscriptionsConfig::default(),
         log: LogConfig::default(),
     }
 }

@@ -1,0 +1,161 @@
+//! Watching a recording.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, TOKEN};
+
+/// A stream of server-sent events, read as it comes.
+struct Events {
+    response: reqwest::Response,
+    unread: String,
+}
+
+impl Events {
+    async fn watching(gateway: &Gateway, token: &str) -> Self {
+        let document = format!(
+            r#"subscription {{ screenRecord(projectId: "{PROJECT}", id: "{RECORD}") {{ rawStatus }} }}"#
+        );
+        let request = gateway
+            .http()
+            .post(gateway.url())
+            .header("content-type", "application/json")
+            .header("accept", "text/event-stream")
+            .header("x-auth-token", token)
+            .body(json!({ "query": document }).to_string());
+        Self { response: request.send().await.unwrap(), unread: String::new() }
+    }
+
+    /// Name and data of the next event; `None` at the end of the stream.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some(end) = self.unread.find("\n\n") {
+                let event: String = self.unread.drain(..end + 2).collect();
+                let field = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .unwrap_or_default()
+                        .trim()
+                };
+                let data = serde_json::from_str(field("data:")).unwrap_or_default();
+                return Some((field("event:").to_owned(), data));
+            }
+            let chunk = self.response.chunk().await.ok()??;
+            self.unread += std::str::from_utf8(&chunk).unwrap();
+        }
+    }
+
+    /// The status that comes next.
+    async fn status(&mut self) -> String {
+        let (_, data) = self.next().await.unwrap();
+        data["data"]["screenRecord"]["rawStatus"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+async fn upstream_in(status: &'static str) -> ScriptedUpstream {
+    ScriptedUpstream::start(move |_| Reply::json(200, &json!({ "status": status }))).await
+}
+
+async fn polling(upstream: ScriptedUpstream) -> Gateway {
+    Gateway::configured(upstream, |config| {
+        config.subscriptions.poll_interval = Duration::from_millis(10);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn changes_come_as_they_happen_and_a_final_status_is_the_end() {
+    let gateway = polling(upstream_in("RECORDING").await).await;
+    let mut events = Events::watching(&gateway, TOKEN).await;
+
+    let mut seen = vec![events.status().await];
+    for status in ["UPLOADING", "UPLOAD_COMPLETED"] {
+        gateway.upstream.answer_with(move |_| Reply::json(200, &json!({ "status": status })));
+        seen.push(events.status().await);
+    }
+
+    assert_eq!(seen, ["RECORDING", "UPLOADING", "UPLOAD_COMPLETED"]);
+    assert_eq!(events.next().await, Some(("complete".to_owned(), Value::Null)));
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn there_is_one_poller_however_many_watch_and_none_once_they_have_left() {
+    let gateway = polling(upstream_in("RECORDING").await).await;
+    let mut watchers = Vec::new();
+    for _ in 0..10 {
+        let mut events = Events::watching(&gateway, TOKEN).await;
+        assert_eq!(events.status().await, "RECORDING");
+        watchers.push(events);
+    }
+
+    gateway.until_metric("gateway_cache_pollers 1").await;
+    drop(watchers);
+
+    gateway.until_metric("gateway_cache_pollers 0").await;
+}
+
+#[tokio::test]
+async fn two_callers_watch_apart() {
+    let gateway = polling(upstream_in("RECORDING").await).await;
+
+    let mut one = Events::watching(&gateway, "token-one").await;
+    let mut other = Events::watching(&gateway, "token-other").await;
+    let statuses = [one.status().await, other.status().await];
+
+    assert_eq!(statuses, ["RECORDING", "RECORDING"]);
+    gateway.until_metric("gateway_cache_pollers 2").await;
+}
+
+#[tokio::test]
+async fn a_right_that_goes_ends_the_stream_with_its_error() {
+    let gateway = polling(upstream_in("RECORDING").await).await;
+    let mut events = Events::watching(&gateway, TOKEN).await;
+    events.status().await;
+    gateway.upstream.answer_with(|_| Reply::json(403, &json!({})));
+
+    let (_, last) = events.next().await.unwrap();
+    let end = events.next().await;
+
+    assert_eq!(last["data"], json!({ "screenRecord": null }));
+    assert_eq!(last["errors"][0]["extensions"]["code"], "FORBIDDEN");
+    assert_eq!(end, Some(("complete".to_owned(), Value::Null)));
+}
+
+#[tokio::test]
+async fn an_upstream_out_of_order_is_waited_out() {
+    let gateway = polling(upstream_in("RECORDING").await).await;
+    let mut events = Events::watching(&gateway, TOKEN).await;
+    events.status().await;
+    gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
+    gateway.upstream.arrived(gateway.upstream_requests() + 2).await;
+    gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "status": "REC_FAILED" })));
+
+    let next = events.status().await;
+
+    assert_eq!(next, "REC_FAILED");
+}
+
+#[tokio::test]
+async fn a_stop_of_the_process_ends_the_stream() {
+    let mut gateway = polling(upstream_in("RECORDING").await).await;
+    let mut events = Events::watching(&gateway, TOKEN).await;
+    events.status().await;
+
+    gateway.stop();
+
+    assert_eq!(events.next().await, None);
+    gateway.stopped().await;
+}
+
+#[tokio::test]
+async fn a_subscription_needs_a_stream() {
+    let gateway = polling(upstream_in("RECORDING").await).await;
+
+    let answer =
+        gateway.query(r#"subscription { screenRecord(projectId: "p", id: "r") { id } }"#).await;
+
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+}
