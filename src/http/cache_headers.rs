@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
+
 use crate::records::{CacheOutcome, Read, ReadSummary};
 
 /// Name of this cache in `Cache-Status`.
@@ -14,6 +16,35 @@ pub(crate) enum Quality {
     Complete,
     /// Some part is an error.
     WithErrors,
+}
+
+/// What a request says of how fresh its answer has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) no_cache: bool,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// Reads a request's `Cache-Control`. What makes no sense is passed over, as RFC 9111 has it.
+pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
+    let mut wanted = Wanted::default();
+    let values = headers.get_all(header::CACHE_CONTROL).iter();
+    for directive in values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','))
+    {
+        match directive.trim().to_ascii_lowercase().split_once('=') {
+            None if directive.trim().eq_ignore_ascii_case("no-cache") => wanted.no_cache = true,
+            Some(("max-age", seconds)) => {
+                wanted.max_age = seconds.trim_matches('"').parse().ok().map(Duration::from_secs);
+            }
+            Some(_) | None => {}
+        }
+    }
+    wanted
+}
+
+/// The age of the oldest part of an answer, in whole seconds; nothing where nothing was read.
+pub(crate) fn age(summary: &ReadSummary) -> Option<u64> {
+    (!summary.reads.is_empty()).then(|| summary.age().as_secs())
 }
 
 /// How long the answer may be kept: as long as the part that stays fresh least, and only by the
@@ -125,6 +156,21 @@ mod tests {
             let summary = ReadSummary { reads: vec![read(outcome, remaining)] };
 
             assert_eq!(cache_status(&summary).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_request_may_ask_for_fresher_data() {
+        for (text, no_cache, max_age) in [
+            ("no-cache", true, None),
+            ("max-age=5", false, Some(5)),
+            ("Max-Age=\"7\", No-Cache", true, Some(7)),
+            ("max-age=soon, private", false, None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CACHE_CONTROL, text.parse().unwrap())]);
+
+            let expected = Wanted { no_cache, max_age: max_age.map(Duration::from_secs) };
+            assert_eq!(wanted(&headers), expected, "of {text}");
         }
     }
 

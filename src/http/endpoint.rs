@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::cache_headers::{self, Wanted};
 use super::caller;
 use super::cross_site;
 use super::graphiql::{self, GraphiqlDefaults};
@@ -162,7 +163,8 @@ async fn execute(
 ) -> Result<(Response, Noted), Refusal> {
     let Operations { operations, is_batch } = operations;
     let token = caller::token(&parts.headers)?;
-    let asking = Asking { token, request_id, no_cache: wants_no_cache(&parts.headers) };
+    let Wanted { no_cache, max_age } = cache_headers::wanted(&parts.headers);
+    let asking = Asking { token, request_id, no_cache, max_age };
     let operation = operations.first().and_then(|operation| operation.operation_name.clone());
     if form == Form::EventStream {
         let mut operations = operations.into_iter();
@@ -281,15 +283,6 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
 
 fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
-}
-
-fn wants_no_cache(headers: &HeaderMap) -> bool {
-    let directives = headers.get_all(header::CACHE_CONTROL);
-    directives
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
 /// What every answer carries.

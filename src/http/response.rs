@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use super::cache_headers::{Quality, cache_control, cache_status};
+use super::cache_headers::{Quality, age, cache_control, cache_status};
 use super::negotiation::Form;
 use super::refusal::Refusal;
 use crate::graphql::{Answer, ErrorCode};
@@ -114,6 +114,9 @@ impl Answers {
         };
         set(header::CONTENT_TYPE, self.form.content_type().to_owned());
         set(header::CACHE_CONTROL, cache_control(&summary, quality));
+        if let (Some(age), Quality::Complete) = (age(&summary), quality) {
+            set(header::AGE, age.to_string());
+        }
         if let Some(status) = cache_status(&summary) {
             set(header::HeaderName::from_static("cache-status"), status);
         }

@@ -257,7 +257,7 @@ impl Session {
         let asking = Asking {
             token: self.token.clone(),
             request_id: Arc::clone(&self.request_id),
-            no_cache: false,
+            ..Asking::default()
         };
         let reader = Arc::new(records.reader(asking));
         let context = OperationContext::new(Arc::clone(&reader), limits.request_timeout);

@@ -67,6 +67,8 @@ pub struct Asking {
     pub request_id: Arc<str>,
     /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
     pub no_cache: bool,
+    /// Read from the upstream what is older than this: request header `Cache-Control: max-age=…`.
+    pub max_age: Option<Duration>,
 }
 
 /// Reads records for one GraphQL request: collapses duplicates, starts distinct ones together.
@@ -157,7 +159,8 @@ impl Records {
 
     fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding {
         let Shared { cache, flights, .. } = &*self.0;
-        let landed = || if asking.no_cache { None } else { cache.fresh(key) };
+        let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
+        let landed = || cache.fresh(key).filter(young);
         let load = || {
             let call =
                 Call { token: asking.token.clone(), request_id: Arc::clone(&asking.request_id) };
@@ -208,6 +211,13 @@ impl Records {
     }
 }
 
+impl Asking {
+    /// Whether a kept record of some age will do.
+    fn accepts_age(&self, age: Duration) -> bool {
+        !self.no_cache && self.max_age.is_none_or(|most| age <= most)
+    }
+}
+
 impl Reader {
     /// One recording.
     ///
@@ -220,7 +230,11 @@ impl Reader {
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let key = self.admit(project, id)?;
-        let found = if self.asking.no_cache { None } else { self.records.0.cache.get(&key) };
+        let found = self.records.0.cache.get(&key).filter(|_| !self.asking.no_cache);
+        if found.as_ref().is_some_and(|found| !self.asking.accepts_age(found.age)) {
+            // Too old for this request, but still there in place of an error.
+            return self.fetch(key, found).await;
+        }
         match &found {
             Some(fresh @ Found { freshness: Freshness::Fresh(_), .. }) => {
                 return self.serve(fresh, CacheOutcome::Hit);

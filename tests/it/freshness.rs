@@ -77,6 +77,23 @@ async fn no_cache_reads_from_the_upstream_and_refreshes_the_entry() {
 }
 
 #[tokio::test]
+async fn a_request_may_refuse_what_is_older_than_it_likes() {
+    let gateway = gateway_for("UPLOAD_COMPLETED").await;
+    gateway.query(&screen_record("id")).await;
+    gateway.advance(secs(20));
+    let at_most = |seconds: &'static str| [("x-auth-token", TOKEN), ("cache-control", seconds)];
+
+    let enough = gateway.post(&screen_record("id"), &at_most("max-age=30")).await;
+    let too_old = gateway.post(&screen_record("id"), &at_most("max-age=10")).await;
+
+    assert_eq!((enough.header("age"), too_old.header("age")), ("20", "0"));
+    assert_eq!(enough.header("cache-control"), "private, max-age=39");
+    assert_eq!(enough.header("cache-status"), "screen-record-gateway; hit; ttl=39");
+    assert!(too_old.header("cache-status").contains("fwd=stale"), "{:?}", too_old.headers);
+    assert_eq!(gateway.upstream_requests(), 2);
+}
+
+#[tokio::test]
 async fn an_absence_is_remembered_for_two_seconds() {
     let gateway = Gateway::answering(404, missing()).await;
 
