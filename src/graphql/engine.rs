@@ -47,7 +47,15 @@ pub struct Operation {
     pub variables: Variables,
     /// Whether only a query will do, as by GET.
     pub only_query: bool,
+    /// The hash that the document was sent with, or in place of it.
+    pub persisted: Option<PersistedQuery>,
+    /// Why it cannot be executed, where that is known before anything of it is looked at.
+    pub fault: Option<ServerError>,
 }
+
+/// The SHA-256 of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PersistedQuery(pub [u8; 32]);
 
 /// An operation within the limits, or why it will not be executed.
 #[derive(Debug)]
@@ -122,7 +130,11 @@ impl Engine {
     pub fn admit(&self, operations: Vec<Operation>) -> Result<Vec<Admitted>, ServerError> {
         let mut measures = Vec::with_capacity(operations.len());
         let mut admitted = Vec::with_capacity(operations.len());
-        for operation in operations {
+        for mut operation in operations {
+            if let Some(fault) = operation.fault.take() {
+                admitted.push(Admitted(Err(fault)));
+                continue;
+            }
             let verdict = match self.measure(&operation) {
                 Ok(measure) if measure.introspection > 0 && !self.introspection => {
                     Err(introspection_is_off())

@@ -19,6 +19,8 @@ pub enum ErrorCode {
     BadUserInput,
     /// The document has no such operation, or several and none was named.
     OperationResolutionFailure,
+    /// The document of a hash is not known: send it along.
+    PersistedQueryNotFound,
     /// The request is over a limit.
     QueryTooComplex,
     /// The gateway has too much to do.
@@ -36,6 +38,7 @@ impl ErrorCode {
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
             Self::Overloaded => "OVERLOADED",
             Self::Internal => "INTERNAL_SERVER_ERROR",

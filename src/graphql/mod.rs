@@ -18,6 +18,6 @@ pub mod guard;
 mod engine;
 
 pub use context::OperationContext;
-pub use engine::{Admitted, Answer, Engine, Operation, federation_sdl, sdl};
+pub use engine::{Admitted, Answer, Engine, Operation, PersistedQuery, federation_sdl, sdl};
 pub use error::{ErrorCode, request_error};
 pub use guard::{Guard, Measure, Refusal};

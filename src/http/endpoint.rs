@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use super::cache_headers::{self, Wanted};
 use super::caller;
 use super::cross_site;
+use super::documents::Documents;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
 use super::negotiation::{Form, negotiate};
@@ -27,7 +28,7 @@ use super::sse;
 use super::websocket;
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
-use crate::graphql::{Admitted, Engine, ErrorCode, OperationContext};
+use crate::graphql::{Admitted, Answer, Engine, ErrorCode, OperationContext, PersistedQuery};
 use crate::records::{Asking, Records};
 
 /// The forms of answer that operations have.
@@ -45,6 +46,7 @@ pub(crate) struct Endpoint {
     pub(crate) in_flight: Arc<Semaphore>,
     /// Places for sockets and event streams, as many as for requests.
     pub(crate) long_lived: Arc<Semaphore>,
+    pub(crate) documents: Documents,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -131,7 +133,9 @@ async fn get(
     let mut operations = request::from_query(parts.uri.query().unwrap_or_default())?;
     if form == Form::EventStream {
         // A browser's event source can only GET, and a subscription changes nothing.
-        operations.operations.iter_mut().for_each(|operation| operation.only_query = false);
+        for operation in &mut operations.operations {
+            operation.only_query = false;
+        }
         return execute(endpoint, parts, operations, form, request_id).await;
     }
     let (response, noted) = execute(endpoint, parts, operations, form, request_id).await?;
@@ -161,7 +165,10 @@ async fn execute(
     form: Form,
     request_id: Arc<str>,
 ) -> Result<(Response, Noted), Refusal> {
-    let Operations { operations, is_batch } = operations;
+    let Operations { mut operations, is_batch } = operations;
+    for operation in &mut operations {
+        endpoint.documents.resolve(operation);
+    }
     let token = caller::token(&parts.headers)?;
     let Wanted { no_cache, max_age } = cache_headers::wanted(&parts.headers);
     let asking = Asking { token, request_id, no_cache, max_age };
@@ -175,9 +182,14 @@ async fn execute(
         let response = sse::answer(endpoint, only, asking)?;
         return Ok((response, Noted { operation, ..Noted::default() }));
     }
+    let persisted: Vec<_> = operations
+        .iter()
+        .map(|operation| Some((operation.persisted?, operation.query.clone())))
+        .collect();
     let answers = match endpoint.engine.admit(operations) {
         Ok(admitted) => {
             let served = endpoint.serve(admitted, &asking).await;
+            endpoint.keep_documents(&served, persisted);
             Answers { served, is_batch, form }
         }
         // A limit of the whole request: one answer for all of it.
@@ -191,6 +203,15 @@ impl Endpoint {
     /// Executes operations side by side, each within the time that is allowed for the request.
     async fn serve(&self, admitted: Vec<Admitted>, asking: &Asking) -> Vec<Served> {
         join_all(admitted.into_iter().map(|operation| self.serve_one(operation, asking))).await
+    }
+
+    /// Keeps the documents that came with their hash and were valid.
+    fn keep_documents(&self, served: &[Served], persisted: Vec<Option<(PersistedQuery, String)>>) {
+        for (served, persisted) in served.iter().zip(persisted) {
+            if let (Answer::Executed(_), Some((hash, text))) = (&served.answer, persisted) {
+                self.documents.keep(hash, &text);
+            }
+        }
     }
 
     async fn serve_one(&self, operation: Admitted, asking: &Asking) -> Served {

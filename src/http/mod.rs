@@ -8,6 +8,7 @@ mod router;
 mod endpoint;
 mod negotiation;
 mod request;
+mod documents;
 mod cross_site;
 mod caller;
 mod response;

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use crate::graphql::{ErrorCode, Operation};
+use crate::graphql::{ErrorCode, Operation, PersistedQuery};
 
 /// The operations of one HTTP request.
 #[derive(Debug)]
@@ -89,8 +89,10 @@ fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
 
 /// One operation, from parameters that have the same names by GET and by POST.
 pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Refusal> {
+    let persisted = persisted(members.remove("extensions"))?;
     let query = match members.remove("query") {
         Some(Value::String(query)) => query,
+        None | Some(Value::Null) if persisted.is_some() => String::new(),
         None | Some(Value::Null) => {
             return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
         }
@@ -106,11 +108,27 @@ pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Re
         Some(variables @ Value::Object(_)) => Variables::from_json(variables),
         Some(other) => return Err(mistyped("variables", &other, "an object or null")),
     };
-    match members.remove("extensions") {
-        None | Some(Value::Null | Value::Object(_)) => {}
+    Ok(Operation { query, operation_name, variables, persisted, ..Operation::default() })
+}
+
+/// The hash in `extensions.persistedQuery`, where there is one.
+fn persisted(extensions: Option<Value>) -> Result<Option<PersistedQuery>, Refusal> {
+    let extensions = match extensions {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(extensions)) => extensions,
         Some(other) => return Err(mistyped("extensions", &other, "an object or null")),
+    };
+    let Some(persisted) = extensions.get("persistedQuery") else { return Ok(None) };
+    let hash = persisted.get("sha256Hash").and_then(Value::as_str).unwrap_or_default();
+    let mut bytes = [0_u8; 32];
+    if persisted.get("version") != Some(&Value::from(1))
+        || hex::decode_to_slice(hash, &mut bytes).is_err()
+    {
+        return Err(Refusal::bad_request(
+            "extensions.persistedQuery has to have version 1 and, in sha256Hash, 64 hexadecimal digits",
+        ));
     }
-    Ok(Operation { query, operation_name, variables, only_query: false })
+    Ok(Some(PersistedQuery(bytes)))
 }
 
 fn json_parameter(name: &str, text: &str) -> Result<Value, Refusal> {

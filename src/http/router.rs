@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::documents::Documents;
 use super::endpoint::{self, Endpoint};
 use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
@@ -55,6 +56,7 @@ pub fn main_router(parts: MainParts) -> Router {
         records,
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
         long_lived: Arc::new(Semaphore::new(limits.max_in_flight)),
+        documents: Documents::new(),
         allow_origins: graphql.allow_origins.clone(),
         stopping: parts.stopping,
         tasks: parts.tasks,

@@ -233,9 +233,10 @@ impl Session {
     }
 
     fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), Closing> {
-        let Ok(operation) = request::operation(payload) else {
+        let Ok(mut operation) = request::operation(payload) else {
             return Err(Closing::Invalid("The payload is no GraphQL request"));
         };
+        self.endpoint.documents.resolve(&mut operation);
         let answers = if self.under_way.len() >= MOST_OPERATIONS {
             let message = format!("the socket has {MOST_OPERATIONS} operations under way");
             let error = request_error(ErrorCode::Overloaded, message);

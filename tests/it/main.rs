@@ -15,6 +15,7 @@ mod freshness;
 mod graphql_http;
 mod imports;
 mod limits;
+mod persisted;
 mod record;
 mod schema_file;
 mod secrets;
