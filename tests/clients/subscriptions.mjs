@@ -6,6 +6,8 @@ import { createClient as createSseClient } from "graphql-sse";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
+import { equal, run } from "../support/checks.mjs";
+
 const [url, projectId, finalId, liveId] = process.argv.slice(2);
 if (!liveId) {
   console.error("usage: node subscriptions.mjs URL PROJECT FINAL-ID LIVE-ID");
@@ -19,12 +21,6 @@ const watch = (id) => ({
   query: "subscription ($p: ID!, $i: ID!) { screenRecord(projectId: $p, id: $i) { id status } }",
   variables: { p: projectId, i: id },
 });
-
-function equal(actual, expected) {
-  if (JSON.stringify(actual) !== JSON.stringify(expected)) {
-    throw new Error(`${JSON.stringify(actual)} instead of ${JSON.stringify(expected)}`);
-  }
-}
 
 function overSocket(options = {}) {
   return createClient({
@@ -152,15 +148,5 @@ const checks = {
   },
 };
 
-let failed = 0;
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check();
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${name}: ${error.message ?? JSON.stringify(error)}`);
-  }
-}
-console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed`);
+const failed = await run(checks);
 process.exit(failed === 0 ? 0 : 1);

@@ -10,6 +10,8 @@ import { composeServices } from "@apollo/composition";
 import { buildSubgraphSchema } from "@apollo/subgraph";
 import { parse } from "graphql";
 
+import { equal, run } from "../support/checks.mjs";
+
 const [url, projectId, id, sdlFile] = process.argv.slice(2);
 if (!sdlFile) {
   console.error("usage: node federation.mjs URL PROJECT ID SDL-FILE");
@@ -54,16 +56,6 @@ const composed = composeServices([
   { name: "others", url: othersUrl, typeDefs: others },
 ]);
 let gateway;
-
-function shown(value) {
-  return JSON.stringify(value).slice(0, 500);
-}
-
-function equal(actual, expected) {
-  if (JSON.stringify(actual) !== JSON.stringify(expected)) {
-    throw new Error(`${shown(actual)} instead of ${shown(expected)}`);
-  }
-}
 
 const checks = {
   "the subgraph composes without errors or hints about it": async () => {
@@ -119,17 +111,7 @@ const checks = {
   },
 };
 
-let failed = 0;
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check();
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${name}: ${error.message}`);
-  }
-}
+const failed = await run(checks);
 await gateway?.server?.stop();
 await subgraph.stop();
-console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
