@@ -115,5 +115,5 @@ async fn gateway() -> (Router, String) {
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
-    (router, serde_json::json!({ "query": document }).to_string())
+    (router.unwrap(), serde_json::json!({ "query": document }).to_string())
 }

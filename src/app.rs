@@ -15,7 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{
-    Admin, GraphiqlDefaults, HttpMetrics, Listener, MainParts, admin_router, main_router,
+    Admin, GraphiqlDefaults, HttpMetrics, Listener, MainParts, ManifestError, admin_router,
+    main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The client for the upstream cannot be set up.
     #[error("the upstream's client cannot be set up")]
     Client(#[from] reqwest::Error),
+    /// The trusted documents cannot be read.
+    #[error("graphql.documents_file cannot be used")]
+    Documents(#[from] ManifestError),
     /// The system gives no random numbers.
     #[error("the system's random generator does not answer")]
     Random(#[from] getrandom::Error),
@@ -106,7 +110,7 @@ impl App {
             clock,
             stopping: stopping.clone(),
             tasks: tasks.clone(),
-        });
+        })?;
         let main = (bind("listen", config.listen).await?, main);
         let admin = (bind("admin_listen", config.admin_listen).await?, admin);
         Ok(Self { main, admin, draining, stopping, tasks })

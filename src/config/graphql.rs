@@ -1,5 +1,7 @@
 //! `graphql.*` and `cors.*`: what the GraphQL endpoint shows, and to which origins.
 
+use std::path::PathBuf;
+
 use url::Url;
 
 use super::form::{ListOf, Parsed, Switch};
@@ -35,7 +37,25 @@ static ALLOW_ORIGINS: Setting<ListOf<Parsed<String>>> = Setting::new(
     "origins whose pages may read answers; * is refused under the gateway's own credentials",
 );
 
-pub(super) static ROWS: &[&dyn Row] = &[&INTROSPECTION, &GRAPHIQL, &ALLOW_ORIGINS];
+static DOCUMENTS_FILE: Setting<Parsed<PathBuf>> = Setting::new(
+    "graphql.documents_file",
+    Parsed {
+        allowed: "the path of a file, without control characters",
+        placeholder: "FILE",
+        parse: |text| (!text.contains(char::is_control)).then(|| PathBuf::from(text)),
+    },
+    "trusted documents by id: a manifest of Relay, of Apollo, or of graphql-codegen's client \
+     preset; read again when it changes",
+);
+static DOCUMENTS_ONLY: Setting<Switch> = Setting::new(
+    "graphql.documents_only",
+    Switch,
+    "refuses every document that is not in graphql.documents_file",
+)
+.or("false");
+
+pub(super) static ROWS: &[&dyn Row] =
+    &[&INTROSPECTION, &GRAPHIQL, &DOCUMENTS_FILE, &DOCUMENTS_ONLY, &ALLOW_ORIGINS];
 
 /// What the GraphQL endpoint shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,14 +66,26 @@ pub struct GraphqlConfig {
     pub graphiql: bool,
     /// `cors.allow_origins`: origins whose pages may read answers.
     pub allow_origins: Vec<String>,
+    /// `graphql.documents_file`: trusted documents by id.
+    pub documents_file: Option<PathBuf>,
+    /// `graphql.documents_only`: refuses every other document.
+    pub documents_only: bool,
 }
 
 impl GraphqlConfig {
     pub(super) fn read(values: &mut Values<'_>, credentials: CredentialsKind) -> Self {
+        let documents_file = values.read(&DOCUMENTS_FILE);
+        let documents_only = values.read_or(&DOCUMENTS_ONLY, false);
+        if documents_only && documents_file.is_none() {
+            let problem = "needs graphql.documents_file: without it every document is refused";
+            values.refuse(&DOCUMENTS_ONLY, problem);
+        }
         Self {
             introspection: values.read_or(&INTROSPECTION, false),
             graphiql: values.read_or(&GRAPHIQL, false),
             allow_origins: allow_origins(values, credentials),
+            documents_file,
+            documents_only,
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Operation {
     pub only_query: bool,
     /// The hash that the document was sent with, or in place of it.
     pub persisted: Option<PersistedQuery>,
+    /// The id of a trusted document, sent in place of it.
+    pub document_id: Option<String>,
     /// Why it cannot be executed, where that is known before anything of it is looked at.
     pub fault: Option<ServerError>,
 }

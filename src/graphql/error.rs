@@ -21,6 +21,8 @@ pub enum ErrorCode {
     OperationResolutionFailure,
     /// The document of a hash is not known: send it along.
     PersistedQueryNotFound,
+    /// Only trusted documents are executed, and this is none.
+    NotInSafelist,
     /// The request is over a limit.
     QueryTooComplex,
     /// The gateway has too much to do.
@@ -39,6 +41,7 @@ impl ErrorCode {
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::NotInSafelist => "QUERY_NOT_IN_SAFELIST",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
             Self::Overloaded => "OVERLOADED",
             Self::Internal => "INTERNAL_SERVER_ERROR",

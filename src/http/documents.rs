@@ -1,59 +1,250 @@
-//! Automatic persisted queries, in Apollo's protocol: a client sends the SHA-256 of its document, and
-//! the document itself only where the gateway does not have it.
+//! Documents that need not be sent: trusted ones, by id, from a manifest, and automatic persisted
+//! queries, by SHA-256, in Apollo's protocol.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
 use moka::sync::Cache;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::config::GraphqlConfig;
 use crate::graphql::{ErrorCode, Operation, PersistedQuery, request_error};
 
-/// Memory for documents, in bytes.
+/// Memory for automatically persisted queries, in bytes.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// What the cache needs for a document beside its text, estimated.
 const BOOKKEEPING: usize = 200;
+/// How often the manifest is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Documents by their SHA-256. They are public: whoever knows the hash may know the text, and a
+/// The documents. Clones share them. They are public: whoever knows the hash may know the text, and a
 /// document is no data of anybody's.
 #[derive(Clone)]
 pub(crate) struct Documents {
-    by_hash: Cache<PersistedQuery, Arc<str>>,
+    automatic: Cache<PersistedQuery, Arc<str>>,
+    trusted: Arc<RwLock<Arc<Manifest>>>,
+    file: Option<PathBuf>,
+    /// Whether every document that is not trusted is refused.
+    only_trusted: bool,
+}
+
+/// Why trusted documents cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The file is not there, or not readable.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no manifest.
+    #[error("{path} is no manifest: {problem}")]
+    NoManifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Trusted documents by id, and their texts.
+#[derive(Debug, Default)]
+struct Manifest {
+    by_id: HashMap<String, Arc<str>>,
+    texts: HashSet<Arc<str>>,
 }
 
 impl Documents {
-    pub(crate) fn new() -> Self {
+    /// Reads the manifest that the settings name.
+    pub(crate) fn load(config: &GraphqlConfig) -> Result<Self, ManifestError> {
         let weight = |_: &PersistedQuery, text: &Arc<str>| {
             u32::try_from(text.len() + BOOKKEEPING).unwrap_or(u32::MAX)
         };
-        Self { by_hash: Cache::builder().max_capacity(MOST_BYTES).weigher(weight).build() }
+        let manifest = match &config.documents_file {
+            Some(path) => Manifest::read(path)?,
+            None => Manifest::default(),
+        };
+        Ok(Self {
+            automatic: Cache::builder().max_capacity(MOST_BYTES).weigher(weight).build(),
+            trusted: Arc::new(RwLock::new(Arc::new(manifest))),
+            file: config.documents_file.clone(),
+            only_trusted: config.documents_only,
+        })
+    }
+
+    /// Reads the manifest again whenever it changes. One that cannot be read changes nothing.
+    pub(crate) fn follow(&self, tasks: &TaskTracker, stopping: CancellationToken) {
+        let Some(path) = self.file.clone() else { return };
+        let documents = self.clone();
+        tasks.spawn(stopping.run_until_cancelled_owned(async move {
+            let mut seen = changed_at(&path);
+            let mut looks = interval(LOOK_EVERY);
+            loop {
+                looks.tick().await;
+                let now = changed_at(&path);
+                if now == seen {
+                    continue;
+                }
+                seen = now;
+                documents.read_again(&path);
+            }
+        }));
+    }
+
+    fn read_again(&self, path: &Path) {
+        match Manifest::read(path) {
+            Ok(manifest) => {
+                tracing::info!(
+                    documents = manifest.by_id.len(),
+                    "trusted documents were read again"
+                );
+                *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(manifest);
+            }
+            Err(error) => tracing::error!(%error, "trusted documents stay as they were"),
+        }
     }
 
     /// Puts the document in its place, or notes why there is none.
     pub(crate) fn resolve(&self, operation: &mut Operation) {
-        let Some(hash) = operation.persisted else { return };
-        if operation.query.is_empty() {
-            if let Some(text) = self.by_hash.get(&hash) {
-                text.as_ref().clone_into(&mut operation.query);
-            } else {
-                let code = ErrorCode::PersistedQueryNotFound;
-                operation.fault = Some(request_error(code, "PersistedQueryNotFound"));
+        let trusted = Arc::clone(&self.trusted.read().unwrap_or_else(PoisonError::into_inner));
+        let hash = operation.persisted;
+        let id = operation.document_id.take().or_else(|| hash.map(|hash| hex::encode(hash.0)));
+        let by_id = id.as_ref().and_then(|id| trusted.by_id.get(id));
+        if operation.query.is_empty()
+            && let Some(text) = by_id
+        {
+            text.as_ref().clone_into(&mut operation.query);
+            return;
+        }
+        if self.only_trusted && !trusted.texts.contains(operation.query.as_str()) {
+            let message = "only trusted documents are executed here, and this is none of them";
+            operation.fault = Some(request_error(ErrorCode::NotInSafelist, message));
+            return;
+        }
+        match hash {
+            Some(hash) if operation.query.is_empty() => self.recall(hash, operation),
+            Some(hash) if !hash.is_of(&operation.query) => {
+                let message = "the document's SHA-256 is not the sha256Hash that came with it";
+                operation.fault = Some(request_error(ErrorCode::BadRequest, message));
             }
-        } else if !hash.is_of(&operation.query) {
-            let message = "the document's SHA-256 is not the sha256Hash that came with it";
-            operation.fault = Some(request_error(ErrorCode::BadRequest, message));
+            None if operation.query.is_empty() && id.is_some() => {
+                let message = "there is no trusted document of this id";
+                let code = ErrorCode::PersistedQueryNotFound;
+                operation.fault = Some(request_error(code, message));
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn recall(&self, hash: PersistedQuery, operation: &mut Operation) {
+        if let Some(text) = self.automatic.get(&hash) {
+            text.as_ref().clone_into(&mut operation.query);
+        } else {
+            // Clients send the document along when they read these very words.
+            let code = ErrorCode::PersistedQueryNotFound;
+            operation.fault = Some(request_error(code, "PersistedQueryNotFound"));
         }
     }
 
     /// Keeps a document that has proved valid.
     pub(crate) fn keep(&self, hash: PersistedQuery, text: &str) {
-        if self.by_hash.get(&hash).is_none() {
-            self.by_hash.insert(hash, Arc::from(text));
+        if self.automatic.get(&hash).is_none() {
+            self.automatic.insert(hash, Arc::from(text));
         }
+    }
+}
+
+impl Manifest {
+    fn read(path: &Path) -> Result<Self, ManifestError> {
+        let text = fs::read(path)
+            .map_err(|source| ManifestError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text)
+            .map_err(|problem| ManifestError::NoManifest { path: path.to_owned(), problem })
+    }
+
+    /// Reads a manifest: `{"ID": "DOCUMENT", …}`, as Relay and graphql-codegen write it, or
+    /// `{"operations": [{"id": …, "body": …}, …]}`, as Apollo does.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let manifest: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let Value::Object(members) = manifest else {
+            return Err("it is not a JSON object".to_owned());
+        };
+        let mut parsed = Self::default();
+        if let Some(Value::Array(operations)) = members.get("operations") {
+            for (place, operation) in operations.iter().enumerate() {
+                let text = |name| operation.get(name).and_then(Value::as_str);
+                let (Some(id), Some(body)) = (text("id"), text("body")) else {
+                    return Err(format!("operation {place} has no text id or no text body"));
+                };
+                parsed.add(id, body);
+            }
+            return Ok(parsed);
+        }
+        for (id, document) in &members {
+            let Value::String(document) = document else {
+                return Err(format!("the document of {id:?} is not a text"));
+            };
+            parsed.add(id, document);
+        }
+        Ok(parsed)
+    }
+
+    fn add(&mut self, id: &str, document: &str) {
+        let text: Arc<str> = Arc::from(document);
+        self.texts.insert(Arc::clone(&text));
+        self.by_id.insert(id.to_owned(), text);
     }
 }
 
 impl PersistedQuery {
     fn is_of(self, text: &str) -> bool {
         <[u8; 32]>::from(Sha256::digest(text.as_bytes())) == self.0
+    }
+}
+
+/// When a file last changed, and how long it is; nothing for a file that is not there.
+fn changed_at(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_read_as_the_fields_tools_write_them() {
+        for manifest in [
+            r#"{"abc": "{ a }", "def": "{ b }"}"#,
+            r#"{"format": "apollo-persisted-query-manifest", "version": 1, "operations": [
+                {"id": "abc", "body": "{ a }", "name": "A", "type": "query"},
+                {"id": "def", "body": "{ b }", "name": "B", "type": "query"}]}"#,
+        ] {
+            let parsed = Manifest::parse(manifest.as_bytes()).unwrap();
+
+            assert_eq!(parsed.by_id.len(), 2);
+            assert_eq!(parsed.by_id.get("abc").map(|text| &**text), Some("{ a }"), "{manifest}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused_with_what_is_wrong() {
+        for (manifest, problem) in [
+            ("[]", "it is not a JSON object"),
+            (r#"{"abc": 1}"#, "the document of \"abc\" is not a text"),
+            (r#"{"operations": [{"id": "abc"}]}"#, "operation 0 has no text id or no text body"),
+        ] {
+            assert_eq!(Manifest::parse(manifest.as_bytes()).unwrap_err(), problem);
+        }
     }
 }

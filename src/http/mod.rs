@@ -21,6 +21,7 @@ mod metrics;
 mod admin;
 
 pub use admin::{Admin, admin_router};
+pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
 pub use listener::Listener;
 pub use metrics::HttpMetrics;

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use super::refusal::Refusal;
 use crate::graphql::{ErrorCode, Operation, PersistedQuery};
 
+/// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
+const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];
+
 /// The operations of one HTTP request.
 #[derive(Debug)]
 pub(crate) struct Operations {
@@ -22,7 +25,9 @@ pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
     let mut parameters = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let value = match &*name {
-            "query" | "operationName" => Value::String(value.into_owned()),
+            "query" | "operationName" | "documentId" | "doc_id" | "id" => {
+                Value::String(value.into_owned())
+            }
             "variables" | "extensions" => json_parameter(&name, &value)?,
             // Parameters of others, such as those of a tracing proxy, are no concern of ours.
             _ => continue,
@@ -90,9 +95,10 @@ fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
 /// One operation, from parameters that have the same names by GET and by POST.
 pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Refusal> {
     let persisted = persisted(members.remove("extensions"))?;
+    let document_id = document_id(&mut members)?;
     let query = match members.remove("query") {
         Some(Value::String(query)) => query,
-        None | Some(Value::Null) if persisted.is_some() => String::new(),
+        None | Some(Value::Null) if persisted.is_some() || document_id.is_some() => String::new(),
         None | Some(Value::Null) => {
             return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
         }
@@ -108,7 +114,26 @@ pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Re
         Some(variables @ Value::Object(_)) => Variables::from_json(variables),
         Some(other) => return Err(mistyped("variables", &other, "an object or null")),
     };
-    Ok(Operation { query, operation_name, variables, persisted, ..Operation::default() })
+    Ok(Operation {
+        query,
+        operation_name,
+        variables,
+        persisted,
+        document_id,
+        ..Operation::default()
+    })
+}
+
+/// The id of a trusted document, under any of the names that clients send it by.
+fn document_id(members: &mut Map<String, Value>) -> Result<Option<String>, Refusal> {
+    for name in DOCUMENT_IDS {
+        match members.remove(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(id)) => return Ok(Some(id)),
+            Some(other) => return Err(mistyped(name, &other, "a text or null")),
+        }
+    }
+    Ok(None)
 }
 
 /// The hash in `extensions.persistedQuery`, where there is one.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::documents::Documents;
+use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
 use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
@@ -49,14 +49,19 @@ pub struct MainParts {
 }
 
 /// The routes of the main listener.
-pub fn main_router(parts: MainParts) -> Router {
+///
+/// # Errors
+/// When the trusted documents cannot be read.
+pub fn main_router(parts: MainParts) -> Result<Router, ManifestError> {
+    let documents = Documents::load(&parts.graphql)?;
+    documents.follow(&parts.tasks, parts.stopping.clone());
     let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
     let endpoint = Arc::new(Endpoint {
         engine: Engine::new(&graphql, &limits),
         records,
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
         long_lived: Arc::new(Semaphore::new(limits.max_in_flight)),
-        documents: Documents::new(),
+        documents,
         allow_origins: graphql.allow_origins.clone(),
         stopping: parts.stopping,
         tasks: parts.tasks,
@@ -76,10 +81,10 @@ pub fn main_router(parts: MainParts) -> Router {
         // Outside of the panic's answer, so that it carries the headers too.
         .layer(middleware::from_fn(secured));
     if graphql.allow_origins.is_empty() {
-        return router;
+        return Ok(router);
     }
     // Outermost: a browser's preliminary question never reaches the endpoint.
-    router.layer(cors(&graphql.allow_origins))
+    Ok(router.layer(cors(&graphql.allow_origins)))
 }
 
 async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {

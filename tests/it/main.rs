@@ -22,3 +22,4 @@ mod secrets;
 mod shutdown;
 mod stale;
 mod subscription;
+mod trusted;

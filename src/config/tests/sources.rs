@@ -41,6 +41,8 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("subscriptions.poll_interval", "7s", "'7s'"),
     ("graphql.introspection", "true", "true"),
     ("graphql.graphiql", "false", "false"),
+    ("graphql.documents_file", "documents.json", "'documents.json'"),
+    ("graphql.documents_only", "false", "false"),
     ("cors.allow_origins", "https://a.example", "['https://a.example']"),
     ("log", "warn,screen_record_gateway=debug", "'warn,screen_record_gateway=debug'"),
     ("log_format", "json", "'json'"),
