@@ -1,7 +1,7 @@
 //! `/graphql`: one HTTP request from its headers to its answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -33,6 +33,8 @@ use crate::records::{Asking, Records};
 
 /// The forms of answer that operations have.
 const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
+/// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// How many of the letters of an operation's name are logged.
 const LONGEST_LOGGED_NAME: usize = 64;
 
@@ -72,11 +74,11 @@ pub(crate) async fn handle(
     let span = tracing::info_span!("request", request.id = %request_id);
     let answering = answer(&endpoint, request, Arc::clone(&request_id));
     async {
-        let started = endpoint.clock.now();
+        let mut waiting = Waiting { endpoint: &endpoint, since: endpoint.clock.now(), done: false };
         let (mut response, noted) = answering.await;
-        let took = endpoint.clock.now().saturating_duration_since(started);
+        let took = waiting.done();
         endpoint.metrics.count(response.status().as_u16(), took);
-        noted.log(response.status(), took);
+        noted.log(response.status().as_u16(), took);
         finish(response.headers_mut(), &request_id);
         response
     }
@@ -234,7 +236,7 @@ impl Noted {
         Self { operation, cache, codes, upstream_status }
     }
 
-    fn log(&self, status: StatusCode, took: Duration) {
+    fn log(&self, status: u16, took: Duration) {
         let shown = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
         let operation: Option<String> = self
             .operation
@@ -242,7 +244,7 @@ impl Noted {
             .map(|name| name.chars().filter(shown).take(LONGEST_LOGGED_NAME).collect());
         tracing::info!(
             graphql.operation = operation,
-            http.status = status.as_u16(),
+            http.status = status,
             upstream.status = self.upstream_status,
             cache = summed_up(&self.cache),
             errors = summed_up(&self.codes),
@@ -270,6 +272,34 @@ fn code_of(error: &async_graphql::ServerError) -> String {
     match code {
         Some(async_graphql::Value::String(code)) => code.clone(),
         _ => ErrorCode::Internal.as_str().to_owned(),
+    }
+}
+
+/// A request that is not answered yet. If its client hangs up, nobody asks for the answer any more and
+/// the request is dropped where it stands; it is logged and counted all the same.
+struct Waiting<'e> {
+    endpoint: &'e Endpoint,
+    since: Instant,
+    done: bool,
+}
+
+impl Waiting<'_> {
+    fn done(&mut self) -> Duration {
+        self.done = true;
+        self.took()
+    }
+
+    fn took(&self) -> Duration {
+        self.endpoint.clock.now().saturating_duration_since(self.since)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.endpoint.metrics.count(CLIENT_CLOSED_REQUEST, self.took());
+            Noted::default().log(CLIENT_CLOSED_REQUEST, self.took());
+        }
     }
 }
 

@@ -21,6 +21,10 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A pause is longer or shorter by up to a tenth, so that pollers do not march in step.
 const JITTER: f64 = 0.1;
 
+/// Records that may be watched at a time, by everybody and by one caller.
+const MOST_POLLERS: usize = 10_000;
+const MOST_POLLERS_OF_ONE: usize = 1000;
+
 /// What watchers see.
 type News = Option<Result<Arc<ScreenRecord>, Failure>>;
 
@@ -35,7 +39,8 @@ impl Records {
     /// and after a failure that waiting will not mend.
     ///
     /// # Errors
-    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read.
+    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read;
+    /// [`Failure::Overloaded`] where too many records are watched already.
     pub fn watch(
         &self,
         asking: &Asking,
@@ -44,18 +49,22 @@ impl Records {
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
         let key = self.reader(asking.clone()).admit(project, id)?;
-        let receiver = self.receiver(&key, asking);
+        let receiver = self.receiver(&key, asking)?;
         Ok(stream::unfold(Some(receiver), next_news))
     }
 
     /// Joins the poller of a record, or starts it.
-    fn receiver(&self, key: &RecordKey, asking: &Asking) -> watch::Receiver<News> {
+    fn receiver(&self, key: &RecordKey, asking: &Asking) -> Result<watch::Receiver<News>, Failure> {
         let mut pollers = self.watches().lock();
         if let Some(sender) = pollers.get(key).and_then(Weak::upgrade) {
             let mut receiver = sender.subscribe();
             // What is known already is news to who has just come.
             receiver.mark_changed();
-            return receiver;
+            return Ok(receiver);
+        }
+        let of_this_caller = pollers.keys().filter(|other| other.caller == key.caller).count();
+        if pollers.len() >= MOST_POLLERS || of_this_caller >= MOST_POLLERS_OF_ONE {
+            return Err(Failure::Overloaded);
         }
         let (sender, receiver) = watch::channel(None);
         let sender = Arc::new(sender);
@@ -68,7 +77,7 @@ impl Records {
         };
         self.metrics().pollers.inc();
         self.tasks().spawn(poller.run());
-        receiver
+        Ok(receiver)
     }
 }
 

@@ -139,6 +139,7 @@ async fn a_load_stops_when_every_caller_has_hung_up() {
     }
 
     gateway.until_metric("gateway_cache_abandoned_loads_total 1").await;
+    gateway.until_metric(r#"gateway_http_requests_total{status="499"} 1"#).await;
 }
 
 #[tokio::test]
