@@ -25,9 +25,11 @@ deny:
 accept:
     INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo insta test --accept
 
-# Writes schema.graphql.
+# Writes schema.graphql, and the subgraph and supergraph of the example.
 schema:
     cargo run --quiet --locked -- schema > schema.graphql
+    cargo run --quiet --locked -- schema --federation > examples/federation/recordings.graphql
+    cd examples/federation && npm ci && node compose.mjs > supergraph.graphql
 
 # Writes docs/SETTINGS.md.
 docs:

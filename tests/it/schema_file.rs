@@ -18,6 +18,17 @@ fn schema_graphql_is_up_to_date() {
 }
 
 #[test]
+fn the_example_of_a_federation_has_the_current_subgraph() {
+    let written = include_str!("../../examples/federation/recordings.graphql");
+
+    let current = screen_record_gateway::graphql::federation_sdl();
+    assert!(
+        written == current,
+        "run `just schema` for examples/federation/recordings.graphql, and compose the supergraph anew"
+    );
+}
+
+#[test]
 fn the_guard_knows_no_input_type_that_the_schema_lacks() {
     // The last is there as well, but only routers know.
     const BUILT_IN: [&str; 6] = ["Boolean", "Float", "ID", "Int", "String", "_Any"];
