@@ -71,6 +71,20 @@ fn one_bad_field_costs_nothing_else() {
 }
 
 #[test]
+fn a_value_that_no_reader_could_hold_costs_its_own_field_only() {
+    let deep = "[".repeat(5000) + &"]".repeat(5000);
+    let body =
+        format!(r#"{{"username": "\ud800", "size": 1e999, "policy_id": {deep}, "type": "FULL"}}"#);
+
+    let record = read(body.as_bytes()).unwrap();
+
+    assert!(matches!(record.username, Some(Err(_))));
+    assert!(matches!(record.size, Some(Err(_))));
+    assert!(matches!(record.policy_id, Some(Err(_))));
+    assert_eq!(&*record.kind.unwrap().unwrap().raw, "FULL");
+}
+
+#[test]
 fn of_a_key_that_comes_twice_the_last_counts() {
     let record = read(br#"{"status": "RECORDING", "status": "UPLOADING"}"#).unwrap();
 
