@@ -7,11 +7,17 @@ mod token;
 mod timestamp;
 mod status;
 mod screen_record;
+mod desktop_operation;
+mod download_link;
+mod list;
 mod failure;
 
+pub use desktop_operation::{DesktopOperation, DesktopOperationLevel, DesktopOperationType};
+pub use download_link::DownloadLink;
 pub use failure::{
     Failure, FailureCode, Refusal, RefusalKind, TimeLimit, Unreachable, UpstreamAnswer,
 };
+pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use record_id::{ProjectId, RecordId};
 pub use screen_record::{Field, ScreenRecord, Unreadable};
 pub use status::{OpenEnum, ScreenRecordStatus, ScreenRecordType};

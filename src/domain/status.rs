@@ -60,6 +60,19 @@ impl ScreenRecordStatus {
         }
     }
 
+    /// The upstream's text; none for what is not known.
+    pub fn to_upstream(self) -> Option<&'static str> {
+        match self {
+            Self::Recording => Some("RECORDING"),
+            Self::RecCompleted => Some("REC_COMPLETED"),
+            Self::RecFailed => Some("REC_FAILED"),
+            Self::Uploading => Some("UPLOADING"),
+            Self::UploadCompleted => Some("UPLOAD_COMPLETED"),
+            Self::UploadFailed => Some("UPLOAD_FAILED"),
+            Self::Unknown => None,
+        }
+    }
+
     /// Whether the record will not change any more.
     pub fn is_final(self) -> bool {
         match self {
@@ -78,6 +91,17 @@ impl ScreenRecordType {
             "OPERATION" | "USER_OPERATION" => Self::Operation,
             "SESSION" => Self::Session,
             _ => Self::Unknown,
+        }
+    }
+
+    /// The upstream's text; none for what is not known.
+    pub fn to_upstream(self) -> Option<&'static str> {
+        match self {
+            Self::Full => Some("FULL"),
+            Self::Interval => Some("INTERVAL"),
+            Self::Operation => Some("OPERATION"),
+            Self::Session => Some("SESSION"),
+            Self::Unknown => None,
         }
     }
 }

@@ -1,29 +1,32 @@
-//! The upstream's calls: one attempt, its limits, and what comes back.
+//! One attempt to call the upstream, its limits, and what comes back.
 //!
 //! Proxies: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured as by curl, except for an
 //! upstream on a loopback address, which is always called directly. Redirects are never followed:
 //! the credentials would travel with them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use jiff::tz::TimeZone;
 use reqwest::{Client, Method, Request, Response, Url};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::credentials::{CallerPart, Credentials};
+use super::credentials::{CallerPart, Credentials, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
 use super::wire;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::{
-    Failure, FailureCode, ProjectId, RecordId, ScreenRecord, TimeLimit, Token, Unreachable,
-    UpstreamAnswer,
+    Failure, FailureCode, ProjectId, TimeLimit, Token, Unreachable, UpstreamAnswer,
 };
+use crate::signature::canonical_query;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a call waits for one of the permitted connections before it is shed.
 const LONGEST_QUEUE: Duration = Duration::from_millis(500);
@@ -72,10 +75,21 @@ pub enum Probe {
     NotReady(String),
 }
 
-struct Answer {
-    status: u16,
+/// A request to be made, apart from what is put on it for the upstream's sake.
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// Decoded pairs.
+    pub(super) query: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// JSON; empty for none.
+    pub(super) body: Bytes,
+}
+
+/// An answer of success.
+pub(super) struct Answer {
+    pub(super) status: u16,
     headers: HeaderMap,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl Upstream {
@@ -122,45 +136,34 @@ impl Upstream {
         let path = format!("/v2/{project}/screen-records/{id}");
         let token = self.uses_callers_token().then(|| Token::new("none"));
         let call = Call { token, request_id: Arc::from("check") };
-        match self.get(&call, &path).await {
+        match self.send(&call, &Outgoing::get(path)).await {
             Ok(_) => Probe::Ready("the upstream answered".to_owned()),
             Err(failure) => judge(&failure, self.uses_callers_token()),
         }
     }
 
-    /// Reads one recording.
-    ///
-    /// # Errors
-    /// Whatever the upstream's answer means, or why there was none.
-    pub async fn show_screen_record(
-        &self,
-        call: &Call,
-        project: &ProjectId,
-        id: &RecordId,
-    ) -> Result<ScreenRecord, Failure> {
-        let path = format!("/v2/{project}/screen-records/{id}");
-        let answer = self.get(call, &path).await?;
-        let read = wire::screen_record(&answer.body, &self.0.limits.time_zone);
-        read.map_err(|unlike| self.unlike(unlike, &answer, call))
+    /// The zone of timestamps that carry none.
+    pub(super) fn time_zone(&self) -> &TimeZone {
+        &self.0.limits.time_zone
     }
 
     /// One call within its deadline.
-    async fn get(&self, call: &Call, path: &str) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
         let load = async {
             let permit = timeout(LONGEST_QUEUE, self.0.permits.acquire()).await;
             let Ok(Ok(_permit)) = permit else {
                 self.0.metrics.shed.inc();
                 return Err(Failure::Overloaded);
             };
-            self.attempt(call, path).await
+            self.attempt(call, outgoing).await
         };
         let within = timeout(self.0.limits.deadline, load).await;
         within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
     }
 
     /// One attempt: signed for itself, timed, counted.
-    async fn attempt(&self, call: &Call, path: &str) -> Result<Answer, Failure> {
-        let request = self.request(call, path)?;
+    async fn attempt(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
+        let request = self.request(call, outgoing)?;
         let started = self.0.clock.now();
         let exchange = timeout(self.0.limits.attempt_timeout, self.exchange(request)).await;
         let answer = exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)));
@@ -173,20 +176,32 @@ impl Upstream {
         Err(self.refusal(&answer, call))
     }
 
-    fn request(&self, call: &Call, path: &str) -> Result<Request, Failure> {
+    fn request(&self, call: &Call, outgoing: &Outgoing) -> Result<Request, Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
-        let address = format!("{}{path}", endpoint.base);
-        // The base is a parsed address and the path is made of checked ids.
+        let Outgoing { method, path, query, body } = outgoing;
+        let mut address = format!("{}{path}", endpoint.base);
+        if !query.is_empty() {
+            address.push('?');
+            address.push_str(&canonical_query(query));
+        }
+        // The base is a parsed address, and the rest is made of checked ids and encoded values.
         let url = Url::parse(&address).map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
-        let mut request = Request::new(Method::GET, url);
+        let mut request = Request::new(method.clone(), url);
         let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, JSON);
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             headers.insert(REQUEST_ID, id);
         }
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
         let signed_path = format!("{}{path}", endpoint.base_path);
         let part = CallerPart { token: call.token.as_ref(), host: &endpoint.host };
-        credentials.authorize(headers, &part, "GET", &signed_path)?;
+        let signable = Signable { method: method.as_str(), path: &signed_path, query, body };
+        credentials.authorize(headers, &part, &signable)?;
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.clone().into());
+        }
         Ok(request)
     }
 
@@ -231,11 +246,17 @@ impl Upstream {
         failure
     }
 
-    fn unlike(&self, unlike: wire::Unlike, answer: &Answer, call: &Call) -> Failure {
+    pub(super) fn unlike(&self, unlike: wire::Unlike, answer: &Answer, call: &Call) -> Failure {
         match unlike {
             wire::Unlike::Error => self.refusal(answer, call),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
         }
+    }
+}
+
+impl Outgoing {
+    pub(super) fn get(path: String) -> Self {
+        Self { method: Method::GET, path, query: Vec::new(), body: Bytes::new() }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
 
 mod client;
+mod calls;
 mod credentials;
 mod metrics;
 mod failure;
@@ -10,6 +11,8 @@ mod normalize;
 mod redact;
 mod wire;
 
+pub use calls::Range;
+pub(crate) use calls::{MOST_LINKS, operation_filter, record_filter};
 pub use client::{Call, Probe, Upstream};
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use http::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 
-use super::secret_value;
+use super::{Signable, secret_value};
 use crate::clock::Clock;
 use crate::config::AccessKey;
 use crate::domain::{Failure, RefusalKind, Secret};
@@ -60,8 +60,7 @@ impl SigningKey {
         &self,
         headers: &mut HeaderMap,
         host: &str,
-        method: &str,
-        path: &str,
+        request: &Signable<'_>,
     ) -> Result<(), Failure> {
         self.check_not_resting()?;
         let date = date_header(self.clock.timestamp());
@@ -74,7 +73,11 @@ impl SigningKey {
             signed.push(("x-security-token", token.expose()));
             headers.insert(SECURITY_TOKEN, secret_value(token.expose())?);
         }
-        let request = SignableRequest { method, path, query: &[], headers: &signed, body: &[] };
+        if !request.body.is_empty() {
+            signed.push(("content-type", "application/json"));
+        }
+        let Signable { method, path, query, body } = *request;
+        let request = SignableRequest { method, path, query, headers: &signed, body };
         let signature = Signature::of(&request, self.key.secret.expose());
         let authorization = signature.authorization(self.key.access.expose());
         headers.insert(AUTHORIZATION, secret_value(&authorization)?);

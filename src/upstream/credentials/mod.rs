@@ -2,6 +2,8 @@
 
 mod aksk;
 
+use std::borrow::Cow;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use self::aksk::SigningKey;
@@ -25,6 +27,17 @@ pub(crate) struct CallerPart<'a> {
     pub(crate) token: Option<&'a Token>,
     /// As it will stand in the `Host` header.
     pub(crate) host: &'a str,
+}
+
+/// What of a request is signed beside its headers.
+pub(crate) struct Signable<'a> {
+    pub(crate) method: &'a str,
+    /// As it stands on the wire.
+    pub(crate) path: &'a str,
+    /// Decoded pairs.
+    pub(crate) query: &'a [(Cow<'a, str>, Cow<'a, str>)],
+    /// JSON; empty for none.
+    pub(crate) body: &'a [u8],
 }
 
 impl Credentials {
@@ -69,8 +82,7 @@ impl Credentials {
         &self,
         headers: &mut HeaderMap,
         part: &CallerPart<'_>,
-        method: &str,
-        path: &str,
+        request: &Signable<'_>,
     ) -> Result<(), Failure> {
         match self {
             Self::Passthrough => {
@@ -78,7 +90,7 @@ impl Credentials {
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
                 Ok(())
             }
-            Self::AkSk(key) => key.sign(headers, part.host, method, path),
+            Self::AkSk(key) => key.sign(headers, part.host, request),
         }
     }
 

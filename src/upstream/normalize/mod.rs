@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::domain::{Field, OpenEnum, ScreenRecordStatus, ScreenRecordType, Timestamp, Unreadable};
+use crate::domain::{
+    DesktopOperationLevel, DesktopOperationType, Field, OpenEnum, ScreenRecordStatus,
+    ScreenRecordType, Timestamp, Unreadable,
+};
 
 /// One value as it stands in the upstream's JSON.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +77,16 @@ impl<'a> WireValue<'a> {
     /// The type of a recording.
     pub fn kind(self) -> Field<OpenEnum<ScreenRecordType>> {
         self.open_enum(ScreenRecordType::from_upstream)
+    }
+
+    /// The type of an operation on a desktop.
+    pub fn operation_type(self) -> Field<OpenEnum<DesktopOperationType>> {
+        self.open_enum(DesktopOperationType::from_upstream)
+    }
+
+    /// The level of an operation on a desktop.
+    pub fn operation_level(self) -> Field<OpenEnum<DesktopOperationLevel>> {
+        self.open_enum(DesktopOperationLevel::from_upstream)
     }
 
     /// Whether this is `null`, which means the same as absent.

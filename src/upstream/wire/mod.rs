@@ -1,21 +1,24 @@
 //! The upstream's JSON, read in one pass and field by field.
 
+mod record;
+mod list;
+mod operation;
+mod download;
+
 use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Deserializer as _, Visitor};
 
-use super::normalize::WireValue;
-use crate::domain::{Field, ScreenRecord, Timestamp};
+pub(crate) use download::{LinkRow, download_links};
+pub(crate) use list::{Listed, list};
+pub(crate) use operation::desktop_operation;
+pub use record::screen_record;
 
-/// Why the body of a success is not a record.
+/// Why the body of a success is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unlike {
-    /// It is an error: it has an error code and none of a record's fields.
+    /// It is an error: it has an error code and nothing of what was asked for.
     Error,
     /// It is something else; what, as a clause.
     Malformed(String),
@@ -24,124 +27,25 @@ pub enum Unlike {
 /// Keys that hold an error's code, in any of the shapes that are in use, or an error object.
 const ERROR_KEYS: [&str; 6] = ["error_code", "errorCode", "errCode", "code", "error", "result"];
 
-/// Reads the answer of the detail call.
-///
-/// # Errors
-/// [`Unlike`] for anything but a JSON object that could be a record.
-pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
+/// A key of an object.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Reads a body that has to be one JSON object.
+fn read_object<'b, V: Visitor<'b>>(body: &'b [u8], visitor: V) -> Result<V::Value, Unlike> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.trim_ascii().is_empty() {
         return Err(Unlike::Malformed("is empty".to_owned()));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let read = deserializer.deserialize_map(RecordVisitor { zone }).and_then(|read| {
+    let read = deserializer.deserialize_map(visitor).and_then(|read| {
         deserializer.end()?;
         Ok(read)
     });
-    match read {
-        Ok(Read { known: 0, errors: 1.., .. }) => Err(Unlike::Error),
-        Ok(Read { known: 0, others: 1.., .. }) => {
-            Err(Unlike::Malformed("holds none of a recording's fields".to_owned()))
-        }
-        Ok(read) => Ok(read.record),
-        Err(error) if error.is_data() => Err(Unlike::Malformed("is not a JSON object".to_owned())),
-        Err(_) => Err(Unlike::Malformed("is not JSON".to_owned())),
-    }
-}
-
-/// A record and what else its object held.
-#[derive(Default)]
-struct Read {
-    record: ScreenRecord,
-    known: usize,
-    errors: usize,
-    others: usize,
-}
-
-struct RecordVisitor<'z> {
-    zone: &'z TimeZone,
-}
-
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Visitor<'de> for RecordVisitor<'_> {
-    type Value = Read;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read, A::Error> {
-        let mut read = Read::default();
-        while let Some(Key(key)) = map.next_key()? {
-            if ERROR_KEYS.contains(&key.as_ref()) {
-                let value: &RawValue = map.next_value()?;
-                read.errors += usize::from(!WireValue::new(value.get()).is_null());
-            } else if let Some(field) = field(&mut read.record, &key) {
-                // Of a key that comes twice the last one counts, as for the official SDK.
-                let value: &RawValue = map.next_value()?;
-                field.set(WireValue::new(value.get()), self.zone);
-                read.known += 1;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-                read.others += 1;
-            }
-        }
-        Ok(read)
-    }
-}
-
-/// A place in the record, by the type of what belongs there.
-enum Place<'r> {
-    Id(&'r mut ScreenRecord),
-    Text(&'r mut Field<Arc<str>>),
-    Time(&'r mut Field<Timestamp>),
-    Size(&'r mut ScreenRecord),
-    Duration(&'r mut ScreenRecord),
-    Kind(&'r mut ScreenRecord),
-    Status(&'r mut ScreenRecord),
-}
-
-fn field<'r>(record: &'r mut ScreenRecord, key: &str) -> Option<Place<'r>> {
-    Some(match key {
-        "id" => Place::Id(record),
-        "desktop_id" => Place::Text(&mut record.desktop_id),
-        "desktop_name" => Place::Text(&mut record.desktop_name),
-        "desktop_pool_id" => Place::Text(&mut record.desktop_pool_id),
-        "username" => Place::Text(&mut record.username),
-        "size" => Place::Size(record),
-        "type" => Place::Kind(record),
-        "status" => Place::Status(record),
-        "policy_id" => Place::Text(&mut record.policy_id),
-        "obs_bucket" => Place::Text(&mut record.obs_bucket),
-        "file_directory" => Place::Text(&mut record.file_directory),
-        "video_filename" => Place::Text(&mut record.video_filename),
-        "video_file_sha256" => Place::Text(&mut record.video_file_sha256),
-        "event_filename" => Place::Text(&mut record.event_filename),
-        "event_file_sha256" => Place::Text(&mut record.event_file_sha256),
-        "start_time" => Place::Time(&mut record.start_time),
-        "end_time" => Place::Time(&mut record.end_time),
-        "update_time" => Place::Time(&mut record.update_time),
-        "duration" => Place::Duration(record),
-        "upload_type" => Place::Text(&mut record.upload_type),
-        "site_type" => Place::Text(&mut record.site_type),
-        _ => return None,
+    read.map_err(|error| {
+        let problem = if error.is_data() { "is not a JSON object" } else { "is not JSON" };
+        Unlike::Malformed(problem.to_owned())
     })
-}
-
-impl Place<'_> {
-    fn set(self, value: WireValue<'_>, zone: &TimeZone) {
-        match self {
-            Self::Id(record) => record.id = value.name(),
-            Self::Text(field) => *field = value.text(),
-            Self::Time(field) => *field = value.timestamp(zone),
-            Self::Size(record) => record.size = value.long(),
-            Self::Duration(record) => record.duration = value.int(),
-            Self::Kind(record) => record.kind = value.kind(),
-            Self::Status(record) => record.status = value.status(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use jiff::tz::TimeZone;
+
 use super::*;
+use crate::domain::{Field, ScreenRecord};
+use std::sync::Arc;
 
 fn samples() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/records")

@@ -10,7 +10,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
-use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
@@ -22,6 +21,27 @@ pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    /// A parameter of the query.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let query = self.path.split_once('?')?.1;
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    fn number(&self, name: &str) -> usize {
+        self.parameter(name).and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// The rows that a list request asks for, in the answer's envelope.
+    pub(crate) fn page_of(&self, key: &str, rows: &[Value]) -> Reply {
+        let (offset, limit) = (self.number("offset"), self.number("limit"));
+        let shown: Vec<&Value> = rows.iter().skip(offset).take(limit).collect();
+        Reply::json(200, &serde_json::json!({ key: shown, "total_count": rows.len() }))
+    }
 }
 
 /// What the upstream does with a request.
@@ -141,9 +161,9 @@ async fn handle(
 ) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
     // The body is read, so that the connection can be used again.
-    body.into_data_stream().for_each(|_| async {}).await;
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
-    let seen = Seen { method: parts.method.to_string(), path, headers: parts.headers };
+    let seen = Seen { method: parts.method.to_string(), path, headers: parts.headers, body };
     script.seen.lock().unwrap().push(seen.clone());
     script.arrived.send_modify(|count| *count += 1);
     drop(script.gate.acquire().await);

@@ -1,0 +1,234 @@
+//! The upstream's calls: how each is asked, and how its answer is read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{Answer, Call, Outgoing, Upstream};
+use super::wire::{self, Listed};
+use crate::domain::{
+    DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,
+    Failure, Field, OperationQuery, Page, ProjectId, RecordId, RecordQuery, ScreenRecord,
+    ScreenRecordStatus, ScreenRecordType, Timestamp,
+};
+use crate::signature::canonical_query;
+
+/// The rows of the list of recordings.
+const SCREEN_RECORDS: Listed = Listed { rows: "screen_records", total: Some("total_count") };
+/// The rows of the list of a recording's operations.
+const OPERATIONS: Listed = Listed { rows: "operations", total: Some("total_count") };
+
+/// A part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Range {
+    /// Number of its first row in the whole list, from 0.
+    pub offset: u32,
+    /// Rows in it, 1 to [`Range::LARGEST`].
+    pub limit: u32,
+}
+
+impl Range {
+    /// The most rows of one call. The upstream's documents disagree, 100 or 1000 (English pages of
+    /// 2025 and Chinese pages of 2026); so many are right under both.
+    pub const LARGEST: u32 = 100;
+}
+
+/// The most ids of one call for download addresses. No document says how many there may be; the
+/// neighbouring calls take so many.
+pub(crate) const MOST_LINKS: usize = 100;
+
+impl Upstream {
+    /// Reads one recording.
+    ///
+    /// # Errors
+    /// Whatever the upstream's answer means, or why there was none.
+    pub async fn show_screen_record(
+        &self,
+        call: &Call,
+        project: &ProjectId,
+        id: &RecordId,
+    ) -> Result<ScreenRecord, Failure> {
+        let outgoing = Outgoing::get(format!("/v2/{project}/screen-records/{id}"));
+        let answer = self.send(call, &outgoing).await?;
+        let read = wire::screen_record(&answer.body, self.time_zone());
+        self.judged(read, &answer, call)
+    }
+
+    /// Reads a part of the list of recordings.
+    ///
+    /// # Errors
+    /// As [`Self::show_screen_record`].
+    pub async fn list_screen_records(
+        &self,
+        call: &Call,
+        project: &ProjectId,
+        query: &RecordQuery,
+        range: Range,
+    ) -> Result<Page<ScreenRecord>, Failure> {
+        let path = format!("/v2/{project}/screen-records");
+        let outgoing = Outgoing { query: record_parameters(query, range), ..Outgoing::get(path) };
+        let answer = self.send(call, &outgoing).await?;
+        let row = |row: &[u8]| wire::screen_record(row, self.time_zone());
+        self.judged(wire::list(&answer.body, SCREEN_RECORDS, row), &answer, call)
+    }
+
+    /// Reads a part of the list of what happened during a recording.
+    ///
+    /// # Errors
+    /// As [`Self::show_screen_record`].
+    pub async fn list_desktop_operations(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectId, &RecordId),
+        query: &OperationQuery,
+        range: Range,
+    ) -> Result<Page<DesktopOperation>, Failure> {
+        let path = format!("/v2/{project}/screen-records/{id}/os-operations");
+        let query = operation_parameters(query, range);
+        let answer = self.send(call, &Outgoing { query, ..Outgoing::get(path) }).await?;
+        let row = |row: &[u8]| wire::desktop_operation(row, self.time_zone());
+        self.judged(wire::list(&answer.body, OPERATIONS, row), &answer, call)
+    }
+
+    /// Asks for links to the videos of up to [`MOST_LINKS`] recordings. The answer holds those that
+    /// the upstream has a word on, by [`RecordId::folded`].
+    ///
+    /// # Errors
+    /// As [`Self::show_screen_record`].
+    pub(crate) async fn list_download_links(
+        &self,
+        call: &Call,
+        project: &ProjectId,
+        ids: &[RecordId],
+    ) -> Result<HashMap<String, Field<DownloadLink>>, Failure> {
+        let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+        let outgoing = Outgoing {
+            method: Method::POST,
+            path: format!("/v2/{project}/screen-records/download-address"),
+            query: Vec::new(),
+            body: Bytes::from(json!({ "record_ids": ids }).to_string()),
+        };
+        let answer = self.send(call, &outgoing).await?;
+        let rows = self.judged(wire::download_links(&answer.body), &answer, call)?;
+        let by_id = |row: wire::LinkRow| Some((RecordId::folded(&row.id?), row.link));
+        Ok(rows.into_iter().filter_map(by_id).collect())
+    }
+
+    fn judged<T>(
+        &self,
+        read: Result<T, wire::Unlike>,
+        answer: &Answer,
+        call: &Call,
+    ) -> Result<T, Failure> {
+        read.map_err(|unlike| self.unlike(unlike, answer, call))
+    }
+}
+
+/// What a list of recordings is narrowed to and sorted by, as it goes into the query.
+pub(crate) fn record_filter(query: &RecordQuery) -> String {
+    canonical_query(&record_filters(query))
+}
+
+/// What a list of operations is narrowed to, as it goes into the query.
+pub(crate) fn operation_filter(query: &OperationQuery) -> String {
+    canonical_query(&operation_filters(query))
+}
+
+type Parameters = Vec<(Cow<'static, str>, Cow<'static, str>)>;
+
+fn record_parameters(query: &RecordQuery, range: Range) -> Parameters {
+    let mut parameters = record_filters(query);
+    parameters.extend(paging(range));
+    parameters
+}
+
+fn record_filters(query: &RecordQuery) -> Parameters {
+    let direction = match query.direction {
+        Direction::Ascending => "asc",
+        Direction::Descending => "desc",
+    };
+    let names = query.desktop_names.as_ref().map(|names| names.join(","));
+    let mut parameters =
+        Vec::from([parameter("sort_field", "start_time"), parameter("sort_type", direction)]);
+    let optional = [
+        ("desktop_id", query.desktop_id.clone()),
+        ("desktop_names", names),
+        ("username", query.username.clone()),
+        ("status", query.status.and_then(ScreenRecordStatus::to_upstream).map(str::to_owned)),
+        ("type", query.kind.and_then(ScreenRecordType::to_upstream).map(str::to_owned)),
+        ("start_time", query.started_after.map(filter_time)),
+        ("end_time", query.started_before.map(filter_time)),
+    ];
+    parameters.extend(present(optional));
+    parameters
+}
+
+fn operation_parameters(query: &OperationQuery, range: Range) -> Parameters {
+    let mut parameters = operation_filters(query);
+    parameters.extend(paging(range));
+    parameters
+}
+
+fn operation_filters(query: &OperationQuery) -> Parameters {
+    let optional = [
+        ("event_type", query.kind.and_then(DesktopOperationType::to_upstream).map(str::to_owned)),
+        ("event_id", query.event.clone()),
+        (
+            "event_level",
+            query.level.and_then(DesktopOperationLevel::to_upstream).map(str::to_owned),
+        ),
+        ("event_data", query.data.clone()),
+    ];
+    present(optional).collect()
+}
+
+fn paging(range: Range) -> Parameters {
+    vec![parameter("limit", range.limit.to_string()), parameter("offset", range.offset.to_string())]
+}
+
+fn present<const N: usize>(
+    optional: [(&'static str, Option<String>); N],
+) -> impl Iterator<Item = (Cow<'static, str>, Cow<'static, str>)> {
+    optional.into_iter().filter_map(|(name, value)| Some(parameter(name, value?)))
+}
+
+fn parameter(
+    name: &'static str,
+    value: impl Into<Cow<'static, str>>,
+) -> (Cow<'static, str>, Cow<'static, str>) {
+    (Cow::Borrowed(name), value.into())
+}
+
+/// The one form that the upstream documents for times in filters: to the second, in UTC.
+fn filter_time(time: Timestamp) -> String {
+    time.as_utc().strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_asked_for_in_the_upstreams_own_words() {
+        let time = |text: &str| Timestamp::from_utc(text.parse().unwrap());
+        let query = RecordQuery {
+            desktop_names: Some(vec!["a".to_owned(), "b c".to_owned()]),
+            status: Some(ScreenRecordStatus::RecFailed),
+            kind: Some(ScreenRecordType::Operation),
+            started_after: time("2026-01-01T00:00:00.999"),
+            direction: Direction::Ascending,
+            ..RecordQuery::default()
+        };
+
+        let parameters = record_parameters(&query, Range { offset: 100, limit: 50 });
+
+        assert_eq!(
+            canonical_query(&parameters),
+            "desktop_names=a%2Cb%20c&limit=50&offset=100&sort_field=start_time&sort_type=asc\
+             &start_time=2026-01-01%2000%3A00%3A00&status=REC_FAILED&type=OPERATION"
+        );
+    }
+}
