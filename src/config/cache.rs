@@ -33,6 +33,8 @@ static TTL_NOT_FOUND: Setting<Span> = Setting::new(
     "how long \"no such record\" is believed; other errors are never cached",
 )
 .or("2s");
+static TTL_LIST: Setting<Span> =
+    Setting::new("cache.ttl_list", KEPT, "how long a page of a list is fresh").or("5s");
 static STALE_WHILE_REVALIDATE: Setting<Span> = Setting::new(
     "cache.stale_while_revalidate",
     KEPT,
@@ -52,6 +54,7 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &TTL_ACTIVE,
     &TTL_FINAL,
     &TTL_NOT_FOUND,
+    &TTL_LIST,
     &STALE_WHILE_REVALIDATE,
     &STALE_IF_ERROR,
 ];
@@ -67,6 +70,8 @@ pub struct CacheConfig {
     pub ttl_final: Duration,
     /// `cache.ttl_not_found`: freshness of "no such record".
     pub ttl_not_found: Duration,
+    /// `cache.ttl_list`: freshness of a page of a list.
+    pub ttl_list: Duration,
     /// `cache.stale_while_revalidate`: how long after its freshness a record is served while a
     /// refresh runs behind it.
     pub stale_while_revalidate: Duration,
@@ -82,6 +87,7 @@ impl Default for CacheConfig {
             ttl_active: Duration::from_secs(5),
             ttl_final: Duration::from_mins(1),
             ttl_not_found: Duration::from_secs(2),
+            ttl_list: Duration::from_secs(5),
             stale_while_revalidate: Duration::from_secs(30),
             stale_if_error: Duration::from_mins(10),
         }
@@ -96,6 +102,7 @@ impl CacheConfig {
             ttl_active: values.read_or(&TTL_ACTIVE, default.ttl_active),
             ttl_final: values.read_or(&TTL_FINAL, default.ttl_final),
             ttl_not_found: values.read_or(&TTL_NOT_FOUND, default.ttl_not_found),
+            ttl_list: values.read_or(&TTL_LIST, default.ttl_list),
             stale_while_revalidate: values
                 .read_or(&STALE_WHILE_REVALIDATE, default.stale_while_revalidate),
             stale_if_error: values.read_or(&STALE_IF_ERROR, default.stale_if_error),

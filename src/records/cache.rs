@@ -43,21 +43,22 @@ pub(crate) struct Found {
 pub(crate) struct RecordCache {
     entries: Cache<RecordKey, Arc<Entry>>,
     limits: CacheConfig,
+    max_bytes: u64,
     clock: Clock,
 }
 
 impl RecordCache {
-    pub(crate) fn new(limits: &CacheConfig, clock: Clock) -> Self {
+    pub(crate) fn new(limits: &CacheConfig, max_bytes: u64, clock: Clock) -> Self {
         let longest_use = limits.ttl_final.max(limits.ttl_active)
             + limits.stale_if_error.max(limits.stale_while_revalidate);
         // Per-entry expiry makes writes to moka several times as slow, and it could not tell fresh
         // from stale anyway; one common life is enough to let go of what nothing may serve.
         let entries = Cache::builder()
-            .max_capacity(limits.max_bytes)
+            .max_capacity(max_bytes)
             .weigher(weight)
             .time_to_live(longest_use.max(limits.ttl_not_found).max(Duration::from_secs(1)))
             .build();
-        Self { entries, limits: limits.clone(), clock }
+        Self { entries, limits: limits.clone(), max_bytes, clock }
     }
 
     /// The entry of a key, unless nothing may serve it any more.
@@ -84,6 +85,17 @@ impl RecordCache {
         let entry = self.entry(Value::Record(Arc::new(record)), status, ttl);
         self.insert(key, &entry);
         entry
+    }
+
+    /// Keeps a record out of a list that was asked for at some time, unless what is kept was read
+    /// after that: answers overtake one another.
+    pub(crate) fn keep_listed(&self, key: RecordKey, record: &Arc<ScreenRecord>, asked: Instant) {
+        if self.entries.get(&key).is_some_and(|entry| entry.fetched > asked) {
+            return;
+        }
+        let ttl = ttl_of(record, &self.limits);
+        let entry = self.entry(Value::Record(Arc::clone(record)), 200, ttl);
+        self.insert(key, &entry);
     }
 
     /// Keeps for a short while that there is no such record.
@@ -131,7 +143,7 @@ impl RecordCache {
 
     /// A cache of no bytes keeps nothing at all.
     fn insert(&self, key: RecordKey, entry: &Arc<Entry>) {
-        if self.limits.max_bytes > 0 {
+        if self.max_bytes > 0 {
             self.entries.insert(key, Arc::clone(entry));
         }
     }
@@ -163,7 +175,7 @@ mod tests {
     #[test]
     fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
         let limits = CacheConfig { max_bytes: 64 * 1024, ..CacheConfig::default() };
-        let cache = RecordCache::new(&limits, Clock::default());
+        let cache = RecordCache::new(&limits, limits.max_bytes, Clock::default());
 
         for number in 0..5000 {
             let key = RecordKey {

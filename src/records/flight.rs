@@ -5,57 +5,65 @@
 //! upstream call with it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
-use super::cache::Entry;
-use super::key::RecordKey;
 use super::metrics::RecordMetrics;
 use crate::domain::Failure;
 
-/// What a load ends in.
-pub(crate) type Outcome = Result<Arc<Entry>, Failure>;
+/// What a load will end in.
+pub(crate) type Load<T> = BoxFuture<'static, Result<T, Failure>>;
 /// A load under way.
-pub(crate) type Flight = Shared<BoxFuture<'static, Outcome>>;
+pub(crate) type Flight<T> = Shared<Load<T>>;
 
 /// The loads under way, at most one per key.
-#[derive(Clone, Default)]
-pub(crate) struct Flights {
-    under_way: Arc<Mutex<UnderWay>>,
+pub(crate) struct Flights<K: Eq + Hash, T> {
+    under_way: Arc<Mutex<UnderWay<K, T>>>,
     metrics: RecordMetrics,
 }
 
-#[derive(Default)]
-struct UnderWay {
-    flights: HashMap<RecordKey, Numbered>,
+struct UnderWay<K, T> {
+    flights: HashMap<K, Numbered<T>>,
     next_number: u64,
 }
 
-struct Numbered {
+struct Numbered<T> {
     number: u64,
-    flight: WeakShared<BoxFuture<'static, Outcome>>,
+    flight: WeakShared<Load<T>>,
 }
 
 /// Takes a flight off the list when it lands or is abandoned.
-struct Listed {
-    flights: Flights,
-    key: RecordKey,
+struct Listed<K: Eq + Hash, T> {
+    flights: Flights<K, T>,
+    key: K,
     number: u64,
     landed: bool,
 }
 
 /// A flight, and whether somebody else had begun it.
 #[derive(Clone)]
-pub(crate) struct Boarding {
-    pub(crate) flight: Flight,
+pub(crate) struct Boarding<T> {
+    pub(crate) flight: Flight<T>,
     pub(crate) joined: bool,
 }
 
-impl Flights {
+impl<K: Eq + Hash, T> Clone for Flights<K, T> {
+    fn clone(&self) -> Self {
+        Self { under_way: Arc::clone(&self.under_way), metrics: self.metrics.clone() }
+    }
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
     pub(crate) fn new(metrics: RecordMetrics) -> Self {
-        Self { under_way: Arc::default(), metrics }
+        let under_way = UnderWay { flights: HashMap::new(), next_number: 0 };
+        Self { under_way: Arc::new(Mutex::new(under_way)), metrics }
     }
 
     /// Joins the load of `key`, or begins it with `load`.
@@ -64,29 +72,24 @@ impl Flights {
     /// in the cache by then, and its result is taken instead of beginning another.
     pub(crate) fn board(
         &self,
-        key: &RecordKey,
-        landed: impl FnOnce() -> Option<Arc<Entry>>,
-        load: impl FnOnce() -> BoxFuture<'static, Outcome>,
-    ) -> Boarding {
+        key: &K,
+        landed: impl FnOnce() -> Option<T>,
+        load: impl FnOnce() -> Load<T>,
+    ) -> Boarding<T> {
         let mut under_way = self.lock();
         let existing = under_way.flights.get(key).and_then(|listed| listed.flight.upgrade());
         if let Some(flight) = existing {
             return Boarding { flight, joined: true };
         }
-        if let Some(entry) = landed() {
-            let flight = std::future::ready(Ok(entry)).boxed().shared();
+        if let Some(value) = landed() {
+            let flight = std::future::ready(Ok(value)).boxed().shared();
             return Boarding { flight, joined: true };
         }
         let flight = self.begin(&mut under_way, key, load());
         Boarding { flight, joined: false }
     }
 
-    fn begin(
-        &self,
-        under_way: &mut UnderWay,
-        key: &RecordKey,
-        load: BoxFuture<'static, Outcome>,
-    ) -> Flight {
+    fn begin(&self, under_way: &mut UnderWay<K, T>, key: &K, load: Load<T>) -> Flight<T> {
         under_way.next_number += 1;
         let number = under_way.next_number;
         let listed = Listed { flights: self.clone(), key: key.clone(), number, landed: false };
@@ -104,19 +107,21 @@ impl Flights {
         }
         flight
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+impl<K: Eq + Hash, T> Flights<K, T> {
+    fn lock(&self) -> MutexGuard<'_, UnderWay<K, T>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Listed {
+impl<K: Eq + Hash, T> Listed<K, T> {
     fn land(mut self) {
         self.landed = true;
     }
 }
 
-impl Drop for Listed {
+impl<K: Eq + Hash, T> Drop for Listed<K, T> {
     fn drop(&mut self) {
         let mut under_way = self.flights.lock();
         if under_way.flights.get(&self.key).is_some_and(|listed| listed.number == self.number) {
@@ -132,32 +137,27 @@ impl Drop for Listed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::oneshot;
 
-    use super::super::cache::Value;
-    use super::super::key::CallerKey;
     use super::*;
-    use crate::clock::Clock;
-    use crate::domain::{ProjectId, RecordId, ScreenRecord, Unreachable};
+    use crate::domain::Unreachable;
 
-    fn key() -> RecordKey {
-        RecordKey {
-            caller: CallerKey::Gateway,
-            project: ProjectId::parse("p").unwrap(),
-            id: RecordId::parse("r").unwrap(),
-        }
+    type Outcome = Result<Arc<str>, Failure>;
+
+    const KEY: &str = "key";
+
+    fn flights() -> Flights<&'static str, Arc<str>> {
+        Flights::new(RecordMetrics::default())
     }
 
     /// A load that lands when told to, and the means to tell it.
-    fn load() -> (oneshot::Sender<Outcome>, BoxFuture<'static, Outcome>) {
+    fn load() -> (oneshot::Sender<Outcome>, Load<Arc<str>>) {
         let (land, landing) = oneshot::channel();
         let lost = Err(Failure::Unreachable(Unreachable::Cut));
         (land, async move { landing.await.unwrap_or(lost) }.boxed())
     }
 
-    fn never_begun() -> BoxFuture<'static, Outcome> {
+    fn never_begun() -> Load<Arc<str>> {
         panic!("a second load was begun")
     }
 
@@ -167,10 +167,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_load_goes_on_when_the_one_who_began_it_leaves() {
-        let flights = Flights::default();
+        let flights = flights();
         let (land, load) = load();
-        let first = flights.board(&key(), || None, || load);
-        let second = flights.board(&key(), || None, never_begun);
+        let first = flights.board(&KEY, || None, || load);
+        let second = flights.board(&KEY, || None, never_begun);
         // The first has driven the load before it leaves.
         assert!(first.flight.clone().now_or_never().is_none());
 
@@ -183,9 +183,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_load_stops_when_nobody_waits_for_it_any_more() {
-        let flights = Flights::default();
+        let flights = flights();
         let (land, load) = load();
-        let only = flights.board(&key(), || None, || load);
+        let only = flights.board(&KEY, || None, || load);
         assert!(only.flight.clone().now_or_never().is_none());
 
         drop(only);
@@ -197,9 +197,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_load_is_off_the_list_once_it_has_landed() {
-        let flights = Flights::default();
+        let flights = flights();
         let (land, load) = load();
-        let boarding = flights.board(&key(), || None, || load);
+        let boarding = flights.board(&KEY, || None, || load);
 
         land.send(failed()).unwrap();
         let _ = boarding.flight.await;
@@ -210,13 +210,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_load_that_landed_just_before_is_not_begun_again() {
-        let flights = Flights::default();
-        let value = Value::Record(Arc::new(ScreenRecord::default()));
-        let entry = Arc::new(Entry::new(value, 200, Clock::default().now(), Duration::ZERO));
+        let flights = flights();
+        let value = Arc::from("value");
 
-        let boarding = flights.board(&key(), || Some(Arc::clone(&entry)), never_begun);
+        let boarding = flights.board(&KEY, || Some(Arc::clone(&value)), never_begun);
 
         assert!(boarding.joined);
-        assert!(Arc::ptr_eq(&boarding.flight.await.unwrap(), &entry));
+        assert!(Arc::ptr_eq(&boarding.flight.await.unwrap(), &value));
     }
 }

@@ -3,28 +3,36 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
 use futures_util::FutureExt as _;
 use futures_util::stream::Stream;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::cache::{Entry, Found, RecordCache, Value};
-use super::flight::{Boarding, Flight, Flights, Outcome};
+use super::flight::{Boarding, Flight, Flights};
 use super::freshness::Freshness;
 use super::key::{CallerKey, RecordKey, TokenHasher};
+use super::links::{LinkLoader, Links};
+use super::list::OperationListing;
 use super::metrics::RecordMetrics;
+use super::pages::Pages;
 use super::read::{CacheOutcome, Read, ReadSummary};
 use super::watch::Watches;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig};
-use crate::domain::{Failure, ProjectId, RecordId, RefusalKind, ScreenRecord, Token};
+use crate::domain::{Failure, ProjectId, RecordId, RecordQuery, RefusalKind, ScreenRecord, Token};
 use crate::upstream::{Call, Upstream};
 
 /// How long refreshes of a record rest after one has failed, unless the upstream names a time.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The cache's memory has so many shares: one for links, two for pages of recordings, two for pages
+/// of operations, the rest for recordings.
+const SHARES: u64 = 16;
 
 /// The records, for the whole process. Clones share everything.
 #[derive(Clone)]
@@ -33,13 +41,17 @@ pub struct Records(Arc<Shared>);
 struct Shared {
     upstream: Upstream,
     cache: RecordCache,
-    flights: Flights,
+    flights: Flights<RecordKey, Arc<Entry>>,
+    record_pages: Arc<Pages<RecordQuery>>,
+    operation_pages: Arc<Pages<OperationListing>>,
+    links: Links,
     hasher: TokenHasher,
     projects: Option<BTreeSet<ProjectId>>,
     watches: Watches,
     poll_interval: Duration,
     tasks: TaskTracker,
     metrics: RecordMetrics,
+    clock: Clock,
 }
 
 /// What the records are made of beside the upstream.
@@ -81,8 +93,14 @@ pub struct Reader {
     asking: Asking,
     caller: Option<CallerKey>,
     loader: OnceLock<Loader<RecordKey, Ticket, Departures>>,
+    link_loader: OnceLock<LinkLoader>,
     reads: Mutex<Vec<Read>>,
+    /// How many recordings and pages are being read.
+    under_way: watch::Sender<usize>,
 }
+
+/// Counts as one read under way while it lives.
+pub(crate) struct Loading<'r>(&'r Reader);
 
 /// Begins the loads of one batch.
 struct Departures {
@@ -93,7 +111,7 @@ struct Departures {
 /// A load under way, as one of this request's readers sees it.
 #[derive(Clone)]
 struct Ticket {
-    flight: Flight,
+    flight: Flight<Arc<Entry>>,
     /// Set for the one reader that counts the upstream call as its own.
     leads: Arc<AtomicBool>,
 }
@@ -105,16 +123,24 @@ impl Records {
     /// When the system's random generator gives no key for hashing tokens.
     pub fn new(upstream: Upstream, parts: RecordParts<'_>) -> Result<Self, getrandom::Error> {
         let RecordParts { cache, inbound, subscriptions, metrics, clock, tasks } = parts;
+        // What lists need is bounded apart from records, so that paging through a long one does not
+        // push out what is opened again and again.
+        let share = cache.max_bytes / SHARES;
+        let (pages, links) = (2 * share, share);
         Ok(Self(Arc::new(Shared {
             upstream,
-            cache: RecordCache::new(cache, clock),
+            cache: RecordCache::new(cache, cache.max_bytes - 2 * pages - links, clock.clone()),
             flights: Flights::new(metrics.clone()),
+            record_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), clock.clone())),
+            operation_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), clock.clone())),
+            links: Links::new(links, metrics.clone(), clock.clone()),
             hasher: TokenHasher::random()?,
             projects: inbound.projects.clone(),
             watches: Watches::default(),
             poll_interval: subscriptions.poll_interval,
             tasks,
             metrics,
+            clock,
         })))
     }
 
@@ -125,8 +151,15 @@ impl Records {
         } else {
             Some(CallerKey::Gateway)
         };
-        let (loader, reads) = (OnceLock::new(), Mutex::default());
-        Reader { records: self.clone(), asking, caller, loader, reads }
+        Reader {
+            records: self.clone(),
+            asking,
+            caller,
+            loader: OnceLock::new(),
+            link_loader: OnceLock::new(),
+            reads: Mutex::default(),
+            under_way: watch::Sender::new(0),
+        }
     }
 
     /// Why no record can be read for now, where that is known.
@@ -136,9 +169,43 @@ impl Records {
 
     /// Brings the gauges of the cache's size up to date.
     pub fn observe(&self) {
-        let (entries, bytes) = self.0.cache.size();
-        self.0.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
-        self.0.metrics.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let Shared { cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
+        metrics.sized("records", cache.size());
+        metrics.sized("record_pages", record_pages.size());
+        metrics.sized("operation_pages", operation_pages.size());
+        metrics.sized("links", links.size());
+    }
+
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.0.upstream
+    }
+
+    pub(crate) fn record_pages(&self) -> &Arc<Pages<RecordQuery>> {
+        &self.0.record_pages
+    }
+
+    pub(crate) fn operation_pages(&self) -> &Arc<Pages<OperationListing>> {
+        &self.0.operation_pages
+    }
+
+    pub(crate) fn links(&self) -> &Links {
+        &self.0.links
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// Keeps a record that a list held, unless a newer one is kept already.
+    pub(crate) fn keep_listed(&self, key: RecordKey, record: &Arc<ScreenRecord>, asked: Instant) {
+        self.0.cache.keep_listed(key, record, asked);
+    }
+
+    /// Drops all that lists of a project hold for a caller whose right to see it is in doubt.
+    pub(crate) fn drop_pages(&self, caller: CallerKey, project: &ProjectId) {
+        self.0.record_pages.drop_project(caller, project.clone());
+        self.0.operation_pages.drop_project(caller, project.clone());
+        self.0.links.drop_project(caller, project.clone());
     }
 
     pub(crate) fn watches(&self) -> &Watches {
@@ -157,27 +224,26 @@ impl Records {
         self.0.poll_interval
     }
 
-    fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding {
+    fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding<Arc<Entry>> {
         let Shared { cache, flights, .. } = &*self.0;
         let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
         let landed = || cache.fresh(key).filter(young);
-        let load = || {
-            let call =
-                Call { token: asking.token.clone(), request_id: Arc::clone(&asking.request_id) };
-            Self::load(self.clone(), key.clone(), call).boxed()
-        };
+        let load = || Self::load(self.clone(), key.clone(), asking.call()).boxed();
         flights.board(key, landed, load)
     }
 
     /// Reads a record from the upstream and brings the cache in line with the answer.
-    async fn load(self, key: RecordKey, call: Call) -> Outcome {
+    async fn load(self, key: RecordKey, call: Call) -> Result<Arc<Entry>, Failure> {
         let Shared { upstream, cache, metrics, .. } = &*self.0;
         match upstream.show_screen_record(&call, &key.project, &key.id).await {
             Ok(record) => Ok(cache.keep(key, record, 200)),
             Err(failure) if is_absence(&failure) => Ok(cache.keep_absence(key, failure)),
             Err(failure) => {
-                if failure.revokes() && cache.drop_entry(&key) {
-                    metrics.dropped.inc();
+                if failure.revokes() {
+                    self.drop_pages(key.caller, &key.project);
+                    if cache.drop_entry(&key) {
+                        metrics.dropped.inc();
+                    }
                 }
                 Err(failure)
             }
@@ -212,8 +278,23 @@ impl Records {
 }
 
 impl Asking {
-    /// Whether a kept record of some age will do.
-    fn accepts_age(&self, age: Duration) -> bool {
+    /// The upstream calls that this makes.
+    pub(crate) fn call(&self) -> Call {
+        Call { token: self.token.clone(), request_id: Arc::clone(&self.request_id) }
+    }
+
+    /// Where something came from that was read.
+    pub(crate) fn outcome(&self, leads: bool, was_cached: bool) -> CacheOutcome {
+        match (leads, self.no_cache, was_cached) {
+            (false, ..) => CacheOutcome::Collapsed,
+            (true, true, _) => CacheOutcome::Bypass,
+            (true, false, true) => CacheOutcome::Expired,
+            (true, false, false) => CacheOutcome::Miss,
+        }
+    }
+
+    /// Whether something kept of some age will do.
+    pub(crate) fn accepts_age(&self, age: Duration) -> bool {
         !self.no_cache && self.max_age.is_none_or(|most| age <= most)
     }
 }
@@ -273,12 +354,49 @@ impl Reader {
 
     /// Checks that the caller may ask for the project at all, and makes the key.
     pub(crate) fn admit(&self, project: ProjectId, id: RecordId) -> Result<RecordKey, Failure> {
+        let caller = self.admit_project(&project)?;
+        Ok(RecordKey { caller, project, id })
+    }
+
+    /// Checks that the caller may ask for the project at all.
+    pub(crate) fn admit_project(&self, project: &ProjectId) -> Result<CallerKey, Failure> {
         let projects = self.records.0.projects.as_ref();
-        if projects.is_some_and(|allowed| !allowed.contains(&project)) {
+        if projects.is_some_and(|allowed| !allowed.contains(project)) {
             return Err(Failure::ProjectNotAllowed);
         }
-        let caller = self.caller.ok_or(Failure::TokenMissing)?;
-        Ok(RecordKey { caller, project, id })
+        self.caller.ok_or(Failure::TokenMissing)
+    }
+
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
+    }
+
+    pub(crate) fn asking(&self) -> &Asking {
+        &self.asking
+    }
+
+    pub(crate) fn link_loader(&self, new: impl FnOnce() -> LinkLoader) -> &LinkLoader {
+        self.link_loader.get_or_init(new)
+    }
+
+    /// Says that a recording or a page is being read.
+    pub(crate) fn loading(&self) -> Loading<'_> {
+        self.under_way.send_modify(|reads| *reads += 1);
+        Loading(self)
+    }
+
+    /// Waits until no recording and no page is being read.
+    pub(crate) async fn quiet(&self) {
+        let mut under_way = self.under_way.subscribe();
+        loop {
+            // Fields beside this one have all begun to read by the time it is asked again.
+            tokio::task::yield_now().await;
+            if *under_way.borrow_and_update() == 0 {
+                return;
+            }
+            // The sender is the reader's own and outlives this.
+            let _ = under_way.wait_for(|reads| *reads == 0).await;
+        }
     }
 
     async fn fetch(
@@ -286,11 +404,12 @@ impl Reader {
         key: RecordKey,
         found: Option<Found>,
     ) -> Result<Arc<ScreenRecord>, Failure> {
+        let _loading = self.loading();
         let ticket = self.ticket(&key).await;
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
         match ticket.flight.await {
             Ok(entry) => {
-                let outcome = self.outcome(leads, found.is_some());
+                let outcome = self.asking.outcome(leads, found.is_some());
                 self.note(outcome, Some(&entry), Some(entry.status));
                 entry.value.read()
             }
@@ -319,19 +438,10 @@ impl Reader {
                 spare.entry.value.read()
             }
             found => {
-                let outcome = self.outcome(leads, found.is_some());
+                let outcome = self.asking.outcome(leads, found.is_some());
                 self.note(outcome, None, failure.upstream_status());
                 Err(failure)
             }
-        }
-    }
-
-    fn outcome(&self, leads: bool, was_cached: bool) -> CacheOutcome {
-        match (leads, self.asking.no_cache, was_cached) {
-            (false, ..) => CacheOutcome::Collapsed,
-            (true, true, _) => CacheOutcome::Bypass,
-            (true, false, true) => CacheOutcome::Expired,
-            (true, false, false) => CacheOutcome::Miss,
         }
     }
 
@@ -360,12 +470,22 @@ impl Reader {
         let age = entry.map(|entry| cache.age_of(entry)).unwrap_or_default();
         let remaining = entry.map(|entry| cache.remaining(entry)).unwrap_or_default();
         let overdue = entry.map(|entry| cache.overdue(entry)).unwrap_or_default();
-        self.records.0.metrics.count(outcome);
-        self.reads().push(Read { outcome, age, remaining, overdue, upstream_status: status });
+        self.note_read(Read { outcome, age, remaining, overdue, upstream_status: status });
+    }
+
+    pub(crate) fn note_read(&self, read: Read) {
+        self.records.0.metrics.count(read.outcome);
+        self.reads().push(read);
     }
 
     fn reads(&self) -> std::sync::MutexGuard<'_, Vec<Read>> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.send_modify(|reads| *reads -= 1);
     }
 }
 
@@ -377,7 +497,7 @@ impl BatchFn<RecordKey, Ticket> for Departures {
 }
 
 impl Ticket {
-    fn of(boarding: Boarding) -> Self {
+    fn of(boarding: Boarding<Arc<Entry>>) -> Self {
         Self { flight: boarding.flight, leads: Arc::new(AtomicBool::new(!boarding.joined)) }
     }
 }

@@ -15,8 +15,8 @@ pub struct RecordMetrics {
     pub(crate) background_refreshes: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) dropped: Counter,
-    pub(crate) entries: Gauge,
-    pub(crate) bytes: Gauge,
+    entries: Family<ContentLabel, Gauge>,
+    bytes: Family<ContentLabel, Gauge>,
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
 }
@@ -26,11 +26,20 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ContentLabel {
+    content: &'static str,
+}
+
 impl RecordMetrics {
     /// Puts the metrics on show.
     pub fn register(&self, registry: &mut Registry) {
         let cache = registry.sub_registry_with_prefix("gateway_cache");
-        cache.register("reads", "Records read, by where they came from", self.reads.clone());
+        cache.register(
+            "reads",
+            "Records, pages and links read, by where they came from",
+            self.reads.clone(),
+        );
         cache.register(
             "background_refreshes",
             "Refreshes begun behind a stale answer",
@@ -46,10 +55,16 @@ impl RecordMetrics {
             "Entries dropped because a refresh answered 401, 403 or 404",
             self.dropped.clone(),
         );
-        cache.register("entries", "Records in the cache", self.entries.clone());
-        cache.register("bytes", "Weight of the records in the cache", self.bytes.clone());
+        cache.register("entries", "Entries in the cache, by content", self.entries.clone());
+        cache.register("bytes", "Weight of the entries in the cache", self.bytes.clone());
         cache.register("loads_in_flight", "Loads under way", self.flights.clone());
         cache.register("pollers", "Records that are watched", self.pollers.clone());
+    }
+
+    pub(crate) fn sized(&self, content: &'static str, (entries, bytes): (u64, u64)) {
+        let gauge = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        self.entries.get_or_create(&ContentLabel { content }).set(gauge(entries));
+        self.bytes.get_or_create(&ContentLabel { content }).set(gauge(bytes));
     }
 
     pub(crate) fn count(&self, outcome: CacheOutcome) {

@@ -10,10 +10,18 @@ mod weight;
 mod cache;
 mod flight;
 mod loader;
+mod cursor;
+mod slice;
+mod pages;
+mod list;
+mod links;
 mod watch;
 mod read;
 mod metrics;
 
+pub use cursor::Cursor;
+pub use list::Wanted;
 pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;
 pub use read::{CacheOutcome, Read, ReadSummary};
+pub use slice::{Placed, Slice};

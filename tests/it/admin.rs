@@ -29,7 +29,7 @@ async fn metrics_count_requests_reads_and_attempts() {
         r#"gateway_cache_reads_total{outcome="miss"} 1"#,
         r#"gateway_cache_reads_total{outcome="hit"} 1"#,
         r#"gateway_upstream_attempts_total{outcome="200"} 1"#,
-        "gateway_cache_entries 1",
+        r#"gateway_cache_entries{content="records"} 1"#,
         "gateway_http_requests_in_flight 0",
     ] {
         assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");

@@ -25,6 +25,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("cache.ttl_active", "250ms", "'250ms'"),
     ("cache.ttl_final", "10m", "'10m'"),
     ("cache.ttl_not_found", "0s", "'0s'"),
+    ("cache.ttl_list", "3s", "'3s'"),
     ("cache.stale_while_revalidate", "1h", "'1h'"),
     ("cache.stale_if_error", "2d", "'2d'"),
     ("inbound.projects", "p1, p2", "['p1', 'p2']"),

@@ -1,0 +1,280 @@
+//! Lists for one GraphQL request: recordings, and what happened during one.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+
+use super::cursor::{Cursor, ListPrint};
+use super::key::{CallerKey, RecordKey};
+use super::loader::{Reader, Records};
+use super::pages::{KeptPage, Listing, PageKey, Pages};
+use super::read::{CacheOutcome, Read};
+use super::slice::{Ask, Row, Slice, slice};
+use super::weight;
+use crate::domain::{
+    DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery,
+    ScreenRecord, Timestamp,
+};
+use crate::upstream::{Call, Range, Upstream, operation_filter, record_filter};
+
+/// The most rows that are shown at once.
+pub(crate) const MOST_ROWS: u32 = 1000;
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The most rows, 0 to 1000.
+    pub first: i32,
+    /// The cursor of the row they follow.
+    pub after: Option<String>,
+    /// Whether the number of all rows is all that is wanted.
+    pub only_total: bool,
+}
+
+/// The operations of one recording.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct OperationListing {
+    pub(crate) id: RecordId,
+    pub(crate) query: OperationQuery,
+}
+
+impl Row for Arc<ScreenRecord> {
+    fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.start_time.as_ref()?.as_ref().ok().copied()
+    }
+}
+
+impl Row for Arc<DesktopOperation> {
+    fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+impl Listing for RecordQuery {
+    type Row = Arc<ScreenRecord>;
+
+    async fn read(
+        &self,
+        upstream: &Upstream,
+        call: &Call,
+        project: &ProjectId,
+        range: Range,
+    ) -> Result<Page<Self::Row>, Failure> {
+        upstream.list_screen_records(call, project, self, range).await.map(shared)
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.desktop_id, &self.username].into_iter().flatten();
+        texts.chain(self.desktop_names.iter().flatten()).map(String::len).sum()
+    }
+
+    fn row_bytes(row: &Self::Row) -> usize {
+        weight::of_record(row)
+    }
+}
+
+impl Listing for OperationListing {
+    type Row = Arc<DesktopOperation>;
+
+    async fn read(
+        &self,
+        upstream: &Upstream,
+        call: &Call,
+        project: &ProjectId,
+        range: Range,
+    ) -> Result<Page<Self::Row>, Failure> {
+        let of = (project, &self.id);
+        upstream.list_desktop_operations(call, of, &self.query, range).await.map(shared)
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.query.event, &self.query.data].into_iter().flatten();
+        self.id.as_str().len() + texts.map(String::len).sum::<usize>()
+    }
+
+    fn row_bytes(row: &Self::Row) -> usize {
+        weight::of_operation(row)
+    }
+}
+
+fn shared<T>(page: Page<T>) -> Page<Arc<T>> {
+    let rows = page.rows.into_iter().map(|row| row.map(Arc::new)).collect();
+    Page { rows, total: page.total }
+}
+
+impl Reader {
+    /// A part of the list of recordings. Those in it are in the record cache afterwards.
+    ///
+    /// # Errors
+    /// [`Failure::BadInput`] for a part that cannot be asked for; else as
+    /// [`Reader::screen_record`].
+    pub async fn screen_records(
+        &self,
+        project: ProjectId,
+        query: RecordQuery,
+        wanted: Wanted,
+    ) -> Result<Slice<Arc<ScreenRecord>>, Failure> {
+        let query = query.checked()?;
+        let list = ListPrint::of(&["records", project.as_str(), &record_filter(&query)]);
+        let ask = ask(list, wanted, Some(query.direction))?;
+        let caller = self.admit_project(&project)?;
+        let pages = self.records().record_pages();
+        slice(&ask, |range| {
+            let key = PageKey { caller, project: project.clone(), listing: query.clone(), range };
+            self.page(pages, key, fill)
+        })
+        .await
+    }
+
+    /// A part of the list of what happened during a recording.
+    ///
+    /// # Errors
+    /// As [`Self::screen_records`].
+    pub async fn desktop_operations(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+        query: OperationQuery,
+        wanted: Wanted,
+    ) -> Result<Slice<Arc<DesktopOperation>>, Failure> {
+        let query = query.checked()?;
+        let filter = operation_filter(&query);
+        let list = ListPrint::of(&["operations", project.as_str(), id.as_str(), &filter]);
+        let ask = ask(list, wanted, None)?;
+        let caller = self.admit_project(&project)?;
+        let pages = self.records().operation_pages();
+        let listing = OperationListing { id, query };
+        slice(&ask, |range| {
+            let (project, listing) = (project.clone(), listing.clone());
+            self.page(pages, PageKey { caller, project, listing, range }, |_, _, _| {})
+        })
+        .await
+    }
+
+    /// One page: kept, under way already, or read. `fill` is shown what has just been read.
+    async fn page<L: Listing>(
+        &self,
+        pages: &Arc<Pages<L>>,
+        key: PageKey<L>,
+        fill: fn(&Records, &PageKey<L>, &Asked<L>),
+    ) -> Result<Arc<Page<L::Row>>, Failure> {
+        let asking = self.asking();
+        let found = pages.get(&key).filter(|_| !asking.no_cache);
+        let good = |kept: &Arc<KeptPage<L::Row>>| {
+            pages.is_fresh(kept) && asking.accepts_age(pages.age_of(kept))
+        };
+        if let Some(kept) = found.as_ref().filter(|kept| good(kept)) {
+            self.note_page(pages, CacheOutcome::Hit, Some(kept), None);
+            return Ok(Arc::clone(&kept.page));
+        }
+        let _loading = self.loading();
+        let landed = || pages.get(&key).filter(|kept| good(kept));
+        let load = || {
+            let (records, pages) = (self.records().clone(), Arc::clone(pages));
+            records.load_page(pages, key.clone(), asking.call(), fill).boxed()
+        };
+        let boarding = pages.flights.board(&key, landed, load);
+        let outcome = asking.outcome(!boarding.joined, found.is_some());
+        match (boarding.flight.await, found) {
+            (Ok(kept), _) => {
+                self.note_page(pages, outcome, Some(&kept), Some(200));
+                Ok(Arc::clone(&kept.page))
+            }
+            (Err(failure), Some(spare)) if failure.permits_stale() => {
+                tracing::warn!(
+                    code = failure.code().as_str(),
+                    "served a stale page in place of an error"
+                );
+                let status = failure.upstream_status();
+                self.note_page(pages, CacheOutcome::StaleOnError, Some(&spare), status);
+                Ok(Arc::clone(&spare.page))
+            }
+            (Err(failure), _) => {
+                self.note_page(pages, outcome, None, failure.upstream_status());
+                Err(failure)
+            }
+        }
+    }
+
+    fn note_page<L: Listing>(
+        &self,
+        pages: &Pages<L>,
+        outcome: CacheOutcome,
+        kept: Option<&Arc<KeptPage<L::Row>>>,
+        upstream_status: Option<u16>,
+    ) {
+        self.note_read(Read {
+            outcome,
+            age: kept.map(|kept| pages.age_of(kept)).unwrap_or_default(),
+            remaining: kept.map(|kept| pages.remaining(kept)).unwrap_or_default(),
+            overdue: kept.map(|kept| pages.overdue(kept)).unwrap_or_default(),
+            upstream_status,
+        });
+    }
+}
+
+/// A page that has just been read, and when it was asked for.
+pub(crate) struct Asked<L: Listing> {
+    page: Arc<Page<L::Row>>,
+    at: std::time::Instant,
+}
+
+impl Records {
+    async fn load_page<L: Listing>(
+        self,
+        pages: Arc<Pages<L>>,
+        key: PageKey<L>,
+        call: Call,
+        fill: fn(&Self, &PageKey<L>, &Asked<L>),
+    ) -> Result<Arc<KeptPage<L::Row>>, Failure> {
+        let at = self.now();
+        let read = key.listing.read(self.upstream(), &call, &key.project, key.range).await;
+        match read {
+            Ok(page) => {
+                let kept = pages.keep(key.clone(), page);
+                fill(&self, &key, &Asked { page: Arc::clone(&kept.page), at });
+                Ok(kept)
+            }
+            Err(failure) => {
+                if failure.revokes() {
+                    self.drop_pages(key.caller, &key.project);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Puts the recordings of a page into the record cache, so that opening one costs no call.
+fn fill(records: &Records, key: &PageKey<RecordQuery>, asked: &Asked<RecordQuery>) {
+    for record in asked.page.rows.iter().flatten() {
+        let id = record.id.as_deref().map(RecordId::parse);
+        if let Some(Ok(id)) = id {
+            let (caller, project): (CallerKey, _) = (key.caller, key.project.clone());
+            records.keep_listed(RecordKey { caller, project, id }, record, asked.at);
+        }
+    }
+}
+
+fn ask(
+    list: ListPrint,
+    wanted: Wanted,
+    sorted: Option<crate::domain::Direction>,
+) -> Result<Ask, Failure> {
+    let first = u32::try_from(wanted.first).ok().filter(|first| *first <= MOST_ROWS);
+    let first = first.ok_or_else(|| Failure::BadInput {
+        argument: "first",
+        problem: format!("is {}: 0 to {MOST_ROWS} are allowed", wanted.first),
+    })?;
+    let after = wanted.after.map(|after| Cursor::parse(&after, list)).transpose()?;
+    let first = if wanted.only_total { 0 } else { first };
+    Ok(Ask { list, first, after, sorted })
+}

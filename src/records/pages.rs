@@ -1,0 +1,137 @@
+//! Pages of the upstream's lists, kept for a short while for one caller each.
+//!
+//! A page past its life is served only in place of an outage; unlike a record it is never refreshed
+//! behind an answer, since few ask for just the same page again.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+
+use super::flight::Flights;
+use super::key::CallerKey;
+use super::metrics::RecordMetrics;
+use super::slice::Row;
+use super::weight;
+use crate::clock::Clock;
+use crate::config::CacheConfig;
+use crate::domain::{Failure, Page, ProjectId};
+use crate::upstream::{Call, Range, Upstream};
+
+/// A list of the upstream: what it is narrowed to, and how its pages are read.
+pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
+    type Row: Row + Send + Sync + 'static;
+
+    /// Reads one page.
+    fn read(
+        &self,
+        upstream: &Upstream,
+        call: &Call,
+        project: &ProjectId,
+        range: Range,
+    ) -> impl Future<Output = Result<Page<Self::Row>, Failure>> + Send;
+
+    /// How many bytes this takes on the heap.
+    fn bytes(&self) -> usize;
+
+    /// How many bytes a row takes.
+    fn row_bytes(row: &Self::Row) -> usize;
+}
+
+/// Finds one page for one caller. Compared in full.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PageKey<L> {
+    pub(crate) caller: CallerKey,
+    pub(crate) project: ProjectId,
+    pub(crate) listing: L,
+    pub(crate) range: Range,
+}
+
+/// A page and when it was read.
+pub(crate) struct KeptPage<T> {
+    pub(crate) page: Arc<Page<T>>,
+    fetched: Instant,
+}
+
+/// The pages of one kind of list.
+pub(crate) struct Pages<L: Listing> {
+    entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>>,
+    pub(crate) flights: Flights<PageKey<L>, Arc<KeptPage<L::Row>>>,
+    ttl: Duration,
+    stale_if_error: Duration,
+    max_bytes: u64,
+    clock: Clock,
+}
+
+impl<L: Listing> Pages<L> {
+    pub(crate) fn new(
+        limits: &CacheConfig,
+        max_bytes: u64,
+        metrics: RecordMetrics,
+        clock: Clock,
+    ) -> Self {
+        let longest_use = limits.ttl_list + limits.stale_if_error;
+        let entries = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|key, kept| weight::of_page(key, kept))
+            .time_to_live(longest_use.max(Duration::from_secs(1)))
+            .support_invalidation_closures()
+            .build();
+        Self {
+            entries,
+            flights: Flights::new(metrics),
+            ttl: limits.ttl_list,
+            stale_if_error: limits.stale_if_error,
+            max_bytes,
+            clock,
+        }
+    }
+
+    /// The page of a key, unless nothing may serve it any more.
+    pub(crate) fn get(&self, key: &PageKey<L>) -> Option<Arc<KeptPage<L::Row>>> {
+        let kept = self.entries.get(key)?;
+        (self.age_of(&kept) < self.ttl + self.stale_if_error).then_some(kept)
+    }
+
+    pub(crate) fn keep(&self, key: PageKey<L>, page: Page<L::Row>) -> Arc<KeptPage<L::Row>> {
+        let kept = Arc::new(KeptPage { page: Arc::new(page), fetched: self.clock.now() });
+        if self.max_bytes > 0 && !self.ttl.is_zero() {
+            self.entries.insert(key, Arc::clone(&kept));
+        }
+        kept
+    }
+
+    /// Drops the pages of a project, of one caller.
+    pub(crate) fn drop_project(&self, caller: CallerKey, project: ProjectId) {
+        let belongs = move |key: &PageKey<L>, _: &Arc<KeptPage<L::Row>>| {
+            key.caller == caller && key.project == project
+        };
+        // Fails only where the cache was built without the support that it was built with.
+        let _ = self.entries.invalidate_entries_if(belongs);
+    }
+
+    pub(crate) fn age_of(&self, kept: &KeptPage<L::Row>) -> Duration {
+        self.clock.now().saturating_duration_since(kept.fetched)
+    }
+
+    /// How long a page stays fresh from now on.
+    pub(crate) fn remaining(&self, kept: &KeptPage<L::Row>) -> Duration {
+        self.ttl.saturating_sub(self.age_of(kept))
+    }
+
+    /// How long a page has been stale.
+    pub(crate) fn overdue(&self, kept: &KeptPage<L::Row>) -> Duration {
+        self.age_of(kept).saturating_sub(self.ttl)
+    }
+
+    pub(crate) fn is_fresh(&self, kept: &KeptPage<L::Row>) -> bool {
+        !self.remaining(kept).is_zero()
+    }
+
+    /// Number of pages and their weight in bytes.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        self.entries.run_pending_tasks();
+        (self.entries.entry_count(), self.entries.weighted_size())
+    }
+}
