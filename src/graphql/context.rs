@@ -32,13 +32,37 @@ impl OperationContext {
         self.reader.watch(project, id)
     }
 
-    /// One recording, or the failure that time is up: the other fields stand.
+    /// One recording.
     pub(crate) async fn screen_record(
         &self,
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        let reading = self.reader.screen_record(project, id);
+        self.within(self.reader.screen_record(project, id)).await
+    }
+
+    /// A link to the video of a recording.
+    pub(crate) async fn download_url(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<Option<String>, Failure> {
+        match self.within(self.reader.download_link(project, id)).await? {
+            None => Ok(None),
+            Some(Ok(link)) => Ok(Some(link.expose().to_owned())),
+            Some(Err(unreadable)) => Err(Failure::Unreadable(unreadable)),
+        }
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// What is read, or the failure that time is up: the other fields stand.
+    pub(crate) async fn within<T>(
+        &self,
+        reading: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let in_time = timeout_at(self.deadline, reading).await;
         in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)))
     }

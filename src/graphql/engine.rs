@@ -1,6 +1,5 @@
 //! Executes operations: parse, validate, resolve, and a code on every error on the way.
 
-use async_graphql::Name;
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
@@ -15,7 +14,7 @@ use super::context::OperationContext;
 use super::entity::FederationQuery;
 use super::error::{ErrorCode, request_error, set_code, with_code};
 use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
-use super::order;
+use super::order::{self, Keys};
 use super::query::{RecordQuery, Root, ShownRoot};
 use super::subscription::Subscription;
 use super::variables;
@@ -188,7 +187,7 @@ impl Engine {
 /// An operation that was parsed and has its variables checked.
 struct Prepared {
     request: Request,
-    keys: Vec<Name>,
+    keys: Keys,
 }
 
 fn prepare(admitted: Admitted, context: OperationContext) -> Result<Prepared, Box<Answer>> {
@@ -204,7 +203,7 @@ fn prepare(admitted: Admitted, context: OperationContext) -> Result<Prepared, Bo
         return Err(Box::new(Answer::NotAQuery));
     }
     variables::check(selected, &operation.variables).map_err(|error| Box::new(refused(error)))?;
-    let keys = order::root_keys(selected, &document);
+    let keys = order::keys(selected, &document);
     let mut request = Request::new(operation.query).variables(operation.variables).data(context);
     request.operation_name = operation.operation_name;
     request.set_parsed_query(document);

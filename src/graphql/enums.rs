@@ -40,28 +40,59 @@ pub(crate) enum ScreenRecordStatus {
     Unknown,
 }
 
-impl From<domain::ScreenRecordType> for ScreenRecordType {
-    fn from(known: domain::ScreenRecordType) -> Self {
-        match known {
-            domain::ScreenRecordType::Full => Self::Full,
-            domain::ScreenRecordType::Interval => Self::Interval,
-            domain::ScreenRecordType::Operation => Self::Operation,
-            domain::ScreenRecordType::Session => Self::Session,
-            domain::ScreenRecordType::Unknown => Self::Unknown,
-        }
-    }
+/// What an operation on a desktop was on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(crate) enum DesktopOperationType {
+    /// An application.
+    App,
+    /// A file.
+    File,
+    /// The registry.
+    Reg,
+    /// The desktop protocol: clipboard, devices, printing.
+    Hdp,
+    /// A type this gateway does not know; `rawType` has the upstream's text.
+    Unknown,
 }
 
-impl From<domain::ScreenRecordStatus> for ScreenRecordStatus {
-    fn from(known: domain::ScreenRecordStatus) -> Self {
-        match known {
-            domain::ScreenRecordStatus::Recording => Self::Recording,
-            domain::ScreenRecordStatus::RecCompleted => Self::RecCompleted,
-            domain::ScreenRecordStatus::RecFailed => Self::RecFailed,
-            domain::ScreenRecordStatus::Uploading => Self::Uploading,
-            domain::ScreenRecordStatus::UploadCompleted => Self::UploadCompleted,
-            domain::ScreenRecordStatus::UploadFailed => Self::UploadFailed,
-            domain::ScreenRecordStatus::Unknown => Self::Unknown,
-        }
-    }
+/// How serious an operation on a desktop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(crate) enum DesktopOperationLevel {
+    /// Nothing unusual.
+    Info,
+    /// Worth a look.
+    Alarm,
+    /// Something failed.
+    Error,
+    /// A level this gateway does not know; `rawLevel` has the upstream's text.
+    Unknown,
 }
+
+/// Makes an enumeration of the schema and its counterpart of the domain out of each other.
+macro_rules! same_as_in_domain {
+    ($name:ident: $($variant:ident),+) => {
+        impl From<domain::$name> for $name {
+            fn from(known: domain::$name) -> Self {
+                match known {
+                    $(domain::$name::$variant => Self::$variant,)+
+                }
+            }
+        }
+
+        impl From<$name> for domain::$name {
+            fn from(shown: $name) -> Self {
+                match shown {
+                    $($name::$variant => Self::$variant,)+
+                }
+            }
+        }
+    };
+}
+
+same_as_in_domain!(ScreenRecordType: Full, Interval, Operation, Session, Unknown);
+same_as_in_domain!(
+    ScreenRecordStatus: Recording, RecCompleted, RecFailed, Uploading, UploadCompleted, UploadFailed,
+    Unknown
+);
+same_as_in_domain!(DesktopOperationType: App, File, Reg, Hdp, Unknown);
+same_as_in_domain!(DesktopOperationLevel: Info, Alarm, Error, Unknown);

@@ -2,8 +2,10 @@
 
 use async_graphql::{Context, ID, MergedObject, Object};
 
+use super::connection::{Connection, DEFAULT_FIRST, wanted};
 use super::context::OperationContext;
 use super::entity::FederationQuery;
+use super::filter::{ScreenRecordFilter, ScreenRecordOrder, record_query};
 use super::screen_record::ScreenRecord;
 use crate::domain::{Failure, ProjectId, RecordId};
 
@@ -42,6 +44,36 @@ impl RecordQuery {
     ) -> Option<Result<ScreenRecord, Failure>> {
         Some(screen_record(context, &project_id, &id).await)
     }
+
+    /// The screen recordings of a project, the newest first; a Relay connection.
+    ///
+    /// Every recording in the answer is in the cache afterwards, so that opening one costs no
+    /// upstream call. While recordings come and go between two parts, none is shown twice.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of the field, one by one")]
+    async fn screen_records(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Project the desktops belong to: 1 to 64 of `A-Z a-z 0-9 _ -`.")]
+        project_id: ID,
+        #[graphql(desc = "Narrows the list; every part that is given has to hold.")] filter: Option<
+            ScreenRecordFilter,
+        >,
+        #[graphql(desc = "How the list is sorted.")] order_by: Option<ScreenRecordOrder>,
+        #[graphql(
+            default_with = "Some(DEFAULT_FIRST)",
+            desc = "The most recordings to show, 0 to 1000."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Shows those that follow this cursor.")] after: Option<String>,
+    ) -> Result<Connection<ScreenRecord>, Failure> {
+        let wanted = wanted(context, first, after);
+        let project = ProjectId::parse(&project_id)?;
+        let operation = context.data_unchecked::<OperationContext>();
+        let query = record_query(filter, order_by);
+        let reading = operation.reader().screen_records(project.clone(), query, wanted);
+        let slice = operation.within(reading).await?;
+        Ok(Connection::new(slice, |record| ScreenRecord::listed(record, project.clone())))
+    }
 }
 
 pub(crate) async fn screen_record(
@@ -52,5 +84,5 @@ pub(crate) async fn screen_record(
     let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
     let operation = context.data_unchecked::<OperationContext>();
     let record = operation.screen_record(project.clone(), id.clone()).await?;
-    Ok(ScreenRecord { record, project, asked: id })
+    Ok(ScreenRecord::asked(record, project, &id))
 }

@@ -1,4 +1,4 @@
-//! The scalars of the schema. Both are only ever written, so neither reads anything.
+//! The scalars of the schema.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 
@@ -16,10 +16,22 @@ pub(crate) struct Long(pub(crate) i64);
 /// The upstream writes instants in many shapes; all of them read the same here. A value without a
 /// zone is read in the gateway's configured zone. A bare number counts seconds since 1970 if it has 9
 /// or 10 digits, milliseconds if it has 12 or 13, microseconds if 15 or 16, nanoseconds if 18 or 19.
+///
+/// As an input: an instant as RFC 3339 writes it, with `Z` or an offset.
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
-        Err(InputValueError::expected_type(value))
+        let Value::String(text) = &value else {
+            return Err(InputValueError::expected_type(value));
+        };
+        let instant = text.parse::<jiff::Timestamp>().ok();
+        let utc = instant.map(|instant| jiff::tz::TimeZone::UTC.to_datetime(instant));
+        utc.and_then(Timestamp::from_utc).map(Self).ok_or_else(|| {
+            InputValueError::custom(format!(
+                "{text:?} is not an instant: write YYYY-MM-DDTHH:MM:SS.sssZ, or with an offset such \
+                 as +08:00 in place of Z"
+            ))
+        })
     }
 
     fn to_value(&self) -> Value {

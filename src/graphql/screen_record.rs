@@ -2,18 +2,54 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ID, Object};
+use async_graphql::{Context, ID, Object};
 
+use super::connection::{Connection, DEFAULT_FIRST, Node, wanted};
+use super::context::OperationContext;
 use super::desktop::Desktop;
+use super::desktop_operation::DesktopOperation;
 use super::enums::{ScreenRecordStatus, ScreenRecordType};
+use super::field::{raw, read, text};
+use super::filter::{DesktopOperationFilter, operation_query};
 use super::scalars::{DateTime, Long};
-use crate::domain::{self, Failure, Field, OpenEnum, ProjectId, RecordId};
+use crate::domain::{self, Failure, ProjectId, RecordId, Unreadable};
 
-/// A recording and what it was asked for by.
+/// A recording and what it is found by.
 pub(crate) struct ScreenRecord {
-    pub(crate) record: Arc<domain::ScreenRecord>,
-    pub(crate) project: ProjectId,
-    pub(crate) asked: RecordId,
+    record: Arc<domain::ScreenRecord>,
+    project: ProjectId,
+    /// As it was asked for, or as a list gave it.
+    id: Arc<str>,
+}
+
+impl ScreenRecord {
+    /// A recording that was asked for.
+    pub(crate) fn asked(
+        record: Arc<domain::ScreenRecord>,
+        project: ProjectId,
+        asked: &RecordId,
+    ) -> Self {
+        Self { record, project, id: Arc::from(asked.as_str()) }
+    }
+
+    /// A recording in a list, which has to say its id.
+    pub(crate) fn listed(
+        record: Arc<domain::ScreenRecord>,
+        project: ProjectId,
+    ) -> Result<Self, Arc<Unreadable>> {
+        let id = record.id.clone().ok_or_else(|| Unreadable::new("has no id", ""))?;
+        Ok(Self { record, project, id })
+    }
+
+    /// What the upstream's calls about this recording take.
+    fn key(&self) -> Result<(ProjectId, RecordId), Failure> {
+        Ok((self.project.clone(), RecordId::parse(&self.id)?))
+    }
+}
+
+impl Node for ScreenRecord {
+    const CONNECTION: &'static str = "ScreenRecordConnection";
+    const EDGE: &'static str = "ScreenRecordEdge";
 }
 
 /// A recording of a cloud desktop's screen.
@@ -26,7 +62,7 @@ impl ScreenRecord {
     /// Id of the recording as the upstream gave it, or as it was asked for where it gave none. The
     /// upstream writes the same id with or without dashes, in either case.
     async fn id(&self) -> ID {
-        ID::from(self.record.id.as_deref().unwrap_or(self.asked.as_str()))
+        ID::from(self.record.id.as_deref().unwrap_or(&self.id))
     }
 
     /// Project the recording was asked for in.
@@ -146,23 +182,52 @@ impl ScreenRecord {
         text(&self.record.site_type)
     }
 
+    /// Signed, short-lived link to the video. One upstream call for all records of an operation;
+    /// `null` where there is no file.
+    ///
+    /// Whoever has the link can fetch the video until it ends, so treat it as a secret.
+    async fn download_url(&self, context: &Context<'_>) -> Option<Result<String, Failure>> {
+        let operation = context.data_unchecked::<OperationContext>();
+        match self.key() {
+            Ok((project, id)) => operation.download_url(project, id).await.transpose(),
+            Err(failure) => Some(Err(failure)),
+        }
+    }
+
+    /// What happened on the desktop while it was recorded; a Relay connection. `null` with an error
+    /// where the upstream refuses it: the recording stands.
+    async fn operations(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Narrows the list; every part that is given has to hold.")] filter: Option<
+            DesktopOperationFilter,
+        >,
+        #[graphql(
+            default_with = "Some(DEFAULT_FIRST)",
+            desc = "The most operations to show, 0 to 1000."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Shows those that follow this cursor.")] after: Option<String>,
+    ) -> Option<Result<Connection<DesktopOperation>, Failure>> {
+        let wanted = wanted(context, first, after);
+        let (project, id) = match self.key() {
+            Ok(key) => key,
+            Err(failure) => return Some(Err(failure)),
+        };
+        let operation = context.data_unchecked::<OperationContext>();
+        let slice = operation
+            .within(operation.reader().desktop_operations(
+                project,
+                id,
+                operation_query(filter),
+                wanted,
+            ))
+            .await;
+        Some(slice.map(|slice| Connection::new(slice, DesktopOperation::of)))
+    }
+
     /// The desktop as a stub that other graphs can fill; `null` where `desktopId` is.
     async fn desktop(&self) -> Option<Result<Desktop, Failure>> {
         read(&self.record.desktop_id, |id| Desktop { id: ID::from(&**id) })
     }
-}
-
-fn read<'r, T, U>(field: &'r Field<T>, show: impl Fn(&'r T) -> U) -> Option<Result<U, Failure>> {
-    field.as_ref().map(|read| match read {
-        Ok(value) => Ok(show(value)),
-        Err(unreadable) => Err(Failure::Unreadable(Arc::clone(unreadable))),
-    })
-}
-
-fn text(field: &Field<Arc<str>>) -> Option<Result<&str, Failure>> {
-    read(field, |text| &**text)
-}
-
-fn raw<T>(field: &Field<OpenEnum<T>>) -> Option<Result<&str, Failure>> {
-    read(field, |value| &*value.raw)
 }

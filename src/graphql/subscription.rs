@@ -43,6 +43,6 @@ fn watched(
     let states = operation.watch(project.clone(), asked.clone())?;
     Ok(states.map(move |state| {
         let (project, asked) = (project.clone(), asked.clone());
-        state.map(|record| ScreenRecord { record, project, asked })
+        state.map(|record| ScreenRecord::asked(record, project, &asked))
     }))
 }

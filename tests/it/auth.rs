@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{AccessKey, CredentialsMode};
 use screen_record_gateway::domain::{ProjectId, Secret};
 use screen_record_gateway::signature::{SignableRequest, Signature};
+use screen_record_gateway::simulator::{Simulator, SimulatorConfig};
 use serde_json::json;
 
 use crate::support::{Gateway, RECORD, Reply, ScriptedUpstream, screen_record};
@@ -13,14 +15,18 @@ use crate::support::{Gateway, RECORD, Reply, ScriptedUpstream, screen_record};
 const ACCESS: &str = "FAKEAK0EXAMPLE000001";
 const SECRET: &str = "fakeSK/Example+Secret=Key~0000000000000001";
 
+fn key(project: Option<&str>) -> AccessKey {
+    AccessKey {
+        access: Secret::new(ACCESS),
+        secret: Secret::new(SECRET),
+        security_token: None,
+        project_id: project.map(str::to_owned),
+    }
+}
+
 async fn signing(upstream: ScriptedUpstream) -> Gateway {
     Gateway::configured(upstream, |config| {
-        config.upstream.credentials = CredentialsMode::AkSk(AccessKey {
-            access: Secret::new(ACCESS),
-            secret: Secret::new(SECRET),
-            security_token: None,
-            project_id: Some("sub-project".to_owned()),
-        });
+        config.upstream.credentials = CredentialsMode::AkSk(key(Some("sub-project")));
     })
     .await
 }
@@ -47,6 +53,34 @@ async fn a_request_under_the_gateways_key_carries_a_signature_that_verifies() {
     let expected = Signature::of(&request, SECRET).authorization(ACCESS);
     assert_eq!(header("authorization"), expected);
     assert!(!seen.headers.contains_key("x-auth-token"));
+}
+
+#[tokio::test]
+async fn queries_and_bodies_are_signed_as_the_upstream_checks_them() {
+    let keys = vec![(ACCESS.to_owned(), SECRET.to_owned())];
+    let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let simulated = SimulatorConfig { listen, access_keys: keys, ..SimulatorConfig::default() };
+    let simulator = Simulator::bind(simulated, Clock::default()).await.unwrap();
+    let endpoint = format!("http://{}", simulator.local_addr().unwrap());
+    let project = simulator.sample().0.to_owned();
+    tokio::spawn(simulator.run(std::future::pending()));
+    let gateway = Gateway::configured(echo().await, |config| {
+        config.upstream.endpoint = endpoint.parse().unwrap();
+        config.upstream.credentials = CredentialsMode::AkSk(key(None));
+    })
+    .await;
+
+    let document = format!(
+        r#"{{ screenRecords(projectId: "{project}", first: 3, filter: {{
+            status: UPLOAD_COMPLETED, startedAfter: "2020-01-01T00:00:00Z" }}) {{
+            nodes {{ downloadUrl operations(filter: {{ type: APP }}) {{ totalCount }} }} }} }}"#
+    );
+    let answer = gateway.post(&document, &[]).await.json;
+
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    let nodes = answer["data"]["screenRecords"]["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 3);
+    assert!(nodes.iter().all(|node| node["downloadUrl"].is_string()), "{answer}");
 }
 
 #[tokio::test]

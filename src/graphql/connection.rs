@@ -1,0 +1,134 @@
+//! Connections, as the Relay cursor specification has them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_graphql::{Context, Object, OutputType, SimpleObject, TypeName};
+
+use crate::domain::{Failure, Field, Unreadable};
+use crate::records::{Cursor, Slice, Wanted};
+
+/// Rows of a connection where `first` is left out.
+pub(crate) const DEFAULT_FIRST: i32 = 50;
+
+/// What a connection is made of.
+pub(crate) trait Node: OutputType + Send + Sync {
+    const CONNECTION: &'static str;
+    const EDGE: &'static str;
+}
+
+/// A part of a list.
+pub(crate) struct Connection<N> {
+    edges: Vec<Edge<N>>,
+    total: Field<i64>,
+    has_next: bool,
+    has_previous: bool,
+}
+
+/// A row of a list and its place.
+pub(crate) struct Edge<N> {
+    cursor: Cursor,
+    node: Result<N, Arc<Unreadable>>,
+}
+
+/// Where a part of a list stands in it.
+#[derive(SimpleObject)]
+pub(crate) struct PageInfo {
+    /// Whether rows follow.
+    has_next_page: bool,
+    /// Whether rows come before.
+    has_previous_page: bool,
+    /// Cursor of the first row; `null` where there is none.
+    start_cursor: Option<String>,
+    /// Cursor of the last row, for `after`; `null` where there is none.
+    end_cursor: Option<String>,
+}
+
+impl<N> Connection<N> {
+    /// A part of a list, every row made a node.
+    pub(crate) fn new<R>(slice: Slice<R>, node: impl Fn(R) -> Result<N, Arc<Unreadable>>) -> Self {
+        let Slice { rows, total, has_next, has_previous } = slice;
+        let edges = rows
+            .into_iter()
+            .map(|placed| Edge { cursor: placed.cursor, node: placed.row.and_then(&node) })
+            .collect();
+        Self { edges, total, has_next, has_previous }
+    }
+}
+
+impl<N: Node> TypeName for Connection<N> {
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed(N::CONNECTION)
+    }
+}
+
+impl<N: Node> TypeName for Edge<N> {
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed(N::EDGE)
+    }
+}
+
+/// A part of a list, as the Relay cursor specification has it.
+#[Object(name_type)]
+impl<N: Node> Connection<N> {
+    /// The rows with their cursors.
+    async fn edges(&self) -> &Vec<Edge<N>> {
+        &self.edges
+    }
+
+    /// The rows without their cursors. One that cannot be read is `null` with an error at its place.
+    async fn nodes(&self) -> Vec<Option<Result<&N, Failure>>> {
+        self.edges.iter().map(|edge| Some(edge.shown())).collect()
+    }
+
+    /// Where this part stands in the list.
+    async fn page_info(&self) -> PageInfo {
+        let cursor = |edge: Option<&Edge<N>>| edge.map(|edge| edge.cursor.to_string());
+        PageInfo {
+            has_next_page: self.has_next,
+            has_previous_page: self.has_previous,
+            start_cursor: cursor(self.edges.first()),
+            end_cursor: cursor(self.edges.last()),
+        }
+    }
+
+    /// How many rows the whole list has; `null` where the upstream does not say. Asked for alone, it
+    /// costs no more than one row.
+    async fn total_count(&self) -> Option<Result<i32, Failure>> {
+        let count = match self.total.clone()? {
+            Ok(total) => Ok(i32::try_from(total).unwrap_or(i32::MAX)),
+            Err(unreadable) => Err(Failure::Unreadable(unreadable)),
+        };
+        Some(count)
+    }
+}
+
+/// A row of a list and its place.
+#[Object(name_type)]
+impl<N: Node> Edge<N> {
+    /// The place of this row, for `after`. Opaque; it outlives restarts of the gateway and belongs to
+    /// the project, filter and order it was given out for.
+    async fn cursor(&self) -> String {
+        self.cursor.to_string()
+    }
+
+    /// The row. One that cannot be read is `null` with an error.
+    async fn node(&self) -> Option<Result<&N, Failure>> {
+        Some(self.shown())
+    }
+}
+
+impl<N> Edge<N> {
+    fn shown(&self) -> Result<&N, Failure> {
+        let shown = self.node.as_ref();
+        shown.map_err(|unreadable| Failure::Unreadable(Arc::clone(unreadable)))
+    }
+}
+
+/// Which part of a list a field asks for.
+pub(crate) fn wanted(context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Wanted {
+    let selected = context.look_ahead();
+    let only_total = selected.field("totalCount").exists()
+        && !["edges", "nodes", "pageInfo"].into_iter().any(|name| selected.field(name).exists());
+    Wanted { first: first.unwrap_or(DEFAULT_FIRST), after, only_total }
+}

@@ -1,0 +1,93 @@
+//! What happened on a desktop, as clients see it.
+
+use std::sync::Arc;
+
+use async_graphql::{ID, Object};
+
+use super::connection::Node;
+use super::enums::{DesktopOperationLevel, DesktopOperationType};
+use super::field::{raw, read, text};
+use super::scalars::DateTime;
+use crate::domain::{self, Failure, Unreadable};
+
+/// An operation and its id, which it has to have.
+pub(crate) struct DesktopOperation {
+    id: Arc<str>,
+    operation: Arc<domain::DesktopOperation>,
+}
+
+impl DesktopOperation {
+    /// The operation of a row.
+    pub(crate) fn of(operation: Arc<domain::DesktopOperation>) -> Result<Self, Arc<Unreadable>> {
+        let id = operation.id.clone().ok_or_else(|| Unreadable::new("has no id", ""))?;
+        Ok(Self { id, operation })
+    }
+}
+
+impl Node for DesktopOperation {
+    const CONNECTION: &'static str = "DesktopOperationConnection";
+    const EDGE: &'static str = "DesktopOperationEdge";
+}
+
+/// Something that happened on the desktop while it was recorded.
+///
+/// A value that cannot be read is `null` with an error `UPSTREAM_INVALID_RESPONSE` at its path; the
+/// other fields stand.
+#[Object]
+impl DesktopOperation {
+    /// Id of the operation.
+    async fn id(&self) -> ID {
+        ID::from(&*self.id)
+    }
+
+    /// Id of the desktop.
+    async fn desktop_id(&self) -> Option<Result<ID, Failure>> {
+        read(&self.operation.desktop_id, |id| ID::from(&**id))
+    }
+
+    /// Who was logged in to the desktop; any script.
+    async fn username(&self) -> Option<Result<&str, Failure>> {
+        text(&self.operation.username)
+    }
+
+    /// What was operated on. `UNKNOWN` where the upstream's text is not known here; it is in
+    /// `rawType`.
+    async fn r#type(&self) -> Option<Result<DesktopOperationType, Failure>> {
+        read(&self.operation.kind, |kind| kind.known.into())
+    }
+
+    /// The type in the upstream's own text.
+    async fn raw_type(&self) -> Option<Result<&str, Failure>> {
+        raw(&self.operation.kind)
+    }
+
+    /// How serious it is. `UNKNOWN` where the upstream's text is not known here; it is in `rawLevel`.
+    async fn level(&self) -> Option<Result<DesktopOperationLevel, Failure>> {
+        read(&self.operation.level, |level| level.known.into())
+    }
+
+    /// The level in the upstream's own text.
+    async fn raw_level(&self) -> Option<Result<&str, Failure>> {
+        raw(&self.operation.level)
+    }
+
+    /// Name of the event, such as `FILE_CREATE` or `HDP_CLIPBOARD`.
+    async fn event(&self) -> Option<Result<&str, Failure>> {
+        text(&self.operation.event)
+    }
+
+    /// What the event was about, free text.
+    async fn data(&self) -> Option<Result<&str, Failure>> {
+        text(&self.operation.data)
+    }
+
+    /// When it happened.
+    async fn time(&self) -> Option<Result<DateTime, Failure>> {
+        read(&self.operation.time, |time| DateTime(*time))
+    }
+
+    /// Seconds from the start of the video.
+    async fn offset(&self) -> Option<Result<i32, Failure>> {
+        read(&self.operation.offset, |seconds| *seconds)
+    }
+}

@@ -1,0 +1,23 @@
+//! Fields that were read one by one, as resolvers return them.
+
+use std::sync::Arc;
+
+use crate::domain::{Failure, Field, OpenEnum};
+
+pub(crate) fn read<'r, T, U>(
+    field: &'r Field<T>,
+    show: impl Fn(&'r T) -> U,
+) -> Option<Result<U, Failure>> {
+    field.as_ref().map(|read| match read {
+        Ok(value) => Ok(show(value)),
+        Err(unreadable) => Err(Failure::Unreadable(Arc::clone(unreadable))),
+    })
+}
+
+pub(crate) fn text(field: &Field<Arc<str>>) -> Option<Result<&str, Failure>> {
+    read(field, |text| &**text)
+}
+
+pub(crate) fn raw<T>(field: &Field<OpenEnum<T>>) -> Option<Result<&str, Failure>> {
+    read(field, |value| &*value.raw)
+}

@@ -1,0 +1,156 @@
+//! Links to videos: one call for a whole operation, short-lived, and nobody else's.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream};
+
+/// An upstream with a link for every record whose id does not begin with `none`.
+async fn linking() -> Gateway {
+    let upstream = ScriptedUpstream::start(|seen| {
+        if !seen.path.ends_with("/download-address") {
+            let id = seen.path.rsplit('/').next().unwrap_or_default();
+            return Reply::json(200, &json!({ "id": id, "status": "UPLOAD_COMPLETED" }));
+        }
+        let body: Value = serde_json::from_slice(&seen.body).unwrap();
+        let link = |id: &Value| {
+            let id = id.as_str().unwrap();
+            json!({ "id": id.to_uppercase(), "download_url": format!("https://obs.example/{id}?sig=s") })
+        };
+        let ids = body["record_ids"].as_array().unwrap();
+        let links: Vec<Value> =
+            ids.iter().filter(|id| !id.as_str().unwrap().starts_with("none")).map(link).collect();
+        Reply::json(200, &json!({ "address": links }))
+    })
+    .await;
+    Gateway::before(upstream).await
+}
+
+fn document<'i>(ids: impl Iterator<Item = &'i str>) -> String {
+    let mut document = "{".to_owned();
+    for (alias, id) in ids.enumerate() {
+        let record = format!(r#"screenRecord(projectId: "{PROJECT}", id: "{id}")"#);
+        write!(document, " a{alias}: {record} {{ downloadUrl id }}").unwrap();
+    }
+    document + " }"
+}
+
+fn link_calls(gateway: &Gateway) -> Vec<usize> {
+    let seen = gateway.upstream.seen();
+    let calls = seen.iter().filter(|seen| seen.path.ends_with("/download-address"));
+    calls
+        .map(|seen| {
+            let body: Value = serde_json::from_slice(&seen.body).unwrap();
+            body["record_ids"].as_array().unwrap().len()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn all_links_of_an_operation_come_in_one_call() {
+    let gateway = linking().await;
+
+    let answer = gateway.query(&document(["r1", "r2", "none3", "r1"].into_iter())).await;
+
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    assert_eq!(
+        answer["data"]["a1"],
+        json!({ "downloadUrl": "https://obs.example/r2?sig=s", "id": "r2" })
+    );
+    assert_eq!(answer["data"]["a2"]["downloadUrl"], Value::Null);
+    assert_eq!(link_calls(&gateway), [3]);
+}
+
+#[tokio::test]
+async fn records_that_come_at_different_times_still_share_the_call() {
+    let gateway = linking().await;
+    // One is in the cache and there at once, the other has to be read.
+    gateway
+        .query(&format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "r1") {{ id }} }}"#))
+        .await;
+
+    gateway.query(&document(["r1", "r2"].into_iter())).await;
+
+    assert_eq!(link_calls(&gateway), [2]);
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_ids_are_split() {
+    let gateway = linking().await;
+    let rows: Vec<Value> = (0..150).map(|n| json!({ "id": format!("r{n}") })).collect();
+    gateway.upstream.answer_with(move |seen| {
+        if seen.path.ends_with("/download-address") {
+            return Reply::json(200, &json!({ "address": [] }));
+        }
+        seen.page_of("screen_records", &rows)
+    });
+
+    let list = format!(
+        r#"{{ screenRecords(projectId: "{PROJECT}", first: 150) {{ nodes {{ downloadUrl }} }} }}"#
+    );
+    let answer = gateway.query(&list).await;
+
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    let mut calls = link_calls(&gateway);
+    calls.sort_unstable();
+    assert_eq!(calls, [50, 100]);
+}
+
+#[tokio::test]
+async fn a_link_is_kept_for_seconds_and_for_one_caller() {
+    let gateway = linking().await;
+    let document = document(["r1"].into_iter());
+
+    gateway.query(&document).await;
+    let kept = gateway.query(&document).await;
+    assert_eq!(
+        (link_calls(&gateway).len(), kept["data"]["a0"]["downloadUrl"].is_string()),
+        (1, true)
+    );
+
+    gateway.query_as("another-token", &document).await;
+    assert_eq!(link_calls(&gateway).len(), 2, "a link crossed callers");
+
+    gateway.advance(Duration::from_secs(30));
+    gateway.query(&document).await;
+    assert_eq!(link_calls(&gateway).len(), 3, "a link was served past its life");
+}
+
+#[tokio::test]
+async fn refused_links_leave_the_records_standing() {
+    let gateway = linking().await;
+    gateway.upstream.answer_with(|seen| {
+        if seen.path.ends_with("/download-address") {
+            return Reply::json(403, &json!({ "error_code": "WKS.00081102" }));
+        }
+        Reply::json(200, &json!({ "id": "r" }))
+    });
+
+    let answer = gateway.query(&document(["r1", "r2"].into_iter())).await;
+
+    assert_eq!(answer["data"]["a0"], json!({ "downloadUrl": null, "id": "r" }));
+    let errors = answer["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 2);
+    assert!(errors.iter().all(|error| error["extensions"]["code"] == "FORBIDDEN"), "{answer}");
+    assert_eq!(link_calls(&gateway).len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_web_address_is_no_link_and_not_repeated() {
+    let gateway = linking().await;
+    gateway.upstream.answer_with(|seen| {
+        if seen.path.ends_with("/download-address") {
+            let link = json!({ "id": "r1", "download_url": "javascript:alert(1)" });
+            return Reply::json(200, &json!({ "address": [link] }));
+        }
+        Reply::json(200, &json!({ "id": "r1" }))
+    });
+
+    let answer = gateway.query(&document(["r1"].into_iter())).await;
+
+    assert_eq!(answer["data"]["a0"]["downloadUrl"], Value::Null);
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE");
+    assert!(!answer.to_string().contains("javascript"), "{answer}");
+}

@@ -1,0 +1,368 @@
+//! Connections: parts of the upstream's lists by cursors, and what they leave in the cache.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, TOKEN};
+
+/// Recordings `r{from}` down to `r0`, each a second older than the one before.
+fn records(newest: usize) -> Vec<Value> {
+    let record = |number: usize| {
+        let start = format!("2026-01-01T00:{:02}:{:02}Z", number / 60, number % 60);
+        json!({ "id": format!("r{number}"), "status": "UPLOAD_COMPLETED", "start_time": start })
+    };
+    (0..=newest).rev().map(record).collect()
+}
+
+/// An upstream that lists rows which a test may change.
+async fn listing(rows: Vec<Value>) -> (Gateway, Arc<Mutex<Vec<Value>>>) {
+    let rows = Arc::new(Mutex::new(rows));
+    let listed = Arc::clone(&rows);
+    let upstream = ScriptedUpstream::start(move |seen| {
+        seen.page_of("screen_records", &listed.lock().unwrap())
+    })
+    .await;
+    (Gateway::before(upstream).await, rows)
+}
+
+fn list(arguments: &str, selection: &str) -> String {
+    format!(r#"{{ screenRecords(projectId: "{PROJECT}" {arguments}) {{ {selection} }} }}"#)
+}
+
+/// The ids of the list, none where there is no list.
+fn ids(answer: &Value) -> Vec<&str> {
+    let nodes = answer["data"]["screenRecords"]["nodes"].as_array();
+    nodes.into_iter().flatten().filter_map(|node| node["id"].as_str()).collect()
+}
+
+const PART: &str = "nodes { id } pageInfo { hasNextPage hasPreviousPage endCursor } totalCount";
+
+#[tokio::test]
+async fn a_list_is_paged_through_by_cursors() {
+    let (gateway, _) = listing(records(4)).await;
+
+    let first = gateway.query(&list("first: 2", PART)).await;
+    let info = &first["data"]["screenRecords"]["pageInfo"];
+    let after = format!("first: 3 after: {}", info["endCursor"]);
+    let second = gateway.query(&list(&after, PART)).await;
+
+    assert_eq!((ids(&first), ids(&second)), (vec!["r4", "r3"], vec!["r2", "r1", "r0"]));
+    assert_eq!(first["data"]["screenRecords"]["totalCount"], 5);
+    assert_eq!((&info["hasNextPage"], &info["hasPreviousPage"]), (&json!(true), &json!(false)));
+    let info = &second["data"]["screenRecords"]["pageInfo"];
+    assert_eq!((&info["hasNextPage"], &info["hasPreviousPage"]), (&json!(false), &json!(true)));
+}
+
+#[tokio::test]
+async fn rows_that_shift_between_two_parts_are_not_shown_twice() {
+    let (gateway, rows) = listing(records(4)).await;
+    let first = gateway.query(&list("first: 2", PART)).await;
+    *rows.lock().unwrap() = records(7);
+
+    let cursor = &first["data"]["screenRecords"]["pageInfo"]["endCursor"];
+    let second = gateway.query(&list(&format!("first: 2 after: {cursor}"), PART)).await;
+
+    assert_eq!(ids(&second), ["r2", "r1"]);
+}
+
+#[tokio::test]
+async fn a_cursor_outlives_the_process_that_gave_it_out() {
+    let (gateway, _) = listing(records(4)).await;
+    let first = gateway.query(&list("first: 2", PART)).await;
+    let cursor = &first["data"]["screenRecords"]["pageInfo"]["endCursor"];
+
+    let (restarted, _) = listing(records(4)).await;
+    let second = restarted.query(&list(&format!("first: 2 after: {cursor}"), PART)).await;
+
+    assert_eq!(ids(&second), ["r2", "r1"]);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_list_is_refused_before_anything_is_sent() {
+    let (gateway, _) = listing(records(4)).await;
+    let first = gateway.query(&list("first: 2", PART)).await;
+    let cursor = &first["data"]["screenRecords"]["pageInfo"]["endCursor"];
+    let calls = gateway.upstream_requests();
+
+    for arguments in [
+        format!(r#"after: {cursor} filter: {{ username: "u" }}"#),
+        r#"after: "no cursor""#.to_owned(),
+        "first: 1001".to_owned(),
+        "first: -1".to_owned(),
+        "filter: { status: UNKNOWN }".to_owned(),
+        r#"filter: { username: "" }"#.to_owned(),
+        "filter: { desktopNames: [] }".to_owned(),
+    ] {
+        let answer = gateway.query(&list(&arguments, "totalCount")).await;
+
+        let code = &answer["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "BAD_USER_INPUT", "{arguments}: {answer}");
+        assert_eq!(answer["data"], Value::Null);
+    }
+    assert_eq!(gateway.upstream_requests(), calls);
+}
+
+#[tokio::test]
+async fn a_large_part_is_read_in_pages_of_a_hundred_at_once() {
+    let (gateway, _) = listing(records(249)).await;
+    gateway.upstream.hold();
+
+    let document = list("first: 250", "nodes { id }");
+    let (answer, ()) = tokio::join!(gateway.query(&document), async {
+        gateway.upstream.arrived(3).await;
+        gateway.upstream.release();
+    });
+
+    assert_eq!((ids(&answer).len(), gateway.upstream_requests()), (250, 3));
+    let mut pages: Vec<_> = gateway
+        .upstream
+        .seen()
+        .iter()
+        .map(|seen| (seen.parameter("offset").unwrap(), seen.parameter("limit").unwrap()))
+        .collect();
+    pages.sort();
+    let page = |offset: &str, limit: &str| (offset.to_owned(), limit.to_owned());
+    assert_eq!(pages, [page("0", "100"), page("100", "100"), page("200", "50")]);
+}
+
+#[tokio::test]
+async fn opening_a_listed_record_costs_no_call() {
+    let (gateway, _) = listing(records(4)).await;
+    gateway.query(&list("first: 5", "nodes { id }")).await;
+
+    let document =
+        format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "r3") {{ id startTime }} }}"#);
+    let answer = gateway.query(&document).await;
+
+    assert_eq!(answer["data"]["screenRecord"]["startTime"], "2026-01-01T00:00:03.000Z");
+    assert_eq!(gateway.upstream_requests(), 1);
+}
+
+#[tokio::test]
+async fn a_page_is_kept_for_one_caller_and_for_a_short_while() {
+    let (gateway, _) = listing(records(4)).await;
+    let document = list("first: 2", "nodes { id }");
+
+    gateway.query(&document).await;
+    gateway.query(&document).await;
+    assert_eq!(gateway.upstream_requests(), 1, "a page was not kept");
+
+    gateway.query_as("another-token", &document).await;
+    assert_eq!(gateway.upstream_requests(), 2, "a page crossed callers");
+
+    gateway.advance(Duration::from_secs(5));
+    gateway.query(&document).await;
+    assert_eq!(gateway.upstream_requests(), 3, "a page was served past its life");
+}
+
+#[tokio::test]
+async fn a_page_past_its_life_stands_in_for_an_outage_and_not_for_a_refusal() {
+    let (gateway, _) = listing(records(4)).await;
+    let document = list("first: 2", "nodes { id }");
+    gateway.query(&document).await;
+    gateway.advance(Duration::from_secs(30));
+
+    gateway.upstream.answer_with(|_| Reply::json(503, &json!({ "error_code": "WKS.00050902" })));
+    let stale = gateway.query(&document).await;
+    gateway.upstream.answer_with(|_| Reply::json(403, &json!({ "error_code": "WKS.00081102" })));
+    let refused = gateway.query(&document).await;
+    gateway.upstream.answer_with(|_| Reply::json(503, &json!({ "error_code": "WKS.00050902" })));
+    let dropped = gateway.query(&document).await;
+
+    assert_eq!((ids(&stale).len(), &stale["extensions"]["stale"]), (2, &json!(true)));
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN");
+    assert_eq!(dropped["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn a_thousand_who_ask_for_one_page_make_one_call() {
+    let (gateway, _) = listing(records(4)).await;
+    gateway.upstream.hold();
+    let document = list("first: 2", "nodes { id }");
+
+    let asking = futures_util::future::join_all((0..1000).map(|_| gateway.query(&document)));
+    let (answers, ()) = tokio::join!(asking, async {
+        gateway.in_flight(1000).await;
+        gateway.upstream.release();
+    });
+
+    assert!(answers.iter().all(|answer| ids(answer) == ["r4", "r3"]));
+    assert_eq!(gateway.upstream_requests(), 1);
+}
+
+#[tokio::test]
+async fn only_the_total_costs_the_smallest_page() {
+    let (gateway, _) = listing(records(4)).await;
+
+    let answer = gateway.query(&list("", "totalCount")).await;
+
+    assert_eq!(answer["data"]["screenRecords"]["totalCount"], 5);
+    assert_eq!(gateway.upstream.seen()[0].parameter("limit").as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn filters_go_out_in_the_upstreams_words_and_times_in_utc() {
+    let (gateway, _) = listing(records(4)).await;
+
+    let filter = r#"filter: {
+        desktopId: "d", desktopNames: ["a", "b"], username: "Amélie", status: REC_FAILED, type: SESSION,
+        startedAfter: "2026-01-01T08:00:00.999+08:00", startedBefore: "2026-02-01T00:00:00Z"
+    } orderBy: { field: START_TIME, direction: ASC }"#;
+    let answer = gateway.query(&list(filter, "totalCount")).await;
+
+    assert_eq!(answer.get("errors"), None);
+    let seen = &gateway.upstream.seen()[0];
+    for (name, value) in [
+        ("desktop_id", "d"),
+        ("desktop_names", "a,b"),
+        ("username", "Amélie"),
+        ("status", "REC_FAILED"),
+        ("type", "SESSION"),
+        ("start_time", "2026-01-01 00:00:00"),
+        ("end_time", "2026-02-01 00:00:00"),
+        ("sort_field", "start_time"),
+        ("sort_type", "asc"),
+    ] {
+        assert_eq!(seen.parameter(name).as_deref(), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_costs_no_other() {
+    let rows = vec![
+        json!({ "id": "r1" }),
+        json!(5),
+        json!({ "status": "RECORDING" }),
+        json!({ "id": "r2", "size": "big" }),
+    ];
+    let (gateway, _) = listing(rows).await;
+
+    let answer = gateway.query(&list("", "nodes { id size }")).await;
+
+    let nodes = &answer["data"]["screenRecords"]["nodes"];
+    assert_eq!(
+        nodes,
+        &json!([{ "id": "r1", "size": null }, null, null, { "id": "r2", "size": null }])
+    );
+    let paths: Vec<&Value> =
+        answer["errors"].as_array().unwrap().iter().map(|error| &error["path"]).collect();
+    assert_eq!(
+        paths,
+        [
+            &json!(["screenRecords", "nodes", 1]),
+            &json!(["screenRecords", "nodes", 2]),
+            &json!(["screenRecords", "nodes", 3, "size"])
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_error_in_a_success_is_an_error() {
+    let (gateway, _) = listing(Vec::new()).await;
+    gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "error_code": "WKS.00211902" })));
+    let answer = gateway.query(&list("", "totalCount")).await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_ERROR");
+
+    gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "rows": [] })));
+    let answer = gateway.query(&list("", "totalCount")).await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE");
+}
+
+#[tokio::test]
+async fn operations_are_a_connection_with_filters() {
+    let upstream = ScriptedUpstream::start(|seen| {
+        if !seen.path.contains("os-operations") {
+            return Reply::json(200, &json!({ "id": "r1" }));
+        }
+        let rows: Vec<Value> = (0..3)
+            .map(|n| {
+                json!({ "id": format!("o{n}"), "event_type": "APP", "event_level": "PANIC",
+                "operation_time": "2026-01-01 00:00:00", "relative_start_time": n * 10 })
+            })
+            .collect();
+        seen.page_of("operations", &rows)
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+
+    let document = format!(
+        r#"{{ screenRecord(projectId: "{PROJECT}", id: "r1") {{ operations(first: 2, filter: {{
+            type: APP, event: "APP_START", level: ALARM, data: "x y" }}) {{
+            totalCount pageInfo {{ hasNextPage }}
+            edges {{ cursor node {{ id type level rawLevel time offset }} }} }} id }} }}"#
+    );
+    let answer = gateway.query(&document).await;
+
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    let operations = &answer["data"]["screenRecord"]["operations"];
+    assert_eq!(
+        (&operations["totalCount"], &operations["pageInfo"]["hasNextPage"]),
+        (&json!(3), &json!(true))
+    );
+    assert_eq!(
+        operations["edges"][1]["node"],
+        json!({ "id": "o1", "type": "APP", "level": "UNKNOWN", "rawLevel": "PANIC",
+            "time": "2026-01-01T00:00:00.000Z", "offset": 10 })
+    );
+    let seen = gateway.upstream.seen();
+    let seen = seen.iter().find(|seen| seen.path.contains("os-operations")).unwrap();
+    for (name, value) in [
+        ("event_type", "APP"),
+        ("event_id", "APP_START"),
+        ("event_level", "ALARM"),
+        ("event_data", "x y"),
+    ] {
+        assert_eq!(seen.parameter(name).as_deref(), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn refused_operations_leave_the_record_standing() {
+    let upstream = ScriptedUpstream::start(|seen| {
+        if seen.path.contains("os-operations") {
+            Reply::json(403, &json!({ "error_code": "WKS.00081102" }))
+        } else {
+            Reply::json(200, &json!({ "id": "r1" }))
+        }
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+
+    let document = format!(
+        r#"{{ screenRecord(projectId: "{PROJECT}", id: "r1") {{ id operations {{ totalCount }} }} }}"#
+    );
+    let answer = gateway.query(&document).await;
+
+    assert_eq!(answer["data"]["screenRecord"], json!({ "id": "r1", "operations": null }));
+    assert_eq!(answer["errors"][0]["path"], json!(["screenRecord", "operations"]));
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN");
+}
+
+#[tokio::test]
+async fn an_answer_may_be_kept_no_longer_than_its_page() {
+    let (gateway, _) = listing(records(1)).await;
+    gateway.advance(Duration::from_millis(1));
+
+    let answer = gateway.post(&list("first: 1", "totalCount"), &[("x-auth-token", TOKEN)]).await;
+
+    let max_age = answer.header("cache-control").strip_prefix("private, max-age=").unwrap();
+    assert!(["4", "5"].contains(&max_age), "{max_age}");
+    assert!(answer.header("cache-status").contains("fwd=miss"), "{:?}", answer.headers);
+}
+
+#[tokio::test]
+async fn fields_that_wait_are_answered_in_the_documents_order() {
+    let (gateway, _) = listing(records(1)).await;
+    let selection = "totalCount nodes { b: downloadUrl operations { totalCount } a: id }";
+    let document = json!({ "query": list("first: 1", selection) }).to_string();
+
+    let request = gateway.http().post(gateway.url()).header("content-type", "application/json");
+    let answer = request.header("x-auth-token", TOKEN).body(document).send().await.unwrap();
+    let text = answer.text().await.unwrap();
+
+    let keys = ["\"totalCount\":2", "\"nodes\":", "\"b\":", "\"operations\":", "\"a\":"];
+    let places: Vec<_> = keys.map(|key| text.find(key)).into();
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{text}");
+}
