@@ -95,11 +95,11 @@ impl<N: Node> Connection<N> {
     /// How many rows the whole list has; `null` where the upstream does not say. Asked for alone, it
     /// costs no more than one row.
     async fn total_count(&self) -> Option<Result<i32, Failure>> {
-        let count = match self.total.clone()? {
-            Ok(total) => Ok(i32::try_from(total).unwrap_or(i32::MAX)),
-            Err(unreadable) => Err(Failure::Unreadable(unreadable)),
-        };
-        Some(count)
+        let total = self.total.clone()?.and_then(|total| {
+            i32::try_from(total)
+                .map_err(|_| Unreadable::new("does not fit into 32 bits", &total.to_string()))
+        });
+        Some(total.map_err(Failure::Unreadable))
     }
 }
 

@@ -196,12 +196,11 @@ impl<T: Row> Collected<T> {
         })
     }
 
-    /// Whether there is nothing behind what was read.
+    /// Whether there is nothing behind what was read: a page was short, or all rows are there. The
+    /// total alone is not believed, since it may count what is not shown.
     fn is_complete(&self) -> bool {
-        match &self.total {
-            Some(Ok(total)) => i64::from(self.end) >= *total,
-            Some(Err(_)) | None => self.short,
-        }
+        let all = |total: &i64| i64::from(self.end) >= *total;
+        self.short || self.total.as_ref().is_some_and(|total| total.as_ref().is_ok_and(all))
     }
 
     fn into_slice(self, ask: &Ask) -> Slice<T> {

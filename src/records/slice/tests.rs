@@ -100,6 +100,21 @@ async fn without_a_total_a_short_page_is_the_last() {
 }
 
 #[tokio::test]
+async fn a_total_that_promises_more_than_there_is_ends_with_the_rows() {
+    let list = ListPrint::of(&["list"]);
+    let ask = Ask { list, first: 2, after: None, sorted: None };
+
+    let part = slice(&ask, |_| {
+        let page = Page { rows: vec![Ok(Second(1))], total: Some(Ok(5_000_000_000)) };
+        std::future::ready(Ok(Arc::new(page)))
+    })
+    .await
+    .unwrap();
+
+    assert_eq!((part.rows.len(), part.has_next), (1, false));
+}
+
+#[tokio::test]
 async fn a_list_that_is_not_sorted_loses_no_row() {
     let list = List::of([1, 4, 2, 5, 3]);
 

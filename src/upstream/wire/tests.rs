@@ -146,3 +146,72 @@ proptest! {
         prop_assert_eq!(record.desktop_id, Some(Ok(Arc::from("d"))));
     }
 }
+
+const RECORDS: Listed = Listed { rows: "screen_records", total: Some("total_count") };
+
+/// The ids of a list's rows, and its total.
+fn listed(file: &str) -> (Vec<Option<String>>, Option<i64>) {
+    let body = fs::read(samples().join("../other").join(file)).unwrap();
+    let page = list(&body, RECORDS, read).unwrap();
+    let id = |row: &Result<ScreenRecord, _>| row.as_ref().ok()?.id.as_deref().map(str::to_owned);
+    (page.rows.iter().map(id).collect(), page.total.and_then(Result::ok))
+}
+
+#[test]
+fn a_list_is_read_row_by_row() {
+    let (ids, total) = listed("list-page.json");
+    assert_eq!(ids.first().unwrap().as_deref(), Some("6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082"));
+    assert_eq!(total, Some(i64::try_from(ids.len()).unwrap()));
+
+    let (ids, _) = listed("list-with-bad-item.json");
+    let known: Vec<bool> = ids.iter().map(Option::is_some).collect();
+    assert_eq!(known, [true, false, false, true]);
+}
+
+#[test]
+fn a_list_of_nothing_is_empty_however_it_is_written() {
+    for file in ["list-empty.json", "list-null-array.json"] {
+        assert_eq!(listed(file), (Vec::new(), Some(0)), "{file}");
+    }
+}
+
+#[test]
+fn a_total_may_be_beyond_32_bits() {
+    assert_eq!(listed("list-count-larger-than-page.json").1, Some(2_147_483_648));
+}
+
+#[test]
+fn an_operation_is_read_field_by_field() {
+    let body = fs::read(samples().join("../other/os-operations-200.json")).unwrap();
+    let listed = Listed { rows: "operations", total: Some("total_count") };
+
+    let page = list(&body, listed, |row| desktop_operation(row, &TimeZone::UTC)).unwrap();
+
+    let operation = page.rows.into_iter().next().unwrap().unwrap();
+    assert_eq!(operation.event, Some(Ok(Arc::from("APP_START"))));
+    assert_eq!(operation.offset, Some(Ok(19)));
+    let time = operation.time.unwrap().unwrap().to_string();
+    assert_eq!(time, "2024-10-15T10:05:00.000Z");
+}
+
+#[test]
+fn links_are_read_and_what_is_none_is_not() {
+    let body = fs::read(samples().join("../other/download-address-200.json")).unwrap();
+    let links = download_links(&body).unwrap();
+    let link = links.first().unwrap().link.clone().unwrap().unwrap();
+    assert!(link.expose().starts_with("https://wks-screen-record-example.obs."));
+
+    let body =
+        br#"{"address": [{"id": "a", "download_url": ""}, {"id": "b"}, 5, {"download_url": 5}]}"#;
+    let links: Vec<_> = download_links(body).unwrap();
+    let shown: Vec<_> = links.iter().map(|row| (row.id.as_deref(), row.link.is_some())).collect();
+    assert_eq!(shown, [(Some("a"), false), (Some("b"), false), (None, true)]);
+}
+
+proptest! {
+    #[test]
+    fn no_list_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = list(&bytes, RECORDS, read);
+        let _ = download_links(&bytes);
+    }
+}
