@@ -36,6 +36,18 @@ static MAX_DIRECTIVES: Setting<Count> = Setting::new(
     "directives in a request, batches included",
 )
 .or("50");
+static MAX_ROOT_FIELDS: Setting<Count> = Setting::new(
+    "limits.max_root_fields",
+    Count { least: 1, most: 1_000_000 },
+    "fields of the root in a request, batches included",
+)
+.or("200");
+static MAX_REPRESENTATIONS: Setting<Count> = Setting::new(
+    "limits.max_representations",
+    Count { least: 1, most: 1_000_000 },
+    "entities that a router asks for in a request, batches included",
+)
+.or("1000");
 static MAX_TOKENS: Setting<Count> = Setting::new(
     "limits.max_tokens",
     Count { least: 1, most: 1_000_000 },
@@ -67,6 +79,8 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &MAX_COMPLEXITY,
     &MAX_ALIASES,
     &MAX_DIRECTIVES,
+    &MAX_ROOT_FIELDS,
+    &MAX_REPRESENTATIONS,
     &MAX_TOKENS,
     &MAX_BATCH,
     &REQUEST_TIMEOUT,
@@ -86,6 +100,10 @@ pub struct LimitsConfig {
     pub max_aliases: usize,
     /// `limits.max_directives`
     pub max_directives: usize,
+    /// `limits.max_root_fields`
+    pub max_root_fields: usize,
+    /// `limits.max_representations`: keys in `_entities`.
+    pub max_representations: usize,
     /// `limits.max_tokens`
     pub max_tokens: usize,
     /// `limits.max_batch`: operations in one HTTP request.
@@ -104,6 +122,8 @@ impl Default for LimitsConfig {
             max_complexity: 10_000,
             max_aliases: 100,
             max_directives: 50,
+            max_root_fields: 200,
+            max_representations: 1000,
             max_tokens: 10_000,
             max_batch: 10,
             request_timeout: Duration::from_secs(15),
@@ -121,6 +141,9 @@ impl LimitsConfig {
             max_complexity: values.read_size(&MAX_COMPLEXITY, default.max_complexity),
             max_aliases: values.read_size(&MAX_ALIASES, default.max_aliases),
             max_directives: values.read_size(&MAX_DIRECTIVES, default.max_directives),
+            max_root_fields: values.read_size(&MAX_ROOT_FIELDS, default.max_root_fields),
+            max_representations: values
+                .read_size(&MAX_REPRESENTATIONS, default.max_representations),
             max_tokens: values.read_size(&MAX_TOKENS, default.max_tokens),
             max_batch: values.read_size(&MAX_BATCH, default.max_batch),
             request_timeout: values.read_or(&REQUEST_TIMEOUT, default.request_timeout),

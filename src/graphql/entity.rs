@@ -15,9 +15,6 @@ use super::query;
 use super::screen_record::ScreenRecord;
 use crate::domain::Failure;
 
-/// The most representations of one `_entities` field.
-const MOST_REPRESENTATIONS: usize = 1000;
-
 /// What routers ask for.
 pub(crate) struct FederationQuery {
     /// The schema with its federation directives.
@@ -32,14 +29,16 @@ impl FederationQuery {
         Service { sdl: Arc::clone(&self.sdl) }
     }
 
-    /// Entities by their keys, for federation routers.
+    /// Entities by their keys, for federation routers: read side by side, through the same loader as
+    /// everything else.
     #[graphql(name = "_entities", visible = false)]
     async fn entities(
         &self,
         context: &Context<'_>,
         representations: Vec<Representation>,
-    ) -> Result<Vec<Option<Result<Entity, Failure>>>, Failure> {
-        entities(context, &representations).await
+    ) -> Vec<Option<Result<Entity, Failure>>> {
+        let reading = representations.iter().map(|representation| entity(context, representation));
+        join_all(reading).await.into_iter().map(Some).collect()
     }
 }
 
@@ -76,21 +75,6 @@ impl ScalarType for Representation {
     fn to_value(&self) -> Value {
         self.0.clone()
     }
-}
-
-/// Reads entities side by side, through the same loader as everything else.
-async fn entities(
-    context: &Context<'_>,
-    representations: &[Representation],
-) -> Result<Vec<Option<Result<Entity, Failure>>>, Failure> {
-    if representations.len() > MOST_REPRESENTATIONS {
-        let sent = representations.len();
-        return Err(bad_representation(format!(
-            "has {sent} items: {MOST_REPRESENTATIONS} are allowed"
-        )));
-    }
-    let reading = representations.iter().map(|representation| entity(context, representation));
-    Ok(join_all(reading).await.into_iter().map(Some).collect())
 }
 
 async fn entity(context: &Context<'_>, representation: &Representation) -> Result<Entity, Failure> {

@@ -35,6 +35,8 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("limits.max_complexity", "12", "12"),
     ("limits.max_aliases", "13", "13"),
     ("limits.max_directives", "14", "14"),
+    ("limits.max_root_fields", "22", "22"),
+    ("limits.max_representations", "23", "23"),
     ("limits.max_tokens", "15", "15"),
     ("limits.max_batch", "16", "16"),
     ("limits.request_timeout", "17s", "'17s'"),

@@ -91,6 +91,10 @@ pub enum Limit {
     Directives,
     /// `limits.max_complexity`
     Complexity,
+    /// `limits.max_root_fields`
+    RootFields,
+    /// `limits.max_representations`
+    Representations,
     /// Cost of introspection; fixed.
     Introspection,
     /// Steps of validation, in proportion to `limits.max_tokens`.
@@ -116,6 +120,8 @@ impl Limit {
             Self::Aliases => "limits.max_aliases",
             Self::Directives => "limits.max_directives",
             Self::Complexity => "limits.max_complexity",
+            Self::RootFields => "limits.max_root_fields",
+            Self::Representations => "limits.max_representations",
             Self::Validation => "its share of limits.max_tokens",
             Self::Introspection
             | Self::Nesting
@@ -141,6 +147,8 @@ impl Limit {
             Self::Aliases => format!("has {sent} aliases"),
             Self::Directives => format!("has {sent} directives"),
             Self::Complexity => format!("has a complexity of {sent}"),
+            Self::RootFields => format!("has {sent} root fields"),
+            Self::Representations => format!("asks for {sent} entities"),
             Self::Introspection => format!("has introspection that costs {sent}"),
             Self::Validation => format!("needs {sent} steps of validation"),
             Self::Nesting => format!("nests selections or brackets {sent} deep"),

@@ -8,7 +8,7 @@
 //! What is weighed, and against what:
 //!
 //! - **What would be executed**, fragments expanded, of the selected operation: depth, aliases,
-//!   directives and complexity, against the settings of the same names. Where no operation can be
+//!   directives, root fields, entities and complexity, against the settings of the same names. Where no operation can be
 //!   selected nothing is executed, and the largest of all operations counts.
 //! - **What would be parsed**: tokens of the whole document, against `limits.max_tokens`.
 //! - **What would be validated**, which is every operation and every fragment of the document:
@@ -67,6 +67,8 @@ pub struct Guard {
     aliases: usize,
     directives: usize,
     tokens: usize,
+    root_fields: usize,
+    representations: usize,
 }
 
 /// What one document asks for, or several together.
@@ -88,6 +90,8 @@ pub struct Measure {
     pub root_fields: usize,
     /// Cost of introspection, lists taken at a typical length.
     pub introspection: usize,
+    /// Keys that entities are asked for by.
+    pub representations: usize,
     /// Steps that validation needs for the whole document.
     pub validation: usize,
 }
@@ -105,6 +109,7 @@ impl Measure {
             fields: self.fields.saturating_add(other.fields),
             root_fields: self.root_fields.saturating_add(other.root_fields),
             introspection: self.introspection.saturating_add(other.introspection),
+            representations: self.representations.saturating_add(other.representations),
             validation: self.validation.saturating_add(other.validation),
         }
     }
@@ -119,6 +124,8 @@ impl Guard {
             aliases: limits.max_aliases,
             directives: limits.max_directives,
             tokens: limits.max_tokens,
+            root_fields: limits.max_root_fields,
+            representations: limits.max_representations,
         }
     }
 
@@ -142,6 +149,8 @@ impl Guard {
             (Limit::Aliases, sent.aliases, self.aliases),
             (Limit::Directives, sent.directives, self.directives),
             (Limit::Complexity, sent.complexity, self.complexity),
+            (Limit::RootFields, sent.root_fields, self.root_fields),
+            (Limit::Representations, sent.representations, self.representations),
             (Limit::Introspection, sent.introspection, MAX_INTROSPECTION),
             (Limit::Validation, sent.validation, self.tokens.saturating_mul(STEPS_PER_TOKEN)),
         ];
@@ -179,6 +188,7 @@ fn measure_of(outline: &Outline<'_>, executed: Weight, validation: usize) -> Mea
         fields: executed.fields,
         root_fields: executed.root_fields,
         introspection: executed.introspection,
+        representations: executed.representations,
         validation,
     }
 }

@@ -67,7 +67,7 @@ pub(super) enum ItemKind<'a> {
     Inline,
 }
 
-/// The argument `first` of a field.
+/// The argument that says how many a field answers: `first`, or the list of what is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum First<'a> {
     #[default]
@@ -75,6 +75,8 @@ pub(super) enum First<'a> {
     /// An integer, 0 where it is negative.
     Literal(usize),
     Variable(&'a str),
+    /// A list of so many items.
+    List(usize),
     /// Anything else; validation will have its say.
     Other,
 }

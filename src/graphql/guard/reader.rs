@@ -4,7 +4,7 @@ use super::lexer::{Lexer, Token};
 use super::outline::{
     Extras, First, Fragment, Item, ItemKind, Operation, Outline, VariableDefinition, length,
 };
-use super::shape::INPUT_TYPES;
+use super::shape::{self, INPUT_TYPES};
 use super::{Limit, MAX_ARGUMENTS, MAX_NESTING, MAX_OPERATIONS, MAX_VARIABLES, Refusal};
 
 /// Outlines a document of no more than so many tokens; adds the tokens read to `steps`.
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         let is_aliased = self.takes(b':')?;
         let name = if is_aliased { self.name()? } else { alias_or_name };
         let mut extras = self.extras();
-        let first = self.arguments(&mut extras)?;
+        let first = self.arguments(&mut extras, shape::sized_by(name))?;
         self.directives(&mut extras)?;
         let children = self.optional_selection_set()?;
         Ok(Item { kind: ItemKind::Field { name, is_aliased, first }, extras, children })
@@ -228,14 +228,14 @@ impl<'a> Reader<'a> {
     fn directives(&mut self, extras: &mut Extras) -> Result<(), Refusal> {
         while self.takes(b'@')? {
             self.name()?;
-            self.arguments(extras)?;
+            self.arguments(extras, "")?;
             extras.directives += 1;
         }
         Ok(())
     }
 
-    /// Arguments, if there are any; answers the one named `first`.
-    fn arguments(&mut self, extras: &mut Extras) -> Result<First<'a>, Refusal> {
+    /// Arguments, if there are any; answers the one that is named `sized_by`.
+    fn arguments(&mut self, extras: &mut Extras, sized_by: &str) -> Result<First<'a>, Refusal> {
         let mut first = First::Absent;
         if !self.opens(b'(')? {
             return Ok(first);
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
             let name = self.name()?;
             self.punctuator(b':')?;
             let value = self.value()?;
-            if name == "first" {
+            if name == sized_by {
                 first = value;
             }
             count += 1;
@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
                 return Ok(First::Absent);
             }
             Token::Name(_) | Token::Float(_) | Token::Text => self.advance()?,
-            Token::Punctuator(b'[') => self.list()?,
+            Token::Punctuator(b'[') => return self.list().map(First::List),
             Token::Punctuator(b'{') => self.object()?,
             Token::Punctuator(_) | Token::Spread | Token::End => {
                 return Err(self.expected("a value"));
@@ -287,12 +287,15 @@ impl<'a> Reader<'a> {
         Ok(First::Other)
     }
 
-    fn list(&mut self) -> Result<(), Refusal> {
+    /// A list; answers its length.
+    fn list(&mut self) -> Result<usize, Refusal> {
         self.opens(b'[')?;
+        let mut length = 0;
         while !self.closes(b']')? {
             self.value()?;
+            length += 1;
         }
-        Ok(())
+        Ok(length)
     }
 
     fn object(&mut self) -> Result<(), Refusal> {

@@ -56,6 +56,18 @@ pub(super) fn list_field(name: &str) -> Option<&'static ListField> {
     LIST_FIELDS.iter().find(|list| list.name == name)
 }
 
+/// The field that routers ask entities with.
+const ENTITIES: &str = "_entities";
+
+/// The argument that says how many a field answers.
+pub(super) fn sized_by(field: &str) -> &'static str {
+    if is_entities(field) { "representations" } else { "first" }
+}
+
+pub(super) fn is_entities(field: &str) -> bool {
+    field == ENTITIES
+}
+
 pub(super) fn introspection_length(name: &str) -> usize {
     INTROSPECTION_LISTS.iter().find(|(list, _)| *list == name).map_or(1, |(_, length)| *length)
 }

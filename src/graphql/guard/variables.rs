@@ -49,9 +49,23 @@ impl<'a> VariableTable<'a> {
             First::Absent => list.default,
             First::Literal(length) => length,
             First::Variable(name) => self.length_of_variable(name, list),
-            First::Other => list.maximum,
+            First::List(_) | First::Other => list.maximum,
         };
         length.clamp(1, list.maximum)
+    }
+
+    /// How many keys a router asks entities for.
+    pub(super) fn representations(&self, given: First<'_>) -> usize {
+        match given {
+            First::List(length) => length,
+            First::Variable(name) => match self.values.get(name) {
+                Some(Value::List(items)) => items.len(),
+                Some(_) => 1,
+                // A default value has no more items than tokens.
+                None => self.weight(name),
+            },
+            First::Absent | First::Literal(_) | First::Other => 1,
+        }
     }
 
     fn length_of_variable(&self, name: &str, list: &ListField) -> usize {

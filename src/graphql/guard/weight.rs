@@ -22,6 +22,8 @@ pub(super) struct Weight {
     pub(super) root_depth: usize,
     /// Cost of introspection, if the set is the root's.
     pub(super) introspection: usize,
+    /// Keys that entities are asked for by, if the set is the root's.
+    pub(super) representations: usize,
     /// Cost, if the set is a part of introspection.
     described: usize,
     /// Levels of selection sets.
@@ -98,6 +100,7 @@ impl Weight {
             depth: self.depth.max(other.depth),
             root_depth: self.root_depth.max(other.root_depth),
             introspection: self.introspection.saturating_add(other.introspection),
+            representations: self.representations.saturating_add(other.representations),
             described: self.described.saturating_add(other.described),
             nesting: self.nesting.max(other.nesting),
             visits: self.visits.saturating_add(other.visits),
@@ -113,6 +116,7 @@ impl Weight {
             directives: self.directives.max(other.directives),
             complexity: self.complexity.max(other.complexity),
             introspection: self.introspection.max(other.introspection),
+            representations: self.representations.max(other.representations),
             ..self.add(other)
         }
     }
@@ -191,6 +195,11 @@ impl<'a> Scale<'a, '_> {
             depth,
             root_depth: if is_introspection { 0 } else { depth },
             introspection: if is_introspection { described } else { 0 },
+            representations: if shape::is_entities(name) {
+                self.variables.representations(first)
+            } else {
+                0
+            },
             described,
             siblings: 1,
             ..children

@@ -1,5 +1,8 @@
 //! What is refused, and with which words.
 
+use async_graphql::Variables;
+use serde_json::json;
+
 use super::{bomb, each, guard, measure, refusal};
 use crate::config::LimitsConfig;
 use crate::graphql::guard::{Guard, INPUT_TYPES, Limit, Refusal};
@@ -235,4 +238,32 @@ fn what_is_not_graphql_is_refused_with_its_place() {
         assert_eq!(refusal.to_string(), message, "{document}");
         assert_eq!(refusal.location(), Some(place), "{document}");
     }
+}
+
+#[test]
+fn fields_of_the_root_are_counted_over_all_operations_of_a_request() {
+    let sent = measure(&format!("{{{}}}", "a ".repeat(101))).unwrap();
+
+    let refusal = guard().admit(&[sent, sent]).unwrap_err();
+
+    assert_eq!(
+        refusal.to_string(),
+        "the request has 202 root fields: limits.max_root_fields allows 200"
+    );
+}
+
+#[test]
+fn entities_are_counted_however_their_keys_are_given() {
+    let document = "query($r: [_Any!]!) { _entities(representations: $r) { id } }";
+    let variables = Variables::from_json(json!({ "r": vec![json!({}); 1001] }));
+
+    let sent = guard().measure(document, None, &variables).unwrap();
+    let refusal = guard().admit(&[sent]).unwrap_err();
+
+    let literal = format!("{{_entities(representations:[{}]){{id}}}}", "{} ".repeat(1001));
+    assert_eq!([sent, measure(&literal).unwrap()].map(|sent| sent.representations), [1001; 2]);
+    assert_eq!(
+        refusal.to_string(),
+        "the request asks for 1001 entities: limits.max_representations allows 1000"
+    );
 }
