@@ -108,6 +108,7 @@ async fn gateway() -> (Router, String) {
     let router = main_router(MainParts {
         records: records.unwrap(),
         limits: LimitsConfig::default(),
+        subscriptions: SubscriptionsConfig::default(),
         graphql: GraphqlConfig::default(),
         graphiql_defaults: GraphiqlDefaults::default(),
         metrics: HttpMetrics::default(),

@@ -104,6 +104,7 @@ impl App {
         let main = main_router(MainParts {
             records,
             limits: config.limits.clone(),
+            subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),
             graphiql_defaults,
             metrics: http_metrics,

@@ -1,4 +1,4 @@
-//! `subscriptions.*`: how watched records are read.
+//! `subscriptions.*`: how watched records are read, and how long clients may take to listen.
 
 use std::time::Duration;
 
@@ -13,24 +13,37 @@ static POLL_INTERVAL: Setting<Span> = Setting::new(
 )
 .or("5s");
 
-pub(super) static ROWS: &[&dyn Row] = &[&POLL_INTERVAL];
+static SEND_TIMEOUT: Setting<Span> = Setting::new(
+    "subscriptions.send_timeout",
+    Span { least: Duration::from_millis(10), most: Duration::from_hours(1) },
+    "how long a message may take to go out over a WebSocket; a client that reads slower is let go \
+     with close code 1008",
+)
+.or("10s");
 
-/// How watched records are read.
+pub(super) static ROWS: &[&dyn Row] = &[&POLL_INTERVAL, &SEND_TIMEOUT];
+
+/// How watched records are read, and how long clients may take to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionsConfig {
     /// `subscriptions.poll_interval`
     pub poll_interval: Duration,
+    /// `subscriptions.send_timeout`: for one message over a WebSocket.
+    pub send_timeout: Duration,
 }
 
 impl SubscriptionsConfig {
     pub(super) fn read(values: &mut Values<'_>) -> Self {
         let defaults = Self::default();
-        Self { poll_interval: values.read_or(&POLL_INTERVAL, defaults.poll_interval) }
+        Self {
+            poll_interval: values.read_or(&POLL_INTERVAL, defaults.poll_interval),
+            send_timeout: values.read_or(&SEND_TIMEOUT, defaults.send_timeout),
+        }
     }
 }
 
 impl Default for SubscriptionsConfig {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_secs(5) }
+        Self { poll_interval: Duration::from_secs(5), send_timeout: Duration::from_secs(10) }
     }
 }

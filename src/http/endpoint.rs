@@ -27,7 +27,7 @@ use super::response::{Answers, Served, validated};
 use super::sse;
 use super::websocket;
 use crate::clock::Clock;
-use crate::config::LimitsConfig;
+use crate::config::{LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{Admitted, Answer, Engine, ErrorCode, OperationContext, PersistedQuery};
 use crate::records::{Asking, Records};
 
@@ -43,6 +43,7 @@ pub(crate) struct Endpoint {
     pub(crate) engine: Engine,
     pub(crate) records: Records,
     pub(crate) limits: LimitsConfig,
+    pub(crate) subscriptions: SubscriptionsConfig,
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: Arc<Semaphore>,

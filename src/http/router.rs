@@ -21,7 +21,7 @@ use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
 use super::refusal::Refusal;
 use crate::clock::Clock;
-use crate::config::{GraphqlConfig, LimitsConfig};
+use crate::config::{GraphqlConfig, LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
 
@@ -34,6 +34,8 @@ pub struct MainParts {
     pub records: Records,
     /// `limits.*`
     pub limits: LimitsConfig,
+    /// `subscriptions.*`
+    pub subscriptions: SubscriptionsConfig,
     /// `graphql.*`, `cors.*`
     pub graphql: GraphqlConfig,
     /// What GraphiQL starts with.
@@ -66,6 +68,7 @@ pub fn main_router(parts: MainParts) -> Result<Router, ManifestError> {
         stopping: parts.stopping,
         tasks: parts.tasks,
         limits,
+        subscriptions: parts.subscriptions,
         graphiql: graphql.graphiql.then_some(graphiql_defaults),
         metrics,
         clock,

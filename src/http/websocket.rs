@@ -34,8 +34,6 @@ const INIT_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client that was silent for so long is gone.
 const SILENCE: Duration = Duration::from_secs(45);
-/// How long a message may take to go out; a client that reads slower is let go.
-const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// Operations under way on one socket.
 const MOST_OPERATIONS: usize = 100;
 
@@ -89,6 +87,12 @@ struct Session {
     under_way: HashMap<String, AbortHandle>,
 }
 
+/// A socket, and how long a message may take to go out.
+struct Line {
+    socket: WebSocket,
+    send_timeout: Duration,
+}
+
 /// Turns a request into a socket.
 pub(crate) async fn upgrade(
     endpoint: &Arc<Endpoint>,
@@ -127,21 +131,20 @@ pub(crate) async fn upgrade(
 }
 
 impl Session {
-    async fn run(mut self, mut socket: WebSocket) {
-        let closing = if socket.protocol().is_none_or(|protocol| protocol != PROTOCOL) {
-            Some(Closing::NotAcceptable)
-        } else {
-            self.converse(&mut socket).await
-        };
+    async fn run(mut self, socket: WebSocket) {
+        let spoken = socket.protocol().is_some_and(|protocol| protocol == PROTOCOL);
+        let mut line = Line { socket, send_timeout: self.endpoint.subscriptions.send_timeout };
+        let closing =
+            if spoken { self.converse(&mut line).await } else { Some(Closing::NotAcceptable) };
         if let Some(closing) = closing {
             let frame = closing.frame();
-            tracing::debug!(code = frame.code, "a socket was closed");
-            let _ = timeout(SEND_WITHIN, socket.send(Message::Close(Some(frame)))).await;
+            tracing::debug!(code = frame.code, reason = %frame.reason, "a socket was closed");
+            let _ = line.send(Message::Close(Some(frame))).await;
         }
     }
 
     /// Until the client leaves (`None`) or there is a reason to close.
-    async fn converse(&mut self, socket: &mut WebSocket) -> Option<Closing> {
+    async fn converse(&mut self, line: &mut Line) -> Option<Closing> {
         let stopping = self.endpoint.stopping.clone();
         let init_is_late = sleep(INIT_WITHIN);
         tokio::pin!(init_is_late);
@@ -149,22 +152,22 @@ impl Session {
         let mut last_heard = Instant::now();
         loop {
             let step = tokio::select! {
-                message = socket.recv() => {
+                message = line.socket.recv() => {
                     last_heard = Instant::now();
                     match message {
                         None | Some(Err(_) | Ok(Message::Close(_))) => return None,
-                        Some(Ok(Message::Text(text))) => self.hear(text.as_str(), socket).await,
+                        Some(Ok(Message::Text(text))) => self.hear(text.as_str(), line).await,
                         Some(Ok(Message::Binary(_))) => Err(Closing::Invalid("Invalid message")),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
                     }
                 }
-                Some((id, served)) = self.operations.next() => self.tell(id, served, socket).await,
+                Some((id, served)) = self.operations.next() => self.tell(id, served, line).await,
                 () = &mut init_is_late, if !self.acknowledged => Err(Closing::InitTimeout),
                 _ = pings.tick() => {
                     if last_heard.elapsed() > SILENCE {
                         return None;
                     }
-                    say(socket, &json!({ "type": "ping" })).await
+                    line.say(&json!({ "type": "ping" })).await
                 }
                 () = stopping.cancelled() => Err(Closing::GoingAway),
             };
@@ -174,7 +177,7 @@ impl Session {
         }
     }
 
-    async fn hear(&mut self, text: &str, socket: &mut WebSocket) -> Result<(), Closing> {
+    async fn hear(&mut self, text: &str, line: &mut Line) -> Result<(), Closing> {
         let Ok(message) = serde_json::from_str(text) else {
             return Err(Closing::Invalid("Invalid message received"));
         };
@@ -183,14 +186,14 @@ impl Session {
             Incoming::ConnectionInit { payload } => {
                 self.authenticate(payload)?;
                 self.acknowledged = true;
-                say(socket, &json!({ "type": "connection_ack" })).await
+                line.say(&json!({ "type": "connection_ack" })).await
             }
             Incoming::Ping { payload } => {
                 let pong = match payload {
                     Some(payload) => json!({ "type": "pong", "payload": payload }),
                     None => json!({ "type": "pong" }),
                 };
-                say(socket, &pong).await
+                line.say(&pong).await
             }
             Incoming::Pong {} => Ok(()),
             Incoming::Subscribe { .. } if !self.acknowledged => Err(Closing::Unauthorized),
@@ -278,34 +281,39 @@ impl Session {
         &mut self,
         id: String,
         served: Option<Served>,
-        socket: &mut WebSocket,
+        line: &mut Line,
     ) -> Result<(), Closing> {
         let Some(served) = served else {
             if self.under_way.remove(&id).is_none() {
                 return Ok(());
             }
-            return say(socket, &json!({ "type": "complete", "id": id })).await;
+            return line.say(&json!({ "type": "complete", "id": id })).await;
         };
         if let Answer::Refused(response) = &served.answer {
             self.under_way.remove(&id);
             let errors = &response.errors;
-            return say(socket, &json!({ "type": "error", "id": id, "payload": errors })).await;
+            return line.say(&json!({ "type": "error", "id": id, "payload": errors })).await;
         }
         let payload: Value = served
             .json()
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
             .unwrap_or_default();
-        say(socket, &json!({ "type": "next", "id": id, "payload": payload })).await
+        line.say(&json!({ "type": "next", "id": id, "payload": payload })).await
     }
 }
 
-async fn say(socket: &mut WebSocket, message: &Value) -> Result<(), Closing> {
-    let text = Message::Text(message.to_string().into());
-    match timeout(SEND_WITHIN, socket.send(text)).await {
-        // A socket that is broken says so at the next reading.
-        Ok(_) => Ok(()),
-        Err(_) => Err(Closing::SlowConsumer),
+impl Line {
+    async fn say(&mut self, message: &Value) -> Result<(), Closing> {
+        self.send(Message::Text(message.to_string().into())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Closing> {
+        match timeout(self.send_timeout, self.socket.send(message)).await {
+            // A socket that is broken says so at the next reading.
+            Ok(_) => Ok(()),
+            Err(_) => Err(Closing::SlowConsumer),
+        }
     }
 }
 

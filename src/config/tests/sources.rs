@@ -42,6 +42,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("limits.request_timeout", "17s", "'17s'"),
     ("limits.max_in_flight", "18", "18"),
     ("subscriptions.poll_interval", "7s", "'7s'"),
+    ("subscriptions.send_timeout", "3s", "'3s'"),
     ("graphql.introspection", "true", "true"),
     ("graphql.graphiql", "false", "false"),
     ("graphql.documents_file", "documents.json", "'documents.json'"),
