@@ -19,12 +19,13 @@ const FLAGS = [
 ];
 
 /** Opens a browser; `close` ends it and removes its profile. */
-export async function openBrowser() {
-  const profile = await mkdtemp(join(tmpdir(), "graphiql-test-"));
+export async function openBrowser(options = {}) {
+  const profile = await mkdtemp(join(tmpdir(), "browser-test-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: FLAGS,
     viewport: { width: 1280, height: 800 },
+    ...options,
   });
 
   return {
