@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::form::Span;
+use super::form::{Count, Span};
 use super::setting::{Row, Setting};
 use super::values::Values;
 
@@ -21,7 +21,15 @@ static SEND_TIMEOUT: Setting<Span> = Setting::new(
 )
 .or("10s");
 
-pub(super) static ROWS: &[&dyn Row] = &[&POLL_INTERVAL, &SEND_TIMEOUT];
+static MAX_CONNECTIONS_PER_CALLER: Setting<Count> = Setting::new(
+    "subscriptions.max_connections_per_caller",
+    Count { least: 1, most: 1_000_000 },
+    "sockets and event streams that one token may have open; a socket more is closed with 1013, an \
+     event stream more gets 429",
+)
+.or("100");
+
+pub(super) static ROWS: &[&dyn Row] = &[&POLL_INTERVAL, &SEND_TIMEOUT, &MAX_CONNECTIONS_PER_CALLER];
 
 /// How watched records are read, and how long clients may take to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub struct SubscriptionsConfig {
     pub poll_interval: Duration,
     /// `subscriptions.send_timeout`: for one message over a WebSocket.
     pub send_timeout: Duration,
+    /// `subscriptions.max_connections_per_caller`: sockets and event streams of one token.
+    pub max_connections_per_caller: usize,
 }
 
 impl SubscriptionsConfig {
@@ -38,12 +48,18 @@ impl SubscriptionsConfig {
         Self {
             poll_interval: values.read_or(&POLL_INTERVAL, defaults.poll_interval),
             send_timeout: values.read_or(&SEND_TIMEOUT, defaults.send_timeout),
+            max_connections_per_caller: values
+                .read_size(&MAX_CONNECTIONS_PER_CALLER, defaults.max_connections_per_caller),
         }
     }
 }
 
 impl Default for SubscriptionsConfig {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_secs(5), send_timeout: Duration::from_secs(10) }
+        Self {
+            poll_interval: Duration::from_secs(5),
+            send_timeout: Duration::from_secs(10),
+            max_connections_per_caller: 100,
+        }
     }
 }

@@ -25,6 +25,8 @@ pub enum ErrorCode {
     NotInSafelist,
     /// The request is over a limit.
     QueryTooComplex,
+    /// The caller asks for too much at a time.
+    RateLimited,
     /// The gateway has too much to do.
     Overloaded,
     /// The gateway has a bug.
@@ -43,9 +45,15 @@ impl ErrorCode {
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::NotInSafelist => "QUERY_NOT_IN_SAFELIST",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
+            Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
             Self::Internal => "INTERNAL_SERVER_ERROR",
         }
+    }
+
+    /// Whether the same request may succeed later.
+    pub(crate) fn is_retryable(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Overloaded)
     }
 }
 
@@ -63,7 +71,7 @@ pub(crate) fn with_code(mut error: ServerError, code: ErrorCode) -> ServerError 
 pub(crate) fn set_code(error: &mut ServerError, code: ErrorCode) {
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", code.as_str());
-    if code == ErrorCode::Overloaded {
+    if code.is_retryable() {
         extensions.set("retryable", true);
     }
     error.extensions = Some(extensions);

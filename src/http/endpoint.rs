@@ -21,6 +21,7 @@ use super::documents::Documents;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
 use super::negotiation::{Form, negotiate};
+use super::places::Places;
 use super::refusal::Refusal;
 use super::request::{self, Operations};
 use super::response::{Answers, Served, validated};
@@ -47,8 +48,8 @@ pub(crate) struct Endpoint {
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: Arc<Semaphore>,
-    /// Places for sockets and event streams, as many as for requests.
-    pub(crate) long_lived: Arc<Semaphore>,
+    /// Places for sockets and event streams.
+    pub(crate) places: Places,
     pub(crate) documents: Documents,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,

@@ -12,6 +12,7 @@ mod documents;
 mod cross_site;
 mod caller;
 mod response;
+mod places;
 mod sse;
 mod websocket;
 mod cache_headers;

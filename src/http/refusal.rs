@@ -52,8 +52,8 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut extensions = json!({ "code": self.code.as_str() });
-        if let (ErrorCode::Overloaded, Some(extensions)) = (self.code, extensions.as_object_mut()) {
-            extensions.insert("retryable".to_owned(), true.into());
+        if self.code.is_retryable() {
+            extensions = json!({ "code": self.code.as_str(), "retryable": true });
         }
         let body = json!({ "errors": [{ "message": self.message, "extensions": extensions }] });
         let mut headers = HeaderMap::new();

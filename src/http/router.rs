@@ -19,6 +19,7 @@ use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
 use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
+use super::places::Places;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::config::{GraphqlConfig, LimitsConfig, SubscriptionsConfig};
@@ -62,7 +63,8 @@ pub fn main_router(parts: MainParts) -> Result<Router, ManifestError> {
         engine: Engine::new(&graphql, &limits),
         records,
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
-        long_lived: Arc::new(Semaphore::new(limits.max_in_flight)),
+        // As many that last as requests.
+        places: Places::new(limits.max_in_flight, parts.subscriptions.max_connections_per_caller),
         documents,
         allow_origins: graphql.allow_origins.clone(),
         stopping: parts.stopping,

@@ -24,9 +24,8 @@ pub(crate) fn answer(
     operation: Operation,
     asking: Asking,
 ) -> Result<Response, Refusal> {
-    let Ok(place) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
-        return Err(Refusal::overloaded());
-    };
+    let caller = endpoint.records.caller(asking.token.as_ref());
+    let place = (endpoint.places.take()?, endpoint.places.take_for(caller)?);
     let reader = Arc::new(endpoint.records.reader(asking));
     let context = OperationContext::new(Arc::clone(&reader), endpoint.limits.request_timeout);
     let answers = match endpoint.engine.admit(vec![operation]) {

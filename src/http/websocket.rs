@@ -19,6 +19,7 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 use super::caller;
 use super::cross_site;
 use super::endpoint::Endpoint;
+use super::places::{CallersPlace, Exhausted};
 use super::refusal::Refusal;
 use super::request;
 use super::response::Served;
@@ -50,6 +51,7 @@ enum Closing {
     TwoInits,
     /// An id that is in use; the reason names it.
     Subscriber,
+    Exhausted(Exhausted),
 }
 
 /// A message of the client.
@@ -83,6 +85,8 @@ struct Session {
     token: Option<Token>,
     request_id: Arc<str>,
     acknowledged: bool,
+    /// The caller's place, once the caller is known.
+    place: Option<CallersPlace>,
     operations: SelectAll<BoxStream<'static, Event>>,
     under_way: HashMap<String, AbortHandle>,
 }
@@ -110,14 +114,13 @@ pub(crate) async fn upgrade(
         let message = "the request cannot be upgraded to a WebSocket";
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
     })?;
-    let Ok(place) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
-        return Err(Refusal::overloaded());
-    };
+    let place = endpoint.places.take()?;
     let session = Session {
         endpoint: Arc::clone(endpoint),
         token,
         request_id,
         acknowledged: false,
+        place: None,
         operations: SelectAll::new(),
         under_way: HashMap::new(),
     };
@@ -185,6 +188,8 @@ impl Session {
             Incoming::ConnectionInit { .. } if self.acknowledged => Err(Closing::TwoInits),
             Incoming::ConnectionInit { payload } => {
                 self.authenticate(payload)?;
+                let caller = self.endpoint.records.caller(self.token.as_ref());
+                self.place = self.endpoint.places.take_for(caller).map_err(Closing::Exhausted)?;
                 self.acknowledged = true;
                 line.say(&json!({ "type": "connection_ack" })).await
             }
@@ -320,6 +325,11 @@ impl Line {
 impl Closing {
     fn frame(self) -> CloseFrame {
         let (code, reason) = match self {
+            // The protocol has no code of its own for it; this one tells clients to come back later.
+            Self::Exhausted(Exhausted { allowed }) => {
+                let reason = format!("This caller may have {allowed} connections");
+                return CloseFrame { code: 1013, reason: reason.into() };
+            }
             Self::GoingAway => (1001, "Going away"),
             Self::SlowConsumer => (1008, "Messages were not read in time"),
             Self::Invalid(reason) => (4400, reason),

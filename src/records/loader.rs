@@ -146,11 +146,7 @@ impl Records {
 
     /// A reader for one GraphQL request.
     pub fn reader(&self, asking: Asking) -> Reader {
-        let caller = if self.0.upstream.uses_callers_token() {
-            asking.token.as_ref().map(|token| self.0.hasher.key_of(token))
-        } else {
-            Some(CallerKey::Gateway)
-        };
+        let caller = self.caller(asking.token.as_ref());
         Reader {
             records: self.clone(),
             asking,
@@ -159,6 +155,15 @@ impl Records {
             link_loader: OnceLock::new(),
             reads: Mutex::default(),
             under_way: watch::Sender::new(0),
+        }
+    }
+
+    /// Who may see what a token reads; `None` where one is needed and there is none.
+    pub(crate) fn caller(&self, token: Option<&Token>) -> Option<CallerKey> {
+        if self.0.upstream.uses_callers_token() {
+            token.map(|token| self.0.hasher.key_of(token))
+        } else {
+            Some(CallerKey::Gateway)
         }
     }
 

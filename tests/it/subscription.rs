@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, TOKEN};
+use crate::support::{Gateway, HttpAnswer, PROJECT, RECORD, Reply, ScriptedUpstream, TOKEN};
 
 /// A stream of server-sent events, read as it comes.
 struct Events {
@@ -63,6 +63,24 @@ async fn polling(upstream: ScriptedUpstream) -> Gateway {
         config.subscriptions.poll_interval = Duration::from_millis(10);
     })
     .await
+}
+
+#[tokio::test]
+async fn one_callers_streams_are_limited_and_anothers_are_not() {
+    let gateway = Gateway::configured(upstream_in("RECORDING").await, |config| {
+        config.subscriptions.max_connections_per_caller = 1;
+    })
+    .await;
+    let mut open = Events::watching(&gateway, TOKEN).await;
+    open.status().await;
+
+    let refused = HttpAnswer::of(Events::watching(&gateway, TOKEN).await.response).await;
+    let other = Events::watching(&gateway, "another-token").await;
+
+    assert_eq!((refused.status, other.response.status().as_u16()), (429, 200));
+    let error = &refused.json["errors"][0];
+    assert_eq!(error["extensions"], json!({ "code": "RATE_LIMITED", "retryable": true }));
+    assert!(error["message"].as_str().unwrap().contains("max_connections_per_caller"));
 }
 
 #[tokio::test]

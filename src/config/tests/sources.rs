@@ -43,6 +43,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("limits.max_in_flight", "18", "18"),
     ("subscriptions.poll_interval", "7s", "'7s'"),
     ("subscriptions.send_timeout", "3s", "'3s'"),
+    ("subscriptions.max_connections_per_caller", "8", "8"),
     ("graphql.introspection", "true", "true"),
     ("graphql.graphiql", "false", "false"),
     ("graphql.documents_file", "documents.json", "'documents.json'"),

@@ -1,6 +1,6 @@
-// A client that stops reading its WebSocket: it is let go with a reason, and holds up nobody else.
+// What sockets may take: time to read, and places.
 //
-// node slow.mjs BINARY
+// node sockets.mjs BINARY
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import WebSocket from "ws";
@@ -16,7 +16,10 @@ const QUERY = `{ screenRecords(projectId: "${PROJECT}", first: 250) { nodes {
   fileDirectory videoFilename videoFileSha256 eventFilename eventFileSha256 startTime endTime updateTime } } }`;
 
 const free = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-const told = ["--subscriptions-send-timeout", "500ms", "--log", "debug", "--log-format", "json"];
+const told = [
+  ...["--subscriptions-send-timeout", "500ms", "--subscriptions-max-connections-per-caller", "3"],
+  ...["--log", "debug", "--log-format", "json"],
+];
 const demo = spawn(binary, ["demo", ...free, ...told], { stdio: ["ignore", "pipe", "pipe"] });
 const lines = createInterface(demo.stderr);
 
@@ -50,8 +53,21 @@ async function opened() {
     socket.once("error", reject);
   });
   socket.send(JSON.stringify({ type: "connection_init", payload: { "X-Auth-Token": "demo-token" } }));
-  await new Promise((resolve) => socket.once("message", resolve));
+  await new Promise((resolve, reject) => {
+    socket.once("message", resolve);
+    socket.once("close", (code, reason) => reject(new Error(`closed: ${code} ${reason}`)));
+  });
   return socket;
+}
+
+/** Tries again until it works: a socket that was closed gives its place back a moment later. */
+async function until(attempt, deadline = Date.now() + 10_000) {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (Date.now() > deadline) throw error;
+    return until(attempt, deadline);
+  }
 }
 
 const ask = (socket, id, query) =>
@@ -78,6 +94,21 @@ const checks = {
     equal(other.status, 200);
     equal([said.code, said.reason], [1008, "Messages were not read in time"]);
     equal(answered < ANSWERS, true);
+  },
+  "a caller's fourth socket is closed with 1013, and a place that is free again is given": async () => {
+    const sockets = [await opened(), await opened(), await opened()];
+
+    const refused = await opened().then(
+      () => "acknowledged",
+      (error) => error.message,
+    );
+    equal(refused, "closed: 1013 This caller may have 3 connections");
+
+    const gone = new Promise((resolve) => sockets[0].once("close", resolve));
+    sockets[0].close();
+    await gone;
+    const again = await until(opened);
+    for (const socket of [again, ...sockets]) socket.close();
   },
   "a client that reads is answered all of it": async () => {
     const socket = await opened();
