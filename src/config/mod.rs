@@ -45,7 +45,7 @@ pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;
 pub use surroundings::Surroundings;
-pub use upstream::{AccessKey, CredentialsMode, UpstreamConfig};
+pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, UpstreamConfig};
 pub use values::{Loaded, Refusal, ShownSetting};
 
 static LISTEN: Setting<Address> = Setting::new(

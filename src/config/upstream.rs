@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 use super::credentials::access_key;
-use super::form::{Bytes, Count, OneOf, Parsed, Raw, Span};
+use super::form::{Bytes, Count, OneOf, Parsed, Raw, Share, Span};
 use super::setting::{Role, Row, Setting};
 use super::source::Origin;
 use super::surroundings::Surroundings;
@@ -77,6 +77,33 @@ static ATTEMPT_TIMEOUT: Setting<Span> = Setting::new(
 static DEADLINE: Setting<Span> =
     Setting::new("upstream.deadline", TIMEOUT, "time for all attempts and waits of one load")
         .or("10s");
+static MAX_ATTEMPTS: Setting<Count> = Setting::new(
+    "upstream.max_attempts",
+    Count { least: 1, most: 10 },
+    "attempts of one load, within upstream.deadline; 1 turns retries off",
+)
+.or("3");
+static BREAKER_MIN_CALLS: Setting<Count> = Setting::new(
+    "upstream.breaker_min_calls",
+    Count { least: 1, most: 1_000_000_000 },
+    "attempts in the window below which the circuit never opens",
+)
+.or("20");
+static BREAKER_FAILURE_RATE: Setting<Share> = Setting::new(
+    "upstream.breaker_failure_rate",
+    Share,
+    "share of failed attempts at which the circuit opens: no answer, or one of 5xx",
+)
+.or("0.5");
+static BREAKER_WINDOW: Setting<Span> =
+    Setting::new("upstream.breaker_window", TIMEOUT, "how long attempts count for the circuit")
+        .or("10s");
+static BREAKER_OPEN_FOR: Setting<Span> = Setting::new(
+    "upstream.breaker_open_for",
+    TIMEOUT,
+    "how long an open circuit lets nothing through before one attempt probes the upstream",
+)
+.or("5s");
 static MAX_CONCURRENCY: Setting<Count> = Setting::new(
     "upstream.max_concurrency",
     Count { least: 1, most: 100_000 },
@@ -98,6 +125,11 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &CONNECT_TIMEOUT,
     &ATTEMPT_TIMEOUT,
     &DEADLINE,
+    &MAX_ATTEMPTS,
+    &BREAKER_MIN_CALLS,
+    &BREAKER_FAILURE_RATE,
+    &BREAKER_WINDOW,
+    &BREAKER_OPEN_FOR,
     &MAX_CONCURRENCY,
     &MAX_BODY_BYTES,
 ];
@@ -124,10 +156,27 @@ pub struct UpstreamConfig {
     pub attempt_timeout: Duration,
     /// `upstream.deadline`: all attempts and waits of one load.
     pub deadline: Duration,
+    /// `upstream.max_attempts`: of one load; 1 turns retries off.
+    pub max_attempts: NonZeroU32,
+    /// `upstream.breaker_*`
+    pub breaker: BreakerConfig,
     /// `upstream.max_concurrency`: requests under way to the upstream.
     pub max_concurrency: NonZeroU32,
     /// `upstream.max_body_bytes`: a larger answer, once decompressed, is an error.
     pub max_body_bytes: usize,
+}
+
+/// When calls stop because too many have failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerConfig {
+    /// `upstream.breaker_min_calls`: attempts in the window below which nothing happens.
+    pub min_calls: NonZeroU32,
+    /// `upstream.breaker_failure_rate`: share of failed attempts, above 0 and up to 1.
+    pub failure_rate: f64,
+    /// `upstream.breaker_window`: how long attempts count.
+    pub window: Duration,
+    /// `upstream.breaker_open_for`: how long nothing is let through.
+    pub open_for: Duration,
 }
 
 /// Whose credentials go upstream.
@@ -162,6 +211,8 @@ impl UpstreamConfig {
             connect_timeout: Duration::from_secs(2),
             attempt_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(10),
+            max_attempts: NonZeroU32::new(3).unwrap_or(NonZeroU32::MIN),
+            breaker: BreakerConfig::default(),
             max_concurrency: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
             max_body_bytes: 1024 * 1024,
         }
@@ -194,22 +245,57 @@ impl UpstreamConfig {
             (&ATTEMPT_TIMEOUT, attempt_timeout),
             default.connect_timeout,
         );
-        let max_concurrency = values
-            .read(&MAX_CONCURRENCY)
-            .and_then(|count| u32::try_from(count).ok())
-            .and_then(NonZeroU32::new)
-            .unwrap_or(default.max_concurrency);
+        let max_attempts = count(values, &MAX_ATTEMPTS, default.max_attempts);
+        let max_concurrency = count(values, &MAX_CONCURRENCY, default.max_concurrency);
+        let breaker = BreakerConfig::read(values);
         let max_body_bytes = values.read_size(&MAX_BODY_BYTES, default.max_body_bytes);
         Self {
             time_zone,
             connect_timeout,
             attempt_timeout,
             deadline,
+            max_attempts,
+            breaker,
             max_concurrency,
             max_body_bytes,
             ..default
         }
     }
+}
+
+impl BreakerConfig {
+    fn read(values: &mut Values<'_>) -> Self {
+        let default = Self::default();
+        let failure_rate = values.read_or(&BREAKER_FAILURE_RATE, default.failure_rate);
+        if failure_rate <= 0.0 {
+            values.refuse(
+                &BREAKER_FAILURE_RATE,
+                "must be above 0: at 0 the circuit opens unprovoked",
+            );
+        }
+        Self {
+            min_calls: count(values, &BREAKER_MIN_CALLS, default.min_calls),
+            failure_rate,
+            window: values.read_or(&BREAKER_WINDOW, default.window),
+            open_for: values.read_or(&BREAKER_OPEN_FOR, default.open_for),
+        }
+    }
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            min_calls: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN),
+            failure_rate: 0.5,
+            window: Duration::from_secs(10),
+            open_for: Duration::from_secs(5),
+        }
+    }
+}
+
+fn count(values: &mut Values<'_>, setting: &Setting<Count>, default: NonZeroU32) -> NonZeroU32 {
+    let given = values.read(setting).and_then(|count| u32::try_from(count).ok());
+    given.and_then(NonZeroU32::new).unwrap_or(default)
 }
 
 /// Stands where no address is known yet, or none will be because the settings are refused.

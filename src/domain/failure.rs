@@ -111,7 +111,10 @@ pub enum Unreachable {
     Cut,
     /// The circuit breaker is open.
     #[error("is not called for now, after too many failures")]
-    CircuitOpen,
+    CircuitOpen {
+        /// When it will be tried again.
+        retry_after: Duration,
+    },
 }
 
 /// Which time limit ended a call.
@@ -262,10 +265,11 @@ impl Failure {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
+            Self::Unreachable(Unreachable::CircuitOpen { retry_after }) => Some(*retry_after),
             Self::BadInput { .. }
             | Self::TokenMissing
             | Self::ProjectNotAllowed
-            | Self::Unreachable(_)
+            | Self::Unreachable(Unreachable::Connect | Unreachable::Cut)
             | Self::TimedOut(_)
             | Self::Malformed { .. }
             | Self::Unreadable(_)

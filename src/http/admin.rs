@@ -37,7 +37,11 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     }
     match admin.records.trouble() {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
-        None => "ready\n".into_response(),
+        // What is kept is still served, so requests are still welcome.
+        None => match admin.records.circuit() {
+            Some(circuit) => format!("ready, but {circuit}\n").into_response(),
+            None => "ready\n".into_response(),
+        },
     }
 }
 

@@ -167,6 +167,11 @@ impl Records {
         }
     }
 
+    /// What stands in the way of reads but may pass by itself: the circuit is not closed.
+    pub fn circuit(&self) -> Option<&'static str> {
+        self.0.upstream.circuit()
+    }
+
     /// Why no record can be read for now, where that is known.
     pub fn trouble(&self) -> Option<&'static str> {
         self.0.upstream.trouble()
@@ -174,7 +179,9 @@ impl Records {
 
     /// Brings the gauges of the cache's size up to date.
     pub fn observe(&self) {
-        let Shared { cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
+        let Shared { upstream, cache, record_pages, operation_pages, links, metrics, .. } =
+            &*self.0;
+        upstream.observe();
         metrics.sized("records", cache.size());
         metrics.sized("record_pages", record_pages.size());
         metrics.sized("operation_pages", operation_pages.size());

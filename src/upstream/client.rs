@@ -6,18 +6,20 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
 use reqwest::{Client, Method, Request, Response, Url};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{sleep, timeout};
 
+use super::breaker::{Breaker, Circuit};
 use super::credentials::{CallerPart, Credentials, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
+use super::retry::{self, RetryBudget, Worth};
 use super::wire;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
@@ -43,6 +45,8 @@ struct Inner {
     credentials: Credentials,
     limits: UpstreamConfig,
     permits: Semaphore,
+    breaker: Breaker,
+    budget: RetryBudget,
     metrics: UpstreamMetrics,
     clock: Clock,
 }
@@ -107,6 +111,8 @@ impl Upstream {
             endpoint: Endpoint::of(&config.endpoint),
             credentials: Credentials::new(&config.credentials, clock.clone()),
             permits: Semaphore::new(usize::try_from(config.max_concurrency.get()).unwrap_or(1)),
+            breaker: Breaker::new(&config.breaker),
+            budget: RetryBudget::new(),
             limits: config.clone(),
             metrics,
             clock,
@@ -147,18 +153,97 @@ impl Upstream {
         &self.0.limits.time_zone
     }
 
-    /// One call within its deadline.
+    /// Where the circuit stands, as a word for readiness, unless calls go through.
+    pub fn circuit(&self) -> Option<&'static str> {
+        match self.0.breaker.circuit(self.0.clock.now()) {
+            Circuit::Closed => None,
+            Circuit::HalfOpen => Some("the circuit to the upstream is half open"),
+            Circuit::Open => Some("the circuit to the upstream is open after too many failures"),
+        }
+    }
+
+    /// Brings the gauge of the circuit up to date.
+    pub fn observe(&self) {
+        self.0.metrics.show_circuit(self.0.breaker.circuit(self.0.clock.now()));
+    }
+
+    /// One call within its deadline: as many attempts as it is worth.
     pub(super) async fn send(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
-        let load = async {
-            let permit = timeout(LONGEST_QUEUE, self.0.permits.acquire()).await;
-            let Ok(Ok(_permit)) = permit else {
-                self.0.metrics.shed.inc();
-                return Err(Failure::Overloaded);
-            };
-            self.attempt(call, outgoing).await
-        };
-        let within = timeout(self.0.limits.deadline, load).await;
+        let deadline = self.0.clock.now() + self.0.limits.deadline;
+        self.0.budget.earn();
+        let within = timeout(self.0.limits.deadline, self.attempts(call, outgoing, deadline)).await;
         within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
+    }
+
+    async fn attempts(
+        &self,
+        call: &Call,
+        outgoing: &Outgoing,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let mut failed = 0;
+        let mut most = self.0.limits.max_attempts.get();
+        loop {
+            let failure = match self.one(call, outgoing).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            failed += 1;
+            match Worth::of(&failure) {
+                Worth::Often => {}
+                // Another failure of whichever kind is the last.
+                Worth::Once => most = most.min(failed + 1),
+                Worth::Never => return Err(failure),
+            }
+            let wait = retry::wait(failed, failure.retry_after(), chance());
+            if failed >= most || self.0.clock.now() + wait >= deadline {
+                return Err(failure);
+            }
+            if !self.0.budget.spend() {
+                self.0.metrics.retries_over_budget.inc();
+                return Err(failure);
+            }
+            tracing::debug!(
+                code = failure.code().as_str(),
+                upstream.status = failure.upstream_status(),
+                attempt = failed,
+                wait_ms = wait.as_millis(),
+                "another attempt follows"
+            );
+            self.0.metrics.retries.inc();
+            sleep(wait).await;
+        }
+    }
+
+    /// One attempt, once it has a place and the circuit lets it through.
+    async fn one(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
+        let Inner { breaker, clock, metrics, .. } = &*self.0;
+        let _place = self.place().await?;
+        let pass = breaker.admit(clock.now()).inspect_err(|_| {
+            metrics.breaker_refused.inc();
+        })?;
+        let answer = self.attempt(call, outgoing).await;
+        if pass.tell(answer.as_ref().is_err_and(Worth::is_outage), clock.now()) {
+            metrics.breaker_opened.inc();
+            tracing::error!("too many attempts failed: the circuit to the upstream opens");
+        }
+        answer
+    }
+
+    /// A place among the calls under way.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let Inner { permits, metrics, .. } = &*self.0;
+        if let Ok(place) = permits.try_acquire() {
+            return Ok(place);
+        }
+        metrics.waiting.inc();
+        let place = timeout(LONGEST_QUEUE, permits.acquire()).await;
+        metrics.waiting.dec();
+        if let Ok(Ok(place)) = place {
+            return Ok(place);
+        }
+        metrics.shed.inc();
+        Err(Failure::Overloaded)
     }
 
     /// One attempt: signed for itself, timed, counted.
@@ -356,6 +441,12 @@ fn broken_body(error: &reqwest::Error, status: u16) -> Failure {
         cause = error.source();
     }
     malformed("cannot be decompressed".to_owned(), status)
+}
+
+/// From 0 to 1. Without randomness those who failed together come back together, which is no reason
+/// not to come back.
+fn chance() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }
 
 fn malformed(problem: String, status: u16) -> Failure {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::breaker::Circuit;
 use crate::domain::{Failure, FailureCode};
 
 /// The upstream's metrics.
@@ -16,6 +18,18 @@ pub struct UpstreamMetrics {
     attempts: Family<AttemptLabel, Counter>,
     duration: Histogram,
     pub(crate) shed: Counter,
+    pub(crate) waiting: Gauge,
+    pub(crate) retries: Counter,
+    pub(crate) retries_over_budget: Counter,
+    pub(crate) breaker_opened: Counter,
+    pub(crate) breaker_refused: Counter,
+    breaker: Family<CircuitLabel, Gauge>,
+}
+
+/// A state of the circuit; the one it is in reads 1, the others 0.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CircuitLabel {
+    state: &'static str,
 }
 
 /// An HTTP status, or the code of a failure to get one.
@@ -28,7 +42,17 @@ impl Default for UpstreamMetrics {
     fn default() -> Self {
         let bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = Histogram::new(bounds);
-        Self { attempts: Family::default(), duration, shed: Counter::default() }
+        Self {
+            attempts: Family::default(),
+            duration,
+            shed: Counter::default(),
+            waiting: Gauge::default(),
+            retries: Counter::default(),
+            retries_over_budget: Counter::default(),
+            breaker_opened: Counter::default(),
+            breaker_refused: Counter::default(),
+            breaker: Family::default(),
+        }
     }
 }
 
@@ -52,6 +76,41 @@ impl UpstreamMetrics {
             "Calls given up because too many were under way",
             self.shed.clone(),
         );
+        upstream.register(
+            "waiting",
+            "Calls that wait for a place among those under way",
+            self.waiting.clone(),
+        );
+        upstream.register("retries", "Attempts after a failed one", self.retries.clone());
+        upstream.register(
+            "retries_over_budget",
+            "Attempts not made because too many retries were made lately",
+            self.retries_over_budget.clone(),
+        );
+        upstream.register(
+            "breaker_opened",
+            "How often the circuit has opened",
+            self.breaker_opened.clone(),
+        );
+        upstream.register(
+            "breaker_refused",
+            "Calls not made because the circuit was open",
+            self.breaker_refused.clone(),
+        );
+        upstream.register(
+            "breaker_state",
+            "State of the circuit: the one it is in reads 1",
+            self.breaker.clone(),
+        );
+    }
+
+    pub(crate) fn show_circuit(&self, circuit: Circuit) {
+        for (known, state) in
+            [(Circuit::Closed, "closed"), (Circuit::HalfOpen, "half_open"), (Circuit::Open, "open")]
+        {
+            let gauge = self.breaker.get_or_create(&CircuitLabel { state });
+            gauge.set(i64::from(known == circuit));
+        }
     }
 
     pub(crate) fn count_attempt(&self, answer: Result<u16, &Failure>, took: Duration) {

@@ -4,6 +4,8 @@
 
 mod client;
 mod calls;
+mod breaker;
+mod retry;
 mod credentials;
 mod metrics;
 mod failure;

@@ -19,6 +19,7 @@ mod limits;
 mod lists;
 mod persisted;
 mod record;
+mod resilience;
 mod schema_file;
 mod secrets;
 mod shutdown;

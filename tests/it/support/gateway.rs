@@ -1,12 +1,13 @@
 //! The gateway under test.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use screen_record_gateway::app::App;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    CacheConfig, Config, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig,
+    BreakerConfig, CacheConfig, Config, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig,
     SubscriptionsConfig, UpstreamConfig,
 };
 use serde_json::{Value, json};
@@ -164,7 +165,7 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         admin_listen: "127.0.0.1:0".parse().unwrap(),
-        upstream: UpstreamConfig::at(format!("http://{upstream}").parse().unwrap()),
+        upstream: one_attempt(UpstreamConfig::at(format!("http://{upstream}").parse().unwrap())),
         cache: CacheConfig::default(),
         inbound: InboundConfig::default(),
         limits: LimitsConfig::default(),
@@ -172,6 +173,12 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
         subscriptions: SubscriptionsConfig::default(),
         log: LogConfig::default(),
     }
+}
+
+/// Without retries and circuit, which have tests of their own: what the upstream answers is seen.
+fn one_attempt(config: UpstreamConfig) -> UpstreamConfig {
+    let breaker = BreakerConfig { min_calls: NonZeroU32::MAX, ..config.breaker };
+    UpstreamConfig { max_attempts: NonZeroU32::MIN, breaker, ..config }
 }
 
 /// A query for the usual record.

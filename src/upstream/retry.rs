@@ -1,0 +1,180 @@
+//! Which failures are worth another attempt, and how long to wait before it.
+//!
+//! Waits have full jitter (any time up to a bound that doubles), so that those who failed together do
+//! not come back together:
+//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>. What is spent on retries
+//! is bounded by a budget in proportion to the loads, so that they cannot multiply an outage.
+
+use std::time::Duration;
+
+use tower::retry::budget::{Budget as _, TpsBudget};
+
+use crate::domain::{Failure, RefusalKind, TimeLimit, Unreachable};
+
+/// The bound of the first wait; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The bound of the longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// The budget: so many retries a second in any case, and this share of the loads beside them, counted
+/// over this while.
+const BUDGET_A_SECOND: u32 = 10;
+const BUDGET_SHARE: f32 = 0.5;
+const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+
+/// What retries may cost, over all loads.
+pub(crate) struct RetryBudget(TpsBudget);
+
+/// How often a failure is worth another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// As often as the settings allow.
+    Often,
+    /// Once in a load: the upstream did all the work for nothing, so each attempt multiplies its load.
+    Once,
+    /// Not at all.
+    Never,
+}
+
+impl RetryBudget {
+    pub(crate) fn new() -> Self {
+        Self(TpsBudget::new(BUDGET_WINDOW, BUDGET_A_SECOND, BUDGET_SHARE))
+    }
+
+    /// Notes a load, which earns its share.
+    pub(crate) fn earn(&self) {
+        self.0.deposit();
+    }
+
+    /// Spends a retry; whether there was one left.
+    pub(crate) fn spend(&self) -> bool {
+        self.0.withdraw()
+    }
+}
+
+impl Worth {
+    /// The worth of another attempt after a failure.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::Unreachable(Unreachable::Connect | Unreachable::Cut)
+            | Failure::TimedOut(TimeLimit::Connect) => Self::Often,
+            Failure::TimedOut(TimeLimit::Attempt) => Self::Once,
+            Failure::Refused(refusal) if !refusal.retryable => Self::Never,
+            Failure::Refused(refusal) => match (refusal.answer.status, refusal.kind) {
+                (504, _) | (_, RefusalKind::TimedOut) => Self::Once,
+                (429 | 500 | 502 | 503, _) | (_, RefusalKind::Throttled) => Self::Often,
+                _ => Self::Never,
+            },
+            Failure::BadInput { .. }
+            | Failure::TokenMissing
+            | Failure::ProjectNotAllowed
+            | Failure::Unreachable(Unreachable::CircuitOpen { .. })
+            | Failure::TimedOut(TimeLimit::Deadline | TimeLimit::Operation)
+            | Failure::Malformed { .. }
+            | Failure::Unreadable(_)
+            | Failure::Overloaded => Self::Never,
+        }
+    }
+
+    /// Whether a failure says that the upstream is out of order; what it says about one request does
+    /// not, and throttling is its way of staying in order.
+    pub(crate) fn is_outage(failure: &Failure) -> bool {
+        match failure {
+            Failure::Unreachable(Unreachable::Connect | Unreachable::Cut)
+            | Failure::TimedOut(TimeLimit::Connect | TimeLimit::Attempt | TimeLimit::Deadline) => {
+                true
+            }
+            Failure::Refused(refusal) => {
+                refusal.answer.status >= 500
+                    && matches!(
+                        refusal.kind,
+                        RefusalKind::Broken | RefusalKind::OutOfService | RefusalKind::TimedOut
+                    )
+            }
+            Failure::BadInput { .. }
+            | Failure::TokenMissing
+            | Failure::ProjectNotAllowed
+            | Failure::Unreachable(Unreachable::CircuitOpen { .. })
+            | Failure::TimedOut(TimeLimit::Operation)
+            | Failure::Malformed { .. }
+            | Failure::Unreadable(_)
+            | Failure::Overloaded => false,
+        }
+    }
+}
+
+/// How long to wait before another attempt, when so many have failed; `chance` is from 0 to 1. What
+/// the upstream asks for is the least.
+pub(crate) fn wait(failed: u32, asked: Option<Duration>, chance: f64) -> Duration {
+    let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failed.saturating_sub(1)));
+    let jittered = doubled.min(LONGEST_WAIT).mul_f64(chance.clamp(0.0, 1.0));
+    asked.map_or(jittered, |asked| asked + jittered.min(FIRST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::{Refusal, UpstreamAnswer};
+
+    fn refused(status: u16, kind: RefusalKind, retryable: bool) -> Failure {
+        let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
+        Failure::Refused(Arc::new(Refusal { kind, retryable, retry_after: None, answer }))
+    }
+
+    #[test]
+    fn only_what_may_pass_is_worth_another_attempt() {
+        use RefusalKind::{Broken, Invalid, NotFound, OutOfService, Throttled, TimedOut};
+        for (failure, worth, is_outage) in [
+            (refused(429, Throttled, true), Worth::Often, false),
+            (refused(500, Broken, true), Worth::Often, true),
+            (refused(502, Broken, true), Worth::Often, true),
+            (refused(503, OutOfService, true), Worth::Often, true),
+            (refused(504, TimedOut, true), Worth::Once, true),
+            (refused(500, NotFound, false), Worth::Never, false),
+            (refused(500, Broken, false), Worth::Never, true),
+            (refused(400, Invalid, false), Worth::Never, false),
+            (refused(404, NotFound, false), Worth::Never, false),
+            (Failure::Unreachable(Unreachable::Connect), Worth::Often, true),
+            (Failure::Unreachable(Unreachable::Cut), Worth::Often, true),
+            (Failure::TimedOut(TimeLimit::Attempt), Worth::Once, true),
+            (Failure::TimedOut(TimeLimit::Deadline), Worth::Never, true),
+            (Failure::Overloaded, Worth::Never, false),
+        ] {
+            let found = (Worth::of(&failure), Worth::is_outage(&failure));
+
+            assert_eq!(found, (worth, is_outage), "of {failure:?}");
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_never_undercut_what_was_asked() {
+        let millis = Duration::from_millis;
+        for (failed, asked, chance, expected) in [
+            (1, None, 1.0, millis(100)),
+            (2, None, 1.0, millis(200)),
+            (2, None, 0.5, millis(100)),
+            (9, None, 1.0, millis(2000)),
+            (u32::MAX, None, 1.0, millis(2000)),
+            (1, None, 0.0, millis(0)),
+            (1, Some(millis(3000)), 0.0, millis(3000)),
+            (9, Some(millis(3000)), 1.0, millis(3100)),
+        ] {
+            assert_eq!(wait(failed, asked, chance), expected, "of {failed} failed, {asked:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_budget_is_what_loads_earn_and_a_little_more() {
+        let budget = RetryBudget::new();
+        let left = || std::iter::repeat_with(|| budget.spend()).take_while(|spent| *spent).count();
+        let unearned = left();
+
+        for _ in 0..1000 {
+            budget.earn();
+        }
+
+        assert_eq!(unearned, 100, "ten a second, over ten seconds");
+        assert_eq!(left(), 500, "half of the loads");
+    }
+}
