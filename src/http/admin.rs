@@ -1,15 +1,22 @@
-//! The admin listener: health and metrics.
+//! The admin listener: health, metrics and purging.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
 
-use crate::records::Records;
+use crate::domain::{ProjectId, RecordId};
+use crate::records::{Purge, Records};
+
+/// The largest body of a purge, in bytes.
+const LARGEST_PURGE: usize = 4096;
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -28,7 +35,60 @@ pub fn admin_router(admin: Admin) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
+        .route("/purge", post(purge).layer(DefaultBodyLimit::max(LARGEST_PURGE)))
         .with_state(admin)
+}
+
+/// Which cached data to drop.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PurgeRequest {
+    project_id: Option<String>,
+    id: Option<String>,
+    all: Option<bool>,
+}
+
+/// A page of another site cannot send `application/json` without asking first, which nobody answers
+/// here.
+async fn purge(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> Response {
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        let problem = "Content-Type must be application/json";
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem);
+    }
+    let read = serde_json::from_slice(&body).map_err(|error| error.to_string());
+    match read.and_then(PurgeRequest::scope) {
+        Ok(purge) => {
+            admin.records.purge(&purge);
+            Json(json!({ "purged": purge.scope() })).into_response()
+        }
+        Err(problem) => refusal(StatusCode::BAD_REQUEST, &problem),
+    }
+}
+
+impl PurgeRequest {
+    fn scope(self) -> Result<Purge, String> {
+        let project = |text: &str| ProjectId::parse(text).map_err(|failure| failure.to_string());
+        let record = |text: &str| RecordId::parse(text).map_err(|failure| failure.to_string());
+        match self {
+            Self { project_id: Some(of), id: Some(id), all: None | Some(false) } => {
+                Ok(Purge::Record(project(&of)?, record(&id)?))
+            }
+            Self { project_id: Some(of), id: None, all: None | Some(false) } => {
+                Ok(Purge::Project(project(&of)?))
+            }
+            Self { project_id: None, id: None, all: Some(true) } => Ok(Purge::All),
+            _ => Err("give projectId and id, or projectId, or all: true".to_owned()),
+        }
+    }
+}
+
+fn refusal(status: StatusCode, problem: &str) -> Response {
+    (status, Json(json!({ "error": problem }))).into_response()
 }
 
 async fn readiness(State(admin): State<Admin>) -> Response {

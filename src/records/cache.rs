@@ -8,6 +8,7 @@ use moka::sync::Cache;
 
 use super::freshness::{Freshness, ttl_of};
 use super::key::RecordKey;
+use super::purge::{Era, Eras, Purge};
 use super::weight::weight;
 use crate::clock::Clock;
 use crate::config::CacheConfig;
@@ -44,11 +45,12 @@ pub(crate) struct RecordCache {
     entries: Cache<RecordKey, Arc<Entry>>,
     limits: CacheConfig,
     max_bytes: u64,
+    eras: Eras,
     clock: Clock,
 }
 
 impl RecordCache {
-    pub(crate) fn new(limits: &CacheConfig, max_bytes: u64, clock: Clock) -> Self {
+    pub(crate) fn new(limits: &CacheConfig, max_bytes: u64, eras: Eras, clock: Clock) -> Self {
         let longest_use = limits.ttl_final.max(limits.ttl_active)
             + limits.stale_if_error.max(limits.stale_while_revalidate);
         // Per-entry expiry makes writes to moka several times as slow, and it could not tell fresh
@@ -57,8 +59,9 @@ impl RecordCache {
             .max_capacity(max_bytes)
             .weigher(weight)
             .time_to_live(longest_use.max(limits.ttl_not_found).max(Duration::from_secs(1)))
+            .support_invalidation_closures()
             .build();
-        Self { entries, limits: limits.clone(), max_bytes, clock }
+        Self { entries, limits: limits.clone(), max_bytes, eras, clock }
     }
 
     /// The entry of a key, unless nothing may serve it any more.
@@ -79,33 +82,38 @@ impl RecordCache {
             .map(|found| found.entry)
     }
 
-    /// Keeps a record that has just been read.
-    pub(crate) fn keep(&self, key: RecordKey, record: ScreenRecord, status: u16) -> Arc<Entry> {
+    /// Keeps a record that has just been read by a load of some era.
+    pub(crate) fn keep(&self, key: &RecordKey, record: ScreenRecord, era: Era) -> Arc<Entry> {
         let ttl = ttl_of(&record, &self.limits);
-        let entry = self.entry(Value::Record(Arc::new(record)), status, ttl);
-        self.insert(key, &entry);
+        let entry = self.entry(Value::Record(Arc::new(record)), 200, ttl);
+        self.insert(key, &entry, era);
         entry
     }
 
     /// Keeps a record out of a list that was asked for at some time, unless what is kept was read
     /// after that: answers overtake one another.
-    pub(crate) fn keep_listed(&self, key: RecordKey, record: &Arc<ScreenRecord>, asked: Instant) {
-        if self.entries.get(&key).is_some_and(|entry| entry.fetched > asked) {
+    pub(crate) fn keep_listed(
+        &self,
+        key: &RecordKey,
+        record: &Arc<ScreenRecord>,
+        (asked, era): (Instant, Era),
+    ) {
+        if self.entries.get(key).is_some_and(|entry| entry.fetched > asked) {
             return;
         }
         let ttl = ttl_of(record, &self.limits);
         let entry = self.entry(Value::Record(Arc::clone(record)), 200, ttl);
-        self.insert(key, &entry);
+        self.insert(key, &entry, era);
     }
 
     /// Keeps for a short while that there is no such record.
-    pub(crate) fn keep_absence(&self, key: RecordKey, failure: Failure) -> Arc<Entry> {
+    pub(crate) fn keep_absence(&self, key: &RecordKey, failure: Failure, era: Era) -> Arc<Entry> {
         let status = failure.upstream_status().unwrap_or_default();
         let entry = self.entry(Value::Absent(failure), status, self.limits.ttl_not_found);
         if self.limits.ttl_not_found.is_zero() {
-            self.entries.invalidate(&key);
+            self.entries.invalidate(key);
         } else {
-            self.insert(key, &entry);
+            self.insert(key, &entry, era);
         }
         entry
     }
@@ -113,6 +121,14 @@ impl RecordCache {
     /// Drops what is kept for a key; whether there was anything.
     pub(crate) fn drop_entry(&self, key: &RecordKey) -> bool {
         self.entries.remove(key).is_some()
+    }
+
+    /// Drops what a purge takes.
+    pub(crate) fn purge(&self, purge: &Purge) {
+        let purge = purge.clone();
+        let taken = move |key: &RecordKey, _: &Arc<Entry>| purge.takes(&key.project, &key.id);
+        // Fails only where the cache was built without the support that it was built with.
+        let _ = self.entries.invalidate_entries_if(taken);
     }
 
     /// How long an entry stays fresh from now on.
@@ -142,9 +158,14 @@ impl RecordCache {
     }
 
     /// A cache of no bytes keeps nothing at all.
-    fn insert(&self, key: RecordKey, entry: &Arc<Entry>) {
-        if self.max_bytes > 0 {
-            self.entries.insert(key, Arc::clone(entry));
+    fn insert(&self, key: &RecordKey, entry: &Arc<Entry>, era: Era) {
+        if self.max_bytes == 0 || self.eras.now() != era {
+            return;
+        }
+        self.entries.insert(key.clone(), Arc::clone(entry));
+        if self.eras.now() != era {
+            // A purge came between the look and the insertion.
+            self.entries.invalidate(key);
         }
     }
 
@@ -175,7 +196,7 @@ mod tests {
     #[test]
     fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
         let limits = CacheConfig { max_bytes: 64 * 1024, ..CacheConfig::default() };
-        let cache = RecordCache::new(&limits, limits.max_bytes, Clock::default());
+        let cache = RecordCache::new(&limits, limits.max_bytes, Eras::default(), Clock::default());
 
         for number in 0..5000 {
             let key = RecordKey {
@@ -184,7 +205,8 @@ mod tests {
                 id: RecordId::parse(&format!("r{number}")).unwrap(),
             };
             let username = Some(Ok(Arc::from("u".repeat(number % 500))));
-            cache.keep(key, ScreenRecord { username, ..ScreenRecord::default() }, 200);
+            let record = ScreenRecord { username, ..ScreenRecord::default() };
+            cache.keep(&key, record, cache.eras.now());
         }
 
         let (entries, bytes) = cache.size();

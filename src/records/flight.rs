@@ -110,6 +110,11 @@ where
 }
 
 impl<K: Eq + Hash, T> Flights<K, T> {
+    /// Lets nobody join the loads of some keys any more. Who waits for one goes on to.
+    pub(crate) fn part(&self, of: impl Fn(&K) -> bool) {
+        self.lock().flights.retain(|key, _| !of(key));
+    }
+
     fn lock(&self) -> MutexGuard<'_, UnderWay<K, T>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }

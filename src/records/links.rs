@@ -18,6 +18,7 @@ use super::flight::Flights;
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
+use super::purge::{Era, Eras, Purge};
 use super::read::Read;
 use super::weight;
 use crate::clock::Clock;
@@ -52,6 +53,7 @@ pub(crate) struct Links {
     entries: Cache<RecordKey, Arc<KeptLink>>,
     flights: Flights<LinksKey, Answered>,
     max_bytes: u64,
+    eras: Eras,
     clock: Clock,
 }
 
@@ -65,14 +67,18 @@ pub(crate) struct LinkBatch {
 pub(crate) type LinkLoader = Loader<RecordKey, Result<Arc<KeptLink>, Failure>, LinkBatch>;
 
 impl Links {
-    pub(crate) fn new(max_bytes: u64, metrics: RecordMetrics, clock: Clock) -> Self {
+    pub(crate) fn new(
+        max_bytes: u64,
+        metrics: RecordMetrics,
+        (eras, clock): (Eras, Clock),
+    ) -> Self {
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weight::of_link)
             .time_to_live(LINK_LIFE)
             .support_invalidation_closures()
             .build();
-        Self { entries, flights: Flights::new(metrics), max_bytes, clock }
+        Self { entries, flights: Flights::new(metrics), max_bytes, eras, clock }
     }
 
     /// The link that is kept for a recording, if it may be used.
@@ -82,12 +88,26 @@ impl Links {
         good.then_some(kept)
     }
 
-    fn keep(&self, key: RecordKey, link: Field<DownloadLink>) -> Arc<KeptLink> {
+    fn keep(&self, key: &RecordKey, link: Field<DownloadLink>, era: Era) -> Arc<KeptLink> {
         let kept = Arc::new(KeptLink { link, fetched: self.clock.now() });
-        if self.max_bytes > 0 {
-            self.entries.insert(key, Arc::clone(&kept));
+        if self.max_bytes == 0 || self.eras.now() != era {
+            return kept;
+        }
+        self.entries.insert(key.clone(), Arc::clone(&kept));
+        if self.eras.now() != era {
+            // A purge came between the look and the insertion.
+            self.entries.invalidate(key);
         }
         kept
+    }
+
+    /// Drops what a purge takes.
+    pub(crate) fn purge(&self, purge: &Purge) {
+        let taken = purge.clone();
+        self.flights.part(|key| taken.takes_lists_of(&key.project));
+        let belongs = move |key: &RecordKey, _: &Arc<KeptLink>| taken.takes(&key.project, &key.id);
+        // Fails only where the cache was built without the support that it was built with.
+        let _ = self.entries.invalidate_entries_if(belongs);
     }
 
     /// Drops the links of a project, of one caller.
@@ -203,6 +223,7 @@ impl LinksKey {
 
 impl Records {
     async fn load_links(self, key: LinksKey, call: Call) -> Result<Answered, Failure> {
+        let era = self.eras().now();
         let read = self.upstream().list_download_links(&call, &key.project, &key.ids).await;
         let mut answered = read.inspect_err(|failure| {
             if failure.revokes() {
@@ -211,7 +232,7 @@ impl Records {
         })?;
         let mut keep = |id: &RecordId| {
             let link = answered.remove(&RecordId::folded(id.as_str())).flatten();
-            (id.clone(), self.links().keep(key.record(id), link))
+            (id.clone(), self.links().keep(&key.record(id), link, era))
         };
         Ok(Arc::new(key.ids.iter().map(&mut keep).collect()))
     }

@@ -8,6 +8,7 @@ use super::cursor::{Cursor, ListPrint};
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Reader, Records};
 use super::pages::{KeptPage, Listing, PageKey, Pages};
+use super::purge::Era;
 use super::read::{CacheOutcome, Read};
 use super::slice::{Ask, Row, Slice, slice};
 use super::weight;
@@ -224,7 +225,7 @@ impl Reader {
 /// A page that has just been read, and when it was asked for.
 pub(crate) struct Asked<L: Listing> {
     page: Arc<Page<L::Row>>,
-    at: std::time::Instant,
+    at: (std::time::Instant, Era),
 }
 
 impl Records {
@@ -235,11 +236,11 @@ impl Records {
         call: Call,
         fill: fn(&Self, &PageKey<L>, &Asked<L>),
     ) -> Result<Arc<KeptPage<L::Row>>, Failure> {
-        let at = self.now();
+        let at = (self.now(), self.eras().now());
         let read = key.listing.read(self.upstream(), &call, &key.project, key.range).await;
         match read {
             Ok(page) => {
-                let kept = pages.keep(key.clone(), page);
+                let kept = pages.keep(&key, page, at.1);
                 fill(&self, &key, &Asked { page: Arc::clone(&kept.page), at });
                 Ok(kept)
             }
@@ -259,7 +260,7 @@ fn fill(records: &Records, key: &PageKey<RecordQuery>, asked: &Asked<RecordQuery
         let id = record.id.as_deref().map(RecordId::parse);
         if let Some(Ok(id)) = id {
             let (caller, project): (CallerKey, _) = (key.caller, key.project.clone());
-            records.keep_listed(RecordKey { caller, project, id }, record, asked.at);
+            records.keep_listed(&RecordKey { caller, project, id }, record, asked.at);
         }
     }
 }

@@ -20,6 +20,7 @@ use super::links::{LinkLoader, Links};
 use super::list::OperationListing;
 use super::metrics::RecordMetrics;
 use super::pages::Pages;
+use super::purge::{Era, Eras, Purge};
 use super::read::{CacheOutcome, Read, ReadSummary};
 use super::watch::Watches;
 use crate::clock::Clock;
@@ -45,6 +46,7 @@ struct Shared {
     record_pages: Arc<Pages<RecordQuery>>,
     operation_pages: Arc<Pages<OperationListing>>,
     links: Links,
+    eras: Eras,
     hasher: TokenHasher,
     projects: Option<BTreeSet<ProjectId>>,
     watches: Watches,
@@ -127,13 +129,17 @@ impl Records {
         // push out what is opened again and again.
         let share = cache.max_bytes / SHARES;
         let (pages, links) = (2 * share, share);
+        let eras = Eras::default();
+        let own = (eras.clone(), clock.clone());
+        let records = cache.max_bytes - 2 * pages - links;
         Ok(Self(Arc::new(Shared {
             upstream,
-            cache: RecordCache::new(cache, cache.max_bytes - 2 * pages - links, clock.clone()),
+            cache: RecordCache::new(cache, records, eras.clone(), clock.clone()),
             flights: Flights::new(metrics.clone()),
-            record_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), clock.clone())),
-            operation_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), clock.clone())),
-            links: Links::new(links, metrics.clone(), clock.clone()),
+            record_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), own.clone())),
+            operation_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), own.clone())),
+            links: Links::new(links, metrics.clone(), own),
+            eras,
             hasher: TokenHasher::random()?,
             projects: inbound.projects.clone(),
             watches: Watches::default(),
@@ -209,8 +215,27 @@ impl Records {
     }
 
     /// Keeps a record that a list held, unless a newer one is kept already.
-    pub(crate) fn keep_listed(&self, key: RecordKey, record: &Arc<ScreenRecord>, asked: Instant) {
+    pub(crate) fn keep_listed(
+        &self,
+        key: &RecordKey,
+        record: &Arc<ScreenRecord>,
+        asked: (Instant, Era),
+    ) {
         self.0.cache.keep_listed(key, record, asked);
+    }
+
+    pub(crate) fn eras(&self) -> &Eras {
+        &self.0.eras
+    }
+
+    /// Drops what a purge takes, and lets nobody join a load of it that is under way.
+    pub(crate) fn drop_purged(&self, purge: &Purge) {
+        let Shared { cache, flights, record_pages, operation_pages, links, .. } = &*self.0;
+        flights.part(|key| purge.takes(&key.project, &key.id));
+        cache.purge(purge);
+        record_pages.purge(purge);
+        operation_pages.purge(purge);
+        links.purge(purge);
     }
 
     /// Drops all that lists of a project hold for a caller whose right to see it is in doubt.
@@ -246,10 +271,11 @@ impl Records {
 
     /// Reads a record from the upstream and brings the cache in line with the answer.
     async fn load(self, key: RecordKey, call: Call) -> Result<Arc<Entry>, Failure> {
-        let Shared { upstream, cache, metrics, .. } = &*self.0;
+        let Shared { upstream, cache, metrics, eras, .. } = &*self.0;
+        let era = eras.now();
         match upstream.show_screen_record(&call, &key.project, &key.id).await {
-            Ok(record) => Ok(cache.keep(key, record, 200)),
-            Err(failure) if is_absence(&failure) => Ok(cache.keep_absence(key, failure)),
+            Ok(record) => Ok(cache.keep(&key, record, era)),
+            Err(failure) if is_absence(&failure) => Ok(cache.keep_absence(&key, failure, era)),
             Err(failure) => {
                 if failure.revokes() {
                     self.drop_pages(key.caller, &key.project);

@@ -19,6 +19,12 @@ pub struct RecordMetrics {
     bytes: Family<ContentLabel, Gauge>,
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
+    purges: Family<ScopeLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScopeLabel {
+    scope: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,7 +64,12 @@ impl RecordMetrics {
         cache.register("entries", "Entries in the cache, by content", self.entries.clone());
         cache.register("bytes", "Weight of the entries in the cache", self.bytes.clone());
         cache.register("loads_in_flight", "Loads under way", self.flights.clone());
+        cache.register("purges", "Purges, by what was purged", self.purges.clone());
         cache.register("pollers", "Records that are watched", self.pollers.clone());
+    }
+
+    pub(crate) fn count_purge(&self, scope: &'static str) {
+        self.purges.get_or_create(&ScopeLabel { scope }).inc();
     }
 
     pub(crate) fn sized(&self, content: &'static str, (entries, bytes): (u64, u64)) {

@@ -12,6 +12,7 @@ use moka::sync::Cache;
 use super::flight::Flights;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
+use super::purge::{Era, Eras, Purge};
 use super::slice::Row;
 use super::weight;
 use crate::clock::Clock;
@@ -61,6 +62,7 @@ pub(crate) struct Pages<L: Listing> {
     ttl: Duration,
     stale_if_error: Duration,
     max_bytes: u64,
+    eras: Eras,
     clock: Clock,
 }
 
@@ -69,7 +71,7 @@ impl<L: Listing> Pages<L> {
         limits: &CacheConfig,
         max_bytes: u64,
         metrics: RecordMetrics,
-        clock: Clock,
+        (eras, clock): (Eras, Clock),
     ) -> Self {
         let longest_use = limits.ttl_list + limits.stale_if_error;
         let entries = Cache::builder()
@@ -84,6 +86,7 @@ impl<L: Listing> Pages<L> {
             ttl: limits.ttl_list,
             stale_if_error: limits.stale_if_error,
             max_bytes,
+            eras,
             clock,
         }
     }
@@ -94,12 +97,33 @@ impl<L: Listing> Pages<L> {
         (self.age_of(&kept) < self.ttl + self.stale_if_error).then_some(kept)
     }
 
-    pub(crate) fn keep(&self, key: PageKey<L>, page: Page<L::Row>) -> Arc<KeptPage<L::Row>> {
+    /// Keeps a page that has just been read by a load of some era.
+    pub(crate) fn keep(
+        &self,
+        key: &PageKey<L>,
+        page: Page<L::Row>,
+        era: Era,
+    ) -> Arc<KeptPage<L::Row>> {
         let kept = Arc::new(KeptPage { page: Arc::new(page), fetched: self.clock.now() });
-        if self.max_bytes > 0 && !self.ttl.is_zero() {
-            self.entries.insert(key, Arc::clone(&kept));
+        if self.max_bytes == 0 || self.ttl.is_zero() || self.eras.now() != era {
+            return kept;
+        }
+        self.entries.insert(key.clone(), Arc::clone(&kept));
+        if self.eras.now() != era {
+            // A purge came between the look and the insertion.
+            self.entries.invalidate(key);
         }
         kept
+    }
+
+    /// Drops what a purge takes.
+    pub(crate) fn purge(&self, purge: &Purge) {
+        let taken = purge.clone();
+        self.flights.part(|key| taken.takes_lists_of(&key.project));
+        let belongs =
+            move |key: &PageKey<L>, _: &Arc<KeptPage<L::Row>>| taken.takes_lists_of(&key.project);
+        // Fails only where the cache was built without the support that it was built with.
+        let _ = self.entries.invalidate_entries_if(belongs);
     }
 
     /// Drops the pages of a project, of one caller.

@@ -18,6 +18,7 @@ mod imports;
 mod limits;
 mod lists;
 mod persisted;
+mod purge;
 mod record;
 mod resilience;
 mod schema_file;

@@ -1,0 +1,81 @@
+//! Purging: what is kept of a record, of a project or at all is dropped, for every caller.
+//!
+//! A load that was under way then must not bring back what was purged, and nobody may join it any more.
+//! So every purge begins a new era, loads remember the era they began in, and keep nothing in another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::loader::Records;
+use crate::domain::{ProjectId, RecordId};
+
+/// What is purged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// One recording, in whichever form its id is written, and every list of its project.
+    Record(ProjectId, RecordId),
+    /// All recordings and lists of a project.
+    Project(ProjectId),
+    /// Everything.
+    All,
+}
+
+/// The time between two purges. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Eras(Arc<AtomicU64>);
+
+/// The era that a load began in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Era(u64);
+
+impl Eras {
+    pub(crate) fn now(&self) -> Era {
+        Era(self.0.load(Ordering::SeqCst))
+    }
+
+    fn end(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Purge {
+    /// As it stands in logs and metrics.
+    pub fn scope(&self) -> &'static str {
+        match self {
+            Self::Record(..) => "record",
+            Self::Project(_) => "project",
+            Self::All => "all",
+        }
+    }
+
+    /// Whether what is kept of a recording goes.
+    pub(crate) fn takes(&self, project: &ProjectId, id: &RecordId) -> bool {
+        match self {
+            Self::Record(purged, record) => {
+                purged == project
+                    && RecordId::folded(record.as_str()) == RecordId::folded(id.as_str())
+            }
+            Self::Project(purged) => purged == project,
+            Self::All => true,
+        }
+    }
+
+    /// Whether what is kept of a project's lists goes: any of them may hold the recording.
+    pub(crate) fn takes_lists_of(&self, project: &ProjectId) -> bool {
+        match self {
+            Self::Record(purged, _) | Self::Project(purged) => purged == project,
+            Self::All => true,
+        }
+    }
+}
+
+impl Records {
+    /// Drops what is kept, for every caller, and keeps loads under way from bringing it back.
+    pub fn purge(&self, purge: &Purge) {
+        // First, so that a load which ends during the purge keeps nothing.
+        self.eras().end();
+        self.drop_purged(purge);
+        self.metrics().count_purge(purge.scope());
+        tracing::info!(scope = purge.scope(), "the cache was purged");
+    }
+}
