@@ -291,7 +291,10 @@ impl<T: Copy> Form for OneOf<T> {
 
     fn allowed(&self) -> String {
         let words: Vec<&str> = self.0.iter().map(|(word, _)| *word).collect();
-        words.join(" or ")
+        match words.as_slice() {
+            [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+            words => words.concat(),
+        }
     }
 
     fn placeholder(&self) -> &'static str {

@@ -7,6 +7,7 @@
 
 mod upstream;
 mod cache;
+mod iam;
 mod inbound;
 mod limits;
 mod graphql;
@@ -37,6 +38,7 @@ use values::Values;
 
 pub use cache::CacheConfig;
 pub use graphql::GraphqlConfig;
+pub use iam::{IamLogin, ProjectScope};
 pub use inbound::InboundConfig;
 pub use invocation::{Invocation, Usage};
 pub use limits::LimitsConfig;
@@ -45,7 +47,7 @@ pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;
 pub use surroundings::Surroundings;
-pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, UpstreamConfig};
+pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
 pub use values::{Loaded, Refusal, ShownSetting};
 
 static LISTEN: Setting<Address> = Setting::new(

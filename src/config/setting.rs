@@ -165,6 +165,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static dyn Row> {
         ROWS,
         super::upstream::ROWS,
         super::cache::ROWS,
+        super::iam::ROWS,
         super::inbound::ROWS,
         super::limits::ROWS,
         super::subscriptions::ROWS,

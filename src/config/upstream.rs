@@ -9,6 +9,7 @@ use url::Url;
 
 use super::credentials::access_key;
 use super::form::{Bytes, Count, OneOf, Parsed, Raw, Share, Span};
+use super::iam::{self, IamLogin};
 use super::setting::{Role, Row, Setting};
 use super::source::Origin;
 use super::surroundings::Surroundings;
@@ -44,11 +45,28 @@ static ENDPOINT: Setting<Parsed<Url>> = Setting::new(
 .only_for(ROLES);
 static CREDENTIALS: Setting<OneOf<CredentialsKind>> = Setting::new(
     "upstream.credentials",
-    OneOf(&[("passthrough", CredentialsKind::Passthrough), ("aksk", CredentialsKind::AkSk)]),
+    OneOf(&[
+        ("passthrough", CredentialsKind::Passthrough),
+        ("aksk", CredentialsKind::AkSk),
+        ("password", CredentialsKind::Password),
+        ("metadata", CredentialsKind::Metadata),
+    ]),
     "who asks the upstream: the caller with a token of their own, or the gateway with its access \
-     key",
+     key, with a token that it logs in for, or with the temporary key of the cloud server it runs on",
 )
 .or("passthrough")
+.only_for(ROLES);
+static METADATA_ENDPOINT: Setting<Parsed<Url>> = Setting::new(
+    "upstream.metadata_endpoint",
+    Parsed {
+        allowed: "an http or https address without user, query and fragment",
+        placeholder: "URL",
+        parse: base_address,
+    },
+    "address of the metadata service, for `upstream.credentials=metadata`",
+)
+.or("http://169.254.169.254")
+.hiding(|text| text.contains(['@', '?', '#']))
 .only_for(ROLES);
 static TIME_ZONE: Setting<Parsed<TimeZone>> = Setting::new(
     "upstream.time_zone",
@@ -121,6 +139,7 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &REGION,
     &ENDPOINT,
     &CREDENTIALS,
+    &METADATA_ENDPOINT,
     &TIME_ZONE,
     &CONNECT_TIMEOUT,
     &ATTEMPT_TIMEOUT,
@@ -139,6 +158,8 @@ pub(super) static ROWS: &[&dyn Row] = &[
 pub(super) enum CredentialsKind {
     Passthrough,
     AkSk,
+    Password,
+    Metadata,
 }
 
 /// How the upstream is reached.
@@ -166,6 +187,15 @@ pub struct UpstreamConfig {
     pub max_body_bytes: usize,
 }
 
+/// The metadata service of a cloud server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataService {
+    /// `upstream.metadata_endpoint`
+    pub endpoint: Url,
+    /// Sent as `X-Project-Id` where set.
+    pub project_id: Option<String>,
+}
+
 /// When calls stop because too many have failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerConfig {
@@ -186,6 +216,10 @@ pub enum CredentialsMode {
     Passthrough,
     /// The gateway signs with an access key of its own.
     AkSk(AccessKey),
+    /// The gateway logs in for a token of its own.
+    Password(IamLogin),
+    /// The gateway signs with temporary keys of the cloud server that it runs on.
+    Metadata(MetadataService),
 }
 
 /// An access key pair, permanent or temporary.
@@ -349,10 +383,21 @@ fn address_of_region(surroundings: &Surroundings, region: &str) -> (String, Orig
 
 /// Without a key there is a refusal, and the mode goes nowhere.
 fn credentials(values: &mut Values<'_>, kind: CredentialsKind) -> CredentialsMode {
+    let given = iam::Given::read(values);
+    let metadata = values.read_or(&METADATA_ENDPOINT, nowhere());
     match kind {
         CredentialsKind::Passthrough => CredentialsMode::Passthrough,
         CredentialsKind::AkSk => {
             access_key(values).map_or(CredentialsMode::Passthrough, CredentialsMode::AkSk)
+        }
+        CredentialsKind::Password => {
+            let region = values.read(&REGION);
+            let login = iam::login(values, given, region.as_deref());
+            login.map_or(CredentialsMode::Passthrough, CredentialsMode::Password)
+        }
+        CredentialsKind::Metadata => {
+            let project_id = iam::project(values).unwrap_or(None);
+            CredentialsMode::Metadata(MetadataService { endpoint: metadata, project_id })
         }
     }
 }
@@ -367,7 +412,7 @@ fn region(text: &str) -> Option<String> {
     is_region.then(|| text.to_owned())
 }
 
-fn base_address(text: &str) -> Option<Url> {
+pub(super) fn base_address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()

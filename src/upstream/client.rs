@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use super::breaker::{Breaker, Circuit};
-use super::credentials::{CallerPart, Credentials, Signable};
+use super::credentials::{CallerPart, Credentials, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
 use super::retry::{self, RetryBudget, Worth};
@@ -106,10 +106,12 @@ impl Upstream {
         metrics: UpstreamMetrics,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
+        let http = http_client(config)?;
+        let credentials = Credentials::new(config, &http, clock.clone())?;
         Ok(Self(Arc::new(Inner {
-            http: http_client(config)?,
+            http,
             endpoint: Endpoint::of(&config.endpoint),
-            credentials: Credentials::new(&config.credentials, clock.clone()),
+            credentials,
             permits: Semaphore::new(usize::try_from(config.max_concurrency.get()).unwrap_or(1)),
             breaker: Breaker::new(&config.breaker),
             budget: RetryBudget::new(),
@@ -182,12 +184,17 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let mut failed = 0;
+        let mut renewed = false;
         let mut most = self.0.limits.max_attempts.get();
         loop {
             let failure = match self.one(call, outgoing).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
+            if self.0.credentials.may_be_renewed(&failure) && !renewed {
+                renewed = true;
+                continue;
+            }
             failed += 1;
             match Worth::of(&failure) {
                 Worth::Often => {}
@@ -218,11 +225,13 @@ impl Upstream {
     /// One attempt, once it has a place and the circuit lets it through.
     async fn one(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
         let Inner { breaker, clock, metrics, .. } = &*self.0;
+        // First, as it may wait for a login that is no concern of the circuit.
+        let request = self.request(call, outgoing).await?;
         let _place = self.place().await?;
         let pass = breaker.admit(clock.now()).inspect_err(|_| {
             metrics.breaker_refused.inc();
         })?;
-        let answer = self.attempt(call, outgoing).await;
+        let answer = self.attempt(call, request).await;
         if pass.tell(answer.as_ref().is_err_and(Worth::is_outage), clock.now()) {
             metrics.breaker_opened.inc();
             tracing::error!("too many attempts failed: the circuit to the upstream opens");
@@ -247,8 +256,11 @@ impl Upstream {
     }
 
     /// One attempt: signed for itself, timed, counted.
-    async fn attempt(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
-        let request = self.request(call, outgoing)?;
+    async fn attempt(
+        &self,
+        call: &Call,
+        (request, used): (Request, Generation),
+    ) -> Result<Answer, Failure> {
         let started = self.0.clock.now();
         let exchange = timeout(self.0.limits.attempt_timeout, self.exchange(request)).await;
         let answer = exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)));
@@ -258,10 +270,14 @@ impl Upstream {
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
-        Err(self.refusal(&answer, call))
+        Err(self.refusal(&answer, call, used))
     }
 
-    fn request(&self, call: &Call, outgoing: &Outgoing) -> Result<Request, Failure> {
+    async fn request(
+        &self,
+        call: &Call,
+        outgoing: &Outgoing,
+    ) -> Result<(Request, Generation), Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
         let Outgoing { method, path, query, body } = outgoing;
         let mut address = format!("{}{path}", endpoint.base);
@@ -283,11 +299,11 @@ impl Upstream {
         let signed_path = format!("{}{path}", endpoint.base_path);
         let part = CallerPart { token: call.token.as_ref(), host: &endpoint.host };
         let signable = Signable { method: method.as_str(), path: &signed_path, query, body };
-        credentials.authorize(headers, &part, &signable)?;
+        let used = credentials.authorize(headers, &part, &signable).await?;
         if !body.is_empty() {
             *request.body_mut() = Some(body.clone().into());
         }
-        Ok(request)
+        Ok((request, used))
     }
 
     async fn exchange(&self, request: Request) -> Result<Answer, Failure> {
@@ -315,10 +331,11 @@ impl Upstream {
         }
     }
 
-    fn refusal(&self, answer: &Answer, call: &Call) -> Failure {
+    fn refusal(&self, answer: &Answer, call: &Call, used: Generation) -> Failure {
         let Inner { credentials, clock, .. } = &*self.0;
         let raw = RawAnswer { status: answer.status, headers: &answer.headers, body: &answer.body };
         let secrets = credentials.secrets(call.token.as_ref());
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         let ReadAnswer { failure, own_denial } =
             failure::read(&raw, credentials.whose(), &secrets, clock.timestamp());
         if let Some(encoded) = own_denial {
@@ -327,13 +344,13 @@ impl Upstream {
                 "the gateway's own credentials were denied"
             );
         }
-        credentials.heed(&failure, &answer.headers);
+        credentials.heed(&failure, &answer.headers, used);
         failure
     }
 
     pub(super) fn unlike(&self, unlike: wire::Unlike, answer: &Answer, call: &Call) -> Failure {
         match unlike {
-            wire::Unlike::Error => self.refusal(answer, call),
+            wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
         }
     }
@@ -422,7 +439,7 @@ fn is_loopback(endpoint: &Url) -> bool {
     }
 }
 
-fn no_answer(error: &reqwest::Error) -> Failure {
+pub(super) fn no_answer(error: &reqwest::Error) -> Failure {
     match (error.is_connect(), error.is_timeout()) {
         (true, true) => Failure::TimedOut(TimeLimit::Connect),
         (true, false) => Failure::Unreachable(Unreachable::Connect),
@@ -445,7 +462,7 @@ fn broken_body(error: &reqwest::Error, status: u16) -> Failure {
 
 /// From 0 to 1. Without randomness those who failed together come back together, which is no reason
 /// not to come back.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }
 

@@ -17,6 +17,8 @@ mod graphql_http;
 mod imports;
 mod limits;
 mod lists;
+mod login;
+mod metadata;
 mod persisted;
 mod purge;
 mod record;

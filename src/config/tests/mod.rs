@@ -2,6 +2,7 @@
 
 mod contradictions;
 mod credentials;
+mod login;
 mod reference;
 mod refusals;
 mod sources;

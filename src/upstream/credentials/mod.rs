@@ -1,15 +1,27 @@
 //! Whose credentials go upstream, and how they are put on a request.
 
 mod aksk;
+mod metadata;
+mod password;
+mod refusals;
+mod renewing;
+mod skew;
 
 use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use reqwest::Client;
+
 use self::aksk::SigningKey;
+use self::metadata::MetadataKeys;
+use self::password::PasswordLogin;
+use self::refusals::Refusals;
+pub(crate) use self::renewing::Generation;
+use self::renewing::Renewing;
 use super::failure::Whose;
 use crate::clock::Clock;
-use crate::config::CredentialsMode;
+use crate::config::{CredentialsMode, ProjectScope, UpstreamConfig};
 use crate::domain::{Failure, Token};
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -20,6 +32,17 @@ pub(crate) enum Credentials {
     Passthrough,
     /// Every request is signed with the gateway's access key.
     AkSk(SigningKey),
+    /// A token that the gateway logs in for.
+    Password(Renewing<PasswordLogin>),
+    /// Every request is signed with a temporary key of the server that the gateway runs on.
+    Metadata(TemporaryKeys),
+}
+
+/// Temporary keys and whether they may be used now.
+pub(crate) struct TemporaryKeys {
+    keys: Renewing<MetadataKeys>,
+    refusals: Refusals,
+    clock: Clock,
 }
 
 /// What of a call's circumstances goes into its credentials.
@@ -41,11 +64,25 @@ pub(crate) struct Signable<'a> {
 }
 
 impl Credentials {
-    pub(crate) fn new(mode: &CredentialsMode, clock: Clock) -> Self {
-        match mode {
+    pub(crate) fn new(
+        config: &UpstreamConfig,
+        http: &Client,
+        clock: Clock,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(match &config.credentials {
             CredentialsMode::Passthrough => Self::Passthrough,
             CredentialsMode::AkSk(key) => Self::AkSk(SigningKey::new(key.clone(), clock)),
-        }
+            CredentialsMode::Password(login) => {
+                let (http, timeout) = (http.clone(), config.attempt_timeout);
+                let login = PasswordLogin::new(login.clone(), http, timeout, clock.clone());
+                Self::Password(Renewing::new(login, clock))
+            }
+            CredentialsMode::Metadata(service) => {
+                let keys = MetadataKeys::new(service.clone(), clock.clone())?;
+                let keys = Renewing::new(keys, clock.clone());
+                Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
+            }
+        })
     }
 
     /// Whether the caller's own credentials are used.
@@ -57,7 +94,7 @@ impl Credentials {
     pub(crate) fn whose(&self) -> Whose {
         match self {
             Self::Passthrough => Whose::Caller,
-            Self::AkSk(_) => Whose::Gateway,
+            Self::AkSk(_) | Self::Password(_) | Self::Metadata(_) => Whose::Gateway,
         }
     }
 
@@ -66,31 +103,59 @@ impl Credentials {
         match self {
             Self::Passthrough => None,
             Self::AkSk(key) => key.project(),
+            Self::Password(login) => match &login.issuer().login().scope {
+                ProjectScope::Id(id) => Some(id),
+                ProjectScope::Name(_) => None,
+            },
+            Self::Metadata(temporary) => temporary.keys.issuer().project(),
         }
     }
 
     /// What must not stand in any text that is passed on.
-    pub(crate) fn secrets<'a>(&'a self, token: Option<&'a Token>) -> Vec<&'a str> {
+    pub(crate) fn secrets(&self, token: Option<&Token>) -> Vec<String> {
+        let owned = |secret: &str| secret.to_owned();
         match self {
-            Self::Passthrough => token.map(Token::expose).into_iter().collect(),
-            Self::AkSk(key) => key.secrets(),
+            Self::Passthrough => token.map(Token::expose).map(owned).into_iter().collect(),
+            Self::AkSk(key) => key.secrets().into_iter().map(owned).collect(),
+            Self::Password(login) => {
+                let password = login.issuer().login().password.expose();
+                let token = login.known().map(|token| token.expose().to_owned());
+                token.into_iter().chain([password.to_owned()]).collect()
+            }
+            Self::Metadata(temporary) => {
+                let key = temporary.keys.known();
+                key.iter().flat_map(aksk::secrets).map(owned).collect()
+            }
         }
     }
 
     /// Puts the credentials on a request that is about to be sent.
-    pub(crate) fn authorize(
+    pub(crate) async fn authorize(
         &self,
         headers: &mut HeaderMap,
         part: &CallerPart<'_>,
         request: &Signable<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Generation, Failure> {
         match self {
             Self::Passthrough => {
                 let token = part.token.ok_or(Failure::TokenMissing)?;
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
-                Ok(())
+                Ok(Generation::default())
             }
-            Self::AkSk(key) => key.sign(headers, part.host, request),
+            Self::AkSk(key) => {
+                key.sign(headers, part.host, request).map(|()| Generation::default())
+            }
+            Self::Password(login) => {
+                let (token, generation) = login.get().await?;
+                headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
+                Ok(generation)
+            }
+            Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
+                refusals.check(clock.now())?;
+                let (key, generation) = keys.get().await?;
+                aksk::sign(&key, clock.timestamp(), (headers, part.host), request)?;
+                Ok(generation)
+            }
         }
     }
 
@@ -99,16 +164,48 @@ impl Credentials {
         match self {
             Self::Passthrough => None,
             Self::AkSk(key) => key.is_resting().then_some("the upstream refused the access key"),
+            Self::Password(login) => {
+                login.is_out_of_order().then_some("the gateway cannot log in for a token")
+            }
+            Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
+                if refusals.check(clock.now()).is_err() {
+                    return Some("the upstream refused the temporary key");
+                }
+                keys.is_out_of_order().then_some("the metadata service gives no temporary key")
+            }
         }
     }
 
-    /// Draws the conclusions of an error answer for the calls to come.
-    pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap) {
+    /// Draws the conclusions of an error answer for the calls to come, from a call with credentials of
+    /// some generation.
+    pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
         match self {
             Self::Passthrough => {}
             Self::AkSk(key) => key.heed(failure, headers),
+            Self::Password(login) => {
+                if wants_a_new_token(failure) {
+                    login.forget(used);
+                }
+            }
+            Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
+                refusals.heed(failure, headers, clock);
+                if refusals.check(clock.now()).is_err() {
+                    keys.forget(used);
+                }
+            }
         }
     }
+
+    /// Whether a call that failed so is worth repeating with new credentials, once.
+    pub(crate) fn may_be_renewed(&self, failure: &Failure) -> bool {
+        matches!(self, Self::Password(_)) && wants_a_new_token(failure)
+    }
+}
+
+/// Whether the API gateway says that a token has ended.
+fn wants_a_new_token(failure: &Failure) -> bool {
+    let code = failure.upstream().and_then(|answer| answer.error_code.as_deref());
+    code.is_some_and(|code| code.ends_with(".0307"))
 }
 
 /// A header value that is left out of debug output and of HTTP/2's compression tables.

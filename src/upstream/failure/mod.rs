@@ -109,6 +109,9 @@ fn verdict(status: u16, details: &Details, whose: Whose) -> Verdict {
     if details.answers_a_login {
         return match status {
             401 | 403 => (RefusalKind::GatewayUnauthenticated, false),
+            429 => (RefusalKind::Throttled, true),
+            503 => (RefusalKind::OutOfService, true),
+            504 => (RefusalKind::TimedOut, true),
             _ => (RefusalKind::Broken, status >= 500),
         };
     }

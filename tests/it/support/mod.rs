@@ -4,4 +4,4 @@ mod gateway;
 mod scripted;
 
 pub(crate) use gateway::{Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, screen_record};
-pub(crate) use scripted::{Reply, ScriptedUpstream};
+pub(crate) use scripted::{Reply, ScriptedUpstream, Seen};

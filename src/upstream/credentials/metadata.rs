@@ -1,0 +1,226 @@
+//! Temporary keys of a cloud server, from its metadata service.
+//!
+//! The service answers on a link-local address to whoever runs on the server. It wants a session token
+//! first, where it knows such; keys live for an hour, and new ones appear ten minutes before their end.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::header::{HeaderName, HeaderValue};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Client, Method, Request, Response, Url};
+use serde_json::{Map, Value};
+
+use super::renewing::{Issuer, Lease};
+use crate::clock::Clock;
+use crate::config::{AccessKey, MetadataService};
+use crate::domain::{
+    Failure, FailureCode, Refusal, RefusalKind, Secret, TimeLimit, Unreachable, UpstreamAnswer,
+};
+
+const SESSION_TTL_HEADER: HeaderName = HeaderName::from_static("x-metadata-token-ttl-seconds");
+const SESSION_HEADER: HeaderName = HeaderName::from_static("x-metadata-token");
+/// How long a session token is asked for.
+const SESSION_LIFE: Duration = Duration::from_hours(6);
+/// How long it is used: a minute less, so that it does not end on the way.
+const SESSION_USE: Duration = SESSION_LIFE.saturating_sub(Duration::from_mins(1));
+/// How long a service that knows no session tokens is not asked for one again.
+const NO_SESSIONS_FOR: Duration = Duration::from_hours(24);
+/// The official SDK's limits for this address: to connect, and for an answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Keys are renewed when less than this is left.
+const RENEW_AHEAD: Duration = Duration::from_mins(10);
+/// How long nobody asks after the service has said that the server has no agency.
+const REST: Duration = Duration::from_mins(5);
+/// The longest answer that is read, in bytes.
+const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// Fetches temporary keys.
+pub(crate) struct MetadataKeys {
+    service: MetadataService,
+    http: Client,
+    session: Mutex<Session>,
+    clock: Clock,
+}
+
+/// The session token, and until when it is good.
+#[derive(Default)]
+enum Session {
+    #[default]
+    None,
+    Token(Secret, Instant),
+    /// The service knows none.
+    Unknown(Instant),
+}
+
+impl MetadataKeys {
+    /// Fetches from a service. Never through a proxy: the address is this machine's own.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub(crate) fn new(service: MetadataService, clock: Clock) -> Result<Self, reqwest::Error> {
+        let http = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_certs_only([])
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()?;
+        Ok(Self { service, http, session: Mutex::default(), clock })
+    }
+
+    pub(crate) fn project(&self) -> Option<&str> {
+        self.service.project_id.as_deref()
+    }
+
+    async fn keys(&self) -> Result<Lease<AccessKey>, Failure> {
+        let session = self.session().await?;
+        let (status, body) = self.security_key(session.as_ref()).await?;
+        let is_refused = status == 401 && session.is_some() && !says_no_agency(&body);
+        if !is_refused {
+            return self.read(status, &body);
+        }
+        // The session has ended before its time.
+        self.remember(Session::None);
+        let session = self.session().await?;
+        let (status, body) = self.security_key(session.as_ref()).await?;
+        self.read(status, &body)
+    }
+
+    /// The session token, a new one where there is none; `None` where the service knows none.
+    async fn session(&self) -> Result<Option<Secret>, Failure> {
+        let now = self.clock.now();
+        match &*self.session.lock().unwrap_or_else(PoisonError::into_inner) {
+            Session::Token(token, until) if now < *until => return Ok(Some(token.clone())),
+            Session::Unknown(until) if now < *until => return Ok(None),
+            Session::None | Session::Token(..) | Session::Unknown(_) => {}
+        }
+        let mut request = self.request(Method::PUT, "/meta-data/latest/api/token")?;
+        request.headers_mut().insert(SESSION_TTL_HEADER, HeaderValue::from(SESSION_LIFE.as_secs()));
+        let (status, body) = self.exchange(request).await?;
+        match status {
+            200..300 => {
+                let token = Secret::new(body.trim());
+                let until = now + SESSION_USE;
+                self.remember(Session::Token(token.clone(), until));
+                Ok(Some(token))
+            }
+            // An older service, which answers without.
+            404 | 405 | 503 => {
+                self.remember(Session::Unknown(now + NO_SESSIONS_FOR));
+                Ok(None)
+            }
+            _ => Err(refused(status, RefusalKind::Broken, status >= 500)),
+        }
+    }
+
+    async fn security_key(&self, session: Option<&Secret>) -> Result<(u16, String), Failure> {
+        let mut request = self.request(Method::GET, "/openstack/latest/securitykey")?;
+        if let Some(session) = session {
+            let mut value = HeaderValue::from_str(session.expose())
+                .map_err(|_| unlike(200, "has a session token that no header can carry"))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(SESSION_HEADER, value);
+        }
+        self.exchange(request).await
+    }
+
+    fn read(&self, status: u16, body: &str) -> Result<Lease<AccessKey>, Failure> {
+        match status {
+            200..300 => {}
+            401 | 403 | 404 => {
+                return Err(refused(status, RefusalKind::GatewayUnauthenticated, false));
+            }
+            503 => return Err(refused(status, RefusalKind::OutOfService, true)),
+            _ => return Err(refused(status, RefusalKind::Broken, status >= 500)),
+        }
+        let answer: Option<Map<String, Value>> = serde_json::from_str(body).ok();
+        let answer = answer.ok_or_else(|| unlike(status, "is not a JSON object"))?;
+        let nested = ["credential", "credentials"].iter().find_map(|key| answer.get(*key));
+        let parts = nested.and_then(Value::as_object).unwrap_or(&answer);
+        let text = |keys: &[&str]| keys.iter().find_map(|key| parts.get(*key)?.as_str());
+        let access = text(&["access", "accessKeyId", "access_key_id"]);
+        let secret = text(&["secret", "secretAccessKey", "secret_access_key"]);
+        let token = text(&["securitytoken", "securityToken", "security_token"]);
+        let ends = text(&["expires_at", "expiration"]).and_then(|ends| ends.parse().ok());
+        let (Some(access), Some(secret), Some(token), Some(ends)) = (access, secret, token, ends)
+        else {
+            return Err(unlike(status, "lacks a part of the temporary key"));
+        };
+        Ok(self.lease(
+            AccessKey {
+                access: Secret::new(access),
+                secret: Secret::new(secret),
+                security_token: Some(Secret::new(token)),
+                project_id: self.service.project_id.clone(),
+            },
+            ends,
+        ))
+    }
+
+    fn lease(&self, value: AccessKey, ends: Timestamp) -> Lease<AccessKey> {
+        let now = self.clock.now();
+        let left = ends.duration_since(self.clock.timestamp()).max(SignedDuration::ZERO);
+        let life = left.unsigned_abs();
+        Lease { value, renew_at: now + life.saturating_sub(RENEW_AHEAD), ends_at: now + life }
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<Request, Failure> {
+        let base = self.service.endpoint.as_str().trim_end_matches('/');
+        let url = Url::parse(&format!("{base}{path}"));
+        let url = url.map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
+        Ok(Request::new(method, url))
+    }
+
+    async fn exchange(&self, request: Request) -> Result<(u16, String), Failure> {
+        let exchange = async {
+            let sent = self.http.execute(request).await;
+            let mut response: Response =
+                sent.map_err(|error| super::super::client::no_answer(&error))?;
+            let (status, mut body) = (response.status().as_u16(), Vec::new());
+            while let Ok(Some(chunk)) = response.chunk().await {
+                if body.len() + chunk.len() > LARGEST_ANSWER {
+                    return Err(unlike(status, "is too large for a temporary key"));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        let within = tokio::time::timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, exchange).await;
+        within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
+    }
+
+    fn remember(&self, session: Session) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+}
+
+impl Issuer for MetadataKeys {
+    type Issued = AccessKey;
+
+    const NAME: &'static str = "metadata";
+
+    async fn issue(&self) -> Result<Lease<AccessKey>, Failure> {
+        self.keys().await
+    }
+
+    fn rest_after(failure: &Failure) -> Option<Duration> {
+        (failure.code() == FailureCode::UpstreamUnauthenticated).then_some(REST)
+    }
+}
+
+/// Whether the service says that the server has no agency, which a new session does not change.
+fn says_no_agency(body: &str) -> bool {
+    body.to_ascii_lowercase().contains("agency")
+}
+
+/// The service's own texts are left out: they are about this machine and no caller's business.
+fn refused(status: u16, kind: RefusalKind, retryable: bool) -> Failure {
+    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
+    Failure::Refused(Refusal { kind, retryable, retry_after: None, answer }.into())
+}
+
+fn unlike(status: u16, problem: &str) -> Failure {
+    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
+    Failure::Malformed { problem: problem.to_owned(), answer: answer.into() }
+}

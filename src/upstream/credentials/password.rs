@@ -1,0 +1,142 @@
+//! Tokens of the gateway's own, from a login with user name and password.
+//!
+//! The call is `KeystoneCreateUserTokenByPassword`. By default five failed logins within 15 minutes lock
+//! the user for 15 minutes (<https://support.huaweicloud.com/intl/en-us/usermanual-iam5/iam_01_1172.html>),
+//! so a refused login is not repeated for that long.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Client, Method, Request, Url};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::renewing::{Issuer, Lease};
+use super::skew;
+use crate::clock::Clock;
+use crate::config::{IamLogin, ProjectScope};
+use crate::domain::{Failure, FailureCode, Secret, TimeLimit, Unreachable, UpstreamAnswer};
+use crate::upstream::failure::{self, RawAnswer, Whose};
+
+const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+/// How long nobody logs in after a refusal: as long as a user would be locked.
+const REST: Duration = Duration::from_mins(15);
+/// A token is renewed when less than this share of its life is left.
+const RENEW_AHEAD: u32 = 10;
+/// The largest answer that is read, in bytes.
+const LARGEST_ANSWER: usize = 256 * 1024;
+
+/// Logs in.
+pub(crate) struct PasswordLogin {
+    login: IamLogin,
+    http: Client,
+    timeout: Duration,
+    clock: Clock,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Token,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    expires_at: String,
+}
+
+impl PasswordLogin {
+    pub(crate) fn new(login: IamLogin, http: Client, timeout: Duration, clock: Clock) -> Self {
+        Self { login, http, timeout, clock }
+    }
+
+    pub(crate) fn login(&self) -> &IamLogin {
+        &self.login
+    }
+
+    fn request(&self) -> Result<Request, Failure> {
+        let IamLogin { endpoint, user, password, domain, scope } = &self.login;
+        let base = endpoint.as_str().trim_end_matches('/');
+        let url = Url::parse(&format!("{base}/v3/auth/tokens?nocatalog=true"))
+            .map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
+        let project = match scope {
+            ProjectScope::Id(id) => json!({ "id": id }),
+            ProjectScope::Name(name) => json!({ "name": name }),
+        };
+        let user = json!({
+            "name": user, "password": password.expose(), "domain": { "name": domain },
+        });
+        let body = json!({ "auth": {
+            "identity": { "methods": ["password"], "password": { "user": user } },
+            "scope": { "project": project },
+        } });
+        let mut request = Request::new(Method::POST, url);
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        *request.body_mut() = Some(body.to_string().into());
+        Ok(request)
+    }
+
+    async fn exchange(&self) -> Result<Lease<Secret>, Failure> {
+        let sent = self.http.execute(self.request()?).await;
+        let mut response = sent.map_err(|error| super::super::client::no_answer(&error))?;
+        let (status, headers) =
+            (response.status().as_u16(), std::mem::take(response.headers_mut()));
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if !(200..300).contains(&status) {
+            return Err(self.refusal(status, &headers, &body));
+        }
+        let token = headers.get(SUBJECT_TOKEN).and_then(|value| value.to_str().ok());
+        let token = token.ok_or_else(|| unlike(status, "has no X-Subject-Token"))?;
+        let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+        let ends = answer.and_then(|answer| answer.token.expires_at.parse().ok());
+        let ends = ends.ok_or_else(|| unlike(status, "does not say when the token ends"))?;
+        Ok(self.lease(Secret::new(token), ends))
+    }
+
+    fn lease(&self, token: Secret, ends: Timestamp) -> Lease<Secret> {
+        let now = self.clock.now();
+        let left = ends.duration_since(self.clock.timestamp()).max(SignedDuration::ZERO);
+        let life = left.unsigned_abs();
+        // Gateways that were started together do not renew together.
+        let ahead = life / RENEW_AHEAD;
+        let ahead = ahead.mul_f64(0.75 + 0.25 * super::super::client::chance());
+        Lease { value: token, renew_at: now + life.saturating_sub(ahead), ends_at: now + life }
+    }
+
+    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+        let raw = RawAnswer { status, headers, body };
+        let secrets = [self.login.password.expose()];
+        let now = self.clock.timestamp();
+        if status == 401 && headers.contains_key(DATE) {
+            skew::report(headers, now);
+        }
+        failure::read(&raw, Whose::Gateway, &secrets, now).failure
+    }
+}
+
+impl Issuer for PasswordLogin {
+    type Issued = Secret;
+
+    const NAME: &'static str = "iam";
+
+    async fn issue(&self) -> Result<Lease<Secret>, Failure> {
+        let exchange = tokio::time::timeout(self.timeout, self.exchange()).await;
+        exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
+    }
+
+    fn rest_after(failure: &Failure) -> Option<Duration> {
+        (failure.code() == FailureCode::UpstreamUnauthenticated).then_some(REST)
+    }
+}
+
+fn unlike(status: u16, problem: &str) -> Failure {
+    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
+    Failure::Malformed { problem: problem.to_owned(), answer: answer.into() }
+}

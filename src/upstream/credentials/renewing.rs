@@ -1,0 +1,201 @@
+//! Credentials that end: got once however many wait, renewed ahead, and used until their end.
+//!
+//! Whoever needs credentials that are there gets them at once; when their end is near, a task renews
+//! them behind the call. Where there are none, all who wait drive one shared future. After a failure
+//! nobody asks again for a while: a refused login could lock the account.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::domain::Failure;
+
+/// The pause after a first failure that waiting may mend; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Where credentials come from.
+pub(crate) trait Issuer: Send + Sync + 'static {
+    type Issued: Clone + Send + Sync + 'static;
+
+    /// What it is called in logs.
+    const NAME: &'static str;
+
+    /// Asks for new credentials.
+    fn issue(&self) -> impl Future<Output = Result<Lease<Self::Issued>, Failure>> + Send;
+
+    /// How long nobody asks again after a refusal; `None` for failures that may pass.
+    fn rest_after(failure: &Failure) -> Option<Duration>;
+}
+
+/// Credentials for a while.
+#[derive(Clone)]
+pub(crate) struct Lease<T> {
+    pub(crate) value: T,
+    /// When they should be renewed.
+    pub(crate) renew_at: Instant,
+    /// When they end.
+    pub(crate) ends_at: Instant,
+}
+
+/// Tells one lease from the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+/// Credentials and which lease they are of.
+type Held<T> = (T, Generation);
+type Renewal = Shared<BoxFuture<'static, Result<(), Failure>>>;
+
+/// Credentials of one issuer, shared by all calls.
+pub(crate) struct Renewing<I: Issuer>(Arc<Inner<I>>);
+
+struct Inner<I: Issuer> {
+    issuer: I,
+    clock: Clock,
+    tasks: TaskTracker,
+    state: Mutex<State<I::Issued>>,
+}
+
+struct State<T> {
+    lease: Option<Lease<T>>,
+    generation: u64,
+    under_way: Option<WeakShared<BoxFuture<'static, Result<(), Failure>>>>,
+    rest: Option<Rest>,
+    failures: u32,
+}
+
+struct Rest {
+    until: Instant,
+    failure: Failure,
+}
+
+impl<I: Issuer> Clone for Renewing<I> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<I: Issuer> Renewing<I> {
+    pub(crate) fn new(issuer: I, clock: Clock) -> Self {
+        let state = State { lease: None, generation: 0, under_way: None, rest: None, failures: 0 };
+        let tasks = TaskTracker::new();
+        Self(Arc::new(Inner { issuer, clock, tasks, state: Mutex::new(state) }))
+    }
+
+    pub(crate) fn issuer(&self) -> &I {
+        &self.0.issuer
+    }
+
+    /// The credentials that are valid now.
+    pub(crate) async fn get(&self) -> Result<Held<I::Issued>, Failure> {
+        let now = self.0.clock.now();
+        if let Some((valid, renewal)) = self.valid(now) {
+            if let Some(renewal) = renewal {
+                self.0.tasks.spawn(async move {
+                    // Its failure is logged where it happens; the old ones are used meanwhile.
+                    let _ = renewal.await;
+                });
+            }
+            return Ok(valid);
+        }
+        let renewal = {
+            let mut state = self.0.lock();
+            if let Some(rest) = state.rest.as_ref().filter(|rest| now < rest.until) {
+                return Err(rest.failure.clone());
+            }
+            self.renewal(&mut state)
+        };
+        renewal.await?;
+        let state = self.0.lock();
+        let lease = state.lease.as_ref().ok_or(Failure::Overloaded)?;
+        Ok((lease.value.clone(), Generation(state.generation)))
+    }
+
+    /// Credentials that have not ended, and their renewal where that is due.
+    fn valid(&self, now: Instant) -> Option<(Held<I::Issued>, Option<Renewal>)> {
+        let mut state = self.0.lock();
+        let lease = state.lease.as_ref().filter(|lease| now < lease.ends_at)?;
+        let valid = (lease.value.clone(), Generation(state.generation));
+        let is_due = now >= lease.renew_at;
+        let rests = state.rest.as_ref().is_some_and(|rest| now < rest.until);
+        let is_under_way = state.under_way.as_ref().is_some_and(|weak| weak.upgrade().is_some());
+        let renewal = (is_due && !rests && !is_under_way).then(|| self.renewal(&mut state));
+        Some((valid, renewal))
+    }
+
+    /// Forgets credentials that were refused, unless they have been renewed since.
+    pub(crate) fn forget(&self, refused: Generation) {
+        let mut state = self.0.lock();
+        if state.generation == refused.0 {
+            state.lease = None;
+        }
+    }
+
+    /// The credentials that are there, whatever they are worth: for keeping them out of texts.
+    pub(crate) fn known(&self) -> Option<I::Issued> {
+        self.0.lock().lease.as_ref().map(|lease| lease.value.clone())
+    }
+
+    /// Whether there are none and none are asked for now.
+    pub(crate) fn is_out_of_order(&self) -> bool {
+        let now = self.0.clock.now();
+        let state = self.0.lock();
+        let ended = state.lease.as_ref().is_none_or(|lease| now >= lease.ends_at);
+        ended && state.rest.as_ref().is_some_and(|rest| now < rest.until)
+    }
+
+    /// Joins the renewal that is under way, or begins it.
+    fn renewal(&self, state: &mut State<I::Issued>) -> Renewal {
+        let under_way = state.under_way.as_ref().and_then(WeakShared::upgrade);
+        if let Some(renewal) = under_way {
+            return renewal;
+        }
+        let inner = Arc::clone(&self.0);
+        let renewal = async move { inner.renew().await }.boxed().shared();
+        state.under_way = renewal.downgrade();
+        renewal
+    }
+}
+
+impl<I: Issuer> Inner<I> {
+    async fn renew(&self) -> Result<(), Failure> {
+        let issued = self.issuer.issue().await;
+        let mut state = self.lock();
+        state.under_way = None;
+        match issued {
+            Ok(lease) => {
+                tracing::info!(issuer = I::NAME, "new credentials for the upstream");
+                state.lease = Some(lease);
+                state.generation += 1;
+                state.rest = None;
+                state.failures = 0;
+                Ok(())
+            }
+            Err(failure) => {
+                let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(state.failures));
+                let pause = I::rest_after(&failure).unwrap_or(doubled.min(LONGEST_PAUSE));
+                tracing::error!(
+                    issuer = I::NAME,
+                    code = failure.code().as_str(),
+                    status = failure.upstream_status(),
+                    request_id = failure.upstream().and_then(|answer| answer.request_id.as_deref()),
+                    rest_seconds = pause.as_secs(),
+                    "no credentials for the upstream"
+                );
+                state.failures = state.failures.saturating_add(1);
+                let until = self.clock.now() + pause;
+                state.rest = Some(Rest { until, failure: failure.clone() });
+                Err(failure)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<I::Issued>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,201 @@
+//! Tokens that the gateway logs in for: one login however many wait, renewed in time, and none after a
+//! refusal that could lock the user.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use screen_record_gateway::config::{CredentialsMode, IamLogin, ProjectScope};
+use screen_record_gateway::domain::Secret;
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, Seen, screen_record};
+
+const PASSWORD: &str = "canary-password";
+
+/// IAM and the upstream behind one address, under a test's control.
+#[derive(Clone, Default)]
+struct Services {
+    logins: Arc<AtomicUsize>,
+    /// What IAM answers; 0 for success.
+    iam_status: Arc<AtomicU16>,
+    /// The newest login whose token the upstream takes; 0 for all.
+    accepted_from: Arc<AtomicUsize>,
+}
+
+impl Services {
+    fn logins(&self) -> usize {
+        self.logins.load(Ordering::Relaxed)
+    }
+
+    fn answer(&self, seen: &Seen) -> Reply {
+        if seen.path.starts_with("/v3/auth/tokens") {
+            return self.login(seen);
+        }
+        let token = seen.headers["x-auth-token"].to_str().unwrap();
+        let number: usize = token.strip_prefix("issued-").unwrap().parse().unwrap();
+        if number < self.accepted_from.load(Ordering::Relaxed) {
+            let error = json!({ "error_code": "APIGW.0307", "error_msg": "token must be updated" });
+            return Reply::json(401, &error);
+        }
+        Reply::json(200, &json!({ "id": seen.path.rsplit('/').next() }))
+    }
+
+    fn login(&self, seen: &Seen) -> Reply {
+        let number = self.logins.fetch_add(1, Ordering::Relaxed) + 1;
+        let status = self.iam_status.load(Ordering::Relaxed);
+        if status != 0 {
+            let error = json!({ "error": { "code": status, "message": PASSWORD, "title": "no" } });
+            return Reply::json(status, &error);
+        }
+        let body: Value = serde_json::from_slice(&seen.body).unwrap();
+        let identity = &body["auth"]["identity"]["password"]["user"];
+        assert_eq!((&identity["name"], &identity["password"]), (&json!("user"), &json!(PASSWORD)));
+        assert_eq!(identity["domain"]["name"], "account");
+        assert_eq!(body["auth"]["scope"]["project"]["id"], PROJECT);
+        let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+        let ends = ends.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+        let answer = json!({ "token": { "expires_at": ends } }).to_string();
+        Reply::bytes(201, &[("x-subject-token", &format!("issued-{number}"))], answer)
+    }
+}
+
+async fn gateway() -> (Gateway, Services) {
+    let services = Services::default();
+    let answering = services.clone();
+    let upstream = ScriptedUpstream::start(move |seen| answering.answer(seen)).await;
+    let endpoint = format!("http://{}", upstream.address).parse().unwrap();
+    let gateway = Gateway::configured(upstream, |config| {
+        config.upstream.credentials = CredentialsMode::Password(IamLogin {
+            endpoint,
+            user: "user".to_owned(),
+            password: Secret::new(PASSWORD),
+            domain: "account".to_owned(),
+            scope: ProjectScope::Id(PROJECT.to_owned()),
+        });
+    })
+    .await;
+    (gateway, services)
+}
+
+fn record(id: &str) -> String {
+    format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "{id}") {{ id }} }}"#)
+}
+
+fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_hundred_who_wait_make_one_login() {
+    let (gateway, services) = gateway().await;
+    let documents: Vec<String> = (0..100).map(|number| record(&format!("r{number}"))).collect();
+
+    let answers = join_all(documents.iter().map(|document| gateway.query(document))).await;
+
+    assert!(answers.iter().all(|answer| answer.get("errors").is_none()), "{answers:?}");
+    assert_eq!(services.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_callers_own_token_is_not_sent_on() {
+    let (gateway, _) = gateway().await;
+
+    gateway.query(&screen_record("id")).await;
+
+    let seen = gateway.upstream.seen();
+    assert_eq!(seen.last().unwrap().headers["x-auth-token"], "issued-1");
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_ahead_behind_a_call() {
+    let (gateway, services) = gateway().await;
+    gateway.query(&record("r1")).await;
+
+    gateway.advance(Duration::from_hours(23));
+    gateway.query(&record("r2")).await;
+    // The renewal runs behind the answer.
+    gateway.upstream.arrived(4).await;
+    gateway.until(&record("r3"), |answer| answer.get("errors").is_none()).await;
+
+    assert_eq!(services.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_has_to_be_updated_is_renewed_and_the_call_repeated_once() {
+    let (gateway, services) = gateway().await;
+    gateway.query(&record("r1")).await;
+    services.accepted_from.store(2, Ordering::Relaxed);
+
+    let answer = gateway.query(&record("r2")).await;
+
+    assert_eq!(answer["data"]["screenRecord"]["id"], "r2", "{answer}");
+    assert_eq!((services.logins(), gateway.upstream_requests()), (2, 5));
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_again_and_again_is_not_renewed_without_end() {
+    let (gateway, services) = gateway().await;
+    services.accepted_from.store(usize::MAX, Ordering::Relaxed);
+
+    let answer = gateway.query(&record("r1")).await;
+
+    assert_eq!(code(&answer), "UPSTREAM_UNAUTHENTICATED", "{answer}");
+    assert_eq!(services.logins(), 2);
+}
+
+#[tokio::test]
+async fn the_old_token_is_used_while_iam_fails() {
+    let (gateway, services) = gateway().await;
+    gateway.query(&record("r1")).await;
+    services.iam_status.store(503, Ordering::Relaxed);
+
+    gateway.advance(Duration::from_hours(23));
+    let renewing = gateway.query(&record("r2")).await;
+    gateway.upstream.arrived(4).await;
+    let after = gateway.query(&record("r3")).await;
+
+    assert_eq!((renewing.get("errors"), after.get("errors")), (None, None), "{renewing} {after}");
+}
+
+#[tokio::test]
+async fn a_refused_login_is_not_repeated_for_a_quarter_of_an_hour() {
+    let (gateway, services) = gateway().await;
+    services.iam_status.store(401, Ordering::Relaxed);
+
+    let first = gateway.query(&record("r1")).await;
+    let second = gateway.query(&record("r2")).await;
+
+    assert_eq!(
+        (code(&first), code(&second)),
+        ("UPSTREAM_UNAUTHENTICATED", "UPSTREAM_UNAUTHENTICATED")
+    );
+    assert_eq!(services.logins(), 1, "a refused login was repeated");
+    assert!(!first.to_string().contains(PASSWORD), "{first}");
+    let (status, page) = gateway.admin_get("/readyz").await;
+    assert_eq!((status, page.as_str()), (503, "the gateway cannot log in for a token\n"));
+
+    gateway.advance(Duration::from_mins(14));
+    gateway.query(&record("r3")).await;
+    assert_eq!(services.logins(), 1);
+
+    services.iam_status.store(0, Ordering::Relaxed);
+    gateway.advance(Duration::from_mins(1));
+    let healed = gateway.query(&record(RECORD)).await;
+    assert_eq!(healed.get("errors"), None, "{healed}");
+    assert_eq!(gateway.admin_get("/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_broken_iam_is_not_hammered() {
+    let (gateway, services) = gateway().await;
+    services.iam_status.store(503, Ordering::Relaxed);
+
+    for number in 0..20 {
+        let answer = gateway.query(&record(&format!("r{number}"))).await;
+        assert_eq!(code(&answer), "UPSTREAM_UNAVAILABLE", "{answer}");
+    }
+
+    assert_eq!(services.logins(), 1);
+}
