@@ -19,8 +19,8 @@ pub enum Failure {
     /// The upstream needs the caller's token and none came.
     #[error("no token was sent: give X-Auth-Token or Authorization: Bearer")]
     TokenMissing,
-    /// The gateway's settings do not allow the project.
-    #[error("this gateway does not serve the project")]
+    /// The gateway's settings do not allow the project, to anybody or to this caller.
+    #[error("this gateway does not serve the project, or not to this caller")]
     ProjectNotAllowed,
     /// The upstream answered with an error.
     #[error("{}", .0.kind.sentence())]

@@ -25,6 +25,8 @@ use crate::upstream::{Call, Upstream};
 
 /// How long refreshes of a record rest after one has failed, unless the upstream names a time.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Projects that are noted of one operation, for the log.
+const MOST_NOTED_PROJECTS: usize = 10;
 
 /// The records, for the whole process. Clones share everything.
 #[derive(Clone)]
@@ -63,6 +65,8 @@ pub struct RecordParts<'c> {
 pub struct Asking {
     /// The caller's token, where one came.
     pub token: Option<Token>,
+    /// The projects the caller may see, of those that are served at all; `None` for all of these.
+    pub projects: Option<Arc<BTreeSet<ProjectId>>>,
     /// `X-Request-Id`, sent upstream with every call made for this request.
     pub request_id: Arc<str>,
     /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
@@ -82,6 +86,7 @@ pub struct Reader {
     caller: Option<CallerKey>,
     loader: OnceLock<Loader<RecordKey, Ticket, Departures>>,
     reads: Mutex<Vec<Read>>,
+    asked: Mutex<BTreeSet<ProjectId>>,
 }
 
 /// Begins the loads of one batch.
@@ -125,8 +130,8 @@ impl Records {
         } else {
             Some(CallerKey::Gateway)
         };
-        let (loader, reads) = (OnceLock::new(), Mutex::default());
-        Reader { records: self.clone(), asking, caller, loader, reads }
+        let (loader, reads, asked) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        Reader { records: self.clone(), asking, caller, loader, reads, asked }
     }
 
     /// Why no record can be read for now, where that is known.
@@ -268,17 +273,31 @@ impl Reader {
 
     /// What was read so far.
     pub fn summary(&self) -> ReadSummary {
-        ReadSummary { reads: self.reads().clone() }
+        let projects = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ReadSummary { reads: self.reads().clone(), projects }
     }
 
     /// Checks that the caller may ask for the project at all, and makes the key.
     pub(crate) fn admit(&self, project: ProjectId, id: RecordId) -> Result<RecordKey, Failure> {
-        let projects = self.records.0.projects.as_ref();
-        if projects.is_some_and(|allowed| !allowed.contains(&project)) {
-            return Err(Failure::ProjectNotAllowed);
-        }
+        self.check_project(&project)?;
         let caller = self.caller.ok_or(Failure::TokenMissing)?;
         Ok(RecordKey { caller, project, id })
+    }
+
+    /// Checks a project against those that are served and those of the caller, and notes that it was
+    /// asked for.
+    fn check_project(&self, project: &ProjectId) -> Result<(), Failure> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() < MOST_NOTED_PROJECTS && !asked.contains(project) {
+            asked.insert(project.clone());
+        }
+        drop(asked);
+        let served = self.records.0.projects.as_ref();
+        let own = self.asking.projects.as_deref();
+        if [served, own].into_iter().flatten().any(|allowed| !allowed.contains(project)) {
+            return Err(Failure::ProjectNotAllowed);
+        }
+        Ok(())
     }
 
     async fn fetch(
