@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::form::Span;
+use super::form::{Count, Span};
 use super::setting::{Row, Setting};
 use super::values::Values;
 
@@ -13,24 +13,38 @@ static POLL_INTERVAL: Setting<Span> = Setting::new(
 )
 .or("5s");
 
-pub(super) static ROWS: &[&dyn Row] = &[&POLL_INTERVAL];
+static MAX_CONNECTIONS_PER_CALLER: Setting<Count> = Setting::new(
+    "subscriptions.max_connections_per_caller",
+    Count { least: 1, most: 1_000_000 },
+    "WebSockets and event streams that one caller may have open; limits.max_in_flight bounds those \
+     of all callers together",
+)
+.or("100");
+
+pub(super) static ROWS: &[&dyn Row] = &[&POLL_INTERVAL, &MAX_CONNECTIONS_PER_CALLER];
 
 /// How watched records are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionsConfig {
     /// `subscriptions.poll_interval`
     pub poll_interval: Duration,
+    /// `subscriptions.max_connections_per_caller`
+    pub max_connections_per_caller: usize,
 }
 
 impl SubscriptionsConfig {
     pub(super) fn read(values: &mut Values<'_>) -> Self {
         let defaults = Self::default();
-        Self { poll_interval: values.read_or(&POLL_INTERVAL, defaults.poll_interval) }
+        Self {
+            poll_interval: values.read_or(&POLL_INTERVAL, defaults.poll_interval),
+            max_connections_per_caller: values
+                .read_size(&MAX_CONNECTIONS_PER_CALLER, defaults.max_connections_per_caller),
+        }
     }
 }
 
 impl Default for SubscriptionsConfig {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_secs(5) }
+        Self { poll_interval: Duration::from_secs(5), max_connections_per_caller: 100 }
     }
 }

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::callers::Callers;
 use crate::records::Records;
 
 /// What the admin listener shows.
@@ -18,6 +19,8 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     /// Asked whether the settings can work at all.
     pub records: Records,
+    /// Asked whether anybody can be let in.
+    pub callers: Callers,
     /// Renders the metrics page and its content type.
     pub metrics: Arc<dyn Fn() -> Option<(String, &'static str)> + Send + Sync>,
 }
@@ -35,7 +38,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     if admin.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    match admin.records.trouble() {
+    match admin.records.trouble().or_else(|| admin.callers.trouble()) {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
         None => "ready\n".into_response(),
     }

@@ -27,6 +27,14 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("cache.ttl_not_found", "0s", "'0s'"),
     ("cache.stale_while_revalidate", "1h", "'1h'"),
     ("cache.stale_if_error", "2d", "'2d'"),
+    ("inbound.auth", "none", "'none'"),
+    ("inbound.api_keys_file", "keys.toml", "'keys.toml'"),
+    ("inbound.jwt_jwks", "https://idp.example/keys", "'https://idp.example/keys'"),
+    ("inbound.jwt_issuer", "https://idp.example", "'https://idp.example'"),
+    ("inbound.jwt_audience", "recordings", "'recordings'"),
+    ("inbound.jwt_algorithms", "EdDSA, PS256", "['EdDSA', 'PS256']"),
+    ("inbound.jwt_leeway", "5s", "'5s'"),
+    ("inbound.jwt_projects_claim", "tenants", "'tenants'"),
     ("inbound.projects", "p1, p2", "['p1', 'p2']"),
     ("inbound.allow_anonymous", "true", "true"),
     ("limits.max_body_bytes", "64KiB", "'64KiB'"),
@@ -38,7 +46,10 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("limits.max_batch", "16", "16"),
     ("limits.request_timeout", "17s", "'17s'"),
     ("limits.max_in_flight", "18", "18"),
+    ("limits.rate", "19/m", "'19/m'"),
+    ("limits.rate_burst", "20", "20"),
     ("subscriptions.poll_interval", "7s", "'7s'"),
+    ("subscriptions.max_connections_per_caller", "8", "8"),
     ("graphql.introspection", "true", "true"),
     ("graphql.graphiql", "false", "false"),
     ("graphql.documents_file", "documents.json", "'documents.json'"),
@@ -57,12 +68,23 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("simulator.rate_limit", "20", "20"),
 ];
 
+/// Settings that are refused alone, and what each stands beside.
+const COMPANIONS: &[(&str, &[&str])] = &[
+    ("inbound.api_keys_file", &["--inbound-auth=api-key"]),
+    ("inbound.jwt_jwks", &[JWT, "--inbound-jwt-issuer=i", "--inbound-jwt-audience=a"]),
+    ("inbound.jwt_issuer", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-audience=a"]),
+    ("inbound.jwt_audience", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-issuer=i"]),
+    ("limits.rate_burst", &["--limits-rate=1/s"]),
+];
+const JWT: &str = "--inbound-auth=jwt";
+
 fn command_with(row: &dyn Row) -> Given {
-    if row.roles().contains(&Role::Serve) {
-        given(&["check", "--upstream-endpoint=http://127.0.0.1"])
-    } else {
-        given(&["simulate"])
+    if !row.roles().contains(&Role::Serve) {
+        return given(&["simulate"]);
     }
+    let companions = COMPANIONS.iter().find(|(key, _)| *key == row.key());
+    let companions = companions.map_or(&[][..], |(_, flags)| flags);
+    given(&[&["check", "--upstream-endpoint=http://127.0.0.1"], companions].concat())
 }
 
 fn origin_of(given: Given, key: &str) -> Option<Origin> {
