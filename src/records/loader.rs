@@ -268,6 +268,7 @@ impl Reader {
         id: RecordId,
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
+        self.check_project(&project)?;
         self.records.watch(&self.asking, project, id)
     }
 

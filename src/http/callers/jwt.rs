@@ -197,7 +197,7 @@ mod tests {
             let (start, rest) = signature.split_at(signature.len() / 2);
             let changed = if rest.starts_with('A') { "B" } else { "A" };
             for forged in [
-                format!("{message}.{start}{changed}{}", &rest[1..]),
+                format!("{message}.{start}{changed}{}", rest.get(1..).unwrap()),
                 format!("{message}.{start}"),
                 format!("{message}."),
             ] {
