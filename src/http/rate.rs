@@ -123,7 +123,12 @@ impl Rates {
         }
         match limiter.rates.check_key_n(&caller, count) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(until)) => Err(TooMany::For(until.wait_time_from(limiter.clock.now()))),
+            Ok(Err(until)) => {
+                // Told in milliseconds: who comes back then must not be early.
+                let wait = until.wait_time_from(limiter.clock.now());
+                let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000));
+                Err(TooMany::For(Duration::from_millis(millis.unwrap_or(u64::MAX))))
+            }
             Err(_) => Err(TooMany::AtOnce { operations, most: limiter.burst.get() }),
         }
     }
