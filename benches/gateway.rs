@@ -13,7 +13,9 @@ use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
     CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
 };
-use screen_record_gateway::http::{GraphiqlDefaults, HttpMetrics, MainParts, main_router};
+use screen_record_gateway::http::{
+    CallerParts, Callers, GraphiqlDefaults, HttpMetrics, MainParts, main_router,
+};
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
 use screen_record_gateway::simulator::{DEMO_TOKEN, Simulator, SimulatorConfig};
@@ -105,8 +107,16 @@ async fn gateway() -> (Router, String) {
             tasks,
         },
     );
+    let callers = CallerParts {
+        passes_tokens: true,
+        clock: clock.clone(),
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+    };
+    let callers = Callers::start(&InboundConfig::default(), callers).await.unwrap();
     let router = main_router(MainParts {
         records: records.unwrap(),
+        callers,
         limits: LimitsConfig::default(),
         subscriptions: SubscriptionsConfig::default(),
         graphql: GraphqlConfig::default(),

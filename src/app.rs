@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{
-    Admin, GraphiqlDefaults, HttpMetrics, Listener, MainParts, ManifestError, admin_router,
-    main_router,
+    Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, MainParts,
+    ManifestError, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
@@ -54,6 +54,9 @@ pub enum StartError {
     /// The trusted documents cannot be read.
     #[error("graphql.documents_file cannot be used")]
     Documents(#[from] ManifestError),
+    /// Callers cannot be asked who they are.
+    #[error(transparent)]
+    Callers(#[from] CallersError),
     /// The system gives no random numbers.
     #[error("the system's random generator does not answer")]
     Random(#[from] getrandom::Error),
@@ -86,6 +89,7 @@ impl App {
             http_metrics.register(registry);
         });
         let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
+        let passes_tokens = upstream.uses_callers_token();
         let parts = RecordParts {
             cache: &config.cache,
             inbound: &config.inbound,
@@ -95,14 +99,23 @@ impl App {
             tasks: tasks.clone(),
         };
         let records = Records::new(upstream, parts)?;
+        let callers = CallerParts {
+            passes_tokens,
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+        };
+        let callers = Callers::start(&config.inbound, callers).await?;
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin_router(Admin {
             draining: Arc::clone(&draining),
             records: records.clone(),
+            callers: callers.clone(),
             metrics: Arc::new(move || Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))),
         });
         let main = main_router(MainParts {
             records,
+            callers,
             limits: config.limits.clone(),
             subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),

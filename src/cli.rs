@@ -12,6 +12,7 @@ use std::process::ExitCode;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::clock::Clock;
@@ -20,7 +21,7 @@ use crate::config::{
 };
 use crate::domain::Secret;
 use crate::graphql;
-use crate::http::GraphiqlDefaults;
+use crate::http::{CallerParts, Callers, GraphiqlDefaults};
 use crate::simulator::{DEMO_TOKEN, FaultPlan, Simulator, SimulatorConfig};
 use crate::telemetry::start_logging;
 use crate::upstream::{Probe, Upstream, UpstreamMetrics};
@@ -150,6 +151,15 @@ async fn check(config: Loaded<Config>) -> Outcome {
     }
     let Config { upstream, inbound, .. } = &config.settings;
     let client = Upstream::new(upstream, UpstreamMetrics::default(), Clock::default())?;
+    let parts = CallerParts {
+        passes_tokens: client.uses_callers_token(),
+        clock: Clock::default(),
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+    };
+    if let Some(trouble) = Callers::start(inbound, parts).await?.trouble() {
+        return Err(format!("not ready: {trouble}").into());
+    }
     let project = inbound.projects.as_ref().and_then(|projects| projects.first());
     match client.probe(project).await {
         Probe::Ready(finding) => {

@@ -1,8 +1,9 @@
 //! `limits.*`: how much one request, and all of them together, may ask for.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::form::{Bytes, Count, Span};
+use super::form::{Bytes, Count, Parsed, Span};
 use super::setting::{Row, Setting};
 use super::values::Values;
 
@@ -72,6 +73,22 @@ static MAX_IN_FLIGHT: Setting<Count> = Setting::new(
     "requests under way; more get 503 with Retry-After at once",
 )
 .or("1024");
+static RATE: Setting<Parsed<Rate>> = Setting::new(
+    "limits.rate",
+    Parsed {
+        allowed: "a number from 1 to 1000000 for each s, m or h, such as 50/s or 600/m",
+        placeholder: "N/UNIT",
+        parse: Rate::parse,
+    },
+    "operations of one caller, each of a batch by itself; more get 429 with Retry-After",
+)
+.or_unset("no limit");
+static RATE_BURST: Setting<Count> = Setting::new(
+    "limits.rate_burst",
+    Count { least: 1, most: 1_000_000 },
+    "operations that a caller who has rested may ask for at once; only with limits.rate",
+)
+.or_unset("the number in limits.rate");
 
 pub(super) static ROWS: &[&dyn Row] = &[
     &MAX_BODY_BYTES,
@@ -85,6 +102,8 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &MAX_BATCH,
     &REQUEST_TIMEOUT,
     &MAX_IN_FLIGHT,
+    &RATE,
+    &RATE_BURST,
 ];
 
 /// The limits of a whole HTTP request, batches included, and of the process.
@@ -112,6 +131,48 @@ pub struct LimitsConfig {
     pub request_timeout: Duration,
     /// `limits.max_in_flight`: requests under way; more get 503 at once.
     pub max_in_flight: usize,
+    /// `limits.rate`, `limits.rate_burst`: operations of one caller; `None` for as many as there are.
+    pub rate: Option<Rate>,
+}
+
+/// How often something may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How often in a span of time.
+    pub count: NonZeroU32,
+    /// The span.
+    pub per: Duration,
+    /// How often at once, after a rest.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    /// The highest number in a rate.
+    const MOST: u32 = 1_000_000;
+
+    /// Reads `50/s`, `600/m`, `1000/h`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (count, unit) = text.split_once('/')?;
+        let per = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return None,
+        };
+        let count: u32 = count.trim().parse().ok().filter(|count| *count <= Self::MOST)?;
+        let count = NonZeroU32::new(count)?;
+        Some(Self { count, per, burst: count })
+    }
+
+    fn read(values: &mut Values<'_>) -> Option<Self> {
+        let rate = values.read(&RATE);
+        let burst = values.read(&RATE_BURST);
+        if burst.is_some() && rate.is_none() && values.are_sound(&[&RATE]) {
+            values.refuse(&RATE_BURST, "does nothing without limits.rate: set that as well");
+        }
+        let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
+        rate.map(|rate| Self { burst: burst.unwrap_or(rate.burst), ..rate })
+    }
 }
 
 impl Default for LimitsConfig {
@@ -128,6 +189,7 @@ impl Default for LimitsConfig {
             max_batch: 10,
             request_timeout: Duration::from_secs(15),
             max_in_flight: 1024,
+            rate: None,
         }
     }
 }
@@ -148,6 +210,32 @@ impl LimitsConfig {
             max_batch: values.read_size(&MAX_BATCH, default.max_batch),
             request_timeout: values.read_or(&REQUEST_TIMEOUT, default.request_timeout),
             max_in_flight: values.read_size(&MAX_IN_FLIGHT, default.max_in_flight),
+            rate: Rate::read(values),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_number_and_a_unit_of_time() {
+        let read = |text| Rate::parse(text).map(|rate| (rate.count.get(), rate.per.as_secs()));
+        for (text, expected) in [
+            ("50/s", Some((50, 1))),
+            ("600/m", Some((600, 60))),
+            ("1000000/h", Some((1_000_000, 3600))),
+            ("1 / s", Some((1, 1))),
+            ("0/s", None),
+            ("1000001/s", None),
+            ("50", None),
+            ("50/d", None),
+            ("-1/s", None),
+            ("1.5/s", None),
+            ("", None),
+        ] {
+            assert_eq!(read(text), expected, "of {text:?}");
         }
     }
 }

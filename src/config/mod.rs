@@ -31,7 +31,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use url::Url;
 
 use form::Address;
-use inbound::ALLOW_ANONYMOUS;
+use inbound::AUTH_ROWS;
 use setting::{Row, Setting};
 use upstream::CredentialsKind;
 use values::Values;
@@ -39,9 +39,9 @@ use values::Values;
 pub use cache::CacheConfig;
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, ProjectScope};
-pub use inbound::InboundConfig;
+pub use inbound::{InboundAuth, InboundConfig, JwksSource, JwtConfig};
 pub use invocation::{Invocation, Usage};
-pub use limits::LimitsConfig;
+pub use limits::{LimitsConfig, Rate};
 pub use log::{LogConfig, LogFormat};
 pub use simulate::SimulateArgs;
 pub use source::Origin;
@@ -162,14 +162,13 @@ impl Config {
     fn refuse_open_proxy(&self, values: &mut Values<'_>, credentials: CredentialsKind) {
         let is_open = credentials == CredentialsKind::AkSk
             && !is_loopback(self.listen)
-            && !self.inbound.allow_anonymous;
-        if is_open && values.are_sound(&[&LISTEN, &ALLOW_ANONYMOUS]) {
+            && !self.inbound.allow_anonymous
+            && !self.inbound.asks_who();
+        if is_open && values.are_sound(&[&LISTEN]) && values.are_sound(AUTH_ROWS) {
             let problem = format!(
                 "under upstream.credentials=aksk anybody who can connect would use the gateway's \
-                 own key: must be a loopback address, such as 127.0.0.1:8080, unless \
-                 inbound.allow_anonymous is true (--{}, {})",
-                ALLOW_ANONYMOUS.flag(),
-                ALLOW_ANONYMOUS.environment(),
+                 own key: must be a loopback address, such as 127.0.0.1:8080, {}",
+                InboundConfig::remedies()
             );
             values.refuse(&LISTEN, &problem);
         }

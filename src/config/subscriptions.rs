@@ -24,8 +24,8 @@ static SEND_TIMEOUT: Setting<Span> = Setting::new(
 static MAX_CONNECTIONS_PER_CALLER: Setting<Count> = Setting::new(
     "subscriptions.max_connections_per_caller",
     Count { least: 1, most: 1_000_000 },
-    "sockets and event streams that one token may have open; a socket more is closed with 1013, an \
-     event stream more gets 429",
+    "sockets and event streams that one caller may have open; a socket more is closed with 4429, an \
+     event stream more gets 429; limits.max_in_flight bounds those of all callers together",
 )
 .or("100");
 
@@ -38,7 +38,7 @@ pub struct SubscriptionsConfig {
     pub poll_interval: Duration,
     /// `subscriptions.send_timeout`: for one message over a WebSocket.
     pub send_timeout: Duration,
-    /// `subscriptions.max_connections_per_caller`: sockets and event streams of one token.
+    /// `subscriptions.max_connections_per_caller`: sockets and event streams of one caller.
     pub max_connections_per_caller: usize,
 }
 

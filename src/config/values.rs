@@ -75,6 +75,11 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// What the process is to run as.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
     pub(super) fn surroundings(&self) -> &'a Surroundings {
         self.sources.surroundings
     }

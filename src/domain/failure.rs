@@ -17,10 +17,13 @@ pub enum Failure {
         problem: String,
     },
     /// The upstream needs the caller's token and none came.
-    #[error("no token was sent: give X-Auth-Token or Authorization: Bearer")]
+    #[error(
+        "no token for the upstream was sent: give X-Auth-Token, or Authorization: Bearer where the \
+         gateway itself asks for none"
+    )]
     TokenMissing,
-    /// The gateway's settings do not allow the project.
-    #[error("this gateway does not serve the project")]
+    /// The gateway's settings do not allow the project, to anybody or to this caller.
+    #[error("this gateway does not serve the project, or not to this caller")]
     ProjectNotAllowed,
     /// The upstream answered with an error.
     #[error("{}", .0.kind.sentence())]

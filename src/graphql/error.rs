@@ -25,7 +25,9 @@ pub enum ErrorCode {
     NotInSafelist,
     /// The request is over a limit.
     QueryTooComplex,
-    /// The caller asks for too much at a time.
+    /// The caller has not shown who they are.
+    Unauthenticated,
+    /// The caller asks too often.
     RateLimited,
     /// The gateway has too much to do.
     Overloaded,
@@ -45,16 +47,40 @@ impl ErrorCode {
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::NotInSafelist => "QUERY_NOT_IN_SAFELIST",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
+            Self::Unauthenticated => "UNAUTHENTICATED",
             Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
             Self::Internal => "INTERNAL_SERVER_ERROR",
         }
     }
+}
 
-    /// Whether the same request may succeed later.
-    pub(crate) fn is_retryable(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Overloaded)
+impl ErrorCode {
+    /// Whether the same request may succeed later; `None` where the code alone says so.
+    pub fn retryable(self) -> Option<bool> {
+        match self {
+            Self::RateLimited | Self::Overloaded => Some(true),
+            Self::Unauthenticated => Some(false),
+            Self::BadRequest
+            | Self::ParseFailed
+            | Self::ValidationFailed
+            | Self::BadUserInput
+            | Self::OperationResolutionFailure
+            | Self::PersistedQueryNotFound
+            | Self::NotInSafelist
+            | Self::QueryTooComplex
+            | Self::Internal => None,
+        }
     }
+}
+
+/// An error for an operation over the caller's rate, and how long to wait.
+pub fn rate_limited(message: impl Into<String>, wait: Duration) -> ServerError {
+    let mut error = request_error(ErrorCode::RateLimited, message);
+    if let Some(extensions) = &mut error.extensions {
+        extensions.set("retryAfterMs", millis(wait));
+    }
+    error
 }
 
 /// An error that concerns the whole request.
@@ -71,8 +97,8 @@ pub(crate) fn with_code(mut error: ServerError, code: ErrorCode) -> ServerError 
 pub(crate) fn set_code(error: &mut ServerError, code: ErrorCode) {
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", code.as_str());
-    if code.is_retryable() {
-        extensions.set("retryable", true);
+    if let Some(retryable) = code.retryable() {
+        extensions.set("retryable", retryable);
     }
     error.extensions = Some(extensions);
 }

@@ -23,5 +23,5 @@ mod engine;
 
 pub use context::OperationContext;
 pub use engine::{Admitted, Answer, Engine, Operation, PersistedQuery, federation_sdl, sdl};
-pub use error::{ErrorCode, request_error};
+pub use error::{ErrorCode, rate_limited, request_error};
 pub use guard::{Guard, Measure, Refusal};

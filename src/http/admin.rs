@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::callers::Callers;
 use crate::domain::{ProjectId, RecordId};
 use crate::records::{Purge, Records};
 
@@ -25,6 +26,8 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     /// Asked whether the settings can work at all.
     pub records: Records,
+    /// Asked whether anybody can be let in.
+    pub callers: Callers,
     /// Renders the metrics page and its content type.
     pub metrics: Arc<dyn Fn() -> Option<(String, &'static str)> + Send + Sync>,
 }
@@ -95,7 +98,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     if admin.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    match admin.records.trouble() {
+    match admin.records.trouble().or_else(|| admin.callers.trouble()) {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
         // What is kept is still served, so requests are still welcome.
         None => match admin.records.circuit() {

@@ -153,10 +153,14 @@ mod tests {
                 "screen-record-gateway; fwd=request; fwd-status=200; stored; ttl=60",
             ),
         ] {
-            let summary = ReadSummary { reads: vec![read(outcome, remaining)] };
+            let summary = summary(vec![read(outcome, remaining)]);
 
             assert_eq!(cache_status(&summary).as_deref(), Some(expected));
         }
+    }
+
+    fn summary(reads: Vec<Read>) -> ReadSummary {
+        ReadSummary { reads, ..ReadSummary::default() }
     }
 
     #[test]
@@ -176,9 +180,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_kept_as_long_as_its_least_fresh_part_and_errors_not_at_all() {
-        let fresh =
-            ReadSummary { reads: vec![read(CacheOutcome::Hit, 42), read(CacheOutcome::Miss, 5)] };
-        let covered = ReadSummary { reads: vec![read(CacheOutcome::StaleOnError, 0)] };
+        let fresh = summary(vec![read(CacheOutcome::Hit, 42), read(CacheOutcome::Miss, 5)]);
+        let covered = summary(vec![read(CacheOutcome::StaleOnError, 0)]);
 
         assert_eq!(cache_control(&fresh, Quality::Complete), "private, max-age=5");
         assert_eq!(cache_control(&fresh, Quality::WithErrors), "no-store");

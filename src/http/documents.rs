@@ -4,16 +4,15 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use moka::sync::Cache;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::follow::Followed;
 use crate::config::GraphqlConfig;
 use crate::graphql::{ErrorCode, Operation, PersistedQuery, request_error};
 
@@ -21,8 +20,6 @@ use crate::graphql::{ErrorCode, Operation, PersistedQuery, request_error};
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// What the cache needs for a document beside its text, estimated.
 const BOOKKEEPING: usize = 200;
-/// How often the manifest is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The documents. Clones share them. They are public: whoever knows the hash may know the text, and a
 /// document is no data of anybody's.
@@ -86,19 +83,8 @@ impl Documents {
     pub(crate) fn follow(&self, tasks: &TaskTracker, stopping: CancellationToken) {
         let Some(path) = self.file.clone() else { return };
         let documents = self.clone();
-        tasks.spawn(stopping.run_until_cancelled_owned(async move {
-            let mut seen = changed_at(&path);
-            let mut looks = interval(LOOK_EVERY);
-            loop {
-                looks.tick().await;
-                let now = changed_at(&path);
-                if now == seen {
-                    continue;
-                }
-                seen = now;
-                documents.read_again(&path);
-            }
-        }));
+        let following = Followed::new(&path).follow(move |path| documents.read_again(path));
+        tasks.spawn(stopping.run_until_cancelled_owned(following));
     }
 
     fn read_again(&self, path: &Path) {
@@ -210,12 +196,6 @@ impl PersistedQuery {
     fn is_of(self, text: &str) -> bool {
         <[u8; 32]>::from(Sha256::digest(text.as_bytes())) == self.0
     }
-}
-
-/// When a file last changed, and how long it is; nothing for a file that is not there.
-fn changed_at(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 #[cfg(test)]

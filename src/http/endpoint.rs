@@ -1,10 +1,11 @@
 //! `/graphql`: one HTTP request from its headers to its answer.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -12,18 +13,22 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, Span};
 
 use super::cache_headers::{self, Wanted};
-use super::caller;
+use super::callers::{Caller, Callers};
 use super::cross_site;
 use super::documents::Documents;
 use super::graphiql::{self, GraphiqlDefaults};
+use super::log_line::Noted;
 use super::metrics::HttpMetrics;
 use super::negotiation::{Form, negotiate};
 use super::places::Places;
+use super::rate::Rates;
 use super::refusal::Refusal;
 use super::request::{self, Operations};
+use super::request_id;
 use super::response::{Answers, Served, validated};
 use super::sse;
 use super::websocket;
@@ -36,20 +41,22 @@ use crate::records::{Asking, Records};
 const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
 /// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// How many of the letters of an operation's name are logged.
-const LONGEST_LOGGED_NAME: usize = 64;
 
 /// The endpoint and all it needs. Shared by all requests.
 pub(crate) struct Endpoint {
     pub(crate) engine: Engine,
     pub(crate) records: Records,
+    pub(crate) callers: Callers,
+    pub(crate) rates: Rates,
+    /// Places of each caller for sockets and event streams.
+    pub(crate) places: Places,
     pub(crate) limits: LimitsConfig,
     pub(crate) subscriptions: SubscriptionsConfig,
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: Arc<Semaphore>,
-    /// Places for sockets and event streams.
-    pub(crate) places: Places,
+    /// Places for sockets and event streams, as many as for requests.
+    pub(crate) long_lived: Arc<Semaphore>,
     pub(crate) documents: Documents,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,
@@ -58,13 +65,10 @@ pub(crate) struct Endpoint {
     pub(crate) clock: Clock,
 }
 
-/// What a log line says of a request beside its outcome.
-#[derive(Default)]
-struct Noted {
-    operation: Option<String>,
-    cache: Vec<&'static str>,
-    codes: Vec<String>,
-    upstream_status: Option<u16>,
+/// Who asked, and the id of the request.
+struct Asker {
+    caller: Caller,
+    request_id: Arc<str>,
 }
 
 /// Answers a request, logs it and counts it.
@@ -72,8 +76,8 @@ pub(crate) async fn handle(
     State(endpoint): State<Arc<Endpoint>>,
     request: Request<Body>,
 ) -> Response {
-    let request_id = caller::request_id(request.headers());
-    let span = tracing::info_span!("request", request.id = %request_id);
+    let request_id = request_id::of(request.headers());
+    let span = tracing::info_span!("request", request.id = %request_id, caller.name = Empty);
     let answering = answer(&endpoint, request, Arc::clone(&request_id));
     async {
         let mut waiting = Waiting { endpoint: &endpoint, since: endpoint.clock.now(), done: false };
@@ -134,15 +138,16 @@ async fn get(
         None => form(parts, &ANSWERS)?,
     };
     cross_site::check_get(&parts.headers)?;
+    let asker = Asker { caller: endpoint.identify(parts).await?, request_id };
     let mut operations = request::from_query(parts.uri.query().unwrap_or_default())?;
     if form == Form::EventStream {
         // A browser's event source can only GET, and a subscription changes nothing.
         for operation in &mut operations.operations {
             operation.only_query = false;
         }
-        return execute(endpoint, parts, operations, form, request_id).await;
+        return execute(endpoint, parts, operations, form, asker).await;
     }
-    let (response, noted) = execute(endpoint, parts, operations, form, request_id).await?;
+    let (response, noted) = execute(endpoint, parts, operations, form, asker).await?;
     Ok((validated(&parts.headers, response).await, noted))
 }
 
@@ -153,13 +158,15 @@ async fn post(
     request_id: Arc<str>,
 ) -> Result<(Response, Noted), Refusal> {
     let form = form(parts, &ANSWERS)?;
+    // Before the body is taken in: strangers have nothing to say.
+    let asker = Asker { caller: endpoint.identify(parts).await?, request_id };
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
     let reading = request::from_body(&parts.headers, body, max_body_bytes, max_batch);
     let operations = tokio::time::timeout(request_timeout, reading).await.map_err(|_| {
         let message = "the body did not arrive within limits.request_timeout";
         Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
     })??;
-    execute(endpoint, parts, operations, form, request_id).await
+    execute(endpoint, parts, operations, form, asker).await
 }
 
 async fn execute(
@@ -167,15 +174,15 @@ async fn execute(
     parts: &Parts,
     operations: Operations,
     form: Form,
-    request_id: Arc<str>,
+    asker: Asker,
 ) -> Result<(Response, Noted), Refusal> {
     let Operations { mut operations, is_batch } = operations;
+    let taken = endpoint.rates.take(|| asker.caller.identity(), operations.len());
+    taken.map_err(Refusal::too_many)?;
     for operation in &mut operations {
         endpoint.documents.resolve(operation);
     }
-    let token = caller::token(&parts.headers)?;
-    let Wanted { no_cache, max_age } = cache_headers::wanted(&parts.headers);
-    let asking = Asking { token, request_id, no_cache, max_age };
+    let asking = asker.asking(cache_headers::wanted(&parts.headers));
     let operation = operations.first().and_then(|operation| operation.operation_name.clone());
     if form == Form::EventStream {
         let mut operations = operations.into_iter();
@@ -183,8 +190,8 @@ async fn execute(
             let message = "an event stream answers one operation, not a batch";
             return Err(Refusal::bad_request(message));
         };
-        let response = sse::answer(endpoint, only, asking)?;
-        return Ok((response, Noted { operation, ..Noted::default() }));
+        let response = sse::answer(endpoint, only, asking, asker.caller)?;
+        return Ok((response, Noted::begun(operation)));
     }
     let persisted: Vec<_> = operations
         .iter()
@@ -199,11 +206,30 @@ async fn execute(
         // A limit of the whole request: one answer for all of it.
         Err(error) => Answers { served: vec![Served::refused(error)], is_batch: false, form },
     };
-    let noted = Noted::of(endpoint, operation, &answers);
+    let noted = Noted::of(&endpoint.metrics, operation, &answers);
     Ok((answers.into_response(), noted))
 }
 
+impl Asker {
+    fn asking(&self, wanted: Wanted) -> Asking {
+        let Caller { token, projects, .. } = self.caller.clone();
+        let Wanted { no_cache, max_age } = wanted;
+        Asking { token, projects, request_id: Arc::clone(&self.request_id), no_cache, max_age }
+    }
+}
+
 impl Endpoint {
+    /// Lets the caller of a request in, and notes who it is for every line that is logged of it.
+    pub(crate) async fn identify(&self, parts: &Parts) -> Result<Caller, Refusal> {
+        let presented = self.callers.presented(&parts.headers)?;
+        let admitted = self.callers.admit(presented, address_of(parts)).await;
+        let caller = admitted.map_err(Refusal::stranger)?;
+        if let Some(name) = &caller.name {
+            Span::current().record("caller.name", display(name));
+        }
+        Ok(caller)
+    }
+
     /// Executes operations side by side, each within the time that is allowed for the request.
     async fn serve(&self, admitted: Vec<Admitted>, asking: &Asking) -> Vec<Served> {
         join_all(admitted.into_iter().map(|operation| self.serve_one(operation, asking))).await
@@ -223,57 +249,6 @@ impl Endpoint {
         let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
         let answer = self.engine.execute(operation, context).await;
         Served { answer, summary: reader.summary() }
-    }
-}
-
-impl Noted {
-    fn of(endpoint: &Endpoint, operation: Option<String>, answers: &Answers) -> Self {
-        let codes: Vec<String> = answers.errors().map(code_of).collect();
-        for code in &codes {
-            endpoint.metrics.count_error(code);
-        }
-        let summary = answers.summary();
-        let upstream_status = summary.reads.iter().filter_map(|read| read.upstream_status).max();
-        let cache = summary.reads.iter().map(|read| read.outcome.as_str()).collect();
-        Self { operation, cache, codes, upstream_status }
-    }
-
-    fn log(&self, status: u16, took: Duration) {
-        let shown = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-        let operation: Option<String> = self
-            .operation
-            .as_deref()
-            .map(|name| name.chars().filter(shown).take(LONGEST_LOGGED_NAME).collect());
-        tracing::info!(
-            graphql.operation = operation,
-            http.status = status,
-            upstream.status = self.upstream_status,
-            cache = summed_up(&self.cache),
-            errors = summed_up(&self.codes),
-            duration_ms = took.as_secs_f64() * 1000.0,
-            "answered"
-        );
-    }
-}
-
-/// `hit` or `hit:3,miss:1`; nothing for nothing.
-fn summed_up<T: AsRef<str>>(names: &[T]) -> Option<String> {
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for name in names {
-        *counts.entry(name.as_ref()).or_default() += 1;
-    }
-    let shown = |(name, count): (&str, usize)| match count {
-        1 => name.to_owned(),
-        _ => format!("{name}:{count}"),
-    };
-    (!counts.is_empty()).then(|| counts.into_iter().map(shown).collect::<Vec<_>>().join(","))
-}
-
-fn code_of(error: &async_graphql::ServerError) -> String {
-    let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
-    match code {
-        Some(async_graphql::Value::String(code)) => code.clone(),
-        _ => ErrorCode::Internal.as_str().to_owned(),
     }
 }
 
@@ -315,9 +290,7 @@ impl Drop for Leaving<'_> {
 }
 
 fn refused(endpoint: &Endpoint, refusal: Refusal) -> (Response, Noted) {
-    let code = refusal.code().as_str();
-    endpoint.metrics.count_error(code);
-    let noted = Noted { codes: vec![code.to_owned()], ..Noted::default() };
+    let noted = Noted::refused(&endpoint.metrics, refusal.code());
     (refusal.into_response(), noted)
 }
 
@@ -334,6 +307,12 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
+/// Where a request comes from: the other end of its connection, which may be a proxy's.
+pub(crate) fn address_of(parts: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(address) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(address.ip())
+}
+
 fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
 }
@@ -343,6 +322,6 @@ fn finish(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("x-request-id", id);
     }
-    let vary = HeaderValue::from_static("Accept, X-Auth-Token, Authorization");
+    let vary = HeaderValue::from_static("Accept, X-Auth-Token, X-API-Key, Authorization");
     headers.append(header::VARY, vary);
 }

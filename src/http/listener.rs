@@ -6,6 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -55,7 +59,7 @@ impl Listener {
         loop {
             tokio::select! {
                 accepted = self.socket.accept() => match accepted {
-                    Ok((stream, _)) => serve_connection(&builder, &connections, stream, &router),
+                    Ok(accepted) => serve_connection(&builder, &connections, accepted, &router),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -90,12 +94,16 @@ fn builder() -> Builder<TokioExecutor> {
 fn serve_connection(
     builder: &Builder<TokioExecutor>,
     connections: &GracefulShutdown,
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     router: &Router,
 ) {
     // Answers are small and complete: holding them back to fill packets only delays them.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.clone());
+    let answering = TowerToHyperService::new(router.clone());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        answering.call(request)
+    });
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let watched = connections.watch(connection);

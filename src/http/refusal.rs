@@ -1,10 +1,15 @@
 //! Refusals of HTTP requests: every one a JSON body that a GraphQL client can read.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Map, json};
 
+use super::callers::Stranger;
+use super::places;
+use super::rate::TooMany;
 use crate::graphql::ErrorCode;
 
 /// Why an HTTP request is not executed.
@@ -13,12 +18,13 @@ pub(crate) struct Refusal {
     status: StatusCode,
     code: ErrorCode,
     message: String,
-    headers: Vec<(HeaderName, &'static str)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), headers: Vec::new() }
+        Self { status, code, message: message.into(), headers: Vec::new(), retry_after: None }
     }
 
     /// 400: the request is not what GraphQL over HTTP asks for.
@@ -29,31 +35,86 @@ impl Refusal {
     /// 405, with the methods that are allowed.
     pub(crate) fn method(allowed: &'static str, message: impl Into<String>) -> Self {
         let refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, message);
-        refusal.with(header::ALLOW, allowed)
+        refusal.with(header::ALLOW, HeaderValue::from_static(allowed))
     }
 
     /// 503: come back in a second.
     pub(crate) fn overloaded() -> Self {
-        let message = "the gateway has too many requests under way";
-        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded, message);
-        refusal.with(header::RETRY_AFTER, "1")
+        Self::unavailable("the gateway has too many requests under way")
+    }
+
+    /// 401, and how to authenticate; 503 where nobody can for now.
+    pub(crate) fn stranger(stranger: Stranger) -> Self {
+        const REALM: &str = "Bearer realm=\"screen-record-gateway\"";
+        let (message, challenge) = match stranger {
+            Stranger::Nameless(missing) => (missing, REALM.to_owned()),
+            Stranger::Refused(why) => {
+                (why, format!("{REALM}, error=\"invalid_token\", error_description=\"{why}\""))
+            }
+            Stranger::Unknowable => {
+                return Self::unavailable("the gateway has no keys yet to check tokens with");
+            }
+        };
+        let refusal = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, message);
+        match HeaderValue::from_str(&challenge) {
+            Ok(challenge) => refusal.with(header::WWW_AUTHENTICATE, challenge),
+            Err(_) => refusal,
+        }
+    }
+
+    /// 429 for what is over the caller's rate, and when to come back; 400 for what always will be.
+    pub(crate) fn too_many(too_many: TooMany) -> Self {
+        let message = too_many.sentence();
+        match too_many {
+            TooMany::For(wait) => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Self::new(status, ErrorCode::RateLimited, message).after(wait)
+            }
+            TooMany::AtOnce { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message)
+            }
+        }
+    }
+
+    /// 429: the caller has too many connections open already.
+    pub(crate) fn too_many_connections(most: usize) -> Self {
+        let message = places::sentence(most);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
+    }
+
+    fn unavailable(message: &'static str) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let refusal = Self::new(status, ErrorCode::Overloaded, message);
+        refusal.with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// With the time to wait: in whole seconds in the header, rounded up, and exactly in the body.
+    fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.with(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut extensions = json!({ "code": self.code.as_str() });
-        if self.code.is_retryable() {
-            extensions = json!({ "code": self.code.as_str(), "retryable": true });
+        let mut extensions = Map::new();
+        extensions.insert("code".to_owned(), self.code.as_str().into());
+        if let Some(retryable) = self.code.retryable() {
+            extensions.insert("retryable".to_owned(), retryable.into());
+        }
+        if let Some(wait) = self.retry_after {
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            extensions.insert("retryAfterMs".to_owned(), millis.into());
         }
         let body = json!({ "errors": [{ "message": self.message, "extensions": extensions }] });
         let mut headers = HeaderMap::new();
@@ -63,7 +124,7 @@ impl IntoResponse for Refusal {
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for (name, value) in self.headers {
-            headers.insert(name, HeaderValue::from_static(value));
+            headers.insert(name, value);
         }
         (self.status, headers, Body::from(body.to_string())).into_response()
     }

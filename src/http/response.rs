@@ -58,16 +58,14 @@ impl Serialize for Shown<'_> {
 impl Answers {
     /// Every error of every answer.
     pub(crate) fn errors(&self) -> impl Iterator<Item = &ServerError> {
-        self.served.iter().flat_map(|served| match &served.answer {
-            Answer::Executed(response) | Answer::Refused(response) => response.errors.iter(),
-            Answer::NotAQuery => [].iter(),
-        })
+        self.served.iter().flat_map(Served::errors)
     }
 
     /// Everything that was read.
     pub(crate) fn summary(&self) -> ReadSummary {
         let reads = self.served.iter().flat_map(|served| &served.summary.reads);
-        ReadSummary { reads: reads.copied().collect() }
+        let projects = self.served.iter().flat_map(|served| &served.summary.projects);
+        ReadSummary { reads: reads.copied().collect(), projects: projects.cloned().collect() }
     }
 
     /// The response, with validators and cache headers.
@@ -129,6 +127,14 @@ impl Served {
     pub(crate) fn refused(error: ServerError) -> Self {
         let answer = Answer::Refused(GraphqlResponse::from_errors(vec![error]));
         Self { answer, summary: ReadSummary::default() }
+    }
+
+    /// Every error of the answer.
+    pub(crate) fn errors(&self) -> &[ServerError] {
+        match &self.answer {
+            Answer::Executed(response) | Answer::Refused(response) => &response.errors,
+            Answer::NotAQuery => &[],
+        }
     }
 
     /// The answer as JSON.

@@ -15,11 +15,13 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::callers::Callers;
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
 use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
 use super::places::Places;
+use super::rate::Rates;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::config::{GraphqlConfig, LimitsConfig, SubscriptionsConfig};
@@ -33,6 +35,8 @@ const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_mins(10);
 pub struct MainParts {
     /// The door to the records.
     pub records: Records,
+    /// Who may call.
+    pub callers: Callers,
     /// `limits.*`
     pub limits: LimitsConfig,
     /// `subscriptions.*`
@@ -59,12 +63,17 @@ pub fn main_router(parts: MainParts) -> Result<Router, ManifestError> {
     let documents = Documents::load(&parts.graphql)?;
     documents.follow(&parts.tasks, parts.stopping.clone());
     let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
+    let rates = Rates::new(limits.rate, &clock);
+    rates.tidy(&parts.tasks, parts.stopping.clone());
     let endpoint = Arc::new(Endpoint {
         engine: Engine::new(&graphql, &limits),
         records,
+        callers: parts.callers,
+        rates,
+        places: Places::new(parts.subscriptions.max_connections_per_caller),
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
         // As many that last as requests.
-        places: Places::new(limits.max_in_flight, parts.subscriptions.max_connections_per_caller),
+        long_lived: Arc::new(Semaphore::new(limits.max_in_flight)),
         documents,
         allow_origins: graphql.allow_origins.clone(),
         stopping: parts.stopping,
@@ -143,6 +152,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CACHE_CONTROL,
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
+            HeaderName::from_static("x-api-key"),
             HeaderName::from_static("x-auth-token"),
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("traceparent"),
@@ -154,6 +164,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::AGE,
             header::ETAG,
             header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
             HeaderName::from_static("cache-status"),
             HeaderName::from_static("x-request-id"),
         ])

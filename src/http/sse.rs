@@ -9,7 +9,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{self, StreamExt as _};
 
+use super::callers::Caller;
 use super::endpoint::Endpoint;
+use super::log_line::StreamLog;
 use super::refusal::Refusal;
 use super::response::Served;
 use crate::graphql::{Operation, OperationContext};
@@ -23,10 +25,18 @@ pub(crate) fn answer(
     endpoint: &Arc<Endpoint>,
     operation: Operation,
     asking: Asking,
+    caller: Caller,
 ) -> Result<Response, Refusal> {
-    let caller = endpoint.records.caller(asking.token.as_ref());
-    let place = (endpoint.places.take()?, endpoint.places.take_for(caller)?);
+    let Ok(place) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
+        return Err(Refusal::overloaded());
+    };
+    let Some(own_place) = endpoint.places.take(caller.identity()) else {
+        return Err(Refusal::too_many_connections(endpoint.places.most()));
+    };
+    let Endpoint { metrics, clock, .. } = &**endpoint;
+    let (name, request_id) = (operation.operation_name.clone(), Arc::clone(&asking.request_id));
     let reader = Arc::new(endpoint.records.reader(asking));
+    let mut log = StreamLog::begin((&caller, &request_id), name, &reader, metrics, clock);
     let context = OperationContext::new(Arc::clone(&reader), endpoint.limits.request_timeout);
     let answers = match endpoint.engine.admit(vec![operation]) {
         Ok(admitted) => stream::iter(admitted)
@@ -38,21 +48,28 @@ pub(crate) fn answer(
             .boxed(),
         Err(error) => stream::iter([Served::refused(error)]).boxed(),
     };
-    let next = |served: Served| {
+    let next = move |served: Served| {
+        log.note(&served);
         let json = served.json().unwrap_or_default();
         Event::default().event("next").data(String::from_utf8_lossy(&json))
     };
     // The specification wants a `data` line on `complete` too, or browsers pass it over.
     let complete = Event::default().event("complete").data("");
-    let stopping = endpoint.stopping.clone();
+    let (stopping, callers) = (endpoint.stopping.clone(), endpoint.callers.clone());
+    let over = async move {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = callers.lapse(caller) => {}
+        }
+    };
     let events = answers
         .map(next)
         .chain(stream::iter([complete]))
         .map(move |event| {
             // A place is taken for as long as the stream lives.
-            let _taken = &place;
+            let _taken = (&place, &own_place);
             Ok::<_, Infallible>(event)
         })
-        .take_until(stopping.cancelled_owned());
+        .take_until(over);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }

@@ -2,9 +2,11 @@
 //! (<https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::ServerError;
 use async_graphql_axum::GraphQLProtocol;
 use axum::extract::FromRequestParts as _;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -14,16 +16,18 @@ use axum::response::Response;
 use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio::time::{Instant, interval, interval_at, sleep, timeout};
 
-use super::caller;
+use super::callers::{Caller, Presented, Stranger};
 use super::cross_site;
-use super::endpoint::Endpoint;
-use super::places::{CallersPlace, Exhausted};
+use super::endpoint::{Endpoint, address_of};
+use super::follow::LOOK_EVERY;
+use super::log_line::StreamLog;
+use super::places::{self, Place};
+use super::rate::TooMany;
 use super::refusal::Refusal;
 use super::request;
 use super::response::Served;
-use crate::domain::Token;
 use crate::graphql::{Answer, ErrorCode, Operation, OperationContext, request_error};
 use crate::records::Asking;
 
@@ -41,17 +45,22 @@ const MOST_OPERATIONS: usize = 100;
 /// Why a socket is closed: the codes of the protocol, and of WebSocket itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
+    /// There is nothing yet to check callers by.
+    TryLater,
     GoingAway,
     SlowConsumer,
     Invalid(&'static str),
+    /// The caller has not shown who they are.
     Unauthorized,
+    /// What the caller showed is no good, or no longer.
     Forbidden,
     NotAcceptable,
     InitTimeout,
     TwoInits,
+    /// The caller has so many connections already.
+    TooManyConnections(usize),
     /// An id that is in use; the reason names it.
     Subscriber,
-    Exhausted(Exhausted),
 }
 
 /// A message of the client.
@@ -82,11 +91,12 @@ type Event = (String, Option<Served>);
 /// One socket and what runs on it.
 struct Session {
     endpoint: Arc<Endpoint>,
-    token: Option<Token>,
+    /// What came with the headers.
+    presented: Presented,
+    from: Option<IpAddr>,
     request_id: Arc<str>,
-    acknowledged: bool,
-    /// The caller's place, once the caller is known.
-    place: Option<CallersPlace>,
+    /// Once acknowledged.
+    admitted: Option<Admitted>,
     operations: SelectAll<BoxStream<'static, Event>>,
     under_way: HashMap<String, AbortHandle>,
 }
@@ -95,6 +105,13 @@ struct Session {
 struct Line {
     socket: WebSocket,
     send_timeout: Duration,
+}
+
+/// Who was let in, and their place.
+struct Admitted {
+    caller: Caller,
+    #[expect(dead_code, reason = "held for as long as the socket lives")]
+    place: Place,
 }
 
 /// Turns a request into a socket.
@@ -108,19 +125,26 @@ pub(crate) async fn upgrade(
         let message = format!("no GraphQL protocol is offered: {PROTOCOL} is spoken");
         return Err(Refusal::bad_request(message));
     }
-    let token = caller::token(&parts.headers)?;
+    let presented = endpoint.callers.presented(&parts.headers)?;
+    if presented.credential.is_some() {
+        // A bad one is refused at once; where there is none it may still come with the first message.
+        endpoint.identify(&parts).await?;
+    }
+    let from = address_of(&parts);
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
     let upgrade = upgrade.map_err(|_| {
         let message = "the request cannot be upgraded to a WebSocket";
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
     })?;
-    let place = endpoint.places.take()?;
+    let Ok(place) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
+        return Err(Refusal::overloaded());
+    };
     let session = Session {
         endpoint: Arc::clone(endpoint),
-        token,
+        presented,
+        from,
         request_id,
-        acknowledged: false,
-        place: None,
+        admitted: None,
         operations: SelectAll::new(),
         under_way: HashMap::new(),
     };
@@ -152,6 +176,7 @@ impl Session {
         let init_is_late = sleep(INIT_WITHIN);
         tokio::pin!(init_is_late);
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let mut looks = interval(LOOK_EVERY);
         let mut last_heard = Instant::now();
         loop {
             let step = tokio::select! {
@@ -165,13 +190,14 @@ impl Session {
                     }
                 }
                 Some((id, served)) = self.operations.next() => self.tell(id, served, line).await,
-                () = &mut init_is_late, if !self.acknowledged => Err(Closing::InitTimeout),
+                () = &mut init_is_late, if self.admitted.is_none() => Err(Closing::InitTimeout),
                 _ = pings.tick() => {
                     if last_heard.elapsed() > SILENCE {
                         return None;
                     }
                     line.say(&json!({ "type": "ping" })).await
                 }
+                _ = looks.tick() => self.check_standing(),
                 () = stopping.cancelled() => Err(Closing::GoingAway),
             };
             if let Err(closing) = step {
@@ -185,12 +211,9 @@ impl Session {
             return Err(Closing::Invalid("Invalid message received"));
         };
         match message {
-            Incoming::ConnectionInit { .. } if self.acknowledged => Err(Closing::TwoInits),
+            Incoming::ConnectionInit { .. } if self.admitted.is_some() => Err(Closing::TwoInits),
             Incoming::ConnectionInit { payload } => {
-                self.authenticate(payload)?;
-                let caller = self.endpoint.records.caller(self.token.as_ref());
-                self.place = self.endpoint.places.take_for(caller).map_err(Closing::Exhausted)?;
-                self.acknowledged = true;
+                self.authenticate(payload).await?;
                 line.say(&json!({ "type": "connection_ack" })).await
             }
             Incoming::Ping { payload } => {
@@ -201,7 +224,7 @@ impl Session {
                 line.say(&pong).await
             }
             Incoming::Pong {} => Ok(()),
-            Incoming::Subscribe { .. } if !self.acknowledged => Err(Closing::Unauthorized),
+            Incoming::Subscribe { .. } if self.admitted.is_none() => Err(Closing::Unauthorized),
             Incoming::Subscribe { id, .. } if self.under_way.contains_key(&id) => {
                 Err(Closing::Subscriber)
             }
@@ -215,29 +238,27 @@ impl Session {
         }
     }
 
-    /// The token of `connection_init` stands under the names that headers have.
-    fn authenticate(&mut self, payload: Option<Value>) -> Result<(), Closing> {
-        let members = match payload {
-            None | Some(Value::Null) => return Ok(()),
-            Some(Value::Object(members)) => members,
-            Some(_) => return Err(Closing::Invalid("The payload has to be an object")),
-        };
-        let mut headers = HeaderMap::new();
-        for (name, value) in &members {
-            let name = name.to_ascii_lowercase();
-            if !matches!(name.as_str(), "x-auth-token" | "authorization") {
-                continue;
-            }
-            let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
-            let (Ok(name), Some(value)) = (name.parse::<HeaderName>(), value) else {
-                return Err(Closing::Forbidden);
-            };
-            headers.insert(name, value);
-        }
-        if let Some(token) = caller::token(&headers).map_err(|_| Closing::Forbidden)? {
-            self.token = Some(token);
-        }
+    /// Lets the caller in by what came with `connection_init`, and by the headers where that is silent.
+    async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), Closing> {
+        let Endpoint { callers, places, .. } = &*self.endpoint;
+        let headers = headers_of(payload)?;
+        let presented = callers.presented(&headers).map_err(|_| Closing::Forbidden)?;
+        let presented = presented.or(self.presented.clone());
+        let caller = callers.admit(presented, self.from).await.map_err(Closing::from)?;
+        let too_many = Closing::TooManyConnections(places.most());
+        let place = places.take(caller.identity()).ok_or(too_many)?;
+        self.admitted = Some(Admitted { caller, place });
         Ok(())
+    }
+
+    /// Whether the caller would still be let in.
+    fn check_standing(&self) -> Result<(), Closing> {
+        match &self.admitted {
+            Some(admitted) if !self.endpoint.callers.still_admits(&admitted.caller) => {
+                Err(Closing::Forbidden)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), Closing> {
@@ -245,13 +266,10 @@ impl Session {
             return Err(Closing::Invalid("The payload is no GraphQL request"));
         };
         self.endpoint.documents.resolve(&mut operation);
-        let answers = if self.under_way.len() >= MOST_OPERATIONS {
-            let message = format!("the socket has {MOST_OPERATIONS} operations under way");
-            let error = request_error(ErrorCode::Overloaded, message);
-            stream::iter([Served::refused(error)]).boxed()
-        } else {
-            self.answers(operation)
+        let Some(Admitted { caller, .. }) = &self.admitted else {
+            return Err(Closing::Unauthorized);
         };
+        let answers = self.answers(caller, operation);
         let named = id.clone();
         let events = answers.map(Some).chain(stream::iter([None]));
         let events = events.map(move |served| (named.clone(), served));
@@ -261,23 +279,37 @@ impl Session {
         Ok(())
     }
 
-    fn answers(&self, operation: Operation) -> BoxStream<'static, Served> {
-        let Endpoint { engine, records, limits, .. } = &*self.endpoint;
-        let asking = Asking {
-            token: self.token.clone(),
-            request_id: Arc::clone(&self.request_id),
-            ..Asking::default()
-        };
+    fn answers(&self, caller: &Caller, operation: Operation) -> BoxStream<'static, Served> {
+        let Endpoint { engine, records, limits, metrics, clock, .. } = &*self.endpoint;
+        let Caller { token, projects, .. } = caller.clone();
+        let request_id = Arc::clone(&self.request_id);
+        let asking = Asking { token, projects, request_id, ..Asking::default() };
         let reader = Arc::new(records.reader(asking));
+        let name = operation.operation_name.clone();
+        let mut log = StreamLog::begin((caller, &self.request_id), name, &reader, metrics, clock);
         let context = OperationContext::new(Arc::clone(&reader), limits.request_timeout);
-        match engine.admit(vec![operation]).map(|mut admitted| admitted.pop()) {
+        let admitted = self
+            .check_place(caller)
+            .and_then(|()| engine.admit(vec![operation]))
+            .map(|mut a| a.pop());
+        let answers = match admitted {
             Ok(Some(admitted)) => engine
                 .execute_stream(admitted, context)
                 .map(move |answer| Served { answer, summary: reader.summary() })
                 .boxed(),
             Ok(None) => stream::empty().boxed(),
             Err(error) => stream::iter([Served::refused(error)]).boxed(),
+        };
+        answers.inspect(move |served| log.note(served)).boxed()
+    }
+
+    /// Whether the socket and its caller may have one operation more.
+    fn check_place(&self, caller: &Caller) -> Result<(), ServerError> {
+        if self.under_way.len() >= MOST_OPERATIONS {
+            let message = format!("the socket has {MOST_OPERATIONS} operations under way");
+            return Err(request_error(ErrorCode::Overloaded, message));
         }
+        self.endpoint.rates.take(|| caller.identity(), 1).map_err(TooMany::error)
     }
 
     /// Passes on what an operation has to say. An operation that was refused says `error`, which
@@ -322,15 +354,43 @@ impl Line {
     }
 }
 
+/// The headers that the payload of `connection_init` stands for, under the names that they have.
+fn headers_of(payload: Option<Value>) -> Result<HeaderMap, Closing> {
+    let mut headers = HeaderMap::new();
+    let members = match payload {
+        None | Some(Value::Null) => return Ok(headers),
+        Some(Value::Object(members)) => members,
+        Some(_) => return Err(Closing::Invalid("The payload has to be an object")),
+    };
+    for (name, value) in &members {
+        let name = name.to_ascii_lowercase();
+        if !matches!(name.as_str(), "x-auth-token" | "x-api-key" | "authorization") {
+            continue;
+        }
+        let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
+        let (Ok(name), Some(value)) = (name.parse::<HeaderName>(), value) else {
+            return Err(Closing::Forbidden);
+        };
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+impl From<Stranger> for Closing {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::Nameless(_) => Self::Unauthorized,
+            Stranger::Refused(_) => Self::Forbidden,
+            Stranger::Unknowable => Self::TryLater,
+        }
+    }
+}
+
 impl Closing {
     fn frame(self) -> CloseFrame {
         let (code, reason) = match self {
-            // The protocol has no code of its own for it; this one tells clients to come back later.
-            Self::Exhausted(Exhausted { allowed }) => {
-                let reason = format!("This caller may have {allowed} connections");
-                return CloseFrame { code: 1013, reason: reason.into() };
-            }
             Self::GoingAway => (1001, "Going away"),
+            Self::TryLater => (1013, "Try again later"),
             Self::SlowConsumer => (1008, "Messages were not read in time"),
             Self::Invalid(reason) => (4400, reason),
             Self::Unauthorized => (4401, "Unauthorized"),
@@ -339,6 +399,9 @@ impl Closing {
             Self::InitTimeout => (4408, "Connection initialisation timeout"),
             Self::Subscriber => (4409, "Subscriber already exists"),
             Self::TwoInits => (4429, "Too many initialisation requests"),
+            Self::TooManyConnections(most) => {
+                return CloseFrame { code: 4429, reason: places::sentence(most).into() };
+            }
         };
         CloseFrame { code, reason: reason.into() }
     }

@@ -30,6 +30,8 @@ use crate::upstream::{Call, Upstream};
 
 /// How long refreshes of a record rest after one has failed, unless the upstream names a time.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Projects that are noted of one operation, for the log.
+const MOST_NOTED_PROJECTS: usize = 10;
 
 /// The cache's memory has so many shares: one for links, two for pages of recordings, two for pages
 /// of operations, the rest for recordings.
@@ -77,6 +79,8 @@ pub struct RecordParts<'c> {
 pub struct Asking {
     /// The caller's token, where one came.
     pub token: Option<Token>,
+    /// The projects the caller may see, of those that are served at all; `None` for all of these.
+    pub projects: Option<Arc<BTreeSet<ProjectId>>>,
     /// `X-Request-Id`, sent upstream with every call made for this request.
     pub request_id: Arc<str>,
     /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
@@ -99,6 +103,7 @@ pub struct Reader {
     reads: Mutex<Vec<Read>>,
     /// How many recordings and pages are being read.
     under_way: watch::Sender<usize>,
+    asked: Mutex<BTreeSet<ProjectId>>,
 }
 
 /// Counts as one read under way while it lives.
@@ -160,12 +165,13 @@ impl Records {
             loader: OnceLock::new(),
             link_loader: OnceLock::new(),
             reads: Mutex::default(),
+            asked: Mutex::default(),
             under_way: watch::Sender::new(0),
         }
     }
 
     /// Who may see what a token reads; `None` where one is needed and there is none.
-    pub(crate) fn caller(&self, token: Option<&Token>) -> Option<CallerKey> {
+    fn caller(&self, token: Option<&Token>) -> Option<CallerKey> {
         if self.0.upstream.uses_callers_token() {
             token.map(|token| self.0.hasher.key_of(token))
         } else {
@@ -382,12 +388,14 @@ impl Reader {
         id: RecordId,
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
+        self.check_project(&project)?;
         self.records.watch(&self.asking, project, id)
     }
 
     /// What was read so far.
     pub fn summary(&self) -> ReadSummary {
-        ReadSummary { reads: self.reads().clone() }
+        let projects = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ReadSummary { reads: self.reads().clone(), projects }
     }
 
     /// Checks that the caller may ask for the project at all, and makes the key.
@@ -398,10 +406,7 @@ impl Reader {
 
     /// Checks that the caller may ask for the project at all.
     pub(crate) fn admit_project(&self, project: &ProjectId) -> Result<CallerKey, Failure> {
-        let projects = self.records.0.projects.as_ref();
-        if projects.is_some_and(|allowed| !allowed.contains(project)) {
-            return Err(Failure::ProjectNotAllowed);
-        }
+        self.check_project(project)?;
         self.caller.ok_or(Failure::TokenMissing)
     }
 
@@ -435,6 +440,22 @@ impl Reader {
             // The sender is the reader's own and outlives this.
             let _ = under_way.wait_for(|reads| *reads == 0).await;
         }
+    }
+
+    /// Checks a project against those that are served and those of the caller, and notes that it was
+    /// asked for.
+    fn check_project(&self, project: &ProjectId) -> Result<(), Failure> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() < MOST_NOTED_PROJECTS && !asked.contains(project) {
+            asked.insert(project.clone());
+        }
+        drop(asked);
+        let served = self.records.0.projects.as_ref();
+        let own = self.asking.projects.as_deref();
+        if [served, own].into_iter().flatten().any(|allowed| !allowed.contains(project)) {
+            return Err(Failure::ProjectNotAllowed);
+        }
+        Ok(())
     }
 
     async fn fetch(

@@ -21,7 +21,6 @@ mod read;
 mod metrics;
 
 pub use cursor::Cursor;
-pub(crate) use key::CallerKey;
 pub use list::Wanted;
 pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;

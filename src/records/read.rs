@@ -1,6 +1,9 @@
 //! What a request read, and where each part came from: cache headers and logs are made of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use crate::domain::ProjectId;
 
 /// Where a record came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +44,8 @@ pub struct Read {
 pub struct ReadSummary {
     /// In the order they were finished.
     pub reads: Vec<Read>,
+    /// The projects that were asked for, a few of them at most, allowed or not.
+    pub projects: BTreeSet<ProjectId>,
 }
 
 impl CacheOutcome {

@@ -95,14 +95,14 @@ const checks = {
     equal([said.code, said.reason], [1008, "Messages were not read in time"]);
     equal(answered < ANSWERS, true);
   },
-  "a caller's fourth socket is closed with 1013, and a place that is free again is given": async () => {
+  "a caller's fourth socket is closed with 4429, and a place that is free again is given": async () => {
     const sockets = [await opened(), await opened(), await opened()];
 
     const refused = await opened().then(
       () => "acknowledged",
       (error) => error.message,
     );
-    equal(refused, "closed: 1013 This caller may have 3 connections");
+    equal(refused, "closed: 4429 Too many connections: subscriptions.max_connections_per_caller allows 3");
 
     const gone = new Promise((resolve) => sockets[0].once("close", resolve));
     sockets[0].close();

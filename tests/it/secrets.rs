@@ -1,56 +1,22 @@
 //! Canaries: tokens and keys that must not turn up anywhere.
 
-use std::cell::RefCell;
-use std::io;
-use std::sync::Once;
-
-use screen_record_gateway::config::{AccessKey, CredentialsMode};
+use screen_record_gateway::config::{
+    AccessKey, CredentialsMode, InboundAuth, JwksSource, JwtConfig,
+};
 use screen_record_gateway::domain::Secret;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use sha2::{Digest as _, Sha256};
 
-use crate::support::{Gateway, Reply, ScriptedUpstream, screen_record};
+use crate::support::{
+    AUDIENCE, Gateway, ISSUER, Issuer, Reply, ScriptedUpstream, Socket, TestFile, keep_log,
+    key_set, log, screen_record,
+};
 
 const TOKEN: &str = "canary-token-5f1c";
 const ACCESS: &str = "CANARYAK000000000001";
 const SECRET: &str = "canary-secret-9d2b";
 const SECURITY_TOKEN: &str = "canary-security-7a3e";
-
-thread_local! {
-    /// What this thread has logged. A test's gateway runs on the thread of the test.
-    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Writes to the log of the thread at work.
-struct ThisThread;
-
-impl io::Write for ThisThread {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LOG.with_borrow_mut(|log| log.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Keeps every line from now on, of every level and every crate.
-fn keep_log() {
-    static STARTED: Once = Once::new();
-    // One for all threads: whether a line is of interest to anybody is decided for the process.
-    STARTED.call_once(|| {
-        let lines = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("trace"))
-            .with_writer(|| ThisThread)
-            .finish();
-        tracing::subscriber::set_global_default(lines).unwrap();
-    });
-}
-
-fn log() -> String {
-    LOG.with_borrow(|log| String::from_utf8(log.clone()).unwrap())
-}
+const API_KEY: &str = "canary-api-key-4e8a";
 
 /// An upstream that sends everything it was sent back in its error message.
 async fn blabbing() -> ScriptedUpstream {
@@ -63,7 +29,7 @@ async fn blabbing() -> ScriptedUpstream {
 }
 
 fn assert_clean(place: &str, text: &str) {
-    for canary in [TOKEN, ACCESS, SECRET, SECURITY_TOKEN] {
+    for canary in [TOKEN, ACCESS, SECRET, SECURITY_TOKEN, API_KEY] {
         assert!(!text.contains(canary), "{canary} is in {place}:\n{text}");
     }
 }
@@ -108,4 +74,77 @@ async fn the_gateways_own_key_turns_up_in_no_log_error_metric_or_debug() {
     assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
     assert!(log().contains("answered"), "nothing was logged");
     assert_clean("the log", &log());
+}
+
+#[tokio::test]
+async fn a_callers_key_turns_up_in_no_log_error_metric_or_debug_and_goes_nowhere() {
+    keep_log();
+    let sha256 = hex::encode(Sha256::digest(API_KEY));
+    let keys = format!("[[key]]\nname = \"one\"\nsha256 = \"{sha256}\"\nprojects = [\"*\"]\n");
+    let file = TestFile::of(&keys);
+    let gateway = Gateway::configured(blabbing().await, |config| {
+        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
+        assert_clean("Debug", &format!("{config:?}"));
+    })
+    .await;
+    let document = screen_record("id");
+
+    let bearer = format!("Bearer {API_KEY}");
+    let (by_header, by_bearer) =
+        ([("x-api-key", API_KEY), ("x-auth-token", TOKEN)], [("authorization", &*bearer)]);
+    let by_header = gateway.post(&document, &by_header).await;
+    let by_bearer = gateway.post(&document, &by_bearer).await;
+    let wrong = gateway.post(&document, &[("x-api-key", &API_KEY.to_uppercase())]).await;
+    let payload = json!({ "X-API-Key": API_KEY, "X-Auth-Token": TOKEN });
+    let (mut socket, _) = Socket::showing(&gateway, payload).await;
+    socket.subscribe("1", &document).await;
+    let by_socket = socket.hear().await;
+
+    assert_eq!(wrong.status, 401);
+    for answer in [&by_header.json, &by_bearer.json, &wrong.json, by_socket.json()] {
+        assert_clean("an error", &answer.to_string());
+    }
+    for seen in gateway.upstream.seen() {
+        assert!(!format!("{:?}", seen.headers).contains(API_KEY), "the key was sent upstream");
+    }
+    assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
+    assert!(log().contains("answered"), "nothing was logged");
+    assert_clean("the log", &log());
+    assert!(!log().contains(&sha256), "the hash is in the log:\n{}", log());
+}
+
+#[tokio::test]
+async fn a_callers_signed_token_turns_up_in_no_log_error_metric_or_debug() {
+    keep_log();
+    let issuer = Issuer::new("one");
+    let file = TestFile::of(&key_set(&[&issuer]).to_string());
+    let gateway = Gateway::configured(blabbing().await, |config| {
+        let jwks = JwksSource::File(file.0.clone());
+        config.inbound.auth = InboundAuth::Jwt(JwtConfig::new(jwks, ISSUER, AUDIENCE));
+    })
+    .await;
+    let good = issuer.token(&json!({}));
+    let bad = issuer.token(&json!({ "aud": "another" }));
+
+    let mut answers = Vec::new();
+    for token in [&good, &bad] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("x-auth-token", TOKEN)];
+        answers.push(gateway.post(&screen_record("id"), &headers).await);
+    }
+
+    assert_eq!([answers[0].status, answers[1].status], [200, 401]);
+    let metrics = gateway.admin_get("/metrics").await.1;
+    for part in good.split('.').chain(bad.split('.')) {
+        for (place, text) in [
+            ("an error", answers[0].json.to_string()),
+            ("an error", answers[1].json.to_string()),
+            ("the metrics", metrics.clone()),
+            ("the log", log()),
+            ("what was sent upstream", format!("{:?}", gateway.upstream.seen())),
+        ] {
+            assert!(!text.contains(part), "{part} is in {place}:\n{text}");
+        }
+    }
+    assert!(log().contains("answered"), "nothing was logged");
 }

@@ -100,7 +100,7 @@ fn an_open_listener_with_the_gateways_own_key_is_refused_with_both_remedies() {
     assert_eq!(refusals.len(), 1, "{refusals:#?}");
     assert!(refusals[0].starts_with("listen is 0.0.0.0:8080 (--listen): "), "{refusals:#?}");
     for remedy in
-        ["loopback address", "inbound.allow_anonymous", "GATEWAY_INBOUND__ALLOW_ANONYMOUS"]
+        ["loopback address", "inbound.auth", "GATEWAY_INBOUND__AUTH", "inbound.allow_anonymous"]
     {
         assert!(refusals[0].contains(remedy), "{remedy} is not named: {refusals:#?}");
     }
@@ -113,6 +113,80 @@ fn an_open_listener_is_fine_for_callers_with_tokens_or_when_anonymous_callers_ar
     assert_eq!(serve().arg(open).refusals(), [""; 0]);
     assert_eq!(aksk().arg(open).arg("--inbound-allow-anonymous").refusals(), [""; 0]);
     assert_eq!(aksk().arg("--listen=[::ffff:127.0.0.1]:8080").refusals(), [""; 0]);
+}
+
+#[test]
+fn an_open_listener_is_fine_where_callers_are_asked_who_they_are() {
+    let open = aksk().arg("--listen=0.0.0.0:8080");
+    let jwt = [
+        ("GATEWAY_INBOUND__AUTH", "jwt"),
+        ("GATEWAY_INBOUND__JWT_JWKS", "https://idp.example/keys"),
+        ("GATEWAY_INBOUND__JWT_ISSUER", "https://idp.example"),
+        ("GATEWAY_INBOUND__JWT_AUDIENCE", "recordings"),
+    ];
+
+    let by_key =
+        open.clone().arg("--inbound-auth=api-key").arg("--inbound-api-keys-file=keys.toml");
+    let by_token = open.variables(&jwt);
+
+    assert_eq!(
+        by_key.config().inbound.auth,
+        InboundAuth::ApiKey("keys.toml".into()),
+        "a key is asked for"
+    );
+    let jwks = JwksSource::Address(Url::parse("https://idp.example/keys").unwrap());
+    let expected = JwtConfig::new(jwks, "https://idp.example", "recordings");
+    assert_eq!(by_token.config().inbound.auth, InboundAuth::Jwt(expected), "a token is asked for");
+}
+
+#[test]
+fn what_a_way_to_authenticate_needs_is_asked_for_and_what_does_nothing_is_refused() {
+    for (args, expected) in [
+        (
+            &["--inbound-auth=api-key"][..],
+            &["inbound.api_keys_file is not set: must be set with inbound.auth=api-key"][..],
+        ),
+        (
+            &["--inbound-auth=jwt", "--inbound-jwt-jwks=keys.json"],
+            &[
+                "inbound.jwt_issuer is not set: must be set with inbound.auth=jwt",
+                "inbound.jwt_audience is not set: must be set with inbound.auth=jwt",
+            ],
+        ),
+        (
+            &["--inbound-api-keys-file=keys.toml"],
+            &[
+                "inbound.api_keys_file is keys.toml (--inbound-api-keys-file): does nothing without \
+               inbound.auth=api-key: set that, or leave this out",
+            ],
+        ),
+        (
+            &["--inbound-auth=api-key", "--inbound-api-keys-file=f", "--inbound-allow-anonymous"],
+            &["inbound.allow_anonymous is true (--inbound-allow-anonymous): must be false where \
+               inbound.auth asks callers who they are"],
+        ),
+        (
+            &["--limits-rate-burst=5"],
+            &[
+                "limits.rate_burst is 5 (--limits-rate-burst): does nothing without limits.rate: set \
+               that as well",
+            ],
+        ),
+    ] {
+        let settings = args.iter().fold(aksk(), |settings, flag| settings.arg(*flag));
+
+        assert_eq!(settings.refusals(), expected, "of {args:?}");
+    }
+}
+
+#[test]
+fn tokens_are_never_signed_with_a_shared_secret_or_not_at_all() {
+    for algorithm in ["HS256", "HS512", "none", "RS256,HS256"] {
+        let refusals = serve().arg(format!("--inbound-jwt-algorithms={algorithm}")).refusals();
+
+        assert_eq!(refusals.len(), 1, "of {algorithm}: {refusals:#?}");
+        assert!(refusals[0].contains("must be RS256, RS384"), "of {algorithm}: {refusals:#?}");
+    }
 }
 
 #[test]

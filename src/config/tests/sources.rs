@@ -38,6 +38,14 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("iam.password", "secret", "'secret'"),
     ("iam.password_file", "password.txt", "'password.txt'"),
     ("iam.domain", "account", "'account'"),
+    ("inbound.auth", "none", "'none'"),
+    ("inbound.api_keys_file", "keys.toml", "'keys.toml'"),
+    ("inbound.jwt_jwks", "https://idp.example/keys", "'https://idp.example/keys'"),
+    ("inbound.jwt_issuer", "https://idp.example", "'https://idp.example'"),
+    ("inbound.jwt_audience", "recordings", "'recordings'"),
+    ("inbound.jwt_algorithms", "EdDSA, PS256", "['EdDSA', 'PS256']"),
+    ("inbound.jwt_leeway", "5s", "'5s'"),
+    ("inbound.jwt_projects_claim", "tenants", "'tenants'"),
     ("inbound.projects", "p1, p2", "['p1', 'p2']"),
     ("inbound.allow_anonymous", "true", "true"),
     ("limits.max_body_bytes", "64KiB", "'64KiB'"),
@@ -51,6 +59,8 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("limits.max_batch", "16", "16"),
     ("limits.request_timeout", "17s", "'17s'"),
     ("limits.max_in_flight", "18", "18"),
+    ("limits.rate", "19/m", "'19/m'"),
+    ("limits.rate_burst", "20", "20"),
     ("subscriptions.poll_interval", "7s", "'7s'"),
     ("subscriptions.send_timeout", "3s", "'3s'"),
     ("subscriptions.max_connections_per_caller", "8", "8"),
@@ -72,12 +82,23 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("simulator.rate_limit", "20", "20"),
 ];
 
+/// Settings that are refused alone, and what each stands beside.
+const COMPANIONS: &[(&str, &[&str])] = &[
+    ("inbound.api_keys_file", &["--inbound-auth=api-key"]),
+    ("inbound.jwt_jwks", &[JWT, "--inbound-jwt-issuer=i", "--inbound-jwt-audience=a"]),
+    ("inbound.jwt_issuer", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-audience=a"]),
+    ("inbound.jwt_audience", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-issuer=i"]),
+    ("limits.rate_burst", &["--limits-rate=1/s"]),
+];
+const JWT: &str = "--inbound-auth=jwt";
+
 fn command_with(row: &dyn Row) -> Given {
-    if row.roles().contains(&Role::Serve) {
-        given(&["check", "--upstream-endpoint=http://127.0.0.1"])
-    } else {
-        given(&["simulate"])
+    if !row.roles().contains(&Role::Serve) {
+        return given(&["simulate"]);
     }
+    let companions = COMPANIONS.iter().find(|(key, _)| *key == row.key());
+    let companions = companions.map_or(&[][..], |(_, flags)| flags);
+    given(&[&["check", "--upstream-endpoint=http://127.0.0.1"], companions].concat())
 }
 
 fn origin_of(given: Given, key: &str) -> Option<Origin> {

@@ -2,6 +2,14 @@
 
 mod gateway;
 mod scripted;
+mod files;
+mod issuer;
+mod socket;
+mod log;
 
-pub(crate) use gateway::{Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, screen_record};
+pub(crate) use files::TestFile;
+pub(crate) use gateway::{Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, config_for, screen_record};
+pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, seconds_from_now};
+pub(crate) use log::{keep_log, log};
 pub(crate) use scripted::{Reply, ScriptedUpstream, Seen};
+pub(crate) use socket::{Said, Socket};

@@ -1,0 +1,418 @@
+//! The public keys of tokens: a JSON Web Key Set, kept in memory and fetched again behind the requests.
+//!
+//! Keys that are there stay until new ones have come in full: an address that does not answer, or
+//! answers with something else, changes nothing.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use reqwest::{Client, Url};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::interval;
+use tokio_util::task::TaskTracker;
+
+use super::{CallerParts, CallersError};
+use crate::clock::Clock;
+use crate::config::JwksSource;
+use crate::http::follow::{Followed, LARGEST_FILE, LOOK_EVERY, read_bounded};
+
+const SETTING: &str = "inbound.jwt_jwks";
+/// How old keys may become before they are fetched again.
+const REFRESH_EVERY: Duration = Duration::from_mins(10);
+/// The least time between two fetches, whoever asks for them.
+const REST: Duration = Duration::from_secs(30);
+/// How long a fetch may take in all.
+const FETCH_WITHIN: Duration = Duration::from_secs(5);
+/// Keys of one set; each may be tried for a token that names none.
+const MOST_KEYS: usize = 100;
+
+/// The keys and where they come from. Clones share them.
+#[derive(Clone)]
+pub(super) struct Jwks(Arc<Shared>);
+
+struct Shared {
+    keys: RwLock<Arc<[Arc<PublicKey>]>>,
+    remote: Option<Remote>,
+    clock: Clock,
+    tasks: TaskTracker,
+}
+
+/// An address that keys are fetched from.
+struct Remote {
+    http: Client,
+    address: Url,
+    /// When it was last asked. Held while it is asked, so that there is one fetch at a time.
+    asked: Mutex<Option<Instant>>,
+    /// Whether it answered as it should.
+    is_well: AtomicBool,
+}
+
+/// A key that tokens may be signed with.
+pub(super) struct PublicKey {
+    id: Option<String>,
+    /// The one algorithm the key is for, where it says so.
+    only: Option<Algorithm>,
+    kind: Kind,
+    key: DecodingKey,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+impl Jwks {
+    /// Reads the keys once, and follows them from now on.
+    pub(super) async fn start(
+        source: &JwksSource,
+        parts: CallerParts,
+    ) -> Result<Self, CallersError> {
+        let CallerParts { clock, tasks, stopping, .. } = parts;
+        let (keys, remote, followed) = match source {
+            JwksSource::File(path) => {
+                let followed = Followed::new(path);
+                (read(path)?, None, Some(followed))
+            }
+            JwksSource::Address(address) => (Arc::default(), Some(Remote::new(address)?), None),
+        };
+        let tracker = tasks.clone();
+        let jwks = Self(Arc::new(Shared { keys: RwLock::new(keys), remote, clock, tasks }));
+        jwks.fetch_unless_recent().await;
+        let following = jwks.clone().follow(followed);
+        tracker.spawn(stopping.run_until_cancelled_owned(following));
+        Ok(jwks)
+    }
+
+    /// Keys from nowhere, that stay as they are.
+    #[cfg(test)]
+    pub(super) fn of(json: &Value) -> Result<Self, String> {
+        let keys = RwLock::new(parse(json.to_string().as_bytes())?);
+        let (clock, tasks) = (Clock::default(), TaskTracker::new());
+        Ok(Self(Arc::new(Shared { keys, remote: None, clock, tasks })))
+    }
+
+    /// Why no token can be verified, where that is so.
+    pub(super) fn trouble(&self) -> Option<&'static str> {
+        self.keys().is_empty().then_some("there are no keys of inbound.jwt_jwks yet")
+    }
+
+    /// The keys that a token may be signed with. One that names an unknown key has them fetched again,
+    /// unless that has just been done.
+    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Arc<PublicKey>> {
+        let found = self.fitting(id, algorithm);
+        let rests = self.0.remote.as_ref().is_none_or(|remote| self.is_at_rest(remote));
+        if !found.is_empty() || rests {
+            return found;
+        }
+        // A task of its own: the fetch is for everybody and goes on if this caller hangs up.
+        let jwks = self.clone();
+        let fetching = self.0.tasks.spawn(async move { jwks.fetch_unless_recent().await });
+        let _ = fetching.await;
+        self.fitting(id, algorithm)
+    }
+
+    fn fitting(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Arc<PublicKey>> {
+        let fits = |key: &&Arc<PublicKey>| key.fits(id, algorithm);
+        self.keys().iter().filter(fits).map(Arc::clone).collect()
+    }
+
+    /// Whether nothing is fetched now or soon.
+    fn is_at_rest(&self, remote: &Remote) -> bool {
+        remote.asked.try_lock().is_ok_and(|asked| self.is_recent(*asked))
+    }
+
+    fn is_recent(&self, asked: Option<Instant>) -> bool {
+        asked.is_some_and(|asked| self.0.clock.now().saturating_duration_since(asked) < REST)
+    }
+
+    async fn fetch_unless_recent(&self) {
+        let Some(remote) = &self.0.remote else { return };
+        let mut asked = remote.asked.lock().await;
+        if self.is_recent(*asked) {
+            return;
+        }
+        *asked = Some(self.0.clock.now());
+        let fetched = remote.fetch().await;
+        remote.is_well.store(fetched.is_ok(), Ordering::Relaxed);
+        match fetched {
+            Ok(keys) => self.replace(keys),
+            Err(problem) => tracing::warn!(
+                problem,
+                keys = self.keys().len(),
+                "the keys of inbound.jwt_jwks could not be fetched: they stay as they were"
+            ),
+        }
+    }
+
+    /// Fetches or reads the keys again and again.
+    async fn follow(self, followed: Option<Followed>) {
+        if let Some(followed) = followed {
+            let again = |path: &Path| match read(path) {
+                Ok(keys) => self.replace(keys),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, "the keys of tokens stay as they were");
+                }
+            };
+            return followed.follow(again).await;
+        }
+        let mut looks = interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            if self.is_due().await {
+                self.fetch_unless_recent().await;
+            }
+        }
+    }
+
+    async fn is_due(&self) -> bool {
+        let Some(remote) = &self.0.remote else { return false };
+        let every = if remote.is_well.load(Ordering::Relaxed) { REFRESH_EVERY } else { REST };
+        let asked = *remote.asked.lock().await;
+        asked.is_none_or(|asked| self.0.clock.now().saturating_duration_since(asked) >= every)
+    }
+
+    fn replace(&self, keys: Arc<[Arc<PublicKey>]>) {
+        tracing::debug!(keys = keys.len(), "the keys of tokens were read");
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn keys(&self) -> Arc<[Arc<PublicKey>]> {
+        Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Remote {
+    fn new(address: &Url) -> Result<Self, reqwest::Error> {
+        // Fails only when a provider has been installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .timeout(FETCH_WITHIN)
+            .pool_max_idle_per_host(0)
+            .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(address) {
+            builder = builder.no_proxy();
+        }
+        if address.scheme() == "http" {
+            // Nothing will be verified, so a machine without root certificates will do.
+            builder = builder.tls_certs_only([]);
+        }
+        let (http, asked) = (builder.build()?, Mutex::default());
+        Ok(Self { http, address: address.clone(), asked, is_well: AtomicBool::default() })
+    }
+
+    /// The keys at the address; the error is a clause. It holds no address: a query may hold a secret.
+    async fn fetch(&self) -> Result<Arc<[Arc<PublicKey>]>, String> {
+        let unanswered = |error: reqwest::Error| match (error.is_connect(), error.is_timeout()) {
+            (_, true) => "the address did not answer within 5 s".to_owned(),
+            (true, false) => "the address cannot be connected to".to_owned(),
+            (false, false) => "the answer broke off".to_owned(),
+        };
+        let sending = self.http.get(self.address.clone()).send();
+        let mut response = sending.await.map_err(unanswered)?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(format!("the address answers with status {}", response.status().as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
+            if (body.len() + chunk.len()) as u64 > LARGEST_FILE {
+                return Err("the answer is larger than 1 MiB".to_owned());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        parse(&body)
+    }
+}
+
+impl PublicKey {
+    pub(super) fn key(&self) -> &DecodingKey {
+        &self.key
+    }
+
+    fn fits(&self, id: Option<&str>, algorithm: Algorithm) -> bool {
+        let is_named = id.is_none_or(|id| self.id.as_deref() == Some(id));
+        is_named && self.kind.fits(algorithm) && self.only.is_none_or(|only| only == algorithm)
+    }
+
+    /// A key for signatures of a kind that is known; nothing for any other.
+    fn of(jwk: &Jwk) -> Option<Self> {
+        let common = &jwk.common;
+        let is_for_signatures =
+            common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
+        let may_verify = common
+            .key_operations
+            .as_ref()
+            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+        let kind = Kind::of(&jwk.algorithm)?;
+        let only = common.key_algorithm.map(algorithm).transpose().ok()?;
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        let id = common.key_id.clone();
+        (is_for_signatures && may_verify).then_some(Self { id, only, kind, key })
+    }
+}
+
+impl Kind {
+    /// Public keys only: a shared secret in the set is passed over.
+    fn of(parameters: &AlgorithmParameters) -> Option<Self> {
+        match parameters {
+            AlgorithmParameters::RSA(_) => Some(Self::Rsa),
+            AlgorithmParameters::EllipticCurve(key) => match key.curve {
+                EllipticCurve::P256 => Some(Self::P256),
+                EllipticCurve::P384 => Some(Self::P384),
+                _ => None,
+            },
+            AlgorithmParameters::OctetKeyPair(key) => {
+                (key.curve == EllipticCurve::Ed25519).then_some(Self::Ed25519)
+            }
+            _ => None,
+        }
+    }
+
+    fn fits(self, algorithm: Algorithm) -> bool {
+        match algorithm {
+            Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512 => self == Self::Rsa,
+            Algorithm::ES256 => self == Self::P256,
+            Algorithm::ES384 => self == Self::P384,
+            Algorithm::EdDSA => self == Self::Ed25519,
+            _ => false,
+        }
+    }
+}
+
+fn algorithm(algorithm: KeyAlgorithm) -> Result<Algorithm, jsonwebtoken::errors::Error> {
+    algorithm.try_into()
+}
+
+fn read(path: &Path) -> Result<Arc<[Arc<PublicKey>]>, CallersError> {
+    let bytes = read_bounded(path).map_err(|source| CallersError::Unreadable {
+        setting: SETTING,
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&bytes).map_err(|problem| CallersError::Wrong {
+        setting: SETTING,
+        problems: vec![format!("{}: {problem}", path.display())],
+    })
+}
+
+/// Reads a set of keys; the error is a clause. Keys of other kinds and for other uses are passed over,
+/// for a set may have them.
+fn parse(json: &[u8]) -> Result<Arc<[Arc<PublicKey>]>, String> {
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<Value>,
+    }
+    let set: Set = serde_json::from_slice(json).map_err(|error| {
+        // Without what the library quotes.
+        let (line, column) = (error.line(), error.column());
+        format!("is no JSON Web Key Set, an object with a list keys (line {line}, column {column})")
+    })?;
+    if set.keys.len() > MOST_KEYS {
+        return Err(format!("has {} keys: {MOST_KEYS} are allowed", set.keys.len()));
+    }
+    let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    let keys: Arc<[_]> = jwks.filter_map(|jwk| PublicKey::of(&jwk)).map(Arc::new).collect();
+    if keys.is_empty() {
+        return Err(
+            "has no key for signatures of kind RSA, EC (P-256, P-384) or OKP (Ed25519)".into()
+        );
+    }
+    Ok(keys)
+}
+
+fn is_loopback(address: &Url) -> bool {
+    match address.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const X: &str = "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4";
+    const Y: &str = "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM";
+
+    #[test]
+    fn keys_that_are_no_public_keys_for_signatures_are_passed_over() {
+        let point = |more: Value| {
+            let mut key = json!({ "kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "point" });
+            key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            key
+        };
+        for (key, is_used) in [
+            (point(json!({})), true),
+            (point(json!({ "use": "sig", "alg": "ES256", "key_ops": ["verify"] })), true),
+            (point(json!({ "use": "enc" })), false),
+            (point(json!({ "key_ops": ["sign"] })), false),
+            (point(json!({ "alg": "RSA-OAEP" })), false),
+            (point(json!({ "alg": "none" })), false),
+            (point(json!({ "crv": "secp256k1" })), false),
+            (json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "shared" }), false),
+            (json!({ "kty": "new", "z": 1 }), false),
+            (json!("key"), false),
+        ] {
+            let read = parse(json!({ "keys": [key] }).to_string().as_bytes());
+
+            assert_eq!(read.map(|keys| keys.len()).ok(), is_used.then_some(1), "of {key}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_used_for_its_own_kind_of_signature_only() {
+        let keys = json!([
+            { "kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "any" },
+            { "kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "one", "alg": "PS256" },
+        ]);
+        let jwks = Jwks::of(&json!({ "keys": keys })).unwrap();
+        for (id, algorithm, fitting) in [
+            (Some("any"), Algorithm::ES256, 1),
+            (None, Algorithm::ES256, 1),
+            (Some("one"), Algorithm::ES256, 0),
+            (Some("any"), Algorithm::ES384, 0),
+            (Some("any"), Algorithm::HS256, 0),
+            (Some("one"), Algorithm::PS256, 1),
+            (Some("one"), Algorithm::RS256, 0),
+            (Some("other"), Algorithm::PS256, 0),
+        ] {
+            assert_eq!(jwks.fitting(id, algorithm).len(), fitting, "of {id:?} and {algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_set_of_keys_is_refused_without_being_quoted() {
+        for (json, problem) in [
+            ("secret", "is no JSON Web Key Set, an object with a list keys (line 1, column 1)"),
+            ("{\"keys\": \"secret\"}", "is no JSON Web Key Set, an object with a list keys"),
+            ("{\"keys\": []}", "has no key for signatures of kind RSA, EC (P-256, P-384)"),
+        ] {
+            let refused = parse(json.as_bytes()).err().unwrap();
+
+            assert!(refused.starts_with(problem), "{refused}");
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Who may call, and who it is that does: nobody is asked, or a key is, or a signed token.
+//!
+//! What callers show to the gateway is the gateway's own business: it is compared or verified here,
+//! and never sent upstream, logged or kept with what was read for them.
+
+mod presented;
+mod api_keys;
+mod jwt;
+mod jwks;
+mod verifier;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::api_keys::{ApiKey, ApiKeys};
+use self::jwt::Tokens;
+use crate::clock::Clock;
+use crate::config::{InboundAuth, InboundConfig};
+use crate::domain::{ProjectId, Token};
+
+pub(crate) use self::presented::Presented;
+
+/// How many characters of a caller's name are logged.
+const LONGEST_SHOWN_NAME: usize = 64;
+
+/// The gate. Clones share it.
+#[derive(Clone)]
+pub struct Callers(Arc<Gate>);
+
+struct Gate {
+    way: Way,
+    passes_tokens: bool,
+    clock: Clock,
+}
+
+/// How callers show who they are.
+enum Way {
+    NotAtAll,
+    ApiKeys(ApiKeys),
+    Tokens(Box<Tokens>),
+}
+
+/// What the gate is made of beside the settings.
+pub struct CallerParts {
+    /// Whether the upstream is called with the caller's token: else it says nothing of the caller.
+    pub passes_tokens: bool,
+    /// The source of time.
+    pub clock: Clock,
+    /// The tasks of the process, which its end waits for.
+    pub tasks: TaskTracker,
+    /// Cancelled when the process is asked to stop.
+    pub stopping: CancellationToken,
+}
+
+/// Why the gate cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum CallersError {
+    /// A file is not there, not readable, or too large.
+    #[error("{setting} is {path}, which cannot be read")]
+    Unreadable {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not what it has to be.
+    #[error("{setting} cannot be used:\n  {}", .problems.join("\n  "))]
+    Wrong {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// What is wrong, each with file and line, and what is allowed.
+        problems: Vec<String>,
+    },
+    /// The client that fetches public keys cannot be set up.
+    #[error("the client for inbound.jwt_jwks cannot be set up")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Somebody who was let in.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    identified: Identified,
+    /// Fit to be logged; nothing where nobody is asked.
+    pub(crate) name: Option<Arc<str>>,
+    /// For the upstream.
+    pub(crate) token: Option<Token>,
+    /// What the caller may see; `None` for every project that is served.
+    pub(crate) projects: Projects,
+    standing: Standing,
+}
+
+/// Projects; `None` for all.
+pub(crate) type Projects = Option<Arc<BTreeSet<ProjectId>>>;
+
+/// What tells callers apart.
+#[derive(Clone)]
+enum Identified {
+    Name(Arc<str>),
+    Token(Token),
+    Address(IpAddr),
+    Nothing,
+}
+
+/// By which limits tell callers apart. Names and tokens are hashed: they may be long, and a token is
+/// not kept longer than it is used.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    /// By the name of a key, or the subject of a token.
+    Named([u8; 32]),
+    /// By the token for the upstream.
+    Token([u8; 32]),
+    /// By the address they connect from.
+    Address(IpAddr),
+    /// By nothing at all.
+    Unknown,
+}
+
+/// For how long somebody is let in.
+#[derive(Clone)]
+enum Standing {
+    Always,
+    /// As long as the key is in the file as it was.
+    Key(Arc<ApiKey>),
+    Until(Timestamp),
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stranger {
+    /// Nothing was shown; what would have to be, as a sentence.
+    Nameless(&'static str),
+    /// What was shown is no good; why, as a sentence.
+    Refused(&'static str),
+    /// What was shown cannot be judged for now.
+    Unknowable,
+}
+
+impl Callers {
+    /// Reads the keys, and follows them from now on.
+    ///
+    /// # Errors
+    /// [`CallersError`]: a wrong file. An address that does not answer is no error but a reason not to
+    /// be ready, see [`Callers::trouble`].
+    pub async fn start(config: &InboundConfig, parts: CallerParts) -> Result<Self, CallersError> {
+        let (clock, passes_tokens) = (parts.clock.clone(), parts.passes_tokens);
+        let way = match &config.auth {
+            InboundAuth::None => Way::NotAtAll,
+            InboundAuth::ApiKey(file) => Way::ApiKeys(ApiKeys::start(file, &parts)?),
+            InboundAuth::Jwt(jwt) => Way::Tokens(Box::new(Tokens::start(jwt, parts).await?)),
+        };
+        Ok(Self(Arc::new(Gate { way, passes_tokens, clock })))
+    }
+
+    /// Why nobody can be let in for now, where that is so.
+    pub fn trouble(&self) -> Option<&'static str> {
+        match &self.0.way {
+            Way::NotAtAll | Way::ApiKeys(_) => None,
+            Way::Tokens(tokens) => tokens.trouble(),
+        }
+    }
+
+    /// Lets somebody in who shows this and connects from there.
+    pub(crate) async fn admit(
+        &self,
+        presented: Presented,
+        from: Option<IpAddr>,
+    ) -> Result<Caller, Stranger> {
+        let Presented { credential, token } = presented;
+        // Nobody has looked at one that goes nowhere, so it tells nobody apart.
+        let token = token.filter(|_| self.0.passes_tokens);
+        match &self.0.way {
+            Way::NotAtAll => Ok(Caller::anybody(token, from)),
+            Way::ApiKeys(keys) => {
+                let missing = "no key was sent: give X-API-Key or Authorization: Bearer";
+                let shown = credential.ok_or(Stranger::Nameless(missing))?;
+                let key = keys.find(&shown).ok_or(Stranger::Refused("the key is not known"))?;
+                Ok(Caller::named(
+                    key.name(),
+                    token,
+                    key.projects(),
+                    Standing::Key(Arc::clone(&key)),
+                ))
+            }
+            Way::Tokens(tokens) => {
+                let missing = "no token was sent: give Authorization: Bearer";
+                let shown = credential.ok_or(Stranger::Nameless(missing))?;
+                let bearer = tokens.verify(&shown).await?;
+                let standing = Standing::Until(bearer.until);
+                Ok(Caller::named(&bearer.subject, token, bearer.projects, standing))
+            }
+        }
+    }
+
+    /// Whether somebody who was let in once would be let in now.
+    pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
+        match (&caller.standing, &self.0.way) {
+            (Standing::Always, _) => true,
+            (Standing::Key(key), Way::ApiKeys(keys)) => keys.hold(key),
+            (Standing::Key(_), Way::NotAtAll | Way::Tokens(_)) => false,
+            (Standing::Until(end), _) => self.0.clock.timestamp() < *end,
+        }
+    }
+
+    /// Done when somebody who was let in would not be let in any more.
+    pub(crate) async fn lapse(self, caller: Caller) {
+        if matches!(caller.standing, Standing::Always) {
+            std::future::pending::<()>().await;
+        }
+        let mut looks = tokio::time::interval(super::follow::LOOK_EVERY);
+        while self.still_admits(&caller) {
+            looks.tick().await;
+        }
+    }
+}
+
+impl Caller {
+    /// By which limits tell callers apart.
+    pub(crate) fn identity(&self) -> Identity {
+        match &self.identified {
+            Identified::Name(name) => Identity::Named(hash(name)),
+            Identified::Token(token) => Identity::Token(hash(token.expose())),
+            Identified::Address(address) => Identity::Address(neighbourhood(*address)),
+            Identified::Nothing => Identity::Unknown,
+        }
+    }
+
+    fn anybody(token: Option<Token>, from: Option<IpAddr>) -> Self {
+        let identified = match (&token, from) {
+            (Some(token), _) => Identified::Token(token.clone()),
+            (None, Some(address)) => Identified::Address(address),
+            (None, None) => Identified::Nothing,
+        };
+        Self { identified, name: None, token, projects: None, standing: Standing::Always }
+    }
+
+    fn named(name: &str, token: Option<Token>, projects: Projects, standing: Standing) -> Self {
+        let identified = Identified::Name(name.into());
+        Self { identified, name: Some(shown(name).into()), token, projects, standing }
+    }
+}
+
+/// Without the token, and without what an identity was made of.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// A name as it can stand in a log: on one line and of a sensible length.
+fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(LONGEST_SHOWN_NAME).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    shown.escape_debug().to_string()
+}
+
+/// The address, or the network of it where one host commonly has a whole network: 64 bits of IPv6.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_logged_on_one_line_and_not_at_any_length() {
+        for (name, expected) in [
+            ("reporting", "reporting"),
+            ("a\nb\u{1b}[31m", "a\\nb\\u{1b}[31m"),
+            ("\"quoted\"", "\\\"quoted\\\""),
+            ("Amélie", "Amélie"),
+        ] {
+            assert_eq!(shown(name), expected);
+        }
+        assert_eq!(shown(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
+    }
+
+    #[test]
+    fn callers_without_a_name_are_told_apart_by_token_then_by_address() {
+        let of = |token: Option<&str>, from: &str| {
+            Caller::anybody(token.map(Token::new), Some(from.parse().unwrap())).identity()
+        };
+
+        assert!(of(Some("one"), "192.0.2.1") == of(Some("one"), "192.0.2.2"));
+        assert!(of(Some("one"), "192.0.2.1") != of(Some("other"), "192.0.2.1"));
+        assert!(of(None, "192.0.2.1") != of(None, "192.0.2.2"));
+        assert!(of(None, "192.0.2.1") == of(None, "::ffff:192.0.2.1"));
+        assert!(of(None, "2001:db8::1") == of(None, "2001:db8::2"));
+        assert!(of(None, "2001:db8::1") != of(None, "2001:db8:0:1::1"));
+    }
+}

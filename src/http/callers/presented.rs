@@ -1,0 +1,138 @@
+//! What a caller shows: a credential for the gateway and a token for the upstream, read from headers.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+
+use super::{Callers, Way};
+use crate::domain::{Secret, Token};
+use crate::http::refusal::Refusal;
+
+/// The longest token the upstream accepts, in characters; credentials for the gateway are shorter.
+const LONGEST_TOKEN: usize = 64_000;
+
+/// What a caller shows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Presented {
+    /// For the gateway, where it asks for one; never for the upstream.
+    pub(crate) credential: Option<Secret>,
+    /// For the upstream.
+    pub(crate) token: Option<Token>,
+}
+
+impl Presented {
+    /// This, and of another what is not in here.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { credential: self.credential.or(other.credential), token: self.token.or(other.token) }
+    }
+}
+
+impl Callers {
+    /// What a caller shows, by the headers.
+    ///
+    /// A bearer token is the gateway's where the gateway asks callers who they are, and the
+    /// upstream's where it does not. It is never both.
+    pub(crate) fn presented(&self, headers: &HeaderMap) -> Result<Presented, Refusal> {
+        let (own, key) =
+            (header_text(headers, "x-auth-token")?, header_text(headers, "x-api-key")?);
+        let bearer = bearer(headers)?;
+        let (credential, token) = match &self.0.way {
+            Way::NotAtAll => (None, own.or(bearer)),
+            Way::ApiKeys(_) => (key.or(bearer), own),
+            Way::Tokens(_) => (bearer, own),
+        };
+        Ok(Presented { credential: credential.map(Secret::new), token: token.map(Token::new) })
+    }
+}
+
+/// The token of `Authorization: Bearer …`; nothing for another scheme.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let value = headers.get(header::AUTHORIZATION).map(readable).transpose()?;
+    let (scheme, token) = value.and_then(|value| value.split_once(' ')).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer") { limited(token) } else { Ok(None) }
+}
+
+fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Refusal> {
+    headers.get(name).map_or(Ok(None), |value| limited(readable(value)?))
+}
+
+fn readable(value: &HeaderValue) -> Result<&str, Refusal> {
+    let message = "the token holds characters other than visible ASCII";
+    value.to_str().map_err(|_| Refusal::bad_request(message))
+}
+
+/// The text without blanks around it; nothing for one of blanks alone.
+fn limited(text: &str) -> Result<Option<&str>, Refusal> {
+    let text = text.trim();
+    if text.len() > LONGEST_TOKEN {
+        let message =
+            format!("the token has {} characters: {LONGEST_TOKEN} are allowed", text.len());
+        return Err(Refusal::bad_request(message));
+    }
+    Ok((!text.is_empty()).then_some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::http::HeaderName;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::http::callers::{ApiKeys, Gate};
+
+    fn asking(way: Way) -> Callers {
+        Callers(Arc::new(Gate { way, passes_tokens: true, clock: Clock::default() }))
+    }
+
+    fn shown(callers: &Callers, given: &[(&'static str, &str)]) -> [Option<String>; 2] {
+        let header = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), value.parse().unwrap())
+        };
+        let presented = callers.presented(&given.iter().map(header).collect()).unwrap();
+        let credential = presented.credential.as_ref().map(Secret::expose);
+        let token = presented.token.as_ref().map(Token::expose);
+        [credential, token].map(|part| part.map(str::to_owned))
+    }
+
+    #[test]
+    fn where_nobody_is_asked_the_upstreams_own_header_wins_over_a_bearer_token() {
+        let callers = asking(Way::NotAtAll);
+        for (given, token) in [
+            (&[("x-auth-token", "one"), ("authorization", "Bearer other")][..], Some("one")),
+            (&[("authorization", "bearer  other ")], Some("other")),
+            (&[("authorization", "Basic dTpw")], None),
+            (&[("authorization", "Bearer ")], None),
+            (&[("x-api-key", "key")], None),
+            (&[], None),
+        ] {
+            let shown = shown(&callers, given);
+
+            assert_eq!(shown, [None, token.map(str::to_owned)], "of {given:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_key_is_asked_for_the_bearer_is_never_the_upstreams() {
+        let callers = asking(Way::ApiKeys(ApiKeys::default()));
+        for (given, credential, token) in [
+            (&[("authorization", "Bearer key")][..], Some("key"), None),
+            (&[("x-api-key", "key"), ("authorization", "Bearer other")], Some("key"), None),
+            (&[("x-api-key", "key"), ("x-auth-token", "own")], Some("key"), Some("own")),
+            (&[("x-auth-token", "own")], None, Some("own")),
+        ] {
+            let shown = shown(&callers, given);
+
+            assert_eq!(shown, [credential, token].map(|part| part.map(str::to_owned)), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_longer_than_the_upstreams_is_refused() {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("x-auth-token"),
+            "t".repeat(LONGEST_TOKEN + 1).parse().unwrap(),
+        )]);
+
+        assert!(asking(Way::NotAtAll).presented(&headers).is_err());
+    }
+}
