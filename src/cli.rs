@@ -22,7 +22,7 @@ use crate::config::{
 use crate::domain::Secret;
 use crate::graphql;
 use crate::http::{CallerParts, Callers, GraphiqlDefaults};
-use crate::simulator::{DEMO_TOKEN, FaultPlan, Simulator, SimulatorConfig};
+use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::start_logging;
 use crate::upstream::{Probe, Upstream, UpstreamMetrics};
 
@@ -136,12 +136,19 @@ fn simulated(args: SimulateArgs) -> SimulatorConfig {
         projects: args.projects,
         tokens: args.tokens.iter().map(exposed).collect(),
         access_keys: args.access_keys.iter().map(pair).collect(),
+        iam_users: args.iam_users.iter().map(iam_user).collect(),
+        token_life: args.token_life,
         faults: FaultPlan {
             rate: args.fault_rate,
             requests_per_second: args.rate_limit.map(NonZeroU32::get),
         },
         ..SimulatorConfig::default()
     }
+}
+
+fn iam_user((name, password, domain): &(String, Secret, String)) -> IamUser {
+    let password = password.expose().to_owned();
+    IamUser { name: name.clone(), password, domain: domain.clone() }
 }
 
 /// Prints the settings that would be used and asks the upstream once.

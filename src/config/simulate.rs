@@ -77,6 +77,26 @@ static ACCESS_KEYS: Setting<ListOf<Parsed<(Secret, Secret)>>> = Setting::new(
 .with_flag("access-key")
 .secret()
 .only_for(ROLES);
+static IAM_USERS: Setting<ListOf<Parsed<(String, Secret, String)>>> = Setting::new(
+    "simulator.iam_users",
+    ListOf(Parsed {
+        allowed: "a user's name, password and account, written NAME:PASSWORD:DOMAIN",
+        placeholder: "NAME:PASSWORD:DOMAIN",
+        parse: iam_user,
+    }),
+    "users that the simulated IAM issues tokens to",
+)
+.with_flag("iam-user")
+.secret()
+.only_for(ROLES);
+static TOKEN_LIFE: Setting<Span> = Setting::new(
+    "simulator.token_life",
+    Span { least: Duration::from_secs(1), most: Duration::from_hours(24) },
+    "how long tokens of the simulated IAM live",
+)
+.or("24h")
+.with_flag("token-life")
+.only_for(ROLES);
 static FAULT_RATE: Setting<Share> = Setting::new(
     "simulator.fault_rate",
     Share,
@@ -101,6 +121,8 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &PROJECTS,
     &TOKENS,
     &ACCESS_KEYS,
+    &IAM_USERS,
+    &TOKEN_LIFE,
     &FAULT_RATE,
     &RATE_LIMIT,
 ];
@@ -122,6 +144,10 @@ pub struct SimulateArgs {
     pub tokens: Vec<Secret>,
     /// `simulator.access_keys`: access key and secret key.
     pub access_keys: Vec<(Secret, Secret)>,
+    /// `simulator.iam_users`: name, password and account.
+    pub iam_users: Vec<(String, Secret, String)>,
+    /// `simulator.token_life`
+    pub token_life: Duration,
     /// `simulator.fault_rate`, from 0 to 1.
     pub fault_rate: f64,
     /// `simulator.rate_limit`: requests in one second.
@@ -141,6 +167,8 @@ impl SimulateArgs {
             projects: projects.iter().map(|project| project.as_str().to_owned()).collect(),
             tokens: values.read_or(&TOKENS, Vec::new()),
             access_keys: values.read_or(&ACCESS_KEYS, Vec::new()),
+            iam_users: values.read_or(&IAM_USERS, Vec::new()),
+            token_life: values.read_or(&TOKEN_LIFE, Duration::from_hours(24)),
             fault_rate: values.read_or(&FAULT_RATE, 0.0),
             rate_limit: values
                 .read(&RATE_LIMIT)
@@ -149,6 +177,14 @@ impl SimulateArgs {
             log: LogConfig::read(values),
         }
     }
+}
+
+fn iam_user(text: &str) -> Option<(String, Secret, String)> {
+    let (name, rest) = text.split_once(':')?;
+    let (password, domain) = rest.rsplit_once(':')?;
+    let parts = [name, password, domain];
+    let are_texts = parts.iter().all(|part| !part.is_empty() && !part.contains(char::is_control));
+    are_texts.then(|| (name.to_owned(), Secret::new(password), domain.to_owned()))
 }
 
 fn token(text: &str) -> Option<Secret> {

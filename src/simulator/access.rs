@@ -12,6 +12,8 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
 use super::SimulatorConfig;
+use super::iam::{Iam, Worth};
+use super::metadata::Metadata;
 use crate::signature::{ALGORITHM, DATE_FORMAT, SignableRequest, Signature};
 
 /// How far a signature's time may be from ours.
@@ -35,6 +37,8 @@ pub(super) struct Access {
     ended_tokens: Vec<String>,
     keys: HashMap<String, String>,
     failures: Mutex<HashMap<String, Failures>>,
+    pub(super) iam: Iam,
+    pub(super) metadata: Metadata,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -58,6 +62,8 @@ impl Access {
             ended_tokens: config.ended_tokens.clone(),
             keys: config.access_keys.iter().cloned().collect(),
             failures: Mutex::default(),
+            iam: Iam::new(config.iam_users.clone(), config.projects.clone(), config.token_life),
+            metadata: Metadata::default(),
         }
     }
 
@@ -72,7 +78,7 @@ impl Access {
     /// Lets a request in, or says why not.
     pub(super) fn check(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), Denied> {
         if let Some(token) = text(&parts.headers, "x-auth-token") {
-            return self.check_token(token);
+            return self.check_token(token, now);
         }
         let claim = text(&parts.headers, "authorization").and_then(Claim::parse);
         let Some(claim) = claim else { return Err(Denied::iam("decrypt token fail")) };
@@ -82,13 +88,14 @@ impl Access {
         verdict
     }
 
-    fn check_token(&self, token: &str) -> Result<(), Denied> {
+    fn check_token(&self, token: &str, now: Timestamp) -> Result<(), Denied> {
         let among =
             |known: &[String]| known.iter().any(|known| same(known.as_bytes(), token.as_bytes()));
-        if among(&self.tokens) {
+        let issued = self.iam.worth(token, now);
+        if among(&self.tokens) || issued == Worth::Valid {
             return Ok(());
         }
-        if among(&self.ended_tokens) {
+        if among(&self.ended_tokens) || issued == Worth::Ended {
             let message = "The token must be updated.".to_owned();
             return Err(Denied { code: "APIGW.0307", message });
         }
@@ -102,9 +109,15 @@ impl Access {
         claim: &Claim<'_>,
         now: Timestamp,
     ) -> Result<(), Denied> {
-        let Some(secret) = self.keys.get(claim.access) else {
-            let key = claim.access;
-            return Err(Denied::iam(&format!("Get secretKey failed,ak:{key},err:ak not exist")));
+        let temporary = self.metadata.key(claim.access, now);
+        let secret = match (&temporary, self.keys.get(claim.access)) {
+            (Some(key), _) => &key.secret,
+            (None, Some(secret)) => secret,
+            (None, None) => {
+                let key = claim.access;
+                let cause = format!("Get secretKey failed,ak:{key},err:ak not exist");
+                return Err(Denied::iam(&cause));
+            }
         };
         let wrong = || Denied::iam("verify aksk signature fail");
         let headers = signed_headers(parts, claim.signed_headers).ok_or_else(wrong)?;
@@ -114,8 +127,11 @@ impl Access {
         let (Some(date), Some(_)) = (value("x-sdk-date"), value("host")) else {
             return Err(wrong());
         };
-        // A security token belongs to a temporary key, and there are none here.
-        if parts.headers.contains_key("x-security-token") {
+        // A security token comes with a temporary key, signed along, and with no other.
+        let expected = temporary.as_ref().map(|key| key.security_token.as_str());
+        if value("x-security-token") != expected
+            || parts.headers.contains_key("x-security-token") != expected.is_some()
+        {
             return Err(wrong());
         }
         check_date(date, now)?;

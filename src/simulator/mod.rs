@@ -9,6 +9,8 @@ mod random;
 mod records;
 mod times;
 mod operations;
+mod iam;
+mod metadata;
 mod access;
 mod faults;
 mod paging;
@@ -26,6 +28,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 pub use faults::FaultPlan;
+pub use iam::IamUser;
 
 use self::access::Access;
 use self::faults::{Limiter, Reserved};
@@ -57,6 +60,10 @@ pub struct SimulatorConfig {
     pub ended_tokens: Vec<String>,
     /// Access keys and their secrets.
     pub access_keys: Vec<(String, String)>,
+    /// Users that IAM issues tokens to.
+    pub iam_users: Vec<IamUser>,
+    /// How long such a token lives.
+    pub token_life: Duration,
     /// Largest page of a list: 1,000 or 100, as the upstream's two documents have it.
     pub largest_page: usize,
     /// Faults among ordinary answers.
@@ -92,6 +99,8 @@ impl Default for SimulatorConfig {
             tokens: Vec::new(),
             ended_tokens: Vec::new(),
             access_keys: Vec::new(),
+            iam_users: Vec::new(),
+            token_life: Duration::from_hours(24),
             largest_page: 1000,
             faults: FaultPlan::default(),
         }

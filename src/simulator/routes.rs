@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::SimulatedUpstream;
 use super::access::Denied;
 use super::faults::{self, Fault, json_response};
+use super::iam::Issued;
 use super::operations;
 use super::paging::{BadParameter, Parameters};
 use super::records::{Record, after};
@@ -82,6 +83,9 @@ impl SimulatedUpstream {
             return gateway_error(StatusCode::PAYLOAD_TOO_LARGE, "APIGW.0201", "request too large");
         };
         let now = self.clock.timestamp();
+        if let Some(answer) = self.credentials(parts, &body, now) {
+            return answer;
+        }
         let Some((project, call)) = route(&parts.method, parts.uri.path()) else {
             let message = "API not found or not published";
             return gateway_error(StatusCode::NOT_FOUND, "APIGW.0101", message);
@@ -93,6 +97,54 @@ impl SimulatedUpstream {
             return foreign_project();
         }
         self.dispatch(&call, project, parts, &body).await
+    }
+
+    /// Answers as IAM, or as the metadata service of a cloud server.
+    fn credentials(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Option<Answer> {
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |status, text: String| {
+            let mut answer = Response::new(Body::from(text));
+            *answer.status_mut() = status;
+            answer
+        };
+        let metadata = &self.access.metadata;
+        Some(match (parts.method.as_str(), parts.uri.path()) {
+            ("POST", "/v3/auth/tokens") => self.login(body, now),
+            ("PUT", "/meta-data/latest/api/token") => {
+                match metadata.session(header("x-metadata-token-ttl-seconds"), now) {
+                    Some(session) => text(StatusCode::OK, session),
+                    None => text(StatusCode::BAD_REQUEST, String::new()),
+                }
+            }
+            ("GET", "/openstack/latest/securitykey") => {
+                match metadata.security_key(header("x-metadata-token"), now) {
+                    Some(key) => ok(&key),
+                    None => text(StatusCode::UNAUTHORIZED, String::new()),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    fn login(&self, body: &[u8], now: Timestamp) -> Answer {
+        let mut answer = match self.access.iam.login(body, now) {
+            Ok(Issued { token, body }) => {
+                let mut answer = json_response(StatusCode::CREATED, Body::from(body.to_string()));
+                if let Ok(token) = HeaderValue::from_str(&token) {
+                    answer.headers_mut().insert("x-subject-token", token);
+                }
+                answer
+            }
+            Err(refusal) => {
+                let status =
+                    StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+                json_response(status, Body::from(refusal.body().to_string()))
+            }
+        };
+        if let Ok(id) = HeaderValue::from_str(&request_id()) {
+            answer.headers_mut().insert("x-iam-trace-id", id);
+        }
+        answer
     }
 
     async fn dispatch(

@@ -217,3 +217,36 @@ async fn a_fault_rate_fails_about_that_share_in_mixed_ways() {
 
     assert!((70..130).contains(&failed), "{failed} of 200 failed");
 }
+
+#[tokio::test]
+async fn iam_issues_tokens_for_the_right_password_and_locks_after_five_wrong_ones() {
+    let user = IamUser {
+        name: "user".to_owned(),
+        password: "right".to_owned(),
+        domain: "account".to_owned(),
+    };
+    let simulation = Running::start(|config| config.iam_users = vec![user]).await;
+    let login = async |password: &str| {
+        let user = json!({ "name": "user", "password": password, "domain": { "name": "account" } });
+        let body = json!({ "auth": {
+            "identity": { "methods": ["password"], "password": { "user": user } },
+            "scope": { "project": { "id": EXAMPLE_PROJECT } },
+        } });
+        let url = format!("http://{}/v3/auth/tokens?nocatalog=true", simulation.address);
+        let answer = simulation.http.post(url).body(body.to_string()).send().await.unwrap();
+        let token = answer.headers().get("x-subject-token").cloned();
+        (answer.status().as_u16(), token.map(|token| token.to_str().unwrap().to_owned()))
+    };
+
+    let (status, token) = login("right").await;
+    assert_eq!(status, 201);
+    let path = format!("/v2/{EXAMPLE_PROJECT}/screen-records/{}", simulation.sample);
+    assert_eq!(simulation.get_as(&token.unwrap(), &path).await.0, 200);
+
+    for _ in 0..5 {
+        assert_eq!(login("wrong").await, (401, None));
+    }
+    assert_eq!(login("right").await, (401, None), "the user is not locked");
+    simulation.clock.advance(Duration::from_mins(15));
+    assert_eq!(login("right").await.0, 201);
+}

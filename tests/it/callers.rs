@@ -271,14 +271,17 @@ async fn a_project_that_is_not_the_callers_is_forbidden_everywhere_without_a_cal
     );
     let watching = format!("subscription {}", screen_record("id"));
 
+    let list = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ totalCount }} }}"#);
+
     let field = by_key(&gateway, KEY).await.json;
+    let list = gateway.post(&list, &[("x-api-key", KEY)]).await.json;
     let entity = gateway.post(&entity, &[("x-api-key", KEY)]).await.json;
     let (mut socket, acknowledged) = Socket::showing(&gateway, json!({ "x-api-key": KEY })).await;
     socket.subscribe("1", &watching).await;
     let watched = socket.hear().await;
 
     assert_eq!(acknowledged.json()["type"], "connection_ack");
-    for answer in [&field, &entity, &watched.json()["payload"]] {
+    for answer in [&field, &list, &entity, &watched.json()["payload"]] {
         let extensions = &answer["errors"][0]["extensions"];
         assert_eq!(extensions, &json!({ "code": "FORBIDDEN", "retryable": false }), "{answer}");
     }

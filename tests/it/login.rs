@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{CredentialsMode, IamLogin, ProjectScope};
 use screen_record_gateway::domain::Secret;
+use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, Seen, screen_record};
@@ -198,4 +200,47 @@ async fn a_broken_iam_is_not_hammered() {
     }
 
     assert_eq!(services.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_token_of_the_simulated_iam_opens_the_simulated_upstream_and_is_renewed_when_it_ends() {
+    let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let user = |password: &str| IamUser {
+        name: "user".to_owned(),
+        password: password.to_owned(),
+        domain: "account".to_owned(),
+    };
+    let simulated = SimulatorConfig {
+        listen,
+        iam_users: vec![user(PASSWORD)],
+        token_life: Duration::from_hours(1),
+        ..SimulatorConfig::default()
+    };
+    let clock = Clock::default();
+    let simulator = Simulator::bind(simulated, clock.clone()).await.unwrap();
+    let endpoint: url::Url = format!("http://{}", simulator.local_addr().unwrap()).parse().unwrap();
+    let (project, record) = simulator.sample();
+    let document =
+        format!(r#"{{ screenRecord(projectId: "{project}", id: "{record}") {{ id }} }}"#);
+    tokio::spawn(simulator.run(std::future::pending()));
+    let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(unused, |config| {
+        config.upstream.endpoint = endpoint.clone();
+        config.cache.max_bytes = 0;
+        config.upstream.credentials = CredentialsMode::Password(IamLogin {
+            endpoint,
+            user: "user".to_owned(),
+            password: Secret::new(PASSWORD),
+            domain: "account".to_owned(),
+            scope: ProjectScope::Id(PROJECT.to_owned()),
+        });
+    })
+    .await;
+
+    let first = gateway.query(&document).await;
+    // It ends at the simulator only, so the gateway learns of it by an answer.
+    clock.advance(Duration::from_hours(2));
+    let second = gateway.query(&document).await;
+
+    assert_eq!((first.get("errors"), second.get("errors")), (None, None), "{first} {second}");
 }

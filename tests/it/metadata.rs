@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{CredentialsMode, MetadataService};
+use screen_record_gateway::simulator::{Simulator, SimulatorConfig};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, Seen};
@@ -168,4 +170,29 @@ async fn a_server_without_an_agency_is_not_asked_again_for_a_while() {
     gateway.advance(Duration::from_mins(5));
     services.has_no_agency.store(false, Ordering::Relaxed);
     assert_eq!(gateway.query(&record("r3")).await.get("errors"), None);
+}
+
+#[tokio::test]
+async fn a_key_of_the_simulated_service_opens_the_simulated_upstream() {
+    let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let simulated = SimulatorConfig { listen, ..SimulatorConfig::default() };
+    let simulator = Simulator::bind(simulated, Clock::default()).await.unwrap();
+    let endpoint: url::Url = format!("http://{}", simulator.local_addr().unwrap()).parse().unwrap();
+    let project = simulator.sample().0.to_owned();
+    tokio::spawn(simulator.run(std::future::pending()));
+    let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(unused, |config| {
+        config.upstream.endpoint = endpoint.clone();
+        config.upstream.credentials =
+            CredentialsMode::Metadata(MetadataService { endpoint, project_id: None });
+    })
+    .await;
+
+    let document = format!(
+        r#"{{ screenRecords(projectId: "{project}", first: 2) {{ nodes {{ id downloadUrl }} }} }}"#
+    );
+    let answer = gateway.query(&document).await;
+
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    assert_eq!(answer["data"]["screenRecords"]["nodes"].as_array().unwrap().len(), 2);
 }

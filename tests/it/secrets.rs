@@ -1,7 +1,7 @@
 //! Canaries: tokens and keys that must not turn up anywhere.
 
 use screen_record_gateway::config::{
-    AccessKey, CredentialsMode, InboundAuth, JwksSource, JwtConfig,
+    AccessKey, CredentialsMode, IamLogin, InboundAuth, JwksSource, JwtConfig, ProjectScope,
 };
 use screen_record_gateway::domain::Secret;
 use serde_json::json;
@@ -17,6 +17,9 @@ const ACCESS: &str = "CANARYAK000000000001";
 const SECRET: &str = "canary-secret-9d2b";
 const SECURITY_TOKEN: &str = "canary-security-7a3e";
 const API_KEY: &str = "canary-api-key-4e8a";
+const PASSWORD: &str = "canary-password-81f0";
+const ISSUED: &str = "canary-issued-token-c3d7";
+const LINK: &str = "https://obs.example/v.mp4?Signature=canary-link-77aa";
 
 /// An upstream that sends everything it was sent back in its error message.
 async fn blabbing() -> ScriptedUpstream {
@@ -29,7 +32,7 @@ async fn blabbing() -> ScriptedUpstream {
 }
 
 fn assert_clean(place: &str, text: &str) {
-    for canary in [TOKEN, ACCESS, SECRET, SECURITY_TOKEN, API_KEY] {
+    for canary in [TOKEN, ACCESS, SECRET, SECURITY_TOKEN, API_KEY, PASSWORD, ISSUED, LINK] {
         assert!(!text.contains(canary), "{canary} is in {place}:\n{text}");
     }
 }
@@ -73,6 +76,63 @@ async fn the_gateways_own_key_turns_up_in_no_log_error_metric_or_debug() {
     assert_clean("an error", &answer.json.to_string());
     assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
     assert!(log().contains("answered"), "nothing was logged");
+    assert_clean("the log", &log());
+}
+
+#[tokio::test]
+async fn a_password_and_the_token_got_with_it_turn_up_in_no_log_error_metric_or_debug() {
+    keep_log();
+    let upstream = ScriptedUpstream::start(|seen| {
+        if seen.path.starts_with("/v3/auth") {
+            let answer = r#"{"token":{"expires_at":"2099-01-01T00:00:00.000000Z"}}"#;
+            return Reply::bytes(201, &[("x-subject-token", ISSUED)], answer);
+        }
+        let message = format!("{PASSWORD} {:?}", seen.headers);
+        Reply::json(401, &json!({ "error_code": "APIGW.0301", "error_msg": message }))
+    })
+    .await;
+    let endpoint = format!("http://{}", upstream.address).parse().unwrap();
+    let login = IamLogin {
+        endpoint,
+        user: "user".to_owned(),
+        password: Secret::new(PASSWORD),
+        domain: "account".to_owned(),
+        scope: ProjectScope::Name("region".to_owned()),
+    };
+    let gateway = Gateway::configured(upstream, |config| {
+        config.upstream.credentials = CredentialsMode::Password(login);
+        assert_clean("Debug", &format!("{config:?}"));
+    })
+    .await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    let seen = gateway.upstream.seen();
+    assert_eq!(seen.last().unwrap().headers["x-auth-token"], ISSUED);
+    assert_clean("an error", &answer.to_string());
+    assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
+    assert!(log().contains("answered"), "nothing was logged");
+    assert_clean("the log", &log());
+}
+
+#[tokio::test]
+async fn a_link_turns_up_in_its_answer_and_nowhere_else() {
+    keep_log();
+    let upstream = ScriptedUpstream::start(|seen| {
+        if seen.path.ends_with("/download-address") {
+            let link = json!({ "id": "linked", "download_url": LINK });
+            return Reply::json(200, &json!({ "address": [link] }));
+        }
+        Reply::json(200, &json!({ "id": "linked" }))
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+
+    let document = screen_record("downloadUrl").replace(crate::support::RECORD, "linked");
+    let answer = gateway.query(&document).await;
+
+    assert_eq!(answer["data"]["screenRecord"]["downloadUrl"], LINK);
+    assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
     assert_clean("the log", &log());
 }
 

@@ -78,6 +78,8 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("simulator.projects", "p3", "['p3']"),
     ("simulator.tokens", "t1,t2", "['t1', 't2']"),
     ("simulator.access_keys", "AK1:SK1,AK2:SK2", "['AK1:SK1', 'AK2:SK2']"),
+    ("simulator.iam_users", "u:p:d", "['u:p:d']"),
+    ("simulator.token_life", "1h", "'1h'"),
     ("simulator.fault_rate", "0.25", "0.25"),
     ("simulator.rate_limit", "20", "20"),
 ];
