@@ -1,6 +1,5 @@
 //! Executes operations: parse, validate, resolve, and a code on every error on the way.
 
-use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
@@ -12,9 +11,10 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
 use super::entity::FederationQuery;
-use super::error::{ErrorCode, request_error, set_code, with_code};
+use super::error::{ErrorCode, request_error, set_code};
 use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
 use super::order::{self, Keys};
+use super::parsed::ParsedDocuments;
 use super::query::{RecordQuery, Root, ShownRoot};
 use super::subscription::Subscription;
 use super::variables;
@@ -32,6 +32,7 @@ const LONGEST_MESSAGE: usize = 500;
 pub struct Engine {
     schema: Schema<Root, EmptyMutation, Subscription>,
     guard: Guard,
+    parsed: ParsedDocuments,
     introspection: bool,
 }
 
@@ -120,7 +121,12 @@ impl Engine {
         let guard = Guard::new(limits);
         // Rendered once: routers ask for it over and over.
         let root = Root(RecordQuery, FederationQuery { sdl: federation_sdl().into() });
-        Self { schema: schema(config, root), guard, introspection: config.introspection }
+        Self {
+            schema: schema(config, root),
+            guard,
+            parsed: ParsedDocuments::new(),
+            introspection: config.introspection,
+        }
     }
 
     /// Checks the operations of one request before anything is done for any of them. What is over a
@@ -159,7 +165,7 @@ impl Engine {
 
     /// Executes an admitted operation that has one answer: a query.
     pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        match prepare(admitted, context) {
+        match prepare(&self.parsed, admitted, context) {
             Ok(Prepared { request, keys }) => {
                 coded(order::repaired(self.schema.execute(request).await, &keys))
             }
@@ -173,7 +179,7 @@ impl Engine {
         admitted: Admitted,
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
-        match prepare(admitted, context) {
+        match prepare(&self.parsed, admitted, context) {
             Ok(Prepared { request, keys }) => self
                 .schema
                 .execute_stream(request)
@@ -190,10 +196,13 @@ struct Prepared {
     keys: Keys,
 }
 
-fn prepare(admitted: Admitted, context: OperationContext) -> Result<Prepared, Box<Answer>> {
+fn prepare(
+    parsed: &ParsedDocuments,
+    admitted: Admitted,
+    context: OperationContext,
+) -> Result<Prepared, Box<Answer>> {
     let operation = admitted.0.map_err(|error| Box::new(refused(error)))?;
-    let document = parse_query(&operation.query).map_err(|error| {
-        let mut error = with_code(error.into(), ErrorCode::ParseFailed);
+    let document = parsed.parse(&operation.query).map_err(|mut error| {
         shorten(&mut error.message);
         Box::new(refused(error))
     })?;
@@ -206,7 +215,7 @@ fn prepare(admitted: Admitted, context: OperationContext) -> Result<Prepared, Bo
     let keys = order::keys(selected, &document);
     let mut request = Request::new(operation.query).variables(operation.variables).data(context);
     request.operation_name = operation.operation_name;
-    request.set_parsed_query(document);
+    request.set_parsed_query(ExecutableDocument::clone(&document));
     Ok(Prepared { request, keys })
 }
 

@@ -19,6 +19,7 @@ mod error;
 mod order;
 mod variables;
 pub mod guard;
+mod parsed;
 mod engine;
 
 pub use context::OperationContext;
