@@ -13,12 +13,16 @@ use super::values::Values;
 use crate::domain::{ProjectId, Secret};
 
 /// The names in the environment that the gateway shares with the official SDKs, and their meaning.
-pub(super) const VARIABLES: [(&str, &str); 6] = [
+pub(super) const VARIABLES: [(&str, &str); 7] = [
     (ACCESS, "access key id, for `upstream.credentials=aksk`"),
     (SECRET, "secret access key that belongs to it"),
     (SECURITY_TOKEN, "makes the pair a temporary one"),
-    (PROJECT_ID, "sent as `X-Project-Id`"),
+    (PROJECT_ID, "sent as `X-Project-Id` with a signature; the project that a token is for"),
     (PROFILE_FILE, "profile file, used where no pair is in the environment"),
+    (
+        "HUAWEICLOUD_SDK_IAM_ENDPOINT",
+        "address of IAM in place of the region's public one, for `upstream.credentials=password`",
+    ),
     (
         "HUAWEICLOUD_SDK_REGION_WORKSPACE_<REGION>",
         "endpoint of that region in place of the public one, where `upstream.endpoint` is not \

@@ -99,10 +99,13 @@ fn allow_origins(values: &mut Values<'_>, credentials: CredentialsKind) -> Vec<S
         values.refuse(&ALLOW_ORIGINS, "* must stand alone, for it includes every other origin");
     }
     // Any page that the operator's browser opens could read recordings without a token.
-    if credentials == CredentialsKind::AkSk {
-        let problem = "must name the origins under upstream.credentials=aksk: with * every page \
-                       on the web could use the gateway's own key";
-        values.refuse(&ALLOW_ORIGINS, problem);
+    if credentials.are_the_gateways() {
+        let problem = format!(
+            "must name the origins under upstream.credentials={}: with * every page on the web \
+             could use the gateway's own credentials",
+            credentials.word()
+        );
+        values.refuse(&ALLOW_ORIGINS, &problem);
     }
     origins
 }

@@ -173,7 +173,11 @@ fn endpoint(values: &mut Values<'_>, region: Option<&str>) -> Option<Url> {
     if endpoint.is_none() {
         values.refuse_line(format!(
             "{ENDPOINT} is {}: must be an http or https address without user, query and fragment",
-            one_line(&address)
+            if address.contains(['@', '?', '#']) {
+                "(redacted)".to_owned()
+            } else {
+                one_line(&address)
+            }
         ));
     }
     endpoint

@@ -158,16 +158,17 @@ impl Config {
         }
     }
 
-    /// Whoever can connect would act with the gateway's own key.
+    /// Whoever can connect would act with the gateway's own credentials.
     fn refuse_open_proxy(&self, values: &mut Values<'_>, credentials: CredentialsKind) {
-        let is_open = credentials == CredentialsKind::AkSk
+        let is_open = credentials.are_the_gateways()
             && !is_loopback(self.listen)
             && !self.inbound.allow_anonymous
             && !self.inbound.asks_who();
         if is_open && values.are_sound(&[&LISTEN]) && values.are_sound(AUTH_ROWS) {
             let problem = format!(
-                "under upstream.credentials=aksk anybody who can connect would use the gateway's \
-                 own key: must be a loopback address, such as 127.0.0.1:8080, {}",
+                "under upstream.credentials={} anybody who can connect would use the gateway's own \
+                 credentials: must be a loopback address, such as 127.0.0.1:8080, {}",
+                credentials.word(),
                 InboundConfig::remedies()
             );
             values.refuse(&LISTEN, &problem);

@@ -257,13 +257,32 @@ impl CredentialsKind {
     pub(super) fn read(values: &mut Values<'_>) -> Self {
         values.read_or(&CREDENTIALS, Self::Passthrough)
     }
+
+    /// Whether everybody who is let in acts with the same credentials: those of the gateway.
+    pub(super) fn are_the_gateways(self) -> bool {
+        match self {
+            Self::Passthrough => false,
+            Self::AkSk | Self::Password | Self::Metadata => true,
+        }
+    }
+
+    /// As it stands in the settings.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::AkSk => "aksk",
+            Self::Password => "password",
+            Self::Metadata => "metadata",
+        }
+    }
 }
 
 impl UpstreamConfig {
     /// Reads what `serve` and `check` need: where the upstream is, and who we are to it.
     pub(super) fn read(values: &mut Values<'_>, kind: CredentialsKind) -> Self {
-        let endpoint = configured_endpoint(values).unwrap_or_else(nowhere);
-        let credentials = credentials(values, kind);
+        let region = values.read(&REGION);
+        let endpoint = configured_endpoint(values, region.clone()).unwrap_or_else(nowhere);
+        let credentials = credentials(values, kind, region.as_deref());
         Self { credentials, ..Self::read_limits(values, endpoint) }
     }
 
@@ -337,8 +356,7 @@ pub(super) fn nowhere() -> Url {
     Url::parse("http://127.0.0.1").expect("a constant address")
 }
 
-fn configured_endpoint(values: &mut Values<'_>) -> Option<Url> {
-    let region = values.read(&REGION);
+fn configured_endpoint(values: &mut Values<'_>, region: Option<String>) -> Option<Url> {
     let endpoint = values.read(&ENDPOINT);
     if endpoint.is_some() || !values.are_sound(&[&REGION, &ENDPOINT]) {
         return endpoint;
@@ -382,7 +400,11 @@ fn address_of_region(surroundings: &Surroundings, region: &str) -> (String, Orig
 }
 
 /// Without a key there is a refusal, and the mode goes nowhere.
-fn credentials(values: &mut Values<'_>, kind: CredentialsKind) -> CredentialsMode {
+fn credentials(
+    values: &mut Values<'_>,
+    kind: CredentialsKind,
+    region: Option<&str>,
+) -> CredentialsMode {
     let given = iam::Given::read(values);
     let metadata = values.read_or(&METADATA_ENDPOINT, nowhere());
     match kind {
@@ -391,8 +413,9 @@ fn credentials(values: &mut Values<'_>, kind: CredentialsKind) -> CredentialsMod
             access_key(values).map_or(CredentialsMode::Passthrough, CredentialsMode::AkSk)
         }
         CredentialsKind::Password => {
-            let region = values.read(&REGION);
-            let login = iam::login(values, given, region.as_deref());
+            // A region that was refused says nothing, and is told of already.
+            let region = if values.are_sound(&[&REGION]) { region } else { Some("refused") };
+            let login = iam::login(values, given, region);
             login.map_or(CredentialsMode::Passthrough, CredentialsMode::Password)
         }
         CredentialsKind::Metadata => {

@@ -106,8 +106,8 @@ impl Upstream {
         metrics: UpstreamMetrics,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let http = http_client(config)?;
-        let credentials = Credentials::new(config, &http, clock.clone())?;
+        let http = http_client(&config.endpoint, config.connect_timeout)?;
+        let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             http,
             endpoint: Endpoint::of(&config.endpoint),
@@ -187,7 +187,9 @@ impl Upstream {
         let mut renewed = false;
         let mut most = self.0.limits.max_attempts.get();
         loop {
-            let failure = match self.one(call, outgoing).await {
+            // Credentials have pauses of their own after a failure, so it is told at once.
+            let request = self.request(call, outgoing).await?;
+            let failure = match self.one(call, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -223,10 +225,8 @@ impl Upstream {
     }
 
     /// One attempt, once it has a place and the circuit lets it through.
-    async fn one(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
+    async fn one(&self, call: &Call, request: (Request, Generation)) -> Result<Answer, Failure> {
         let Inner { breaker, clock, metrics, .. } = &*self.0;
-        // First, as it may wait for a login that is no concern of the circuit.
-        let request = self.request(call, outgoing).await?;
         let _place = self.place().await?;
         let pass = breaker.admit(clock.now()).inspect_err(|_| {
             metrics.breaker_refused.inc();
@@ -391,7 +391,7 @@ fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
             "the upstream was reached and asks for a token, which every caller brings".to_owned(),
         ),
         FailureCode::Unauthenticated | FailureCode::UpstreamUnauthenticated => Probe::NotReady(
-            format!("the upstream refused the credentials: check key, secret and clock{said}"),
+            format!("the upstream refused the credentials: check them and the clock{said}"),
         ),
         FailureCode::Forbidden => Probe::NotReady(format!(
             "the credentials may not read recordings of this project: check \
@@ -411,19 +411,23 @@ fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
     }
 }
 
-fn http_client(config: &UpstreamConfig) -> Result<Client, reqwest::Error> {
+/// A client for one address.
+pub(super) fn http_client(
+    endpoint: &Url,
+    connect_timeout: Duration,
+) -> Result<Client, reqwest::Error> {
     // Fails only when a provider has been installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(config.connect_timeout)
+        .connect_timeout(connect_timeout)
         .pool_idle_timeout(POOL_IDLE)
         .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
-    if is_loopback(&config.endpoint) {
+    if is_loopback(endpoint) {
         builder = builder.no_proxy();
     }
-    if config.endpoint.scheme() == "http" {
+    if endpoint.scheme() == "http" {
         // Nothing will be verified, so a machine without root certificates will do.
         builder = builder.tls_certs_only([]);
     }

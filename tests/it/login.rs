@@ -142,9 +142,42 @@ async fn a_token_that_is_refused_again_and_again_is_not_renewed_without_end() {
     services.accepted_from.store(usize::MAX, Ordering::Relaxed);
 
     let answer = gateway.query(&record("r1")).await;
+    for number in 2..10 {
+        gateway.query(&record(&format!("r{number}"))).await;
+    }
 
     assert_eq!(code(&answer), "UPSTREAM_UNAUTHENTICATED", "{answer}");
     assert_eq!(services.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_is_heeded_although_everybody_who_waited_has_left() {
+    let (gateway, services) = gateway().await;
+    services.iam_status.store(401, Ordering::Relaxed);
+    gateway.upstream.hold();
+    let document = record("r1");
+
+    tokio::select! {
+        answer = gateway.query(&document) => assert_eq!(answer, Value::Null, "nobody was to be answered"),
+        () = gateway.upstream.arrived(1) => {}
+    }
+    gateway.upstream.release();
+    let answer = gateway.query(&document).await;
+
+    assert_eq!(code(&answer), "UPSTREAM_UNAUTHENTICATED", "{answer}");
+    assert_eq!(services.logins(), 1);
+}
+
+#[tokio::test]
+async fn what_iam_says_is_not_passed_on() {
+    let (gateway, services) = gateway().await;
+    services.iam_status.store(400, Ordering::Relaxed);
+
+    let answer = gateway.query(&record("r1")).await;
+
+    let extensions = &answer["errors"][0]["extensions"];
+    assert_eq!(extensions["code"], "UPSTREAM_UNAUTHENTICATED");
+    assert_eq!(extensions["upstream"], json!({ "status": 400 }));
 }
 
 #[tokio::test]

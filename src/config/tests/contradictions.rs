@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::login::COMPLETE;
 use super::*;
 
 /// Variables, and how each refusal begins and what it has to name.
@@ -103,6 +104,22 @@ fn an_open_listener_with_the_gateways_own_key_is_refused_with_both_remedies() {
         ["loopback address", "inbound.auth", "GATEWAY_INBOUND__AUTH", "inbound.allow_anonymous"]
     {
         assert!(refusals[0].contains(remedy), "{remedy} is not named: {refusals:#?}");
+    }
+}
+
+#[test]
+fn no_credentials_of_the_gateways_own_are_open_to_everybody() {
+    for (word, settings) in [
+        ("aksk", aksk()),
+        ("password", given(&["serve"]).variables(&COMPLETE)),
+        ("metadata", serve().variables(&[("GATEWAY_UPSTREAM__CREDENTIALS", "metadata")])),
+    ] {
+        let refusals =
+            settings.arg("--listen=0.0.0.0:8080").arg("--cors-allow-origins=*").refusals();
+
+        assert_eq!(refusals.len(), 2, "{word}: {refusals:#?}");
+        let names = |line: &String| line.contains(&format!("upstream.credentials={word}"));
+        assert!(refusals.iter().all(names), "{word}: {refusals:#?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{given, serve};
 use crate::config::{CredentialsMode, IamLogin, ProjectScope};
 
-const COMPLETE: [(&str, &str); 5] = [
+pub(super) const COMPLETE: [(&str, &str); 5] = [
     ("GATEWAY_UPSTREAM__CREDENTIALS", "password"),
     ("GATEWAY_UPSTREAM__REGION", "eu-west-101"),
     ("GATEWAY_IAM__USER", "user"),
@@ -80,4 +80,17 @@ fn a_password_file_is_read_to_the_end_of_its_first_line() {
     assert!(
         matches!(login, CredentialsMode::Password(login) if login.password.expose() == "from a file")
     );
+}
+
+#[test]
+fn a_region_that_is_none_is_refused_once() {
+    let variables: Vec<_> = COMPLETE
+        .into_iter()
+        .map(|(name, value)| (name, if name.ends_with("REGION") { "No Region" } else { value }))
+        .collect();
+
+    let refusals = given(&["serve"]).variables(&variables).refusals();
+
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+    assert!(refusals[0].starts_with("upstream.region is No Region"), "{refusals:#?}");
 }

@@ -39,7 +39,7 @@ Further rules:
 - `limits.request_timeout` may be shorter than `upstream.deadline`: a load is shared by its callers
   and goes on for the others and for the cache.
 - `listen` and `admin_listen` may not be the same port on overlapping addresses.
-- With `upstream.credentials=aksk`, `listen` has to be a loopback address unless `inbound.auth` is
+- With credentials of the gateway's own (`aksk`, `password`, `metadata`), `listen` has to be a loopback address unless `inbound.auth` is
   `api-key` or `jwt` or `inbound.allow_anonymous` is true, and `cors.allow_origins` may not be `*`.
 - `inbound.auth=api-key` needs `inbound.api_keys_file`; `inbound.auth=jwt` needs `inbound.jwt_jwks`,
   `inbound.jwt_issuer` and `inbound.jwt_audience`. Each of these is refused without its

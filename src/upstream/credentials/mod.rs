@@ -11,14 +11,13 @@ use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use reqwest::Client;
-
 use self::aksk::SigningKey;
 use self::metadata::MetadataKeys;
 use self::password::PasswordLogin;
 use self::refusals::Refusals;
 pub(crate) use self::renewing::Generation;
 use self::renewing::Renewing;
+use super::client::http_client;
 use super::failure::Whose;
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, ProjectScope, UpstreamConfig};
@@ -64,16 +63,13 @@ pub(crate) struct Signable<'a> {
 }
 
 impl Credentials {
-    pub(crate) fn new(
-        config: &UpstreamConfig,
-        http: &Client,
-        clock: Clock,
-    ) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(config: &UpstreamConfig, clock: Clock) -> Result<Self, reqwest::Error> {
         Ok(match &config.credentials {
             CredentialsMode::Passthrough => Self::Passthrough,
             CredentialsMode::AkSk(key) => Self::AkSk(SigningKey::new(key.clone(), clock)),
             CredentialsMode::Password(login) => {
-                let (http, timeout) = (http.clone(), config.attempt_timeout);
+                let http = http_client(&login.endpoint, config.connect_timeout)?;
+                let timeout = config.attempt_timeout;
                 let login = PasswordLogin::new(login.clone(), http, timeout, clock.clone());
                 Self::Password(Renewing::new(login, clock))
             }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Method, Request, Url};
 use serde::Deserialize;
@@ -16,9 +16,12 @@ use super::renewing::{Issuer, Lease};
 use super::skew;
 use crate::clock::Clock;
 use crate::config::{IamLogin, ProjectScope};
-use crate::domain::{Failure, FailureCode, Secret, TimeLimit, Unreachable, UpstreamAnswer};
-use crate::upstream::failure::{self, RawAnswer, Whose};
+use crate::domain::{
+    Failure, FailureCode, Refusal, RefusalKind, Secret, TimeLimit, Unreachable, UpstreamAnswer,
+};
 
+/// IAM's id of a request.
+const TRACE_ID: HeaderName = HeaderName::from_static("x-iam-trace-id");
 const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 /// How long nobody logs in after a refusal: as long as a user would be locked.
 const REST: Duration = Duration::from_mins(15);
@@ -90,7 +93,7 @@ impl PasswordLogin {
             body.extend_from_slice(&chunk);
         }
         if !(200..300).contains(&status) {
-            return Err(self.refusal(status, &headers, &body));
+            return Err(self.refusal(status, &headers));
         }
         let token = headers.get(SUBJECT_TOKEN).and_then(|value| value.to_str().ok());
         let token = token.ok_or_else(|| unlike(status, "has no X-Subject-Token"))?;
@@ -110,14 +113,22 @@ impl PasswordLogin {
         Lease { value: token, renew_at: now + life.saturating_sub(ahead), ends_at: now + life }
     }
 
-    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
-        let raw = RawAnswer { status, headers, body };
-        let secrets = [self.login.password.expose()];
-        let now = self.clock.timestamp();
-        if status == 401 && headers.contains_key(DATE) {
-            skew::report(headers, now);
+    /// What a refusal means by its status alone. IAM's texts may repeat what was sent, so neither log
+    /// nor caller sees them; the id of the request is enough for support.
+    fn refusal(&self, status: u16, headers: &HeaderMap) -> Failure {
+        if status == 401 {
+            skew::report(headers, self.clock.timestamp());
         }
-        failure::read(&raw, Whose::Gateway, &secrets, now).failure
+        let (kind, retryable) = match status {
+            429 => (RefusalKind::Throttled, true),
+            408 | 504 => (RefusalKind::TimedOut, true),
+            503 => (RefusalKind::OutOfService, true),
+            400..500 => (RefusalKind::GatewayUnauthenticated, false),
+            _ => (RefusalKind::Broken, status >= 500),
+        };
+        let request_id = headers.get(TRACE_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let answer = UpstreamAnswer { status, request_id, ..UpstreamAnswer::default() };
+        Failure::Refused(Refusal { kind, retryable, retry_after: None, answer }.into())
     }
 }
 

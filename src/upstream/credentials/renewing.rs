@@ -19,6 +19,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The least time between two renewals that nobody waits for.
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(30);
+/// The least time between two renewals because credentials were refused.
+const BETWEEN_FORGETTING: Duration = Duration::from_mins(1);
+
 /// Where credentials come from.
 pub(crate) trait Issuer: Send + Sync + 'static {
     type Issued: Clone + Send + Sync + 'static;
@@ -49,7 +54,8 @@ pub(crate) struct Generation(u64);
 
 /// Credentials and which lease they are of.
 type Held<T> = (T, Generation);
-type Renewal = Shared<BoxFuture<'static, Result<(), Failure>>>;
+type Issuing<T> = BoxFuture<'static, Result<Held<T>, Failure>>;
+type Renewal<T> = Shared<Issuing<T>>;
 
 /// Credentials of one issuer, shared by all calls.
 pub(crate) struct Renewing<I: Issuer>(Arc<Inner<I>>);
@@ -64,7 +70,9 @@ struct Inner<I: Issuer> {
 struct State<T> {
     lease: Option<Lease<T>>,
     generation: u64,
-    under_way: Option<WeakShared<BoxFuture<'static, Result<(), Failure>>>>,
+    under_way: Option<WeakShared<Issuing<T>>>,
+    /// When credentials were last forgotten before their end.
+    forgotten: Option<Instant>,
     rest: Option<Rest>,
     failures: u32,
 }
@@ -82,7 +90,14 @@ impl<I: Issuer> Clone for Renewing<I> {
 
 impl<I: Issuer> Renewing<I> {
     pub(crate) fn new(issuer: I, clock: Clock) -> Self {
-        let state = State { lease: None, generation: 0, under_way: None, rest: None, failures: 0 };
+        let state = State {
+            lease: None,
+            generation: 0,
+            under_way: None,
+            forgotten: None,
+            rest: None,
+            failures: 0,
+        };
         let tasks = TaskTracker::new();
         Self(Arc::new(Inner { issuer, clock, tasks, state: Mutex::new(state) }))
     }
@@ -94,13 +109,7 @@ impl<I: Issuer> Renewing<I> {
     /// The credentials that are valid now.
     pub(crate) async fn get(&self) -> Result<Held<I::Issued>, Failure> {
         let now = self.0.clock.now();
-        if let Some((valid, renewal)) = self.valid(now) {
-            if let Some(renewal) = renewal {
-                self.0.tasks.spawn(async move {
-                    // Its failure is logged where it happens; the old ones are used meanwhile.
-                    let _ = renewal.await;
-                });
-            }
+        if let Some(valid) = self.valid(now) {
             return Ok(valid);
         }
         let renewal = {
@@ -110,29 +119,32 @@ impl<I: Issuer> Renewing<I> {
             }
             self.renewal(&mut state)
         };
-        renewal.await?;
-        let state = self.0.lock();
-        let lease = state.lease.as_ref().ok_or(Failure::Overloaded)?;
-        Ok((lease.value.clone(), Generation(state.generation)))
+        renewal.await
     }
 
-    /// Credentials that have not ended, and their renewal where that is due.
-    fn valid(&self, now: Instant) -> Option<(Held<I::Issued>, Option<Renewal>)> {
+    /// Credentials that have not ended; begins their renewal where that is due.
+    fn valid(&self, now: Instant) -> Option<Held<I::Issued>> {
         let mut state = self.0.lock();
         let lease = state.lease.as_ref().filter(|lease| now < lease.ends_at)?;
         let valid = (lease.value.clone(), Generation(state.generation));
         let is_due = now >= lease.renew_at;
         let rests = state.rest.as_ref().is_some_and(|rest| now < rest.until);
-        let is_under_way = state.under_way.as_ref().is_some_and(|weak| weak.upgrade().is_some());
-        let renewal = (is_due && !rests && !is_under_way).then(|| self.renewal(&mut state));
-        Some((valid, renewal))
+        if is_due && !rests {
+            // It runs behind the call; the old ones are used meanwhile.
+            drop(self.renewal(&mut state));
+        }
+        Some(valid)
     }
 
-    /// Forgets credentials that were refused, unless they have been renewed since.
+    /// Forgets credentials that were refused, unless they have been renewed since, or others were
+    /// forgotten a moment ago: new ones would not help either.
     pub(crate) fn forget(&self, refused: Generation) {
+        let now = self.0.clock.now();
         let mut state = self.0.lock();
-        if state.generation == refused.0 {
+        let is_soon = state.forgotten.is_some_and(|last| now < last + BETWEEN_FORGETTING);
+        if state.generation == refused.0 && !is_soon {
             state.lease = None;
+            state.forgotten = Some(now);
         }
     }
 
@@ -149,8 +161,9 @@ impl<I: Issuer> Renewing<I> {
         ended && state.rest.as_ref().is_some_and(|rest| now < rest.until)
     }
 
-    /// Joins the renewal that is under way, or begins it.
-    fn renewal(&self, state: &mut State<I::Issued>) -> Renewal {
+    /// Joins the renewal that is under way, or begins it. A task drives it to its end: if it ended with
+    /// those who wait, a refused login would go unnoticed and be repeated.
+    fn renewal(&self, state: &mut State<I::Issued>) -> Renewal<I::Issued> {
         let under_way = state.under_way.as_ref().and_then(WeakShared::upgrade);
         if let Some(renewal) = under_way {
             return renewal;
@@ -158,23 +171,34 @@ impl<I: Issuer> Renewing<I> {
         let inner = Arc::clone(&self.0);
         let renewal = async move { inner.renew().await }.boxed().shared();
         state.under_way = renewal.downgrade();
+        let driven = renewal.clone();
+        self.0.tasks.spawn(async move {
+            // Its failure is logged where it happens.
+            let _ = driven.await;
+        });
         renewal
     }
 }
 
 impl<I: Issuer> Inner<I> {
-    async fn renew(&self) -> Result<(), Failure> {
+    async fn renew(&self) -> Result<Held<I::Issued>, Failure> {
         let issued = self.issuer.issue().await;
+        let now = self.clock.now();
+        let issued =
+            issued.and_then(|lease| if now < lease.ends_at { Ok(lease) } else { Err(ended()) });
         let mut state = self.lock();
         state.under_way = None;
         match issued {
-            Ok(lease) => {
+            Ok(mut lease) => {
+                // An issuer may give the same credentials again until shortly before their end.
+                lease.renew_at = lease.renew_at.max(now + BETWEEN_RENEWALS);
+                let value = lease.value.clone();
                 tracing::info!(issuer = I::NAME, "new credentials for the upstream");
                 state.lease = Some(lease);
                 state.generation += 1;
                 state.rest = None;
                 state.failures = 0;
-                Ok(())
+                Ok((value, Generation(state.generation)))
             }
             Err(failure) => {
                 let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(state.failures));
@@ -198,4 +222,10 @@ impl<I: Issuer> Inner<I> {
     fn lock(&self) -> MutexGuard<'_, State<I::Issued>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn ended() -> Failure {
+    let problem =
+        "holds credentials that have ended already: check this machine's clock".to_owned();
+    Failure::Malformed { problem, answer: Arc::default() }
 }
