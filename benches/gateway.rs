@@ -91,20 +91,22 @@ async fn gateway() -> (Router, String) {
     let endpoint = format!("http://{}", simulator.local_addr().unwrap()).parse().unwrap();
     let tasks = TaskTracker::new();
     tasks.spawn(simulator.run(std::future::pending()));
-    let upstream =
-        Upstream::new(&UpstreamConfig::at(endpoint), UpstreamMetrics::default(), clock.clone());
+    let settings = UpstreamConfig::at(endpoint);
+    let upstream = Upstream::new(&settings, UpstreamMetrics::default(), clock.clone());
     // Fresh for as long as any benchmark runs.
     let day = std::time::Duration::from_hours(24);
     let cache = CacheConfig { ttl_final: day, ttl_active: day, ..CacheConfig::default() };
     let records = Records::new(
         upstream.unwrap(),
         RecordParts {
+            upstream: &settings,
             cache: &cache,
             inbound: &InboundConfig::default(),
             subscriptions: &SubscriptionsConfig::default(),
             metrics: RecordMetrics::default(),
             clock: clock.clone(),
             tasks,
+            ended: CancellationToken::new(),
         },
     );
     let callers = CallerParts {

@@ -31,6 +31,7 @@ pub struct App {
     admin: (Listener, Router),
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
+    ended: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -81,6 +82,7 @@ impl App {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let ended = CancellationToken::new();
         let (upstream_metrics, record_metrics, http_metrics) =
             (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
         let page = MetricsPage::new(|registry| {
@@ -91,12 +93,14 @@ impl App {
         let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
         let passes_tokens = upstream.uses_callers_token();
         let parts = RecordParts {
+            upstream: &config.upstream,
             cache: &config.cache,
             inbound: &config.inbound,
             subscriptions: &config.subscriptions,
             metrics: record_metrics,
             clock: clock.clone(),
             tasks: tasks.clone(),
+            ended: ended.clone(),
         };
         let records = Records::new(upstream, parts)?;
         let callers = CallerParts {
@@ -127,7 +131,7 @@ impl App {
         })?;
         let main = (bind("listen", config.listen).await?, main);
         let admin = (bind("admin_listen", config.admin_listen).await?, admin);
-        Ok(Self { main, admin, draining, stopping, tasks })
+        Ok(Self { main, admin, draining, stopping, ended, tasks })
     }
 
     /// The address of the GraphQL listener.
@@ -150,7 +154,7 @@ impl App {
     /// under way finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
-        let Self { draining, stopping, tasks, .. } = self;
+        let Self { draining, stopping, ended, tasks, .. } = self;
         let main_done = CancellationToken::new();
         let draining_begins = async {
             stop.await;
@@ -160,6 +164,7 @@ impl App {
         };
         let serve_main = async {
             main.serve(main_router, draining_begins).await;
+            ended.cancel();
             tasks.close();
             // Refreshes that nobody waits for are not worth waiting for either.
             let _ = timeout(TASKS_END_WITHIN, tasks.wait()).await;

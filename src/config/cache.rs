@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::form::{Bytes, Span};
+use super::form::{Bytes, Parsed, Span};
+use super::redis::{self, RedisServers};
 use super::setting::{Row, Setting};
+use super::upstream::CredentialsKind;
 use super::values::Values;
+use crate::domain::Secret;
 
 /// Zero turns a window off. A week is more than signed links and policies live.
 const KEPT: Span = Span { least: Duration::ZERO, most: Duration::from_hours(168) };
@@ -49,6 +52,30 @@ static STALE_IF_ERROR: Setting<Span> = Setting::new(
 )
 .or("10m");
 
+static REDIS_URL: Setting<Parsed<RedisServers>> = Setting::new(
+    "cache.redis_url",
+    Parsed { allowed: redis::ALLOWED, placeholder: "URL", parse: redis::servers },
+    "a second tier of the cache that the replicas of one deployment share, in Redis or Valkey",
+)
+.hiding(|text| text.contains(['@', '?', '#']));
+static REDIS_TIMEOUT: Setting<Span> = Setting::new(
+    "cache.redis_timeout",
+    Span { least: Duration::from_millis(1), most: Duration::from_secs(1) },
+    "the most that the shared tier may cost one read of a record that this replica does not hold",
+)
+.or("50ms");
+static KEY_SECRET: Setting<Parsed<Secret>> = Setting::new(
+    "cache.key_secret",
+    Parsed {
+        allowed: "a text of 8 or more characters, without control characters",
+        placeholder: "SECRET",
+        parse: key_secret,
+    },
+    "keys the hash of callers in the shared tier, the same on every replica; needed with \
+     `cache.redis_url` under `upstream.credentials=passthrough`",
+)
+.secret();
+
 pub(super) static ROWS: &[&dyn Row] = &[
     &MAX_BYTES,
     &TTL_ACTIVE,
@@ -57,6 +84,9 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &TTL_LIST,
     &STALE_WHILE_REVALIDATE,
     &STALE_IF_ERROR,
+    &REDIS_URL,
+    &REDIS_TIMEOUT,
+    &KEY_SECRET,
 ];
 
 /// The record cache's limits.
@@ -78,6 +108,19 @@ pub struct CacheConfig {
     /// `cache.stale_if_error`: how long after its freshness a record is served in place of an
     /// upstream failure.
     pub stale_if_error: Duration,
+    /// The tier that replicas share; none where `cache.redis_url` is not set.
+    pub shared: Option<SharedCacheConfig>,
+}
+
+/// The tier of the cache that replicas share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedCacheConfig {
+    /// `cache.redis_url`
+    pub servers: RedisServers,
+    /// `cache.redis_timeout`: the most that it may cost one read.
+    pub timeout: Duration,
+    /// `cache.key_secret`
+    pub key_secret: Option<Secret>,
 }
 
 impl Default for CacheConfig {
@@ -90,12 +133,13 @@ impl Default for CacheConfig {
             ttl_list: Duration::from_secs(5),
             stale_while_revalidate: Duration::from_secs(30),
             stale_if_error: Duration::from_mins(10),
+            shared: None,
         }
     }
 }
 
 impl CacheConfig {
-    pub(super) fn read(values: &mut Values<'_>) -> Self {
+    pub(super) fn read(values: &mut Values<'_>, credentials: CredentialsKind) -> Self {
         let default = Self::default();
         Self {
             max_bytes: values.read_or(&MAX_BYTES, default.max_bytes),
@@ -106,6 +150,29 @@ impl CacheConfig {
             stale_while_revalidate: values
                 .read_or(&STALE_WHILE_REVALIDATE, default.stale_while_revalidate),
             stale_if_error: values.read_or(&STALE_IF_ERROR, default.stale_if_error),
+            shared: SharedCacheConfig::read(values, credentials),
         }
     }
+}
+
+impl SharedCacheConfig {
+    fn read(values: &mut Values<'_>, credentials: CredentialsKind) -> Option<Self> {
+        let servers = values.read(&REDIS_URL);
+        let timeout = values.read_or(&REDIS_TIMEOUT, Duration::from_millis(50));
+        let key_secret = values.read(&KEY_SECRET);
+        let servers = servers?;
+        let is_needed = !credentials.are_the_gateways();
+        if is_needed && key_secret.is_none() && values.are_sound(&[&KEY_SECRET]) {
+            let problem = "needed where cache.redis_url is set and upstream.credentials is \
+                           passthrough: callers are known there by a hash of their token";
+            values.refuse(&KEY_SECRET, problem);
+        }
+        Some(Self { servers, timeout, key_secret })
+    }
+}
+
+fn key_secret(text: &str) -> Option<Secret> {
+    const LEAST: usize = 8;
+    let is_secret = text.chars().count() >= LEAST && !text.chars().any(char::is_control);
+    is_secret.then(|| Secret::new(text))
 }

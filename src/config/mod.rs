@@ -7,6 +7,7 @@
 
 mod upstream;
 mod cache;
+mod redis;
 mod iam;
 mod inbound;
 mod limits;
@@ -36,13 +37,14 @@ use setting::{Row, Setting};
 use upstream::CredentialsKind;
 use values::Values;
 
-pub use cache::CacheConfig;
+pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, ProjectScope};
 pub use inbound::{InboundAuth, InboundConfig, JwksSource, JwtConfig};
 pub use invocation::{Invocation, Usage};
 pub use limits::{LimitsConfig, Rate};
 pub use log::{LogConfig, LogFormat};
+pub use redis::{RedisKind, RedisNode, RedisServers};
 pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;
@@ -136,7 +138,7 @@ impl Config {
             listen: values.read_or(&LISTEN, any),
             admin_listen: values.read_or(&ADMIN_LISTEN, any),
             upstream,
-            cache: CacheConfig::read(values),
+            cache: CacheConfig::read(values, credentials),
             inbound: InboundConfig::read(values),
             limits: LimitsConfig::read(values),
             graphql: GraphqlConfig::read(values, credentials),

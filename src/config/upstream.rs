@@ -9,7 +9,7 @@ use url::Url;
 
 use super::credentials::access_key;
 use super::form::{Bytes, Count, OneOf, Parsed, Raw, Share, Span};
-use super::iam::{self, IamLogin};
+use super::iam::{self, IamLogin, ProjectScope};
 use super::setting::{Role, Row, Setting};
 use super::source::Origin;
 use super::surroundings::Surroundings;
@@ -250,6 +250,28 @@ impl UpstreamConfig {
             max_concurrency: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
             max_body_bytes: 1024 * 1024,
         }
+    }
+
+    /// Which upstream is read, as whom, and how its answers are understood: what replicas must have
+    /// in common to share what they read.
+    pub fn identity(&self) -> Vec<String> {
+        let mut parts = vec![self.endpoint.to_string()];
+        parts.push(self.time_zone.iana_name().unwrap_or_default().to_owned());
+        match &self.credentials {
+            CredentialsMode::Passthrough => parts.push("passthrough".to_owned()),
+            CredentialsMode::AkSk(key) => {
+                parts.extend(["aksk".to_owned(), key.access.expose().to_owned()]);
+            }
+            CredentialsMode::Password(IamLogin { domain, user, scope, .. }) => {
+                let (ProjectScope::Id(scope) | ProjectScope::Name(scope)) = scope;
+                parts.extend(["password", domain, user, scope].map(str::to_owned));
+            }
+            CredentialsMode::Metadata(service) => {
+                let project = service.project_id.clone().unwrap_or_default();
+                parts.extend(["metadata".to_owned(), project]);
+            }
+        }
+        parts
     }
 }
 

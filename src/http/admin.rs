@@ -66,8 +66,9 @@ async fn purge(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> R
     let read = serde_json::from_slice(&body).map_err(|error| error.to_string());
     match read.and_then(PurgeRequest::scope) {
         Ok(purge) => {
-            admin.records.purge(&purge);
-            Json(json!({ "purged": purge.scope() })).into_response()
+            let is_everywhere = admin.records.purge(&purge).await;
+            let status = if is_everywhere { StatusCode::OK } else { StatusCode::ACCEPTED };
+            (status, Json(json!({ "purged": purge.scope() }))).into_response()
         }
         Err(problem) => refusal(StatusCode::BAD_REQUEST, &problem),
     }

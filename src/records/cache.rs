@@ -75,6 +75,11 @@ impl RecordCache {
         (freshness != Freshness::Expired).then_some(Found { entry, freshness, age })
     }
 
+    /// Whether an entry is fresh.
+    pub(crate) fn is_fresh(&self, entry: &Entry) -> bool {
+        !self.remaining(entry).is_zero()
+    }
+
     /// The entry of a key, if it is fresh.
     pub(crate) fn fresh(&self, key: &RecordKey) -> Option<Arc<Entry>> {
         self.get(key)
@@ -104,6 +109,13 @@ impl RecordCache {
         let ttl = ttl_of(record, &self.limits);
         let entry = self.entry(Value::Record(Arc::clone(record)), 200, ttl);
         self.insert(key, &entry, era);
+    }
+
+    /// Keeps what was found in the shared tier, unless what is kept was read after that.
+    pub(crate) fn keep_shared(&self, key: &RecordKey, entry: &Arc<Entry>, era: Era) {
+        if self.entries.get(key).is_none_or(|kept| kept.fetched < entry.fetched) {
+            self.insert(key, entry, era);
+        }
     }
 
     /// Keeps for a short while that there is no such record.
@@ -177,6 +189,16 @@ impl RecordCache {
 impl Entry {
     pub(crate) fn new(value: Value, status: u16, fetched: Instant, ttl: Duration) -> Self {
         Self { value, status, fetched, ttl, resting_until: AtomicU64::new(0) }
+    }
+
+    /// When it was read from the upstream.
+    pub(crate) fn fetched(&self) -> Instant {
+        self.fetched
+    }
+
+    /// For how long from then on it is fresh.
+    pub(crate) fn ttl(&self) -> Duration {
+        self.ttl
     }
 }
 

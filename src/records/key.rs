@@ -5,7 +5,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::domain::{ProjectId, RecordId, Token};
+use crate::domain::{ProjectId, RecordId, Secret, Token};
 
 /// Finds one recording for one caller. Compared in full: project, id and caller.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub(crate) enum CallerKey {
 }
 
 /// Makes keys of tokens, so that no token is kept: HMAC-SHA256 under a key that only this process
-/// knows.
+/// knows, or only the replicas that share a cache.
 pub(crate) struct TokenHasher(Hmac<Sha256>);
 
 impl TokenHasher {
@@ -37,10 +37,27 @@ impl TokenHasher {
         Ok(Self(mac))
     }
 
+    /// A hasher whose key is made of a secret: the same wherever the secret is.
+    pub(crate) fn from_secret(secret: &Secret) -> Self {
+        let key = secret.expose().as_bytes();
+        let mut mac = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
+        mac.update(b"caller");
+        Self(mac)
+    }
+
     pub(crate) fn key_of(&self, token: &Token) -> CallerKey {
         let mut mac = self.0.clone();
         mac.update(token.expose().as_bytes());
         CallerKey::Holder(mac.finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for CallerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gateway => "CallerKey::Gateway",
+            Self::Holder(_) => "CallerKey::Holder(…)",
+        })
     }
 }
 
@@ -62,6 +79,16 @@ mod tests {
 
         assert!(one != other && one != CallerKey::Gateway);
         assert!(one == hasher.key_of(&Token::new("one")));
+    }
+
+    #[test]
+    fn replicas_that_share_a_secret_agree_on_the_hash_of_a_token() {
+        let token = Token::new("one");
+
+        let [one, other, stranger] = ["a secret", "a secret", "another secret"]
+            .map(|secret| TokenHasher::from_secret(&Secret::new(secret)).key_of(&token));
+
+        assert!(one == other && one != stranger);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dataloader::BatchFn;
@@ -10,6 +10,7 @@ use dataloader::cached::Loader;
 use futures_util::FutureExt as _;
 use futures_util::stream::Stream;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cache::{Entry, Found, RecordCache, Value};
@@ -18,14 +19,16 @@ use super::freshness::Freshness;
 use super::key::{CallerKey, RecordKey, TokenHasher};
 use super::links::{LinkLoader, Links};
 use super::list::OperationListing;
+use super::load::{Landing, Loadable, Tier};
 use super::metrics::RecordMetrics;
 use super::pages::Pages;
 use super::purge::{Era, Eras, Purge};
 use super::read::{CacheOutcome, Read, ReadSummary};
+use super::shared::{Identity, News, SharedTier};
 use super::watch::Watches;
 use crate::clock::Clock;
-use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig};
-use crate::domain::{Failure, ProjectId, RecordId, RecordQuery, RefusalKind, ScreenRecord, Token};
+use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig, UpstreamConfig};
+use crate::domain::{Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token};
 use crate::upstream::{Call, Upstream};
 
 /// How long refreshes of a record rest after one has failed, unless the upstream names a time.
@@ -39,12 +42,15 @@ const SHARES: u64 = 16;
 
 /// The records, for the whole process. Clones share everything.
 #[derive(Clone)]
-pub struct Records(Arc<Shared>);
+pub struct Records(Arc<Inner>);
 
-struct Shared {
+/// The records, without keeping them.
+pub(crate) struct WeakRecords(Weak<Inner>);
+
+struct Inner {
     upstream: Upstream,
     cache: RecordCache,
-    flights: Flights<RecordKey, Arc<Entry>>,
+    flights: Flights<RecordKey, Landing>,
     record_pages: Arc<Pages<RecordQuery>>,
     operation_pages: Arc<Pages<OperationListing>>,
     links: Links,
@@ -53,13 +59,17 @@ struct Shared {
     projects: Option<BTreeSet<ProjectId>>,
     watches: Watches,
     poll_interval: Duration,
+    shared: Option<SharedTier>,
     tasks: TaskTracker,
+    ended: CancellationToken,
     metrics: RecordMetrics,
     clock: Clock,
 }
 
 /// What the records are made of beside the upstream.
 pub struct RecordParts<'c> {
+    /// `upstream.*`: whose records these are, for the tier that replicas share.
+    pub upstream: &'c UpstreamConfig,
     /// `cache.*`
     pub cache: &'c CacheConfig,
     /// `inbound.*`
@@ -72,6 +82,8 @@ pub struct RecordParts<'c> {
     pub clock: Clock,
     /// The tasks of the process, which its end waits for.
     pub tasks: TaskTracker,
+    /// Cancelled once the last request is through.
+    pub ended: CancellationToken,
 }
 
 /// Who asks, and how. One per GraphQL request.
@@ -118,7 +130,7 @@ struct Departures {
 /// A load under way, as one of this request's readers sees it.
 #[derive(Clone)]
 struct Ticket {
-    flight: Flight<Arc<Entry>>,
+    flight: Flight<Landing>,
     /// Set for the one reader that counts the upstream call as its own.
     leads: Arc<AtomicBool>,
 }
@@ -129,7 +141,8 @@ impl Records {
     /// # Errors
     /// When the system's random generator gives no key for hashing tokens.
     pub fn new(upstream: Upstream, parts: RecordParts<'_>) -> Result<Self, getrandom::Error> {
-        let RecordParts { cache, inbound, subscriptions, metrics, clock, tasks } = parts;
+        let RecordParts { upstream: whose, cache, inbound, subscriptions, .. } = parts;
+        let RecordParts { metrics, clock, tasks, ended, .. } = parts;
         // What lists need is bounded apart from records, so that paging through a long one does not
         // push out what is opened again and again.
         let share = cache.max_bytes / SHARES;
@@ -137,7 +150,16 @@ impl Records {
         let eras = Eras::default();
         let own = (eras.clone(), clock.clone());
         let records = cache.max_bytes - 2 * pages - links;
-        Ok(Self(Arc::new(Shared {
+        let hasher = match cache.shared.as_ref().and_then(|shared| shared.key_secret.as_ref()) {
+            Some(secret) => TokenHasher::from_secret(secret),
+            None => TokenHasher::random()?,
+        };
+        let shared = cache.shared.as_ref().map(|shared| {
+            let own = (metrics.shared.clone(), clock.clone());
+            SharedTier::new(shared, cache, &Identity(whose.identity()), own)
+        });
+        let (shared, shared_tasks) = shared.transpose()?.unzip();
+        let records = Self(Arc::new(Inner {
             upstream,
             cache: RecordCache::new(cache, records, eras.clone(), clock.clone()),
             flights: Flights::new(metrics.clone()),
@@ -145,14 +167,20 @@ impl Records {
             operation_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), own.clone())),
             links: Links::new(links, metrics.clone(), own),
             eras,
-            hasher: TokenHasher::random()?,
+            hasher,
             projects: inbound.projects.clone(),
             watches: Watches::default(),
             poll_interval: subscriptions.poll_interval,
+            shared: shared.clone(),
             tasks,
+            ended,
             metrics,
             clock,
-        })))
+        }));
+        if let (Some(tier), Some(tasks)) = (shared, shared_tasks) {
+            records.attend(tier, tasks);
+        }
+        Ok(records)
     }
 
     /// A reader for one GraphQL request.
@@ -179,9 +207,11 @@ impl Records {
         }
     }
 
-    /// What stands in the way of reads but may pass by itself: the circuit is not closed.
+    /// What stands in the way of reads but may pass by itself: the circuit is not closed, or the
+    /// tier that replicas share is away.
     pub fn circuit(&self) -> Option<&'static str> {
-        self.0.upstream.circuit()
+        let shared = || self.0.shared.as_ref().and_then(SharedTier::trouble);
+        self.0.upstream.circuit().or_else(shared)
     }
 
     /// Why no record can be read for now, where that is known.
@@ -191,8 +221,7 @@ impl Records {
 
     /// Brings the gauges of the cache's size up to date.
     pub fn observe(&self) {
-        let Shared { upstream, cache, record_pages, operation_pages, links, metrics, .. } =
-            &*self.0;
+        let Inner { upstream, cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
         upstream.observe();
         metrics.sized("records", cache.size());
         metrics.sized("record_pages", record_pages.size());
@@ -210,6 +239,22 @@ impl Records {
 
     pub(crate) fn operation_pages(&self) -> &Arc<Pages<OperationListing>> {
         &self.0.operation_pages
+    }
+
+    pub(crate) fn cache(&self) -> &RecordCache {
+        &self.0.cache
+    }
+
+    pub(crate) fn shared_tier(&self) -> Option<&SharedTier> {
+        self.0.shared.as_ref()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakRecords {
+        WeakRecords(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.0.ended
     }
 
     pub(crate) fn links(&self) -> &Links {
@@ -236,7 +281,7 @@ impl Records {
 
     /// Drops what a purge takes, and lets nobody join a load of it that is under way.
     pub(crate) fn drop_purged(&self, purge: &Purge) {
-        let Shared { cache, flights, record_pages, operation_pages, links, .. } = &*self.0;
+        let Inner { cache, flights, record_pages, operation_pages, links, .. } = &*self.0;
         flights.part(|key| purge.takes(&key.project, &key.id));
         cache.purge(purge);
         record_pages.purge(purge);
@@ -244,8 +289,16 @@ impl Records {
         links.purge(purge);
     }
 
-    /// Drops all that lists of a project hold for a caller whose right to see it is in doubt.
+    /// Drops all that lists of a project hold for a caller whose right to see it is in doubt, on
+    /// every replica.
     pub(crate) fn drop_pages(&self, caller: CallerKey, project: &ProjectId) {
+        self.drop_pages_here(caller, project);
+        if let Some(tier) = &self.0.shared {
+            tier.refuse(News::Refused { caller, project: project.clone(), id: None });
+        }
+    }
+
+    pub(crate) fn drop_pages_here(&self, caller: CallerKey, project: &ProjectId) {
         self.0.record_pages.drop_project(caller, project.clone());
         self.0.operation_pages.drop_project(caller, project.clone());
         self.0.links.drop_project(caller, project.clone());
@@ -267,31 +320,12 @@ impl Records {
         self.0.poll_interval
     }
 
-    fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding<Arc<Entry>> {
-        let Shared { cache, flights, .. } = &*self.0;
+    fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding<Landing> {
+        let Inner { cache, flights, .. } = &*self.0;
         let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
-        let landed = || cache.fresh(key).filter(young);
-        let load = || Self::load(self.clone(), key.clone(), asking.call()).boxed();
+        let landed = || cache.fresh(key).filter(young).map(Landing::first);
+        let load = || self.clone().load(key.clone(), Loadable::of(asking)).boxed();
         flights.board(key, landed, load)
-    }
-
-    /// Reads a record from the upstream and brings the cache in line with the answer.
-    async fn load(self, key: RecordKey, call: Call) -> Result<Arc<Entry>, Failure> {
-        let Shared { upstream, cache, metrics, eras, .. } = &*self.0;
-        let era = eras.now();
-        match upstream.show_screen_record(&call, &key.project, &key.id).await {
-            Ok(record) => Ok(cache.keep(&key, record, era)),
-            Err(failure) if is_absence(&failure) => Ok(cache.keep_absence(&key, failure, era)),
-            Err(failure) => {
-                if failure.revokes() {
-                    self.drop_pages(key.caller, &key.project);
-                    if cache.drop_entry(&key) {
-                        metrics.dropped.inc();
-                    }
-                }
-                Err(failure)
-            }
-        }
     }
 
     /// Refreshes a record without anybody waiting for it, unless a load is under way already.
@@ -318,6 +352,12 @@ impl Records {
     fn rest(&self, entry: &Entry, failure: &Failure) {
         let pause = failure.retry_after().unwrap_or_default().max(REST_AFTER_FAILURE);
         self.0.cache.rest(entry, pause);
+    }
+}
+
+impl WeakRecords {
+    pub(crate) fn upgrade(&self) -> Option<Records> {
+        self.0.upgrade().map(Records)
     }
 }
 
@@ -466,14 +506,47 @@ impl Reader {
         let _loading = self.loading();
         let ticket = self.ticket(&key).await;
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
-        match ticket.flight.await {
-            Ok(entry) => {
+        match self.landing(&key, ticket, leads).await {
+            (Ok(Landing { entry, tier: Tier::Shared }), _) => {
+                self.note(CacheOutcome::Hit, Some(&entry), None);
+                entry.value.read()
+            }
+            (Ok(Landing { entry, tier: Tier::First }), leads) => {
                 let outcome = self.asking.outcome(leads, found.is_some());
                 self.note(outcome, Some(&entry), Some(entry.status));
                 entry.value.read()
             }
-            Err(failure) => self.fall_back(&key, leads, found, failure),
+            (Err(failure), leads) => {
+                // The load may have found in the shared tier what may stand in for a failure.
+                let found = found.or_else(|| self.spare(&key));
+                self.fall_back(&key, leads, found, failure)
+            }
         }
+    }
+
+    /// What a load ends in, and whether it is this request's own. A load that another request began
+    /// may end in something from the shared tier that is too old for this one: then another is made.
+    async fn landing(
+        &self,
+        key: &RecordKey,
+        ticket: Ticket,
+        mut leads: bool,
+    ) -> (Result<Landing, Failure>, bool) {
+        let mut landing = ticket.flight.await;
+        while let Ok(Landing { entry, tier: Tier::Shared }) = &landing {
+            if self.asking.accepts_age(self.records.0.cache.age_of(entry)) {
+                break;
+            }
+            let boarding = self.records.board(key, &self.asking);
+            leads = !boarding.joined;
+            landing = boarding.flight.await;
+        }
+        (landing, leads)
+    }
+
+    fn spare(&self, key: &RecordKey) -> Option<Found> {
+        let may_be = !self.asking.no_cache && self.records.0.shared.is_some();
+        may_be.then(|| self.records.0.cache.get(key)).flatten()
     }
 
     /// Serves what is kept in a failure's place, where that is allowed.
@@ -556,7 +629,7 @@ impl BatchFn<RecordKey, Ticket> for Departures {
 }
 
 impl Ticket {
-    fn of(boarding: Boarding<Arc<Entry>>) -> Self {
+    fn of(boarding: Boarding<Landing>) -> Self {
         Self { flight: boarding.flight, leads: Arc::new(AtomicBool::new(!boarding.joined)) }
     }
 }
@@ -568,8 +641,4 @@ impl Value {
             Self::Absent(failure) => Err(failure.clone()),
         }
     }
-}
-
-fn is_absence(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
 }

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::CacheOutcome;
+use super::shared::SharedMetrics;
 
 /// The record cache's metrics.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,7 @@ pub struct RecordMetrics {
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
     purges: Family<ScopeLabel, Counter>,
+    pub(crate) shared: SharedMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,6 +42,7 @@ struct ContentLabel {
 impl RecordMetrics {
     /// Puts the metrics on show.
     pub fn register(&self, registry: &mut Registry) {
+        self.shared.register(registry);
         let cache = registry.sub_registry_with_prefix("gateway_cache");
         cache.register(
             "reads",

@@ -5,9 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::loader::Records;
 use crate::domain::{ProjectId, RecordId};
+
+/// How long a purge waits for the shared tier.
+const SHARED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is purged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +74,24 @@ impl Purge {
 }
 
 impl Records {
-    /// Drops what is kept, for every caller, and keeps loads under way from bringing it back.
-    pub fn purge(&self, purge: &Purge) {
+    /// Drops what is kept, for every caller and on every replica, and keeps loads under way from
+    /// bringing it back. Whether all of that is done: where the shared tier is away, it is told as
+    /// soon as it is back, and nothing is read from it before.
+    pub async fn purge(&self, purge: &Purge) -> bool {
+        self.forget(purge);
+        self.metrics().count_purge(purge.scope());
+        let is_everywhere = match self.shared_tier() {
+            Some(tier) => tier.purge(purge, SHARED_WITHIN).await,
+            None => true,
+        };
+        tracing::info!(scope = purge.scope(), is_everywhere, "the cache was purged");
+        is_everywhere
+    }
+
+    /// Drops what a purge takes from the memory of this process.
+    pub(crate) fn forget(&self, purge: &Purge) {
         // First, so that a load which ends during the purge keeps nothing.
         self.eras().end();
         self.drop_purged(purge);
-        self.metrics().count_purge(purge.scope());
-        tracing::info!(scope = purge.scope(), "the cache was purged");
     }
 }

@@ -26,6 +26,7 @@ mod rate;
 mod record;
 mod resilience;
 mod schema_file;
+mod shared_cache;
 mod secrets;
 mod shutdown;
 mod stale;

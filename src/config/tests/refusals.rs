@@ -169,6 +169,19 @@ fn a_missing_file_is_refused_by_its_name() {
 }
 
 #[test]
+fn a_shared_cache_under_tokens_of_callers_needs_a_secret_and_says_why() {
+    let shared = ("GATEWAY_CACHE__REDIS_URL", "redis://cache.example");
+
+    let refusals = serve().variables(&[shared]).refusals();
+
+    assert_eq!(
+        refusals,
+        ["cache.key_secret is not set: needed where cache.redis_url is set and \
+          upstream.credentials is passthrough: callers are known there by a hash of their token"]
+    );
+}
+
+#[test]
 fn serving_without_an_upstream_says_what_to_set_and_points_to_the_demo() {
     let refusals = given(&["serve"]).refusals();
 

@@ -34,6 +34,9 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("cache.ttl_list", "3s", "'3s'"),
     ("cache.stale_while_revalidate", "1h", "'1h'"),
     ("cache.stale_if_error", "2d", "'2d'"),
+    ("cache.redis_url", "redis://cache.example", "'redis://cache.example'"),
+    ("cache.redis_timeout", "20ms", "'20ms'"),
+    ("cache.key_secret", "sixteen or more characters", "'sixteen or more characters'"),
     ("iam.user", "gateway", "'gateway'"),
     ("iam.password", "secret", "'secret'"),
     ("iam.password_file", "password.txt", "'password.txt'"),
@@ -90,6 +93,7 @@ const COMPANIONS: &[(&str, &[&str])] = &[
     ("inbound.jwt_jwks", &[JWT, "--inbound-jwt-issuer=i", "--inbound-jwt-audience=a"]),
     ("inbound.jwt_issuer", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-audience=a"]),
     ("inbound.jwt_audience", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-issuer=i"]),
+    ("cache.redis_url", &["--cache-key-secret=sixteen or more characters"]),
     ("limits.rate_burst", &["--limits-rate=1/s"]),
 ];
 const JWT: &str = "--inbound-auth=jwt";

@@ -1,0 +1,187 @@
+//! Where the shared tier of the cache is: one server, a cluster, or what sentinels name.
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::domain::Secret;
+
+/// What an address may be, as the end of a sentence.
+pub(super) const ALLOWED: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis+cluster://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…] \
+     or redis+sentinel://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/SERVICE[/DB]; rediss in place of \
+     redis for TLS, valkey or valkeys for either";
+
+const PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
+
+/// The servers of the shared tier: Redis, or what speaks as it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisServers {
+    /// How the servers belong together.
+    pub kind: RedisKind,
+    /// Where they are: the one server, some of a cluster's nodes, or the sentinels.
+    pub nodes: Vec<RedisNode>,
+    /// Who we are to the servers that hold data.
+    pub user: Option<String>,
+    /// That user's password.
+    pub password: Option<Secret>,
+    /// Whether connections are encrypted and certificates checked.
+    pub tls: bool,
+    /// Number of the database; 0 in a cluster.
+    pub database: i64,
+}
+
+/// How servers belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisKind {
+    /// There is one.
+    Single,
+    /// They share the keys among them.
+    Cluster,
+    /// Sentinels know which one leads.
+    Sentinel {
+        /// The name that the sentinels know the service by.
+        service: String,
+    },
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisNode {
+    /// A name or an address; IPv6 without brackets.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+/// Reads an address.
+pub(super) fn servers(text: &str) -> Option<RedisServers> {
+    let (scheme, rest) = text.trim().split_once("://")?;
+    let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+    let tls = match base {
+        "redis" | "valkey" => false,
+        "rediss" | "valkeys" => true,
+        _ => return None,
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (credentials, hosts) = match authority.rsplit_once('@') {
+        Some((credentials, hosts)) => (Some(credentials), hosts),
+        None => (None, authority),
+    };
+    let (user, password) = credentials.map_or(Some((None, None)), user_and_password)?;
+    let (kind, database, port) = place(kind, path)?;
+    let nodes = hosts.split(',').map(|host| node(host, port)).collect::<Option<Vec<_>>>()?;
+    if nodes.len() > 1 && kind == RedisKind::Single {
+        return None;
+    }
+    Some(RedisServers { kind, nodes, user, password, tls, database })
+}
+
+/// What stands after the hosts, which differs between the kinds.
+fn place(kind: &str, path: &str) -> Option<(RedisKind, i64, u16)> {
+    match kind {
+        "" => Some((RedisKind::Single, database(path)?, PORT)),
+        "cluster" if path.is_empty() => Some((RedisKind::Cluster, 0, PORT)),
+        "sentinel" => {
+            let (service, db) = path.split_once('/').unwrap_or((path, ""));
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            let service = service.to_owned();
+            let is_service = !service.is_empty() && service.bytes().all(is_name);
+            let kind = is_service.then_some(RedisKind::Sentinel { service })?;
+            Some((kind, database(db)?, SENTINEL_PORT))
+        }
+        _ => None,
+    }
+}
+
+fn database(text: &str) -> Option<i64> {
+    if text.is_empty() { Some(0) } else { text.parse::<u16>().ok().map(i64::from) }
+}
+
+fn user_and_password(text: &str) -> Option<(Option<String>, Option<Secret>)> {
+    let decode = |part: &str| percent_decode_str(part).decode_utf8().ok().map(String::from);
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    let present = |part: String| (!part.is_empty()).then_some(part);
+    Some((present(decode(user)?), present(decode(password)?).map(Secret::new)))
+}
+
+fn node(text: &str, default_port: u16) -> Option<RedisNode> {
+    // A name, an IPv4 address or an IPv6 address in brackets, and a port: what an address on the
+    // web has, too.
+    let url = Url::parse(&format!("redis://{text}")).ok()?;
+    let is_plain = url.path().is_empty() && url.query().is_none() && url.fragment().is_none();
+    let host = url.host_str().filter(|host| is_plain && !host.is_empty())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Some(RedisNode {
+        host,
+        port: url.port().filter(|port| *port != 0).or(port_or(text, default_port))?,
+    })
+}
+
+/// The default port where none is given.
+fn port_or(text: &str, default: u16) -> Option<u16> {
+    let after_address = text.rsplit_once(']').map_or(text, |(_, after)| after);
+    (!after_address.contains(':')).then_some(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(host: &str, port: u16) -> RedisNode {
+        RedisNode { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn one_server_has_a_user_a_password_and_a_database() {
+        let servers = servers("rediss://gateway:p%40ss@cache.example:6380/3").unwrap();
+
+        assert_eq!(servers.kind, RedisKind::Single);
+        assert_eq!(servers.nodes, [node("cache.example", 6380)]);
+        assert_eq!(servers.user.as_deref(), Some("gateway"));
+        assert_eq!(servers.password, Some(Secret::new("p@ss")));
+        assert_eq!((servers.tls, servers.database), (true, 3));
+    }
+
+    #[test]
+    fn a_password_may_come_without_a_user_and_a_port_may_be_left_out() {
+        let servers = servers("valkey://:secret@[::1]").unwrap();
+
+        assert_eq!((servers.user, servers.password), (None, Some(Secret::new("secret"))));
+        assert_eq!((servers.nodes, servers.tls), (vec![node("::1", 6379)], false));
+    }
+
+    #[test]
+    fn a_cluster_has_several_nodes_and_sentinels_name_a_service() {
+        let cluster = servers("redis+cluster://one:7000,two:7001").unwrap();
+        let sentinel = servers("redis+sentinel://one,two:26380/main/1").unwrap();
+
+        assert_eq!(cluster.kind, RedisKind::Cluster);
+        assert_eq!(cluster.nodes, [node("one", 7000), node("two", 7001)]);
+        assert_eq!(sentinel.kind, RedisKind::Sentinel { service: "main".to_owned() });
+        assert_eq!(sentinel.nodes, [node("one", 26379), node("two", 26380)]);
+        assert_eq!(sentinel.database, 1);
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "cache.example:6379",
+            "http://cache.example",
+            "redis://",
+            "redis://one,two",
+            "redis://one:0",
+            "redis://one:port",
+            "redis://one/db",
+            "redis://one/1/2",
+            "redis://one?db=1",
+            "redis+cluster://one/1",
+            "redis+cluster://one,,two",
+            "redis+sentinel://one",
+            "redis+sentinel://one/",
+            "redis+unix:///run/redis.sock",
+        ] {
+            assert_eq!(servers(text), None, "of {text:?}");
+        }
+    }
+}

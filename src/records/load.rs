@@ -1,0 +1,142 @@
+//! One load: from the shared tier where it holds something fresh, else from the upstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::Entry;
+use super::key::RecordKey;
+use super::loader::{Asking, Records};
+use super::purge::Era;
+use super::shared::{News, SharedTier, Turn};
+use crate::domain::{Failure, RefusalKind};
+use crate::upstream::Call;
+
+/// What a load ended in, and where that came from.
+#[derive(Clone)]
+pub(crate) struct Landing {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) tier: Tier,
+}
+
+/// Where something came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// The memory of this process, or the upstream by way of it.
+    First,
+    /// What replicas share.
+    Shared,
+}
+
+/// How a load is to be made, as the one who begins it asks.
+pub(crate) struct Loadable {
+    call: Call,
+    no_cache: bool,
+    max_age: Option<Duration>,
+}
+
+impl Landing {
+    pub(crate) fn first(entry: Arc<Entry>) -> Self {
+        Self { entry, tier: Tier::First }
+    }
+}
+
+impl Loadable {
+    pub(crate) fn of(asking: &Asking) -> Self {
+        Self { call: asking.call(), no_cache: asking.no_cache, max_age: asking.max_age }
+    }
+}
+
+impl Records {
+    /// Reads a record and brings the caches in line with the answer.
+    pub(crate) async fn load(self, key: RecordKey, how: Loadable) -> Result<Landing, Failure> {
+        let era = self.eras().now();
+        match self.shared_tier() {
+            Some(tier) => self.load_shared(tier, key, how, era).await,
+            None => self.load_upstream(&key, &how.call, era).await.map(Landing::first),
+        }
+    }
+
+    async fn load_shared(
+        &self,
+        tier: &SharedTier,
+        key: RecordKey,
+        how: Loadable,
+        era: Era,
+    ) -> Result<Landing, Failure> {
+        let is_good = |entry: &Entry| {
+            let age = self.cache().age_of(entry);
+            self.cache().is_fresh(entry) && how.max_age.is_none_or(|most| age <= most)
+        };
+        let land = |entry: Arc<Entry>| {
+            self.cache().keep_shared(&key, &entry, era);
+            Ok(Landing { entry, tier: Tier::Shared })
+        };
+        let mut looked = tier.look(&key).await;
+        let mut lease = None;
+        if !how.no_cache {
+            if let Some(entry) = looked.entry.take_if(|entry| is_good(entry)) {
+                return land(entry);
+            }
+            // Without stamps the tier is away, and there is nobody to take turns with.
+            if looked.stamps.is_some() {
+                match tier.turn(&key, is_good).await {
+                    Turn::Own(own) => lease = own,
+                    Turn::Done(entry) => return land(entry),
+                }
+            }
+        }
+        let loaded = self.load_upstream(&key, &how.call, era).await;
+        match (&loaded, looked.entry) {
+            (Ok(entry), _) => tier.keep(&key, entry, looked.stamps),
+            (Err(failure), Some(spare)) if failure.permits_stale() => {
+                self.cache().keep_shared(&key, &spare, era);
+            }
+            (Err(_), _) => {}
+        }
+        // Given back once what was loaded stands in the queue of writes: who waits finds it.
+        drop(lease);
+        loaded.map(Landing::first)
+    }
+
+    async fn load_upstream(
+        &self,
+        key: &RecordKey,
+        call: &Call,
+        era: Era,
+    ) -> Result<Arc<Entry>, Failure> {
+        match self.upstream().show_screen_record(call, &key.project, &key.id).await {
+            Ok(record) => Ok(self.cache().keep(key, record, era)),
+            Err(failure) if is_absence(&failure) => {
+                self.tell_refused(key);
+                Ok(self.cache().keep_absence(key, failure, era))
+            }
+            Err(failure) => {
+                if failure.revokes() {
+                    self.drop_pages_here(key.caller, &key.project);
+                    self.drop_refused(key);
+                    self.tell_refused(key);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Drops a record whose caller may not see it any more.
+    pub(crate) fn drop_refused(&self, key: &RecordKey) {
+        if self.cache().drop_entry(key) {
+            self.metrics().dropped.inc();
+        }
+    }
+
+    /// Tells the other replicas that a caller was refused a record.
+    fn tell_refused(&self, key: &RecordKey) {
+        if let Some(tier) = self.shared_tier() {
+            let RecordKey { caller, project, id } = key.clone();
+            tier.refuse(News::Refused { caller, project, id: Some(id) });
+        }
+    }
+}
+
+fn is_absence(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
+}

@@ -1,0 +1,103 @@
+//! What is counted of the shared tier.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The shared tier's metrics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedMetrics {
+    reads: Family<OutcomeLabel, Counter>,
+    writes: Family<OutcomeLabel, Counter>,
+    leases: Family<OutcomeLabel, Counter>,
+    news: Family<KindLabel, Counter>,
+    pub(super) up: Gauge,
+    pub(super) owed: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+/// What a look into the shared tier ended in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadOutcome {
+    /// There is an entry.
+    Hit,
+    /// There is none.
+    Miss,
+    /// There is one that was purged.
+    Purged,
+    /// There is one of another version, or a broken one.
+    Broken,
+    /// There was an error, or no answer in time.
+    Failed,
+    /// The tier is not connected, or a purge has not arrived there yet.
+    Skipped,
+}
+
+impl ReadOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Purged => "purged",
+            Self::Broken => "broken",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl SharedMetrics {
+    /// Puts the metrics on show.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let shared = registry.sub_registry_with_prefix("gateway_shared_cache");
+        shared.register(
+            "reads",
+            "Looks into the shared tier, by what came of them",
+            self.reads.clone(),
+        );
+        shared.register(
+            "writes",
+            "Entries for the shared tier, by what came of them",
+            self.writes.clone(),
+        );
+        shared.register(
+            "leases",
+            "Loads of records that replicas share, by who made them",
+            self.leases.clone(),
+        );
+        shared.register("news", "What other replicas told, by kind", self.news.clone());
+        shared.register("up", "Whether the shared tier is connected and answers", self.up.clone());
+        shared.register(
+            "undelivered_news",
+            "Purges and refusals that the shared tier has not taken yet",
+            self.owed.clone(),
+        );
+    }
+
+    pub(super) fn count_read(&self, outcome: ReadOutcome) {
+        self.reads.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    pub(super) fn count_write(&self, outcome: &'static str) {
+        self.writes.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(super) fn count_lease(&self, outcome: &'static str) {
+        self.leases.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn count_news(&self, kind: &'static str) {
+        self.news.get_or_create(&KindLabel { kind }).inc();
+    }
+}

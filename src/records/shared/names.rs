@@ -1,0 +1,122 @@
+//! What things are called in the shared tier.
+//!
+//! Every name begins with a hash of who reads what from where: deployments that share a server never
+//! see each other's entries. What belongs to one project has the project in braces, so that a cluster
+//! keeps it together. Project and record ids hold neither braces nor colons.
+
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::super::key::{CallerKey, RecordKey};
+use crate::domain::{ProjectId, RecordId, Secret};
+
+/// Which upstream is read, as whom, and how its answers are understood.
+pub(crate) struct Identity(pub(crate) Vec<String>);
+
+pub(super) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    pub(super) fn new(key_secret: Option<&Secret>, identity: &Identity) -> Self {
+        const BYTES: usize = 16;
+        let key = key_secret.map_or(&b""[..], |secret| secret.expose().as_bytes());
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+        mac.update(b"names");
+        for part in &identity.0 {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        let hash = mac.finalize().into_bytes();
+        let hash: Vec<u8> = hash.into_iter().take(BYTES).collect();
+        Self { prefix: format!("srg:{}", hex::encode(hash)) }
+    }
+
+    /// A record as one caller may see it.
+    pub(super) fn entry(&self, key: &RecordKey) -> String {
+        self.of_one("record", key)
+    }
+
+    /// Held by the replica that loads a record.
+    pub(super) fn lease(&self, key: &RecordKey) -> String {
+        self.of_one("lease", key)
+    }
+
+    /// The last purge of everything.
+    pub(super) fn purge_of_all(&self) -> String {
+        format!("{}:purged", self.prefix)
+    }
+
+    /// The last purge of a project.
+    pub(super) fn project_purge(&self, project: &ProjectId) -> String {
+        format!("{}:{{{project}}}:purged", self.prefix)
+    }
+
+    /// The last purge of a record, in whichever form its id is written.
+    pub(super) fn record_purge(&self, project: &ProjectId, id: &RecordId) -> String {
+        format!("{}:{{{project}}}:purged:{}", self.prefix, RecordId::folded(id.as_str()))
+    }
+
+    /// How many purges there were.
+    pub(super) fn purge_count(&self) -> String {
+        format!("{}:purges", self.prefix)
+    }
+
+    /// The channel on which replicas tell each other news.
+    pub(super) fn channel(&self) -> String {
+        format!("{}:news", self.prefix)
+    }
+
+    fn of_one(&self, kind: &str, key: &RecordKey) -> String {
+        let RecordKey { caller, project, id } = key;
+        let mut name = format!("{}:{{{project}}}:{kind}:", self.prefix);
+        // Writing to a string does not fail.
+        let _ = match caller {
+            CallerKey::Gateway => write!(name, "gateway:{id}"),
+            CallerKey::Holder(hash) => write!(name, "{}:{id}", hex::encode(hash)),
+        };
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(parts: &[&str]) -> Identity {
+        Identity(parts.iter().map(|part| (*part).to_owned()).collect())
+    }
+
+    #[test]
+    fn two_deployments_share_no_name() {
+        let secret = Secret::new("a secret of one deployment");
+        let prefixes: Vec<String> = [
+            Names::new(None, &identity(&["https://a", "aksk", "AK1"])),
+            Names::new(None, &identity(&["https://a", "aksk", "AK2"])),
+            Names::new(None, &identity(&["https://a", "aks", "kAK1"])),
+            Names::new(Some(&secret), &identity(&["https://a", "aksk", "AK1"])),
+        ]
+        .map(|names| names.prefix)
+        .to_vec();
+
+        for (number, prefix) in prefixes.iter().enumerate() {
+            assert!(!prefixes[..number].contains(prefix), "of {number}");
+        }
+    }
+
+    #[test]
+    fn a_name_holds_the_caller_the_project_and_the_record_in_full() {
+        let names = Names { prefix: "srg:0".to_owned() };
+        let key = RecordKey {
+            caller: CallerKey::Holder([0xab; 32]),
+            project: ProjectId::parse("p").unwrap(),
+            id: RecordId::parse("A-1").unwrap(),
+        };
+
+        assert_eq!(names.entry(&key), format!("srg:0:{{p}}:record:{}:A-1", "ab".repeat(32)));
+        assert_eq!(names.lease(&key), format!("srg:0:{{p}}:lease:{}:A-1", "ab".repeat(32)));
+        assert_eq!(names.record_purge(&key.project, &key.id), "srg:0:{p}:purged:a1");
+    }
+}

@@ -1,0 +1,127 @@
+//! Writes to the shared tier behind the answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::{AsyncCommands as _, RedisResult, SetOptions};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::super::cache::{Entry, Value};
+use super::super::key::RecordKey;
+use super::SharedTier;
+use super::entry::{self, Stamp, Stamps};
+use super::server::{ANSWER_WITHIN, Connection};
+
+/// Writes that go out together.
+const MOST_AT_ONCE: usize = 64;
+/// How long the name of a purge is remembered, in milliseconds: longer than any entry lives.
+pub(super) const STAMP_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Something to write.
+pub(super) enum Work {
+    /// A record that was read from the upstream.
+    Keep { key: RecordKey, entry: Arc<Entry>, stamps: Stamps },
+    /// The lease of a record is not needed any more.
+    Release(RecordKey),
+}
+
+impl SharedTier {
+    /// Writes what is queued, until nothing can be queued any more.
+    pub(super) async fn write(&self, queue: &mut mpsc::Receiver<Work>) {
+        let mut together = Vec::with_capacity(MOST_AT_ONCE);
+        while queue.recv_many(&mut together, MOST_AT_ONCE).await > 0 {
+            let Some(connection) = self.0.server.connection() else {
+                together.drain(..).for_each(|_| self.0.metrics.count_write("dropped"));
+                continue;
+            };
+            let writes = together.drain(..).map(|work| self.write_one(connection.clone(), work));
+            if timeout(ANSWER_WITHIN, join_all(writes)).await.is_err() {
+                self.0.server.is_slow();
+                self.0.metrics.count_write("failed");
+            }
+        }
+    }
+
+    async fn write_one(&self, mut connection: Connection, work: Work) {
+        let outcome = match work {
+            Work::Keep { key, entry, stamps } => {
+                self.store(&mut connection, &key, &entry, stamps).await
+            }
+            Work::Release(key) => {
+                let released = connection.del::<_, ()>(self.0.names.lease(&key)).await;
+                if let Err(error) = released {
+                    self.0.server.note(&error);
+                }
+                return;
+            }
+        };
+        self.0.metrics.count_write(match outcome {
+            Ok(true) => "written",
+            Ok(false) => "dropped",
+            Err(error) => {
+                self.0.server.note(&error);
+                "failed"
+            }
+        });
+    }
+
+    /// Writes an entry; whether it was worth it.
+    async fn store(
+        &self,
+        connection: &mut Connection,
+        key: &RecordKey,
+        entry: &Entry,
+        stamps: Stamps,
+    ) -> RedisResult<bool> {
+        let (names, limits) = (&self.0.names, &self.0.limits);
+        let Value::Record(record) = &entry.value else { return Ok(false) };
+        let Some(stamps) = self.named(connection, key, stamps).await? else { return Ok(false) };
+        let age = self.0.clock.now().saturating_duration_since(entry.fetched());
+        let use_after = limits.stale_if_error.max(limits.stale_while_revalidate);
+        let life = (entry.ttl() + use_after).saturating_sub(age);
+        let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+        if life_ms == 0 {
+            return Ok(false);
+        }
+        let life = Duration::from_millis(life_ms);
+        let Some(bytes) = entry::encode(record, stamps, [entry.ttl(), age, life]) else {
+            return Ok(false);
+        };
+        let options = SetOptions::default().with_expiration(redis::SetExpiry::PX(life_ms));
+        connection.set_options::<_, _, ()>(names.entry(key), bytes, options).await?;
+        Ok(true)
+    }
+
+    /// Gives names to the last purges of the project and of all where they have none, so that an
+    /// entry never rests on the absence of a name that may be forgotten. `None` where a purge came
+    /// in between.
+    async fn named(
+        &self,
+        connection: &mut Connection,
+        key: &RecordKey,
+        mut stamps: Stamps,
+    ) -> RedisResult<Option<Stamps>> {
+        if stamps.all.is_none() {
+            stamps.all = name(connection, self.0.names.purge_of_all()).await?;
+        }
+        if stamps.project.is_none() {
+            stamps.project = name(connection, self.0.names.project_purge(&key.project)).await?;
+        }
+        Ok((stamps.all.is_some() && stamps.project.is_some()).then_some(stamps))
+    }
+}
+
+/// The name where none was found: a new one, or what another load has set since; `None` where a purge
+/// has.
+async fn name(connection: &mut Connection, key: String) -> RedisResult<Option<Stamp>> {
+    let Ok(stamp) = Stamp::of_none() else { return Ok(None) };
+    let mut set = redis::cmd("SET");
+    set.arg(&key).arg(stamp.to_text()).arg("NX").arg("PX").arg(STAMP_LIFE_MS);
+    if set.query_async::<Option<String>>(connection).await?.is_some() {
+        return Ok(Some(stamp));
+    }
+    let set_since: Option<Vec<u8>> = connection.get(key).await?;
+    Ok(set_since.and_then(|bytes| Stamp::read(&bytes)).filter(|stamp| !stamp.is_of_purge()))
+}

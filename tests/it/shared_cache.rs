@@ -1,0 +1,464 @@
+//! The tier of the cache that replicas share, in a real Redis.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use screen_record_gateway::config::{CredentialsMode, RedisKind};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Gateway, HttpAnswer, PROJECT, RECORD, RedisServer, Reply, ScriptedUpstream, TOKEN,
+    screen_record,
+};
+
+const UP: &str = "gateway_shared_cache_up 1";
+const WRITTEN: &str = "gateway_shared_cache_writes_total{outcome=\"written\"} 1";
+
+async fn upstream() -> ScriptedUpstream {
+    ScriptedUpstream::start(|seen| {
+        if seen.path.ends_with("download-address") {
+            let link = json!({ "id": RECORD, "download_url": "https://video.example/secret-link" });
+            return Reply::json(200, &json!({ "address": [link] }));
+        }
+        let id = seen.path.rsplit('/').next();
+        Reply::json(200, &json!({ "id": id, "status": "RECORDING" }))
+    })
+    .await
+}
+
+/// A replica in front of an upstream that it has in common with others.
+async fn replica(upstream: &ScriptedUpstream, redis: &RedisServer) -> Gateway {
+    let gateway = alone(upstream, redis).await;
+    gateway.until_metric(UP).await;
+    gateway
+}
+
+/// A replica that has not found Redis, perhaps.
+async fn alone(upstream: &ScriptedUpstream, redis: &RedisServer) -> Gateway {
+    Gateway::configured(upstream.clone(), |config| config.cache.shared = Some(redis.config())).await
+}
+
+/// Two replicas, of which the first has read the record and put it into Redis.
+async fn two_of_which_one_has_read() -> (ScriptedUpstream, RedisServer, [Gateway; 2]) {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    let replicas = [replica(&upstream, &redis).await, replica(&upstream, &redis).await];
+    replicas[0].query(&screen_record("id")).await;
+    replicas[0].until_metric(WRITTEN).await;
+    (upstream, redis, replicas)
+}
+
+async fn purge(gateway: &Gateway, body: &Value) -> HttpAnswer {
+    let address = format!("http://{}/purge", gateway.admin);
+    let request = gateway.http().post(address).header("content-type", "application/json");
+    HttpAnswer::of(request.body(body.to_string()).send().await.unwrap()).await
+}
+
+fn is_the_record(answer: &Value) -> bool {
+    answer["data"]["screenRecord"]["id"] == RECORD
+}
+
+/// Asks a replica until it makes a call of its own, which it does only where nothing is kept.
+async fn until_read_anew(gateway: &Gateway, upstream: &ScriptedUpstream) {
+    let before = upstream.requests();
+    gateway.until(&screen_record("id"), |_| upstream.requests() > before).await;
+}
+
+#[tokio::test]
+async fn what_one_replica_has_read_another_serves_without_a_call() {
+    let (upstream, _redis, [_, other]) = two_of_which_one_has_read().await;
+
+    let answer = other.post(&screen_record("id"), &[("x-auth-token", TOKEN)]).await;
+
+    assert!(is_the_record(&answer.json));
+    assert_eq!(upstream.requests(), 1);
+    assert!(answer.header("cache-status").contains("hit"), "{}", answer.header("cache-status"));
+}
+
+#[tokio::test]
+async fn what_one_caller_has_read_another_does_not_get() {
+    let (upstream, _redis, [_, other]) = two_of_which_one_has_read().await;
+
+    other.query_as("token-of-another", &screen_record("id")).await;
+
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn neither_a_token_nor_a_link_to_a_video_is_ever_in_redis() {
+    let (_upstream, redis, [first, _]) = two_of_which_one_has_read().await;
+
+    let answer = first.query(&screen_record("id downloadUrl")).await;
+    // Whatever is written after the link is written now.
+    first.query_as("token-of-another", &screen_record("id")).await;
+    first.until_metric("gateway_shared_cache_writes_total{outcome=\"written\"} 2").await;
+
+    let link = &answer["data"]["screenRecord"]["downloadUrl"];
+    assert_eq!(link, "https://video.example/secret-link");
+    let names: Vec<String> = redis.run(&["KEYS", "*"]).await;
+    assert!(!names.is_empty());
+    for name in names {
+        let value: Vec<u8> = redis.run(&["GET", &name]).await;
+        let shown = format!("{name} {}", String::from_utf8_lossy(&value));
+        assert!(!shown.contains("secret-link") && !shown.contains("token-of"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_miss_the_same_record_at_once_make_one_call() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    let [first, second] = [replica(&upstream, &redis).await, replica(&upstream, &redis).await];
+    upstream.hold();
+    let query = screen_record("id");
+
+    let releasing = async {
+        // Both have looked into Redis and found nothing before any answer comes.
+        let missed = "gateway_shared_cache_reads_total{outcome=\"miss\"} 1";
+        first.until_metric(missed).await;
+        second.until_metric(missed).await;
+        upstream.arrived(1).await;
+        upstream.release();
+    };
+    let (one, other, ()) = tokio::join!(first.query(&query), second.query(&query), releasing);
+
+    assert!(is_the_record(&one) && is_the_record(&other));
+    assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_is_as_old_as_it_was_where_it_came_from() {
+    let (upstream, redis, [_, other]) = two_of_which_one_has_read().await;
+    // Fresh for five seconds, kept for ten minutes after that: three seconds are to pass.
+    let name = redis.only_entry().await;
+    redis.run::<()>(&["PEXPIRE", &name, "602000"]).await;
+
+    let answer = other.post(&screen_record("id"), &[("x-auth-token", TOKEN)]).await;
+
+    assert_eq!(upstream.requests(), 1);
+    assert_eq!(answer.header("age"), "3");
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_fresh_any_more_is_read_anew_and_stands_in_for_a_failure() {
+    let (upstream, redis, [_, other]) = two_of_which_one_has_read().await;
+    let name = redis.only_entry().await;
+    redis.run::<()>(&["PEXPIRE", &name, "300000"]).await;
+    upstream.answer_with(|_| Reply::json(503, &json!({})));
+
+    let answer = other.query(&screen_record("id")).await;
+
+    assert_eq!(upstream.requests(), 2);
+    assert!(is_the_record(&answer));
+    assert_eq!(answer["extensions"]["stale"], true);
+}
+
+#[tokio::test]
+async fn a_request_with_no_cache_is_answered_by_the_upstream() {
+    let (upstream, _redis, [_, other]) = two_of_which_one_has_read().await;
+
+    let headers = [("x-auth-token", TOKEN), ("cache-control", "no-cache")];
+    other.post(&screen_record("id"), &headers).await;
+
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn an_entry_of_another_version_and_a_broken_one_count_for_nothing() {
+    for value in ["\u{2}{}", "", "\u{1}{\"stamps\":", "not at all"] {
+        let (upstream, redis, [_, other]) = two_of_which_one_has_read().await;
+        let name = redis.only_entry().await;
+        redis.run::<()>(&["SET", &name, value, "PX", "60000"]).await;
+
+        let answer = other.query(&screen_record("id")).await;
+
+        assert!(is_the_record(&answer), "with {value:?}");
+        assert_eq!(upstream.requests(), 2, "with {value:?}");
+        other.until_metric("gateway_shared_cache_reads_total{outcome=\"broken\"} 1").await;
+    }
+}
+
+#[tokio::test]
+async fn deployments_with_another_identity_or_secret_do_not_meet() {
+    let (upstream, redis, _first) = two_of_which_one_has_read().await;
+    let gateways_own = CredentialsMode::Metadata(screen_record_gateway::config::MetadataService {
+        endpoint: "http://127.0.0.1:9".parse().unwrap(),
+        project_id: None,
+    });
+    let other_secret = Gateway::configured(upstream.clone(), |config| {
+        let mut shared = redis.config();
+        shared.key_secret = Some(screen_record_gateway::domain::Secret::new("another secret"));
+        config.cache.shared = Some(shared);
+    })
+    .await;
+    let other_identity = Gateway::configured(upstream.clone(), |config| {
+        config.cache.shared = Some(redis.config());
+        config.upstream.credentials = gateways_own;
+    })
+    .await;
+
+    for gateway in [&other_secret, &other_identity] {
+        gateway.until_metric(UP).await;
+        gateway.query(&screen_record("id")).await;
+
+        gateway.until_metric("gateway_shared_cache_reads_total{outcome=\"miss\"} 1").await;
+    }
+}
+
+#[tokio::test]
+async fn a_purge_takes_the_record_from_redis_and_from_every_replica() {
+    let scopes = [
+        json!({ "projectId": PROJECT, "id": RECORD.replace('-', "") }),
+        json!({ "projectId": PROJECT }),
+        json!({ "all": true }),
+    ];
+    for body in scopes {
+        let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+        other.query(&screen_record("id")).await;
+        assert_eq!(upstream.requests(), 1);
+
+        let purged = purge(&first, &body).await;
+
+        assert_eq!(purged.status, 200);
+        // Nothing is left in Redis, whoever looks.
+        let third = replica(&upstream, &redis).await;
+        third.query(&screen_record("id")).await;
+        assert_eq!(upstream.requests(), 2, "after {body}");
+        tokio::time::timeout(
+            Duration::from_secs(1),
+            other.until_metric("gateway_shared_cache_news_total{kind=\"purge\"} 1"),
+        )
+        .await
+        .expect("the news took more than a second");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_reads_anew_what_another_has_purged() {
+    let (upstream, _redis, [first, other]) = two_of_which_one_has_read().await;
+    other.query(&screen_record("id")).await;
+
+    purge(&first, &json!({ "all": true })).await;
+
+    until_read_anew(&other, &upstream).await;
+}
+
+#[tokio::test]
+async fn a_load_under_way_on_another_replica_does_not_bring_back_what_was_purged() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    let [first, other] = [replica(&upstream, &redis).await, replica(&upstream, &redis).await];
+    upstream.hold();
+    let query = screen_record("id");
+    let purging = async {
+        upstream.arrived(1).await;
+        purge(&first, &json!({ "projectId": PROJECT })).await;
+        upstream.release();
+    };
+    tokio::join!(other.query(&query), purging);
+
+    // It was written, but counts for nothing.
+    let third = replica(&upstream, &redis).await;
+    third.query(&query).await;
+
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_other_replicas() {
+    let (upstream, _redis, [first, other]) = two_of_which_one_has_read().await;
+    other.query(&screen_record("id")).await;
+    upstream.answer_with(|_| Reply::json(403, &json!({})));
+
+    let headers = [("x-auth-token", TOKEN), ("cache-control", "no-cache")];
+    first.post(&screen_record("id"), &headers).await;
+
+    let is_refused = |answer: &Value| answer["errors"][0]["extensions"]["code"] == "FORBIDDEN";
+    tokio::time::timeout(Duration::from_secs(1), other.until(&screen_record("id"), is_refused))
+        .await
+        .expect("the news took more than a second");
+}
+
+#[tokio::test]
+async fn a_replica_starts_without_redis_and_uses_it_once_it_is_there() {
+    let (upstream, mut redis) = (upstream().await, RedisServer::stopped());
+    let first = alone(&upstream, &redis).await;
+    let away = first.admin_get("/readyz").await;
+    let answer = first.query(&screen_record("id")).await;
+
+    redis.begin().await;
+    first.until_metric(UP).await;
+    let there = first.admin_get("/readyz").await;
+    let headers = [("x-auth-token", TOKEN), ("cache-control", "no-cache")];
+    first.post(&screen_record("id"), &headers).await;
+    first.until_metric(WRITTEN).await;
+    let other = replica(&upstream, &redis).await;
+    other.query(&screen_record("id")).await;
+
+    assert!(is_the_record(&answer));
+    assert_eq!(away, (200, "ready, but the shared cache does not answer\n".to_owned()));
+    assert_eq!(there, (200, "ready\n".to_owned()));
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_costs_the_time_limit_a_few_times_and_then_nothing() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    let gateway = Gateway::configured(upstream.clone(), |config| {
+        let shared = redis.config();
+        let timeout = Duration::from_millis(100);
+        config.cache.shared =
+            Some(screen_record_gateway::config::SharedCacheConfig { timeout, ..shared });
+    })
+    .await;
+    gateway.until_metric(UP).await;
+
+    redis.hang(true);
+    for number in 0..5 {
+        let query =
+            format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "r{number}") {{ id }} }}"#);
+        assert_eq!(gateway.query(&query).await["data"]["screenRecord"]["id"], format!("r{number}"));
+    }
+    gateway.until_metric("gateway_shared_cache_up 0").await;
+    redis.hang(false);
+
+    gateway.until_metric(UP).await;
+    assert_eq!(upstream.requests(), 5);
+}
+
+#[tokio::test]
+async fn a_full_redis_is_read_and_not_written() {
+    let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+    redis.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+
+    let from_redis = other.query(&screen_record("id")).await;
+    let anew = first
+        .query(&format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "new") {{ id }} }}"#))
+        .await;
+
+    assert!(is_the_record(&from_redis));
+    assert_eq!(anew["data"]["screenRecord"]["id"], "new");
+    assert_eq!(upstream.requests(), 2);
+    first.until_metric("gateway_shared_cache_writes_total{outcome=\"failed\"} 1").await;
+}
+
+#[tokio::test]
+async fn a_purge_while_redis_is_away_is_told_once_it_is_back() {
+    let (upstream, mut redis, [first, other]) = two_of_which_one_has_read().await;
+    other.query(&screen_record("id")).await;
+    redis.kill();
+    first.until_metric("gateway_shared_cache_up 0").await;
+
+    let purged = purge(&first, &json!({ "projectId": PROJECT })).await;
+    redis.begin().await;
+
+    assert_eq!(purged.status, 202);
+    until_read_anew(&other, &upstream).await;
+    first.until_metric("gateway_shared_cache_undelivered_news 0").await;
+}
+
+#[tokio::test]
+async fn a_purge_that_a_replica_could_not_hear_empties_its_memory_when_it_is_back() {
+    let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+    other.query(&screen_record("id")).await;
+    // What a purge leaves behind, without the message.
+    let mut names: Vec<String> = redis.run(&["PUBSUB", "CHANNELS", "srg:*:news"]).await;
+    let count = names.remove(0).replace(":news", ":purges");
+    redis.run::<()>(&["INCR", &count]).await;
+    redis.run::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+
+    until_read_anew(&other, &upstream).await;
+
+    other.until_metric("gateway_shared_cache_news_total{kind=\"missed\"} 2").await;
+    drop(first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_dies_and_comes_back_twice_under_load_and_no_answer_is_lost() {
+    let (upstream, mut redis) = (upstream().await, RedisServer::start().await);
+    let replicas = Arc::new([replica(&upstream, &redis).await, replica(&upstream, &redis).await]);
+    let over = Arc::new(AtomicBool::new(false));
+    let askers: Vec<_> = (0..8)
+        .map(|asker| {
+            let (replicas, over) = (Arc::clone(&replicas), Arc::clone(&over));
+            tokio::spawn(async move {
+                let mut asked = 0_u32;
+                while !over.load(Ordering::Relaxed) {
+                    asked += 1;
+                    let id = format!("r{asker}-{}", asked / 4);
+                    let query = format!(
+                        r#"{{ screenRecord(projectId: "{PROJECT}", id: "{id}") {{ id }} }}"#
+                    );
+                    let gateway = &replicas[asked as usize % 2];
+                    let answer = gateway.query(&query).await;
+                    assert_eq!(answer["data"]["screenRecord"]["id"], id, "{answer}");
+                }
+                asked
+            })
+        })
+        .collect();
+
+    for _ in 0..2 {
+        upstream.arrived(upstream.requests() + 50).await;
+        redis.kill();
+        for gateway in &*replicas {
+            gateway.until_metric("gateway_shared_cache_up 0").await;
+        }
+        upstream.arrived(upstream.requests() + 50).await;
+        redis.begin().await;
+        for gateway in &*replicas {
+            gateway.until_metric(UP).await;
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+
+    let mut asked = 0;
+    for asker in askers {
+        asked += asker.await.unwrap();
+    }
+    assert!(asked > 200, "{asked} answers");
+}
+
+#[tokio::test]
+async fn a_cluster_serves_as_one_server_does() {
+    let (upstream, redis) = (upstream().await, RedisServer::cluster().await);
+    let in_cluster = || {
+        Gateway::configured(upstream.clone(), |config| {
+            let mut shared = redis.config();
+            shared.servers.kind = RedisKind::Cluster;
+            config.cache.shared = Some(shared);
+        })
+    };
+    let [first, other] = [in_cluster().await, in_cluster().await];
+    first.until_metric(UP).await;
+    other.until_metric(UP).await;
+    first.query(&screen_record("id")).await;
+    first.until_metric(WRITTEN).await;
+
+    other.query(&screen_record("id")).await;
+    let before_purge = upstream.requests();
+    purge(&first, &json!({ "all": true })).await;
+    until_read_anew(&other, &upstream).await;
+
+    assert_eq!(before_purge, 1);
+}
+
+#[tokio::test]
+async fn sentinels_are_asked_who_leads_and_asked_again_when_that_one_is_gone() {
+    let (upstream, mut redis) = (upstream().await, RedisServer::start().await);
+    let sentinel = RedisServer::sentinel(&redis).await;
+    let gateway = Gateway::configured(upstream.clone(), |config| {
+        let mut shared = redis.config();
+        shared.servers.kind = RedisKind::Sentinel { service: "main".to_owned() };
+        shared.servers.nodes = vec![sentinel.node()];
+        config.cache.shared = Some(shared);
+    })
+    .await;
+    gateway.until_metric(UP).await;
+
+    gateway.query(&screen_record("id")).await;
+    gateway.until_metric(WRITTEN).await;
+    redis.kill();
+    gateway.until_metric("gateway_shared_cache_up 0").await;
+    redis.begin().await;
+
+    gateway.until_metric(UP).await;
+}
