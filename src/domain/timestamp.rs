@@ -24,20 +24,33 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As it displays, in bytes.
+    pub fn to_ascii(self) -> [u8; 24] {
+        let utc = self.0;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (end, digits, number) in [
+            (4, 4, utc.year()),
+            (7, 2, utc.month().into()),
+            (10, 2, utc.day().into()),
+            (13, 2, utc.hour().into()),
+            (16, 2, utc.minute().into()),
+            (19, 2, utc.second().into()),
+            (23, 3, utc.millisecond()),
+        ] {
+            let mut rest = number.unsigned_abs();
+            for place in text.iter_mut().take(end).rev().take(digits) {
+                *place += u8::try_from(rest % 10).unwrap_or_default();
+                rest /= 10;
+            }
+        }
+        text
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let utc = self.0;
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            utc.year(),
-            utc.month(),
-            utc.day(),
-            utc.hour(),
-            utc.minute(),
-            utc.second(),
-            utc.millisecond(),
-        )
+        self.to_ascii().iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Executes operations: parse, validate, resolve, and a code on every error on the way.
 
+use std::sync::Arc;
+
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
@@ -13,10 +15,12 @@ use super::context::OperationContext;
 use super::entity::FederationQuery;
 use super::error::{ErrorCode, request_error, set_code};
 use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
+use super::known::{Known, KnownDocuments};
 use super::order::{self, Keys};
-use super::parsed::ParsedDocuments;
+use super::plain::{Bound, Plan, Written};
 use super::query::{RecordQuery, Root, ShownRoot};
 use super::subscription::Subscription;
+use super::values::Values;
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 
@@ -32,7 +36,7 @@ const LONGEST_MESSAGE: usize = 500;
 pub struct Engine {
     schema: Schema<Root, EmptyMutation, Subscription>,
     guard: Guard,
-    parsed: ParsedDocuments,
+    known: KnownDocuments,
     introspection: bool,
 }
 
@@ -44,7 +48,7 @@ pub struct Operation {
     /// Which of the document's operations to execute.
     pub operation_name: Option<String>,
     /// Values of its variables.
-    pub variables: Variables,
+    pub variables: Values,
     /// Whether only a query will do, as by GET.
     pub only_query: bool,
     /// The hash that the document was sent with, or in place of it.
@@ -61,13 +65,23 @@ pub struct PersistedQuery(pub [u8; 32]);
 
 /// An operation within the limits, or why it will not be executed.
 #[derive(Debug)]
-pub struct Admitted(Result<Operation, ServerError>);
+pub struct Admitted(Result<Ready, ServerError>);
+
+/// An operation within the limits.
+#[derive(Debug)]
+struct Ready {
+    operation: Operation,
+    /// How to execute it without the library, where that is known.
+    plan: Option<Arc<Plan>>,
+}
 
 /// What became of an operation.
 #[derive(Debug)]
 pub enum Answer {
     /// It was executed; fields may have failed.
     Executed(Response),
+    /// It was executed, by a plan, and is written already.
+    Written(Written),
     /// It was refused before execution: it does not parse, validate or coerce.
     Refused(Response),
     /// It is not a query, and nothing else may be asked for this way.
@@ -124,7 +138,7 @@ impl Engine {
         Self {
             schema: schema(config, root),
             guard,
-            parsed: ParsedDocuments::new(),
+            known: KnownDocuments::new(),
             introspection: config.introspection,
         }
     }
@@ -143,12 +157,12 @@ impl Engine {
                 continue;
             }
             let verdict = match self.measure(&operation) {
-                Ok(measure) if measure.introspection > 0 && !self.introspection => {
+                Ok((measure, _)) if measure.introspection > 0 && !self.introspection => {
                     Err(introspection_is_off())
                 }
-                Ok(measure) => {
+                Ok((measure, plan)) => {
                     measures.push(measure);
-                    Ok(operation)
+                    Ok(Ready { operation, plan })
                 }
                 Err(refusal) => Err(own_fault(&refusal)?),
             };
@@ -158,16 +172,31 @@ impl Engine {
         Ok(admitted)
     }
 
-    fn measure(&self, operation: &Operation) -> Result<Measure, Refusal> {
+    /// What an operation asks for, and its plan where it is a plain one.
+    fn measure(&self, operation: &Operation) -> Result<(Measure, Option<Arc<Plan>>), Refusal> {
         let Operation { query, operation_name, variables, .. } = operation;
-        self.guard.measure(query, operation_name.as_deref(), variables)
+        let name = operation_name.as_deref();
+        let planned = match self.known.get(query) {
+            Some(Known::Planned(planned)) => Some(planned),
+            Some(Known::Parsed(_)) => None,
+            // Plain documents have no lists, so variables make no difference to what they ask for.
+            None => {
+                let measure = self.guard.measure(query, None, &Variables::default())?;
+                self.known.plan(query, measure)
+            }
+        };
+        if let Some(planned) = planned.filter(|planned| planned.plan.is_named(name)) {
+            return Ok((planned.measure, Some(planned.plan)));
+        }
+        Ok((self.guard.measure(query, name, &variables.variables())?, None))
     }
 
     /// Executes an admitted operation that has one answer: a query.
     pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        match prepare(&self.parsed, admitted, context) {
-            Ok(Prepared { request, keys }) => {
-                coded(order::repaired(self.schema.execute(request).await, &keys))
+        match self.prepare(admitted, context) {
+            Ok(Prepared::Plain(plan, context)) => Answer::Written(plan.execute(&context).await),
+            Ok(Prepared::Parsed(request, keys)) => {
+                coded(order::repaired(self.schema.execute(*request).await, &keys))
             }
             Err(answer) => *answer,
         }
@@ -179,44 +208,64 @@ impl Engine {
         admitted: Admitted,
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
-        match prepare(&self.parsed, admitted, context) {
-            Ok(Prepared { request, keys }) => self
+        match self.prepare(admitted, context) {
+            Ok(Prepared::Plain(plan, context)) => {
+                stream::once(async move { Answer::Written(plan.execute(&context).await) }).boxed()
+            }
+            Ok(Prepared::Parsed(request, keys)) => self
                 .schema
-                .execute_stream(request)
+                .execute_stream(*request)
                 .map(move |response| coded(order::repaired(response, &keys)))
                 .boxed(),
             Err(answer) => stream::iter([*answer]).boxed(),
         }
     }
-}
 
-/// An operation that was parsed and has its variables checked.
-struct Prepared {
-    request: Request,
-    keys: Keys,
-}
-
-fn prepare(
-    parsed: &ParsedDocuments,
-    admitted: Admitted,
-    context: OperationContext,
-) -> Result<Prepared, Box<Answer>> {
-    let operation = admitted.0.map_err(|error| Box::new(refused(error)))?;
-    let document = parsed.parse(&operation.query).map_err(|mut error| {
-        shorten(&mut error.message);
-        Box::new(refused(error))
-    })?;
-    let selected = selected(&document, operation.operation_name.as_deref())
-        .map_err(|error| Box::new(refused(error)))?;
-    if operation.only_query && selected.ty != OperationType::Query {
-        return Err(Box::new(Answer::NotAQuery));
+    /// Executes a query as if it had no plan.
+    #[cfg(test)]
+    pub(crate) async fn execute_by_library(
+        &self,
+        operation: Operation,
+        context: OperationContext,
+    ) -> Answer {
+        self.execute(Admitted(Ok(Ready { operation, plan: None })), context).await
     }
-    variables::check(selected, &operation.variables).map_err(|error| Box::new(refused(error)))?;
-    let keys = order::keys(selected, &document);
-    let mut request = Request::new(operation.query).variables(operation.variables).data(context);
-    request.operation_name = operation.operation_name;
-    request.set_parsed_query(ExecutableDocument::clone(&document));
-    Ok(Prepared { request, keys })
+
+    fn prepare(
+        &self,
+        admitted: Admitted,
+        context: OperationContext,
+    ) -> Result<Prepared, Box<Answer>> {
+        let Ready { operation, plan } = admitted.0.map_err(|error| Box::new(refused(error)))?;
+        if let Some(bound) = plan.and_then(|plan| plan.bind(&operation.variables)) {
+            return Ok(Prepared::Plain(bound, context));
+        }
+        let document = self.known.parse(&operation.query).map_err(|mut error| {
+            shorten(&mut error.message);
+            Box::new(refused(error))
+        })?;
+        let selected = selected(&document, operation.operation_name.as_deref())
+            .map_err(|error| Box::new(refused(error)))?;
+        if operation.only_query && selected.ty != OperationType::Query {
+            return Err(Box::new(Answer::NotAQuery));
+        }
+        let variables = operation.variables.variables();
+        variables::check(selected, &variables).map_err(|error| Box::new(refused(error)))?;
+        let keys = order::keys(selected, &document);
+        let variables = variables.into_owned();
+        let mut request = Request::new(operation.query).variables(variables).data(context);
+        request.operation_name = operation.operation_name;
+        request.set_parsed_query(ExecutableDocument::clone(&document));
+        Ok(Prepared::Parsed(Box::new(request), keys))
+    }
+}
+
+/// An operation that is ready to be executed.
+enum Prepared {
+    /// By its plan.
+    Plain(Bound, OperationContext),
+    /// By the library, its variables checked.
+    Parsed(Box<Request>, Keys),
 }
 
 /// Sets codes where the executor has set none: those errors are of the validation.

@@ -17,12 +17,16 @@ mod enums;
 mod scalars;
 mod error;
 mod order;
+mod values;
 mod variables;
 pub mod guard;
-mod parsed;
+mod plain;
+mod known;
 mod engine;
 
 pub use context::OperationContext;
 pub use engine::{Admitted, Answer, Engine, Operation, PersistedQuery, federation_sdl, sdl};
 pub use error::{ErrorCode, rate_limited, request_error};
 pub use guard::{Guard, Measure, Refusal};
+pub use plain::Written;
+pub use values::{Flat, FlatVariables, Values};

@@ -1,11 +1,16 @@
 //! `Cache-Control` and `Cache-Status`, made of what a request read. Pure.
 
+use std::fmt;
+use std::io::Write as _;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use bytes::{BufMut as _, BytesMut};
 
 use crate::records::{CacheOutcome, Read, ReadSummary};
 
+/// Room for a header of common length.
+const COMMON_BYTES: usize = 64;
 /// Name of this cache in `Cache-Status`.
 const CACHE: &str = "screen-record-gateway";
 
@@ -49,31 +54,44 @@ pub(crate) fn age(summary: &ReadSummary) -> Option<u64> {
 
 /// How long the answer may be kept: as long as the part that stays fresh least, and only by the
 /// caller, whose token decided what is in it. Errors, and stale data in their place, are not kept.
-pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> String {
+pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderValue {
     let keepable =
         quality == Quality::Complete && !summary.reads.is_empty() && !summary.is_stale_on_error();
     if !keepable {
-        return "no-store".to_owned();
+        return HeaderValue::from_static("no-store");
     }
-    format!("private, max-age={}", summary.remaining().as_secs())
+    written(format_args!("private, max-age={}", summary.remaining().as_secs()))
 }
 
 /// What the cache did, as RFC 9211 has it; of several reads the one that went furthest.
-pub(crate) fn cache_status(summary: &ReadSummary) -> Option<String> {
+pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
     let read = summary.reads.iter().max_by_key(|read| distance(read.outcome))?;
     let ttl = summary.remaining().as_secs();
-    let status = match read.outcome {
-        CacheOutcome::Hit => format!("hit; ttl={ttl}"),
-        CacheOutcome::Stale => format!("hit; ttl=-{}; detail=stale", overdue(read)),
-        CacheOutcome::StaleOnError => {
-            format!("fwd=stale{}; detail=stale-if-error", forward_status(read))
+    let (forwarded, stored) = (Forwarded(read), Stored(read));
+    Some(match read.outcome {
+        CacheOutcome::Hit => written(format_args!("{CACHE}; hit; ttl={ttl}")),
+        CacheOutcome::Stale => {
+            written(format_args!("{CACHE}; hit; ttl=-{}; detail=stale", overdue(read)))
         }
-        CacheOutcome::Miss => format!("fwd=miss{}{}", forward_status(read), stored(read)),
-        CacheOutcome::Collapsed => format!("fwd=miss; collapsed{}", stored(read)),
-        CacheOutcome::Expired => format!("fwd=stale{}{}", forward_status(read), stored(read)),
-        CacheOutcome::Bypass => format!("fwd=request{}{}", forward_status(read), stored(read)),
-    };
-    Some(format!("{CACHE}; {status}"))
+        CacheOutcome::StaleOnError => {
+            written(format_args!("{CACHE}; fwd=stale{forwarded}; detail=stale-if-error"))
+        }
+        CacheOutcome::Miss => written(format_args!("{CACHE}; fwd=miss{forwarded}{stored}")),
+        CacheOutcome::Collapsed => written(format_args!("{CACHE}; fwd=miss; collapsed{stored}")),
+        CacheOutcome::Expired => written(format_args!("{CACHE}; fwd=stale{forwarded}{stored}")),
+        CacheOutcome::Bypass => written(format_args!("{CACHE}; fwd=request{forwarded}{stored}")),
+    })
+}
+
+/// A header of our own making, which is always a good one.
+fn written(text: fmt::Arguments<'_>) -> HeaderValue {
+    let mut value = BytesMut::with_capacity(COMMON_BYTES).writer();
+    let written = value.write_fmt(text);
+    let value = HeaderValue::from_maybe_shared(value.into_inner().freeze());
+    match (written, value) {
+        (Ok(()), Ok(value)) => value,
+        _ => HeaderValue::from_static(""),
+    }
 }
 
 fn distance(outcome: CacheOutcome) -> u8 {
@@ -92,15 +110,28 @@ fn overdue(read: &Read) -> u64 {
     read.overdue.as_secs()
 }
 
-fn forward_status(read: &Read) -> String {
-    read.upstream_status.map(|status| format!("; fwd-status={status}")).unwrap_or_default()
+/// The status that the upstream answered with.
+struct Forwarded<'r>(&'r Read);
+
+impl fmt::Display for Forwarded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.upstream_status {
+            Some(status) => write!(f, "; fwd-status={status}"),
+            None => Ok(()),
+        }
+    }
 }
 
-fn stored(read: &Read) -> String {
-    if read.remaining == Duration::ZERO {
-        return String::new();
+/// For how long what was read is kept.
+struct Stored<'r>(&'r Read);
+
+impl fmt::Display for Stored<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.remaining {
+            Duration::ZERO => Ok(()),
+            remaining => write!(f, "; stored; ttl={}", remaining.as_secs()),
+        }
     }
-    format!("; stored; ttl={}", read.remaining.as_secs())
 }
 
 #[cfg(test)]
@@ -155,7 +186,7 @@ mod tests {
         ] {
             let summary = summary(vec![read(outcome, remaining)]);
 
-            assert_eq!(cache_status(&summary).as_deref(), Some(expected));
+            assert_eq!(cache_status(&summary).unwrap(), expected);
         }
     }
 

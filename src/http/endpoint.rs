@@ -1,14 +1,16 @@
 //! `/graphql`: one HTTP request from its headers to its answer.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::field::{Empty, display};
 use tracing::{Instrument as _, Span};
 
+use super::browsers;
 use super::cache_headers::{self, Wanted};
 use super::callers::{Caller, Callers};
 use super::cross_site;
@@ -35,8 +38,9 @@ use super::websocket;
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{Admitted, Answer, Engine, ErrorCode, OperationContext, PersistedQuery};
-use crate::records::{Asking, Records};
+use crate::records::{Asking, ReadSummary, Records};
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The forms of answer that operations have.
 const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
 /// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
@@ -81,7 +85,10 @@ pub(crate) async fn handle(
     let answering = answer(&endpoint, request, Arc::clone(&request_id));
     async {
         let mut waiting = Waiting { endpoint: &endpoint, since: endpoint.clock.now(), done: false };
-        let (mut response, noted) = answering.await;
+        // A panic in one request is an error for that request only.
+        let answered = AssertUnwindSafe(answering).catch_unwind().await;
+        let (mut response, noted) =
+            answered.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
         let took = waiting.done();
         endpoint.metrics.count(response.status().as_u16(), took);
         noted.log(response.status().as_u16(), took);
@@ -197,17 +204,20 @@ async fn execute(
         .iter()
         .map(|operation| Some((operation.persisted?, operation.query.clone())))
         .collect();
-    let answers = match endpoint.engine.admit(operations) {
+    let mut answers = match endpoint.engine.admit(operations) {
         Ok(admitted) => {
-            let served = endpoint.serve(admitted, &asking).await;
+            let (served, summary) = endpoint.serve(admitted, &asking).await;
             endpoint.keep_documents(&served, persisted);
-            Answers { served, is_batch, form }
+            Answers { served, summary, is_batch, form }
         }
         // A limit of the whole request: one answer for all of it.
-        Err(error) => Answers { served: vec![Served::refused(error)], is_batch: false, form },
+        Err(error) => {
+            let (served, summary) = (vec![Served::refused(error)], ReadSummary::default());
+            Answers { served, summary, is_batch: false, form }
+        }
     };
     let noted = Noted::of(&endpoint.metrics, operation, &answers);
-    Ok((answers.into_response(), noted))
+    Ok((answers.response(), noted.having_read(answers.summary)))
 }
 
 impl Asker {
@@ -231,24 +241,33 @@ impl Endpoint {
     }
 
     /// Executes operations side by side, each within the time that is allowed for the request.
-    async fn serve(&self, admitted: Vec<Admitted>, asking: &Asking) -> Vec<Served> {
-        join_all(admitted.into_iter().map(|operation| self.serve_one(operation, asking))).await
+    async fn serve(&self, admitted: Vec<Admitted>, asking: &Asking) -> (Vec<Served>, ReadSummary) {
+        let mut summary = ReadSummary::default();
+        let mut served = Vec::with_capacity(admitted.len());
+        let one_by_one = admitted.into_iter().map(|operation| self.serve_one(operation, asking));
+        for (one, read) in join_all(one_by_one).await {
+            served.push(one);
+            summary.add(read);
+        }
+        (served, summary)
     }
 
     /// Keeps the documents that came with their hash and were valid.
     fn keep_documents(&self, served: &[Served], persisted: Vec<Option<(PersistedQuery, String)>>) {
         for (served, persisted) in served.iter().zip(persisted) {
-            if let (Answer::Executed(_), Some((hash, text))) = (&served.answer, persisted) {
+            let is_good = matches!(served.answer, Answer::Executed(_) | Answer::Written(_));
+            if let (true, Some((hash, text))) = (is_good, persisted) {
                 self.documents.keep(hash, &text);
             }
         }
     }
 
-    async fn serve_one(&self, operation: Admitted, asking: &Asking) -> Served {
+    async fn serve_one(&self, operation: Admitted, asking: &Asking) -> (Served, ReadSummary) {
         let reader = Arc::new(self.records.reader(asking.clone()));
         let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
         let answer = self.engine.execute(operation, context).await;
-        Served { answer, summary: reader.summary() }
+        let summary = reader.take_summary();
+        (Served { answer, is_stale: summary.is_stale_on_error() }, summary)
     }
 }
 
@@ -320,8 +339,9 @@ fn options() -> Response {
 /// What every answer carries.
 fn finish(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert("x-request-id", id);
+        headers.insert(X_REQUEST_ID, id);
     }
     let vary = HeaderValue::from_static("Accept, X-Auth-Token, X-API-Key, Authorization");
     headers.append(header::VARY, vary);
+    browsers::secure(headers);
 }

@@ -1,7 +1,6 @@
 //! What the log says of a request when it is answered, and of an operation of a socket or an event
 //! stream when it ends: who asked, for what, and what became of it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,10 +21,8 @@ const MOST_CODES: usize = 100;
 #[derive(Default)]
 pub(crate) struct Noted {
     operation: Option<String>,
-    cache: Vec<&'static str>,
     codes: Vec<String>,
-    projects: BTreeSet<ProjectId>,
-    upstream_status: Option<u16>,
+    read: ReadSummary,
 }
 
 /// An operation with any number of answers. Logged when dropped, so however it ends.
@@ -46,7 +43,7 @@ impl Noted {
         for code in &codes {
             metrics.count_error(code);
         }
-        Self { operation, codes, ..Self::default() }.having_read(answers.summary())
+        Self { operation, codes, ..Self::default() }
     }
 
     /// A request whose operation is under way.
@@ -60,11 +57,8 @@ impl Noted {
         Self { codes: vec![code.as_str().to_owned()], ..Self::default() }
     }
 
-    fn having_read(mut self, summary: ReadSummary) -> Self {
-        self.upstream_status = summary.reads.iter().filter_map(|read| read.upstream_status).max();
-        self.cache = summary.reads.iter().map(|read| read.outcome.as_str()).collect();
-        self.projects = summary.projects;
-        self
+    pub(crate) fn having_read(self, read: ReadSummary) -> Self {
+        Self { read, ..self }
     }
 
     pub(crate) fn log(&self, status: u16, took: Duration) {
@@ -72,8 +66,8 @@ impl Noted {
             graphql.operation = self.operation(),
             projects = self.projects(),
             http.status = status,
-            upstream.status = self.upstream_status,
-            cache = summed_up(&self.cache),
+            upstream.status = self.read.upstream_status(),
+            cache = self.cache(),
             errors = summed_up(&self.codes),
             duration_ms = took.as_secs_f64() * 1000.0,
             "answered"
@@ -87,8 +81,13 @@ impl Noted {
     }
 
     fn projects(&self) -> Option<String> {
-        let projects: Vec<&str> = self.projects.iter().map(ProjectId::as_str).collect();
+        let projects: Vec<&str> = self.read.projects.iter().map(ProjectId::as_str).collect();
         (!projects.is_empty()).then(|| projects.join(","))
+    }
+
+    fn cache(&self) -> Option<String> {
+        let outcomes: Vec<&str> = self.read.reads.iter().map(|read| read.outcome.as_str()).collect();
+        summed_up(&outcomes)
     }
 }
 
@@ -126,7 +125,7 @@ impl StreamLog {
 
 impl Drop for StreamLog {
     fn drop(&mut self) {
-        let noted = std::mem::take(&mut self.noted).having_read(self.reader.summary());
+        let noted = std::mem::take(&mut self.noted).having_read(self.reader.take_summary());
         let took = self.clock.now().saturating_duration_since(self.since);
         tracing::info!(
             request.id = %self.request_id,
@@ -134,7 +133,7 @@ impl Drop for StreamLog {
             graphql.operation = noted.operation(),
             projects = noted.projects(),
             answers = self.answers,
-            cache = summed_up(&noted.cache),
+            cache = noted.cache(),
             errors = summed_up(&noted.codes),
             duration_ms = took.as_secs_f64() * 1000.0,
             "stream ended"

@@ -13,6 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
     requests: Family<StatusLabel, Counter>,
+    /// Of status 200, which nearly all have.
+    good: Counter,
     errors: Family<CodeLabel, Counter>,
     duration: Histogram,
     pub(crate) in_flight: Gauge,
@@ -33,8 +35,9 @@ impl Default for HttpMetrics {
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = Histogram::new(bounds);
         let (requests, errors, in_flight) =
-            (Family::default(), Family::default(), Gauge::default());
-        Self { requests, errors, duration, in_flight }
+            (Family::<StatusLabel, Counter>::default(), Family::default(), Gauge::default());
+        let good = requests.get_or_create_owned(&StatusLabel { status: 200 });
+        Self { requests, good, errors, duration, in_flight }
     }
 }
 
@@ -54,7 +57,10 @@ impl HttpMetrics {
     }
 
     pub(crate) fn count(&self, status: u16, took: Duration) {
-        self.requests.get_or_create(&StatusLabel { status }).inc();
+        match status {
+            200 => self.good.inc(),
+            status => self.requests.get_or_create(&StatusLabel { status }).inc(),
+        };
         self.duration.observe(took.as_secs_f64());
     }
 

@@ -20,6 +20,7 @@ mod log_line;
 mod sse;
 mod websocket;
 mod cache_headers;
+mod browsers;
 mod refusal;
 mod graphiql;
 mod metrics;

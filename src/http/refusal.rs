@@ -82,6 +82,13 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
     }
 
+    /// 500: the request ended in a panic.
+    pub(crate) fn panicked() -> Self {
+        tracing::error!("a request ended in a panic");
+        let message = "the gateway has a bug: this request could not be answered";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message)
+    }
+
     fn unavailable(message: &'static str) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let refusal = Self::new(status, ErrorCode::Overloaded, message);

@@ -4,13 +4,24 @@ use async_graphql::Variables;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use crate::graphql::{ErrorCode, Operation, PersistedQuery};
+use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
 
 /// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
 const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];
+
+/// What nearly every body is: read in one go, without a tree of values in between. Any other is read with
+/// care, so nothing is refused for not being this.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Common {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<FlatVariables>,
+}
 
 /// The operations of one HTTP request.
 #[derive(Debug)]
@@ -59,6 +70,11 @@ pub(crate) async fn from_body(
         return Err(Refusal::bad_request(
             "the body is empty: a JSON object with a query is needed",
         ));
+    }
+    if let Ok(Common { query, operation_name, variables }) = serde_json::from_slice(&body) {
+        let variables = Values::Flat(variables.unwrap_or_default().0);
+        let operation = Operation { query, operation_name, variables, ..Operation::default() };
+        return Ok(Operations { operations: vec![operation], is_batch: false });
     }
     let parsed = serde_json::from_slice(&body);
     match parsed.map_err(|error| Refusal::bad_request(format!("the body is not JSON: {error}")))? {
@@ -110,8 +126,8 @@ pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Re
         Some(other) => return Err(mistyped("operationName", &other, "a text or null")),
     };
     let variables = match members.remove("variables") {
-        None | Some(Value::Null) => Variables::default(),
-        Some(variables @ Value::Object(_)) => Variables::from_json(variables),
+        None | Some(Value::Null) => Values::default(),
+        Some(variables @ Value::Object(_)) => Values::Nested(Variables::from_json(variables)),
         Some(other) => return Err(mistyped("variables", &other, "an object or null")),
     };
     Ok(Operation {

@@ -2,57 +2,39 @@
 
 use async_graphql::{Response as GraphqlResponse, ServerError};
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use serde::ser::{SerializeMap as _, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::cache_headers::{Quality, age, cache_control, cache_status};
 use super::negotiation::Form;
 use super::refusal::Refusal;
-use crate::graphql::{Answer, ErrorCode};
+use crate::graphql::{Answer, ErrorCode, Written};
 use crate::records::ReadSummary;
 
-/// An operation's answer and what was read for it.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// Room for the headers of an answer, those that every answer carries among them.
+const HEADERS: usize = 16;
+
+/// An operation's answer.
 pub(crate) struct Served {
     pub(crate) answer: Answer,
-    pub(crate) summary: ReadSummary,
+    /// Whether stale data stands in an error's place.
+    pub(crate) is_stale: bool,
 }
 
-/// The answers of one HTTP request.
+/// The answers of one HTTP request and what was read for them.
 pub(crate) struct Answers {
     pub(crate) served: Vec<Served>,
+    pub(crate) summary: ReadSummary,
     pub(crate) is_batch: bool,
     pub(crate) form: Form,
-}
-
-/// An answer's JSON: without `data` where nothing was executed.
-struct Shown<'a> {
-    response: &'a GraphqlResponse,
-    executed: bool,
-    stale: bool,
 }
 
 #[derive(Serialize)]
 struct Stale {
     stale: bool,
-}
-
-impl Serialize for Shown<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if self.executed {
-            map.serialize_entry("data", &self.response.data)?;
-        }
-        if !self.response.errors.is_empty() {
-            map.serialize_entry("errors", &self.response.errors)?;
-        }
-        if self.stale {
-            map.serialize_entry("extensions", &Stale { stale: true })?;
-        }
-        map.end()
-    }
 }
 
 impl Answers {
@@ -61,33 +43,38 @@ impl Answers {
         self.served.iter().flat_map(Served::errors)
     }
 
-    /// Everything that was read.
-    pub(crate) fn summary(&self) -> ReadSummary {
-        let reads = self.served.iter().flat_map(|served| &served.summary.reads);
-        let projects = self.served.iter().flat_map(|served| &served.summary.projects);
-        ReadSummary { reads: reads.copied().collect(), projects: projects.cloned().collect() }
-    }
-
-    /// The response, with validators and cache headers.
-    pub(crate) fn into_response(self) -> Response {
+    /// The response, with validators and cache headers. The answers are spent afterwards.
+    pub(crate) fn response(&mut self) -> Response {
         if self.served.iter().any(|served| matches!(served.answer, Answer::NotAQuery)) {
             let message = "only queries may be asked for by GET: use POST";
             return Refusal::method("POST", message).into_response();
         }
+        let (status, headers) = (self.status(), self.headers());
         let Ok(body) = self.body() else {
             let message = "the answer could not be written";
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             return Refusal::new(status, ErrorCode::Internal, message).into_response();
         };
-        (self.status(), self.headers(), Body::from(body)).into_response()
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
     }
 
-    fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let shown: Vec<Shown<'_>> = self.served.iter().filter_map(Served::shown).collect();
-        match shown.as_slice() {
-            [only] if !self.is_batch => serde_json::to_vec(only),
-            all => serde_json::to_vec(all),
+    fn body(&mut self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut served = std::mem::take(&mut self.served).into_iter();
+        if !self.is_batch {
+            return served.next().map_or(Ok(Vec::new()), Served::json);
         }
+        let mut body = Vec::from(b"[");
+        for (number, served) in served.enumerate() {
+            if number > 0 {
+                body.push(b',');
+            }
+            body.append(&mut served.json()?);
+        }
+        body.push(b']');
+        Ok(body)
     }
 
     /// 400 for a single operation that was not executed, where the form of answer allows it.
@@ -101,22 +88,17 @@ impl Answers {
     }
 
     fn headers(&self) -> HeaderMap {
-        let summary = self.summary();
+        let Self { summary, form, .. } = self;
         let quality =
             if self.errors().next().is_none() { Quality::Complete } else { Quality::WithErrors };
-        let mut headers = HeaderMap::new();
-        let mut set = |name, value: String| {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
-        };
-        set(header::CONTENT_TYPE, self.form.content_type().to_owned());
-        set(header::CACHE_CONTROL, cache_control(&summary, quality));
-        if let (Some(age), Quality::Complete) = (age(&summary), quality) {
-            set(header::AGE, age.to_string());
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+        headers.insert(header::CACHE_CONTROL, cache_control(summary, quality));
+        if let (Some(age), Quality::Complete) = (age(summary), quality) {
+            headers.insert(header::AGE, age.into());
         }
-        if let Some(status) = cache_status(&summary) {
-            set(header::HeaderName::from_static("cache-status"), status);
+        if let Some(status) = cache_status(summary) {
+            headers.insert(CACHE_STATUS, status);
         }
         headers
     }
@@ -126,35 +108,49 @@ impl Served {
     /// The answer to a whole request that was not executed.
     pub(crate) fn refused(error: ServerError) -> Self {
         let answer = Answer::Refused(GraphqlResponse::from_errors(vec![error]));
-        Self { answer, summary: ReadSummary::default() }
+        Self { answer, is_stale: false }
     }
 
     /// Every error of the answer.
     pub(crate) fn errors(&self) -> &[ServerError] {
         match &self.answer {
             Answer::Executed(response) | Answer::Refused(response) => &response.errors,
+            Answer::Written(written) => &written.errors,
             Answer::NotAQuery => &[],
         }
     }
 
-    /// The answer as JSON.
+    /// The answer as JSON: without `data` where nothing was executed, empty for no query.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        match self.shown() {
-            Some(shown) => serde_json::to_vec(&shown),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    fn shown(&self) -> Option<Shown<'_>> {
-        let (response, executed) = match &self.answer {
-            Answer::Executed(response) => (response, true),
-            Answer::Refused(response) => (response, false),
-            Answer::NotAQuery => return None,
+    pub(crate) fn json(self) -> Result<Vec<u8>, serde_json::Error> {
+        let (mut body, errors) = match self.answer {
+            Answer::Written(Written { body, errors }) => (body, errors),
+            Answer::Executed(GraphqlResponse { data, errors, .. }) => {
+                let mut body = Vec::from(b"{\"data\":");
+                serde_json::to_writer(&mut body, &data)?;
+                (body, errors)
+            }
+            Answer::Refused(GraphqlResponse { errors, .. }) => (Vec::from(b"{"), errors),
+            Answer::NotAQuery => return Ok(Vec::new()),
         };
-        Some(Shown { response, executed, stale: self.summary.is_stale_on_error() })
+        let mut member = |name: &[u8]| {
+            if body.len() > 1 {
+                body.push(b',');
+            }
+            body.extend_from_slice(name);
+        };
+        if !errors.is_empty() {
+            member(b"\"errors\":");
+            serde_json::to_writer(&mut body, &errors)?;
+        }
+        if self.is_stale {
+            body.extend_from_slice(b",\"extensions\":");
+            serde_json::to_writer(&mut body, &Stale { stale: true })?;
+        }
+        body.push(b'}');
+        Ok(body)
     }
 }
 

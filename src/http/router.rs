@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::browsers;
 use super::callers::Callers;
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
@@ -84,16 +85,18 @@ pub fn main_router(parts: MainParts) -> Result<Router, ManifestError> {
         metrics,
         clock,
     });
-    let mut router = Router::new().route("/graphql", any(endpoint::handle)).with_state(endpoint);
+    let mut router = Router::new();
     if graphql.graphiql {
         router = router.route("/graphql/assets/{file}", get(asset));
     }
     let router = router
         .fallback(not_found)
-        // A panic in one request is an error for that request only.
         .layer(CatchPanicLayer::custom(panicked))
         // Outside of the panic's answer, so that it carries the headers too.
-        .layer(middleware::from_fn(secured));
+        .layer(middleware::from_fn(secured))
+        // Below the layers: the endpoint sees to both itself, for less.
+        .route("/graphql", any(endpoint::handle))
+        .with_state(endpoint);
     if graphql.allow_origins.is_empty() {
         return Ok(router);
     }
@@ -114,26 +117,12 @@ async fn not_found() -> Response {
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!("a request ended in a panic");
-    let message = "the gateway has a bug: this request could not be answered";
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message).into_response()
+    Refusal::panicked().into_response()
 }
 
-/// Headers that keep browsers from doing with an answer what it is not for.
 async fn secured(request: axum::extract::Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers
-        .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    browsers::secure(response.headers_mut());
     response
 }
 

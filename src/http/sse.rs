@@ -44,7 +44,7 @@ pub(crate) fn answer(
                 let endpoint = Arc::clone(endpoint);
                 move |admitted| endpoint.engine.execute_stream(admitted, context.clone())
             })
-            .map(move |answer| Served { answer, summary: reader.summary() })
+            .map(move |answer| Served { answer, is_stale: reader.is_stale() })
             .boxed(),
         Err(error) => stream::iter([Served::refused(error)]).boxed(),
     };

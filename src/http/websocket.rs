@@ -14,7 +14,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, interval, interval_at, sleep, timeout};
 
@@ -295,7 +296,7 @@ impl Session {
         let answers = match admitted {
             Ok(Some(admitted)) => engine
                 .execute_stream(admitted, context)
-                .map(move |answer| Served { answer, summary: reader.summary() })
+                .map(move |answer| Served { answer, is_stale: reader.is_stale() })
                 .boxed(),
             Ok(None) => stream::empty().boxed(),
             Err(error) => stream::iter([Served::refused(error)]).boxed(),
@@ -331,18 +332,27 @@ impl Session {
             let errors = &response.errors;
             return line.say(&json!({ "type": "error", "id": id, "payload": errors })).await;
         }
-        let payload: Value = served
-            .json()
-            .ok()
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default();
-        line.say(&json!({ "type": "next", "id": id, "payload": payload })).await
+        // As it was written: clients are promised the document's order.
+        let json = served.json().ok().and_then(|json| String::from_utf8(json).ok());
+        let payload = json.and_then(|json| RawValue::from_string(json).ok());
+        line.say(&Next { kind: "next", id: &id, payload }).await
     }
 }
 
+/// An answer of an operation.
+#[derive(Serialize)]
+struct Next<'n> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'n str,
+    payload: Option<Box<RawValue>>,
+}
+
 impl Line {
-    async fn say(&mut self, message: &Value) -> Result<(), Closing> {
-        self.send(Message::Text(message.to_string().into())).await
+    async fn say(&mut self, message: &impl Serialize) -> Result<(), Closing> {
+        // Texts and objects of them can always be written.
+        let text = serde_json::to_string(message).unwrap_or_default();
+        self.send(Message::Text(text.into())).await
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Closing> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::freshness::{Freshness, ttl_of};
@@ -42,7 +43,7 @@ pub(crate) struct Found {
 
 /// Records by key. Freshness is judged on reading, by our own clock; moka only bounds the memory.
 pub(crate) struct RecordCache {
-    entries: Cache<RecordKey, Arc<Entry>>,
+    entries: Cache<RecordKey, Arc<Entry>, RandomState>,
     limits: CacheConfig,
     max_bytes: u64,
     eras: Eras,
@@ -60,7 +61,7 @@ impl RecordCache {
             .weigher(weight)
             .time_to_live(longest_use.max(limits.ttl_not_found).max(Duration::from_secs(1)))
             .support_invalidation_closures()
-            .build();
+            .build_with_hasher(RandomState::default());
         Self { entries, limits: limits.clone(), max_bytes, eras, clock }
     }
 

@@ -1,15 +1,15 @@
 //! The loader: cache first, then one upstream call per record, however many ask.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
 use futures_util::FutureExt as _;
 use futures_util::stream::Stream;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -112,10 +112,11 @@ pub struct Reader {
     caller: Option<CallerKey>,
     loader: OnceLock<Loader<RecordKey, Ticket, Departures>>,
     link_loader: OnceLock<LinkLoader>,
-    reads: Mutex<Vec<Read>>,
+    noted: Mutex<ReadSummary>,
     /// How many recordings and pages are being read.
-    under_way: watch::Sender<usize>,
-    asked: Mutex<BTreeSet<ProjectId>>,
+    under_way: AtomicUsize,
+    /// Told when one of them has been.
+    landed: Notify,
 }
 
 /// Counts as one read under way while it lives.
@@ -192,9 +193,9 @@ impl Records {
             caller,
             loader: OnceLock::new(),
             link_loader: OnceLock::new(),
-            reads: Mutex::default(),
-            asked: Mutex::default(),
-            under_way: watch::Sender::new(0),
+            noted: Mutex::default(),
+            under_way: AtomicUsize::new(0),
+            landed: Notify::new(),
         }
     }
 
@@ -432,10 +433,14 @@ impl Reader {
         self.records.watch(&self.asking, project, id)
     }
 
-    /// What was read so far.
-    pub fn summary(&self) -> ReadSummary {
-        let projects = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        ReadSummary { reads: self.reads().clone(), projects }
+    /// What was read so far, which is not remembered any more then.
+    pub fn take_summary(&self) -> ReadSummary {
+        std::mem::take(&mut self.noted())
+    }
+
+    /// Whether stale data has been served in an error's place.
+    pub fn is_stale(&self) -> bool {
+        self.noted().is_stale_on_error()
     }
 
     /// Checks that the caller may ask for the project at all, and makes the key.
@@ -464,32 +469,31 @@ impl Reader {
 
     /// Says that a recording or a page is being read.
     pub(crate) fn loading(&self) -> Loading<'_> {
-        self.under_way.send_modify(|reads| *reads += 1);
+        self.under_way.fetch_add(1, Ordering::SeqCst);
         Loading(self)
     }
 
     /// Waits until no recording and no page is being read.
     pub(crate) async fn quiet(&self) {
-        let mut under_way = self.under_way.subscribe();
         loop {
             // Fields beside this one have all begun to read by the time it is asked again.
             tokio::task::yield_now().await;
-            if *under_way.borrow_and_update() == 0 {
+            let landed = self.landed.notified();
+            if self.under_way.load(Ordering::SeqCst) == 0 {
                 return;
             }
-            // The sender is the reader's own and outlives this.
-            let _ = under_way.wait_for(|reads| *reads == 0).await;
+            landed.await;
         }
     }
 
     /// Checks a project against those that are served and those of the caller, and notes that it was
     /// asked for.
     fn check_project(&self, project: &ProjectId) -> Result<(), Failure> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.len() < MOST_NOTED_PROJECTS && !asked.contains(project) {
-            asked.insert(project.clone());
+        let mut noted = self.noted();
+        if noted.projects.len() < MOST_NOTED_PROJECTS && !noted.projects.contains(project) {
+            noted.projects.push(project.clone());
         }
-        drop(asked);
+        drop(noted);
         let served = self.records.0.projects.as_ref();
         let own = self.asking.projects.as_deref();
         if [served, own].into_iter().flatten().any(|allowed| !allowed.contains(project)) {
@@ -607,17 +611,18 @@ impl Reader {
 
     pub(crate) fn note_read(&self, read: Read) {
         self.records.0.metrics.count(read.outcome);
-        self.reads().push(read);
+        self.noted().reads.push(read);
     }
 
-    fn reads(&self) -> std::sync::MutexGuard<'_, Vec<Read>> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    fn noted(&self) -> MutexGuard<'_, ReadSummary> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Loading<'_> {
     fn drop(&mut self) {
-        self.0.under_way.send_modify(|reads| *reads -= 1);
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.landed.notify_waiters();
     }
 }
 

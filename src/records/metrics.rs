@@ -10,9 +10,11 @@ use super::CacheOutcome;
 use super::shared::SharedMetrics;
 
 /// The record cache's metrics.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RecordMetrics {
     reads: Family<OutcomeLabel, Counter>,
+    /// Reads that were hits, which nearly all are.
+    hits: Counter,
     pub(crate) background_refreshes: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) dropped: Counter,
@@ -37,6 +39,26 @@ struct OutcomeLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ContentLabel {
     content: &'static str,
+}
+
+impl Default for RecordMetrics {
+    fn default() -> Self {
+        let reads = Family::<OutcomeLabel, Counter>::default();
+        let hit = OutcomeLabel { outcome: CacheOutcome::Hit.as_str() };
+        Self {
+            hits: reads.get_or_create_owned(&hit),
+            reads,
+            background_refreshes: Counter::default(),
+            abandoned: Counter::default(),
+            dropped: Counter::default(),
+            entries: Family::default(),
+            bytes: Family::default(),
+            flights: Gauge::default(),
+            pollers: Gauge::default(),
+            purges: Family::default(),
+            shared: SharedMetrics::default(),
+        }
+    }
 }
 
 impl RecordMetrics {
@@ -82,6 +104,9 @@ impl RecordMetrics {
     }
 
     pub(crate) fn count(&self, outcome: CacheOutcome) {
-        self.reads.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+        match outcome {
+            CacheOutcome::Hit => self.hits.inc(),
+            other => self.reads.get_or_create(&OutcomeLabel { outcome: other.as_str() }).inc(),
+        };
     }
 }

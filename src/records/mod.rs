@@ -23,6 +23,9 @@ mod watch;
 mod read;
 mod metrics;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use cursor::Cursor;
 pub use list::Wanted;
 pub use loader::{Asking, Reader, RecordParts, Records};

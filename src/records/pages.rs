@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::flight::Flights;
@@ -57,7 +58,7 @@ pub(crate) struct KeptPage<T> {
 
 /// The pages of one kind of list.
 pub(crate) struct Pages<L: Listing> {
-    entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>>,
+    entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>, RandomState>,
     pub(crate) flights: Flights<PageKey<L>, Arc<KeptPage<L::Row>>>,
     ttl: Duration,
     stale_if_error: Duration,
@@ -79,7 +80,7 @@ impl<L: Listing> Pages<L> {
             .weigher(|key, kept| weight::of_page(key, kept))
             .time_to_live(longest_use.max(Duration::from_secs(1)))
             .support_invalidation_closures()
-            .build();
+            .build_with_hasher(RandomState::default());
         Self {
             entries,
             flights: Flights::new(metrics),

@@ -1,6 +1,5 @@
 //! What a request read, and where each part came from: cache headers and logs are made of it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::ProjectId;
@@ -45,7 +44,7 @@ pub struct ReadSummary {
     /// In the order they were finished.
     pub reads: Vec<Read>,
     /// The projects that were asked for, a few of them at most, allowed or not.
-    pub projects: BTreeSet<ProjectId>,
+    pub projects: Vec<ProjectId>,
 }
 
 impl CacheOutcome {
@@ -72,6 +71,21 @@ impl ReadSummary {
     /// The age of the oldest part.
     pub fn age(&self) -> Duration {
         self.reads.iter().map(|read| read.age).max().unwrap_or_default()
+    }
+
+    /// The HTTP status of the upstream's answers, the highest of several.
+    pub fn upstream_status(&self) -> Option<u16> {
+        self.reads.iter().filter_map(|read| read.upstream_status).max()
+    }
+
+    /// Puts what another operation read to this.
+    pub fn add(&mut self, other: Self) {
+        self.reads.extend(other.reads);
+        for project in other.projects {
+            if !self.projects.contains(&project) {
+                self.projects.push(project);
+            }
+        }
     }
 
     /// Whether stale data stands in an error's place.

@@ -9,7 +9,7 @@ use super::{Limit, MAX_WORD_BYTES, Refusal};
 const SHOWN_CHARS: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(in crate::graphql) enum Token<'a> {
     Name(&'a str),
     Int(&'a str),
     Float(&'a str),
@@ -36,22 +36,27 @@ impl Token<'_> {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Lexer<'a> {
+pub(in crate::graphql) struct Lexer<'a> {
     document: &'a str,
     at: usize,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(document: &'a str) -> Self {
+    pub(in crate::graphql) fn new(document: &'a str) -> Self {
         Self { document, at: 0 }
     }
 
-    pub(super) fn document(&self) -> &'a str {
+    pub(in crate::graphql) fn document(&self) -> &'a str {
         self.document
     }
 
+    /// Where the last token ends.
+    pub(in crate::graphql) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The next token and the offset it begins at. After the end, the end again.
-    pub(super) fn next(&mut self) -> Result<(Token<'a>, usize), Refusal> {
+    pub(in crate::graphql) fn next(&mut self) -> Result<(Token<'a>, usize), Refusal> {
         self.skip_ignored();
         let start = self.at;
         let Some(first) = self.peek(0) else {

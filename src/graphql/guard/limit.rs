@@ -69,7 +69,7 @@ impl Refusal {
 }
 
 /// Line and column, from 1, of a byte offset.
-fn position(document: &str, at: usize) -> (usize, usize) {
+pub(in crate::graphql) fn position(document: &str, at: usize) -> (usize, usize) {
     let before = document.get(..at).unwrap_or(document);
     let returns = before.matches('\r').count();
     let feeds = before.matches('\n').count();

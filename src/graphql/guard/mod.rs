@@ -22,7 +22,7 @@
 //! understand, so that the parser behind it never sees a text which the two could read apart.
 //! `@skip` and `@include` are not evaluated: what they may leave out still counts.
 
-mod lexer;
+pub(in crate::graphql) mod lexer;
 mod limit;
 mod outline;
 mod reader;
@@ -36,6 +36,7 @@ mod tests;
 use async_graphql::Variables;
 
 use crate::config::LimitsConfig;
+pub(in crate::graphql) use limit::position;
 pub use limit::{Limit, Refusal};
 use outline::{Operation, Outline};
 pub use shape::{INPUT_TYPES, LIST_FIELDS, ListField};

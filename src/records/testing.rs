@@ -1,0 +1,41 @@
+//! For the tests of the areas above: a reader that finds what it is given in the cache.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::loader::{Asking, Reader, RecordParts, Records};
+use super::metrics::RecordMetrics;
+use crate::clock::Clock;
+use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig, UpstreamConfig};
+use crate::domain::{ProjectId, RecordId, ScreenRecord, Token};
+use crate::upstream::{Upstream, UpstreamMetrics};
+
+/// A reader with an empty cache, and nobody upstream.
+pub(crate) fn reader() -> Reader {
+    let settings = UpstreamConfig::at("http://127.0.0.1:9".parse().unwrap());
+    let clock = Clock::default();
+    let upstream = Upstream::new(&settings, UpstreamMetrics::default(), clock.clone()).unwrap();
+    let day = Duration::from_hours(24);
+    let parts = RecordParts {
+        upstream: &settings,
+        cache: &CacheConfig { ttl_final: day, ttl_active: day, ..CacheConfig::default() },
+        inbound: &InboundConfig::default(),
+        subscriptions: &SubscriptionsConfig::default(),
+        metrics: RecordMetrics::default(),
+        clock,
+        tasks: TaskTracker::new(),
+        ended: CancellationToken::new(),
+    };
+    let records = Records::new(upstream, parts).unwrap();
+    records.reader(Asking { token: Some(Token::new("t")), ..Asking::default() })
+}
+
+/// Puts a recording into the cache of a reader, for its caller.
+pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord) {
+    let (project, id) = (ProjectId::parse(project).unwrap(), RecordId::parse(id).unwrap());
+    let key = reader.admit(project, id).unwrap();
+    let records = reader.records();
+    records.cache().keep(&key, record, records.eras().now());
+}
