@@ -47,7 +47,7 @@ struct RootPiece {
 }
 
 fn alias() -> impl Strategy<Value = Option<&'static str>> {
-    prop_oneof![12 => Just(None), 1 => select(vec!["a", "b", "id", "size"]).prop_map(Some)]
+    prop_oneof![25 => Just(None), 1 => select(vec!["a", "b", "id", "size"]).prop_map(Some)]
 }
 
 fn directives() -> impl Strategy<Value = String> {
@@ -57,27 +57,27 @@ fn directives() -> impl Strategy<Value = String> {
     ]);
     let odd = select(vec![" @include(if: $p)", " @skip", " @skip(if: \"x\")", " @other"]);
     prop_oneof![
-        40 => Just(String::new()),
+        200 => Just(String::new()),
         1 => odd.prop_map(str::to_owned),
-        8 => one.clone().prop_map(str::to_owned),
-        2 => (one.clone(), one).prop_map(|(first, second)| format!("{first}{second}")),
+        30 => one.clone().prop_map(str::to_owned),
+        4 => (one.clone(), one).prop_map(|(first, second)| format!("{first}{second}")),
     ]
 }
 
 fn piece() -> impl Strategy<Value = Piece> {
-    let name = prop_oneof![60 => select(FIELDS.to_vec()), 1 => Just("nonsense")];
+    let name = prop_oneof![400 => select(FIELDS.to_vec()), 1 => Just("nonsense")];
     let field = (alias(), name, directives())
         .prop_map(|(alias, name, directives)| Piece::Field { alias, name, directives });
     let name = select(vec!["id", "__typename", "other: id"]);
-    let name = prop_oneof![10 => name, 1 => Just("desktopName")];
+    let name = prop_oneof![40 => name, 1 => Just("desktopName")];
     let fields = prop_oneof![10 => vec(name, 1..3), 1 => Just(Vec::new())];
     let desktop = (alias(), directives(), fields)
         .prop_map(|(alias, directives, fields)| Piece::Desktop { alias, directives, fields });
     let leaf = prop_oneof![12 => field, 1 => desktop, 1 => (0..3_usize).prop_map(Piece::Spread)];
     leaf.prop_recursive(2, 8, 3, |inner| {
         let on = select(vec!["", "on ScreenRecord"]);
-        let on = prop_oneof![20 => on, 1 => select(vec!["on Desktop", "on Query"])];
-        (on, prop_oneof![20 => vec(inner, 1..3), 1 => Just(Vec::new())])
+        let on = prop_oneof![60 => on, 1 => select(vec!["on Desktop", "on Query"])];
+        (on, prop_oneof![60 => vec(inner, 1..3), 1 => Just(Vec::new())])
             .prop_map(|(on, pieces)| Piece::Inline { on, pieces })
     })
 }
@@ -92,7 +92,7 @@ fn root() -> impl Strategy<Value = RootPiece> {
         "(projectId: \"p\" id: 1)", "(projectId: \"p\", projectId: \"p\", id: \"r0\")", "",
         "(projectId: \"p\", id: null)", "(projectId: \"p\", id: \"\"\"r0\"\"\")",
     ]);
-    let arguments = prop_oneof![20 => good, 1 => odd];
+    let arguments = prop_oneof![40 => good, 1 => odd];
     let alias = prop_oneof![4 => select(vec!["r", "s", "t", "u", "v"]).prop_map(Some), 1 => alias()];
     (alias, directives(), arguments, vec(piece(), 1..6)).prop_map(
         |(alias, directives, arguments, pieces)| RootPiece {
@@ -131,8 +131,8 @@ fn document() -> impl Strategy<Value = String> {
         "($p: ID!, $r: ID!, $yes: Boolean!, $no: Boolean!)", "", "($p: String!, $r: ID!)",
         "($p: ID, $r: ID!)", "($p: ID!, $r: ID! = \"r0\")", "($p: ID!, $p: ID!)",
     ]);
-    let declared = prop_oneof![12 => Just(None), 1 => odd.prop_map(Some)];
-    let on = prop_oneof![12 => Just("ScreenRecord"), 1 => Just("Desktop")];
+    let declared = prop_oneof![20 => Just(None), 1 => odd.prop_map(Some)];
+    let on = prop_oneof![30 => Just("ScreenRecord"), 1 => Just("Desktop")];
     let fragments = vec((on, vec(piece(), 1..4)), 3);
     let typename = prop_oneof![6 => Just(""), 1 => select(vec!["__typename ", "x: __typename "])];
     (declared, typename, vec(root(), 1..3), fragments, 0..30_u8).prop_map(
