@@ -54,6 +54,10 @@ impl OperationContext {
         }
     }
 
+    pub(crate) fn shared_reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
     pub(crate) fn reader(&self) -> &Reader {
         &self.reader
     }

@@ -9,6 +9,7 @@ use async_graphql::{
     EmptyMutation, Pos, Request, Response, SDLExportOptions, Schema, ServerError, Variables,
 };
 
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
@@ -82,6 +83,9 @@ pub enum Answer {
     Executed(Response),
     /// It was executed, by a plan, and is written already.
     Written(Written),
+    /// It was executed without an error, and this is the whole answer: now, or before for the same
+    /// operation of the same caller, and all that it was made of is still so.
+    Whole(Bytes),
     /// It was refused before execution: it does not parse, validate or coerce.
     Refused(Response),
     /// It is not a query, and nothing else may be asked for this way.
@@ -192,13 +196,38 @@ impl Engine {
     }
 
     /// Executes an admitted operation that has one answer: a query.
-    pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
+    async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
         match self.prepare(admitted, context) {
             Ok(Prepared::Plain(plan, context)) => Answer::Written(plan.execute(&context).await),
             Ok(Prepared::Parsed(request, keys)) => {
                 coded(order::repaired(self.schema.execute(*request).await, &keys))
             }
             Err(answer) => *answer,
+        }
+    }
+
+    /// As [`Self::execute`], but what needs the library is answered as before while all that the answer
+    /// was made of is still so.
+    pub async fn answer(&self, admitted: Admitted, context: OperationContext) -> Answer {
+        let reader = Arc::clone(context.shared_reader());
+        let Some(question) = admitted.question() else {
+            return self.execute(admitted, context).await;
+        };
+        if let Some(body) = reader.kept_answer(&question) {
+            return Answer::Whole(body);
+        }
+        reader.note_sources();
+        match self.execute(admitted, context).await {
+            Answer::Executed(response) if response.errors.is_empty() && reader.may_keep() => {
+                match whole(&response) {
+                    Ok(body) => {
+                        reader.keep_answer(question, &body);
+                        Answer::Whole(body)
+                    }
+                    Err(_) => Answer::Executed(response),
+                }
+            }
+            answer => answer,
         }
     }
 
@@ -258,6 +287,31 @@ impl Engine {
         request.set_parsed_query(ExecutableDocument::clone(&document));
         Ok(Prepared::Parsed(Box::new(request), keys))
     }
+}
+
+impl Admitted {
+    /// What is asked, written down in full, where the answer may be kept: not where a plan makes it anew
+    /// for less.
+    fn question(&self) -> Option<Vec<u8>> {
+        let Ready { operation, plan: None } = self.0.as_ref().ok()? else { return None };
+        let Operation { query, operation_name, variables, only_query, .. } = operation;
+        let mut question = vec![u8::from(*only_query)];
+        for part in [operation_name.as_deref().unwrap_or_default(), query] {
+            question.extend_from_slice(&part.len().to_ne_bytes());
+            question.extend_from_slice(part.as_bytes());
+        }
+        question.push(u8::from(operation_name.is_some()));
+        serde_json::to_writer(&mut question, variables).ok()?;
+        Some(question)
+    }
+}
+
+/// The JSON of an answer without errors.
+fn whole(response: &Response) -> Result<Bytes, serde_json::Error> {
+    let mut body = Vec::from(b"{\"data\":");
+    serde_json::to_writer(&mut body, &response.data)?;
+    body.push(b'}');
+    Ok(body.into())
 }
 
 /// An operation that is ready to be executed.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use async_graphql::{Name, Value, Variables};
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 /// More values than this are not kept flat.
@@ -13,7 +13,7 @@ const MOST_FLAT: usize = 16;
 
 /// The values of variables. Flat ones, which most are, stay as they are until the GraphQL library needs
 /// them in its own form.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Values {
     /// Each a text, a number, true, false or null; no name twice.
     Flat(Vec<(String, Flat)>),
@@ -22,7 +22,7 @@ pub enum Values {
 }
 
 /// A value without parts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Flat {
     /// `null`
     Null,
@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn flat_values_mean_what_they_mean_in_the_librarys_form() {
-        let json = r#"{"a": "x\n", "b": true, "c": null, "d": -1, "e": 18446744073709551615, "f": 1.5e3}"#;
+        let json =
+            r#"{"a": "x\n", "b": true, "c": null, "d": -1, "e": 18446744073709551615, "f": 1.5e3}"#;
 
         let flat: FlatVariables = serde_json::from_str(json).unwrap();
 
@@ -193,8 +194,12 @@ mod tests {
     #[test]
     fn what_is_nested_or_named_twice_or_too_much_is_not_flat() {
         let many: Vec<String> = (0..=MOST_FLAT).map(|number| format!("\"v{number}\": 1")).collect();
-        for json in [r#"{"a": []}"#, r#"{"a": {}}"#, r#"{"a": 1, "a": 1}"#, &format!("{{{}}}", many.join(","))]
-        {
+        for json in [
+            r#"{"a": []}"#,
+            r#"{"a": {}}"#,
+            r#"{"a": 1, "a": 1}"#,
+            &format!("{{{}}}", many.join(",")),
+        ] {
             assert!(serde_json::from_str::<FlatVariables>(json).is_err(), "{json}");
         }
     }

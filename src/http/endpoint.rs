@@ -255,7 +255,10 @@ impl Endpoint {
     /// Keeps the documents that came with their hash and were valid.
     fn keep_documents(&self, served: &[Served], persisted: Vec<Option<(PersistedQuery, String)>>) {
         for (served, persisted) in served.iter().zip(persisted) {
-            let is_good = matches!(served.answer, Answer::Executed(_) | Answer::Written(_));
+            let is_good = matches!(
+                served.answer,
+                Answer::Executed(_) | Answer::Written(_) | Answer::Whole(_)
+            );
             if let (true, Some((hash, text))) = (is_good, persisted) {
                 self.documents.keep(hash, &text);
             }
@@ -265,7 +268,7 @@ impl Endpoint {
     async fn serve_one(&self, operation: Admitted, asking: &Asking) -> (Served, ReadSummary) {
         let reader = Arc::new(self.records.reader(asking.clone()));
         let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
-        let answer = self.engine.execute(operation, context).await;
+        let answer = self.engine.answer(operation, context).await;
         let summary = reader.take_summary();
         (Served { answer, is_stale: summary.is_stale_on_error() }, summary)
     }

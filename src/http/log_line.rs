@@ -86,7 +86,8 @@ impl Noted {
     }
 
     fn cache(&self) -> Option<String> {
-        let outcomes: Vec<&str> = self.read.reads.iter().map(|read| read.outcome.as_str()).collect();
+        let outcomes: Vec<&str> =
+            self.read.reads.iter().map(|read| read.outcome.as_str()).collect();
         summed_up(&outcomes)
     }
 }

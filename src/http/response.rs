@@ -1,7 +1,7 @@
 //! Writes GraphQL answers as HTTP responses.
 
 use async_graphql::{Response as GraphqlResponse, ServerError};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
@@ -61,20 +61,20 @@ impl Answers {
         response
     }
 
-    fn body(&mut self) -> Result<Vec<u8>, serde_json::Error> {
+    fn body(&mut self) -> Result<Bytes, serde_json::Error> {
         let mut served = std::mem::take(&mut self.served).into_iter();
         if !self.is_batch {
-            return served.next().map_or(Ok(Vec::new()), Served::json);
+            return served.next().map_or(Ok(Bytes::new()), Served::json);
         }
         let mut body = Vec::from(b"[");
         for (number, served) in served.enumerate() {
             if number > 0 {
                 body.push(b',');
             }
-            body.append(&mut served.json()?);
+            body.extend_from_slice(&served.json()?);
         }
         body.push(b']');
-        Ok(body)
+        Ok(body.into())
     }
 
     /// 400 for a single operation that was not executed, where the form of answer allows it.
@@ -116,7 +116,7 @@ impl Served {
         match &self.answer {
             Answer::Executed(response) | Answer::Refused(response) => &response.errors,
             Answer::Written(written) => &written.errors,
-            Answer::NotAQuery => &[],
+            Answer::Whole(_) | Answer::NotAQuery => &[],
         }
     }
 
@@ -124,8 +124,10 @@ impl Served {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn json(self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn json(self) -> Result<Bytes, serde_json::Error> {
         let (mut body, errors) = match self.answer {
+            // Stale data is never in one.
+            Answer::Whole(body) => return Ok(body),
             Answer::Written(Written { body, errors }) => (body, errors),
             Answer::Executed(GraphqlResponse { data, errors, .. }) => {
                 let mut body = Vec::from(b"{\"data\":");
@@ -133,7 +135,7 @@ impl Served {
                 (body, errors)
             }
             Answer::Refused(GraphqlResponse { errors, .. }) => (Vec::from(b"{"), errors),
-            Answer::NotAQuery => return Ok(Vec::new()),
+            Answer::NotAQuery => return Ok(Bytes::new()),
         };
         let mut member = |name: &[u8]| {
             if body.len() > 1 {
@@ -150,7 +152,7 @@ impl Served {
             serde_json::to_writer(&mut body, &Stale { stale: true })?;
         }
         body.push(b'}');
-        Ok(body)
+        Ok(body.into())
     }
 }
 

@@ -333,7 +333,7 @@ impl Session {
             return line.say(&json!({ "type": "error", "id": id, "payload": errors })).await;
         }
         // As it was written: clients are promised the document's order.
-        let json = served.json().ok().and_then(|json| String::from_utf8(json).ok());
+        let json = served.json().ok().and_then(|json| String::from_utf8(json.into()).ok());
         let payload = json.and_then(|json| RawValue::from_string(json).ok());
         line.say(&Next { kind: "next", id: &id, payload }).await
     }

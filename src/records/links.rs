@@ -146,6 +146,8 @@ impl Reader {
         id: RecordId,
     ) -> Result<Field<DownloadLink>, Failure> {
         let key = self.admit(project, id)?;
+        // A link lives for seconds and is a secret: no answer with one is kept.
+        self.sources().spoil();
         let links = self.records().links();
         let asking = self.asking();
         let (outcome, kept) = match links.get(&key, asking) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
+use super::answers::{Source, WeakPage};
 use super::cursor::{Cursor, ListPrint};
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Reader, Records};
@@ -80,6 +81,10 @@ impl Listing for RecordQuery {
     fn row_bytes(row: &Self::Row) -> usize {
         weight::of_record(row)
     }
+
+    fn source(key: PageKey<Self>, page: WeakPage<Self>) -> Source {
+        Source::RecordPage(key, page)
+    }
 }
 
 impl Listing for OperationListing {
@@ -103,6 +108,10 @@ impl Listing for OperationListing {
 
     fn row_bytes(row: &Self::Row) -> usize {
         weight::of_operation(row)
+    }
+
+    fn source(key: PageKey<Self>, page: WeakPage<Self>) -> Source {
+        Source::OperationPage(key, page)
     }
 }
 
@@ -173,7 +182,7 @@ impl Reader {
             pages.is_fresh(kept) && asking.accepts_age(pages.age_of(kept))
         };
         if let Some(kept) = found.as_ref().filter(|kept| good(kept)) {
-            self.note_page(pages, CacheOutcome::Hit, Some(kept), None);
+            self.note_page(pages, (&key, CacheOutcome::Hit), Some(kept), None);
             return Ok(Arc::clone(&kept.page));
         }
         let _loading = self.loading();
@@ -186,7 +195,7 @@ impl Reader {
         let outcome = asking.outcome(!boarding.joined, found.is_some());
         match (boarding.flight.await, found) {
             (Ok(kept), _) => {
-                self.note_page(pages, outcome, Some(&kept), Some(200));
+                self.note_page(pages, (&key, outcome), Some(&kept), Some(200));
                 Ok(Arc::clone(&kept.page))
             }
             (Err(failure), Some(spare)) if failure.permits_stale() => {
@@ -195,11 +204,11 @@ impl Reader {
                     "served a stale page in place of an error"
                 );
                 let status = failure.upstream_status();
-                self.note_page(pages, CacheOutcome::StaleOnError, Some(&spare), status);
+                self.note_page(pages, (&key, CacheOutcome::StaleOnError), Some(&spare), status);
                 Ok(Arc::clone(&spare.page))
             }
             (Err(failure), _) => {
-                self.note_page(pages, outcome, None, failure.upstream_status());
+                self.note_page(pages, (&key, outcome), None, failure.upstream_status());
                 Err(failure)
             }
         }
@@ -208,10 +217,16 @@ impl Reader {
     fn note_page<L: Listing>(
         &self,
         pages: &Pages<L>,
-        outcome: CacheOutcome,
+        (key, outcome): (&PageKey<L>, CacheOutcome),
         kept: Option<&Arc<KeptPage<L::Row>>>,
         upstream_status: Option<u16>,
     ) {
+        match kept {
+            Some(kept) if outcome.is_fresh() => {
+                self.sources().add(|| L::source(key.clone(), Arc::downgrade(kept)));
+            }
+            Some(_) | None => self.sources().spoil(),
+        }
         self.note_read(Read {
             outcome,
             age: kept.map(|kept| pages.age_of(kept)).unwrap_or_default(),

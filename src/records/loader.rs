@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answers::{KeptAnswers, Source, Sources};
 use super::cache::{Entry, Found, RecordCache, Value};
 use super::flight::{Boarding, Flight, Flights};
 use super::freshness::Freshness;
@@ -37,7 +38,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const MOST_NOTED_PROJECTS: usize = 10;
 
 /// The cache's memory has so many shares: one for links, two for pages of recordings, two for pages
-/// of operations, the rest for recordings.
+/// of operations, two for answers made of them, the rest for recordings.
 const SHARES: u64 = 16;
 
 /// The records, for the whole process. Clones share everything.
@@ -54,6 +55,7 @@ struct Inner {
     record_pages: Arc<Pages<RecordQuery>>,
     operation_pages: Arc<Pages<OperationListing>>,
     links: Links,
+    answers: KeptAnswers,
     eras: Eras,
     hasher: TokenHasher,
     projects: Option<BTreeSet<ProjectId>>,
@@ -113,6 +115,7 @@ pub struct Reader {
     loader: OnceLock<Loader<RecordKey, Ticket, Departures>>,
     link_loader: OnceLock<LinkLoader>,
     noted: Mutex<ReadSummary>,
+    pub(super) sources: Mutex<Sources>,
     /// How many recordings and pages are being read.
     under_way: AtomicUsize,
     /// Told when one of them has been.
@@ -147,10 +150,10 @@ impl Records {
         // What lists need is bounded apart from records, so that paging through a long one does not
         // push out what is opened again and again.
         let share = cache.max_bytes / SHARES;
-        let (pages, links) = (2 * share, share);
+        let (pages, answers, links) = (2 * share, 2 * share, share);
         let eras = Eras::default();
         let own = (eras.clone(), clock.clone());
-        let records = cache.max_bytes - 2 * pages - links;
+        let records = cache.max_bytes - 2 * pages - answers - links;
         let hasher = match cache.shared.as_ref().and_then(|shared| shared.key_secret.as_ref()) {
             Some(secret) => TokenHasher::from_secret(secret),
             None => TokenHasher::random()?,
@@ -167,6 +170,7 @@ impl Records {
             record_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), own.clone())),
             operation_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), own.clone())),
             links: Links::new(links, metrics.clone(), own),
+            answers: KeptAnswers::new(cache, answers),
             eras,
             hasher,
             projects: inbound.projects.clone(),
@@ -194,6 +198,7 @@ impl Records {
             loader: OnceLock::new(),
             link_loader: OnceLock::new(),
             noted: Mutex::default(),
+            sources: Mutex::default(),
             under_way: AtomicUsize::new(0),
             landed: Notify::new(),
         }
@@ -222,12 +227,14 @@ impl Records {
 
     /// Brings the gauges of the cache's size up to date.
     pub fn observe(&self) {
-        let Inner { upstream, cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
+        let Inner { upstream, cache, record_pages, operation_pages, links, .. } = &*self.0;
+        let Inner { answers, metrics, .. } = &*self.0;
         upstream.observe();
         metrics.sized("records", cache.size());
         metrics.sized("record_pages", record_pages.size());
         metrics.sized("operation_pages", operation_pages.size());
         metrics.sized("links", links.size());
+        metrics.sized("answers", answers.size());
     }
 
     pub(crate) fn upstream(&self) -> &Upstream {
@@ -256,6 +263,10 @@ impl Records {
 
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.0.ended
+    }
+
+    pub(crate) fn answers(&self) -> &KeptAnswers {
+        &self.0.answers
     }
 
     pub(crate) fn links(&self) -> &Links {
@@ -403,16 +414,16 @@ impl Reader {
         }
         match &found {
             Some(fresh @ Found { freshness: Freshness::Fresh(_), .. }) => {
-                return self.serve(fresh, CacheOutcome::Hit);
+                return self.serve(&key, fresh, CacheOutcome::Hit);
             }
             Some(stale @ Found { freshness: Freshness::Stale, .. }) => {
                 if !stale.is_resting() {
                     self.records.refresh_behind(&key, stale, &self.asking);
                 }
-                return self.serve(stale, CacheOutcome::Stale);
+                return self.serve(&key, stale, CacheOutcome::Stale);
             }
             Some(spare) if spare.is_resting() => {
-                return self.serve(spare, CacheOutcome::StaleOnError);
+                return self.serve(&key, spare, CacheOutcome::StaleOnError);
             }
             Some(_) | None => {}
         }
@@ -453,6 +464,11 @@ impl Reader {
     pub(crate) fn admit_project(&self, project: &ProjectId) -> Result<CallerKey, Failure> {
         self.check_project(project)?;
         self.caller.ok_or(Failure::TokenMissing)
+    }
+
+    /// Whose reads these are; none where a token is needed and there is none.
+    pub(crate) fn caller(&self) -> Option<CallerKey> {
+        self.caller
     }
 
     pub(crate) fn records(&self) -> &Records {
@@ -512,12 +528,12 @@ impl Reader {
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
         match self.landing(&key, ticket, leads).await {
             (Ok(Landing { entry, tier: Tier::Shared }), _) => {
-                self.note(CacheOutcome::Hit, Some(&entry), None);
+                self.note(&key, CacheOutcome::Hit, Some(&entry), None);
                 entry.value.read()
             }
             (Ok(Landing { entry, tier: Tier::First }), leads) => {
                 let outcome = self.asking.outcome(leads, found.is_some());
-                self.note(outcome, Some(&entry), Some(entry.status));
+                self.note(&key, outcome, Some(&entry), Some(entry.status));
                 entry.value.read()
             }
             (Err(failure), leads) => {
@@ -567,6 +583,7 @@ impl Reader {
                 let code = failure.code().as_str();
                 tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
                 self.note(
+                    key,
                     CacheOutcome::StaleOnError,
                     Some(&spare.entry),
                     failure.upstream_status(),
@@ -575,7 +592,7 @@ impl Reader {
             }
             found => {
                 let outcome = self.asking.outcome(leads, found.is_some());
-                self.note(outcome, None, failure.upstream_status());
+                self.note(key, outcome, None, failure.upstream_status());
                 Err(failure)
             }
         }
@@ -596,12 +613,29 @@ impl Reader {
         }
     }
 
-    fn serve(&self, found: &Found, outcome: CacheOutcome) -> Result<Arc<ScreenRecord>, Failure> {
-        self.note(outcome, Some(&found.entry), None);
+    fn serve(
+        &self,
+        key: &RecordKey,
+        found: &Found,
+        outcome: CacheOutcome,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        self.note(key, outcome, Some(&found.entry), None);
         found.entry.value.read()
     }
 
-    fn note(&self, outcome: CacheOutcome, entry: Option<&Arc<Entry>>, status: Option<u16>) {
+    fn note(
+        &self,
+        key: &RecordKey,
+        outcome: CacheOutcome,
+        entry: Option<&Arc<Entry>>,
+        status: Option<u16>,
+    ) {
+        match entry {
+            Some(entry) if outcome.is_fresh() => {
+                self.sources().add(|| Source::Record(key.clone(), Arc::downgrade(entry)));
+            }
+            Some(_) | None => self.sources().spoil(),
+        }
         let cache = &self.records.0.cache;
         let age = entry.map(|entry| cache.age_of(entry)).unwrap_or_default();
         let remaining = entry.map(|entry| cache.remaining(entry)).unwrap_or_default();

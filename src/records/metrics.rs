@@ -16,6 +16,7 @@ pub struct RecordMetrics {
     /// Reads that were hits, which nearly all are.
     hits: Counter,
     pub(crate) background_refreshes: Counter,
+    pub(crate) answers_reused: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) dropped: Counter,
     entries: Family<ContentLabel, Gauge>,
@@ -49,6 +50,7 @@ impl Default for RecordMetrics {
             hits: reads.get_or_create_owned(&hit),
             reads,
             background_refreshes: Counter::default(),
+            answers_reused: Counter::default(),
             abandoned: Counter::default(),
             dropped: Counter::default(),
             entries: Family::default(),
@@ -75,6 +77,11 @@ impl RecordMetrics {
             "background_refreshes",
             "Refreshes begun behind a stale answer",
             self.background_refreshes.clone(),
+        );
+        cache.register(
+            "answers_reused",
+            "Operations that were answered as before, from what is still fresh",
+            self.answers_reused.clone(),
         );
         cache.register(
             "abandoned_loads",

@@ -18,6 +18,7 @@ mod slice;
 mod pages;
 mod list;
 mod links;
+mod answers;
 mod purge;
 mod watch;
 mod read;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
+use super::answers::{Source, WeakPage};
 use super::flight::Flights;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
@@ -39,6 +40,9 @@ pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
 
     /// How many bytes a row takes.
     fn row_bytes(row: &Self::Row) -> usize;
+
+    /// A page, as something that an answer is made of.
+    fn source(key: PageKey<Self>, page: WeakPage<Self>) -> Source;
 }
 
 /// Finds one page for one caller. Compared in full.

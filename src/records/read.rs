@@ -48,6 +48,14 @@ pub struct ReadSummary {
 }
 
 impl CacheOutcome {
+    /// Whether what was read is fresh and was asked for without conditions.
+    pub(crate) fn is_fresh(self) -> bool {
+        match self {
+            Self::Hit | Self::Miss | Self::Collapsed | Self::Expired => true,
+            Self::Stale | Self::StaleOnError | Self::Bypass => false,
+        }
+    }
+
     /// As it stands in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use crate::domain::{
 
 /// What the cache itself needs for an entry beside key and value: hash-table slots, queue nodes and
 /// reference counts, estimated from moka's structures.
-const BOOKKEEPING: usize = 200;
+pub(crate) const BOOKKEEPING: usize = 200;
 /// Reference counts before a shared text.
 const ARC_HEADER: usize = 2 * size_of::<usize>();
 

@@ -327,6 +327,26 @@ async fn callers_share_what_was_read_only_where_each_may_see_the_project() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_kept_is_for_callers_who_may_see_its_project() {
+    let file = TestFile::of(&keys(&[(KEY, "one", &[PROJECT]), (OTHER_KEY, "other", &["b"])]));
+    let rows = [json!({ "id": "r" })];
+    let upstream = ScriptedUpstream::start(move |seen| seen.page_of("screen_records", &rows)).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
+        sign(config);
+    })
+    .await;
+    let list = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ nodes {{ id }} }} }}"#);
+    let first = gateway.post(&list, &[("x-api-key", KEY)]).await.json;
+
+    let strangers = gateway.post(&list, &[("x-api-key", OTHER_KEY)]).await.json;
+
+    assert_eq!(code(&strangers), "FORBIDDEN");
+    assert_eq!(gateway.post(&list, &[("x-api-key", KEY)]).await.json, first);
+    gateway.until_metric("gateway_cache_answers_reused_total 1").await;
+}
+
+#[tokio::test]
 async fn the_log_says_who_asked_for_what_and_what_became_of_it() {
     keep_log();
     let file = TestFile::of(&keys(&[(KEY, "reporting", &["another-project"])]));

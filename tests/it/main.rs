@@ -16,6 +16,7 @@ mod federation;
 mod freshness;
 mod graphql_http;
 mod imports;
+mod kept_answers;
 mod limits;
 mod lists;
 mod login;

@@ -62,11 +62,7 @@ struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     /// The fields of an object, fragments expanded, each response key once.
-    fn fields(
-        &mut self,
-        of: &str,
-        selections: &'a [Selection<'a>],
-    ) -> Option<Vec<&'a Field<'a>>> {
+    fn fields(&mut self, of: &str, selections: &'a [Selection<'a>]) -> Option<Vec<&'a Field<'a>>> {
         let mut fields = Vec::with_capacity(selections.len());
         self.expand(of, selections, &mut fields)?;
         Some(fields)
@@ -135,9 +131,7 @@ impl<'a> Compiler<'a> {
             }
             let value = match value {
                 syntax::Value::Boolean(value) => Switch::Literal(*value),
-                syntax::Value::Variable(name) => {
-                    Switch::Variable(self.variable(name, "Boolean")?)
-                }
+                syntax::Value::Variable(name) => Switch::Variable(self.variable(name, "Boolean")?),
                 syntax::Value::Text(_) => return None,
             };
             conditions.push(Condition { wanted: *wanted, value });

@@ -22,10 +22,31 @@ const RECORDS: [&str; 3] = ["r0", "r1", "r2"];
 
 /// Every field that a plan can show.
 const FIELDS: [&str; 25] = [
-    "__typename", "id", "projectId", "desktopId", "desktopName", "desktopPoolId", "username", "size",
-    "duration", "type", "rawType", "status", "rawStatus", "policyId", "obsBucket", "fileDirectory",
-    "videoFilename", "videoFileSha256", "eventFilename", "eventFileSha256", "startTime", "endTime",
-    "updateTime", "uploadType", "siteType",
+    "__typename",
+    "id",
+    "projectId",
+    "desktopId",
+    "desktopName",
+    "desktopPoolId",
+    "username",
+    "size",
+    "duration",
+    "type",
+    "rawType",
+    "status",
+    "rawStatus",
+    "policyId",
+    "obsBucket",
+    "fileDirectory",
+    "videoFilename",
+    "videoFileSha256",
+    "eventFilename",
+    "eventFileSha256",
+    "startTime",
+    "endTime",
+    "updateTime",
+    "uploadType",
+    "siteType",
 ];
 
 /// A piece of a selection of a recording.
@@ -52,8 +73,14 @@ fn alias() -> impl Strategy<Value = Option<&'static str>> {
 
 fn directives() -> impl Strategy<Value = String> {
     let one = select(vec![
-        " @include(if: true)", " @include(if: false)", " @skip(if: true)", " @skip(if: false)",
-        " @include(if: $yes)", " @skip(if: $no)", " @include(if: $no)", " @skip(if: $yes)",
+        " @include(if: true)",
+        " @include(if: false)",
+        " @skip(if: true)",
+        " @skip(if: false)",
+        " @include(if: $yes)",
+        " @skip(if: $no)",
+        " @include(if: $no)",
+        " @skip(if: $yes)",
     ]);
     let odd = select(vec![" @include(if: $p)", " @skip", " @skip(if: \"x\")", " @other"]);
     prop_oneof![
@@ -66,8 +93,11 @@ fn directives() -> impl Strategy<Value = String> {
 
 fn piece() -> impl Strategy<Value = Piece> {
     let name = prop_oneof![400 => select(FIELDS.to_vec()), 1 => Just("nonsense")];
-    let field = (alias(), name, directives())
-        .prop_map(|(alias, name, directives)| Piece::Field { alias, name, directives });
+    let field = (alias(), name, directives()).prop_map(|(alias, name, directives)| Piece::Field {
+        alias,
+        name,
+        directives,
+    });
     let name = select(vec!["id", "__typename", "other: id"]);
     let name = prop_oneof![40 => name, 1 => Just("desktopName")];
     let fields = prop_oneof![10 => vec(name, 1..3), 1 => Just(Vec::new())];
@@ -84,16 +114,26 @@ fn piece() -> impl Strategy<Value = Piece> {
 
 fn root() -> impl Strategy<Value = RootPiece> {
     let good = select(vec![
-        "(projectId: \"p\", id: \"r0\")", "(id: \"r1\", projectId: \"p\")", "(projectId: $p, id: $r)",
-        "(projectId: $p, id: \"r2\")", "(projectId: \"p\", id: \"../x\")", "(projectId: \"\" id: $r)",
+        "(projectId: \"p\", id: \"r0\")",
+        "(id: \"r1\", projectId: \"p\")",
+        "(projectId: $p, id: $r)",
+        "(projectId: $p, id: \"r2\")",
+        "(projectId: \"p\", id: \"../x\")",
+        "(projectId: \"\" id: $r)",
     ]);
     let odd = select(vec![
-        "(projectId: \"p\")", "(projectId: \"p\", id: \"\\u0072\")", "(projectId: $p, id: $yes)",
-        "(projectId: \"p\" id: 1)", "(projectId: \"p\", projectId: \"p\", id: \"r0\")", "",
-        "(projectId: \"p\", id: null)", "(projectId: \"p\", id: \"\"\"r0\"\"\")",
+        "(projectId: \"p\")",
+        "(projectId: \"p\", id: \"\\u0072\")",
+        "(projectId: $p, id: $yes)",
+        "(projectId: \"p\" id: 1)",
+        "(projectId: \"p\", projectId: \"p\", id: \"r0\")",
+        "",
+        "(projectId: \"p\", id: null)",
+        "(projectId: \"p\", id: \"\"\"r0\"\"\")",
     ]);
     let arguments = prop_oneof![40 => good, 1 => odd];
-    let alias = prop_oneof![4 => select(vec!["r", "s", "t", "u", "v"]).prop_map(Some), 1 => alias()];
+    let alias =
+        prop_oneof![4 => select(vec!["r", "s", "t", "u", "v"]).prop_map(Some), 1 => alias()];
     (alias, directives(), arguments, vec(piece(), 1..6)).prop_map(
         |(alias, directives, arguments, pieces)| RootPiece {
             alias,
@@ -128,8 +168,12 @@ fn write(pieces: &[Piece], into: &mut String) {
 /// A document of plain selections and, now and then, of things that nearly are.
 fn document() -> impl Strategy<Value = String> {
     let odd = select(vec![
-        "($p: ID!, $r: ID!, $yes: Boolean!, $no: Boolean!)", "", "($p: String!, $r: ID!)",
-        "($p: ID, $r: ID!)", "($p: ID!, $r: ID! = \"r0\")", "($p: ID!, $p: ID!)",
+        "($p: ID!, $r: ID!, $yes: Boolean!, $no: Boolean!)",
+        "",
+        "($p: String!, $r: ID!)",
+        "($p: ID, $r: ID!)",
+        "($p: ID!, $r: ID! = \"r0\")",
+        "($p: ID!, $p: ID!)",
     ]);
     let declared = prop_oneof![20 => Just(None), 1 => odd.prop_map(Some)];
     let on = prop_oneof![30 => Just("ScreenRecord"), 1 => Just("Desktop")];
@@ -207,7 +251,13 @@ fn kind() -> impl Strategy<Value = OpenEnum<ScreenRecordType>> {
 
 fn status() -> impl Strategy<Value = OpenEnum<ScreenRecordStatus>> {
     let texts = vec![
-        "RECORDING", "REC_COMPLETED", "REC_FAILED", "UPLOADING", "UPLOAD_COMPLETED", "UPLOAD_FAILED", "?",
+        "RECORDING",
+        "REC_COMPLETED",
+        "REC_FAILED",
+        "UPLOADING",
+        "UPLOAD_COMPLETED",
+        "UPLOAD_FAILED",
+        "?",
     ];
     select(texts)
         .prop_map(|raw| OpenEnum { known: ScreenRecordStatus::from_upstream(raw), raw: raw.into() })
@@ -268,9 +318,11 @@ fn library(engine: &Engine, reader: &Arc<Reader>, text: &str) -> String {
     let answer = engine.execute_by_library(operation, context).now_or_never().unwrap();
     match answer {
         Answer::Executed(response) => {
-            let mut shown = format!("{{\"data\":{}", serde_json::to_string(&response.data).unwrap());
+            let mut shown =
+                format!("{{\"data\":{}", serde_json::to_string(&response.data).unwrap());
             if !response.errors.is_empty() {
-                shown += &format!(",\"errors\":{}", serde_json::to_string(&response.errors).unwrap());
+                shown +=
+                    &format!(",\"errors\":{}", serde_json::to_string(&response.errors).unwrap());
             }
             shown + "}"
         }

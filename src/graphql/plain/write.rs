@@ -48,7 +48,9 @@ impl<'b> Writer<'b> {
         }
         self.key(&root.key);
         match (&root.what, read) {
-            (Root::Record { fields, .. }, Some(Ok(asked))) => self.record(&root.key, fields, &asked),
+            (Root::Record { fields, .. }, Some(Ok(asked))) => {
+                self.record(&root.key, fields, &asked)
+            }
             (Root::Record { .. }, Some(Err(failure))) => {
                 self.bytes(ABSENT);
                 let path = vec![name(&root.key)];
@@ -82,14 +84,18 @@ impl<'b> Writer<'b> {
             Plain::Id => self.json(record.id.as_deref().unwrap_or(asked.id.as_str())),
             Plain::ProjectId => self.json(asked.project.as_str()),
             Plain::Size => self.field(&record.size, place, |writer, size| writer.json(size)),
-            Plain::Duration => self.field(&record.duration, place, |writer, time| writer.json(time)),
+            Plain::Duration => {
+                self.field(&record.duration, place, |writer, time| writer.json(time))
+            }
             Plain::Type => {
                 self.open_enum(&record.kind, place, |kind| kind.known.to_upstream());
             }
             Plain::Status => {
                 self.open_enum(&record.status, place, |status| status.known.to_upstream());
             }
-            Plain::RawType => self.field(&record.kind, place, |writer, kind| writer.json(&kind.raw)),
+            Plain::RawType => {
+                self.field(&record.kind, place, |writer, kind| writer.json(&kind.raw))
+            }
             Plain::RawStatus => {
                 self.field(&record.status, place, |writer, status| writer.json(&status.raw));
             }
