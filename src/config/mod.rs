@@ -18,6 +18,7 @@ mod simulate;
 mod credentials;
 mod setting;
 mod form;
+mod secret_file;
 mod values;
 mod source;
 mod file;
