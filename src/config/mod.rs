@@ -24,6 +24,7 @@ mod source;
 mod file;
 mod surroundings;
 mod flags;
+mod packaging;
 mod invocation;
 #[cfg(test)]
 mod tests;
