@@ -11,6 +11,8 @@ RUN mkdir -p src benches \
     && rm -r src benches
 COPY src src
 COPY benches benches
+# What --version names besides the version: `docker build --build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD)`.
+ARG BUILD_COMMIT
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked --bin screen-record-gateway
 
 # A static `wget` for health checks, the one thing besides the binary.

@@ -51,3 +51,7 @@ up:
 
 bench *args:
     cargo bench --locked {{args}}
+
+# Builds a release archive from what is committed.
+release:
+    deploy/release

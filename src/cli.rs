@@ -47,6 +47,10 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(())
         }
         Ok(Invocation::Check(config)) => check(config).await,
+        Ok(Invocation::Completions(text) | Invocation::Manual(text)) => {
+            say(text.trim_end());
+            Ok(())
+        }
         Err(Usage::Arguments(error)) => return explain(&error),
         Err(Usage::Settings(refusal)) => return refuse(&refusal),
     };

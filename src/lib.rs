@@ -4,6 +4,7 @@
 //! which asks [`records`] for data; what is not cached comes from [`upstream`], which reads the
 //! wire into [`domain`] values. [`app`] builds all parts and runs them.
 
+pub mod version;
 pub mod domain;
 pub mod clock;
 pub mod signature;

@@ -1,9 +1,11 @@
 //! `cache.*`: how much is kept, and how long it may be served.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::form::{Bytes, Parsed, Span};
 use super::redis::{self, RedisServers};
+use super::secret_file::{self, OrFile};
 use super::setting::{Row, Setting};
 use super::upstream::CredentialsKind;
 use super::values::Values;
@@ -11,6 +13,8 @@ use crate::domain::Secret;
 
 /// Zero turns a window off. A week is more than signed links and policies live.
 const KEPT: Span = Span { least: Duration::ZERO, most: Duration::from_hours(168) };
+
+const SECRET_ALLOWED: &str = "a text of 8 or more characters, without control characters";
 
 static MAX_BYTES: Setting<Bytes> = Setting::new(
     "cache.max_bytes",
@@ -58,6 +62,17 @@ static REDIS_URL: Setting<Parsed<RedisServers>> = Setting::new(
     "a second tier of the cache that the replicas of one deployment share, in Redis or Valkey",
 )
 .hiding(|text| text.contains(['@', '?', '#']));
+static REDIS_URL_FILE: Setting<Parsed<PathBuf>> = Setting::new(
+    "cache.redis_url_file",
+    secret_file::PATH,
+    "file with that address on its first line, in place of `cache.redis_url`",
+);
+static ONE_REDIS_URL: OrFile<RedisServers> = OrFile {
+    setting: &REDIS_URL,
+    file: &REDIS_URL_FILE,
+    parse: redis::servers,
+    holds: redis::ALLOWED,
+};
 static REDIS_TIMEOUT: Setting<Span> = Setting::new(
     "cache.redis_timeout",
     Span { least: Duration::from_millis(1), most: Duration::from_secs(1) },
@@ -66,15 +81,22 @@ static REDIS_TIMEOUT: Setting<Span> = Setting::new(
 .or("50ms");
 static KEY_SECRET: Setting<Parsed<Secret>> = Setting::new(
     "cache.key_secret",
-    Parsed {
-        allowed: "a text of 8 or more characters, without control characters",
-        placeholder: "SECRET",
-        parse: key_secret,
-    },
+    Parsed { allowed: SECRET_ALLOWED, placeholder: "SECRET", parse: key_secret },
     "keys the hash of callers in the shared tier, the same on every replica; needed with \
      `cache.redis_url` under `upstream.credentials=passthrough`",
 )
 .secret();
+static KEY_SECRET_FILE: Setting<Parsed<PathBuf>> = Setting::new(
+    "cache.key_secret_file",
+    secret_file::PATH,
+    "file with that secret on its first line, in place of `cache.key_secret`",
+);
+static ONE_KEY_SECRET: OrFile<Secret> = OrFile {
+    setting: &KEY_SECRET,
+    file: &KEY_SECRET_FILE,
+    parse: key_secret,
+    holds: SECRET_ALLOWED,
+};
 
 pub(super) static ROWS: &[&dyn Row] = &[
     &MAX_BYTES,
@@ -85,8 +107,10 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &STALE_WHILE_REVALIDATE,
     &STALE_IF_ERROR,
     &REDIS_URL,
+    &REDIS_URL_FILE,
     &REDIS_TIMEOUT,
     &KEY_SECRET,
+    &KEY_SECRET_FILE,
 ];
 
 /// The record cache's limits.
@@ -108,18 +132,18 @@ pub struct CacheConfig {
     /// `cache.stale_if_error`: how long after its freshness a record is served in place of an
     /// upstream failure.
     pub stale_if_error: Duration,
-    /// The tier that replicas share; none where `cache.redis_url` is not set.
+    /// The tier that replicas share; none where no address is set.
     pub shared: Option<SharedCacheConfig>,
 }
 
 /// The tier of the cache that replicas share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedCacheConfig {
-    /// `cache.redis_url`
+    /// `cache.redis_url`, or what `cache.redis_url_file` holds.
     pub servers: RedisServers,
     /// `cache.redis_timeout`: the most that it may cost one read.
     pub timeout: Duration,
-    /// `cache.key_secret`
+    /// `cache.key_secret`, or what `cache.key_secret_file` holds.
     pub key_secret: Option<Secret>,
 }
 
@@ -157,14 +181,17 @@ impl CacheConfig {
 
 impl SharedCacheConfig {
     fn read(values: &mut Values<'_>, credentials: CredentialsKind) -> Option<Self> {
-        let servers = values.read(&REDIS_URL);
+        let servers = ONE_REDIS_URL.given(values);
+        let servers = ONE_REDIS_URL.resolve(values, servers);
         let timeout = values.read_or(&REDIS_TIMEOUT, Duration::from_millis(50));
-        let key_secret = values.read(&KEY_SECRET);
+        let key_secret = ONE_KEY_SECRET.given(values);
+        let key_secret = ONE_KEY_SECRET.resolve(values, key_secret);
         let servers = servers?;
         let is_needed = !credentials.are_the_gateways();
-        if is_needed && key_secret.is_none() && values.are_sound(&[&KEY_SECRET]) {
-            let problem = "needed where cache.redis_url is set and upstream.credentials is \
-                           passthrough: callers are known there by a hash of their token";
+        if is_needed && ONE_KEY_SECRET.is_absent(values, key_secret.as_ref()) {
+            let problem = "it or cache.key_secret_file is needed where cache.redis_url is set and \
+                           upstream.credentials is passthrough: callers are known there by a hash \
+                           of their token";
             values.refuse(&KEY_SECRET, problem);
         }
         Some(Self { servers, timeout, key_secret })
@@ -173,6 +200,8 @@ impl SharedCacheConfig {
 
 fn key_secret(text: &str) -> Option<Secret> {
     const LEAST: usize = 8;
+    // Blanks at the ends count neither in a setting nor in a file.
+    let text = text.trim();
     let is_secret = text.chars().count() >= LEAST && !text.chars().any(char::is_control);
     is_secret.then(|| Secret::new(text))
 }

@@ -4,16 +4,26 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, PathBufValueParser, StringValueParser};
+use clap::builder::{
+    EnumValueParser, NonEmptyStringValueParser, PathBufValueParser, PossibleValuesParser,
+    StringValueParser,
+};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap_complete::Shell;
 
 use super::credentials::VARIABLES;
 use super::form::{Raw, Shape};
 use super::setting::{Role, Row, rows_of};
 use super::source::{FILE_FLAG, FILE_VARIABLE, Flags};
+use crate::version::version;
 
+/// The commands that have a manual page.
+pub(super) const COMMANDS: [&str; 7] =
+    ["demo", "serve", "simulate", "schema", "check", "completions", "man"];
 const FEDERATION: &str = "federation";
+const SHELL: &str = "shell";
+const PAGE: &str = "page";
 
 const ORDER: &str = "\
 Every setting is also a variable and a key of the settings file. A flag wins over the variable, \
@@ -26,6 +36,8 @@ pub(super) enum Asked {
     Check(Flags),
     Simulate(Flags),
     Schema { federation: bool },
+    Completions(Shell),
+    Manual(Option<String>),
 }
 
 /// Reads the command line.
@@ -37,6 +49,11 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, c
         Some(("check", matches)) => Asked::Check(flags(Role::Serve, matches)),
         Some(("simulate", matches)) => Asked::Simulate(flags(Role::Simulate, matches)),
         Some(("schema", matches)) => Asked::Schema { federation: matches.get_flag(FEDERATION) },
+        Some(("completions", matches)) => {
+            let shell = matches.get_one::<Shell>(SHELL).expect("clap asks for it");
+            Asked::Completions(*shell)
+        }
+        Some(("man", matches)) => Asked::Manual(matches.get_one::<String>(PAGE).cloned()),
         Some(_) | None => return Err(command().error(ErrorKind::MissingSubcommand, "no command")),
     })
 }
@@ -51,7 +68,7 @@ pub(super) fn command() -> Command {
         .action(ArgAction::SetTrue)
         .help("Print the schema of the federation subgraph");
     Command::new(env!("CARGO_PKG_NAME"))
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(version())
         .about(env!("CARGO_PKG_DESCRIPTION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -72,6 +89,25 @@ pub(super) fn command() -> Command {
             Role::Serve,
             "Check the settings and credentials, and send one request upstream",
         ))
+        .subcommand(completions())
+        .subcommand(man())
+}
+
+fn completions() -> Command {
+    let shell = Arg::new(SHELL)
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(EnumValueParser::<Shell>::new())
+        .help("The shell to make it for");
+    Command::new("completions").about("Print the completion script for a shell").arg(shell)
+}
+
+fn man() -> Command {
+    let page = Arg::new(PAGE)
+        .value_name("COMMAND")
+        .value_parser(PossibleValuesParser::new(COMMANDS))
+        .help("The command that the page is about; without it, the page of the whole program");
+    Command::new("man").about("Print a manual page").arg(page)
 }
 
 fn after_help(role: Role) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::form::{Parsed, one_line};
+use super::secret_file::{self, OrFile};
 use super::setting::{Role, Row, Setting};
 use super::upstream::base_address;
 use super::values::Values;
@@ -34,10 +35,12 @@ static PASSWORD: Setting<Parsed<Secret>> = Setting::new(
 .only_for(ROLES);
 static PASSWORD_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "iam.password_file",
-    Parsed { allowed: "a path", placeholder: "FILE", parse: path },
+    secret_file::PATH,
     "file with the password on its first line, in place of `iam.password`",
 )
 .only_for(ROLES);
+static ONE_PASSWORD: OrFile<Secret> =
+    OrFile { setting: &PASSWORD, file: &PASSWORD_FILE, parse: password, holds: "a password" };
 static DOMAIN: Setting<Parsed<String>> = Setting::new(
     "iam.domain",
     Parsed { allowed: "an account name", placeholder: "NAME", parse: name },
@@ -74,8 +77,7 @@ pub enum ProjectScope {
 /// What is set, whatever it is needed for.
 pub(super) struct Given {
     user: Option<String>,
-    password: Option<Secret>,
-    password_file: Option<PathBuf>,
+    password: secret_file::Given<Secret>,
     domain: Option<String>,
 }
 
@@ -83,8 +85,7 @@ impl Given {
     pub(super) fn read(values: &mut Values<'_>) -> Self {
         Self {
             user: values.read(&USER),
-            password: values.read(&PASSWORD),
-            password_file: values.read(&PASSWORD_FILE),
+            password: ONE_PASSWORD.given(values),
             domain: values.read(&DOMAIN),
         }
     }
@@ -98,7 +99,7 @@ pub(super) fn login(
 ) -> Option<IamLogin> {
     let user = required(values, &USER, given.user);
     let domain = required(values, &DOMAIN, given.domain);
-    let password = one_password(values, given.password, given.password_file);
+    let password = one_password(values, given.password);
     let endpoint = endpoint(values, region);
     let scope = scope(values, region);
     Some(IamLogin {
@@ -121,39 +122,13 @@ fn required(
     given
 }
 
-fn one_password(
-    values: &mut Values<'_>,
-    given: Option<Secret>,
-    file: Option<PathBuf>,
-) -> Option<Secret> {
-    match (given, file) {
-        (Some(_), Some(_)) => {
-            values.refuse(&PASSWORD_FILE, "must not be set beside iam.password: give one of them");
-            None
-        }
-        (Some(password), None) => Some(password),
-        (None, Some(file)) => match values.surroundings().file(&file) {
-            Ok(text) => {
-                let read = text.lines().next().and_then(password);
-                if read.is_none() {
-                    values.refuse(&PASSWORD_FILE, "must hold a password on its first line");
-                }
-                read
-            }
-            Err(problem) => {
-                values.refuse(&PASSWORD_FILE, &format!("cannot be used: the file {problem}"));
-                None
-            }
-        },
-        (None, None) => {
-            if values.are_sound(&[&PASSWORD, &PASSWORD_FILE]) {
-                let problem =
-                    "it or iam.password_file is needed where upstream.credentials is password";
-                values.refuse(&PASSWORD, problem);
-            }
-            None
-        }
+fn one_password(values: &mut Values<'_>, given: secret_file::Given<Secret>) -> Option<Secret> {
+    let password = ONE_PASSWORD.resolve(values, given);
+    if ONE_PASSWORD.is_absent(values, password.as_ref()) {
+        let problem = "it or iam.password_file is needed where upstream.credentials is password";
+        values.refuse(&PASSWORD, problem);
     }
+    password
 }
 
 fn endpoint(values: &mut Values<'_>, region: Option<&str>) -> Option<Url> {
@@ -222,9 +197,4 @@ fn name(text: &str) -> Option<String> {
 fn password(text: &str) -> Option<Secret> {
     let is_password = !text.is_empty() && !text.chars().any(char::is_control);
     is_password.then(|| Secret::new(text))
-}
-
-fn path(text: &str) -> Option<PathBuf> {
-    let is_path = !text.is_empty() && !text.chars().any(char::is_control);
-    is_path.then(|| PathBuf::from(text))
 }

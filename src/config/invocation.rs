@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::flags::{self, Asked};
+use super::packaging::{completions, manual};
 use super::setting::Role;
 use super::source::Flags;
 use super::surroundings::Surroundings;
@@ -25,6 +26,10 @@ pub enum Invocation {
         /// Whether the schema of the federation subgraph is asked for.
         federation: bool,
     },
+    /// `completions`: the script for a shell.
+    Completions(String),
+    /// `man`: a manual page.
+    Manual(String),
 }
 
 /// Why there is nothing to run.
@@ -53,6 +58,8 @@ impl Invocation {
             Asked::Check(flags) => Self::Check(Config::load(flags, surroundings)?),
             Asked::Simulate(flags) => Self::Simulate(SimulateArgs::load(flags, surroundings)?),
             Asked::Schema { federation } => Self::Schema { federation },
+            Asked::Completions(shell) => Self::Completions(completions(shell)),
+            Asked::Manual(name) => Self::Manual(manual(name.as_deref())),
         })
     }
 }

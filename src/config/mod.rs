@@ -18,11 +18,13 @@ mod simulate;
 mod credentials;
 mod setting;
 mod form;
+mod secret_file;
 mod values;
 mod source;
 mod file;
 mod surroundings;
 mod flags;
+mod packaging;
 mod invocation;
 #[cfg(test)]
 mod tests;

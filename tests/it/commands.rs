@@ -141,3 +141,12 @@ fn the_schema_command_prints_the_schema_file() {
     assert_eq!(code, 0);
     assert_eq!(printed, include_str!("../../schema.graphql"));
 }
+
+#[test]
+fn the_version_names_the_commit_only_where_the_build_was_told_it() {
+    let (code, printed, _) = output(&["--version"], &[("BUILD_COMMIT", "told-too-late")]);
+
+    assert_eq!(code, 0);
+    let expected = screen_record_gateway::version::version();
+    assert_eq!(printed, format!("screen-record-gateway {expected}\n"));
+}

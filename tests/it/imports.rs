@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app` and `cli` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
+    ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("signature", &[]),
-    ("config", &["domain"]),
+    ("config", &["domain", "version"]),
     ("telemetry", &["config"]),
     ("upstream", &["signature", "clock", "config", "domain"]),
     ("records", &["upstream", "clock", "config", "domain"]),

@@ -5,6 +5,7 @@ mod credentials;
 mod login;
 mod reference;
 mod refusals;
+mod secret_files;
 mod sources;
 
 use std::ffi::OsString;

@@ -176,8 +176,9 @@ fn a_shared_cache_under_tokens_of_callers_needs_a_secret_and_says_why() {
 
     assert_eq!(
         refusals,
-        ["cache.key_secret is not set: needed where cache.redis_url is set and \
-          upstream.credentials is passthrough: callers are known there by a hash of their token"]
+        ["cache.key_secret is not set: it or cache.key_secret_file is needed where \
+          cache.redis_url is set and upstream.credentials is passthrough: callers are known there \
+          by a hash of their token"]
     );
 }
 

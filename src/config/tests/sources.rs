@@ -35,8 +35,10 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("cache.stale_while_revalidate", "1h", "'1h'"),
     ("cache.stale_if_error", "2d", "'2d'"),
     ("cache.redis_url", "redis://cache.example", "'redis://cache.example'"),
+    ("cache.redis_url_file", "redis-url.txt", "'redis-url.txt'"),
     ("cache.redis_timeout", "20ms", "'20ms'"),
     ("cache.key_secret", "sixteen or more characters", "'sixteen or more characters'"),
+    ("cache.key_secret_file", "key-secret.txt", "'key-secret.txt'"),
     ("iam.user", "gateway", "'gateway'"),
     ("iam.password", "secret", "'secret'"),
     ("iam.password_file", "password.txt", "'password.txt'"),
@@ -94,6 +96,7 @@ const COMPANIONS: &[(&str, &[&str])] = &[
     ("inbound.jwt_issuer", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-audience=a"]),
     ("inbound.jwt_audience", &[JWT, "--inbound-jwt-jwks=j", "--inbound-jwt-issuer=i"]),
     ("cache.redis_url", &["--cache-key-secret=sixteen or more characters"]),
+    ("cache.redis_url_file", &["--cache-key-secret=sixteen or more characters"]),
     ("limits.rate_burst", &["--limits-rate=1/s"]),
 ];
 const JWT: &str = "--inbound-auth=jwt";
@@ -105,6 +108,8 @@ fn command_with(row: &dyn Row) -> Given {
     let companions = COMPANIONS.iter().find(|(key, _)| *key == row.key());
     let companions = companions.map_or(&[][..], |(_, flags)| flags);
     given(&[&["check", "--upstream-endpoint=http://127.0.0.1"], companions].concat())
+        .file("redis-url.txt", "redis://cache.example")
+        .file("key-secret.txt", "sixteen or more characters")
 }
 
 fn origin_of(given: Given, key: &str) -> Option<Origin> {

@@ -1,0 +1,89 @@
+"""What the checks of the deployment files share: the binary, its simulated upstream, the drain."""
+
+import contextlib
+import os
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = os.environ["SCREEN_RECORD_GATEWAY"]
+NAME = "screen-record-gateway"
+
+# What stands in the files of secrets while the settings that name them are tried.
+ACCESS_KEY = ("DEPLOYTESTAK00000001", "deploy-test-secret-key")
+# The project that the simulated records belong to.
+PROJECT = "089b2f9a3d80d3062f24c00ca4ed5cbd"
+SECRETS = {
+    "credentials": "[basic]\nak = {}\nsk = {}\n".format(*ACCESS_KEY),
+    "callers.toml": f'[[key]]\nname = "one"\nsha256 = "{"0" * 64}"\nprojects = ["*"]\n',
+    "redis-url": "redis://gateway:password@redis:6379\n",
+    "key-secret": "a secret for the checks only\n",
+    "iam-password": "password\n",
+}
+
+
+def run(arguments, environment=None):
+    """Runs the gateway to its end, in an environment that is given whole."""
+    return subprocess.run(
+        [BINARY, *arguments], env=environment or {}, capture_output=True, text=True, timeout=30
+    )
+
+
+def check(arguments, environment, upstream):
+    """Asks whether settings work, with the simulated upstream in place of the real one."""
+    address = upstream["Upstream"]
+    simulated = {"HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "HUAWEICLOUD_SDK_IAM_ENDPOINT": address}
+    return run(["check", *arguments, f"--upstream-endpoint={address}"], environment | simulated)
+
+
+@contextlib.contextmanager
+def running(arguments, environment=None, wrapper=()):
+    """Runs a command that serves; gives the addresses it prints, by the word before each."""
+    process = subprocess.Popen(
+        [*wrapper, BINARY, *arguments],
+        env=environment or {},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        addresses = {}
+        for line in process.stdout:
+            word, _, address = line.strip().partition(" ")
+            addresses[word] = address.strip()
+            if word in ("Admin", "Faults"):
+                break
+        yield addresses
+    finally:
+        process.terminate()
+        process.stdout.close()
+        process.wait(timeout=30)
+
+
+def simulator():
+    """The simulated upstream, which lets in the access key above."""
+    pair = ":".join(ACCESS_KEY)
+    return running(
+        ["simulate", "--listen=127.0.0.1:0", f"--access-key={pair}", "--iam-user=user:password:account"]
+    )
+
+
+def stop_seconds():
+    """How long the gateway takes to stop at most, as its source has it."""
+    return seconds("src/http/listener.rs", "LONGEST_DRAIN") + seconds("src/app.rs", "TASKS_END_WITHIN")
+
+
+def seconds(file, name):
+    source = (ROOT / file).read_text()
+    return int(re.search(rf"const {name}: Duration = Duration::from_secs\((\d+)\)", source)[1])
+
+
+def package_version():
+    return re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+
+
+def image_environment():
+    """What the image sets before any manifest does."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    return dict(re.findall(r"(GATEWAY_\w+)=(\S+)", dockerfile))
