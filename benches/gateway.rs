@@ -128,5 +128,5 @@ async fn gateway() -> (Router, String) {
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
-    (router.unwrap(), serde_json::json!({ "query": document }).to_string())
+    (router.unwrap().into_router(), serde_json::json!({ "query": document }).to_string())
 }

@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{
-    Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, MainParts,
-    ManifestError, admin_router, main_router,
+    Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, Main,
+    MainParts, ManifestError, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
@@ -27,7 +27,7 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The gateway, built and bound, not yet serving.
 pub struct App {
-    main: (Listener, Router),
+    main: (Listener, Main),
     admin: (Listener, Router),
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
@@ -111,15 +111,9 @@ impl App {
         };
         let callers = Callers::start(&config.inbound, callers).await?;
         let draining = Arc::new(AtomicBool::new(false));
-        let admin = admin_router(Admin {
-            draining: Arc::clone(&draining),
+        let main = main_router(MainParts {
             records: records.clone(),
             callers: callers.clone(),
-            metrics: Arc::new(move || Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))),
-        });
-        let main = main_router(MainParts {
-            records,
-            callers,
             limits: config.limits.clone(),
             subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),
@@ -129,6 +123,16 @@ impl App {
             stopping: stopping.clone(),
             tasks: tasks.clone(),
         })?;
+        let observed = main.clone();
+        let admin = admin_router(Admin {
+            draining: Arc::clone(&draining),
+            records,
+            callers,
+            metrics: Arc::new(move || {
+                observed.observe();
+                Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))
+            }),
+        });
         let main = (bind("listen", config.listen).await?, main);
         let admin = (bind("admin_listen", config.admin_listen).await?, admin);
         Ok(Self { main, admin, draining, stopping, ended, tasks })

@@ -80,14 +80,16 @@ impl fmt::Display for RecordId {
 }
 
 fn checked(argument: &'static str, text: &str) -> Result<Arc<str>, Failure> {
+    if (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| is_allowed(byte.into())) {
+        return Ok(Arc::from(text));
+    }
     let problem = if text.is_empty() {
         "is empty: 1 to 64 of A-Z a-z 0-9 _ - are allowed".to_owned()
     } else if text.len() > LONGEST && text.chars().count() > LONGEST {
         format!("has {} characters: at most {LONGEST} are allowed", text.chars().count())
-    } else if let Some(odd) = text.chars().find(|c| !is_allowed(*c)) {
-        format!("holds {odd:?}: only A-Z a-z 0-9 _ - are allowed")
     } else {
-        return Ok(Arc::from(text));
+        let odd = text.chars().find(|c| !is_allowed(*c)).unwrap_or_default();
+        format!("holds {odd:?}: only A-Z a-z 0-9 _ - are allowed")
     };
     Err(Failure::BadInput { argument, problem })
 }

@@ -28,24 +28,46 @@ impl Timestamp {
     /// As it displays, in bytes.
     pub fn to_ascii(self) -> [u8; 24] {
         let utc = self.0;
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        for (end, digits, number) in [
-            (4, 4, utc.year()),
-            (7, 2, utc.month().into()),
-            (10, 2, utc.day().into()),
-            (13, 2, utc.hour().into()),
-            (16, 2, utc.minute().into()),
-            (19, 2, utc.second().into()),
-            (23, 3, utc.millisecond()),
-        ] {
-            let mut rest = number.unsigned_abs();
-            for place in text.iter_mut().take(end).rev().take(digits) {
-                *place += u8::try_from(rest % 10).unwrap_or_default();
-                rest /= 10;
-            }
-        }
-        text
+        let [year, millis] = [utc.year(), utc.millisecond()].map(i16::unsigned_abs);
+        let [century, year] = [tens(year / 100), tens(year % 100)];
+        let [month, day] =
+            [utc.month(), utc.day()].map(|number| tens(number.unsigned_abs().into()));
+        let [hour, minute, second] = [utc.hour(), utc.minute(), utc.second()]
+            .map(|number| tens(number.unsigned_abs().into()));
+        let [tenths, thousandths] = [tens(millis / 10), tens(millis % 10)];
+        [
+            century[0],
+            century[1],
+            year[0],
+            year[1],
+            b'-',
+            month[0],
+            month[1],
+            b'-',
+            day[0],
+            day[1],
+            b'T',
+            hour[0],
+            hour[1],
+            b':',
+            minute[0],
+            minute[1],
+            b':',
+            second[0],
+            second[1],
+            b'.',
+            tenths[0],
+            tenths[1],
+            thousandths[1],
+            b'Z',
+        ]
     }
+}
+
+/// The two digits of a number below 100.
+fn tens(number: u16) -> [u8; 2] {
+    let digit = |number: u16| b'0' + u8::try_from(number % 10).unwrap_or_default();
+    [digit(number / 10), digit(number)]
 }
 
 impl fmt::Display for Timestamp {

@@ -24,6 +24,7 @@ use super::subscription::Subscription;
 use super::values::Values;
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
+use crate::records::Reader;
 
 /// The newest version of the federation specification that Apollo's composition accepts.
 const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";
@@ -147,6 +148,11 @@ impl Engine {
         }
     }
 
+    /// How many documents are known, and their weight in bytes.
+    pub fn documents(&self) -> (u64, u64) {
+        self.known.size()
+    }
+
     /// Checks the operations of one request before anything is done for any of them. What is over a
     /// limit refuses the whole request; other faults are each operation's own.
     ///
@@ -203,6 +209,19 @@ impl Engine {
                 coded(order::repaired(self.schema.execute(*request).await, &keys))
             }
             Err(answer) => *answer,
+        }
+    }
+
+    /// The answer to an admitted operation, where everything is at hand; else nothing, and nothing is
+    /// begun.
+    pub fn answer_now(&self, admitted: &Admitted, reader: &Reader) -> Option<Answer> {
+        let Ready { operation, plan } = admitted.0.as_ref().ok()?;
+        match plan {
+            Some(plan) => {
+                let bound = plan.bind(&operation.variables)?;
+                bound.execute_now(reader).map(Answer::Written)
+            }
+            None => reader.kept_answer(&admitted.question()?).map(Answer::Whole),
         }
     }
 

@@ -3,19 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::field::{Empty, display};
 use tracing::{Instrument as _, Span};
 
 use super::browsers;
@@ -31,16 +30,17 @@ use super::places::Places;
 use super::rate::Rates;
 use super::refusal::Refusal;
 use super::request::{self, Operations};
-use super::request_id;
+use super::request_id::{self, X_REQUEST_ID};
 use super::response::{Answers, Served, validated};
 use super::sse;
 use super::websocket;
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
-use crate::graphql::{Admitted, Answer, Engine, ErrorCode, OperationContext, PersistedQuery};
+use crate::graphql::{
+    Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery,
+};
 use crate::records::{Asking, ReadSummary, Records};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The forms of answer that operations have.
 const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
 /// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
@@ -69,119 +69,151 @@ pub(crate) struct Endpoint {
     pub(crate) clock: Clock,
 }
 
+/// A request and where it comes from.
+struct Arrival {
+    parts: Parts,
+    /// The other end of the connection, which may be a proxy's.
+    peer: Option<IpAddr>,
+    id: Arc<str>,
+}
+
 /// Who asked, and the id of the request.
 struct Asker {
     caller: Caller,
     request_id: Arc<str>,
 }
 
-/// Answers a request, logs it and counts it.
-pub(crate) async fn handle(
+/// The endpoint as a route of axum's.
+pub(crate) async fn route(
     State(endpoint): State<Arc<Endpoint>>,
     request: Request<Body>,
 ) -> Response {
-    let request_id = request_id::of(request.headers());
-    let span = tracing::info_span!("request", request.id = %request_id, caller.name = Empty);
-    let answering = answer(&endpoint, request, Arc::clone(&request_id));
-    async {
-        let mut waiting = Waiting { endpoint: &endpoint, since: endpoint.clock.now(), done: false };
-        // A panic in one request is an error for that request only.
-        let answered = AssertUnwindSafe(answering).catch_unwind().await;
-        let (mut response, noted) =
-            answered.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
-        let took = waiting.done();
-        endpoint.metrics.count(response.status().as_u16(), took);
-        noted.log(response.status().as_u16(), took);
-        finish(response.headers_mut(), &request_id);
-        response
-    }
-    .instrument(span)
-    .await
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(address)| address.ip());
+    handle(endpoint, peer, request).await
 }
 
-async fn answer(
-    endpoint: &Arc<Endpoint>,
+/// Answers a request, logs it and counts it.
+///
+/// What is at hand is answered without a wait, and without the span that lines logged on the way are
+/// put in. All that may wait is boxed, so that this future, which is moved for each request, stays small.
+pub(crate) async fn handle(
+    endpoint: Arc<Endpoint>,
+    peer: Option<IpAddr>,
     request: Request<Body>,
-    request_id: Arc<str>,
-) -> (Response, Noted) {
+) -> Response {
+    let id = request_id::of(request.headers());
+    let (parts, body) = request.into_parts();
+    let arrival = Arrival { parts, peer, id: Arc::clone(&id) };
+    let mut waiting = Waiting { endpoint: &endpoint, id, since: endpoint.clock.now(), done: false };
+    // A panic in one request is an error for that request only.
+    let answering = AssertUnwindSafe(answer(&endpoint, arrival, body)).catch_unwind();
+    let (mut response, noted) =
+        answering.await.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
+    waiting.done(&noted, response.status());
+    finish(response.headers_mut(), &waiting.id);
+    response
+}
+
+async fn answer(endpoint: &Arc<Endpoint>, arrival: Arrival, body: Body) -> (Response, Noted) {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
         return refused(endpoint, Refusal::overloaded());
     };
     endpoint.metrics.in_flight.inc();
     let _leaving = Leaving(&endpoint.metrics);
-    let (parts, body) = request.into_parts();
-    let answered = match parts.method {
-        Method::GET if is_upgrade(&parts.headers) => {
-            let upgraded = websocket::upgrade(endpoint, parts, request_id).await;
-            return upgraded.map_or_else(
-                |refusal| refused(endpoint, refusal),
-                |response| (response, Noted::default()),
-            );
-        }
-        Method::GET | Method::HEAD => get(endpoint, &parts, request_id).await,
-        Method::POST => post(endpoint, &parts, body, request_id).await,
-        Method::OPTIONS => Ok((options(), Noted::default())),
-        _ => Err(Refusal::method(
-            "GET, HEAD, POST, OPTIONS",
-            format!("{} is not a method of GraphQL over HTTP", parts.method),
-        )),
+    let answered = match arrival.parts.method {
+        Method::POST => post(endpoint, arrival, body).await,
+        _ => Box::pin(other(endpoint, arrival)).await,
     };
     answered.unwrap_or_else(|refusal| refused(endpoint, refusal))
 }
 
-async fn get(
-    endpoint: &Arc<Endpoint>,
-    parts: &Parts,
-    request_id: Arc<str>,
-) -> Result<(Response, Noted), Refusal> {
+async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
+    match arrival.parts.method {
+        Method::GET if is_upgrade(&arrival.parts.headers) => {
+            let Arrival { parts, peer, id } = arrival;
+            let span = span(&id, None);
+            let upgrading = websocket::upgrade(endpoint, (parts, peer), id);
+            let (response, caller) = upgrading.instrument(span).await?;
+            Ok((response, Noted::default().by(caller)))
+        }
+        Method::GET | Method::HEAD => get(endpoint, arrival).await,
+        Method::OPTIONS => Ok((options(), Noted::default())),
+        other => Err(Refusal::method(
+            "GET, HEAD, POST, OPTIONS",
+            format!("{other} is not a method of GraphQL over HTTP"),
+        )),
+    }
+}
+
+async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
+    let headers = &arrival.parts.headers;
     let form = match &endpoint.graphiql {
         Some(defaults) => {
             let offered = [&ANSWERS[..], &[Form::Html]].concat();
-            match form(parts, &offered)? {
+            match form(headers, &offered)? {
                 Form::Html => return Ok((graphiql::page(defaults), Noted::default())),
                 form => form,
             }
         }
-        None => form(parts, &ANSWERS)?,
+        None => form(headers, &ANSWERS)?,
     };
-    cross_site::check_get(&parts.headers)?;
-    let asker = Asker { caller: endpoint.identify(parts).await?, request_id };
-    let mut operations = request::from_query(parts.uri.query().unwrap_or_default())?;
+    cross_site::check_get(headers)?;
+    let asker = endpoint.identify(&arrival).await?;
+    let caller = asker.caller.name.clone();
+    let query = arrival.parts.uri.query().unwrap_or_default();
+    let mut operations = match request::from_query(query) {
+        Ok(operations) => operations,
+        Err(refusal) => return Ok(refused_to(endpoint, refusal, caller)),
+    };
     if form == Form::EventStream {
         // A browser's event source can only GET, and a subscription changes nothing.
         for operation in &mut operations.operations {
             operation.only_query = false;
         }
-        return execute(endpoint, parts, operations, form, asker).await;
+        let answered = execute(endpoint, headers, operations, (form, asker)).await;
+        return Ok(answered.unwrap_or_else(|refusal| refused_to(endpoint, refusal, caller)));
     }
-    let (response, noted) = execute(endpoint, parts, operations, form, asker).await?;
-    Ok((validated(&parts.headers, response).await, noted))
+    match execute(endpoint, headers, operations, (form, asker)).await {
+        Ok((response, noted)) => Ok((validated(headers, response).await, noted)),
+        Err(refusal) => Ok(refused_to(endpoint, refusal, caller)),
+    }
 }
 
 async fn post(
     endpoint: &Arc<Endpoint>,
-    parts: &Parts,
+    arrival: Arrival,
     body: Body,
-    request_id: Arc<str>,
 ) -> Result<(Response, Noted), Refusal> {
-    let form = form(parts, &ANSWERS)?;
+    let headers = &arrival.parts.headers;
+    let form = form(headers, &ANSWERS)?;
     // Before the body is taken in: strangers have nothing to say.
-    let asker = Asker { caller: endpoint.identify(parts).await?, request_id };
+    let asker = endpoint.identify(&arrival).await?;
+    let caller = asker.caller.name.clone();
+    let answered = posted(endpoint, headers, body, (form, asker)).await;
+    Ok(answered.unwrap_or_else(|refusal| refused_to(endpoint, refusal, caller)))
+}
+
+async fn posted(
+    endpoint: &Arc<Endpoint>,
+    headers: &HeaderMap,
+    body: Body,
+    asked: (Form, Asker),
+) -> Result<(Response, Noted), Refusal> {
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
-    let reading = request::from_body(&parts.headers, body, max_body_bytes, max_batch);
+    let reading = request::from_body(headers, body, max_body_bytes, max_batch);
     let operations = tokio::time::timeout(request_timeout, reading).await.map_err(|_| {
         let message = "the body did not arrive within limits.request_timeout";
         Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
     })??;
-    execute(endpoint, parts, operations, form, asker).await
+    execute(endpoint, headers, operations, asked).await
 }
 
 async fn execute(
     endpoint: &Arc<Endpoint>,
-    parts: &Parts,
+    headers: &HeaderMap,
     operations: Operations,
-    form: Form,
-    asker: Asker,
+    (form, asker): (Form, Asker),
 ) -> Result<(Response, Noted), Refusal> {
     let Operations { mut operations, is_batch } = operations;
     let taken = endpoint.rates.take(|| asker.caller.identity(), operations.len());
@@ -189,35 +221,52 @@ async fn execute(
     for operation in &mut operations {
         endpoint.documents.resolve(operation);
     }
-    let asking = asker.asking(cache_headers::wanted(&parts.headers));
+    let asking = asker.asking(cache_headers::wanted(headers));
+    let caller = asker.caller.name.clone();
     let operation = operations.first().and_then(|operation| operation.operation_name.clone());
     if form == Form::EventStream {
+        let _entered = span(&asker.request_id, caller.as_deref()).entered();
         let mut operations = operations.into_iter();
         let (Some(only), None) = (operations.next(), operations.next()) else {
             let message = "an event stream answers one operation, not a batch";
             return Err(Refusal::bad_request(message));
         };
         let response = sse::answer(endpoint, only, asking, asker.caller)?;
-        return Ok((response, Noted::begun(operation)));
+        return Ok((response, Noted::begun(operation).by(caller)));
     }
-    let persisted: Vec<_> = operations
-        .iter()
-        .map(|operation| Some((operation.persisted?, operation.query.clone())))
-        .collect();
-    let mut answers = match endpoint.engine.admit(operations) {
+    let persisted = persisted(&operations);
+    let (served, summary, is_batch) = match endpoint.engine.admit(operations) {
         Ok(admitted) => {
-            let (served, summary) = endpoint.serve(admitted, &asking).await;
+            let (served, summary) = match endpoint.serve_now(&admitted, &asking) {
+                Some(served) => served,
+                None => {
+                    let serving = endpoint.serve(admitted, &asking);
+                    Box::pin(serving.instrument(span(&asker.request_id, caller.as_deref()))).await
+                }
+            };
             endpoint.keep_documents(&served, persisted);
-            Answers { served, summary, is_batch, form }
+            (served, summary, is_batch)
         }
         // A limit of the whole request: one answer for all of it.
-        Err(error) => {
-            let (served, summary) = (vec![Served::refused(error)], ReadSummary::default());
-            Answers { served, summary, is_batch: false, form }
-        }
+        Err(error) => (vec![Served::refused(error)], ReadSummary::default(), false),
     };
-    let noted = Noted::of(&endpoint.metrics, operation, &answers);
+    let mut answers = Answers { served, summary, is_batch, form };
+    let noted = Noted::of(&endpoint.metrics, operation, &answers).by(caller);
     Ok((answers.response(), noted.having_read(answers.summary)))
+}
+
+/// Documents that came with their hash, in the places of their operations; nothing where there is none.
+fn persisted(operations: &[Operation]) -> Vec<Option<(PersistedQuery, String)>> {
+    if operations.iter().all(|operation| operation.persisted.is_none()) {
+        return Vec::new();
+    }
+    let document = |operation: &Operation| Some((operation.persisted?, operation.query.clone()));
+    operations.iter().map(document).collect()
+}
+
+/// What lines are put in that are logged while a request is answered.
+fn span(request_id: &str, caller: Option<&str>) -> Span {
+    tracing::info_span!("request", request.id = %request_id, caller.name = caller.map(display))
 }
 
 impl Asker {
@@ -229,15 +278,24 @@ impl Asker {
 }
 
 impl Endpoint {
-    /// Lets the caller of a request in, and notes who it is for every line that is logged of it.
-    pub(crate) async fn identify(&self, parts: &Parts) -> Result<Caller, Refusal> {
+    /// Lets the caller of a request in.
+    async fn identify(&self, arrival: &Arrival) -> Result<Asker, Refusal> {
+        let Arrival { parts, peer, id } = arrival;
         let presented = self.callers.presented(&parts.headers)?;
-        let admitted = self.callers.admit(presented, address_of(parts)).await;
-        let caller = admitted.map_err(Refusal::stranger)?;
-        if let Some(name) = &caller.name {
-            Span::current().record("caller.name", display(name));
-        }
-        Ok(caller)
+        let caller = self.callers.admit(presented, *peer).await.map_err(Refusal::stranger)?;
+        Ok(Asker { caller, request_id: Arc::clone(id) })
+    }
+
+    /// The answer to a single operation, where everything is at hand.
+    fn serve_now(
+        &self,
+        admitted: &[Admitted],
+        asking: &Asking,
+    ) -> Option<(Vec<Served>, ReadSummary)> {
+        let [only] = admitted else { return None };
+        let reader = self.records.reader(asking.clone());
+        let answer = self.engine.answer_now(only, &reader)?;
+        Some((vec![Served { answer, is_stale: false }], reader.take_summary()))
     }
 
     /// Executes operations side by side, each within the time that is allowed for the request.
@@ -278,26 +336,28 @@ impl Endpoint {
 /// the request is dropped where it stands; it is logged and counted all the same.
 struct Waiting<'e> {
     endpoint: &'e Endpoint,
+    id: Arc<str>,
     since: Instant,
     done: bool,
 }
 
 impl Waiting<'_> {
-    fn done(&mut self) -> Duration {
+    fn done(&mut self, noted: &Noted, status: StatusCode) {
         self.done = true;
-        self.took()
+        self.note(noted, status.as_u16());
     }
 
-    fn took(&self) -> Duration {
-        self.endpoint.clock.now().saturating_duration_since(self.since)
+    fn note(&self, noted: &Noted, status: u16) {
+        let took = self.endpoint.clock.now().saturating_duration_since(self.since);
+        self.endpoint.metrics.count(status, took);
+        noted.log(&self.id, status, took);
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.endpoint.metrics.count(CLIENT_CLOSED_REQUEST, self.took());
-            Noted::default().log(CLIENT_CLOSED_REQUEST, self.took());
+            self.note(&Noted::default(), CLIENT_CLOSED_REQUEST);
         }
     }
 }
@@ -316,8 +376,18 @@ fn refused(endpoint: &Endpoint, refusal: Refusal) -> (Response, Noted) {
     (refusal.into_response(), noted)
 }
 
-fn form(parts: &Parts, offered: &[Form]) -> Result<Form, Refusal> {
-    negotiate(&parts.headers, offered).ok_or_else(|| {
+/// A refusal of somebody who was let in.
+fn refused_to(
+    endpoint: &Endpoint,
+    refusal: Refusal,
+    caller: Option<Arc<str>>,
+) -> (Response, Noted) {
+    let (response, noted) = refused(endpoint, refusal);
+    (response, noted.by(caller))
+}
+
+fn form(headers: &HeaderMap, offered: &[Form]) -> Result<Form, Refusal> {
+    negotiate(headers, offered).ok_or_else(|| {
         let message = "none of the accepted media types can be served: \
                        application/graphql-response+json, application/json and \
                        text/event-stream can";
@@ -327,12 +397,6 @@ fn form(parts: &Parts, offered: &[Form]) -> Result<Form, Refusal> {
 
 fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// Where a request comes from: the other end of its connection, which may be a proxy's.
-pub(crate) fn address_of(parts: &Parts) -> Option<IpAddr> {
-    let ConnectInfo(address) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(address.ip())
 }
 
 fn options() -> Response {

@@ -1,5 +1,6 @@
 //! Accepting connections and letting them go.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -8,14 +9,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
 
 /// How long a client may take to send a request's headers.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,6 +29,24 @@ const MAX_CONCURRENT_STREAMS: u32 = 256;
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 /// Pause after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What answers the requests of a listener.
+pub trait Serve: Clone + Send + Sync + 'static {
+    /// Answers a request that came from `peer`.
+    fn serve(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send;
+}
+
+impl Serve for Router {
+    async fn serve(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Response {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer: Result<Response, Infallible> = self.clone().oneshot(request).await;
+        answer.unwrap_or_else(|never| match never {})
+    }
+}
 
 /// A bound socket that does not serve yet.
 #[derive(Debug)]
@@ -51,15 +71,15 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Serves `router` until `stop` is done; then accepts nothing more and waits up to 20 s for
+    /// Serves `service` until `stop` is done; then accepts nothing more and waits up to 20 s for
     /// requests under way.
-    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
+    pub async fn serve(self, service: impl Serve, stop: impl Future<Output = ()>) {
         let (builder, connections) = (builder(), GracefulShutdown::new());
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 accepted = self.socket.accept() => match accepted {
-                    Ok(accepted) => serve_connection(&builder, &connections, accepted, &router),
+                    Ok(accepted) => serve_connection(&builder, &connections, accepted, &service),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -95,14 +115,14 @@ fn serve_connection(
     builder: &Builder<TokioExecutor>,
     connections: &GracefulShutdown,
     (stream, peer): (TcpStream, SocketAddr),
-    router: &Router,
+    service: &impl Serve,
 ) {
     // Answers are small and complete: holding them back to fill packets only delays them.
     let _ = stream.set_nodelay(true);
-    let answering = TowerToHyperService::new(router.clone());
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        answering.call(request)
+    let service = service.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.serve(peer, request).await) }
     });
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();

@@ -17,9 +17,10 @@ const LONGEST_LOGGED_NAME: usize = 64;
 /// Codes of errors that are logged of one stream; there may be no end of answers.
 const MOST_CODES: usize = 100;
 
-/// What a log line says of a request beside its outcome. Who asked stands in the request's span.
+/// What a log line says of a request beside its id and outcome.
 #[derive(Default)]
 pub(crate) struct Noted {
+    caller: Option<Arc<str>>,
     operation: Option<String>,
     codes: Vec<String>,
     read: ReadSummary,
@@ -57,12 +58,18 @@ impl Noted {
         Self { codes: vec![code.as_str().to_owned()], ..Self::default() }
     }
 
+    pub(crate) fn by(self, caller: Option<Arc<str>>) -> Self {
+        Self { caller, ..self }
+    }
+
     pub(crate) fn having_read(self, read: ReadSummary) -> Self {
         Self { read, ..self }
     }
 
-    pub(crate) fn log(&self, status: u16, took: Duration) {
+    pub(crate) fn log(&self, request_id: &str, status: u16, took: Duration) {
         tracing::info!(
+            request.id = request_id,
+            caller.name = self.caller.as_deref().map(tracing::field::display),
             graphql.operation = self.operation(),
             projects = self.projects(),
             http.status = status,

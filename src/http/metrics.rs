@@ -17,6 +17,8 @@ pub struct HttpMetrics {
     good: Counter,
     errors: Family<CodeLabel, Counter>,
     duration: Histogram,
+    documents: Gauge,
+    document_bytes: Gauge,
     pub(crate) in_flight: Gauge,
 }
 
@@ -37,7 +39,8 @@ impl Default for HttpMetrics {
         let (requests, errors, in_flight) =
             (Family::<StatusLabel, Counter>::default(), Family::default(), Gauge::default());
         let good = requests.get_or_create_owned(&StatusLabel { status: 200 });
-        Self { requests, good, errors, duration, in_flight }
+        let (documents, document_bytes) = (Gauge::default(), Gauge::default());
+        Self { requests, good, errors, duration, documents, document_bytes, in_flight }
     }
 }
 
@@ -48,6 +51,16 @@ impl HttpMetrics {
         http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
         http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
         http.register("requests_in_flight", "GraphQL requests under way", self.in_flight.clone());
+        http.register(
+            "known_documents",
+            "GraphQL documents that need not be read again",
+            self.documents.clone(),
+        );
+        http.register(
+            "known_documents_bytes",
+            "Weight of the documents that need not be read again",
+            self.document_bytes.clone(),
+        );
         http.register_with_unit(
             "request_duration",
             "Time from a request's headers to its answer",
@@ -62,6 +75,11 @@ impl HttpMetrics {
             status => self.requests.get_or_create(&StatusLabel { status }).inc(),
         };
         self.duration.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn documents(&self, (documents, bytes): (u64, u64)) {
+        self.documents.set(i64::try_from(documents).unwrap_or(i64::MAX));
+        self.document_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Codes are ours, so there are few of them.

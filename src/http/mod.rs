@@ -30,6 +30,6 @@ pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersError};
 pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
-pub use listener::Listener;
+pub use listener::{Listener, Serve};
 pub use metrics::HttpMetrics;
-pub use router::{MainParts, main_router};
+pub use router::{Main, MainParts, main_router};

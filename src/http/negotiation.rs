@@ -47,16 +47,12 @@ struct Range<'h> {
 /// The form that is wanted most among those on offer; among equals the one named most closely, then
 /// the one offered first. `None` where nothing on offer will do.
 pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
-    let accept: Vec<&str> =
-        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let ranges: Vec<Range<'_>> =
-        accept.iter().flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
-    if ranges.is_empty() {
+    if ranges(headers).next().is_none() {
         return offered.first().copied();
     }
     let mut best: Option<((u16, u8), Form)> = None;
     for form in offered {
-        let Some(rank) = rank(*form, &ranges) else { continue };
+        let Some(rank) = rank(*form, headers) else { continue };
         if best.is_none_or(|(best, _)| rank > best) {
             best = Some((rank, *form));
         }
@@ -64,10 +60,14 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
     best.map(|(_, form)| form)
 }
 
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(Range::parse)
+}
+
 /// Quality, then closeness, by the range that names the form most closely.
-fn rank(form: Form, ranges: &[Range<'_>]) -> Option<(u16, u8)> {
-    let closest = ranges
-        .iter()
+fn rank(form: Form, headers: &HeaderMap) -> Option<(u16, u8)> {
+    let closest = ranges(headers)
         .filter_map(|range| Some((range.closeness(form)?, range.quality)))
         .max_by_key(|(closeness, _)| *closeness)?;
     let (closeness, quality) = closest;

@@ -1,18 +1,20 @@
 //! The id of a request.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id of a caller's own that is used, in characters.
 const LONGEST_REQUEST_ID: usize = 128;
 
 /// The caller's request id if it is a sane one, else a new one.
 pub(crate) fn of(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
     match given {
         Some(id) if is_sane(id) => Arc::from(id),
-        _ => Arc::from(new_request_id()),
+        _ => new_request_id(),
     }
 }
 
@@ -21,19 +23,33 @@ fn is_sane(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
 }
 
-/// 32 hexadecimal digits, as the upstream writes its own.
-fn new_request_id() -> String {
-    let mut random = [0_u8; 16];
-    // Ids without randomness still tell this process's requests from nobody's, which is all that is
-    // lost if the system has none to give.
-    let _ = getrandom::fill(&mut random);
-    hex::encode(random)
+/// 32 hexadecimal digits, as the upstream writes its own: no two alike in this process, and by all odds
+/// none like another's.
+fn new_request_id() -> Arc<str> {
+    static SEED: OnceLock<[u64; 2]> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    // Ids without randomness still tell this process's requests from one another, which is what they are
+    // for.
+    let [seed, other] = SEED.get_or_init(|| {
+        [getrandom::u64().unwrap_or_default(), getrandom::u64().unwrap_or_default()]
+    });
+    let mixed = mix(seed.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)));
+    let mut digits = [0_u8; 32];
+    let number = (u128::from(mixed) << 64) | u128::from(mix(mixed ^ other));
+    // The digits have room for just so many bytes.
+    let _ = hex::encode_to_slice(number.to_be_bytes(), &mut digits);
+    Arc::from(str::from_utf8(&digits).unwrap_or_default())
+}
+
+/// The finaliser of SplitMix64, which makes another number of each: <https://doi.org/10.1145/2714064.2660195>.
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderName;
-
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -41,6 +57,13 @@ mod tests {
             (HeaderName::from_static(name), value.parse().unwrap())
         };
         pairs.iter().map(header).collect()
+    }
+
+    #[test]
+    fn no_two_requests_get_the_same_id() {
+        let ids: std::collections::HashSet<_> = (0..10_000).map(|_| new_request_id()).collect();
+
+        assert_eq!(ids.len(), 10_000);
     }
 
     #[test]

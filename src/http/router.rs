@@ -1,14 +1,17 @@
 //! The routes of the main listener and the layers around them.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +23,7 @@ use super::callers::Callers;
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
 use super::graphiql::{self, GraphiqlDefaults};
+use super::listener::Serve;
 use super::metrics::HttpMetrics;
 use super::places::Places;
 use super::rate::Rates;
@@ -29,6 +33,7 @@ use crate::config::{GraphqlConfig, LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
 
+const GRAPHQL: &str = "/graphql";
 /// How long a browser may remember what CORS allows.
 const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_mins(10);
 
@@ -56,11 +61,43 @@ pub struct MainParts {
     pub tasks: TaskTracker,
 }
 
-/// The routes of the main listener.
+/// What the main listener serves: the GraphQL endpoint by itself, so that its requests, which nearly all
+/// are, meet no layer and no route; everything else by axum's router.
+#[derive(Clone)]
+pub struct Main {
+    endpoint: Arc<Endpoint>,
+    /// Whether requests for the endpoint need not pass the routes' layers.
+    is_direct: bool,
+    router: Router,
+}
+
+impl Main {
+    /// Brings the gauges of the documents that are known up to date.
+    pub fn observe(&self) {
+        self.endpoint.metrics.documents(self.endpoint.engine.documents());
+    }
+
+    /// Everything by routes, for callers that have no listener.
+    pub fn into_router(self) -> Router {
+        self.router
+    }
+}
+
+impl Serve for Main {
+    async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+        if self.is_direct && request.uri().path() == GRAPHQL {
+            let endpoint = Arc::clone(&self.endpoint);
+            return endpoint::handle(endpoint, Some(peer.ip()), request.map(Body::new)).await;
+        }
+        Box::pin(Serve::serve(&self.router, peer, request)).await
+    }
+}
+
+/// What the main listener serves.
 ///
 /// # Errors
 /// When the trusted documents cannot be read.
-pub fn main_router(parts: MainParts) -> Result<Router, ManifestError> {
+pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
     let documents = Documents::load(&parts.graphql)?;
     documents.follow(&parts.tasks, parts.stopping.clone());
     let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
@@ -95,13 +132,14 @@ pub fn main_router(parts: MainParts) -> Result<Router, ManifestError> {
         // Outside of the panic's answer, so that it carries the headers too.
         .layer(middleware::from_fn(secured))
         // Below the layers: the endpoint sees to both itself, for less.
-        .route("/graphql", any(endpoint::handle))
-        .with_state(endpoint);
+        .route(GRAPHQL, any(endpoint::route))
+        .with_state(Arc::clone(&endpoint));
     if graphql.allow_origins.is_empty() {
-        return Ok(router);
+        return Ok(Main { endpoint, is_direct: true, router });
     }
     // Outermost: a browser's preliminary question never reaches the endpoint.
-    Ok(router.layer(cors(&graphql.allow_origins)))
+    let router = router.layer(cors(&graphql.allow_origins));
+    Ok(Main { endpoint, is_direct: false, router })
 }
 
 async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, interval, interval_at, sleep, timeout};
 
 use super::callers::{Caller, Presented, Stranger};
 use super::cross_site;
-use super::endpoint::{Endpoint, address_of};
+use super::endpoint::Endpoint;
 use super::follow::LOOK_EVERY;
 use super::log_line::StreamLog;
 use super::places::{self, Place};
@@ -118,20 +118,21 @@ struct Admitted {
 /// Turns a request into a socket.
 pub(crate) async fn upgrade(
     endpoint: &Arc<Endpoint>,
-    mut parts: Parts,
+    (mut parts, from): (Parts, Option<IpAddr>),
     request_id: Arc<str>,
-) -> Result<Response, Refusal> {
+) -> Result<(Response, Option<Arc<str>>), Refusal> {
     cross_site::check_websocket(&parts.headers, &endpoint.allow_origins)?;
     if GraphQLProtocol::from_request_parts(&mut parts, &()).await.is_err() {
         let message = format!("no GraphQL protocol is offered: {PROTOCOL} is spoken");
         return Err(Refusal::bad_request(message));
     }
     let presented = endpoint.callers.presented(&parts.headers)?;
+    let mut name = None;
     if presented.credential.is_some() {
         // A bad one is refused at once; where there is none it may still come with the first message.
-        endpoint.identify(&parts).await?;
+        let admitted = endpoint.callers.admit(presented.clone(), from).await;
+        name = admitted.map_err(Refusal::stranger)?.name;
     }
-    let from = address_of(&parts);
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
     let upgrade = upgrade.map_err(|_| {
         let message = "the request cannot be upgraded to a WebSocket";
@@ -152,10 +153,11 @@ pub(crate) async fn upgrade(
     let running = endpoint.tasks.token();
     let largest = endpoint.limits.max_body_bytes;
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(largest);
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    let response = upgrade.on_upgrade(move |socket| async move {
         session.run(socket).await;
         drop((place, running));
-    }))
+    });
+    Ok((response, name))
 }
 
 impl Session {

@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-
 use crate::domain::{ProjectId, RecordId, Secret, Token};
 
 /// Finds one recording for one caller. Compared in full: project, id and caller.
@@ -24,31 +21,26 @@ pub(crate) enum CallerKey {
     Holder([u8; 32]),
 }
 
-/// Makes keys of tokens, so that no token is kept: HMAC-SHA256 under a key that only this process
+/// Makes keys of tokens, so that no token is kept: BLAKE3's keyed hash, under a key that only this process
 /// knows, or only the replicas that share a cache.
-pub(crate) struct TokenHasher(Hmac<Sha256>);
+pub(crate) struct TokenHasher([u8; 32]);
 
 impl TokenHasher {
     /// A hasher with a key of its own from the system's generator.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0_u8; 32];
         getrandom::fill(&mut key)?;
-        let mac = Hmac::new_from_slice(&key).expect("HMAC takes keys of any length");
-        Ok(Self(mac))
+        Ok(Self(key))
     }
 
     /// A hasher whose key is made of a secret: the same wherever the secret is.
     pub(crate) fn from_secret(secret: &Secret) -> Self {
-        let key = secret.expose().as_bytes();
-        let mut mac = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
-        mac.update(b"caller");
-        Self(mac)
+        const CONTEXT: &str = "screen-record-gateway 2026-11 callers of a shared cache";
+        Self(blake3::derive_key(CONTEXT, secret.expose().as_bytes()))
     }
 
     pub(crate) fn key_of(&self, token: &Token) -> CallerKey {
-        let mut mac = self.0.clone();
-        mac.update(token.expose().as_bytes());
-        CallerKey::Holder(mac.finalize().into_bytes().into())
+        CallerKey::Holder(*blake3::keyed_hash(&self.0, token.expose().as_bytes()).as_bytes())
     }
 }
 

@@ -430,6 +430,35 @@ impl Reader {
         self.fetch(key, found).await
     }
 
+    /// One recording, where that is known without waiting: it is fresh, or may not be asked for.
+    /// Otherwise nothing, and nothing is begun.
+    pub(crate) fn screen_record_now(
+        &self,
+        project: &ProjectId,
+        id: &RecordId,
+    ) -> Option<Result<Arc<ScreenRecord>, Failure>> {
+        match self.admit(project.clone(), id.clone()) {
+            Ok(key) => {
+                let found = self.at_hand(&key)?;
+                Some(self.serve(&key, &found, CacheOutcome::Hit))
+            }
+            Err(failure) => Some(Err(failure)),
+        }
+    }
+
+    /// Whether [`Self::screen_record_now`] has an answer.
+    pub(crate) fn is_at_hand(&self, project: &ProjectId, id: &RecordId) -> bool {
+        let key = self.admit(project.clone(), id.clone());
+        key.map_or(true, |key| self.at_hand(&key).is_some())
+    }
+
+    /// What is kept, if it is fresh enough for this request.
+    fn at_hand(&self, key: &RecordKey) -> Option<Found> {
+        let found = self.records.0.cache.get(key).filter(|_| !self.asking.no_cache)?;
+        let is_fresh = matches!(found.freshness, Freshness::Fresh(_));
+        (is_fresh && self.asking.accepts_age(found.age)).then_some(found)
+    }
+
     /// Watches a recording for the same caller; see [`Records::watch`].
     ///
     /// # Errors

@@ -195,7 +195,8 @@ impl Callers {
             Way::Tokens(tokens) => {
                 let missing = "no token was sent: give Authorization: Bearer";
                 let shown = credential.ok_or(Stranger::Nameless(missing))?;
-                let bearer = tokens.verify(&shown).await?;
+                // Keys may have to be fetched, which is a large future for a rare case.
+                let bearer = Box::pin(tokens.verify(&shown)).await?;
                 let standing = Standing::Until(bearer.until);
                 Ok(Caller::named(&bearer.subject, token, bearer.projects, standing))
             }

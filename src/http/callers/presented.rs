@@ -1,11 +1,13 @@
 //! What a caller shows: a credential for the gateway and a token for the upstream, read from headers.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{Callers, Way};
 use crate::domain::{Secret, Token};
 use crate::http::refusal::Refusal;
 
+const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The longest token the upstream accepts, in characters; credentials for the gateway are shorter.
 const LONGEST_TOKEN: usize = 64_000;
 
@@ -31,8 +33,7 @@ impl Callers {
     /// A bearer token is the gateway's where the gateway asks callers who they are, and the
     /// upstream's where it does not. It is never both.
     pub(crate) fn presented(&self, headers: &HeaderMap) -> Result<Presented, Refusal> {
-        let (own, key) =
-            (header_text(headers, "x-auth-token")?, header_text(headers, "x-api-key")?);
+        let (own, key) = (header_text(headers, &X_AUTH_TOKEN)?, header_text(headers, &X_API_KEY)?);
         let bearer = bearer(headers)?;
         let (credential, token) = match &self.0.way {
             Way::NotAtAll => (None, own.or(bearer)),
@@ -50,7 +51,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     if scheme.eq_ignore_ascii_case("bearer") { limited(token) } else { Ok(None) }
 }
 
-fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Refusal> {
+fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Refusal> {
     headers.get(name).map_or(Ok(None), |value| limited(readable(value)?))
 }
 
@@ -73,8 +74,6 @@ fn limited(text: &str) -> Result<Option<&str>, Refusal> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use axum::http::HeaderName;
 
     use super::*;
     use crate::clock::Clock;
