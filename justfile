@@ -51,3 +51,7 @@ up:
 
 bench *args:
     cargo bench --locked {{args}}
+
+# What a request costs, held against servers that do less; see docs/PERFORMANCE.md.
+measure *args:
+    bench/run {{args}}

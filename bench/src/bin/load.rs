@@ -212,7 +212,10 @@ impl Span {
     fn end(self, shared: &Shared) -> anyhow::Result<Ended> {
         let seconds = self.began.elapsed().as_secs_f64();
         let requests = shared.done.load(Ordering::Relaxed) - self.done;
-        let processor_ns = Threads::of(self.process)?.since(&self.threads)?;
+        if requests == 0 {
+            bail!("no request was answered in the {seconds} s that count");
+        }
+        let processor_ns = Threads::of(self.process)?.since(&self.threads);
         Ok(Ended { requests, seconds, processor_ns, next: shared.next.load(Ordering::Relaxed) })
     }
 }
@@ -230,7 +233,8 @@ impl Ended {
         latencies.sort_unstable();
         let milliseconds = |share: f64| {
             let at = Duration::from_secs_f64(latencies.len() as f64 * share).as_secs();
-            let at = usize::try_from(at).unwrap_or(usize::MAX).min(latencies.len() - 1);
+            let at =
+                usize::try_from(at).unwrap_or(usize::MAX).min(latencies.len().saturating_sub(1));
             latencies.get(at).map_or(0.0, |latency| *latency as f64 / 1e6)
         };
         let (median_ms, p99_ms, highest_ms) =
@@ -245,9 +249,6 @@ async fn all_of(asking: &mut JoinSet<anyhow::Result<Vec<u64>>>) -> anyhow::Resul
     let mut latencies = Vec::new();
     while let Some(ended) = asking.join_next().await {
         latencies.append(&mut ended??);
-    }
-    if latencies.is_empty() {
-        bail!("no request was answered in time");
     }
     Ok(latencies)
 }

@@ -54,11 +54,16 @@ async fn batch(setup: &Setup) -> anyhow::Result<Figure> {
     let upstream = any_record(setup, DELAY_MS).await?;
     let gateway = Program::gateway(setup, &upstream).measured(setup).await?;
     let (mut through, mut alone, mut next) = (Vec::new(), Vec::new(), 0);
+    let one = |server, asks| {
+        let plan = plan(setup, server, asks);
+        let pace = if setup.quick { Pace::Count(5) } else { plan.pace };
+        Plan { connections: 1, pace, ..plan }
+    };
     for _ in 0..setup.rounds() {
-        let direct = Plan { connections: 1, ..plan(setup, &upstream, Asks::Upstream(Ids::New)) };
+        let direct = one(&upstream, Asks::Upstream(Ids::New));
         alone.push(drive(setup, &direct).await?.median_ms);
         reset(&upstream).await?;
-        let aliases = Plan { connections: 1, first: next, ..plan(setup, &gateway, Asks::Aliases) };
+        let aliases = Plan { first: next, ..one(&gateway, Asks::Aliases) };
         let measured = drive(setup, &aliases).await?;
         let (calls, records) = (calls(&upstream).await?, (measured.next - next) * 10);
         ensure!(calls == records, "the upstream was called {calls} times for {records} records");
@@ -92,8 +97,7 @@ async fn latency(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         let (mut rates, mut latencies) = (Vec::new(), Vec::new());
         for _ in 0..setup.rounds() {
             let rate = drive(setup, &closed).await?.rate();
-            let seconds = setup.sizes().seconds.1 * 2.0;
-            let pace = Pace::Open { rate: rate / 2.0, seconds };
+            let pace = Pace::Open { rate: rate / 2.0, seconds: setup.sizes().seconds };
             latencies.push(drive(setup, &Plan { pace, ..closed.clone() }).await?.p99_ms);
             rates.push(rate);
         }
@@ -222,7 +226,6 @@ async fn flood(setup: &Setup) -> anyhow::Result<Figure> {
 }
 
 fn plan(setup: &Setup, server: &Server, asks: Asks) -> Plan {
-    let (before, seconds) = setup.sizes().seconds;
     Plan {
         address: server.address,
         process: server.process,
@@ -230,6 +233,6 @@ fn plan(setup: &Setup, server: &Server, asks: Asks) -> Plan {
         asks,
         expects: Expects::WhatWasAsked,
         first: 0,
-        pace: Pace::Closed { before, seconds },
+        pace: setup.sizes().pace,
     }
 }

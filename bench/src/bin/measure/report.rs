@@ -81,6 +81,9 @@ impl Results {
              connections.\n",
             self.rounds, self.connections
         );
+        if self.quick {
+            out.push_str("Quick: that it works is what counts, and no figure.\n\n");
+        }
         self.rows_table(&mut out);
         self.comparison_table(&mut out);
         self.figures_table(&mut out);

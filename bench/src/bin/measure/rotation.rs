@@ -94,7 +94,7 @@ impl Running {
         let mut contenders: Vec<Contender> = servers.into_iter().map(contender).collect();
         for contender in &mut contenders {
             for (asks, count) in row.warm_up(&ids, &other, &sizes) {
-                contender.ask(setup, asks, Pace::Count(count)).await?;
+                contender.ask(setup, asks, 0, Pace::Count(count)).await?;
             }
         }
         let [gateway, ..] = contenders.as_mut_slice() else { bail!("there is no gateway") };
@@ -104,7 +104,8 @@ impl Running {
         if !setup.quick {
             for contender in &mut running.contenders {
                 let pace = Pace::Closed { before: 0.0, seconds: SETTLING };
-                contender.next = contender.ask(setup, contender.asks.clone(), pace).await?.next;
+                let asks = contender.asks.clone();
+                contender.next = contender.ask(setup, asks, contender.next, pace).await?.next;
             }
         }
         Ok(running)
@@ -167,10 +168,10 @@ impl Contender {
     }
 
     async fn drive(&mut self, setup: &Setup, row: &Row, upstream: &Server) -> anyhow::Result<()> {
-        let Sizes { seconds: (before, seconds), .. } = setup.sizes();
+        let Sizes { pace, .. } = setup.sizes();
         reset(upstream).await?;
         let first = self.next;
-        let measured = self.ask(setup, self.asks.clone(), Pace::Closed { before, seconds }).await?;
+        let measured = self.ask(setup, self.asks.clone(), first, pace).await?;
         self.next = measured.next;
         let calls = calls(upstream).await?;
         let expected = if row.kind == Kind::Cold { measured.next - first } else { 0 };
@@ -180,14 +181,20 @@ impl Contender {
         Ok(())
     }
 
-    async fn ask(&self, setup: &Setup, asks: Asks, pace: Pace) -> anyhow::Result<Measured> {
+    async fn ask(
+        &self,
+        setup: &Setup,
+        asks: Asks,
+        first: u64,
+        pace: Pace,
+    ) -> anyhow::Result<Measured> {
         let plan = Plan {
             address: self.server.address,
             process: self.server.process,
             connections: CONNECTIONS,
             asks,
             expects: self.expects.clone(),
-            first: if matches!(pace, Pace::Count(_)) { 0 } else { self.next },
+            first,
             pace,
         };
         drive(setup, &plan).await.with_context(|| self.name)

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use bench::plan::Pace;
 
 /// What holds for the whole run.
 pub(crate) struct Setup {
@@ -30,8 +31,10 @@ pub(crate) struct Cores {
 
 /// How much is done.
 pub(crate) struct Sizes {
-    /// Seconds before that do not count, and that count.
-    pub(crate) seconds: (f64, f64),
+    /// How a server is driven in a round.
+    pub(crate) pace: Pace,
+    /// Seconds at a fixed rate.
+    pub(crate) seconds: f64,
     pub(crate) keys: u64,
     pub(crate) callers: u64,
     pub(crate) documents: u64,
@@ -53,7 +56,9 @@ impl Setup {
     pub(crate) fn sizes(&self) -> Sizes {
         if self.quick {
             Sizes {
-                seconds: (0.05, 0.2),
+                // Counted, so that a slow build on a busy machine answers as many as a fast one.
+                pace: Pace::Count(200),
+                seconds: 0.5,
                 keys: 200,
                 callers: 100,
                 documents: 20,
@@ -62,7 +67,8 @@ impl Setup {
             }
         } else {
             Sizes {
-                seconds: (0.3, 1.5),
+                pace: Pace::Closed { before: 0.3, seconds: 1.5 },
+                seconds: 3.0,
                 keys: 10_000,
                 callers: 10_000,
                 documents: 100,
