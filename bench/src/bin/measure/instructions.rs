@@ -37,7 +37,9 @@ struct Counted<'s> {
 pub(crate) async fn run(setup: &Setup) -> anyhow::Result<()> {
     let upstream = any_record(setup, 0).await?;
     let base = format!("http://{}", upstream.address);
-    let mut table = String::from("| row | gateway | held against | | ratio | goal |\n| --- |\n");
+    let mut table = String::from(
+        "| row | gateway | held against | | ratio | goal |\n| --- | ---: | --- | ---: | ---: | ---: |\n",
+    );
     for name in NAMES.into_iter().filter(|name| setup.wants(name)) {
         let (gateway, limit, goal) = if name == "warm" {
             let asks = record(Ids::Listed(vec!["warm".to_owned()]), 1, Document::Same);

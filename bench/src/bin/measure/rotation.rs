@@ -224,11 +224,13 @@ pub(crate) async fn start_upstream(
 ) -> anyhow::Result<Server> {
     match source {
         Source::Simulator => {
+            // One in five is not uploaded, or not begun yet.
+            let made = records * 3 / 2 + 10;
             let simulator = Program::built(setup, "screen-record-gateway")
                 .argument("simulate")
                 .setting("GATEWAY_SIMULATOR__LISTEN", "127.0.0.1:0")
                 .setting("GATEWAY_SIMULATOR__LATENCY", "0s")
-                .setting("GATEWAY_SIMULATOR__RECORDS", records.to_string())
+                .setting("GATEWAY_SIMULATOR__RECORDS", made.to_string())
                 .setting("GATEWAY_SIMULATOR__TOKENS", only_token())
                 .setting("GATEWAY_LOG", "warn");
             simulator.beside(setup).await
@@ -255,8 +257,10 @@ pub(crate) async fn ids_of(
     }
     let mut ids = Vec::new();
     for offset in (0..count).step_by(1000) {
+        // Those that have everything a record can have.
+        let query = format!("status=UPLOAD_COMPLETED&limit=1000&offset={offset}");
         let request = format!(
-            "GET /v2/{PROJECT}/screen-records?limit=1000&offset={offset} HTTP/1.1\r\nHost: upstream\r\n\
+            "GET /v2/{PROJECT}/screen-records?{query} HTTP/1.1\r\nHost: upstream\r\n\
              X-Auth-Token: {}\r\n\r\n",
             only_token()
         );
