@@ -55,3 +55,7 @@ bench *args:
 # Builds a release archive from what is committed.
 release:
     deploy/release
+
+# What a request costs, held against servers that do less; see docs/PERFORMANCE.md.
+measure *args:
+    bench/run {{args}}
