@@ -15,7 +15,7 @@ use reqwest::{Client, Method, Request, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
-use super::breaker::{Breaker, Circuit};
+use super::breaker::{Breaker, Circuit, Pass};
 use super::credentials::{CallerPart, Credentials, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
@@ -87,6 +87,14 @@ pub(super) struct Outgoing {
     pub(super) query: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// JSON; empty for none.
     pub(super) body: Bytes,
+}
+
+/// What the circuit is told of an attempt. One that is given up, by its callers or because the
+/// deadline has come, counts as unanswered if it had half of its time.
+struct Verdict<'u> {
+    pass: Option<Pass<'u>>,
+    upstream: &'u Inner,
+    begun: Instant,
 }
 
 /// An answer of success.
@@ -227,15 +235,16 @@ impl Upstream {
     /// One attempt, once it has a place and the circuit lets it through.
     async fn one(&self, call: &Call, request: (Request, Generation)) -> Result<Answer, Failure> {
         let Inner { breaker, clock, metrics, .. } = &*self.0;
-        let _place = self.place().await?;
-        let pass = breaker.admit(clock.now()).inspect_err(|_| {
+        let count = |_: &Failure| {
             metrics.breaker_refused.inc();
-        })?;
+        };
+        // Before it queues: places may all be taken by calls that wait for a dead upstream.
+        breaker.check(clock.now()).inspect_err(count)?;
+        let _place = self.place().await?;
+        let pass = breaker.admit(clock.now()).inspect_err(count)?;
+        let mut verdict = Verdict { pass: Some(pass), upstream: &self.0, begun: clock.now() };
         let answer = self.attempt(call, request).await;
-        if pass.tell(answer.as_ref().is_err_and(Worth::is_outage), clock.now()) {
-            metrics.breaker_opened.inc();
-            tracing::error!("too many attempts failed: the circuit to the upstream opens");
-        }
+        verdict.tell(answer.as_ref().is_err_and(Worth::is_outage));
         answer
     }
 
@@ -352,6 +361,27 @@ impl Upstream {
         match unlike {
             wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
+        }
+    }
+}
+
+impl Verdict<'_> {
+    fn tell(&mut self, failed: bool) {
+        let Inner { clock, metrics, .. } = self.upstream;
+        if self.pass.take().is_some_and(|pass| pass.tell(failed, clock.now())) {
+            metrics.breaker_opened.inc();
+            tracing::error!("too many attempts failed: the circuit to the upstream opens");
+        }
+    }
+}
+
+impl Drop for Verdict<'_> {
+    fn drop(&mut self) {
+        let Inner { clock, limits, .. } = self.upstream;
+        let took = clock.now().saturating_duration_since(self.begun);
+        // Callers who are less patient than the settings would hide a dead upstream otherwise.
+        if self.pass.is_some() && 2 * took >= limits.attempt_timeout {
+            self.tell(true);
         }
     }
 }
