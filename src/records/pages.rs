@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 
 use super::flight::Flights;
+use super::holders::Holders;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
 use super::purge::{Era, Eras, Purge};
@@ -59,6 +60,7 @@ pub(crate) struct KeptPage<T> {
 pub(crate) struct Pages<L: Listing> {
     entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>>,
     pub(crate) flights: Flights<PageKey<L>, Arc<KeptPage<L::Row>>>,
+    holders: Holders,
     ttl: Duration,
     stale_if_error: Duration,
     max_bytes: u64,
@@ -74,15 +76,17 @@ impl<L: Listing> Pages<L> {
         (eras, clock): (Eras, Clock),
     ) -> Self {
         let longest_use = limits.ttl_list + limits.stale_if_error;
+        let life = longest_use.max(Duration::from_secs(1));
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|key, kept| weight::of_page(key, kept))
-            .time_to_live(longest_use.max(Duration::from_secs(1)))
+            .time_to_live(life)
             .support_invalidation_closures()
             .build();
         Self {
             entries,
             flights: Flights::new(metrics),
+            holders: Holders::new(life),
             ttl: limits.ttl_list,
             stale_if_error: limits.stale_if_error,
             max_bytes,
@@ -109,6 +113,7 @@ impl<L: Listing> Pages<L> {
             return kept;
         }
         self.entries.insert(key.clone(), Arc::clone(&kept));
+        self.holders.note(key.caller, &key.project);
         if self.eras.now() != era {
             // A purge came between the look and the insertion.
             self.entries.invalidate(key);
@@ -128,6 +133,9 @@ impl<L: Listing> Pages<L> {
 
     /// Drops the pages of a project, of one caller.
     pub(crate) fn drop_project(&self, caller: CallerKey, project: ProjectId) {
+        if !self.holders.take(caller, &project) {
+            return;
+        }
         let belongs = move |key: &PageKey<L>, _: &Arc<KeptPage<L::Row>>| {
             key.caller == caller && key.project == project
         };
