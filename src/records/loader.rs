@@ -294,7 +294,7 @@ impl Records {
     pub(crate) fn drop_pages(&self, caller: CallerKey, project: &ProjectId) {
         self.drop_pages_here(caller, project);
         if let Some(tier) = &self.0.shared {
-            tier.refuse(News::Refused { caller, project: project.clone(), id: None });
+            tier.tell_others(News::Refused { caller, project: project.clone(), id: None });
         }
     }
 

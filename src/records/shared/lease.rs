@@ -6,17 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::super::cache::Entry;
 use super::super::key::RecordKey;
-use super::SharedTier;
 use super::writer::Work;
+use super::{Patience, SharedTier};
 
-/// How long a lease holds, and how long anybody waits for one, in milliseconds.
-const LEASE_MS: u64 = 1000;
+/// How long a lease holds, and how long anybody waits for one.
+const LEASE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
-const MOST_POLLS: u64 = LEASE_MS / 20;
 
 /// Held while this replica loads a record.
 pub(crate) struct Lease {
@@ -32,6 +31,16 @@ pub(crate) enum Turn {
     Done(Arc<Entry>),
 }
 
+/// What became of the attempt to take a lease.
+enum Taken {
+    /// It is this replica's.
+    Own(Lease),
+    /// It is another's.
+    Held,
+    /// The tier did not say.
+    Unknown,
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.tier.queue(Work::Release(self.key.clone()));
@@ -41,40 +50,62 @@ impl Drop for Lease {
 impl SharedTier {
     /// Waits for the turn to load a record that was just found missing. `is_good` tells whether what
     /// another replica has left will do.
-    pub(crate) async fn turn(&self, key: &RecordKey, is_good: impl Fn(&Entry) -> bool) -> Turn {
-        let metrics = &self.0.metrics;
-        for polls in 0..MOST_POLLS {
-            match self.take_lease(key).await {
-                Some(true) => {
-                    let lease = Lease { tier: self.clone(), key: key.clone() };
-                    // Who held it before may have left the record just now.
-                    let left = if polls == 0 { None } else { self.look(key).await.entry };
-                    if let Some(entry) = left.filter(|entry| is_good(entry)) {
-                        metrics.count_lease("waited");
-                        return Turn::Done(entry);
-                    }
-                    metrics.count_lease("taken");
-                    return Turn::Own(Some(lease));
-                }
-                None => return Turn::Own(None),
-                Some(false) => {}
+    pub(crate) async fn turn(
+        &self,
+        key: &RecordKey,
+        patience: &Patience,
+        is_good: impl Fn(&Entry) -> bool,
+    ) -> Turn {
+        match self.take_lease(key, patience).await {
+            Taken::Own(lease) => {
+                self.0.metrics.count_lease("taken");
+                return Turn::Own(Some(lease));
             }
+            Taken::Unknown => return Turn::Own(None),
+            Taken::Held => {}
+        }
+        let waited = timeout(LEASE, self.wait(key, is_good)).await;
+        waited.unwrap_or_else(|_elapsed| {
+            self.0.metrics.count_lease("expired");
+            Turn::Own(None)
+        })
+    }
+
+    /// Waits for what another replica leaves, or for its lease. A tier that becomes slow meanwhile
+    /// ends it.
+    async fn wait(&self, key: &RecordKey, is_good: impl Fn(&Entry) -> bool) -> Turn {
+        let metrics = &self.0.metrics;
+        loop {
             sleep(POLL).await;
-            if let Some(entry) = self.look(key).await.entry.filter(|entry| is_good(entry)) {
+            let patience = self.patience();
+            // The lease before the entry: who held it may leave the record in between.
+            let taken = self.take_lease(key, &patience).await;
+            if matches!(taken, Taken::Unknown) {
+                return Turn::Own(None);
+            }
+            let left = self.look(key, &patience).await.entry;
+            if let Some(entry) = left.filter(|entry| is_good(entry)) {
                 metrics.count_lease("waited");
                 return Turn::Done(entry);
             }
+            if let Taken::Own(lease) = taken {
+                metrics.count_lease("taken");
+                return Turn::Own(Some(lease));
+            }
         }
-        metrics.count_lease("expired");
-        Turn::Own(None)
     }
 
-    /// Takes the lease unless another holds it; `None` where that cannot be told.
-    async fn take_lease(&self, key: &RecordKey) -> Option<bool> {
-        let mut connection = self.0.server.connection()?;
+    /// Takes the lease unless another holds it.
+    async fn take_lease(&self, key: &RecordKey, patience: &Patience) -> Taken {
+        let Some(mut connection) = self.0.server.connection() else { return Taken::Unknown };
         let mut set = redis::cmd("SET");
-        set.arg(self.0.names.lease(key)).arg("1").arg("NX").arg("PX").arg(LEASE_MS);
-        let answer = self.within(set.query_async::<Option<String>>(&mut connection)).await?;
-        Some(answer.is_some())
+        let millis = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+        set.arg(self.0.names.lease(key)).arg("1").arg("NX").arg("PX").arg(millis);
+        let asked = set.query_async::<Option<String>>(&mut connection);
+        match self.within(patience, asked).await {
+            Some(Some(_)) => Taken::Own(Lease { tier: self.clone(), key: key.clone() }),
+            Some(None) => Taken::Held,
+            None => Taken::Unknown,
+        }
     }
 }

@@ -6,6 +6,7 @@ mod files;
 mod issuer;
 mod socket;
 mod redis_server;
+mod slow_way;
 mod log;
 
 pub(crate) use files::TestFile;
@@ -14,4 +15,5 @@ pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, s
 pub(crate) use log::{keep_log, log};
 pub(crate) use redis_server::RedisServer;
 pub(crate) use scripted::{Reply, ScriptedUpstream, Seen};
+pub(crate) use slow_way::SlowWay;
 pub(crate) use socket::{Said, Socket};
