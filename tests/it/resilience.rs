@@ -187,6 +187,19 @@ async fn with_a_quarter_of_attempts_failing_nearly_all_loads_answer() {
     assert!(attempts < 2 * 2000, "{attempts} attempts for 2000 loads");
 }
 
+#[tokio::test]
+async fn retries_of_all_loads_together_stay_within_the_budget() {
+    let gateway = after_failures(usize::MAX, 503).await;
+
+    for batch in 0..4 {
+        gateway.query(&records(batch * 100, 100)).await;
+    }
+
+    // 400 loads earn 200 retries, and 100 are there in any case: without a budget it were 1200.
+    let attempts = gateway.upstream_requests();
+    assert!((400..=800).contains(&attempts), "{attempts} attempts for 400 loads");
+}
+
 /// A circuit that opens at half of four attempts, for five seconds.
 async fn breaking(upstream: ScriptedUpstream) -> Gateway {
     Gateway::configured(upstream, |config| {
