@@ -51,3 +51,7 @@ up:
 
 bench *args:
     cargo bench --locked {{args}}
+
+# Ten minutes of load with faults on all sides; writes docs/SOAK.md.
+soak *minutes:
+    tests/soak/run {{minutes}}
