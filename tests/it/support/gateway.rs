@@ -179,6 +179,14 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
     }
 }
 
+/// For tests with so many callers that they may not all have come when a time limit or a life ends.
+pub(crate) fn patient(config: &mut Config) {
+    config.upstream.attempt_timeout = 2 * PATIENCE;
+    config.upstream.deadline = 2 * PATIENCE;
+    config.limits.request_timeout = 2 * PATIENCE;
+    config.cache.ttl_active = 2 * PATIENCE;
+}
+
 /// Without retries and circuit, which have tests of their own: what the upstream answers is seen.
 fn one_attempt(config: UpstreamConfig) -> UpstreamConfig {
     let breaker = BreakerConfig { min_calls: NonZeroU32::MAX, ..config.breaker };
