@@ -60,9 +60,10 @@ impl Records {
         &self,
         tier: &SharedTier,
         key: RecordKey,
-        how: Loadable,
+        mut how: Loadable,
         era: Era,
     ) -> Result<Landing, Failure> {
+        let begun = self.now();
         let is_good = |entry: &Entry| {
             let age = self.cache().age_of(entry);
             self.cache().is_fresh(entry) && how.max_age.is_none_or(|most| age <= most)
@@ -86,7 +87,13 @@ impl Records {
                 }
             }
         }
-        let loaded = self.load_upstream(&key, &how.call, era).await;
+        // Nobody waits longer than the deadline, for whomever.
+        how.call.waited = self.now().saturating_duration_since(begun);
+        let loading = self.load_upstream(&key, &how.call, era);
+        let loaded = match &lease {
+            Some(lease) => lease.held_while(loading).await,
+            None => loading.await,
+        };
         match (&loaded, looked.entry) {
             (Ok(entry), _) => tier.keep(&key, entry, looked.stamps),
             (Err(failure), Some(spare)) if failure.permits_stale() => {

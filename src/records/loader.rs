@@ -364,7 +364,8 @@ impl WeakRecords {
 impl Asking {
     /// The upstream calls that this makes.
     pub(crate) fn call(&self) -> Call {
-        Call { token: self.token.clone(), request_id: Arc::clone(&self.request_id) }
+        let request_id = Arc::clone(&self.request_id);
+        Call { token: self.token.clone(), request_id, waited: Duration::ZERO }
     }
 
     /// Where something came from that was read.

@@ -68,6 +68,8 @@ pub struct Call {
     pub token: Option<Token>,
     /// Sent as `X-Request-Id`.
     pub request_id: Arc<str>,
+    /// What of the deadline has gone by already.
+    pub waited: Duration,
 }
 
 /// What a test request showed.
@@ -151,7 +153,7 @@ impl Upstream {
         };
         let path = format!("/v2/{project}/screen-records/{id}");
         let token = self.uses_callers_token().then(|| Token::new("none"));
-        let call = Call { token, request_id: Arc::from("check") };
+        let call = Call { token, request_id: Arc::from("check"), waited: Duration::ZERO };
         match self.send(&call, &Outgoing::get(path)).await {
             Ok(_) => Probe::Ready("the upstream answered".to_owned()),
             Err(failure) => judge(&failure, self.uses_callers_token()),
@@ -179,9 +181,10 @@ impl Upstream {
 
     /// One call within its deadline: as many attempts as it is worth.
     pub(super) async fn send(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
-        let deadline = self.0.clock.now() + self.0.limits.deadline;
+        let left = self.0.limits.deadline.saturating_sub(call.waited);
+        let deadline = self.0.clock.now() + left;
         self.0.budget.earn();
-        let within = timeout(self.0.limits.deadline, self.attempts(call, outgoing, deadline)).await;
+        let within = timeout(left, self.attempts(call, outgoing, deadline)).await;
         within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
     }
 

@@ -1,8 +1,9 @@
 //! Whose turn it is to load: replicas that miss the same record at the same time make one call.
 //!
-//! A lease is a hint, not a lock. It ends by itself after a second, and whoever cannot tell whether
-//! there is one, or has waited that long, loads.
+//! A lease is a hint, not a lock. It is kept while the load goes on and ends by itself a second after
+//! its holder has; whoever cannot tell whether there is one, or has waited long enough, loads.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use super::super::key::RecordKey;
 use super::writer::Work;
 use super::{Patience, SharedTier};
 
-/// How long a lease holds, and how long anybody waits for one.
-const LEASE: Duration = Duration::from_secs(1);
+/// How long a lease holds unless it is kept.
+pub(super) const LEASE: Duration = Duration::from_secs(1);
+/// How long anybody waits for one.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Held while this replica loads a record.
@@ -41,6 +44,19 @@ enum Taken {
     Unknown,
 }
 
+impl Lease {
+    /// Keeps the lease while a load goes on, so that a slow upstream is asked once all the same.
+    pub(crate) async fn held_while<T>(&self, load: impl Future<Output = T>) -> T {
+        let mut load = pin!(load);
+        loop {
+            match timeout(LEASE / 3, &mut load).await {
+                Ok(loaded) => return loaded,
+                Err(_elapsed) => self.tier.queue(Work::Extend(self.key.clone())),
+            }
+        }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.tier.queue(Work::Release(self.key.clone()));
@@ -64,7 +80,7 @@ impl SharedTier {
             Taken::Unknown => return Turn::Own(None),
             Taken::Held => {}
         }
-        let waited = timeout(LEASE, self.wait(key, is_good)).await;
+        let waited = timeout(LONGEST_WAIT, self.wait(key, is_good)).await;
         waited.unwrap_or_else(|_elapsed| {
             self.0.metrics.count_lease("expired");
             Turn::Own(None)
@@ -99,8 +115,7 @@ impl SharedTier {
     async fn take_lease(&self, key: &RecordKey, patience: &Patience) -> Taken {
         let Some(mut connection) = self.0.server.connection() else { return Taken::Unknown };
         let mut set = redis::cmd("SET");
-        let millis = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-        set.arg(self.0.names.lease(key)).arg("1").arg("NX").arg("PX").arg(millis);
+        set.arg(self.0.names.lease(key)).arg("1").arg("NX").arg("PX").arg(millis(LEASE));
         let asked = set.query_async::<Option<String>>(&mut connection);
         match self.within(patience, asked).await {
             Some(Some(_)) => Taken::Own(Lease { tier: self.clone(), key: key.clone() }),
@@ -108,4 +123,9 @@ impl SharedTier {
             None => Taken::Unknown,
         }
     }
+}
+
+/// As Redis takes it.
+pub(super) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
