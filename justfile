@@ -59,3 +59,7 @@ release:
 # What a request costs, held against servers that do less; see docs/PERFORMANCE.md.
 measure *args:
     bench/run {{args}}
+
+# Ten minutes of load with faults on all sides; writes docs/SOAK.md.
+soak *minutes:
+    tests/soak/run {{minutes}}

@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use moka::sync::Cache;
 
 use super::flight::Flights;
+use super::holders::Holders;
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
@@ -52,6 +53,7 @@ type Answered = Arc<HashMap<RecordId, Arc<KeptLink>>>;
 pub(crate) struct Links {
     entries: Cache<RecordKey, Arc<KeptLink>>,
     flights: Flights<LinksKey, Answered>,
+    holders: Holders,
     max_bytes: u64,
     eras: Eras,
     clock: Clock,
@@ -78,7 +80,8 @@ impl Links {
             .time_to_live(LINK_LIFE)
             .support_invalidation_closures()
             .build();
-        Self { entries, flights: Flights::new(metrics), max_bytes, eras, clock }
+        let (flights, holders) = (Flights::new(metrics), Holders::new(LINK_LIFE));
+        Self { entries, flights, holders, max_bytes, eras, clock }
     }
 
     /// The link that is kept for a recording, if it may be used.
@@ -94,6 +97,7 @@ impl Links {
             return kept;
         }
         self.entries.insert(key.clone(), Arc::clone(&kept));
+        self.holders.note(key.caller, &key.project);
         if self.eras.now() != era {
             // A purge came between the look and the insertion.
             self.entries.invalidate(key);
@@ -112,6 +116,9 @@ impl Links {
 
     /// Drops the links of a project, of one caller.
     pub(crate) fn drop_project(&self, caller: CallerKey, project: ProjectId) {
+        if !self.holders.take(caller, &project) {
+            return;
+        }
         let belongs = move |key: &RecordKey, _: &Arc<KeptLink>| {
             key.caller == caller && key.project == project
         };

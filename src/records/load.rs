@@ -60,9 +60,10 @@ impl Records {
         &self,
         tier: &SharedTier,
         key: RecordKey,
-        how: Loadable,
+        mut how: Loadable,
         era: Era,
     ) -> Result<Landing, Failure> {
+        let begun = self.now();
         let is_good = |entry: &Entry| {
             let age = self.cache().age_of(entry);
             self.cache().is_fresh(entry) && how.max_age.is_none_or(|most| age <= most)
@@ -71,7 +72,8 @@ impl Records {
             self.cache().keep_shared(&key, &entry, era);
             Ok(Landing { entry, tier: Tier::Shared })
         };
-        let mut looked = tier.look(&key).await;
+        let patience = tier.patience();
+        let mut looked = tier.look(&key, &patience).await;
         let mut lease = None;
         if !how.no_cache {
             if let Some(entry) = looked.entry.take_if(|entry| is_good(entry)) {
@@ -79,13 +81,19 @@ impl Records {
             }
             // Without stamps the tier is away, and there is nobody to take turns with.
             if looked.stamps.is_some() {
-                match tier.turn(&key, is_good).await {
+                match tier.turn(&key, &patience, is_good).await {
                     Turn::Own(own) => lease = own,
                     Turn::Done(entry) => return land(entry),
                 }
             }
         }
-        let loaded = self.load_upstream(&key, &how.call, era).await;
+        // Nobody waits longer than the deadline, for whomever.
+        how.call.waited = self.now().saturating_duration_since(begun);
+        let loading = self.load_upstream(&key, &how.call, era);
+        let loaded = match &lease {
+            Some(lease) => lease.held_while(loading).await,
+            None => loading.await,
+        };
         match (&loaded, looked.entry) {
             (Ok(entry), _) => tier.keep(&key, entry, looked.stamps),
             (Err(failure), Some(spare)) if failure.permits_stale() => {
@@ -107,14 +115,16 @@ impl Records {
         match self.upstream().show_screen_record(call, &key.project, &key.id).await {
             Ok(record) => Ok(self.cache().keep(key, record, era)),
             Err(failure) if is_absence(&failure) => {
-                self.tell_refused(key);
+                let RecordKey { caller, project, id } = key.clone();
+                self.tell(News::Absent { caller, project, id });
                 Ok(self.cache().keep_absence(key, failure, era))
             }
             Err(failure) => {
                 if failure.revokes() {
                     self.drop_pages_here(key.caller, &key.project);
                     self.drop_refused(key);
-                    self.tell_refused(key);
+                    let RecordKey { caller, project, id } = key.clone();
+                    self.tell(News::Refused { caller, project, id: Some(id) });
                 }
                 Err(failure)
             }
@@ -128,11 +138,10 @@ impl Records {
         }
     }
 
-    /// Tells the other replicas that a caller was refused a record.
-    fn tell_refused(&self, key: &RecordKey) {
+    /// Tells the other replicas.
+    fn tell(&self, news: News) {
         if let Some(tier) = self.shared_tier() {
-            let RecordKey { caller, project, id } = key.clone();
-            tier.refuse(News::Refused { caller, project, id: Some(id) });
+            tier.tell_others(news);
         }
     }
 }

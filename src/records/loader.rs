@@ -306,7 +306,7 @@ impl Records {
     pub(crate) fn drop_pages(&self, caller: CallerKey, project: &ProjectId) {
         self.drop_pages_here(caller, project);
         if let Some(tier) = &self.0.shared {
-            tier.refuse(News::Refused { caller, project: project.clone(), id: None });
+            tier.tell_others(News::Refused { caller, project: project.clone(), id: None });
         }
     }
 
@@ -376,7 +376,8 @@ impl WeakRecords {
 impl Asking {
     /// The upstream calls that this makes.
     pub(crate) fn call(&self) -> Call {
-        Call { token: self.token.clone(), request_id: Arc::clone(&self.request_id) }
+        let request_id = Arc::clone(&self.request_id);
+        Call { token: self.token.clone(), request_id, waited: Duration::ZERO }
     }
 
     /// Where something came from that was read.

@@ -9,6 +9,7 @@ mod freshness;
 mod weight;
 mod cache;
 mod flight;
+mod holders;
 mod loader;
 mod load;
 mod shared;

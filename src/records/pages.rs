@@ -12,6 +12,7 @@ use moka::sync::Cache;
 
 use super::answers::{Source, WeakPage};
 use super::flight::Flights;
+use super::holders::Holders;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
 use super::purge::{Era, Eras, Purge};
@@ -64,6 +65,7 @@ pub(crate) struct KeptPage<T> {
 pub(crate) struct Pages<L: Listing> {
     entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>, RandomState>,
     pub(crate) flights: Flights<PageKey<L>, Arc<KeptPage<L::Row>>>,
+    holders: Holders,
     ttl: Duration,
     stale_if_error: Duration,
     max_bytes: u64,
@@ -79,15 +81,17 @@ impl<L: Listing> Pages<L> {
         (eras, clock): (Eras, Clock),
     ) -> Self {
         let longest_use = limits.ttl_list + limits.stale_if_error;
+        let life = longest_use.max(Duration::from_secs(1));
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|key, kept| weight::of_page(key, kept))
-            .time_to_live(longest_use.max(Duration::from_secs(1)))
+            .time_to_live(life)
             .support_invalidation_closures()
             .build_with_hasher(RandomState::default());
         Self {
             entries,
             flights: Flights::new(metrics),
+            holders: Holders::new(life),
             ttl: limits.ttl_list,
             stale_if_error: limits.stale_if_error,
             max_bytes,
@@ -114,6 +118,7 @@ impl<L: Listing> Pages<L> {
             return kept;
         }
         self.entries.insert(key.clone(), Arc::clone(&kept));
+        self.holders.note(key.caller, &key.project);
         if self.eras.now() != era {
             // A purge came between the look and the insertion.
             self.entries.invalidate(key);
@@ -133,6 +138,9 @@ impl<L: Listing> Pages<L> {
 
     /// Drops the pages of a project, of one caller.
     pub(crate) fn drop_project(&self, caller: CallerKey, project: ProjectId) {
+        if !self.holders.take(caller, &project) {
+            return;
+        }
         let belongs = move |key: &PageKey<L>, _: &Arc<KeptPage<L::Row>>| {
             key.caller == caller && key.project == project
         };

@@ -35,6 +35,11 @@ impl Records {
                     self.drop_refused(&RecordKey { caller: *caller, project: project.clone(), id });
                 }
             }
+            Heard::News(News::Absent { caller, project, id }) => {
+                shared.count_news("absence");
+                let (project, id) = (project.clone(), id.clone());
+                self.drop_refused(&RecordKey { caller: *caller, project, id });
+            }
             Heard::Missed => {
                 shared.count_news("missed");
                 tracing::warn!("purges of other replicas were missed: the cache was emptied");

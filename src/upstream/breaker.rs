@@ -68,19 +68,19 @@ impl Breaker {
         Self { limits: limits.clone(), state: Mutex::new(State::Closed(Box::default())) }
     }
 
+    /// Whether a call would be let through now; the failure that none is made where not.
+    pub(crate) fn check(&self, now: Instant) -> Result<(), Failure> {
+        self.lock().check(now)
+    }
+
     /// Leave to make a call, or the failure that none is made for now.
     pub(crate) fn admit(&self, now: Instant) -> Result<Pass<'_>, Failure> {
         let mut state = self.lock();
-        let is_probe = match *state {
-            State::Closed(_) => false,
-            State::Open { until } if now >= until => {
-                *state = State::Probing;
-                true
-            }
-            State::Open { until } => return Err(open_for(until.saturating_duration_since(now))),
-            // What the probe shows will be known soon.
-            State::Probing => return Err(open_for(Duration::from_secs(1))),
-        };
+        state.check(now)?;
+        let is_probe = !matches!(*state, State::Closed(_));
+        if is_probe {
+            *state = State::Probing;
+        }
         Ok(Pass { breaker: self, is_probe, told: false, now })
     }
 
@@ -95,6 +95,19 @@ impl Breaker {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn check(&self, now: Instant) -> Result<(), Failure> {
+        match self {
+            Self::Open { until } if now < *until => {
+                Err(open_for(until.saturating_duration_since(now)))
+            }
+            // What the probe shows will be known soon.
+            Self::Probing => Err(open_for(Duration::from_secs(1))),
+            Self::Closed(_) | Self::Open { .. } => Ok(()),
+        }
     }
 }
 
@@ -244,6 +257,21 @@ mod tests {
         let probe = breaker.admit(later + secs(5)).unwrap();
         probe.tell(false, later + secs(5));
         assert_eq!(breaker.circuit(later + secs(5)), Circuit::Closed);
+    }
+
+    #[test]
+    fn asking_whether_a_call_may_be_made_makes_no_probe() {
+        let (breaker, now) = breaker();
+        for _ in 0..4 {
+            breaker.admit(now).unwrap().tell(true, now);
+        }
+
+        assert!(breaker.check(now).is_err(), "an open circuit let a call queue");
+        let later = now + secs(5);
+        assert_eq!(breaker.check(later), Ok(()));
+        let probe = breaker.admit(later).unwrap();
+        assert!(breaker.check(later).is_err(), "a call queued behind the probe");
+        drop(probe);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use reqwest::{Client, Method, Request, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
-use super::breaker::{Breaker, Circuit};
+use super::breaker::{Breaker, Circuit, Pass};
 use super::credentials::{CallerPart, Credentials, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
@@ -68,6 +68,8 @@ pub struct Call {
     pub token: Option<Token>,
     /// Sent as `X-Request-Id`.
     pub request_id: Arc<str>,
+    /// What of the deadline has gone by already.
+    pub waited: Duration,
 }
 
 /// What a test request showed.
@@ -87,6 +89,14 @@ pub(super) struct Outgoing {
     pub(super) query: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// JSON; empty for none.
     pub(super) body: Bytes,
+}
+
+/// What the circuit is told of an attempt. One that is given up, by its callers or because the
+/// deadline has come, counts as unanswered if it had half of its time.
+struct Verdict<'u> {
+    pass: Option<Pass<'u>>,
+    upstream: &'u Inner,
+    begun: Instant,
 }
 
 /// An answer of success.
@@ -143,7 +153,7 @@ impl Upstream {
         };
         let path = format!("/v2/{project}/screen-records/{id}");
         let token = self.uses_callers_token().then(|| Token::new("none"));
-        let call = Call { token, request_id: Arc::from("check") };
+        let call = Call { token, request_id: Arc::from("check"), waited: Duration::ZERO };
         match self.send(&call, &Outgoing::get(path)).await {
             Ok(_) => Probe::Ready("the upstream answered".to_owned()),
             Err(failure) => judge(&failure, self.uses_callers_token()),
@@ -171,9 +181,10 @@ impl Upstream {
 
     /// One call within its deadline: as many attempts as it is worth.
     pub(super) async fn send(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
-        let deadline = self.0.clock.now() + self.0.limits.deadline;
+        let left = self.0.limits.deadline.saturating_sub(call.waited);
+        let deadline = self.0.clock.now() + left;
         self.0.budget.earn();
-        let within = timeout(self.0.limits.deadline, self.attempts(call, outgoing, deadline)).await;
+        let within = timeout(left, self.attempts(call, outgoing, deadline)).await;
         within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
     }
 
@@ -227,15 +238,16 @@ impl Upstream {
     /// One attempt, once it has a place and the circuit lets it through.
     async fn one(&self, call: &Call, request: (Request, Generation)) -> Result<Answer, Failure> {
         let Inner { breaker, clock, metrics, .. } = &*self.0;
-        let _place = self.place().await?;
-        let pass = breaker.admit(clock.now()).inspect_err(|_| {
+        let count = |_: &Failure| {
             metrics.breaker_refused.inc();
-        })?;
+        };
+        // Before it queues: places may all be taken by calls that wait for a dead upstream.
+        breaker.check(clock.now()).inspect_err(count)?;
+        let _place = self.place().await?;
+        let pass = breaker.admit(clock.now()).inspect_err(count)?;
+        let mut verdict = Verdict { pass: Some(pass), upstream: &self.0, begun: clock.now() };
         let answer = self.attempt(call, request).await;
-        if pass.tell(answer.as_ref().is_err_and(Worth::is_outage), clock.now()) {
-            metrics.breaker_opened.inc();
-            tracing::error!("too many attempts failed: the circuit to the upstream opens");
-        }
+        verdict.tell(answer.as_ref().is_err_and(Worth::is_outage));
         answer
     }
 
@@ -352,6 +364,27 @@ impl Upstream {
         match unlike {
             wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
+        }
+    }
+}
+
+impl Verdict<'_> {
+    fn tell(&mut self, failed: bool) {
+        let Inner { clock, metrics, .. } = self.upstream;
+        if self.pass.take().is_some_and(|pass| pass.tell(failed, clock.now())) {
+            metrics.breaker_opened.inc();
+            tracing::error!("too many attempts failed: the circuit to the upstream opens");
+        }
+    }
+}
+
+impl Drop for Verdict<'_> {
+    fn drop(&mut self) {
+        let Inner { clock, limits, .. } = self.upstream;
+        let took = clock.now().saturating_duration_since(self.begun);
+        // Callers who are less patient than the settings would hide a dead upstream otherwise.
+        if self.pass.is_some() && 2 * took >= limits.attempt_timeout {
+            self.tell(true);
         }
     }
 }

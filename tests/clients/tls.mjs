@@ -2,33 +2,18 @@
 // no call at all where the certificate is not trusted.
 //
 // node tls.mjs BINARY
-import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createSecureServer } from "node:http2";
 import { createServer } from "node:https";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 
+import { certificates } from "../support/certificates.mjs";
 import { equal, run } from "../support/checks.mjs";
 
 const binary = process.argv[2];
-const folder = mkdtempSync(join(tmpdir(), "tls-"));
-const file = (name) => join(folder, name);
-const openssl = (...args) => execFileSync("openssl", args, { stdio: "ignore" });
-
-// An authority of this test's own, and a certificate for localhost that it has signed.
-writeFileSync(file("leaf.cnf"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n");
-const request = (name, subject) =>
-  ["req", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-keyout", file(`${name}.key`)];
-openssl(...request("authority", "/CN=authority"), "-x509", "-days", "2", "-out", file("authority.pem"));
-openssl(...request("leaf", "/CN=localhost"), "-out", file("leaf.csr"));
-openssl(
-  ..."x509 -req -days 2 -CAcreateserial".split(" "),
-  ...["-in", file("leaf.csr"), "-CA", file("authority.pem"), "-CAkey", file("authority.key")],
-  ...["-extfile", file("leaf.cnf"), "-out", file("leaf.pem")],
-);
-const tls = { key: readFileSync(file("leaf.key")), cert: readFileSync(file("leaf.pem")) };
+const files = certificates();
+const tls = { key: readFileSync(files.key), cert: readFileSync(files.certificate) };
 const started = [];
 
 /** An upstream that notes the protocol and the connection of each call. */
@@ -66,7 +51,7 @@ async function ask(address, id) {
   return answer.json();
 }
 
-const trusting = { SSL_CERT_FILE: file("authority.pem") };
+const trusting = { SSL_CERT_FILE: files.authority };
 const checks = {
   "HTTP/2 is spoken where it is offered, over one connection": async () => {
     const { seen, url } = await upstream((options, answer) =>
@@ -97,5 +82,5 @@ const checks = {
 
 const failed = await run(checks);
 started.forEach((process) => process.kill());
-rmSync(folder, { recursive: true, force: true });
+files.remove();
 process.exit(failed === 0 ? 0 : 1);

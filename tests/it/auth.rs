@@ -10,7 +10,7 @@ use screen_record_gateway::signature::{SignableRequest, Signature};
 use screen_record_gateway::simulator::{Simulator, SimulatorConfig};
 use serde_json::json;
 
-use crate::support::{Gateway, RECORD, Reply, ScriptedUpstream, screen_record};
+use crate::support::{Gateway, RECORD, Reply, ScriptedUpstream, keep_log, log, screen_record};
 
 const ACCESS: &str = "FAKEAK0EXAMPLE000001";
 const SECRET: &str = "fakeSK/Example+Secret=Key~0000000000000001";
@@ -110,6 +110,25 @@ async fn a_refused_key_is_not_tried_again_for_five_minutes() {
     }
     assert_eq!(readiness, 503);
     assert_eq!(gateway.upstream_requests(), 2);
+}
+
+#[tokio::test]
+async fn clocks_that_differ_are_named_in_the_log_when_a_key_is_refused() {
+    keep_log();
+    let body = include_str!("../fixtures/samples/errors/apigw-0301-signature-wrong-401.json");
+    let theirs = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
+    let theirs = theirs.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let upstream =
+        ScriptedUpstream::start(move |_| Reply::bytes(401, &[("date", &theirs)], body)).await;
+    let gateway = signing(upstream).await;
+
+    gateway.query(&screen_record("id")).await;
+
+    let seconds = log()
+        .split("skew_seconds=")
+        .nth(1)
+        .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok());
+    assert!(seconds.is_some_and(|seconds| (7190..=7200).contains(&seconds)), "{seconds:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, screen_record};
+use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, patient, screen_record};
 
 /// An upstream that answers every record with its own id.
 async fn echoing() -> ScriptedUpstream {
@@ -66,7 +66,7 @@ async fn the_calls_of_one_operation_run_together() {
 
 #[tokio::test]
 async fn a_thousand_cold_requests_for_one_record_make_one_call() {
-    let gateway = Gateway::before(echoing().await).await;
+    let gateway = Gateway::configured(echoing().await, patient).await;
     gateway.upstream.hold();
     let document = screen_record("id");
 

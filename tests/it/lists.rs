@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, TOKEN};
+use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, TOKEN, patient};
 
 /// Recordings `r{from}` down to `r0`, each a second older than the one before.
 fn records(newest: usize) -> Vec<Value> {
@@ -178,7 +178,9 @@ async fn a_page_past_its_life_stands_in_for_an_outage_and_not_for_a_refusal() {
 
 #[tokio::test]
 async fn a_thousand_who_ask_for_one_page_make_one_call() {
-    let (gateway, _) = listing(records(4)).await;
+    let upstream =
+        ScriptedUpstream::start(|seen| seen.page_of("screen_records", &records(4))).await;
+    let gateway = Gateway::configured(upstream, patient).await;
     gateway.upstream.hold();
     let document = list("first: 2", "nodes { id }");
 

@@ -2,7 +2,7 @@
 //! refusal that could lock the user.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -24,6 +24,8 @@ struct Services {
     iam_status: Arc<AtomicU16>,
     /// The newest login whose token the upstream takes; 0 for all.
     accepted_from: Arc<AtomicUsize>,
+    /// Whether it says of others that it cannot make anything of them.
+    withdraws: Arc<AtomicBool>,
 }
 
 impl Services {
@@ -38,8 +40,12 @@ impl Services {
         let token = seen.headers["x-auth-token"].to_str().unwrap();
         let number: usize = token.strip_prefix("issued-").unwrap().parse().unwrap();
         if number < self.accepted_from.load(Ordering::Relaxed) {
-            let error = json!({ "error_code": "APIGW.0307", "error_msg": "token must be updated" });
-            return Reply::json(401, &error);
+            let (code, message) = if self.withdraws.load(Ordering::Relaxed) {
+                ("APIGW.0301", format!("decrypt token fail: {token}"))
+            } else {
+                ("APIGW.0307", format!("token must be updated: {token}"))
+            };
+            return Reply::json(401, &json!({ "error_code": code, "error_msg": message }));
         }
         Reply::json(200, &json!({ "id": seen.path.rsplit('/').next() }))
     }
@@ -134,6 +140,35 @@ async fn a_token_that_has_to_be_updated_is_renewed_and_the_call_repeated_once() 
 
     assert_eq!(answer["data"]["screenRecord"]["id"], "r2", "{answer}");
     assert_eq!((services.logins(), gateway.upstream_requests()), (2, 5));
+}
+
+#[tokio::test]
+async fn a_token_that_was_withdrawn_before_its_end_is_renewed_too() {
+    let (gateway, services) = gateway().await;
+    gateway.query(&record("r1")).await;
+    services.withdraws.store(true, Ordering::Relaxed);
+    services.accepted_from.store(2, Ordering::Relaxed);
+
+    let answer = gateway.query(&record("r2")).await;
+
+    assert_eq!(answer["data"]["screenRecord"]["id"], "r2", "{answer}");
+    assert_eq!(services.logins(), 2);
+}
+
+#[tokio::test]
+async fn no_token_that_was_issued_stands_in_an_error() {
+    let (gateway, services) = gateway().await;
+    gateway.query(&record("r0")).await;
+    services.accepted_from.store(usize::MAX, Ordering::Relaxed);
+    let documents: Vec<String> = (1..50).map(|number| record(&format!("r{number}"))).collect();
+
+    let answers = join_all(documents.iter().map(|document| gateway.query(document))).await;
+
+    let messages = answers.iter().map(|answer| &answer["errors"][0]["extensions"]["upstream"]);
+    for message in messages.map(|upstream| upstream["errorMessage"].to_string()) {
+        assert!(message.contains("token must be updated"), "{message}");
+        assert!(!message.contains("issued-"), "{message}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod metadata;
 mod persisted;
 mod purge;
 mod rate;
+mod readme;
 mod record;
 mod resilience;
 mod schema_file;

@@ -118,6 +118,51 @@ async fn what_was_under_way_during_a_purge_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_list_under_way_during_a_purge_leaves_neither_its_page_nor_its_records() {
+    let gateway = echoing().await;
+    gateway.upstream.hold();
+    let list = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ nodes {{ id }} }} }}"#);
+    let listed = format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "listed") {{ id }} }}"#);
+
+    tokio::join!(gateway.query(&list), async {
+        gateway.upstream.arrived(1).await;
+        purge(&gateway, &json!({ "projectId": PROJECT, "id": "listed" })).await;
+        gateway.upstream.release();
+    });
+    gateway.query(&listed).await;
+    gateway.query(&list).await;
+
+    assert_eq!(gateway.upstream_requests(), 3);
+}
+
+#[tokio::test]
+async fn links_under_way_during_a_purge_are_not_kept() {
+    let upstream = ScriptedUpstream::start(|seen| {
+        if seen.path.ends_with("/download-address") {
+            let link = json!({ "id": RECORD, "download_url": "https://obs.example/v.mp4" });
+            return Reply::json(200, &json!({ "address": [link] }));
+        }
+        Reply::json(200, &json!({ "id": RECORD }))
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+    gateway.query(&screen_record("id")).await;
+    gateway.upstream.hold();
+    let document = screen_record("downloadUrl");
+
+    tokio::join!(gateway.query(&document), async {
+        gateway.upstream.arrived(2).await;
+        purge(&gateway, &json!({ "all": true })).await;
+        gateway.upstream.release();
+    });
+    gateway.query(&document).await;
+
+    let calls = gateway.upstream.seen();
+    let calls = calls.iter().filter(|seen| seen.path.ends_with("/download-address"));
+    assert_eq!(calls.count(), 2);
+}
+
+#[tokio::test]
 async fn a_purge_that_names_nothing_or_too_much_is_refused() {
     let gateway = echoing().await;
     for body in [

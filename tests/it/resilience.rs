@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use screen_record_gateway::config::{BreakerConfig, Config};
 use serde_json::{Value, json};
@@ -110,6 +110,24 @@ async fn a_wait_beyond_the_deadline_is_passed_on_instead() {
 }
 
 #[tokio::test]
+async fn a_wait_the_upstream_asks_for_is_kept() {
+    let calls = AtomicUsize::new(0);
+    let upstream = ScriptedUpstream::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::bytes(429, &[("retry-after", "1")], r#"{"error_code":"APIGW.0308"}"#),
+        _ => good(),
+    })
+    .await;
+    let gateway = Gateway::configured(upstream, with_retries).await;
+
+    let begun = Instant::now();
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "{answer}");
+    assert_eq!(gateway.upstream_requests(), 2);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn nothing_waits_longer_than_its_deadline() {
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(upstream, |config| {
@@ -169,6 +187,19 @@ async fn with_a_quarter_of_attempts_failing_nearly_all_loads_answer() {
     assert!(attempts < 2 * 2000, "{attempts} attempts for 2000 loads");
 }
 
+#[tokio::test]
+async fn retries_of_all_loads_together_stay_within_the_budget() {
+    let gateway = after_failures(usize::MAX, 503).await;
+
+    for batch in 0..4 {
+        gateway.query(&records(batch * 100, 100)).await;
+    }
+
+    // 400 loads earn 200 retries, and 100 are there in any case: without a budget it were 1200.
+    let attempts = gateway.upstream_requests();
+    assert!((400..=800).contains(&attempts), "{attempts} attempts for 400 loads");
+}
+
 /// A circuit that opens at half of four attempts, for five seconds.
 async fn breaking(upstream: ScriptedUpstream) -> Gateway {
     Gateway::configured(upstream, |config| {
@@ -203,6 +234,74 @@ async fn a_dead_upstream_is_left_alone_and_probed() {
     let healed = gateway.query(&records(400, 10)).await;
     assert_eq!(healed.get("errors"), None, "{healed}");
     assert_eq!(gateway.admin_get("/readyz").await.1, "ready\n");
+}
+
+/// A gateway in front of an upstream that never answers; its readiness after four loads.
+async fn readiness_before_silence(adjust: impl FnOnce(&mut Config)) -> String {
+    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.upstream.breaker.min_calls = NonZeroU32::new(4).unwrap();
+        config.upstream.connect_timeout = Duration::from_millis(200);
+        config.upstream.attempt_timeout = Duration::from_millis(200);
+        adjust(config);
+    })
+    .await;
+
+    let answer = gateway.query(&records(0, 4)).await;
+
+    assert_eq!(code(&answer), "UPSTREAM_TIMEOUT", "{answer}");
+    gateway.admin_get("/readyz").await.1
+}
+
+#[tokio::test]
+async fn silence_opens_the_circuit_where_one_attempt_may_take_the_whole_deadline() {
+    let readiness = readiness_before_silence(|config| {
+        config.upstream.deadline = config.upstream.attempt_timeout;
+    })
+    .await;
+
+    assert_eq!(
+        readiness,
+        "ready, but the circuit to the upstream is open after too many failures\n"
+    );
+}
+
+#[tokio::test]
+async fn silence_opens_the_circuit_although_nobody_waits_for_the_attempts_to_end() {
+    let readiness = readiness_before_silence(|config| {
+        config.limits.request_timeout = Duration::from_millis(150);
+    })
+    .await;
+
+    assert_eq!(
+        readiness,
+        "ready, but the circuit to the upstream is open after too many failures\n"
+    );
+}
+
+#[tokio::test]
+async fn what_finds_no_place_to_the_upstream_for_a_while_is_turned_away() {
+    let upstream = ScriptedUpstream::start(|_| good()).await;
+    upstream.hold();
+    let gateway = Gateway::configured(upstream, |config| {
+        config.upstream.max_concurrency = NonZeroU32::new(2).unwrap();
+    })
+    .await;
+    let document = records(0, 5);
+
+    let (answer, ()) = tokio::join!(gateway.query(&document), async {
+        gateway.until_metric("gateway_upstream_waiting 3").await;
+        gateway.until_metric("gateway_upstream_shed_total 3").await;
+        gateway.upstream.release();
+    });
+
+    let errors = answer["errors"].as_array().unwrap();
+    let shed = errors.iter().filter(|error| {
+        let extensions = &error["extensions"];
+        extensions["code"] == "OVERLOADED" && extensions["retryable"] == true
+    });
+    assert_eq!((errors.len(), shed.count()), (3, 3), "{answer}");
+    assert_eq!(gateway.upstream_requests(), 2);
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{
-    AUDIENCE, Gateway, ISSUER, Issuer, Reply, ScriptedUpstream, Socket, TestFile, keep_log,
-    key_set, log, screen_record,
+    AUDIENCE, Gateway, ISSUER, Issuer, RedisServer, Reply, ScriptedUpstream, Socket, TestFile,
+    keep_log, key_set, log, screen_record,
 };
 
 const TOKEN: &str = "canary-token-5f1c";
@@ -112,6 +112,30 @@ async fn a_password_and_the_token_got_with_it_turn_up_in_no_log_error_metric_or_
     assert_clean("an error", &answer.to_string());
     assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
     assert!(log().contains("answered"), "nothing was logged");
+    assert_clean("the log", &log());
+}
+
+#[tokio::test]
+async fn the_shared_caches_password_turns_up_in_no_log_error_metric_or_debug() {
+    keep_log();
+    let redis = RedisServer::start().await;
+    let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": "r" }))).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        let mut shared = redis.config();
+        // The server asks for no password, and says so.
+        shared.servers.password = Some(Secret::new(PASSWORD));
+        shared.key_secret = Some(Secret::new(SECRET));
+        config.cache.shared = Some(shared);
+        assert_clean("Debug", &format!("{config:?}"));
+    })
+    .await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_clean("an error", &answer.to_string());
+    assert_clean("readiness", &gateway.admin_get("/readyz").await.1);
+    assert_clean("the metrics", &gateway.admin_get("/metrics").await.1);
+    assert!(log().contains("the shared cache cannot be reached"), "nothing was logged");
     assert_clean("the log", &log());
 }
 

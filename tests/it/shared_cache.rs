@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use screen_record_gateway::config::{CredentialsMode, RedisKind};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Gateway, HttpAnswer, PROJECT, RECORD, RedisServer, Reply, ScriptedUpstream, TOKEN,
+    Gateway, HttpAnswer, PROJECT, RECORD, RedisServer, Reply, ScriptedUpstream, SlowWay, TOKEN,
     screen_record,
 };
 
@@ -123,6 +123,33 @@ async fn replicas_that_miss_the_same_record_at_once_make_one_call() {
 
     assert!(is_the_record(&one) && is_the_record(&other));
     assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_is_kept_while_a_slow_upstream_is_asked() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    let gateway = replica(&upstream, &redis).await;
+    upstream.hold();
+    let query = screen_record("id");
+
+    let watching = async {
+        upstream.arrived(1).await;
+        let names: Vec<String> = redis.run(&["KEYS", "srg:*:lease:*"]).await;
+        // Longer than a lease holds by itself: it had a second, and a part of that is gone.
+        let shortened: i64 = redis.run(&["PEXPIRE", &names[0], "700"]).await;
+        let kept = async {
+            while redis.run::<i64>(&["PTTL", &names[0]]).await <= 700 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), kept).await.expect("it was not kept");
+        upstream.release();
+        shortened
+    };
+    let (answer, shortened) = tokio::join!(gateway.query(&query), watching);
+
+    assert!(is_the_record(&answer));
+    assert_eq!(shortened, 1, "there was no lease");
 }
 
 #[tokio::test]
@@ -322,6 +349,93 @@ async fn a_redis_that_hangs_costs_the_time_limit_a_few_times_and_then_nothing() 
 
     gateway.until_metric(UP).await;
     assert_eq!(upstream.requests(), 5);
+}
+
+/// A replica that reaches Redis by a slow way, and gives a read one second for it.
+async fn by_a_slow_way(upstream: &ScriptedUpstream, redis: &RedisServer) -> (Gateway, SlowWay) {
+    let way = SlowWay::to(redis.port).await;
+    let gateway = Gateway::configured(upstream.clone(), |config| {
+        let mut shared = redis.config();
+        shared.servers.nodes[0].port = way.port;
+        config.cache.shared = Some(shared);
+    })
+    .await;
+    gateway.until_metric(UP).await;
+    (gateway, way)
+}
+
+#[tokio::test]
+async fn all_commands_of_a_read_have_one_time_limit_together() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    let (gateway, way) = by_a_slow_way(&upstream, &redis).await;
+    way.delay(Duration::from_millis(800));
+
+    let begun = Instant::now();
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert!(is_the_record(&answer));
+    // Looking the record up and asking whose turn it is take 800 ms each.
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_gives_back_is_waited_for_two_seconds_at_most() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    let (gateway, way) = by_a_slow_way(&upstream, &redis).await;
+    gateway.query(&screen_record("id")).await;
+    gateway.until_metric(WRITTEN).await;
+    // The entry is gone, and the one who was to read it anew as well.
+    let entry = redis.only_entry().await;
+    redis.run::<()>(&["SET", &entry.replace(":record:", ":lease:"), "1", "PX", "60000"]).await;
+    redis.run::<()>(&["DEL", &entry]).await;
+    gateway.advance(Duration::from_hours(1));
+    way.delay(Duration::from_millis(100));
+
+    let begun = Instant::now();
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert!(is_the_record(&answer));
+    assert_eq!(upstream.requests(), 2);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn rows_of_a_list_stay_with_the_replica_that_read_it() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    upstream.answer_with(|seen| match seen.parameter("limit") {
+        Some(_) => seen.page_of("screen_records", &[json!({ "id": RECORD })]),
+        None => Reply::json(200, &json!({ "id": "read-alone" })),
+    });
+    let gateway = replica(&upstream, &redis).await;
+
+    let list = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ nodes {{ id }} }} }}"#);
+    gateway.query(&list).await;
+    gateway.query(&screen_record("id")).await;
+    // What is written behind the list is written before this.
+    let alone = format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "read-alone") {{ id }} }}"#);
+    gateway.query(&alone).await;
+    gateway.until_metric(WRITTEN).await;
+
+    assert_eq!(upstream.requests(), 2);
+    assert!(redis.only_entry().await.ends_with(":read-alone"));
+}
+
+#[tokio::test]
+async fn an_absence_on_one_replica_costs_the_others_no_page_of_a_list() {
+    let (upstream, redis) = (upstream().await, RedisServer::start().await);
+    upstream.answer_with(|seen| match seen.parameter("limit") {
+        Some(_) => seen.page_of("screen_records", &[json!({ "id": "listed" })]),
+        None => Reply::json(404, &json!({ "error_code": "WKS.00211902" })),
+    });
+    let [first, other] = [replica(&upstream, &redis).await, replica(&upstream, &redis).await];
+    let list = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ nodes {{ id }} }} }}"#);
+    other.query(&list).await;
+
+    first.query(&screen_record("id")).await;
+    other.until_metric("gateway_shared_cache_news_total{kind=\"absence\"} 1").await;
+    other.query(&list).await;
+
+    assert_eq!(upstream.requests(), 2);
 }
 
 #[tokio::test]

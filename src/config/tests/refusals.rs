@@ -183,6 +183,26 @@ fn a_shared_cache_under_tokens_of_callers_needs_a_secret_and_says_why() {
 }
 
 #[test]
+fn a_password_of_the_shared_cache_is_neither_shown_nor_repeated_in_a_refusal() {
+    let address = |text: &'static str| {
+        serve().variables(&[
+            ("GATEWAY_CACHE__REDIS_URL", text),
+            ("GATEWAY_CACHE__KEY_SECRET", "canary of the hash"),
+        ])
+    };
+
+    let loaded = address("rediss://user:canary@cache.example").loaded();
+    let refusals = address("redis://user:canary@cache.example/no-number").refusals();
+
+    let shown: Vec<String> = loaded.shown.iter().map(ToString::to_string).collect();
+    let line = "cache.redis_url = (redacted) (GATEWAY_CACHE__REDIS_URL)";
+    assert!(shown.iter().any(|shown| shown == line), "{shown:#?}");
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+    assert!(refusals[0].contains("cache.redis_url"), "{refusals:#?}");
+    assert!(!format!("{loaded:?} {shown:?} {refusals:?}").contains("canary"));
+}
+
+#[test]
 fn serving_without_an_upstream_says_what_to_set_and_points_to_the_demo() {
     let refusals = given(&["serve"]).refusals();
 

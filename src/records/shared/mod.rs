@@ -21,7 +21,7 @@ mod server;
 mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,11 @@ pub(crate) struct Tasks {
     writes: mpsc::Receiver<Work>,
 }
 
+/// How long one read waits for the tier in all: `cache.redis_timeout`, however many commands it takes.
+pub(crate) struct Patience {
+    ends: Instant,
+}
+
 /// What the shared tier holds of a record.
 #[derive(Default)]
 pub(crate) struct Looked {
@@ -107,8 +112,14 @@ impl SharedTier {
         is_away.then_some("the shared cache does not answer")
     }
 
-    /// Looks a record up. Never takes longer than the time limit, and finds nothing where that ends.
-    pub(crate) async fn look(&self, key: &RecordKey) -> Looked {
+    /// What a read that begins now may cost.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { ends: self.0.clock.now() + self.0.timeout }
+    }
+
+    /// Looks a record up. Never takes longer than there is patience, and finds nothing where that
+    /// ends.
+    pub(crate) async fn look(&self, key: &RecordKey, patience: &Patience) -> Looked {
         let Inner { server, owed, metrics, .. } = &*self.0;
         // What was purged here must not come back from there before the purge has arrived there.
         let connection = server.connection().filter(|_| !owed.has_purges());
@@ -116,7 +127,7 @@ impl SharedTier {
             metrics.count_read(ReadOutcome::Skipped);
             return Looked::default();
         };
-        let Some(read) = self.within(self.fetch(connection, key)).await else {
+        let Some(read) = self.within(patience, self.fetch(connection, key)).await else {
             metrics.count_read(ReadOutcome::Failed);
             return Looked::default();
         };
@@ -133,9 +144,8 @@ impl SharedTier {
         }
     }
 
-    /// Drops a record and tells the other replicas that its caller was refused; for a project, tells
-    /// them only.
-    pub(crate) fn refuse(&self, news: News) {
+    /// Tells the other replicas, and drops the record that it is about, if there is one.
+    pub(crate) fn tell_others(&self, news: News) {
         self.0.owed.add(news, &self.0.metrics);
     }
 
@@ -179,9 +189,14 @@ impl SharedTier {
         }
     }
 
-    /// Runs something against the tier within the time limit.
-    async fn within<T>(&self, work: impl Future<Output = redis::RedisResult<T>>) -> Option<T> {
-        let outcome = tokio::time::timeout(self.0.timeout, work).await;
+    /// Runs something against the tier while there is patience.
+    async fn within<T>(
+        &self,
+        patience: &Patience,
+        work: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Option<T> {
+        let left = patience.ends.saturating_duration_since(self.0.clock.now());
+        let outcome = tokio::time::timeout(left, work).await;
         match outcome {
             Ok(Ok(value)) => {
                 self.0.server.is_well();

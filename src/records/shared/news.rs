@@ -23,6 +23,15 @@ pub(crate) enum News {
         /// The record.
         id: Option<RecordId>,
     },
+    /// The upstream says that there is no such record, which puts no right to see others in doubt.
+    Absent {
+        /// Who asked.
+        caller: CallerKey,
+        /// The project.
+        project: ProjectId,
+        /// The record.
+        id: RecordId,
+    },
 }
 
 /// What a replica makes of what it hears.
@@ -52,6 +61,7 @@ pub(super) enum Told {
     PurgedProject { project: String },
     PurgedRecord { project: String, id: String },
     Refused { caller: Option<String>, project: String, id: Option<String> },
+    Absent { caller: Option<String>, project: String, id: String },
 }
 
 impl Told {
@@ -65,12 +75,14 @@ impl Told {
                 Self::PurgedRecord { project: project.to_string(), id: id.to_string() }
             }
             News::Refused { caller, project, id } => Self::Refused {
-                caller: match caller {
-                    CallerKey::Gateway => None,
-                    CallerKey::Holder(hash) => Some(hex::encode(hash)),
-                },
+                caller: told_caller(*caller),
                 project: project.to_string(),
                 id: id.as_ref().map(RecordId::to_string),
+            },
+            News::Absent { caller, project, id } => Self::Absent {
+                caller: told_caller(*caller),
+                project: project.to_string(),
+                id: id.to_string(),
             },
         }
     }
@@ -85,14 +97,30 @@ impl Told {
                 News::Purged(Purge::Record(project(of)?, record(id)?))
             }
             Self::Refused { caller, project: of, id } => News::Refused {
-                caller: match caller {
-                    None => CallerKey::Gateway,
-                    Some(hash) => CallerKey::Holder(hex::decode(hash).ok()?.try_into().ok()?),
-                },
+                caller: heard_caller(caller)?,
                 project: project(of)?,
                 id: id.map(record).map_or(Some(None), |id| id.map(Some))?,
             },
+            Self::Absent { caller, project: of, id } => News::Absent {
+                caller: heard_caller(caller)?,
+                project: project(of)?,
+                id: record(id)?,
+            },
         })
+    }
+}
+
+fn told_caller(caller: CallerKey) -> Option<String> {
+    match caller {
+        CallerKey::Gateway => None,
+        CallerKey::Holder(hash) => Some(hex::encode(hash)),
+    }
+}
+
+fn heard_caller(told: Option<String>) -> Option<CallerKey> {
+    match told {
+        None => Some(CallerKey::Gateway),
+        Some(hash) => Some(CallerKey::Holder(hex::decode(hash).ok()?.try_into().ok()?)),
     }
 }
 
@@ -174,6 +202,7 @@ mod tests {
             News::Purged(Purge::Project(project())),
             News::Purged(Purge::Record(project(), id.clone())),
             News::Refused { caller: CallerKey::Gateway, project: project(), id: None },
+            News::Absent { caller: CallerKey::Gateway, project: project(), id: id.clone() },
             News::Refused { caller: CallerKey::Holder([7; 32]), project: project(), id: Some(id) },
         ] {
             let heard = Count::default().hear(OWN, &message(OTHER, None, Some(&news)));

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::{AsyncCommands as _, RedisError, RedisResult};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -22,6 +23,8 @@ use super::writer::STAMP_LIFE_MS;
 
 const MOST_PURGES: usize = 100;
 const MOST_REFUSALS: usize = 1000;
+/// News that go out together.
+const MOST_AT_ONCE: usize = 64;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// What has still to be told, oldest first.
@@ -66,14 +69,24 @@ impl Owed {
         let _ = self.waiting.subscribe().wait_for(|(purges, _)| *purges == 0).await;
     }
 
-    async fn any(&self) -> News {
+    /// What is told next, together: a purge before all else, since nothing is read until it has
+    /// arrived and others must hear of it within a second.
+    async fn next(&self) -> Vec<News> {
         loop {
-            let first = self.lock().front().cloned();
-            if let Some(first) = first {
-                return first;
+            let next = self.first();
+            if !next.is_empty() {
+                return next;
             }
             // The sender lives as long as this.
             let _ = self.waiting.subscribe().wait_for(|(_, all)| *all > 0).await;
+        }
+    }
+
+    fn first(&self) -> Vec<News> {
+        let queue = self.lock();
+        match queue.iter().find(|news| is_purge(news)) {
+            Some(purge) => vec![purge.clone()],
+            None => queue.iter().take(MOST_AT_ONCE).cloned().collect(),
         }
     }
 
@@ -101,17 +114,25 @@ impl SharedTier {
     pub(super) async fn pay(&self, own: u64) {
         let owed = &self.0.owed;
         loop {
-            let news = owed.any().await;
+            let next = owed.next().await;
             let connection = self.0.server.connected().await;
-            match timeout(ANSWER_WITHIN, self.deliver(connection, own, &news)).await {
-                Ok(Ok(())) => owed.done(&news, &self.0.metrics),
-                Ok(Err(error)) => {
-                    self.0.server.note(&error);
-                    sleep(RETRY_AFTER).await;
-                }
+            let each = next.iter().map(|news| self.pay_one(connection.clone(), own, news));
+            match timeout(ANSWER_WITHIN, join_all(each)).await {
+                Ok(paid) if paid.iter().all(|paid| *paid) => {}
+                Ok(_) => sleep(RETRY_AFTER).await,
                 Err(_elapsed) => self.0.server.is_slow(),
             }
         }
+    }
+
+    /// Delivers one piece of news; whether it has arrived.
+    async fn pay_one(&self, connection: Connection, own: u64, news: &News) -> bool {
+        let delivered = self.deliver(connection, own, news).await;
+        match &delivered {
+            Ok(()) => self.0.owed.done(news, &self.0.metrics),
+            Err(error) => self.0.server.note(error),
+        }
+        delivered.is_ok()
     }
 
     async fn deliver(&self, mut connection: Connection, own: u64, news: &News) -> RedisResult<()> {
@@ -121,14 +142,14 @@ impl SharedTier {
                 self.stamp(&mut connection, purge).await?;
                 Some(connection.incr::<_, _, u64>(names.purge_count(), 1).await?)
             }
-            News::Refused { caller, project, id } => {
-                if let Some(id) = id {
-                    let (project, id) = (project.clone(), id.clone());
-                    let key = RecordKey { caller: *caller, project, id };
-                    connection.del::<_, ()>(names.entry(&key)).await?;
-                }
+            News::Refused { caller, project, id: Some(id) }
+            | News::Absent { caller, project, id } => {
+                let (project, id) = (project.clone(), id.clone());
+                let key = RecordKey { caller: *caller, project, id };
+                connection.del::<_, ()>(names.entry(&key)).await?;
                 None
             }
+            News::Refused { id: None, .. } => None,
         };
         self.tell(&mut connection, &Message { from: own, purges, told: Some(Told::of(news)) }).await
     }
@@ -170,4 +191,30 @@ impl SharedTier {
 
 fn failed(why: &'static str) -> RedisError {
     RedisError::from((redis::ErrorKind::Client, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ProjectId, RecordId};
+    use crate::records::key::CallerKey;
+
+    #[test]
+    fn a_purge_is_told_before_the_refusals_that_came_earlier() {
+        let (owed, metrics) = (Owed::default(), SharedMetrics::default());
+        let refusal = |number: usize| News::Refused {
+            caller: CallerKey::Gateway,
+            project: ProjectId::parse("p").unwrap(),
+            id: RecordId::parse(&format!("r{number}")).ok(),
+        };
+        (0..MOST_REFUSALS).for_each(|number| owed.add(refusal(number), &metrics));
+        let purge = News::Purged(Purge::All);
+
+        owed.add(purge.clone(), &metrics);
+
+        assert_eq!(owed.first(), std::slice::from_ref(&purge));
+        owed.done(&purge, &metrics);
+        let next = owed.first();
+        assert_eq!((next.len(), &next[0]), (MOST_AT_ONCE, &refusal(0)));
+    }
 }

@@ -12,6 +12,7 @@ use super::super::cache::{Entry, Value};
 use super::super::key::RecordKey;
 use super::SharedTier;
 use super::entry::{self, Stamp, Stamps};
+use super::lease::{LEASE, millis};
 use super::server::{ANSWER_WITHIN, Connection};
 
 /// Writes that go out together.
@@ -23,6 +24,8 @@ pub(super) const STAMP_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 pub(super) enum Work {
     /// A record that was read from the upstream.
     Keep { key: RecordKey, entry: Arc<Entry>, stamps: Stamps },
+    /// The load of a record still goes on.
+    Extend(RecordKey),
     /// The lease of a record is not needed any more.
     Release(RecordKey),
 }
@@ -49,12 +52,13 @@ impl SharedTier {
             Work::Keep { key, entry, stamps } => {
                 self.store(&mut connection, &key, &entry, stamps).await
             }
+            Work::Extend(key) => {
+                let lease = self.0.names.lease(&key);
+                return self.heed(connection.pexpire::<_, ()>(lease, millis(LEASE)).await);
+            }
             Work::Release(key) => {
-                let released = connection.del::<_, ()>(self.0.names.lease(&key)).await;
-                if let Err(error) = released {
-                    self.0.server.note(&error);
-                }
-                return;
+                let lease = self.0.names.lease(&key);
+                return self.heed(connection.del::<_, ()>(lease).await);
             }
         };
         self.0.metrics.count_write(match outcome {
@@ -65,6 +69,12 @@ impl SharedTier {
                 "failed"
             }
         });
+    }
+
+    fn heed(&self, outcome: RedisResult<()>) {
+        if let Err(error) = outcome {
+            self.0.server.note(&error);
+        }
     }
 
     /// Writes an entry; whether it was worth it.

@@ -115,12 +115,12 @@ impl Credentials {
             Self::AkSk(key) => key.secrets().into_iter().map(owned).collect(),
             Self::Password(login) => {
                 let password = login.issuer().login().password.expose();
-                let token = login.known().map(|token| token.expose().to_owned());
-                token.into_iter().chain([password.to_owned()]).collect()
+                let tokens = login.known().into_iter();
+                tokens.map(|token| token.expose().to_owned()).chain([password.to_owned()]).collect()
             }
             Self::Metadata(temporary) => {
-                let key = temporary.keys.known();
-                key.iter().flat_map(aksk::secrets).map(owned).collect()
+                let keys = temporary.keys.known();
+                keys.iter().flat_map(aksk::secrets).map(owned).collect()
             }
         }
     }
@@ -198,10 +198,12 @@ impl Credentials {
     }
 }
 
-/// Whether the API gateway says that a token has ended.
+/// Whether the API gateway says that a token has ended (0307), or that it cannot make anything of it
+/// (0301), as of one that was withdrawn before its end.
 fn wants_a_new_token(failure: &Failure) -> bool {
-    let code = failure.upstream().and_then(|answer| answer.error_code.as_deref());
-    code.is_some_and(|code| code.ends_with(".0307"))
+    let Some(answer) = failure.upstream() else { return false };
+    let code = answer.error_code.as_deref().unwrap_or_default();
+    code.ends_with(".0307") || (answer.status == 401 && code.ends_with(".0301"))
 }
 
 /// A header value that is left out of debug output and of HTTP/2's compression tables.

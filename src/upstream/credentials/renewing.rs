@@ -69,6 +69,8 @@ struct Inner<I: Issuer> {
 
 struct State<T> {
     lease: Option<Lease<T>>,
+    /// What was used before that, which calls under way may still carry.
+    previous: Option<T>,
     generation: u64,
     under_way: Option<WeakShared<Issuing<T>>>,
     /// When credentials were last forgotten before their end.
@@ -92,6 +94,7 @@ impl<I: Issuer> Renewing<I> {
     pub(crate) fn new(issuer: I, clock: Clock) -> Self {
         let state = State {
             lease: None,
+            previous: None,
             generation: 0,
             under_way: None,
             forgotten: None,
@@ -143,14 +146,16 @@ impl<I: Issuer> Renewing<I> {
         let mut state = self.0.lock();
         let is_soon = state.forgotten.is_some_and(|last| now < last + BETWEEN_FORGETTING);
         if state.generation == refused.0 && !is_soon {
-            state.lease = None;
+            state.retire();
             state.forgotten = Some(now);
         }
     }
 
-    /// The credentials that are there, whatever they are worth: for keeping them out of texts.
-    pub(crate) fn known(&self) -> Option<I::Issued> {
-        self.0.lock().lease.as_ref().map(|lease| lease.value.clone())
+    /// The credentials that calls may carry, whatever they are worth: for keeping them out of texts.
+    pub(crate) fn known(&self) -> Vec<I::Issued> {
+        let state = self.0.lock();
+        let current = state.lease.as_ref().map(|lease| lease.value.clone());
+        current.into_iter().chain(state.previous.clone()).collect()
     }
 
     /// Whether there are none and none are asked for now.
@@ -180,6 +185,15 @@ impl<I: Issuer> Renewing<I> {
     }
 }
 
+impl<T> State<T> {
+    /// Lets go of the credentials that are there.
+    fn retire(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.previous = Some(lease.value);
+        }
+    }
+}
+
 impl<I: Issuer> Inner<I> {
     async fn renew(&self) -> Result<Held<I::Issued>, Failure> {
         let issued = self.issuer.issue().await;
@@ -194,6 +208,7 @@ impl<I: Issuer> Inner<I> {
                 lease.renew_at = lease.renew_at.max(now + BETWEEN_RENEWALS);
                 let value = lease.value.clone();
                 tracing::info!(issuer = I::NAME, "new credentials for the upstream");
+                state.retire();
                 state.lease = Some(lease);
                 state.generation += 1;
                 state.rest = None;

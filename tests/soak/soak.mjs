@@ -1,0 +1,82 @@
+// node soak.mjs BINARY MINUTES FOLDER
+import { writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
+import { join } from "node:path";
+
+import { Load, allIds } from "./load.mjs";
+import { RECORDS, endAll, gateway, redis, rss, simulator } from "./processes.mjs";
+import { median, page, picture } from "./report.mjs";
+
+const [binary, minutes, folder] = [process.argv[2], Number(process.argv[3]), process.argv[4]];
+if (!(minutes > 0) || !folder) {
+  console.error("usage: node soak.mjs BINARY MINUTES FOLDER");
+  process.exit(2);
+}
+const RATE = 100;
+/** How long Redis is away, each time. */
+const AWAY = 10;
+/** By how much memory may have grown between the middle and the end. */
+const MOST_GROWTH = 1.15;
+
+async function soak() {
+  const [begun, loads] = [new Date(), loadavg()];
+  const [upstream, shared] = [await simulator(binary), await redis()];
+  const gateways = [await gateway(binary, upstream, shared.port), await gateway(binary, upstream, shared.port)];
+  const ids = await allIds(upstream, RECORDS);
+  console.log(`${ids.length} recordings; load for ${minutes} minutes`);
+
+  const load = new Load(gateways, ids);
+  const [seconds, from] = [minutes * 60, performance.now()];
+  const now = () => (performance.now() - from) / 1000;
+  const away = [1, 2].map((third) => [(seconds * third) / 3, (seconds * third) / 3 + AWAY]);
+  const samples = [];
+  const watching = watch({ samples, gateways, load, now });
+  const faults = away.map(([dies, returns]) => [setTimeout(shared.kill, dies * 1000), setTimeout(shared.begin, returns * 1000)]);
+  await load.run(RATE, () => now() >= seconds);
+  clearInterval(watching);
+  faults.flat().forEach(clearTimeout);
+
+  const pages = await Promise.all(gateways.map(({ metrics }) => metrics()));
+  gateways.forEach(({ stop }) => stop());
+  const exits = await Promise.all(gateways.map(({ ended }) => ended));
+  const growth = [0, 1].map((place) => growthOf(samples.map((sample) => sample.rss[place])));
+  const checks = [
+    [load.findings.length === 0, "every answer is data or an error with a known code, and none is later than its deadline"],
+    [load.failed < 0.03 * load.loads, "over 97 % of loads answer"],
+    [load.heldBack === 0, "the load was never held back"],
+    [growth.every((share) => share <= MOST_GROWTH), "memory is no more than 15 % above that of the middle"],
+    [pages.every((text) => text.includes("gateway_shared_cache_up 1")), "both gateways use Redis again at the end"],
+    [exits.every((code) => code === 0), "both gateways end with 0 when told to"],
+  ];
+  load.findings.slice(0, 20).forEach((finding) => console.log(`finding: ${finding}`));
+  writeFileSync(join(folder, "soak.svg"), picture(samples, away, seconds));
+  const text = page({ load, samples, pages, minutes, rate: RATE, begun, growth, checks, loads });
+  writeFileSync(join(folder, "SOAK.md"), text);
+  console.log(text);
+  return checks.every(([held]) => held);
+}
+
+/** Samples memory every second, and says now and then how it goes. */
+function watch({ samples, gateways, load, now }) {
+  return setInterval(() => {
+    samples.push({ at: now(), rss: gateways.map(({ pid }) => rss(pid)) });
+    if (samples.length % 30 === 0) {
+      const mib = samples.at(-1).rss.map((bytes) => Math.round(bytes / 1024 / 1024));
+      console.log(`${Math.round(now())} s: ${load.sent} sent, ${load.failed} of ${load.loads} loads failed, ${mib} MiB`);
+    }
+  }, 1000);
+}
+
+/** Memory of the last fifth against that of the middle one. */
+function growthOf(values) {
+  const fifth = (place) => values.slice((values.length * place) / 5, (values.length * (place + 1)) / 5);
+  return median(fifth(4)) / median(fifth(2));
+}
+
+let held = false;
+try {
+  held = await soak();
+} finally {
+  endAll();
+}
+process.exit(held ? 0 : 1);
