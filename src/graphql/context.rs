@@ -41,6 +41,15 @@ impl OperationContext {
         self.within(self.reader.screen_record(project, id)).await
     }
 
+    /// The one recording that an operation asks for.
+    pub(crate) async fn only_screen_record(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        self.within(self.reader.only_screen_record(project, id)).await
+    }
+
     /// A link to the video of a recording.
     pub(crate) async fn download_url(
         &self,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::quality::RandomState;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
@@ -26,7 +27,7 @@ pub(crate) struct Flights<K: Eq + Hash, T> {
 }
 
 struct UnderWay<K, T> {
-    flights: HashMap<K, Numbered<T>>,
+    flights: HashMap<K, Numbered<T>, RandomState>,
     next_number: u64,
 }
 
@@ -62,7 +63,7 @@ where
     T: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new(metrics: RecordMetrics) -> Self {
-        let under_way = UnderWay { flights: HashMap::new(), next_number: 0 };
+        let under_way = UnderWay { flights: HashMap::default(), next_number: 0 };
         Self { under_way: Arc::new(Mutex::new(under_way)), metrics }
     }
 

@@ -122,6 +122,13 @@ pub struct Reader {
     landed: Notify,
 }
 
+/// Whether a request may ask for other recordings at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    Others,
+    None,
+}
+
 /// Counts as one read under way while it lives.
 pub(crate) struct Loading<'r>(&'r Reader);
 
@@ -407,11 +414,27 @@ impl Reader {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        let key = self.admit(project, id)?;
+        self.read(self.admit(project, id)?, Company::Others).await
+    }
+
+    /// As [`Self::screen_record`], for a request that asks for this recording and no other: there is
+    /// nothing to make a batch of.
+    ///
+    /// # Errors
+    /// As [`Self::screen_record`].
+    pub async fn only_screen_record(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        self.read(self.admit(project, id)?, Company::None).await
+    }
+
+    async fn read(&self, key: RecordKey, company: Company) -> Result<Arc<ScreenRecord>, Failure> {
         let found = self.records.0.cache.get(&key).filter(|_| !self.asking.no_cache);
         if found.as_ref().is_some_and(|found| !self.asking.accepts_age(found.age)) {
             // Too old for this request, but still there in place of an error.
-            return self.fetch(key, found).await;
+            return self.fetch(key, found, company).await;
         }
         match &found {
             Some(fresh @ Found { freshness: Freshness::Fresh(_), .. }) => {
@@ -428,7 +451,7 @@ impl Reader {
             }
             Some(_) | None => {}
         }
-        self.fetch(key, found).await
+        self.fetch(key, found, company).await
     }
 
     /// One recording, where that is known without waiting: it is fresh, or may not be asked for.
@@ -552,9 +575,13 @@ impl Reader {
         &self,
         key: RecordKey,
         found: Option<Found>,
+        company: Company,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let _loading = self.loading();
-        let ticket = self.ticket(&key).await;
+        let ticket = match company {
+            Company::Others => self.ticket(&key).await,
+            Company::None => Ticket::of(self.records.board(&key, &self.asking)),
+        };
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
         match self.landing(&key, ticket, leads).await {
             (Ok(Landing { entry, tier: Tier::Shared }), _) => {

@@ -2,6 +2,7 @@
 //!
 //! The other areas only emit; each owns the metrics it counts.
 
+mod json_line;
 mod logs;
 mod metrics;
 

@@ -53,8 +53,8 @@ struct Inner {
 
 /// The base address, in the parts that every call needs.
 struct Endpoint {
-    /// Scheme, authority and path, without a slash at the end.
-    base: String,
+    /// As it is configured.
+    base: Url,
     /// The path of `base` alone, which is signed with the rest.
     base_path: String,
     /// As it stands in the `Host` header: with the port unless it is the scheme's own.
@@ -292,13 +292,14 @@ impl Upstream {
     ) -> Result<(Request, Generation), Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
         let Outgoing { method, path, query, body } = outgoing;
-        let mut address = format!("{}{path}", endpoint.base);
+        let signed_path = format!("{}{path}", endpoint.base_path);
+        // Parsed once; only what differs from call to call is set. It is made of checked ids and encoded
+        // values, so it stands in the address as it is.
+        let mut url = endpoint.base.clone();
+        url.set_path(&signed_path);
         if !query.is_empty() {
-            address.push('?');
-            address.push_str(&canonical_query(query));
+            url.set_query(Some(&canonical_query(query)));
         }
-        // The base is a parsed address, and the rest is made of checked ids and encoded values.
-        let url = Url::parse(&address).map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
         let mut request = Request::new(method.clone(), url);
         let headers = request.headers_mut();
         headers.insert(ACCEPT, JSON);
@@ -308,7 +309,6 @@ impl Upstream {
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, JSON);
         }
-        let signed_path = format!("{}{path}", endpoint.base_path);
         let part = CallerPart { token: call.token.as_ref(), host: &endpoint.host };
         let signable = Signable { method: method.as_str(), path: &signed_path, query, body };
         let used = credentials.authorize(headers, &part, &signable).await?;
@@ -397,7 +397,7 @@ impl Outgoing {
 
 impl Endpoint {
     fn of(endpoint: &Url) -> Self {
-        let base = endpoint.as_str().trim_end_matches('/').to_owned();
+        let base = endpoint.clone();
         let base_path = endpoint.path().trim_end_matches('/').to_owned();
         let name = endpoint.host_str().unwrap_or_default();
         let host = match endpoint.port() {

@@ -103,7 +103,11 @@ impl Bound {
         context: &OperationContext,
     ) -> Result<Asked, Failure> {
         let (project, id) = self.key(project, id)?;
-        let record = context.screen_record(project.clone(), id.clone()).await?;
+        let (of_project, with_id) = (project.clone(), id.clone());
+        let record = match self.plan.roots.as_slice() {
+            [_only] => context.only_screen_record(of_project, with_id).await?,
+            _ => context.screen_record(of_project, with_id).await?,
+        };
         Ok(Asked { record, project, id })
     }
 }

@@ -104,7 +104,7 @@ impl<'a> WireValue<'a> {
             return None;
         }
         let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
-        if inner.contains('\\') {
+        if inner.as_bytes().contains(&b'\\') {
             return serde_json::from_str(self.0).ok().map(Cow::Owned);
         }
         Some(Cow::Borrowed(inner))

@@ -37,15 +37,24 @@ fn read_object<'b, V: Visitor<'b>>(body: &'b [u8], visitor: V) -> Result<V::Valu
     if body.trim_ascii().is_empty() {
         return Err(Unlike::Malformed("is empty".to_owned()));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let read = deserializer.deserialize_map(visitor).and_then(|read| {
-        deserializer.end()?;
-        Ok(read)
-    });
+    // Checked once as a whole, the text need not be checked string by string.
+    let read = match str::from_utf8(body) {
+        Ok(text) => read_with(serde_json::Deserializer::from_str(text), visitor),
+        Err(_) => read_with(serde_json::Deserializer::from_slice(body), visitor),
+    };
     read.map_err(|error| {
         let problem = if error.is_data() { "is not a JSON object" } else { "is not JSON" };
         Unlike::Malformed(problem.to_owned())
     })
+}
+
+fn read_with<'b, R: serde_json::de::Read<'b>, V: Visitor<'b>>(
+    mut deserializer: serde_json::Deserializer<R>,
+    visitor: V,
+) -> serde_json::Result<V::Value> {
+    let read = deserializer.deserialize_map(visitor)?;
+    deserializer.end()?;
+    Ok(read)
 }
 
 #[cfg(test)]

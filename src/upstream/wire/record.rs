@@ -49,14 +49,14 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read, A::Error> {
         let mut read = Read::default();
         while let Some(Key(key)) = map.next_key()? {
-            if ERROR_KEYS.contains(&key.as_ref()) {
-                let value: &RawValue = map.next_value()?;
-                read.errors += usize::from(!WireValue::new(value.get()).is_null());
-            } else if let Some(field) = field(&mut read.record, &key) {
+            if let Some(field) = field(&mut read.record, &key) {
                 // Of a key that comes twice the last one counts, as for the official SDK.
                 let value: &RawValue = map.next_value()?;
                 field.set(WireValue::new(value.get()), self.zone);
                 read.known += 1;
+            } else if ERROR_KEYS.contains(&key.as_ref()) {
+                let value: &RawValue = map.next_value()?;
+                read.errors += usize::from(!WireValue::new(value.get()).is_null());
             } else {
                 map.next_value::<IgnoredAny>()?;
                 read.others += 1;
