@@ -15,7 +15,7 @@ use crate::domain::FailureCode;
 use crate::graphql::ErrorCode;
 
 /// Statuses that are watched, so they read 0 before the first: a rate needs something to rise from.
-const WATCHED_STATUSES: [u16; 6] = [400, 401, 429, 499, 500, 503];
+const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];
 /// Codes that are watched, for the same reason.
 const WATCHED_FAILURES: [FailureCode; 5] = [
     FailureCode::UpstreamUnauthenticated,
