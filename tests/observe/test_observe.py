@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from observed import PROMETHEUS, ROOT, all_of_it, until
+from observed import BINARY, PROMETHEUS, ROOT, all_of_it, until
 
 DEPLOYED = ROOT / "deploy/observability"
 HERE = ROOT / "tests/observe"
@@ -342,6 +342,10 @@ class Compose(unittest.TestCase):
         passed_on = {name for name, value in environment.items() if value is None}
 
         self.assertEqual(passed_on, set(given))
+        command = [BINARY, "check", "--upstream-endpoint=http://127.0.0.1:1"]
+        checked = subprocess.run(command, env=given, capture_output=True, text=True)
+        # Nothing listens there, which is 1; settings that are refused are 2.
+        self.assertEqual(checked.returncode, 1, checked.stderr)
         self.assertEqual(given["GATEWAY_CACHE__REDIS_URL"], "redis://cache:6379")
 
 
