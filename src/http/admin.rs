@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::callers::Callers;
+use super::metrics;
 use crate::domain::{ProjectId, RecordId};
 use crate::records::{Purge, Records};
 
@@ -37,7 +38,7 @@ pub fn admin_router(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics_page))
         .route("/purge", post(purge).layer(DefaultBodyLimit::max(LARGEST_PURGE)))
         .with_state(admin)
 }
@@ -95,11 +96,21 @@ fn refusal(status: StatusCode, problem: &str) -> Response {
     (status, Json(json!({ "error": problem }))).into_response()
 }
 
-async fn readiness(State(admin): State<Admin>) -> Response {
-    if admin.draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+impl Admin {
+    /// Why the gateway may not be ready, by the name that metrics have for it, with what is wrong for
+    /// now, if anything. The first that is wrong is what `/readyz` tells.
+    fn reasons(&self) -> [(&'static str, Option<&'static str>); 3] {
+        let draining = self.draining.load(Ordering::Relaxed).then_some("draining");
+        [
+            ("draining", draining),
+            ("upstream_credentials", self.records.trouble()),
+            ("caller_keys", self.callers.trouble()),
+        ]
     }
-    match admin.records.trouble().or_else(|| admin.callers.trouble()) {
+}
+
+async fn readiness(State(admin): State<Admin>) -> Response {
+    match admin.reasons().into_iter().find_map(|(_, wrong)| wrong) {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
         // What is kept is still served, so requests are still welcome.
         None => match admin.records.circuit() {
@@ -109,11 +120,12 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
+async fn metrics_page(State(admin): State<Admin>) -> Response {
     admin.records.observe();
-    match (admin.metrics)() {
-        Some((page, content_type)) => {
-            ([(header::CONTENT_TYPE, content_type)], page).into_response()
+    let readiness = metrics::readiness(&admin.reasons()).ok();
+    match readiness.zip((admin.metrics)()) {
+        Some((readiness, (page, content_type))) => {
+            ([(header::CONTENT_TYPE, content_type)], readiness + &page).into_response()
         }
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

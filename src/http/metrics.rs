@@ -1,13 +1,35 @@
 //! What is counted of the HTTP requests.
 
+use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::FailureCode;
+use crate::graphql::ErrorCode;
+
+/// Statuses that are watched, so they read 0 before the first: a rate needs something to rise from.
+const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];
+/// Codes that are watched, for the same reason.
+const WATCHED_FAILURES: [FailureCode; 5] = [
+    FailureCode::UpstreamUnauthenticated,
+    FailureCode::UpstreamError,
+    FailureCode::UpstreamUnavailable,
+    FailureCode::UpstreamTimeout,
+    FailureCode::UpstreamInvalidResponse,
+];
+const WATCHED_CODES: [ErrorCode; 4] = [
+    ErrorCode::Unauthenticated,
+    ErrorCode::RateLimited,
+    ErrorCode::Overloaded,
+    ErrorCode::Internal,
+];
 
 /// The GraphQL endpoint's metrics.
 #[derive(Clone, Debug)]
@@ -32,14 +54,27 @@ struct CodeLabel {
     code: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
 impl Default for HttpMetrics {
     fn default() -> Self {
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = Histogram::new(bounds);
-        let (requests, errors, in_flight) =
-            (Family::<StatusLabel, Counter>::default(), Family::default(), Gauge::default());
+        let requests = Family::<StatusLabel, Counter>::default();
+        for status in WATCHED_STATUSES {
+            drop(requests.get_or_create(&StatusLabel { status }));
+        }
+        let errors = Family::<CodeLabel, Counter>::default();
+        let failures = WATCHED_FAILURES.map(FailureCode::as_str);
+        for code in failures.into_iter().chain(WATCHED_CODES.map(ErrorCode::as_str)) {
+            drop(errors.get_or_create(&CodeLabel { code: code.to_owned() }));
+        }
         let good = requests.get_or_create_owned(&StatusLabel { status: 200 });
         let (documents, document_bytes) = (Gauge::default(), Gauge::default());
+        let in_flight = Gauge::default();
         Self { requests, good, errors, duration, documents, document_bytes, in_flight }
     }
 }
@@ -86,4 +121,24 @@ impl HttpMetrics {
     pub(crate) fn count_error(&self, code: &str) {
         self.errors.get_or_create(&CodeLabel { code: code.to_owned() }).inc();
     }
+}
+
+/// Whether the gateway is ready, as lines to stand before a metrics page: each reason that it may
+/// have not to be, with what is wrong for now, if anything.
+pub(crate) fn readiness(reasons: &[(&'static str, Option<&str>)]) -> Result<String, fmt::Error> {
+    let (ready, not_ready) = (Gauge::<i64>::default(), Family::<ReasonLabel, Gauge>::default());
+    ready.set(i64::from(reasons.iter().all(|(_, wrong)| wrong.is_none())));
+    for (reason, wrong) in reasons {
+        not_ready.get_or_create(&ReasonLabel { reason }).set(i64::from(wrong.is_some()));
+    }
+    let mut registry = Registry::with_prefix("gateway");
+    registry.register("ready", "Whether requests are welcome, as /readyz says", ready);
+    registry.register(
+        "not_ready",
+        "What keeps the gateway from being ready: 1 where it does",
+        not_ready,
+    );
+    let mut lines = String::new();
+    encode_registry(&mut lines, &registry)?;
+    Ok(lines)
 }

@@ -9,6 +9,19 @@ use prometheus_client::registry::Registry;
 use super::CacheOutcome;
 use super::shared::SharedMetrics;
 
+/// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.
+const OUTCOMES: [CacheOutcome; 7] = [
+    CacheOutcome::Hit,
+    CacheOutcome::Stale,
+    CacheOutcome::StaleOnError,
+    CacheOutcome::Miss,
+    CacheOutcome::Collapsed,
+    CacheOutcome::Expired,
+    CacheOutcome::Bypass,
+];
+/// As [`super::Purge::scope`] names them.
+const SCOPES: [&str; 3] = ["record", "project", "all"];
+
 /// The record cache's metrics.
 #[derive(Clone, Debug)]
 pub struct RecordMetrics {
@@ -45,6 +58,13 @@ struct ContentLabel {
 impl Default for RecordMetrics {
     fn default() -> Self {
         let reads = Family::<OutcomeLabel, Counter>::default();
+        for outcome in OUTCOMES {
+            drop(reads.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }));
+        }
+        let purges = Family::<ScopeLabel, Counter>::default();
+        for scope in SCOPES {
+            drop(purges.get_or_create(&ScopeLabel { scope }));
+        }
         let hit = OutcomeLabel { outcome: CacheOutcome::Hit.as_str() };
         Self {
             hits: reads.get_or_create_owned(&hit),
@@ -57,7 +77,7 @@ impl Default for RecordMetrics {
             bytes: Family::default(),
             flights: Gauge::default(),
             pollers: Gauge::default(),
-            purges: Family::default(),
+            purges,
             shared: SharedMetrics::default(),
         }
     }

@@ -7,6 +7,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::version::{COMMIT, VERSION};
+
 /// Content type of the page: OpenMetrics text, which Prometheus reads.
 pub const OPENMETRICS_CONTENT_TYPE: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,7 +23,9 @@ impl MetricsPage {
     /// A page of the metrics that `register` puts on show, and of the build.
     pub fn new(register: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        // Build files cannot unset a variable: what is set to nothing counts as not told.
+        let commit = COMMIT.filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+        let build = Info::new(vec![("version", VERSION), ("commit", commit)]);
         registry.register("gateway_build", "What is running", build);
         register(&mut registry);
         Self { registry: Arc::new(registry) }
@@ -43,10 +47,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_tells_the_version() {
+    fn the_page_tells_version_and_commit() {
         let page = MetricsPage::new(|_| {}).render().unwrap();
 
-        assert!(page.contains(concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")), "{page}");
+        let commit = COMMIT.filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+        let build = format!("gateway_build_info{{version=\"{VERSION}\",commit=\"{commit}\"}} 1\n");
+        assert!(page.contains(&build), "{page}");
         assert!(page.ends_with("# EOF\n"), "{page}");
     }
 }

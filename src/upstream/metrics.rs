@@ -12,6 +12,10 @@ use prometheus_client::registry::{Registry, Unit};
 use super::breaker::Circuit;
 use crate::domain::{Failure, FailureCode};
 
+/// Outcomes that read 0 before the first: a rate needs something to rise from.
+const WATCHED_OUTCOMES: [&str; 8] =
+    ["200", "401", "403", "429", "500", "503", "timeout", "unreachable"];
+
 /// The upstream's metrics.
 #[derive(Clone, Debug)]
 pub struct UpstreamMetrics {
@@ -42,8 +46,12 @@ impl Default for UpstreamMetrics {
     fn default() -> Self {
         let bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = Histogram::new(bounds);
+        let attempts = Family::<AttemptLabel, Counter>::default();
+        for outcome in WATCHED_OUTCOMES {
+            drop(attempts.get_or_create(&AttemptLabel { outcome: outcome.to_owned() }));
+        }
         Self {
-            attempts: Family::default(),
+            attempts,
             duration,
             shed: Counter::default(),
             waiting: Gauge::default(),

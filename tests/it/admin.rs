@@ -35,3 +35,25 @@ async fn metrics_count_requests_reads_and_attempts() {
         assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
     }
 }
+
+#[tokio::test]
+async fn metrics_say_whether_the_gateway_is_ready_and_what_is_watched_reads_zero_at_first() {
+    let gateway = Gateway::answering(200, json!({})).await;
+
+    let (_, page) = gateway.admin_get("/metrics").await;
+
+    for line in [
+        "gateway_ready 1",
+        r#"gateway_not_ready{reason="draining"} 0"#,
+        r#"gateway_not_ready{reason="upstream_credentials"} 0"#,
+        r#"gateway_not_ready{reason="caller_keys"} 0"#,
+        r#"gateway_http_requests_total{status="503"} 0"#,
+        r#"gateway_http_graphql_errors_total{code="UPSTREAM_UNAVAILABLE"} 0"#,
+        r#"gateway_cache_reads_total{outcome="collapsed"} 0"#,
+        r#"gateway_upstream_attempts_total{outcome="timeout"} 0"#,
+        r#"gateway_shared_cache_reads_total{outcome="failed"} 0"#,
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+    }
+    assert!(page.ends_with("# EOF\n"), "{page}");
+}

@@ -10,7 +10,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("clock", &[]),
     ("signature", &[]),
     ("config", &["domain", "version"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "version"]),
     ("upstream", &["signature", "clock", "config", "domain"]),
     ("records", &["upstream", "clock", "config", "domain"]),
     ("graphql", &["records", "config", "domain"]),

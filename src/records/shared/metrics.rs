@@ -6,8 +6,20 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+const READS: [ReadOutcome; 6] = [
+    ReadOutcome::Hit,
+    ReadOutcome::Miss,
+    ReadOutcome::Purged,
+    ReadOutcome::Broken,
+    ReadOutcome::Failed,
+    ReadOutcome::Skipped,
+];
+const WRITES: [&str; 3] = ["written", "dropped", "failed"];
+const LEASES: [&str; 3] = ["taken", "waited", "expired"];
+const NEWS: [&str; 4] = ["purge", "refusal", "absence", "missed"];
+
 /// The shared tier's metrics.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct SharedMetrics {
     reads: Family<OutcomeLabel, Counter>,
     writes: Family<OutcomeLabel, Counter>,
@@ -42,6 +54,36 @@ pub(super) enum ReadOutcome {
     Failed,
     /// The tier is not connected, or a purge has not arrived there yet.
     Skipped,
+}
+
+impl Default for SharedMetrics {
+    /// Every outcome and kind reads 0 before the first: a rate needs something to rise from.
+    fn default() -> Self {
+        Self {
+            reads: of_outcomes(READS.map(ReadOutcome::as_str)),
+            writes: of_outcomes(WRITES),
+            leases: of_outcomes(LEASES),
+            news: of_kinds(NEWS),
+            up: Gauge::default(),
+            owed: Gauge::default(),
+        }
+    }
+}
+
+fn of_outcomes<const N: usize>(outcomes: [&'static str; N]) -> Family<OutcomeLabel, Counter> {
+    let family = Family::<OutcomeLabel, Counter>::default();
+    for outcome in outcomes {
+        drop(family.get_or_create(&OutcomeLabel { outcome }));
+    }
+    family
+}
+
+fn of_kinds<const N: usize>(kinds: [&'static str; N]) -> Family<KindLabel, Counter> {
+    let family = Family::<KindLabel, Counter>::default();
+    for kind in kinds {
+        drop(family.get_or_create(&KindLabel { kind }));
+    }
+    family
 }
 
 impl ReadOutcome {
