@@ -237,12 +237,11 @@ async fn execute(
     let persisted = persisted(&operations);
     let (served, summary, is_batch) = match endpoint.engine.admit(operations) {
         Ok(admitted) => {
-            let (served, summary) = match endpoint.serve_now(&admitted, &asking) {
-                Some(served) => served,
-                None => {
-                    let serving = endpoint.serve(admitted, &asking);
-                    Box::pin(serving.instrument(span(&asker.request_id, caller.as_deref()))).await
-                }
+            let (served, summary) = if let Some(served) = endpoint.serve_now(&admitted, &asking) {
+                served
+            } else {
+                let span = span(&asker.request_id, caller.as_deref());
+                Box::pin(endpoint.serve(admitted, &asking).instrument(span)).await
             };
             endpoint.keep_documents(&served, persisted);
             (served, summary, is_batch)

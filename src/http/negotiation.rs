@@ -47,6 +47,12 @@ struct Range<'h> {
 /// The form that is wanted most among those on offer; among equals the one named most closely, then
 /// the one offered first. `None` where nothing on offer will do.
 pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
+    let mut values = headers.get_all(header::ACCEPT).iter();
+    if let (Some(only), None) = (values.next(), values.next())
+        && let Some(form) = named(only.as_bytes(), offered)
+    {
+        return Some(form);
+    }
     if ranges(headers).next().is_none() {
         return offered.first().copied();
     }
@@ -58,6 +64,17 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
         }
     }
     best.map(|(_, form)| form)
+}
+
+/// The form for what nearly every client accepts: all, or one form by its name.
+fn named(accepted: &[u8], offered: &[Form]) -> Option<Form> {
+    let form = match accepted {
+        b"*/*" => return offered.first().copied(),
+        b"application/json" => Form::Json,
+        b"application/graphql-response+json" => Form::GraphqlResponse,
+        _ => return None,
+    };
+    offered.contains(&form).then_some(form)
 }
 
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {

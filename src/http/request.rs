@@ -1,8 +1,9 @@
 //! Reads GraphQL requests from HTTP requests: parameters of a GET, the JSON body of a POST.
 
 use async_graphql::Variables;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::BytesMut;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -212,14 +213,25 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 async fn limited(body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let message =
-                format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::QueryTooComplex, message))
+    let mut body = Limited::new(body, max_bytes);
+    let mut taken = BytesMut::new();
+    loop {
+        let data = match body.frame().await {
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            None => return Ok(taken.freeze()),
+            Some(Err(error)) if error.is::<LengthLimitError>() => {
+                let message =
+                    format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Refusal::new(status, ErrorCode::QueryTooComplex, message));
+            }
+            Some(Err(_)) => return Err(Refusal::bad_request("the body ended early")),
+        };
+        // Most bodies come in one piece, which is passed on as it is.
+        if taken.is_empty() && body.is_end_stream() {
+            return Ok(data);
         }
-        Err(_) => Err(Refusal::bad_request("the body ended early")),
+        taken.extend_from_slice(&data);
     }
 }
 

@@ -41,7 +41,8 @@ fn new_request_id() -> Arc<str> {
     Arc::from(str::from_utf8(&digits).unwrap_or_default())
 }
 
-/// The finaliser of SplitMix64, which makes another number of each: <https://doi.org/10.1145/2714064.2660195>.
+/// The finaliser of `SplitMix64`, which makes another number of each:
+/// <https://doi.org/10.1145/2714064.2660195>.
 fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -93,9 +93,8 @@ fn write_member(
 
 impl Visit for MemberWriter<'_, '_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.member(field, |writer| match value.is_finite() {
-            true => write!(writer, "{value}"),
-            false => writer.write_str("null"),
+        self.member(field, |writer| {
+            if value.is_finite() { write!(writer, "{value}") } else { writer.write_str("null") }
         });
     }
 

@@ -190,7 +190,7 @@ impl<'a> Compiler<'a> {
         fields.filter(|fields| !fields.is_empty()).map(RecordField::Desktop)
     }
 
-    fn desktop_field(&mut self, field: &'a Field<'a>) -> Option<DesktopField> {
+    fn desktop_field(_: &mut Self, field: &'a Field<'a>) -> Option<DesktopField> {
         if !field.arguments.is_empty() || !field.selections.is_empty() {
             return None;
         }

@@ -87,7 +87,9 @@ impl<'a> Reader<'a> {
                 }
                 Token::Name("query") if syntax.selections.is_empty() => {
                     self.advance()?;
-                    syntax.name = self.optional_name()?;
+                    if matches!(self.token, Token::Name(_)) {
+                        syntax.name = Some(self.name()?);
+                    }
                     syntax.variables = self.declarations()?;
                     syntax.selections = self.selections()?;
                 }
@@ -205,10 +207,6 @@ impl<'a> Reader<'a> {
         let written = self.lexer.document().get(self.at..self.end)?;
         let inner = written.strip_prefix('"')?.strip_suffix('"')?;
         (!inner.contains(['"', '\\'])).then_some(inner)
-    }
-
-    fn optional_name(&mut self) -> Option<Option<&'a str>> {
-        if matches!(self.token, Token::Name(_)) { self.name().map(Some) } else { Some(None) }
     }
 
     fn name(&mut self) -> Option<&'a str> {

@@ -1,5 +1,6 @@
 //! The GraphQL library is the oracle: whatever a plan answers, the library answers too, byte for byte.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,23 +145,23 @@ fn root() -> impl Strategy<Value = RootPiece> {
     )
 }
 
-fn write(pieces: &[Piece], into: &mut String) {
+fn write_all(pieces: &[Piece], into: &mut String) {
     for piece in pieces {
         match piece {
             Piece::Field { alias, name, directives } => {
                 let alias = alias.map(|alias| format!("{alias}: ")).unwrap_or_default();
-                *into += &format!("{alias}{name}{directives}\n");
+                writeln!(into, "{alias}{name}{directives}").unwrap();
             }
             Piece::Desktop { alias, directives, fields } => {
                 let alias = alias.map(|alias| format!("{alias}: ")).unwrap_or_default();
-                *into += &format!("{alias}desktop{directives} {{ {} }} ", fields.join(" "));
+                write!(into, "{alias}desktop{directives} {{ {} }} ", fields.join(" ")).unwrap();
             }
             Piece::Inline { on, pieces } => {
-                *into += &format!("... {on} {{ ");
-                write(pieces, into);
+                write!(into, "... {on} {{ ").unwrap();
+                write_all(pieces, into);
                 *into += "} ";
             }
-            Piece::Spread(number) => *into += &format!("...F{number} "),
+            Piece::Spread(number) => write!(into, "...F{number} ").unwrap(),
         }
     }
 }
@@ -184,16 +185,16 @@ fn document() -> impl Strategy<Value = String> {
             let mut text = typename.to_owned();
             for RootPiece { alias, directives, arguments, pieces } in &roots {
                 let alias = alias.map(|alias| format!("{alias}: ")).unwrap_or_default();
-                text += &format!("{alias}screenRecord{arguments}{directives} {{ ");
-                write(pieces, &mut text);
+                write!(text, "{alias}screenRecord{arguments}{directives} {{ ").unwrap();
+                write_all(pieces, &mut text);
                 text += "}\n";
             }
             text += "}";
             for (number, (on, pieces)) in fragments.iter().enumerate() {
                 // One that is not used is an error; now and then that is wanted.
                 if text.contains(&format!("...F{number} ")) || chance == 0 {
-                    text += &format!(" fragment F{number} on {on} {{ ");
-                    write(pieces, &mut text);
+                    write!(text, " fragment F{number} on {on} {{ ").unwrap();
+                    write_all(pieces, &mut text);
                     text += "}";
                 }
             }
@@ -211,11 +212,12 @@ fn uses_all_it_declares(text: &str) -> bool {
 
 /// The declarations of the variables that are used.
 fn declarations(text: &str) -> String {
-    let needed: String = [("p", "ID"), ("r", "ID"), ("yes", "Boolean"), ("no", "Boolean")]
-        .iter()
-        .filter(|(name, _)| text.contains(&format!("${name}")))
-        .map(|(name, kind)| format!("${name}: {kind}! "))
-        .collect();
+    let mut needed = String::new();
+    for (name, kind) in [("p", "ID"), ("r", "ID"), ("yes", "Boolean"), ("no", "Boolean")] {
+        if text.contains(&format!("${name}")) {
+            write!(needed, "${name}: {kind}! ").unwrap();
+        }
+    }
     if needed.is_empty() { needed } else { format!("({needed})") }
 }
 
@@ -321,8 +323,8 @@ fn library(engine: &Engine, reader: &Arc<Reader>, text: &str) -> String {
             let mut shown =
                 format!("{{\"data\":{}", serde_json::to_string(&response.data).unwrap());
             if !response.errors.is_empty() {
-                shown +=
-                    &format!(",\"errors\":{}", serde_json::to_string(&response.errors).unwrap());
+                shown.push_str(",\"errors\":");
+                shown.push_str(&serde_json::to_string(&response.errors).unwrap());
             }
             shown + "}"
         }
@@ -337,7 +339,8 @@ fn plan(reader: &Arc<Reader>, text: &str) -> Option<String> {
     let written = bound.execute(&context).now_or_never().unwrap();
     let mut shown = String::from_utf8(written.body).unwrap();
     if !written.errors.is_empty() {
-        shown += &format!(",\"errors\":{}", serde_json::to_string(&written.errors).unwrap());
+        shown.push_str(",\"errors\":");
+        shown.push_str(&serde_json::to_string(&written.errors).unwrap());
     }
     Some(shown + "}")
 }

@@ -49,7 +49,7 @@ impl<'b> Writer<'b> {
         self.key(&root.key);
         match (&root.what, read) {
             (Root::Record { fields, .. }, Some(Ok(asked))) => {
-                self.record(&root.key, fields, &asked)
+                self.record(&root.key, fields, &asked);
             }
             (Root::Record { .. }, Some(Err(failure))) => {
                 self.bytes(ABSENT);
@@ -83,10 +83,8 @@ impl<'b> Writer<'b> {
             Plain::Typename => self.bytes(b"\"ScreenRecord\""),
             Plain::Id => self.json(record.id.as_deref().unwrap_or(asked.id.as_str())),
             Plain::ProjectId => self.json(asked.project.as_str()),
-            Plain::Size => self.field(&record.size, place, |writer, size| writer.json(size)),
-            Plain::Duration => {
-                self.field(&record.duration, place, |writer, time| writer.json(time))
-            }
+            Plain::Size => self.field(&record.size, place, Self::json),
+            Plain::Duration => self.field(&record.duration, place, Self::json),
             Plain::Type => {
                 self.open_enum(&record.kind, place, |kind| kind.known.to_upstream());
             }
@@ -94,12 +92,12 @@ impl<'b> Writer<'b> {
                 self.open_enum(&record.status, place, |status| status.known.to_upstream());
             }
             Plain::RawType => {
-                self.field(&record.kind, place, |writer, kind| writer.json(&kind.raw))
+                self.field(&record.kind, place, |writer, kind| writer.json(&kind.raw));
             }
             Plain::RawStatus => {
                 self.field(&record.status, place, |writer, status| writer.json(&status.raw));
             }
-            Plain::Text(of) => self.field(of(record), place, |writer, text| writer.json(text)),
+            Plain::Text(of) => self.field(of(record), place, Self::json),
             Plain::Time(of) => self.field(of(record), place, Self::time),
         }
     }
