@@ -38,7 +38,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const MOST_NOTED_PROJECTS: usize = 10;
 
 /// The cache's memory has so many shares: one for links, two for pages of recordings, two for pages
-/// of operations, two for answers made of them, the rest for recordings.
+/// of operations, one for answers made of them, the rest for recordings.
 const SHARES: u64 = 16;
 
 /// The records, for the whole process. Clones share everything.
@@ -157,7 +157,7 @@ impl Records {
         // What lists need is bounded apart from records, so that paging through a long one does not
         // push out what is opened again and again.
         let share = cache.max_bytes / SHARES;
-        let (pages, answers, links) = (2 * share, 2 * share, share);
+        let (pages, answers, links) = (2 * share, share, share);
         let eras = Eras::default();
         let own = (eras.clone(), clock.clone());
         let records = cache.max_bytes - 2 * pages - answers - links;
