@@ -225,8 +225,8 @@ impl Engine {
         }
     }
 
-    /// As [`Self::execute`], but what needs the library is answered as before while all that the answer
-    /// was made of is still so.
+    /// The answer to an admitted operation that has one: a query. What needs the library is answered as
+    /// before while all that the answer was made of is still so.
     pub async fn answer(&self, admitted: Admitted, context: OperationContext) -> Answer {
         let reader = Arc::clone(context.shared_reader());
         let Some(question) = admitted.question() else {
