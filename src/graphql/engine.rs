@@ -225,16 +225,13 @@ impl Engine {
         }
     }
 
-    /// The answer to an admitted operation that has one: a query. What needs the library is answered as
-    /// before while all that the answer was made of is still so.
+    /// The answer to an admitted operation that has one, a query, where [`Self::answer_now`] had none. What
+    /// needs the library is kept, to be answered at once the next time.
     pub async fn answer(&self, admitted: Admitted, context: OperationContext) -> Answer {
         let reader = Arc::clone(context.shared_reader());
         let Some(question) = admitted.question() else {
             return self.execute(admitted, context).await;
         };
-        if let Some(body) = reader.kept_answer(&question) {
-            return Answer::Whole(body);
-        }
         reader.note_sources();
         match self.execute(admitted, context).await {
             Answer::Executed(response) if response.errors.is_empty() && reader.may_keep() => {

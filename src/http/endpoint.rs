@@ -39,7 +39,7 @@ use crate::config::{LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{
     Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery,
 };
-use crate::records::{Asking, ReadSummary, Records};
+use crate::records::{Asking, ReadSummary, Reader, Records};
 
 /// The forms of answer that operations have.
 const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
@@ -237,11 +237,12 @@ async fn execute(
     let persisted = persisted(&operations);
     let (served, summary, is_batch) = match endpoint.engine.admit(operations) {
         Ok(admitted) => {
-            let (served, summary) = if let Some(served) = endpoint.serve_now(&admitted, &asking) {
-                served
+            let begun = endpoint.begin(admitted, &asking);
+            let (served, summary) = if begun.iter().all(Begun::is_answered) {
+                gathered(begun.into_iter().filter_map(Begun::answered))
             } else {
                 let span = span(&asker.request_id, caller.as_deref());
-                Box::pin(endpoint.serve(admitted, &asking).instrument(span)).await
+                Box::pin(endpoint.complete(begun).instrument(span)).await
             };
             endpoint.keep_documents(&served, persisted);
             (served, summary, is_batch)
@@ -285,28 +286,23 @@ impl Endpoint {
         Ok(Asker { caller, request_id: Arc::clone(id) })
     }
 
-    /// The answer to a single operation, where everything is at hand.
-    fn serve_now(
-        &self,
-        admitted: &[Admitted],
-        asking: &Asking,
-    ) -> Option<(Vec<Served>, ReadSummary)> {
-        let [only] = admitted else { return None };
-        let reader = self.records.reader(asking.clone());
-        let answer = self.engine.answer_now(only, &reader)?;
-        Some((vec![Served { answer, is_stale: false }], reader.take_summary()))
+    /// Answers operations for which everything is at hand; the others wait.
+    fn begin(&self, admitted: Vec<Admitted>, asking: &Asking) -> Vec<Begun> {
+        let begin = |operation: Admitted| {
+            let reader = self.records.reader(asking.clone());
+            match self.engine.answer_now(&operation, &reader) {
+                Some(answer) => {
+                    Begun::Answered(Served { answer, is_stale: false }, reader.take_summary())
+                }
+                None => Begun::Waits(operation, Arc::new(reader)),
+            }
+        };
+        admitted.into_iter().map(begin).collect()
     }
 
-    /// Executes operations side by side, each within the time that is allowed for the request.
-    async fn serve(&self, admitted: Vec<Admitted>, asking: &Asking) -> (Vec<Served>, ReadSummary) {
-        let mut summary = ReadSummary::default();
-        let mut served = Vec::with_capacity(admitted.len());
-        let one_by_one = admitted.into_iter().map(|operation| self.serve_one(operation, asking));
-        for (one, read) in join_all(one_by_one).await {
-            served.push(one);
-            summary.add(read);
-        }
-        (served, summary)
+    /// Executes what waits side by side, each within the time that is allowed for the request.
+    async fn complete(&self, begun: Vec<Begun>) -> (Vec<Served>, ReadSummary) {
+        gathered(join_all(begun.into_iter().map(|one| self.complete_one(one))).await)
     }
 
     /// Keeps the documents that came with their hash and were valid.
@@ -322,13 +318,48 @@ impl Endpoint {
         }
     }
 
-    async fn serve_one(&self, operation: Admitted, asking: &Asking) -> (Served, ReadSummary) {
-        let reader = Arc::new(self.records.reader(asking.clone()));
+    async fn complete_one(&self, begun: Begun) -> (Served, ReadSummary) {
+        let (operation, reader) = match begun {
+            Begun::Answered(served, read) => return (served, read),
+            Begun::Waits(operation, reader) => (operation, reader),
+        };
         let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
         let answer = self.engine.answer(operation, context).await;
-        let summary = reader.take_summary();
-        (Served { answer, is_stale: summary.is_stale_on_error() }, summary)
+        let read = reader.take_summary();
+        (Served { answer, is_stale: read.is_stale_on_error() }, read)
     }
+}
+
+/// An operation that is answered, or waits for something.
+enum Begun {
+    Answered(Served, ReadSummary),
+    Waits(Admitted, Arc<Reader>),
+}
+
+impl Begun {
+    fn is_answered(&self) -> bool {
+        matches!(self, Self::Answered(..))
+    }
+
+    fn answered(self) -> Option<(Served, ReadSummary)> {
+        match self {
+            Self::Answered(served, read) => Some((served, read)),
+            Self::Waits(..) => None,
+        }
+    }
+}
+
+/// The answers of a request, and all that was read for them.
+fn gathered(
+    answered: impl IntoIterator<Item = (Served, ReadSummary)>,
+) -> (Vec<Served>, ReadSummary) {
+    let mut summary = ReadSummary::default();
+    let mut served = Vec::new();
+    for (one, read) in answered {
+        served.push(one);
+        summary.add(read);
+    }
+    (served, summary)
 }
 
 /// A request that is not answered yet. If its client hangs up, nobody asks for the answer any more and

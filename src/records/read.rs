@@ -88,6 +88,10 @@ impl ReadSummary {
 
     /// Puts what another operation read to this.
     pub fn add(&mut self, other: Self) {
+        if self.reads.is_empty() && self.projects.is_empty() {
+            *self = other;
+            return;
+        }
         self.reads.extend(other.reads);
         for project in other.projects {
             if !self.projects.contains(&project) {
