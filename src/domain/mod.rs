@@ -19,7 +19,7 @@ pub use failure::{
 };
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use record_id::{ProjectId, RecordId};
-pub use screen_record::{Field, ScreenRecord, Unreadable};
+pub use screen_record::{Field, RecordFields, RecordText, RecordTime, ScreenRecord, Unreadable};
 pub use status::{OpenEnum, ScreenRecordStatus, ScreenRecordType};
 pub use timestamp::Timestamp;
 pub use token::{Secret, Token};

@@ -1,8 +1,16 @@
 //! One recording, every field read on its own.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::mem::size_of;
 use std::sync::Arc;
 
-use super::{OpenEnum, ScreenRecordStatus, ScreenRecordType, Timestamp};
+use super::{ScreenRecordStatus, ScreenRecordType, Timestamp};
+
+/// How many texts a recording has.
+const TEXTS: usize = 16;
+/// How many instants.
+const TIMES: usize = 3;
 
 /// A field of an upstream object: absent, read, or there but not readable.
 pub type Field<T> = Option<Result<T, Arc<Unreadable>>>;
@@ -16,51 +24,124 @@ pub struct Unreadable {
     pub value: String,
 }
 
-/// A recording of a cloud desktop's screen, normalised.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScreenRecord {
-    /// The id the upstream gave, absent where it gave none.
-    pub id: Option<Arc<str>>,
+/// A text of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordText {
+    /// The id the upstream gave.
+    Id,
     /// The desktop.
-    pub desktop_id: Field<Arc<str>>,
+    DesktopId,
     /// The desktop's name.
-    pub desktop_name: Field<Arc<str>>,
+    DesktopName,
     /// The pool the desktop belongs to.
-    pub desktop_pool_id: Field<Arc<str>>,
+    DesktopPoolId,
     /// Who was logged in, in any script.
-    pub username: Field<Arc<str>>,
+    Username,
+    /// What made the recording run, in the upstream's own text.
+    Type,
+    /// Where the recording stands, in the upstream's own text.
+    Status,
+    /// The recording policy.
+    PolicyId,
+    /// Bucket in object storage.
+    ObsBucket,
+    /// Directory in the bucket.
+    FileDirectory,
+    /// Name of the video file.
+    VideoFilename,
+    /// SHA-256 of the video file, hexadecimal.
+    VideoFileSha256,
+    /// Name of the file of events.
+    EventFilename,
+    /// SHA-256 of the file of events, hexadecimal.
+    EventFileSha256,
+    /// How the file was uploaded; values are not documented.
+    UploadType,
+    /// The kind of site; values are not documented.
+    SiteType,
+}
+
+/// An instant of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordTime {
+    /// When recording began.
+    Start,
+    /// When recording ended.
+    End,
+    /// When the record last changed.
+    Update,
+}
+
+/// The fields of a recording, before a [`ScreenRecord`] is made of them. Texts may borrow from what
+/// they were read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordFields<'t> {
+    texts: [Field<Cow<'t, str>>; TEXTS],
+    times: [Field<Timestamp>; TIMES],
     /// Size of the video in bytes.
     pub size: Field<i64>,
     /// Length of the video in seconds.
     pub duration: Field<i32>,
-    /// What made the recording run.
-    pub kind: Field<OpenEnum<ScreenRecordType>>,
-    /// Where the recording stands.
-    pub status: Field<OpenEnum<ScreenRecordStatus>>,
-    /// The recording policy.
-    pub policy_id: Field<Arc<str>>,
-    /// Bucket in object storage.
-    pub obs_bucket: Field<Arc<str>>,
-    /// Directory in the bucket.
-    pub file_directory: Field<Arc<str>>,
-    /// Name of the video file.
-    pub video_filename: Field<Arc<str>>,
-    /// SHA-256 of the video file, hexadecimal.
-    pub video_file_sha256: Field<Arc<str>>,
-    /// Name of the file of events.
-    pub event_filename: Field<Arc<str>>,
-    /// SHA-256 of the file of events, hexadecimal.
-    pub event_file_sha256: Field<Arc<str>>,
-    /// When recording began.
-    pub start_time: Field<Timestamp>,
-    /// When recording ended.
-    pub end_time: Field<Timestamp>,
-    /// When the record last changed.
-    pub update_time: Field<Timestamp>,
-    /// How the file was uploaded; values are not documented.
-    pub upload_type: Field<Arc<str>>,
-    /// The kind of site; values are not documented.
-    pub site_type: Field<Arc<str>>,
+}
+
+/// A recording of a cloud desktop's screen, normalised.
+///
+/// Caches hold many, so it is made to be small: all texts are one, end to end, and a field takes a bit
+/// to say whether it is there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScreenRecord {
+    texts: Box<str>,
+    /// Where each text ends.
+    ends: [u32; TEXTS],
+    /// A bit for each field that has a value: texts, instants, size, duration.
+    readable: u32,
+    /// The fields that are there but not readable, by their bits.
+    unreadable: Box<[(u32, Arc<Unreadable>)]>,
+    times: [Timestamp; TIMES],
+    size: i64,
+    duration: i32,
+    kind: Option<ScreenRecordType>,
+    status: Option<ScreenRecordStatus>,
+    /// Whether all texts stand in JSON as they are.
+    is_plain: bool,
+}
+
+const SIZE_BIT: u32 = 1 << (TEXTS + TIMES);
+const DURATION_BIT: u32 = 1 << (TEXTS + TIMES + 1);
+
+impl RecordText {
+    /// Every text, in the order of a record.
+    pub const ALL: [Self; TEXTS] = [
+        Self::Id,
+        Self::DesktopId,
+        Self::DesktopName,
+        Self::DesktopPoolId,
+        Self::Username,
+        Self::Type,
+        Self::Status,
+        Self::PolicyId,
+        Self::ObsBucket,
+        Self::FileDirectory,
+        Self::VideoFilename,
+        Self::VideoFileSha256,
+        Self::EventFilename,
+        Self::EventFileSha256,
+        Self::UploadType,
+        Self::SiteType,
+    ];
+
+    const fn bit(self) -> u32 {
+        1 << self as usize
+    }
+}
+
+impl RecordTime {
+    /// Every instant, in the order of a record.
+    pub const ALL: [Self; TIMES] = [Self::Start, Self::End, Self::Update];
+
+    const fn bit(self) -> u32 {
+        1 << (TEXTS + self as usize)
+    }
 }
 
 impl Unreadable {
@@ -72,11 +153,266 @@ impl Unreadable {
         let value = value.chars().take(Self::LONGEST_VALUE).collect();
         Arc::new(Self { problem: problem.into(), value })
     }
+
+    /// The bytes it takes, wherever they are, without its count of references.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.problem.len() + self.value.len()
+    }
+}
+
+impl<'t> RecordFields<'t> {
+    /// The place of a text.
+    pub fn text(&mut self, of: RecordText) -> &mut Field<Cow<'t, str>> {
+        let [id, desktop_id, desktop_name, desktop_pool_id, username, kind, status, rest @ ..] =
+            &mut self.texts;
+        let [policy_id, obs_bucket, file_directory, rest @ ..] = rest;
+        let [video_filename, video_sha256, event_filename, event_sha256, upload, site] = rest;
+        match of {
+            RecordText::Id => id,
+            RecordText::DesktopId => desktop_id,
+            RecordText::DesktopName => desktop_name,
+            RecordText::DesktopPoolId => desktop_pool_id,
+            RecordText::Username => username,
+            RecordText::Type => kind,
+            RecordText::Status => status,
+            RecordText::PolicyId => policy_id,
+            RecordText::ObsBucket => obs_bucket,
+            RecordText::FileDirectory => file_directory,
+            RecordText::VideoFilename => video_filename,
+            RecordText::VideoFileSha256 => video_sha256,
+            RecordText::EventFilename => event_filename,
+            RecordText::EventFileSha256 => event_sha256,
+            RecordText::UploadType => upload,
+            RecordText::SiteType => site,
+        }
+    }
+
+    /// The place of an instant.
+    pub fn time(&mut self, of: RecordTime) -> &mut Field<Timestamp> {
+        let [start, end, update] = &mut self.times;
+        match of {
+            RecordTime::Start => start,
+            RecordTime::End => end,
+            RecordTime::Update => update,
+        }
+    }
+
+    /// The same fields with a text.
+    #[must_use]
+    pub fn with_text(mut self, of: RecordText, text: impl Into<Cow<'t, str>>) -> Self {
+        *self.text(of) = Some(Ok(text.into()));
+        self
+    }
+
+    /// The same fields with an instant.
+    #[must_use]
+    pub fn with_time(mut self, of: RecordTime, time: Timestamp) -> Self {
+        *self.time(of) = Some(Ok(time));
+        self
+    }
+}
+
+/// What a record notes of its fields while it is made.
+#[derive(Default)]
+struct Noting {
+    readable: u32,
+    unreadable: Vec<(u32, Arc<Unreadable>)>,
+}
+
+impl Noting {
+    /// Notes whether a field has a value, which is passed on.
+    fn note<T>(&mut self, bit: u32, field: Field<T>) -> Option<T> {
+        match field? {
+            Ok(value) => {
+                self.readable |= bit;
+                Some(value)
+            }
+            Err(unreadable) => {
+                self.unreadable.push((bit, unreadable));
+                None
+            }
+        }
+    }
+}
+
+impl From<RecordFields<'_>> for ScreenRecord {
+    fn from(fields: RecordFields<'_>) -> Self {
+        let RecordFields { texts, times, size, duration } = fields;
+        let mut noting = Noting::default();
+        let bytes = texts.iter().flatten().flatten().map(|text| text.len()).sum();
+        let mut all = String::with_capacity(bytes);
+        let mut ends = [0; TEXTS];
+        for ((text, of), end) in texts.into_iter().zip(RecordText::ALL).zip(&mut ends) {
+            all.push_str(&noting.note(of.bit(), text).unwrap_or_default());
+            // Bodies are far from four gigabytes.
+            *end = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        }
+        let mut instants = [Timestamp::default(); TIMES];
+        for ((time, of), instant) in times.into_iter().zip(RecordTime::ALL).zip(&mut instants) {
+            *instant = noting.note(of.bit(), time).unwrap_or_default();
+        }
+        let size = noting.note(SIZE_BIT, size).unwrap_or_default();
+        let duration = noting.note(DURATION_BIT, duration).unwrap_or_default();
+        let is_plain = all.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+        let mut record = Self {
+            texts: all.into_boxed_str(),
+            ends,
+            readable: noting.readable,
+            unreadable: noting.unreadable.into_boxed_slice(),
+            times: instants,
+            size,
+            duration,
+            kind: None,
+            status: None,
+            is_plain,
+        };
+        record.kind = record.readable_text(RecordText::Type).map(ScreenRecordType::from_upstream);
+        let status = record.readable_text(RecordText::Status);
+        record.status = status.map(ScreenRecordStatus::from_upstream);
+        record
+    }
+}
+
+impl Default for ScreenRecord {
+    fn default() -> Self {
+        RecordFields::default().into()
+    }
 }
 
 impl ScreenRecord {
+    /// The id the upstream gave, absent where it gave none.
+    pub fn id(&self) -> Option<&str> {
+        self.readable_text(RecordText::Id)
+    }
+
+    /// A text.
+    pub fn text(&self, of: RecordText) -> Field<&str> {
+        self.field(of.bit(), self.readable_text(of))
+    }
+
+    /// An instant.
+    pub fn time(&self, of: RecordTime) -> Field<Timestamp> {
+        let [start, end, update] = self.times;
+        let time = match of {
+            RecordTime::Start => start,
+            RecordTime::End => end,
+            RecordTime::Update => update,
+        };
+        self.field(of.bit(), self.has(of.bit()).then_some(time))
+    }
+
+    /// Size of the video in bytes.
+    pub fn size(&self) -> Field<i64> {
+        self.field(SIZE_BIT, self.has(SIZE_BIT).then_some(self.size))
+    }
+
+    /// Length of the video in seconds.
+    pub fn duration(&self) -> Field<i32> {
+        self.field(DURATION_BIT, self.has(DURATION_BIT).then_some(self.duration))
+    }
+
+    /// What made the recording run.
+    pub fn kind(&self) -> Field<ScreenRecordType> {
+        self.field(RecordText::Type.bit(), self.kind)
+    }
+
+    /// Where the recording stands.
+    pub fn status(&self) -> Field<ScreenRecordStatus> {
+        self.field(RecordText::Status.bit(), self.status)
+    }
+
     /// Whether the record will not change any more.
     pub fn is_final(&self) -> bool {
-        matches!(&self.status, Some(Ok(status)) if status.known.is_final())
+        self.status.is_some_and(ScreenRecordStatus::is_final)
+    }
+
+    /// Whether all texts stand in JSON as they are, without an escape.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// The fields that the record was made of.
+    pub fn fields(&self) -> RecordFields<'_> {
+        RecordFields {
+            texts: RecordText::ALL.map(|of| self.text(of).map(|text| text.map(Cow::Borrowed))),
+            times: RecordTime::ALL.map(|of| self.time(of)),
+            size: self.size(),
+            duration: self.duration(),
+        }
+    }
+
+    /// The bytes it takes, wherever they are.
+    pub fn bytes(&self) -> usize {
+        let unreadable = self.unreadable.iter().map(|(_, unreadable)| {
+            size_of::<(u32, Arc<Unreadable>)>() + Unreadable::bytes(unreadable)
+        });
+        size_of::<Self>() + self.texts.len() + unreadable.sum::<usize>()
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.readable & bit != 0
+    }
+
+    fn readable_text(&self, of: RecordText) -> Option<&str> {
+        if !self.has(of.bit()) {
+            return None;
+        }
+        let before = (of as usize).checked_sub(1).and_then(|before| self.ends.get(before));
+        let (from, to) = (before.copied().unwrap_or_default(), *self.ends.get(of as usize)?);
+        self.texts.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)
+    }
+
+    /// A field with its value, where it has one.
+    fn field<T>(&self, bit: u32, value: Option<T>) -> Field<T> {
+        match value {
+            Some(value) => Some(Ok(value)),
+            None => {
+                let unreadable = self.unreadable.iter().find(|(of, _)| *of == bit);
+                unreadable.map(|(_, unreadable)| Err(Arc::clone(unreadable)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ScreenRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ScreenRecord").field(&self.fields()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_as_they_were() {
+        let unreadable = Unreadable::new("is not a text", "7");
+        let mut fields = RecordFields { size: Some(Ok(-1)), ..RecordFields::default() }
+            .with_text(RecordText::Id, "r")
+            .with_text(RecordText::Username, "")
+            .with_text(RecordText::SiteType, "桌面")
+            .with_time(RecordTime::End, Timestamp::default());
+        *fields.text(RecordText::PolicyId) = Some(Err(Arc::clone(&unreadable)));
+        fields.duration = Some(Err(unreadable));
+
+        let record = ScreenRecord::from(fields.clone());
+
+        assert_eq!(record.fields(), fields);
+    }
+
+    #[test]
+    fn a_record_knows_whether_its_texts_need_escapes() {
+        for (text, is_plain) in
+            [("桌面 a/b\u{7f}", true), ("\"", false), ("\\", false), ("\n", false)]
+        {
+            let fields = RecordFields::default().with_text(RecordText::Username, text);
+
+            assert_eq!(ScreenRecord::from(fields).is_plain(), is_plain, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_small_beside_its_texts() {
+        assert!(size_of::<ScreenRecord>() <= 176, "{}", size_of::<ScreenRecord>());
     }
 }

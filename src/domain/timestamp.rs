@@ -11,6 +11,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::civil::DateTime);
 
+impl Default for Timestamp {
+    /// The beginning of the year 0000.
+    fn default() -> Self {
+        Self(jiff::civil::DateTime::ZERO)
+    }
+}
+
 impl Timestamp {
     /// Takes an instant as date and time in UTC; `None` before the year 0000, which the scalar
     /// cannot write.

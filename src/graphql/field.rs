@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{Failure, Field, OpenEnum};
 
+/// A field that is kept, shown.
 pub(crate) fn read<'r, T, U>(
     field: &'r Field<T>,
     show: impl Fn(&'r T) -> U,
@@ -12,6 +13,14 @@ pub(crate) fn read<'r, T, U>(
         Ok(value) => Ok(show(value)),
         Err(unreadable) => Err(Failure::Unreadable(Arc::clone(unreadable))),
     })
+}
+
+/// A field that was handed out, shown.
+pub(crate) fn shown<T, U>(
+    field: Field<T>,
+    show: impl FnOnce(T) -> U,
+) -> Option<Result<U, Failure>> {
+    field.map(|read| read.map(show).map_err(Failure::Unreadable))
 }
 
 pub(crate) fn text(field: &Field<Arc<str>>) -> Option<Result<&str, Failure>> {

@@ -9,10 +9,10 @@ use super::context::OperationContext;
 use super::desktop::Desktop;
 use super::desktop_operation::DesktopOperation;
 use super::enums::{ScreenRecordStatus, ScreenRecordType};
-use super::field::{raw, read, text};
+use super::field::shown;
 use super::filter::{DesktopOperationFilter, operation_query};
 use super::scalars::{DateTime, Long};
-use crate::domain::{self, Failure, ProjectId, RecordId, Unreadable};
+use crate::domain::{self, Failure, ProjectId, RecordId, RecordText, RecordTime, Unreadable};
 
 /// A recording and what it is found by.
 pub(crate) struct ScreenRecord {
@@ -37,8 +37,12 @@ impl ScreenRecord {
         record: Arc<domain::ScreenRecord>,
         project: ProjectId,
     ) -> Result<Self, Arc<Unreadable>> {
-        let id = record.id.clone().ok_or_else(|| Unreadable::new("has no id", ""))?;
+        let id = record.id().map(Arc::from).ok_or_else(|| Unreadable::new("has no id", ""))?;
         Ok(Self { record, project, id })
+    }
+
+    fn text(&self, of: RecordText) -> Option<Result<&str, Failure>> {
+        shown(self.record.text(of), |text| text)
     }
 
     /// What the upstream's calls about this recording take.
@@ -62,7 +66,7 @@ impl ScreenRecord {
     /// Id of the recording as the upstream gave it, or as it was asked for where it gave none. The
     /// upstream writes the same id with or without dashes, in either case.
     async fn id(&self) -> ID {
-        ID::from(self.record.id.as_deref().unwrap_or(&self.id))
+        ID::from(self.record.id().unwrap_or(&self.id))
     }
 
     /// Project the recording was asked for in.
@@ -72,114 +76,114 @@ impl ScreenRecord {
 
     /// Id of the desktop.
     async fn desktop_id(&self) -> Option<Result<ID, Failure>> {
-        read(&self.record.desktop_id, |id| ID::from(&**id))
+        shown(self.record.text(RecordText::DesktopId), ID::from)
     }
 
     /// Name of the desktop.
     async fn desktop_name(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.desktop_name)
+        self.text(RecordText::DesktopName)
     }
 
     /// Id of the pool the desktop belongs to.
     async fn desktop_pool_id(&self) -> Option<Result<ID, Failure>> {
-        read(&self.record.desktop_pool_id, |id| ID::from(&**id))
+        shown(self.record.text(RecordText::DesktopPoolId), ID::from)
     }
 
     /// Who was logged in to the desktop; any script.
     async fn username(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.username)
+        self.text(RecordText::Username)
     }
 
     /// Size of the video in bytes; 0 while it is being recorded.
     async fn size(&self) -> Option<Result<Long, Failure>> {
-        read(&self.record.size, |size| Long(*size))
+        shown(self.record.size(), Long)
     }
 
     /// Length of the video in seconds. Not always the time from `startTime` to `endTime`.
     async fn duration(&self) -> Option<Result<i32, Failure>> {
-        read(&self.record.duration, |seconds| *seconds)
+        shown(self.record.duration(), |seconds| seconds)
     }
 
     /// What made the recording run. `UNKNOWN` where the upstream's text is not known here; it is in
     /// `rawType`.
     async fn r#type(&self) -> Option<Result<ScreenRecordType, Failure>> {
-        read(&self.record.kind, |kind| kind.known.into())
+        shown(self.record.kind(), Into::into)
     }
 
     /// The type in the upstream's own text.
     async fn raw_type(&self) -> Option<Result<&str, Failure>> {
-        raw(&self.record.kind)
+        self.text(RecordText::Type)
     }
 
     /// Where the recording stands. `UNKNOWN` where the upstream's text is not known here; it is in
     /// `rawStatus`.
     async fn status(&self) -> Option<Result<ScreenRecordStatus, Failure>> {
-        read(&self.record.status, |status| status.known.into())
+        shown(self.record.status(), Into::into)
     }
 
     /// The status in the upstream's own text.
     async fn raw_status(&self) -> Option<Result<&str, Failure>> {
-        raw(&self.record.status)
+        self.text(RecordText::Status)
     }
 
     /// Id of the recording policy.
     async fn policy_id(&self) -> Option<Result<ID, Failure>> {
-        read(&self.record.policy_id, |id| ID::from(&**id))
+        shown(self.record.text(RecordText::PolicyId), ID::from)
     }
 
     /// Bucket of the files in object storage.
     async fn obs_bucket(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.obs_bucket)
+        self.text(RecordText::ObsBucket)
     }
 
     /// Directory of the files in the bucket.
     async fn file_directory(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.file_directory)
+        self.text(RecordText::FileDirectory)
     }
 
     /// Name of the video file.
     async fn video_filename(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.video_filename)
+        self.text(RecordText::VideoFilename)
     }
 
     /// SHA-256 of the video file, hexadecimal.
     async fn video_file_sha256(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.video_file_sha256)
+        self.text(RecordText::VideoFileSha256)
     }
 
     /// Name of the file with the events of the recording.
     async fn event_filename(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.event_filename)
+        self.text(RecordText::EventFilename)
     }
 
     /// SHA-256 of the file with the events, hexadecimal.
     async fn event_file_sha256(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.event_file_sha256)
+        self.text(RecordText::EventFileSha256)
     }
 
     /// When recording began.
     async fn start_time(&self) -> Option<Result<DateTime, Failure>> {
-        read(&self.record.start_time, |time| DateTime(*time))
+        shown(self.record.time(RecordTime::Start), DateTime)
     }
 
     /// When recording ended; `null` while it runs.
     async fn end_time(&self) -> Option<Result<DateTime, Failure>> {
-        read(&self.record.end_time, |time| DateTime(*time))
+        shown(self.record.time(RecordTime::End), DateTime)
     }
 
     /// When the record last changed.
     async fn update_time(&self) -> Option<Result<DateTime, Failure>> {
-        read(&self.record.update_time, |time| DateTime(*time))
+        shown(self.record.time(RecordTime::Update), DateTime)
     }
 
     /// How the files were uploaded. The upstream does not document the values.
     async fn upload_type(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.upload_type)
+        self.text(RecordText::UploadType)
     }
 
     /// The kind of site the desktop is at. The upstream does not document the values.
     async fn site_type(&self) -> Option<Result<&str, Failure>> {
-        text(&self.record.site_type)
+        self.text(RecordText::SiteType)
     }
 
     /// Signed, short-lived link to the video. One upstream call for all records of an operation;
@@ -228,6 +232,6 @@ impl ScreenRecord {
 
     /// The desktop as a stub that other graphs can fill; `null` where `desktopId` is.
     async fn desktop(&self) -> Option<Result<Desktop, Failure>> {
-        read(&self.record.desktop_id, |id| Desktop { id: ID::from(&**id) })
+        shown(self.record.text(RecordText::DesktopId), |id| Desktop { id: ID::from(id) })
     }
 }

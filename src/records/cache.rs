@@ -214,7 +214,7 @@ impl Found {
 mod tests {
     use super::super::key::CallerKey;
     use super::*;
-    use crate::domain::{ProjectId, RecordId};
+    use crate::domain::{ProjectId, RecordFields, RecordId, RecordText};
 
     #[test]
     fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
@@ -227,9 +227,9 @@ mod tests {
                 project: ProjectId::parse("p").unwrap(),
                 id: RecordId::parse(&format!("r{number}")).unwrap(),
             };
-            let username = Some(Ok(Arc::from("u".repeat(number % 500))));
-            let record = ScreenRecord { username, ..ScreenRecord::default() };
-            cache.keep(&key, record, cache.eras.now());
+            let username = "u".repeat(number % 500);
+            let fields = RecordFields::default().with_text(RecordText::Username, username);
+            cache.keep(&key, fields.into(), cache.eras.now());
         }
 
         let (entries, bytes) = cache.size();

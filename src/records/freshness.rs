@@ -49,10 +49,8 @@ pub(crate) fn ttl_of(record: &ScreenRecord, limits: &CacheConfig) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::domain::{OpenEnum, ScreenRecordStatus};
+    use crate::domain::{RecordFields, RecordText};
 
     const fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
@@ -94,11 +92,9 @@ mod tests {
             ("REC_FAILED", limits.ttl_final),
             ("UPLOAD_FAILED", limits.ttl_final),
         ] {
-            let known = ScreenRecordStatus::from_upstream(text);
-            let status = Some(Ok(OpenEnum { known, raw: Arc::from(text) }));
-            let record = ScreenRecord { status, ..ScreenRecord::default() };
+            let fields = RecordFields::default().with_text(RecordText::Status, text);
 
-            assert_eq!(ttl_of(&record, &limits), ttl, "of {text}");
+            assert_eq!(ttl_of(&fields.into(), &limits), ttl, "of {text}");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::read::{CacheOutcome, Read};
 use super::slice::{Ask, Row, Slice, slice};
 use super::weight;
 use crate::domain::{
-    DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery,
+    DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
     ScreenRecord, Timestamp,
 };
 use crate::upstream::{Call, Range, Upstream, operation_filter, record_filter};
@@ -42,11 +42,11 @@ pub(crate) struct OperationListing {
 
 impl Row for Arc<ScreenRecord> {
     fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+        ScreenRecord::id(self)
     }
 
     fn time(&self) -> Option<Timestamp> {
-        self.start_time.as_ref()?.as_ref().ok().copied()
+        ScreenRecord::time(self, RecordTime::Start)?.ok()
     }
 }
 
@@ -272,7 +272,7 @@ impl Records {
 /// Puts the recordings of a page into the record cache, so that opening one costs no call.
 fn fill(records: &Records, key: &PageKey<RecordQuery>, asked: &Asked<RecordQuery>) {
     for record in asked.page.rows.iter().flatten() {
-        let id = record.id.as_deref().map(RecordId::parse);
+        let id = record.id().map(RecordId::parse);
         if let Some(Ok(id)) = id {
             let (caller, project): (CallerKey, _) = (key.caller, key.project.clone());
             records.keep_listed(&RecordKey { caller, project, id }, record, asked.at);

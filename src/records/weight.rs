@@ -66,33 +66,7 @@ pub(crate) fn of_operation(operation: &DesktopOperation) -> usize {
 
 /// The bytes of a recording.
 pub(crate) fn of_record(record: &ScreenRecord) -> usize {
-    let texts = [
-        &record.desktop_id,
-        &record.desktop_name,
-        &record.desktop_pool_id,
-        &record.username,
-        &record.policy_id,
-        &record.obs_bucket,
-        &record.file_directory,
-        &record.video_filename,
-        &record.video_file_sha256,
-        &record.event_filename,
-        &record.event_file_sha256,
-        &record.upload_type,
-        &record.site_type,
-    ];
-    size_of::<ScreenRecord>()
-        + ARC_HEADER
-        + record.id.as_deref().map_or(0, text)
-        + texts.into_iter().map(|field| field_bytes(field, |value| text(value))).sum::<usize>()
-        + field_bytes(&record.kind, open_enum_bytes)
-        + field_bytes(&record.status, open_enum_bytes)
-        + field_bytes(&record.size, |_| 0)
-        + field_bytes(&record.duration, |_| 0)
-        + [&record.start_time, &record.end_time, &record.update_time]
-            .into_iter()
-            .map(|field| field_bytes(field, |_| 0))
-            .sum::<usize>()
+    record.bytes() + ARC_HEADER
 }
 
 fn field_bytes<T>(field: &Field<T>, heap: impl Fn(&T) -> usize) -> usize {
@@ -104,7 +78,7 @@ fn field_bytes<T>(field: &Field<T>, heap: impl Fn(&T) -> usize) -> usize {
 }
 
 fn unreadable_bytes(unreadable: &Unreadable) -> usize {
-    ARC_HEADER + 2 * size_of::<String>() + unreadable.problem.len() + unreadable.value.len()
+    ARC_HEADER + unreadable.bytes()
 }
 
 fn open_enum_bytes<T>(value: &OpenEnum<T>) -> usize {

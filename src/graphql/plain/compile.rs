@@ -7,6 +7,7 @@ use super::syntax::{self, Declared, Field, Fragment, Selection, Syntax};
 use super::{
     Condition, DesktopField, Id, Kind, Plain, Plan, RecordField, Root, Selected, Switch, Variable,
 };
+use crate::domain::{RecordText, RecordTime};
 use crate::graphql::guard::position;
 
 /// Selections that are looked at, fragments expanded; a larger document is the library's.
@@ -115,7 +116,7 @@ impl<'a> Compiler<'a> {
     ) -> Option<Selected<T>> {
         let (line, column) = position(self.document, field.at);
         Some(Selected {
-            key: format!("\"{}\":", field.key).into(),
+            key: format!(",\"{}\":", field.key).into(),
             at: Pos { line, column },
             conditions: self.conditions(&field.conditions)?,
             what: what(self, field)?,
@@ -221,28 +222,28 @@ impl Plain {
             "__typename" => Self::Typename,
             "id" => Self::Id,
             "projectId" => Self::ProjectId,
-            "desktopId" => Self::Text(|record| &record.desktop_id),
-            "desktopName" => Self::Text(|record| &record.desktop_name),
-            "desktopPoolId" => Self::Text(|record| &record.desktop_pool_id),
-            "username" => Self::Text(|record| &record.username),
+            "desktopId" => Self::Text(RecordText::DesktopId),
+            "desktopName" => Self::Text(RecordText::DesktopName),
+            "desktopPoolId" => Self::Text(RecordText::DesktopPoolId),
+            "username" => Self::Text(RecordText::Username),
             "size" => Self::Size,
             "duration" => Self::Duration,
             "type" => Self::Type,
-            "rawType" => Self::RawType,
+            "rawType" => Self::Text(RecordText::Type),
             "status" => Self::Status,
-            "rawStatus" => Self::RawStatus,
-            "policyId" => Self::Text(|record| &record.policy_id),
-            "obsBucket" => Self::Text(|record| &record.obs_bucket),
-            "fileDirectory" => Self::Text(|record| &record.file_directory),
-            "videoFilename" => Self::Text(|record| &record.video_filename),
-            "videoFileSha256" => Self::Text(|record| &record.video_file_sha256),
-            "eventFilename" => Self::Text(|record| &record.event_filename),
-            "eventFileSha256" => Self::Text(|record| &record.event_file_sha256),
-            "startTime" => Self::Time(|record| &record.start_time),
-            "endTime" => Self::Time(|record| &record.end_time),
-            "updateTime" => Self::Time(|record| &record.update_time),
-            "uploadType" => Self::Text(|record| &record.upload_type),
-            "siteType" => Self::Text(|record| &record.site_type),
+            "rawStatus" => Self::Text(RecordText::Status),
+            "policyId" => Self::Text(RecordText::PolicyId),
+            "obsBucket" => Self::Text(RecordText::ObsBucket),
+            "fileDirectory" => Self::Text(RecordText::FileDirectory),
+            "videoFilename" => Self::Text(RecordText::VideoFilename),
+            "videoFileSha256" => Self::Text(RecordText::VideoFileSha256),
+            "eventFilename" => Self::Text(RecordText::EventFilename),
+            "eventFileSha256" => Self::Text(RecordText::EventFileSha256),
+            "startTime" => Self::Time(RecordTime::Start),
+            "endTime" => Self::Time(RecordTime::End),
+            "updateTime" => Self::Time(RecordTime::Update),
+            "uploadType" => Self::Text(RecordText::UploadType),
+            "siteType" => Self::Text(RecordText::SiteType),
             _ => return None,
         })
     }

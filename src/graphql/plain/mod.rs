@@ -19,7 +19,7 @@ use std::sync::Arc;
 use async_graphql::{Pos, ServerError};
 
 use super::values::Values;
-use crate::domain::{Field, ScreenRecord, Timestamp};
+use crate::domain::{RecordText, RecordTime};
 use syntax::Syntax;
 
 /// An operation of plain selections, checked against the schema.
@@ -68,7 +68,7 @@ enum Value {
 /// A field of the answer.
 #[derive(Debug)]
 struct Selected<T> {
-    /// `"name":`, as it is written. Names need no escapes.
+    /// `,"name":`, as it is written behind another member. Names need no escapes.
     key: Box<str>,
     at: Pos,
     conditions: Vec<Condition>,
@@ -126,11 +126,9 @@ enum Plain {
     Size,
     Duration,
     Type,
-    RawType,
     Status,
-    RawStatus,
-    Text(fn(&ScreenRecord) -> &Field<Arc<str>>),
-    Time(fn(&ScreenRecord) -> &Field<Timestamp>),
+    Text(RecordText),
+    Time(RecordTime),
 }
 
 impl Plan {

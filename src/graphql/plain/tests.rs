@@ -1,5 +1,6 @@
 //! The GraphQL library is the oracle: whatever a plan answers, the library answers too, byte for byte.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use proptest::sample::select;
 use super::Plan;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::domain::{
-    Field, OpenEnum, ScreenRecord, ScreenRecordStatus, ScreenRecordType, Timestamp, Unreadable,
+    Field, RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable,
 };
 use crate::graphql::{Answer, Engine, Flat, Operation, OperationContext, Values};
 use crate::records::Reader;
@@ -231,10 +232,15 @@ fn field<T: std::fmt::Debug + Clone>(
     ]
 }
 
-fn text() -> impl Strategy<Value = Arc<str>> {
+fn text() -> impl Strategy<Value = Cow<'static, str>> {
     // Control characters, quotes, any script.
     prop_oneof![3 => "[ -~]{0,20}", 1 => "(?s).{0,12}", 1 => Just("\u{0}\u{1f}\"\\/\u{7f}\u{2028}😀".to_owned())]
-        .prop_map(Arc::from)
+        .prop_map(Cow::Owned)
+}
+
+/// A text without anything that JSON escapes, as nearly all are.
+fn plain_text() -> impl Strategy<Value = Cow<'static, str>> {
+    prop_oneof!["[a-zA-Z0-9 ./:-]{0,20}", "[桌面é/\u{7f}\u{2028}😀]{0,8}"].prop_map(Cow::Owned)
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -246,12 +252,11 @@ fn time() -> impl Strategy<Value = Timestamp> {
     )
 }
 
-fn kind() -> impl Strategy<Value = OpenEnum<ScreenRecordType>> {
-    select(vec!["FULL", "INTERVAL", "USER_OPERATION", "SESSION", "odd \""])
-        .prop_map(|raw| OpenEnum { known: ScreenRecordType::from_upstream(raw), raw: raw.into() })
+fn kind() -> impl Strategy<Value = Cow<'static, str>> {
+    select(vec!["FULL", "INTERVAL", "USER_OPERATION", "SESSION", "odd"]).prop_map(Cow::Borrowed)
 }
 
-fn status() -> impl Strategy<Value = OpenEnum<ScreenRecordStatus>> {
+fn status() -> impl Strategy<Value = Cow<'static, str>> {
     let texts = vec![
         "RECORDING",
         "REC_COMPLETED",
@@ -261,43 +266,29 @@ fn status() -> impl Strategy<Value = OpenEnum<ScreenRecordStatus>> {
         "UPLOAD_FAILED",
         "?",
     ];
-    select(texts)
-        .prop_map(|raw| OpenEnum { known: ScreenRecordStatus::from_upstream(raw), raw: raw.into() })
+    select(texts).prop_map(Cow::Borrowed)
 }
 
 fn record() -> impl Strategy<Value = ScreenRecord> {
-    let texts = vec(field(text()), 13);
-    let times = vec(field(time()), 3);
+    let count = RecordText::ALL.len();
+    let texts = prop_oneof![vec(field(text()), count), vec(field(plain_text()), count)];
+    let times = vec(field(time()), RecordTime::ALL.len());
     let rest = (field(any::<i64>()), field(any::<i32>()), field(kind()), field(status()));
-    (proptest::option::of(text()), texts, times, rest).prop_map(
-        |(id, mut texts, mut times, (size, duration, kind, status))| {
-            let mut text = || texts.pop().unwrap();
-            let mut time = || times.pop().unwrap();
-            ScreenRecord {
-                id,
-                desktop_id: text(),
-                desktop_name: text(),
-                desktop_pool_id: text(),
-                username: text(),
-                size,
-                duration,
-                kind,
-                status,
-                policy_id: text(),
-                obs_bucket: text(),
-                file_directory: text(),
-                video_filename: text(),
-                video_file_sha256: text(),
-                event_filename: text(),
-                event_file_sha256: text(),
-                start_time: time(),
-                end_time: time(),
-                update_time: time(),
-                upload_type: text(),
-                site_type: text(),
-            }
-        },
-    )
+    let id = proptest::option::of(text());
+    (id, texts, times, rest).prop_map(|(id, texts, times, (size, duration, kind, status))| {
+        let mut fields = RecordFields::default();
+        (fields.size, fields.duration) = (size, duration);
+        for (of, text) in RecordText::ALL.into_iter().zip(texts) {
+            *fields.text(of) = text;
+        }
+        for (of, time) in RecordTime::ALL.into_iter().zip(times) {
+            *fields.time(of) = time;
+        }
+        *fields.text(RecordText::Id) = id.map(Ok);
+        *fields.text(RecordText::Type) = kind;
+        *fields.text(RecordText::Status) = status;
+        fields.into()
+    })
 }
 
 fn values() -> Values {

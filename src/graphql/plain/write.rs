@@ -1,17 +1,17 @@
 //! Writes an answer as JSON, field by field from the record.
 
-use std::sync::Arc;
-
 use async_graphql::{Error, PathSegment, Pos, ServerError};
 use serde::Serialize;
 
 use super::execute::Asked;
 use super::{Bound, DesktopField, Plain, RecordField, Root, Selected, Written};
-use crate::domain::{Failure, Field, OpenEnum, ScreenRecord, Timestamp};
+use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
 
 /// Room for an answer of common size, so that it grows in one piece.
 const COMMON_BYTES: usize = 1024;
 const ABSENT: &[u8] = b"null";
+/// A value that an enumeration does not know.
+const UNKNOWN: &str = "UNKNOWN";
 
 /// The writer of one answer.
 pub(super) struct Writer<'b> {
@@ -81,24 +81,26 @@ impl<'b> Writer<'b> {
         let record = &*asked.record;
         match plain {
             Plain::Typename => self.bytes(b"\"ScreenRecord\""),
-            Plain::Id => self.json(record.id.as_deref().unwrap_or(asked.id.as_str())),
-            Plain::ProjectId => self.json(asked.project.as_str()),
-            Plain::Size => self.field(&record.size, place, Self::json),
-            Plain::Duration => self.field(&record.duration, place, Self::json),
-            Plain::Type => {
-                self.open_enum(&record.kind, place, |kind| kind.known.to_upstream());
+            Plain::Id => match record.id() {
+                Some(id) => self.text(id, record.is_plain()),
+                // Ids that were asked for need no escapes.
+                None => self.text(asked.id.as_str(), true),
+            },
+            Plain::ProjectId => self.text(asked.project.as_str(), true),
+            Plain::Size => self.field(record.size(), place, |writer, size| writer.json(&size)),
+            Plain::Duration => {
+                self.field(record.duration(), place, |writer, duration| writer.json(&duration));
             }
-            Plain::Status => {
-                self.open_enum(&record.status, place, |status| status.known.to_upstream());
-            }
-            Plain::RawType => {
-                self.field(&record.kind, place, |writer, kind| writer.json(&kind.raw));
-            }
-            Plain::RawStatus => {
-                self.field(&record.status, place, |writer, status| writer.json(&status.raw));
-            }
-            Plain::Text(of) => self.field(of(record), place, Self::json),
-            Plain::Time(of) => self.field(of(record), place, Self::time),
+            Plain::Type => self.field(record.kind(), place, |writer, kind| {
+                writer.text(kind.to_upstream().unwrap_or(UNKNOWN), true);
+            }),
+            Plain::Status => self.field(record.status(), place, |writer, status| {
+                writer.text(status.to_upstream().unwrap_or(UNKNOWN), true);
+            }),
+            Plain::Text(of) => self.field(record.text(of), place, |writer, text| {
+                writer.text(text, record.is_plain());
+            }),
+            Plain::Time(of) => self.field(record.time(of), place, Self::time),
         }
     }
 
@@ -108,13 +110,13 @@ impl<'b> Writer<'b> {
         record: &ScreenRecord,
         place: &Place<'_>,
     ) {
-        self.field(&record.desktop_id, place, |writer, id| {
+        self.field(record.text(RecordText::DesktopId), place, |writer, id| {
             writer.open();
             for field in fields.iter().filter(|field| writer.bound.shows(field)) {
                 writer.key(&field.key);
                 match field.what {
                     DesktopField::Typename => writer.bytes(b"\"Desktop\""),
-                    DesktopField::Id => writer.json(id),
+                    DesktopField::Id => writer.text(id, record.is_plain()),
                 }
                 writer.follows = true;
             }
@@ -123,31 +125,19 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes a field that may be absent or unreadable.
-    fn field<T>(&mut self, field: &Field<T>, place: &Place<'_>, write: impl FnOnce(&mut Self, &T)) {
+    fn field<T>(&mut self, field: Field<T>, place: &Place<'_>, write: impl FnOnce(&mut Self, T)) {
         match field {
             Some(Ok(value)) => write(self, value),
             None => self.bytes(ABSENT),
             Some(Err(unreadable)) => {
                 self.bytes(ABSENT);
-                let failure = Failure::Unreadable(Arc::clone(unreadable));
                 let path = vec![name(place.root), name(place.key)];
-                self.written.errors.push(error(failure, place.at, path));
+                self.written.errors.push(error(Failure::Unreadable(unreadable), place.at, path));
             }
         }
     }
 
-    fn open_enum<T>(
-        &mut self,
-        field: &Field<OpenEnum<T>>,
-        place: &Place<'_>,
-        known: impl FnOnce(&OpenEnum<T>) -> Option<&'static str>,
-    ) {
-        self.field(field, place, |writer, value| {
-            writer.json(known(value).unwrap_or("UNKNOWN"));
-        });
-    }
-
-    fn time(&mut self, time: &Timestamp) {
+    fn time(&mut self, time: Timestamp) {
         self.bytes(b"\"");
         self.bytes(&time.to_ascii());
         self.bytes(b"\"");
@@ -159,10 +149,19 @@ impl<'b> Writer<'b> {
     }
 
     fn key(&mut self, key: &str) {
-        if self.follows {
-            self.bytes(b",");
+        let from = usize::from(!self.follows);
+        self.bytes(key.as_bytes().get(from..).unwrap_or_default());
+    }
+
+    /// Writes a text, as it is where it is known to need no escapes.
+    fn text(&mut self, text: &str, is_plain: bool) {
+        if is_plain {
+            self.bytes(b"\"");
+            self.bytes(text.as_bytes());
+            self.bytes(b"\"");
+        } else {
+            self.json(text);
         }
-        self.bytes(key.as_bytes());
     }
 
     fn json(&mut self, value: &(impl Serialize + ?Sized)) {
@@ -175,9 +174,9 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// The name in a key, which is written `"name":`.
+/// The name in a key, which is written `,"name":`.
 fn name(key: &str) -> PathSegment {
-    PathSegment::Field(key.trim_matches(['"', ':']).to_owned())
+    PathSegment::Field(key.trim_matches([',', '"', ':']).to_owned())
 }
 
 fn error(failure: Failure, at: Pos, path: Vec<PathSegment>) -> ServerError {

@@ -1,12 +1,12 @@
 //! What stands in the shared tier for one record: a version byte, then JSON.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Field, OpenEnum, ScreenRecord, ScreenRecordStatus, ScreenRecordType, Timestamp, Unreadable,
+    Field, RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable,
 };
 
 /// The form of entries that this version writes and reads. Any other is not read.
@@ -109,7 +109,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
     if *version != VERSION || bytes.len() > LARGEST {
         return None;
     }
-    let written: Written<StoredRecord> = serde_json::from_slice(json).ok()?;
+    let written: Written<StoredRecord<'_>> = serde_json::from_slice(json).ok()?;
     Some(Stored {
         record: written.record.read()?,
         stamps: written.stamps,
@@ -119,135 +119,92 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
     })
 }
 
-/// A value with a form for storing.
-trait Store: Sized {
-    type Form;
-
-    fn store(&self) -> Self::Form;
-    fn restore(form: Self::Form) -> Option<Self>;
-}
-
 /// A field as it is written: the value, or the problem with it and what the upstream wrote.
-type StoredField<T> = Option<Result<<T as Store>::Form, (String, String)>>;
+type StoredField<T> = Option<Result<T, (String, String)>>;
 
-fn store<T: Store>(field: &Field<T>) -> StoredField<T> {
-    field.as_ref().map(|read| match read {
-        Ok(value) => Ok(value.store()),
+fn store<T, U>(field: Field<T>, form: impl FnOnce(T) -> U) -> StoredField<U> {
+    field.map(|read| match read {
+        Ok(value) => Ok(form(value)),
         Err(unreadable) => Err((unreadable.problem.clone(), unreadable.value.clone())),
     })
 }
 
 /// The field; nothing where what was written cannot be one.
-fn restore<T: Store>(stored: StoredField<T>) -> Option<Field<T>> {
+fn restore<T, U>(stored: StoredField<T>, value: impl FnOnce(T) -> Option<U>) -> Option<Field<U>> {
     Some(match stored {
         None => None,
-        Some(Ok(form)) => Some(Ok(T::restore(form)?)),
+        Some(Ok(form)) => Some(Ok(value(form)?)),
         Some(Err((problem, value))) => Some(Err(Unreadable::new(problem, &value))),
     })
 }
 
-/// Declares how a record is written, field by field.
+/// Declares how a record is written: its texts and instants by their names here, and what else there is.
 macro_rules! stored_record {
-    ($($field:ident: $kind:ty),* $(,)?) => {
-        #[derive(Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct StoredRecord {
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            id: Option<Arc<str>>,
+    (texts: { $($text:ident: $text_of:ident),* }, times: { $($time:ident: $time_of:ident),* }) => {
+        #[derive(Default, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct StoredRecord<'r> {
+            #[serde(borrow, skip_serializing_if = "Option::is_none")]
+            id: Option<Cow<'r, str>>,
             $(
-                #[serde(default, skip_serializing_if = "Option::is_none")]
-                $field: StoredField<$kind>,
+                #[serde(borrow, skip_serializing_if = "Option::is_none")]
+                $text: StoredField<Cow<'r, str>>,
             )*
+            $(
+                #[serde(skip_serializing_if = "Option::is_none")]
+                $time: StoredField<String>,
+            )*
+            #[serde(skip_serializing_if = "Option::is_none")]
+            size: StoredField<i64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            duration: StoredField<i32>,
         }
 
-        impl StoredRecord {
-            fn of(record: &ScreenRecord) -> Self {
-                Self { id: record.id.clone(), $($field: store(&record.$field)),* }
+        impl<'r> StoredRecord<'r> {
+            fn of(record: &'r ScreenRecord) -> Self {
+                let time = |time: Timestamp| time.as_utc().to_string();
+                Self {
+                    id: record.id().map(Cow::Borrowed),
+                    $($text: store(record.text(RecordText::$text_of), Cow::Borrowed),)*
+                    $($time: store(record.time(RecordTime::$time_of), time),)*
+                    size: store(record.size(), |size| size),
+                    duration: store(record.duration(), |duration| duration),
+                }
             }
 
             fn read(self) -> Option<ScreenRecord> {
-                Some(ScreenRecord { id: self.id, $($field: restore(self.$field)?),* })
+                let time = |form: String| Timestamp::from_utc(form.parse().ok()?);
+                let mut fields = RecordFields::default();
+                *fields.text(RecordText::Id) = self.id.map(Ok);
+                $(*fields.text(RecordText::$text_of) = restore(self.$text, Some)?;)*
+                $(*fields.time(RecordTime::$time_of) = restore(self.$time, time)?;)*
+                fields.size = restore(self.size, Some)?;
+                fields.duration = restore(self.duration, Some)?;
+                Some(fields.into())
             }
         }
     };
 }
 
 stored_record! {
-    desktop_id: Arc<str>,
-    desktop_name: Arc<str>,
-    desktop_pool_id: Arc<str>,
-    username: Arc<str>,
-    size: i64,
-    duration: i32,
-    kind: OpenEnum<ScreenRecordType>,
-    status: OpenEnum<ScreenRecordStatus>,
-    policy_id: Arc<str>,
-    obs_bucket: Arc<str>,
-    file_directory: Arc<str>,
-    video_filename: Arc<str>,
-    video_file_sha256: Arc<str>,
-    event_filename: Arc<str>,
-    event_file_sha256: Arc<str>,
-    start_time: Timestamp,
-    end_time: Timestamp,
-    update_time: Timestamp,
-    upload_type: Arc<str>,
-    site_type: Arc<str>,
-}
-
-/// Values that are written as they are.
-macro_rules! stored_as_it_is {
-    ($($kind:ty),*) => {
-        $(impl Store for $kind {
-            type Form = Self;
-
-            fn store(&self) -> Self {
-                self.clone()
-            }
-
-            fn restore(form: Self) -> Option<Self> {
-                Some(form)
-            }
-        })*
-    };
-}
-
-stored_as_it_is!(Arc<str>, i64, i32);
-
-impl Store for Timestamp {
-    type Form = String;
-
-    fn store(&self) -> String {
-        self.as_utc().to_string()
-    }
-
-    fn restore(form: String) -> Option<Self> {
-        Self::from_utc(form.parse().ok()?)
-    }
-}
-
-impl Store for OpenEnum<ScreenRecordType> {
-    type Form = Arc<str>;
-
-    fn store(&self) -> Arc<str> {
-        Arc::clone(&self.raw)
-    }
-
-    fn restore(raw: Arc<str>) -> Option<Self> {
-        Some(Self { known: ScreenRecordType::from_upstream(&raw), raw })
-    }
-}
-
-impl Store for OpenEnum<ScreenRecordStatus> {
-    type Form = Arc<str>;
-
-    fn store(&self) -> Arc<str> {
-        Arc::clone(&self.raw)
-    }
-
-    fn restore(raw: Arc<str>) -> Option<Self> {
-        Some(Self { known: ScreenRecordStatus::from_upstream(&raw), raw })
-    }
+    texts: {
+        desktop_id: DesktopId,
+        desktop_name: DesktopName,
+        desktop_pool_id: DesktopPoolId,
+        username: Username,
+        kind: Type,
+        status: Status,
+        policy_id: PolicyId,
+        obs_bucket: ObsBucket,
+        file_directory: FileDirectory,
+        video_filename: VideoFilename,
+        video_file_sha256: VideoFileSha256,
+        event_filename: EventFilename,
+        event_file_sha256: EventFileSha256,
+        upload_type: UploadType,
+        site_type: SiteType
+    },
+    times: { start_time: Start, end_time: End, update_time: Update }
 }
 
 #[cfg(test)]
@@ -262,39 +219,28 @@ mod tests {
         Timestamp::from_utc(value.parse().unwrap()).unwrap()
     }
 
-    fn full_record() -> ScreenRecord {
-        let status = ScreenRecordStatus::UploadCompleted;
-        ScreenRecord {
-            id: Some(Arc::from("r")),
-            desktop_id: Some(Ok("d".into())),
-            desktop_name: Some(Ok("桌面".into())),
-            desktop_pool_id: None,
-            username: Some(Ok("u\u{0}\"\\".into())),
-            size: Some(Ok(i64::MAX)),
-            duration: Some(Ok(i32::MIN)),
-            kind: Some(Ok(OpenEnum {
-                known: ScreenRecordType::Operation,
-                raw: "USER_OPERATION".into(),
-            })),
-            status: Some(Ok(OpenEnum { known: status, raw: "UPLOAD_COMPLETED".into() })),
-            policy_id: Some(Err(Unreadable::new("is not a text", "[1]"))),
-            obs_bucket: Some(Ok("b".into())),
-            file_directory: Some(Ok("f".into())),
-            video_filename: Some(Ok("v".into())),
-            video_file_sha256: Some(Ok("s".into())),
-            event_filename: Some(Ok("e".into())),
-            event_file_sha256: Some(Ok("h".into())),
-            start_time: Some(Ok(time("0000-01-01T00:00:00"))),
-            end_time: Some(Ok(time("9999-12-31T23:59:59.999999999"))),
-            update_time: Some(Err(Unreadable::new("is no instant", "\"soon\""))),
-            upload_type: Some(Ok("t".into())),
-            site_type: Some(Ok("c".into())),
+    fn full_record() -> RecordFields<'static> {
+        let mut fields = RecordFields::default();
+        fields.size = Some(Ok(i64::MAX));
+        fields.duration = Some(Ok(i32::MIN));
+        for of in RecordText::ALL {
+            *fields.text(of) = Some(Ok(format!("{of:?}").into()));
         }
+        *fields.text(RecordText::DesktopPoolId) = None;
+        *fields.text(RecordText::PolicyId) = Some(Err(Unreadable::new("is not a text", "[1]")));
+        *fields.time(RecordTime::Update) = Some(Err(Unreadable::new("is no instant", "\"soon\"")));
+        fields
+            .with_text(RecordText::DesktopName, "桌面")
+            .with_text(RecordText::Username, "u\u{0}\"\\")
+            .with_text(RecordText::Type, "USER_OPERATION")
+            .with_text(RecordText::Status, "UPLOAD_COMPLETED")
+            .with_time(RecordTime::Start, time("0000-01-01T00:00:00"))
+            .with_time(RecordTime::End, time("9999-12-31T23:59:59.999999999"))
     }
 
     #[test]
     fn a_record_comes_back_as_it_was_with_its_times_and_its_purges() {
-        for record in [full_record(), ScreenRecord::default()] {
+        for record in [full_record().into(), ScreenRecord::default()] {
             let bytes = encode(&record, STAMPS, [SECOND, SECOND * 2, SECOND * 10]).unwrap();
 
             let stored = decode(&bytes).unwrap();
@@ -306,14 +252,14 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_gone_has_no_age() {
-        let bytes = encode(&full_record(), STAMPS, [SECOND; 3]).unwrap();
+        let bytes = encode(&full_record().into(), STAMPS, [SECOND; 3]).unwrap();
 
         assert_eq!(decode(&bytes).unwrap().age(-2), None);
     }
 
     #[test]
     fn another_version_and_broken_bytes_are_not_read() {
-        let bytes = encode(&full_record(), STAMPS, [SECOND; 3]).unwrap();
+        let bytes = encode(&full_record().into(), STAMPS, [SECOND; 3]).unwrap();
         let mut newer = bytes.clone();
         newer[0] = VERSION + 1;
 
@@ -326,9 +272,8 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_too_large_is_not_written() {
-        let record =
-            ScreenRecord { username: Some(Ok("u".repeat(LARGEST).into())), ..full_record() };
+        let record = full_record().with_text(RecordText::Username, "u".repeat(LARGEST));
 
-        assert_eq!(encode(&record, STAMPS, [SECOND; 3]), None);
+        assert_eq!(encode(&record.into(), STAMPS, [SECOND; 3]), None);
     }
 }

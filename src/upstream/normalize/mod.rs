@@ -10,8 +10,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::domain::{
-    DesktopOperationLevel, DesktopOperationType, Field, OpenEnum, ScreenRecordStatus,
-    ScreenRecordType, Timestamp, Unreadable,
+    DesktopOperationLevel, DesktopOperationType, Field, OpenEnum, Timestamp, Unreadable,
 };
 
 /// One value as it stands in the upstream's JSON.
@@ -25,19 +24,19 @@ impl<'a> WireValue<'a> {
     }
 
     /// A text, kept to the letter.
-    pub fn text(self) -> Field<Arc<str>> {
+    pub fn text(self) -> Field<Cow<'a, str>> {
         if self.is_null() {
             return None;
         }
         Some(match self.as_text() {
-            Some(text) => Ok(Arc::from(text)),
+            Some(text) => Ok(text),
             None => Err(self.unreadable("is not a text")),
         })
     }
 
     /// A text that names something: `None` where it is absent, blank or of another type.
-    pub fn name(self) -> Option<Arc<str>> {
-        self.as_text().filter(|text| !text.trim().is_empty()).map(Arc::from)
+    pub fn name(self) -> Option<Cow<'a, str>> {
+        self.as_text().filter(|text| !text.trim().is_empty())
     }
 
     /// A whole number of 64 bits: written as an integer, an integral decimal or a numeric text.
@@ -69,16 +68,6 @@ impl<'a> WireValue<'a> {
         Some(read.map_err(|problem| self.unreadable(problem)))
     }
 
-    /// The status of a recording.
-    pub fn status(self) -> Field<OpenEnum<ScreenRecordStatus>> {
-        self.open_enum(ScreenRecordStatus::from_upstream)
-    }
-
-    /// The type of a recording.
-    pub fn kind(self) -> Field<OpenEnum<ScreenRecordType>> {
-        self.open_enum(ScreenRecordType::from_upstream)
-    }
-
     /// The type of an operation on a desktop.
     pub fn operation_type(self) -> Field<OpenEnum<DesktopOperationType>> {
         self.open_enum(DesktopOperationType::from_upstream)
@@ -95,7 +84,7 @@ impl<'a> WireValue<'a> {
     }
 
     fn open_enum<T>(self, known: impl Fn(&str) -> T) -> Field<OpenEnum<T>> {
-        let read = |raw: Arc<str>| OpenEnum { known: known(&raw), raw };
+        let read = |raw: Cow<'_, str>| OpenEnum { known: known(&raw), raw: Arc::from(raw) };
         self.text().map(|text| text.map(read))
     }
 

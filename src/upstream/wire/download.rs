@@ -1,7 +1,7 @@
 //! The answer of the call for download addresses.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -15,7 +15,7 @@ const LISTED: Listed = Listed { rows: "address", total: None };
 /// A link and the recording it belongs to.
 #[derive(Debug, Default)]
 pub(crate) struct LinkRow {
-    pub(crate) id: Option<Arc<str>>,
+    pub(crate) id: Option<String>,
     pub(crate) link: Field<DownloadLink>,
 }
 
@@ -42,7 +42,11 @@ impl<'de> Visitor<'de> for LinkVisitor {
         let mut row = LinkRow::default();
         while let Some(Key(key)) = map.next_key()? {
             match key.as_ref() {
-                "id" => row.id = WireValue::new(map.next_value::<&RawValue>()?.get()).name(),
+                "id" => {
+                    row.id = WireValue::new(map.next_value::<&RawValue>()?.get())
+                        .name()
+                        .map(Cow::into_owned)
+                }
                 "download_url" => {
                     row.link = link(WireValue::new(map.next_value::<&RawValue>()?.get()));
                 }

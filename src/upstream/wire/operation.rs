@@ -1,13 +1,14 @@
 //! One operation on a desktop, as it stands in the list of a recording.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Key, Unlike, read_object};
-use crate::domain::DesktopOperation;
+use crate::domain::{DesktopOperation, Field};
 use crate::upstream::normalize::WireValue;
 
 /// Reads a row.
@@ -57,15 +58,19 @@ const KEYS: [&str; 9] = [
 
 fn set(operation: &mut DesktopOperation, key: &str, value: WireValue<'_>, zone: &TimeZone) {
     match key {
-        "id" => operation.id = value.name(),
-        "desktop_id" => operation.desktop_id = value.text(),
-        "username" => operation.username = value.text(),
+        "id" => operation.id = value.name().map(Arc::from),
+        "desktop_id" => operation.desktop_id = text(value),
+        "username" => operation.username = text(value),
         "event_type" => operation.kind = value.operation_type(),
         "event_level" => operation.level = value.operation_level(),
-        "event_id" => operation.event = value.text(),
-        "event_data" => operation.data = value.text(),
+        "event_id" => operation.event = text(value),
+        "event_data" => operation.data = text(value),
         "operation_time" => operation.time = value.timestamp(zone),
         "relative_start_time" => operation.offset = value.int(),
         _ => {}
     }
+}
+
+fn text(value: WireValue<'_>) -> Field<Arc<str>> {
+    value.text().map(|text| text.map(Arc::from))
 }

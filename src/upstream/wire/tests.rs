@@ -7,8 +7,7 @@ use serde_json::Value;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::domain::{Field, ScreenRecord};
-use std::sync::Arc;
+use crate::domain::{RecordText, RecordTime, ScreenRecord};
 
 fn samples() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/records")
@@ -20,21 +19,17 @@ fn read(body: &[u8]) -> Result<ScreenRecord, Unlike> {
 
 /// The value of a field as the schema will show it.
 fn shown(record: &ScreenRecord, field: &str) -> Value {
-    let text =
-        |field: &Field<Arc<str>>| field.clone().and_then(Result::ok).map(|text| text.to_string());
+    let text = |of| record.text(of).and_then(Result::ok).into();
     match field {
-        "size" => record.size.clone().and_then(Result::ok).into(),
-        "duration" => record.duration.clone().and_then(Result::ok).into(),
-        "username" => text(&record.username).into(),
+        "size" => record.size().and_then(Result::ok).into(),
+        "duration" => record.duration().and_then(Result::ok).into(),
+        "username" => text(RecordText::Username),
         "endTime" => {
-            record.end_time.clone().and_then(Result::ok).map(|time| time.to_string()).into()
+            let time = record.time(RecordTime::End).and_then(Result::ok);
+            time.map(|time| time.to_string()).into()
         }
-        "rawStatus" => {
-            record.status.clone().and_then(Result::ok).map(|status| status.raw.to_string()).into()
-        }
-        "rawType" => {
-            record.kind.clone().and_then(Result::ok).map(|kind| kind.raw.to_string()).into()
-        }
+        "rawStatus" => text(RecordText::Status),
+        "rawType" => text(RecordText::Type),
         "status" | "type" => Value::from("UNKNOWN"),
         other => panic!("the samples expect something of {other}"),
     }
@@ -63,15 +58,15 @@ fn one_bad_field_costs_nothing_else() {
 
     let record = read(body).unwrap();
 
-    let problem = record.size.unwrap().unwrap_err();
+    let problem = record.size().unwrap().unwrap_err();
     assert_eq!(
         (problem.problem.as_str(), problem.value.as_str()),
         ("is not a whole number", "unknown")
     );
-    assert_eq!(record.username.unwrap().unwrap_err().value, "7");
-    assert_eq!(record.start_time.unwrap().unwrap_err().value, "true");
-    assert_eq!(record.status.unwrap().unwrap_err().value, "[]");
-    assert_eq!(record.id.as_deref(), Some("r"));
+    assert_eq!(record.text(RecordText::Username).unwrap().unwrap_err().value, "7");
+    assert_eq!(record.time(RecordTime::Start).unwrap().unwrap_err().value, "true");
+    assert_eq!(record.text(RecordText::Status).unwrap().unwrap_err().value, "[]");
+    assert_eq!(record.id(), Some("r"));
 }
 
 #[test]
@@ -82,17 +77,17 @@ fn a_value_that_no_reader_could_hold_costs_its_own_field_only() {
 
     let record = read(body.as_bytes()).unwrap();
 
-    assert!(matches!(record.username, Some(Err(_))));
-    assert!(matches!(record.size, Some(Err(_))));
-    assert!(matches!(record.policy_id, Some(Err(_))));
-    assert_eq!(&*record.kind.unwrap().unwrap().raw, "FULL");
+    assert!(matches!(record.text(RecordText::Username), Some(Err(_))));
+    assert!(matches!(record.size(), Some(Err(_))));
+    assert!(matches!(record.text(RecordText::PolicyId), Some(Err(_))));
+    assert_eq!(record.text(RecordText::Type), Some(Ok("FULL")));
 }
 
 #[test]
 fn of_a_key_that_comes_twice_the_last_counts() {
     let record = read(br#"{"status": "RECORDING", "status": "UPLOADING"}"#).unwrap();
 
-    assert_eq!(&*record.status.unwrap().unwrap().raw, "UPLOADING");
+    assert_eq!(record.text(RecordText::Status), Some(Ok("UPLOADING")));
 }
 
 #[test]
@@ -143,7 +138,7 @@ proptest! {
 
         let record = read(body.as_bytes()).unwrap();
 
-        prop_assert_eq!(record.desktop_id, Some(Ok(Arc::from("d"))));
+        prop_assert_eq!(record.text(RecordText::DesktopId), Some(Ok("d")));
     }
 }
 
@@ -153,7 +148,7 @@ const RECORDS: Listed = Listed { rows: "screen_records", total: Some("total_coun
 fn listed(file: &str) -> (Vec<Option<String>>, Option<i64>) {
     let body = fs::read(samples().join("../other").join(file)).unwrap();
     let page = list(&body, RECORDS, read).unwrap();
-    let id = |row: &Result<ScreenRecord, _>| row.as_ref().ok()?.id.as_deref().map(str::to_owned);
+    let id = |row: &Result<ScreenRecord, _>| row.as_ref().ok()?.id().map(str::to_owned);
     (page.rows.iter().map(id).collect(), page.total.and_then(Result::ok))
 }
 
@@ -188,7 +183,7 @@ fn an_operation_is_read_field_by_field() {
     let page = list(&body, listed, |row| desktop_operation(row, &TimeZone::UTC)).unwrap();
 
     let operation = page.rows.into_iter().next().unwrap().unwrap();
-    assert_eq!(operation.event, Some(Ok(Arc::from("APP_START"))));
+    assert_eq!(operation.event, Some(Ok("APP_START".into())));
     assert_eq!(operation.offset, Some(Ok(19)));
     let time = operation.time.unwrap().unwrap().to_string();
     assert_eq!(time, "2024-10-15T10:05:00.000Z");
