@@ -18,8 +18,9 @@ use super::error::{ErrorCode, request_error, set_code};
 use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
 use super::known::{Known, KnownDocuments};
 use super::order::{self, Keys};
-use super::plain::{Bound, Plan, Written};
+use super::plain::{Bound, Written};
 use super::query::{RecordQuery, Root, ShownRoot};
+use super::recall::{KnownRequests, PlainRequest};
 use super::subscription::Subscription;
 use super::values::Values;
 use super::variables;
@@ -39,6 +40,7 @@ pub struct Engine {
     schema: Schema<Root, EmptyMutation, Subscription>,
     guard: Guard,
     known: KnownDocuments,
+    requests: KnownRequests,
     introspection: bool,
 }
 
@@ -58,7 +60,7 @@ pub struct Operation {
     /// The id of a trusted document, sent in place of it.
     pub document_id: Option<String>,
     /// Why it cannot be executed, where that is known before anything of it is looked at.
-    pub fault: Option<ServerError>,
+    pub fault: Option<Box<ServerError>>,
 }
 
 /// The SHA-256 of a document.
@@ -67,14 +69,15 @@ pub struct PersistedQuery(pub [u8; 32]);
 
 /// An operation within the limits, or why it will not be executed.
 #[derive(Debug)]
-pub struct Admitted(Result<Ready, ServerError>);
+pub struct Admitted(Result<Ready, Box<ServerError>>);
 
 /// An operation within the limits.
 #[derive(Debug)]
-struct Ready {
-    operation: Operation,
-    /// How to execute it without the library, where that is known.
-    plan: Option<Arc<Plan>>,
+enum Ready {
+    /// To be executed by its plan.
+    Plain(Arc<PlainRequest>),
+    /// To be executed by the library.
+    Other(Box<Operation>),
 }
 
 /// What became of an operation.
@@ -144,6 +147,7 @@ impl Engine {
             schema: schema(config, root),
             guard,
             known: KnownDocuments::new(),
+            requests: KnownRequests::new(),
             introspection: config.introspection,
         }
     }
@@ -151,6 +155,29 @@ impl Engine {
     /// How many documents are known, and their weight in bytes.
     pub fn documents(&self) -> (u64, u64) {
         self.known.size()
+    }
+
+    /// How many requests are known by their whole body, and their weight in bytes.
+    pub fn requests(&self) -> (u64, u64) {
+        self.requests.size()
+    }
+
+    /// The one operation of a body that was here before, admitted without being read again; nothing where
+    /// the body is not known.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn recall(&self, body: &[u8]) -> Option<Result<Admitted, ServerError>> {
+        let request = self.requests.get(body)?;
+        let within = self.guard.admit(&[request.measure]);
+        Some(within.map(|()| Admitted(Ok(Ready::Plain(request)))).map_err(|r| refusal_error(&r)))
+    }
+
+    /// Keeps in mind that a body holds just this operation, where it is a plain one.
+    pub fn remember(&self, body: &[u8], admitted: &Admitted) {
+        if let Ok(Ready::Plain(request)) = &admitted.0 {
+            self.requests.keep(body, request);
+        }
     }
 
     /// Checks the operations of one request before anything is done for any of them. What is over a
@@ -168,13 +195,13 @@ impl Engine {
             }
             let verdict = match self.measure(&operation) {
                 Ok((measure, _)) if measure.introspection > 0 && !self.introspection => {
-                    Err(introspection_is_off())
+                    Err(Box::new(introspection_is_off()))
                 }
-                Ok((measure, plan)) => {
+                Ok((measure, bound)) => {
                     measures.push(measure);
-                    Ok(Ready { operation, plan })
+                    Ok(Ready::of(operation, measure, bound))
                 }
-                Err(refusal) => Err(own_fault(&refusal)?),
+                Err(refusal) => Err(Box::new(own_fault(&refusal)?)),
             };
             admitted.push(Admitted(verdict));
         }
@@ -183,7 +210,7 @@ impl Engine {
     }
 
     /// What an operation asks for, and its plan where it is a plain one.
-    fn measure(&self, operation: &Operation) -> Result<(Measure, Option<Arc<Plan>>), Refusal> {
+    fn measure(&self, operation: &Operation) -> Result<(Measure, Option<Bound>), Refusal> {
         let Operation { query, operation_name, variables, .. } = operation;
         let name = operation_name.as_deref();
         let planned = match self.known.get(query) {
@@ -196,7 +223,8 @@ impl Engine {
             }
         };
         if let Some(planned) = planned.filter(|planned| planned.plan.is_named(name)) {
-            return Ok((planned.measure, Some(planned.plan)));
+            // Odd values of variables are for the library to refuse.
+            return Ok((planned.measure, planned.plan.bind(variables)));
         }
         Ok((self.guard.measure(query, name, &variables.variables())?, None))
     }
@@ -204,7 +232,9 @@ impl Engine {
     /// Executes an admitted operation that has one answer: a query.
     async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
         match self.prepare(admitted, context) {
-            Ok(Prepared::Plain(plan, context)) => Answer::Written(plan.execute(&context).await),
+            Ok(Prepared::Plain(request, context)) => {
+                Answer::Written(request.bound.execute(&context).await)
+            }
             Ok(Prepared::Parsed(request, keys)) => {
                 coded(order::repaired(self.schema.execute(*request).await, &keys))
             }
@@ -215,13 +245,9 @@ impl Engine {
     /// The answer to an admitted operation, where everything is at hand; else nothing, and nothing is
     /// begun.
     pub fn answer_now(&self, admitted: &Admitted, reader: &Reader) -> Option<Answer> {
-        let Ready { operation, plan } = admitted.0.as_ref().ok()?;
-        match plan {
-            Some(plan) => {
-                let bound = plan.bind(&operation.variables)?;
-                bound.execute_now(reader).map(Answer::Written)
-            }
-            None => reader.kept_answer(&admitted.question()?).map(Answer::Whole),
+        match admitted.0.as_ref().ok()? {
+            Ready::Plain(request) => request.bound.execute_now(reader).map(Answer::Written),
+            Ready::Other(_) => reader.kept_answer(&admitted.question()?).map(Answer::Whole),
         }
     }
 
@@ -254,8 +280,9 @@ impl Engine {
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
         match self.prepare(admitted, context) {
-            Ok(Prepared::Plain(plan, context)) => {
-                stream::once(async move { Answer::Written(plan.execute(&context).await) }).boxed()
+            Ok(Prepared::Plain(request, context)) => {
+                let written = async move { request.bound.execute(&context).await };
+                stream::once(written).map(Answer::Written).boxed()
             }
             Ok(Prepared::Parsed(request, keys)) => self
                 .schema
@@ -273,7 +300,7 @@ impl Engine {
         operation: Operation,
         context: OperationContext,
     ) -> Answer {
-        self.execute(Admitted(Ok(Ready { operation, plan: None })), context).await
+        self.execute(Admitted(Ok(Ready::Other(Box::new(operation)))), context).await
     }
 
     fn prepare(
@@ -281,10 +308,10 @@ impl Engine {
         admitted: Admitted,
         context: OperationContext,
     ) -> Result<Prepared, Box<Answer>> {
-        let Ready { operation, plan } = admitted.0.map_err(|error| Box::new(refused(error)))?;
-        if let Some(bound) = plan.and_then(|plan| plan.bind(&operation.variables)) {
-            return Ok(Prepared::Plain(bound, context));
-        }
+        let operation = match admitted.0.map_err(|error| Box::new(refused(*error)))? {
+            Ready::Plain(request) => return Ok(Prepared::Plain(request, context)),
+            Ready::Other(operation) => operation,
+        };
         let document = self.known.parse(&operation.query).map_err(|mut error| {
             shorten(&mut error.message);
             Box::new(refused(error))
@@ -305,12 +332,32 @@ impl Engine {
     }
 }
 
+impl Ready {
+    fn of(operation: Operation, measure: Measure, bound: Option<Bound>) -> Self {
+        match bound {
+            Some(bound) => {
+                let operation_name = operation.operation_name.map(Arc::from);
+                Self::Plain(Arc::new(PlainRequest { bound, measure, operation_name }))
+            }
+            None => Self::Other(Box::new(operation)),
+        }
+    }
+}
+
 impl Admitted {
+    /// As the request named its operation, where it is known by its body.
+    pub fn operation_name(&self) -> Option<&Arc<str>> {
+        match &self.0 {
+            Ok(Ready::Plain(request)) => request.operation_name.as_ref(),
+            Ok(Ready::Other(_)) | Err(_) => None,
+        }
+    }
+
     /// What is asked, written down in full, where the answer may be kept: not where a plan makes it anew
     /// for less.
     fn question(&self) -> Option<Vec<u8>> {
-        let Ready { operation, plan: None } = self.0.as_ref().ok()? else { return None };
-        let Operation { query, operation_name, variables, only_query, .. } = operation;
+        let Ready::Other(operation) = self.0.as_ref().ok()? else { return None };
+        let Operation { query, operation_name, variables, only_query, .. } = &**operation;
         let mut question = vec![u8::from(*only_query)];
         for part in [operation_name.as_deref().unwrap_or_default(), query] {
             question.extend_from_slice(&part.len().to_ne_bytes());
@@ -333,7 +380,7 @@ fn whole(response: &Response) -> Result<Bytes, serde_json::Error> {
 /// An operation that is ready to be executed.
 enum Prepared {
     /// By its plan.
-    Plain(Bound, OperationContext),
+    Plain(Arc<PlainRequest>, OperationContext),
     /// By the library, its variables checked.
     Parsed(Box<Request>, Keys),
 }

@@ -22,6 +22,7 @@ mod variables;
 pub mod guard;
 mod plain;
 mod known;
+mod recall;
 mod engine;
 
 pub use context::OperationContext;

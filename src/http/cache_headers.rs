@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -48,8 +49,9 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
 }
 
 /// The age of the oldest part of an answer, in whole seconds; nothing where nothing was read.
-pub(crate) fn age(summary: &ReadSummary) -> Option<u64> {
-    (!summary.reads.is_empty()).then(|| summary.age().as_secs())
+pub(crate) fn age(summary: &ReadSummary) -> Option<HeaderValue> {
+    static AGES: Counts = Counts::of("");
+    (!summary.reads.is_empty()).then(|| AGES.get(summary.age().as_secs()))
 }
 
 /// How long the answer may be kept: as long as the part that stays fresh least, and only by the
@@ -60,16 +62,18 @@ pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderVa
     if !keepable {
         return HeaderValue::from_static("no-store");
     }
-    counted(b"private, max-age=", summary.remaining().as_secs())
+    static MAX_AGES: Counts = Counts::of("private, max-age=");
+    MAX_AGES.get(summary.remaining().as_secs())
 }
 
 /// What the cache did, as RFC 9211 has it; of several reads the one that went furthest.
 pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
+    static HITS: Counts = Counts::of("screen-record-gateway; hit; ttl=");
     let read = summary.reads.iter().max_by_key(|read| distance(read.outcome))?;
     let ttl = summary.remaining().as_secs();
     let (forwarded, stored) = (Forwarded(read), Stored(read));
     Some(match read.outcome {
-        CacheOutcome::Hit => counted(b"screen-record-gateway; hit; ttl=", ttl),
+        CacheOutcome::Hit => HITS.get(ttl),
         CacheOutcome::Stale => {
             written(format_args!("{CACHE}; hit; ttl=-{}; detail=stale", overdue(read)))
         }
@@ -83,21 +87,27 @@ pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
     })
 }
 
-/// A header of our own making that ends in a number. Nearly every answer has two of them.
-fn counted(text: &[u8], number: u64) -> HeaderValue {
-    let mut value = BytesMut::with_capacity(COMMON_BYTES);
-    value.extend_from_slice(text);
-    let mut digits = [0_u8; 20];
-    let (mut rest, mut first) = (number, digits.len());
-    for (place, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        (rest, first) = (rest / 10, place);
-        if rest == 0 {
-            break;
-        }
+/// Headers of our own making that end in a number of seconds. Nearly every answer has three of them, and
+/// nearly all numbers are small, so those are made once.
+struct Counts {
+    text: &'static str,
+    small: OnceLock<Vec<HeaderValue>>,
+}
+
+impl Counts {
+    /// So many are made once.
+    const SMALL: u64 = 128;
+
+    const fn of(text: &'static str) -> Self {
+        Self { text, small: OnceLock::new() }
     }
-    value.extend_from_slice(digits.get(first..).unwrap_or_default());
-    HeaderValue::from_maybe_shared(value.freeze()).unwrap_or(HeaderValue::from_static(""))
+
+    fn get(&self, number: u64) -> HeaderValue {
+        let make = |number| written(format_args!("{}{number}", self.text));
+        let small = self.small.get_or_init(|| (0..Self::SMALL).map(make).collect());
+        let known = usize::try_from(number).ok().and_then(|number| small.get(number));
+        known.cloned().unwrap_or_else(|| make(number))
+    }
 }
 
 /// A header of our own making, which is always a good one.
@@ -208,7 +218,7 @@ mod tests {
     }
 
     fn summary(reads: Vec<Read>) -> ReadSummary {
-        ReadSummary { reads, ..ReadSummary::default() }
+        ReadSummary { reads: reads.into(), ..ReadSummary::default() }
     }
 
     #[test]

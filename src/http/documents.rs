@@ -100,6 +100,11 @@ impl Documents {
         }
     }
 
+    /// Whether any document that comes with a request is executed.
+    pub(crate) fn are_free(&self) -> bool {
+        !self.only_trusted
+    }
+
     /// Puts the document in its place, or notes why there is none.
     pub(crate) fn resolve(&self, operation: &mut Operation) {
         let is_there = !operation.query.is_empty() && !self.only_trusted;
@@ -118,19 +123,19 @@ impl Documents {
         }
         if self.only_trusted && !trusted.texts.contains(operation.query.as_str()) {
             let message = "only trusted documents are executed here, and this is none of them";
-            operation.fault = Some(request_error(ErrorCode::NotInSafelist, message));
+            operation.fault = Some(Box::new(request_error(ErrorCode::NotInSafelist, message)));
             return;
         }
         match hash {
             Some(hash) if operation.query.is_empty() => self.recall(hash, operation),
             Some(hash) if !hash.is_of(&operation.query) => {
                 let message = "the document's SHA-256 is not the sha256Hash that came with it";
-                operation.fault = Some(request_error(ErrorCode::BadRequest, message));
+                operation.fault = Some(Box::new(request_error(ErrorCode::BadRequest, message)));
             }
             None if operation.query.is_empty() && id.is_some() => {
                 let message = "there is no trusted document of this id";
                 let code = ErrorCode::PersistedQueryNotFound;
-                operation.fault = Some(request_error(code, message));
+                operation.fault = Some(Box::new(request_error(code, message)));
             }
             Some(_) | None => {}
         }
@@ -142,7 +147,7 @@ impl Documents {
         } else {
             // Clients send the document along when they read these very words.
             let code = ErrorCode::PersistedQueryNotFound;
-            operation.fault = Some(request_error(code, "PersistedQueryNotFound"));
+            operation.fault = Some(Box::new(request_error(code, "PersistedQueryNotFound")));
         }
     }
 

@@ -2,17 +2,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_graphql::ServerError;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, poll_immediate};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
@@ -29,9 +32,9 @@ use super::negotiation::{Form, negotiate};
 use super::places::Places;
 use super::rate::Rates;
 use super::refusal::Refusal;
-use super::request::{self, Operations};
+use super::request::{self, IncomingBody, Operations};
 use super::request_id::{self, X_REQUEST_ID};
-use super::response::{Answers, Served, validated};
+use super::response::{self, Answers, Served, VARY, validated};
 use super::sse;
 use super::websocket;
 use crate::clock::Clock;
@@ -97,12 +100,12 @@ pub(crate) async fn route(
 ///
 /// What is at hand is answered without a wait, and without the span that lines logged on the way are
 /// put in. All that may wait is boxed, so that this future, which is moved for each request, stays small.
-pub(crate) async fn handle(
+pub(crate) async fn handle<B: IncomingBody>(
     endpoint: Arc<Endpoint>,
     peer: Option<IpAddr>,
-    request: Request<Body>,
+    request: Request<B>,
 ) -> Response {
-    let id = request_id::of(request.headers());
+    let (id, id_value) = request_id::of(request.headers());
     let (parts, body) = request.into_parts();
     let arrival = Arrival { parts, peer, id: Arc::clone(&id) };
     let mut waiting = Waiting { endpoint: &endpoint, id, since: endpoint.clock.now(), done: false };
@@ -111,11 +114,15 @@ pub(crate) async fn handle(
     let (mut response, noted) =
         answering.await.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
     waiting.done(&noted, response.status());
-    finish(response.headers_mut(), &waiting.id);
+    finish(response.headers_mut(), id_value);
     response
 }
 
-async fn answer(endpoint: &Arc<Endpoint>, arrival: Arrival, body: Body) -> (Response, Noted) {
+async fn answer(
+    endpoint: &Arc<Endpoint>,
+    arrival: Arrival,
+    body: impl IncomingBody,
+) -> (Response, Noted) {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
         return refused(endpoint, Refusal::overloaded());
     };
@@ -183,7 +190,7 @@ async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, No
 async fn post(
     endpoint: &Arc<Endpoint>,
     arrival: Arrival,
-    body: Body,
+    body: impl IncomingBody,
 ) -> Result<(Response, Noted), Refusal> {
     let headers = &arrival.parts.headers;
     let form = form(headers, &ANSWERS)?;
@@ -197,62 +204,110 @@ async fn post(
 async fn posted(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
-    body: Body,
+    body: impl IncomingBody,
     asked: (Form, Asker),
 ) -> Result<(Response, Noted), Refusal> {
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
-    let reading = request::from_body(headers, body, max_body_bytes, max_batch);
-    let operations = tokio::time::timeout(request_timeout, reading).await.map_err(|_| {
-        let message = "the body did not arrive within limits.request_timeout";
-        Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
-    })??;
-    execute(endpoint, headers, operations, asked).await
+    let mut reading = pin!(request::body(headers, body, max_body_bytes));
+    let body = match poll_immediate(reading.as_mut()).await {
+        // Most bodies arrive with the headers: no need to set a timer.
+        Some(body) => body?,
+        None => timeout(request_timeout, reading).await.map_err(|_| {
+            let message = "the body did not arrive within limits.request_timeout";
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
+        })??,
+    };
+    if let Some(known) = endpoint.recall(&body, asked.0) {
+        endpoint.take_rate(&asked.1, 1)?;
+        return Ok(carry_out(endpoint, headers, known, asked).await);
+    }
+    execute(endpoint, headers, request::from_body(body, max_batch)?, asked).await
 }
 
+/// Executes operations that were read.
 async fn execute(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
     operations: Operations,
     (form, asker): (Form, Asker),
 ) -> Result<(Response, Noted), Refusal> {
-    let Operations { mut operations, is_batch } = operations;
-    let taken = endpoint.rates.take(|| asker.caller.identity(), operations.len());
-    taken.map_err(Refusal::too_many)?;
+    let Operations { mut operations, is_batch, common } = operations;
+    endpoint.take_rate(&asker, operations.len())?;
     for operation in &mut operations {
         endpoint.documents.resolve(operation);
     }
-    let asking = asker.asking(cache_headers::wanted(headers));
-    let caller = asker.caller.name.clone();
-    let operation = operations.first().and_then(|operation| operation.operation_name.clone());
     if form == Form::EventStream {
-        let _entered = span(&asker.request_id, caller.as_deref()).entered();
-        let mut operations = operations.into_iter();
-        let (Some(only), None) = (operations.next(), operations.next()) else {
-            let message = "an event stream answers one operation, not a batch";
-            return Err(Refusal::bad_request(message));
-        };
-        let response = sse::answer(endpoint, only, asking, asker.caller)?;
-        return Ok((response, Noted::begun(operation).by(caller)));
+        return streamed(endpoint, headers, operations, asker);
     }
+    let first = operations.first().and_then(|operation| operation.operation_name.as_deref());
+    let name = first.map(Arc::from);
     let persisted = persisted(&operations);
-    let (served, summary, is_batch) = match endpoint.engine.admit(operations) {
+    let admitted = endpoint.engine.admit(operations);
+    if let (Some(body), Ok([only])) = (common, admitted.as_deref()) {
+        endpoint.engine.remember(&body, only);
+    }
+    let todo = Todo { admitted, persisted, is_batch, name };
+    Ok(carry_out(endpoint, headers, todo, (form, asker)).await)
+}
+
+/// Answers the one operation of a request with a stream of events.
+fn streamed(
+    endpoint: &Arc<Endpoint>,
+    headers: &HeaderMap,
+    operations: Vec<Operation>,
+    asker: Asker,
+) -> Result<(Response, Noted), Refusal> {
+    let caller = asker.caller.name.clone();
+    let _entered = span(&asker.request_id, caller.as_deref()).entered();
+    let mut operations = operations.into_iter();
+    let (Some(only), None) = (operations.next(), operations.next()) else {
+        let message = "an event stream answers one operation, not a batch";
+        return Err(Refusal::bad_request(message));
+    };
+    let name = only.operation_name.as_deref().map(Arc::from);
+    let asking = asker.asking(cache_headers::wanted(headers));
+    let response = sse::answer(endpoint, only, asking, asker.caller)?;
+    Ok((response, Noted::begun(name).by(caller)))
+}
+
+/// What there is to do for a request.
+struct Todo {
+    /// Its operations, or why none of them is executed: a limit of the whole request.
+    admitted: Result<Vec<Admitted>, ServerError>,
+    persisted: Vec<Option<(PersistedQuery, String)>>,
+    is_batch: bool,
+    /// The name of its first operation.
+    name: Option<Arc<str>>,
+}
+
+/// Executes what was admitted, and writes the answer.
+async fn carry_out(
+    endpoint: &Arc<Endpoint>,
+    headers: &HeaderMap,
+    todo: Todo,
+    (form, asker): (Form, Asker),
+) -> (Response, Noted) {
+    let Todo { admitted, persisted, is_batch, name } = todo;
+    let asking = asker.asking(cache_headers::wanted(headers));
+    let caller = asker.caller.name;
+    let (served, summary, is_batch) = match admitted {
         Ok(admitted) => {
             let begun = endpoint.begin(admitted, &asking);
             let (served, summary) = if begun.iter().all(Begun::is_answered) {
                 gathered(begun.into_iter().filter_map(Begun::answered))
             } else {
-                let span = span(&asker.request_id, caller.as_deref());
+                let span = span(&asking.request_id, caller.as_deref());
                 Box::pin(endpoint.complete(begun).instrument(span)).await
             };
             endpoint.keep_documents(&served, persisted);
             (served, summary, is_batch)
         }
-        // A limit of the whole request: one answer for all of it.
+        // One answer for all of it.
         Err(error) => (vec![Served::refused(error)], ReadSummary::default(), false),
     };
     let mut answers = Answers { served, summary, is_batch, form };
-    let noted = Noted::of(&endpoint.metrics, operation, &answers).by(caller);
-    Ok((answers.response(), noted.having_read(answers.summary)))
+    let noted = Noted::of(&endpoint.metrics, name, &answers).by(caller);
+    (answers.response(), noted.having_read(answers.summary))
 }
 
 /// Documents that came with their hash, in the places of their operations; nothing where there is none.
@@ -284,6 +339,23 @@ impl Endpoint {
         let presented = self.callers.presented(&parts.headers)?;
         let caller = self.callers.admit(presented, *peer).await.map_err(Refusal::stranger)?;
         Ok(Asker { caller, request_id: Arc::clone(id) })
+    }
+
+    /// What a body asks for that was here before, without reading it.
+    fn recall(&self, body: &[u8], form: Form) -> Option<Todo> {
+        if form == Form::EventStream || !self.documents.are_free() {
+            return None;
+        }
+        let admitted = self.engine.recall(body)?;
+        let name = admitted.as_ref().ok().and_then(|one| one.operation_name().cloned());
+        let admitted = admitted.map(|one| vec![one]);
+        Some(Todo { admitted, persisted: Vec::new(), is_batch: false, name })
+    }
+
+    /// Takes so many operations off what a caller may ask for.
+    fn take_rate(&self, asker: &Asker, operations: usize) -> Result<(), Refusal> {
+        let taken = self.rates.take(|| asker.caller.identity(), operations);
+        taken.map_err(Refusal::too_many)
     }
 
     /// Answers operations for which everything is at hand; the others wait.
@@ -434,11 +506,10 @@ fn options() -> Response {
 }
 
 /// What every answer carries.
-fn finish(headers: &mut HeaderMap, request_id: &str) {
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(X_REQUEST_ID, id);
+fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
+    headers.insert(X_REQUEST_ID, request_id);
+    if !response::is_made_of_common_headers(headers) {
+        headers.append(header::VARY, VARY);
+        browsers::secure(headers);
     }
-    let vary = HeaderValue::from_static("Accept, X-Auth-Token, X-API-Key, Authorization");
-    headers.append(header::VARY, vary);
-    browsers::secure(headers);
 }

@@ -21,7 +21,7 @@ const MOST_CODES: usize = 100;
 #[derive(Default)]
 pub(crate) struct Noted {
     caller: Option<Arc<str>>,
-    operation: Option<String>,
+    operation: Option<Arc<str>>,
     codes: Vec<String>,
     read: ReadSummary,
 }
@@ -39,7 +39,11 @@ pub(crate) struct StreamLog {
 }
 
 impl Noted {
-    pub(crate) fn of(metrics: &HttpMetrics, operation: Option<String>, answers: &Answers) -> Self {
+    pub(crate) fn of(
+        metrics: &HttpMetrics,
+        operation: Option<Arc<str>>,
+        answers: &Answers,
+    ) -> Self {
         let codes: Vec<String> = answers.errors().map(code_of).collect();
         for code in &codes {
             metrics.count_error(code);
@@ -48,7 +52,7 @@ impl Noted {
     }
 
     /// A request whose operation is under way.
-    pub(crate) fn begun(operation: Option<String>) -> Self {
+    pub(crate) fn begun(operation: Option<Arc<str>>) -> Self {
         Self { operation, ..Self::default() }
     }
 
@@ -102,7 +106,7 @@ impl Noted {
 impl StreamLog {
     pub(crate) fn begin(
         (caller, request_id): (&Caller, &Arc<str>),
-        operation: Option<String>,
+        operation: Option<Arc<str>>,
         reader: &Arc<Reader>,
         metrics: &HttpMetrics,
         clock: &Clock,

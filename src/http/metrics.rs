@@ -41,6 +41,8 @@ pub struct HttpMetrics {
     duration: Histogram,
     documents: Gauge,
     document_bytes: Gauge,
+    known_requests: Gauge,
+    known_request_bytes: Gauge,
     pub(crate) in_flight: Gauge,
 }
 
@@ -73,9 +75,17 @@ impl Default for HttpMetrics {
             drop(errors.get_or_create(&CodeLabel { code: code.to_owned() }));
         }
         let good = requests.get_or_create_owned(&StatusLabel { status: 200 });
-        let (documents, document_bytes) = (Gauge::default(), Gauge::default());
-        let in_flight = Gauge::default();
-        Self { requests, good, errors, duration, documents, document_bytes, in_flight }
+        Self {
+            requests,
+            good,
+            errors,
+            duration,
+            documents: Gauge::default(),
+            document_bytes: Gauge::default(),
+            known_requests: Gauge::default(),
+            known_request_bytes: Gauge::default(),
+            in_flight: Gauge::default(),
+        }
     }
 }
 
@@ -96,6 +106,16 @@ impl HttpMetrics {
             "Weight of the documents that need not be read again",
             self.document_bytes.clone(),
         );
+        http.register(
+            "known_requests",
+            "Bodies of requests that need not be read again",
+            self.known_requests.clone(),
+        );
+        http.register(
+            "known_requests_bytes",
+            "Weight of the bodies of requests that need not be read again",
+            self.known_request_bytes.clone(),
+        );
         http.register_with_unit(
             "request_duration",
             "Time from a request's headers to its answer",
@@ -112,15 +132,24 @@ impl HttpMetrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn documents(&self, (documents, bytes): (u64, u64)) {
-        self.documents.set(i64::try_from(documents).unwrap_or(i64::MAX));
-        self.document_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    pub(crate) fn documents(&self, size: (u64, u64)) {
+        set([&self.documents, &self.document_bytes], size);
+    }
+
+    pub(crate) fn known_requests(&self, size: (u64, u64)) {
+        set([&self.known_requests, &self.known_request_bytes], size);
     }
 
     /// Codes are ours, so there are few of them.
     pub(crate) fn count_error(&self, code: &str) {
         self.errors.get_or_create(&CodeLabel { code: code.to_owned() }).inc();
     }
+}
+
+/// Sets a number of things and their weight in bytes.
+fn set([count, bytes]: [&Gauge; 2], size: (u64, u64)) {
+    count.set(i64::try_from(size.0).unwrap_or(i64::MAX));
+    bytes.set(i64::try_from(size.1).unwrap_or(i64::MAX));
 }
 
 /// Whether the gateway is ready, as lines to stand before a metrics page: each reason that it may

@@ -1,7 +1,7 @@
 //! Reads GraphQL requests from HTTP requests: parameters of a GET, the JSON body of a POST.
 
 use async_graphql::Variables;
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::BytesMut;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -24,12 +24,31 @@ struct Common {
     variables: Option<FlatVariables>,
 }
 
+/// A request's body as it comes in.
+pub(crate) trait IncomingBody:
+    HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static
+{
+}
+
+impl<B> IncomingBody for B where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static
+{
+}
+
 /// The operations of one HTTP request.
 #[derive(Debug)]
 pub(crate) struct Operations {
     pub(crate) operations: Vec<Operation>,
     /// Whether they came as a list and are answered as one.
     pub(crate) is_batch: bool,
+    /// The body, where it is a common one and so says all there is to know.
+    pub(crate) common: Option<Bytes>,
+}
+
+impl Operations {
+    fn only(operation: Operation) -> Self {
+        Self { operations: vec![operation], is_batch: false, common: None }
+    }
 }
 
 /// Reads the parameters of a GET.
@@ -55,18 +74,21 @@ pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
     }
     let mut operation = operation(parameters)?;
     operation.only_query = true;
-    Ok(Operations { operations: vec![operation], is_batch: false })
+    Ok(Operations::only(operation))
 }
 
-/// Reads the body of a POST, of which no more than `max_bytes` are taken in.
-pub(crate) async fn from_body(
+/// Takes in the body of a POST, of which no more than `max_bytes` are allowed.
+pub(crate) async fn body<B: IncomingBody>(
     headers: &HeaderMap,
-    body: Body,
+    body: B,
     max_bytes: usize,
-    max_batch: usize,
-) -> Result<Operations, Refusal> {
+) -> Result<Bytes, Refusal> {
     check_content_type(headers)?;
-    let body = limited(body, max_bytes).await?;
+    limited(body, max_bytes).await
+}
+
+/// Reads the operations of a body.
+pub(crate) fn from_body(body: Bytes, max_batch: usize) -> Result<Operations, Refusal> {
     if body.trim_ascii().is_empty() {
         return Err(Refusal::bad_request(
             "the body is empty: a JSON object with a query is needed",
@@ -75,13 +97,11 @@ pub(crate) async fn from_body(
     if let Ok(Common { query, operation_name, variables }) = serde_json::from_slice(&body) {
         let variables = Values::Flat(variables.unwrap_or_default().0);
         let operation = Operation { query, operation_name, variables, ..Operation::default() };
-        return Ok(Operations { operations: vec![operation], is_batch: false });
+        return Ok(Operations { common: Some(body), ..Operations::only(operation) });
     }
     let parsed = serde_json::from_slice(&body);
     match parsed.map_err(|error| Refusal::bad_request(format!("the body is not JSON: {error}")))? {
-        Value::Object(members) => {
-            Ok(Operations { operations: vec![operation(members)?], is_batch: false })
-        }
+        Value::Object(members) => Ok(Operations::only(operation(members)?)),
         Value::Array(batch) => from_batch(batch, max_batch),
         other => Err(Refusal::bad_request(format!(
             "the body is {}: an object or a list of objects is needed",
@@ -106,7 +126,8 @@ fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
             kind(&other)
         ))),
     });
-    Ok(Operations { operations: operations.collect::<Result<_, _>>()?, is_batch: true })
+    let operations = operations.collect::<Result<_, _>>()?;
+    Ok(Operations { operations, is_batch: true, common: None })
 }
 
 /// One operation, from parameters that have the same names by GET and by POST.
@@ -212,7 +233,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn limited(body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
+async fn limited(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
     let mut body = Limited::new(body, max_bytes);
     let mut taken = BytesMut::new();
     loop {

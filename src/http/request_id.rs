@@ -3,19 +3,25 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id of a caller's own that is used, in characters.
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// The caller's request id if it is a sane one, else a new one.
-pub(crate) fn of(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    match given {
-        Some(id) if is_sane(id) => Arc::from(id),
-        _ => new_request_id(),
+/// The caller's request id if it is a sane one, else a new one; as a text and as a header's value.
+pub(crate) fn of(headers: &HeaderMap) -> (Arc<str>, HeaderValue) {
+    let given = headers.get(X_REQUEST_ID);
+    if let Some(value) = given
+        && let Ok(id) = value.to_str()
+        && is_sane(id)
+    {
+        return (Arc::from(id), value.clone());
     }
+    let id = new_request_id();
+    // Digits alone make a good value.
+    let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static(""));
+    (id, value)
 }
 
 fn is_sane(id: &str) -> bool {
@@ -75,10 +81,11 @@ mod tests {
                 headers.insert("x-request-id", value);
             }
 
-            let used = of(&headers);
+            let used = of(&headers).0;
 
             assert!(used.len() == 32 && *used != *id, "{id:?} became {used}");
         }
-        assert_eq!(&*of(&headers(&[("x-request-id", "Root=1-67:a/b")])), "Root=1-67:a/b");
+        let (id, value) = of(&headers(&[("x-request-id", "Root=1-67:a/b")]));
+        assert_eq!((&*id, value.to_str().unwrap()), ("Root=1-67:a/b", "Root=1-67:a/b"));
     }
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -72,9 +71,11 @@ pub struct Main {
 }
 
 impl Main {
-    /// Brings the gauges of the documents that are known up to date.
+    /// Brings the gauges of the documents and requests that are known up to date.
     pub fn observe(&self) {
-        self.endpoint.metrics.documents(self.endpoint.engine.documents());
+        let Endpoint { metrics, engine, .. } = &*self.endpoint;
+        metrics.documents(engine.documents());
+        metrics.known_requests(engine.requests());
     }
 
     /// Everything by routes, for callers that have no listener.
@@ -87,7 +88,7 @@ impl Serve for Main {
     async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         if self.is_direct && request.uri().path() == GRAPHQL {
             let endpoint = Arc::clone(&self.endpoint);
-            return endpoint::handle(endpoint, Some(peer.ip()), request.map(Body::new)).await;
+            return endpoint::handle(endpoint, Some(peer.ip()), request).await;
         }
         Box::pin(Serve::serve(&self.router, peer, request)).await
     }

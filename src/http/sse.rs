@@ -34,7 +34,8 @@ pub(crate) fn answer(
         return Err(Refusal::too_many_connections(endpoint.places.most()));
     };
     let Endpoint { metrics, clock, .. } = &**endpoint;
-    let (name, request_id) = (operation.operation_name.clone(), Arc::clone(&asking.request_id));
+    let name = operation.operation_name.as_deref().map(Arc::from);
+    let request_id = Arc::clone(&asking.request_id);
     let reader = Arc::new(endpoint.records.reader(asking));
     let mut log = StreamLog::begin((&caller, &request_id), name, &reader, metrics, clock);
     let context = OperationContext::new(Arc::clone(&reader), endpoint.limits.request_timeout);

@@ -288,7 +288,7 @@ impl Session {
         let request_id = Arc::clone(&self.request_id);
         let asking = Asking { token, projects, request_id, ..Asking::default() };
         let reader = Arc::new(records.reader(asking));
-        let name = operation.operation_name.clone();
+        let name = operation.operation_name.as_deref().map(Arc::from);
         let mut log = StreamLog::begin((caller, &self.request_id), name, &reader, metrics, clock);
         let context = OperationContext::new(Arc::clone(&reader), limits.request_timeout);
         let admitted = self

@@ -149,11 +149,6 @@ impl RecordCache {
         entry.ttl.saturating_sub(self.age_of(entry))
     }
 
-    /// How long an entry has been stale.
-    pub(crate) fn overdue(&self, entry: &Entry) -> Duration {
-        self.age_of(entry).saturating_sub(entry.ttl)
-    }
-
     pub(crate) fn age_of(&self, entry: &Entry) -> Duration {
         self.clock.now().saturating_duration_since(entry.fetched)
     }

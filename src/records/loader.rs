@@ -585,12 +585,12 @@ impl Reader {
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
         match self.landing(&key, ticket, leads).await {
             (Ok(Landing { entry, tier: Tier::Shared }), _) => {
-                self.note(&key, CacheOutcome::Hit, Some(&entry), None);
+                self.note(&key, CacheOutcome::Hit, Some(self.dated(&entry)), None);
                 entry.value.read()
             }
             (Ok(Landing { entry, tier: Tier::First }), leads) => {
                 let outcome = self.asking.outcome(leads, found.is_some());
-                self.note(&key, outcome, Some(&entry), Some(entry.status));
+                self.note(&key, outcome, Some(self.dated(&entry)), Some(entry.status));
                 entry.value.read()
             }
             (Err(failure), leads) => {
@@ -642,7 +642,7 @@ impl Reader {
                 self.note(
                     key,
                     CacheOutcome::StaleOnError,
-                    Some(&spare.entry),
+                    Some(self.dated(&spare.entry)),
                     failure.upstream_status(),
                 );
                 spare.entry.value.read()
@@ -676,7 +676,7 @@ impl Reader {
         found: &Found,
         outcome: CacheOutcome,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.note(key, outcome, Some(&found.entry), None);
+        self.note(key, outcome, Some((&found.entry, found.age)), None);
         found.entry.value.read()
     }
 
@@ -684,20 +684,22 @@ impl Reader {
         &self,
         key: &RecordKey,
         outcome: CacheOutcome,
-        entry: Option<&Arc<Entry>>,
+        read: Option<(&Arc<Entry>, Duration)>,
         status: Option<u16>,
     ) {
-        match entry {
-            Some(entry) if outcome.is_fresh() => {
+        match read {
+            Some((entry, _)) if outcome.is_fresh() => {
                 self.sources().add(|| Source::Record(key.clone(), Arc::downgrade(entry)));
             }
             Some(_) | None => self.sources().spoil(),
         }
-        let cache = &self.records.0.cache;
-        let age = entry.map(|entry| cache.age_of(entry)).unwrap_or_default();
-        let remaining = entry.map(|entry| cache.remaining(entry)).unwrap_or_default();
-        let overdue = entry.map(|entry| cache.overdue(entry)).unwrap_or_default();
-        self.note_read(Read { outcome, age, remaining, overdue, upstream_status: status });
+        let (age, ttl) = read.map(|(entry, age)| (age, entry.ttl())).unwrap_or_default();
+        self.note_read(Read::of(outcome, age, ttl, status));
+    }
+
+    /// An entry and its age.
+    fn dated<'e>(&self, entry: &'e Arc<Entry>) -> (&'e Arc<Entry>, Duration) {
+        (entry, self.records.0.cache.age_of(entry))
     }
 
     pub(crate) fn note_read(&self, read: Read) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::domain::ProjectId;
 
 /// Where a record came from.
@@ -42,9 +44,9 @@ pub struct Read {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadSummary {
     /// In the order they were finished.
-    pub reads: Vec<Read>,
+    pub reads: SmallVec<[Read; 1]>,
     /// The projects that were asked for, a few of them at most, allowed or not.
-    pub projects: Vec<ProjectId>,
+    pub projects: SmallVec<[ProjectId; 1]>,
 }
 
 impl CacheOutcome {
@@ -67,6 +69,19 @@ impl CacheOutcome {
             Self::Expired => "expired",
             Self::Bypass => "bypass",
         }
+    }
+}
+
+impl Read {
+    /// A read of something of some age that is fresh until it has the age `ttl`.
+    pub(crate) fn of(
+        outcome: CacheOutcome,
+        age: Duration,
+        ttl: Duration,
+        upstream_status: Option<u16>,
+    ) -> Self {
+        let (remaining, overdue) = (ttl.saturating_sub(age), age.saturating_sub(ttl));
+        Self { outcome, age, remaining, overdue, upstream_status }
     }
 }
 

@@ -17,6 +17,7 @@ mod freshness;
 mod graphql_http;
 mod imports;
 mod kept_answers;
+mod known_requests;
 mod limits;
 mod lists;
 mod login;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use async_graphql::{Pos, ServerError};
 
 use super::values::Values;
-use crate::domain::{RecordText, RecordTime};
+use crate::domain::{Failure, ProjectId, RecordId, RecordText, RecordTime};
 use syntax::Syntax;
 
 /// An operation of plain selections, checked against the schema.
@@ -32,9 +32,19 @@ pub(crate) struct Plan {
 }
 
 /// A plan with the values of its variables.
+#[derive(Debug)]
 pub(crate) struct Bound {
     plan: Arc<Plan>,
     values: Vec<Value>,
+    /// For each field of the root the recording it asks for, where it does.
+    wanted: Vec<Option<Result<RecordRef, Failure>>>,
+}
+
+/// What a recording is asked for by.
+#[derive(Clone, Debug)]
+struct RecordRef {
+    project: ProjectId,
+    id: RecordId,
 }
 
 /// An answer, as it is written.
@@ -60,6 +70,7 @@ enum Kind {
 }
 
 /// The value of a variable.
+#[derive(Debug)]
 enum Value {
     Id(Box<str>),
     Boolean(bool),
@@ -158,20 +169,54 @@ impl Plan {
                 Kind::Boolean => values.boolean(&variable.name).map(Value::Boolean),
             })
             .collect();
-        Some(Bound { plan: Arc::clone(self), values: bound? })
+        let values = bound?;
+        let wanted = self.roots.iter().map(|root| match &root.what {
+            Root::Record { project, id, .. } => {
+                Some(RecordRef::parse(project.text(&values), id.text(&values)))
+            }
+            Root::Typename => None,
+        });
+        Some(Bound { wanted: wanted.collect(), plan: Arc::clone(self), values })
     }
 }
 
-impl Bound {
-    fn id<'b>(&'b self, id: &'b Id) -> &'b str {
-        match id {
-            Id::Literal(text) => text,
-            Id::Variable(index) => match self.values.get(*index) {
+impl Id {
+    fn text<'v>(&'v self, values: &'v [Value]) -> &'v str {
+        match self {
+            Self::Literal(text) => text,
+            Self::Variable(index) => match values.get(*index) {
                 Some(Value::Id(text)) => text,
                 // The plan's variables are of the kinds that it uses them as.
                 Some(Value::Boolean(_)) | None => "",
             },
         }
+    }
+}
+
+impl RecordRef {
+    fn parse(project: &str, id: &str) -> Result<Self, Failure> {
+        Ok(Self { project: ProjectId::parse(project)?, id: RecordId::parse(id)? })
+    }
+}
+
+impl Bound {
+    /// About how many bytes it takes, without its plan.
+    pub(crate) fn bytes(&self) -> usize {
+        // A text's own bytes, once in the value and once in the id that was made of it.
+        let texts = self.values.iter().map(|value| match value {
+            Value::Id(text) => 2 * text.len(),
+            Value::Boolean(_) => 0,
+        });
+        let places = self.values.len() + self.wanted.len();
+        size_of::<Self>() + places * 128 + texts.sum::<usize>()
+    }
+
+    /// The fields of the root, each with the recording it asks for.
+    fn roots(
+        &self,
+    ) -> impl Iterator<Item = (&Selected<Root>, Option<&Result<RecordRef, Failure>>)> + Clone {
+        let shown = |(root, wanted)| (root, Option::as_ref(wanted).filter(|_| self.shows(root)));
+        self.plan.roots.iter().zip(&self.wanted).map(shown)
     }
 
     /// Whether a field is in the answer.

@@ -42,7 +42,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes a field of the root, unless it is left out.
-    pub(super) fn root(&mut self, root: &Selected<Root>, read: Option<Result<Asked, Failure>>) {
+    pub(super) fn root(&mut self, root: &Selected<Root>, read: Option<Result<Asked<'_>, Failure>>) {
         if !self.bound.shows(root) {
             return;
         }
@@ -63,7 +63,7 @@ impl<'b> Writer<'b> {
         self.follows = true;
     }
 
-    fn record(&mut self, root: &str, fields: &[Selected<RecordField>], asked: &Asked) {
+    fn record(&mut self, root: &str, fields: &[Selected<RecordField>], asked: &Asked<'_>) {
         self.open();
         for field in fields.iter().filter(|field| self.bound.shows(field)) {
             self.key(&field.key);
@@ -74,19 +74,19 @@ impl<'b> Writer<'b> {
             }
             self.follows = true;
         }
-        self.bytes(b"}");
+        self.byte(b'}');
     }
 
-    fn plain(&mut self, plain: Plain, asked: &Asked, place: &Place<'_>) {
+    fn plain(&mut self, plain: Plain, asked: &Asked<'_>, place: &Place<'_>) {
         let record = &*asked.record;
         match plain {
             Plain::Typename => self.bytes(b"\"ScreenRecord\""),
             Plain::Id => match record.id() {
                 Some(id) => self.text(id, record.is_plain()),
                 // Ids that were asked for need no escapes.
-                None => self.text(asked.id.as_str(), true),
+                None => self.text(asked.by.id.as_str(), true),
             },
-            Plain::ProjectId => self.text(asked.project.as_str(), true),
+            Plain::ProjectId => self.text(asked.by.project.as_str(), true),
             Plain::Size => self.field(record.size(), place, |writer, size| writer.json(&size)),
             Plain::Duration => {
                 self.field(record.duration(), place, |writer, duration| writer.json(&duration));
@@ -120,7 +120,7 @@ impl<'b> Writer<'b> {
                 }
                 writer.follows = true;
             }
-            writer.bytes(b"}");
+            writer.byte(b'}');
         });
     }
 
@@ -138,13 +138,13 @@ impl<'b> Writer<'b> {
     }
 
     fn time(&mut self, time: Timestamp) {
-        self.bytes(b"\"");
+        self.byte(b'"');
         self.bytes(&time.to_ascii());
-        self.bytes(b"\"");
+        self.byte(b'"');
     }
 
     fn open(&mut self) {
-        self.bytes(b"{");
+        self.byte(b'{');
         self.follows = false;
     }
 
@@ -156,9 +156,9 @@ impl<'b> Writer<'b> {
     /// Writes a text, as it is where it is known to need no escapes.
     fn text(&mut self, text: &str, is_plain: bool) {
         if is_plain {
-            self.bytes(b"\"");
+            self.byte(b'"');
             self.bytes(text.as_bytes());
-            self.bytes(b"\"");
+            self.byte(b'"');
         } else {
             self.json(text);
         }
@@ -167,6 +167,10 @@ impl<'b> Writer<'b> {
     fn json(&mut self, value: &(impl Serialize + ?Sized)) {
         // Texts and numbers can always be written, and a vector takes everything.
         let _ = serde_json::to_writer(&mut self.written.body, value);
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.written.body.push(byte);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
