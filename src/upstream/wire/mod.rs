@@ -1,5 +1,6 @@
 //! The upstream's JSON, read in one pass and field by field.
 
+mod flat;
 mod record;
 mod list;
 mod operation;

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use jiff::tz::TimeZone;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{ERROR_KEYS, Key, Unlike, read_object};
+use super::{ERROR_KEYS, Key, Unlike, flat, read_object};
 use crate::domain::{RecordFields, RecordText, RecordTime, ScreenRecord};
 use crate::upstream::normalize::WireValue;
 
@@ -15,7 +15,10 @@ use crate::upstream::normalize::WireValue;
 /// # Errors
 /// [`Unlike`] for anything but a JSON object that could be a record.
 pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
-    let read = read_object(body, RecordVisitor { zone })?;
+    let read = match plain_record(body, zone) {
+        Some(read) => read,
+        None => read_object(body, RecordVisitor { zone })?,
+    };
     match read {
         Read { known: 0, errors: 1.., .. } => Err(Unlike::Error),
         Read { known: 0, others: 1.., .. } => {
@@ -26,12 +29,35 @@ pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlik
 }
 
 /// The fields of a record and what else its object held.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Read<'t> {
     fields: RecordFields<'t>,
     known: usize,
     errors: usize,
     others: usize,
+}
+
+impl<'t> Read<'t> {
+    /// Of a key that comes twice the last one counts, as for the official SDK.
+    fn note(&mut self, key: &str, value: WireValue<'t>, zone: &TimeZone) {
+        if let Some(place) = Place::named(key) {
+            place.set(&mut self.fields, value, zone);
+            self.known += 1;
+        } else if ERROR_KEYS.contains(&key) {
+            self.errors += usize::from(!value.is_null());
+        } else {
+            self.others += 1;
+        }
+    }
+}
+
+/// A recording as nearly all are written; nothing where it is written in any other way.
+fn plain_record<'t>(body: &'t [u8], zone: &TimeZone) -> Option<Read<'t>> {
+    let mut read = Read::default();
+    flat::members(str::from_utf8(body).ok()?, |key, value| {
+        read.note(key, WireValue::new(value), zone);
+    })?;
+    Some(read)
 }
 
 struct RecordVisitor<'z> {
@@ -48,18 +74,8 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read<'de>, A::Error> {
         let mut read = Read::default();
         while let Some(Key(key)) = map.next_key()? {
-            if let Some(place) = Place::named(&key) {
-                // Of a key that comes twice the last one counts, as for the official SDK.
-                let value: &RawValue = map.next_value()?;
-                place.set(&mut read.fields, WireValue::new(value.get()), self.zone);
-                read.known += 1;
-            } else if ERROR_KEYS.contains(&key.as_ref()) {
-                let value: &RawValue = map.next_value()?;
-                read.errors += usize::from(!WireValue::new(value.get()).is_null());
-            } else {
-                map.next_value::<IgnoredAny>()?;
-                read.others += 1;
-            }
+            let value: &RawValue = map.next_value()?;
+            read.note(&key, WireValue::new(value.get()), self.zone);
         }
         Ok(read)
     }
@@ -109,6 +125,38 @@ impl Place {
             Self::Time(of) => *fields.time(of) = value.timestamp(zone),
             Self::Size => fields.size = value.long(),
             Self::Duration => fields.duration = value.int(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_record_reads_the_same_either_way(
+            values in proptest::collection::vec(
+                "(null|true|0|-?[1-9][0-9]{0,20}|\"[ !#-Z^-~]{0,20}\"|\"2024-0[0-9]-1[0-9]T10:04:41Z?\")", 21,
+            ),
+        ) {
+            let names = [
+                "id", "desktop_id", "desktop_name", "desktop_pool_id", "username", "size", "type", "status",
+                "policy_id", "obs_bucket", "file_directory", "video_filename", "video_file_sha256",
+                "event_filename", "event_file_sha256", "start_time", "end_time", "update_time", "duration",
+                "error_code", "unknown",
+            ];
+            let members: Vec<_> =
+                names.iter().zip(&values).map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            let body = format!("{{{}}}", members.join(","));
+            let zone = &TimeZone::UTC;
+
+            let plain = plain_record(body.as_bytes(), zone).unwrap();
+            let general = read_object(body.as_bytes(), RecordVisitor { zone }).unwrap();
+
+            prop_assert_eq!(plain, general);
         }
     }
 }
