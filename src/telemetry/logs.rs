@@ -142,6 +142,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_logged_may_change_at_any_time() {
+        let written = Written::default();
+        let make = {
+            let written = written.clone();
+            move || written.clone()
+        };
+        let filter = LogFilter::new(&LogConfig::default());
+        let say = |number: u32| tracing::debug!(number, "said");
+
+        tracing::subscriber::with_default(
+            subscriber(filter.clone(), LogFormat::Json, make),
+            || {
+                say(1);
+                filter.change(&LogConfig { filter: "debug".to_owned(), format: None });
+                say(2);
+                filter.change(&LogConfig { filter: "off".to_owned(), format: None });
+                say(3);
+            },
+        );
+
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["number"], 2);
+    }
+
+    #[test]
     fn a_json_line_carries_the_fields_of_its_span_and_those_that_came_later() {
         let line = line_of(|| {
             let span = tracing::info_span!("request", id = 7, name.of = tracing::field::Empty);

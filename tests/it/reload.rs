@@ -1,6 +1,7 @@
 //! Settings, credentials, keys and documents that change while the gateway runs.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{
-    Gateway, HttpAnswer, PROJECT, RECORD, Reply, Said, ScriptedUpstream, Socket, TestFile,
-    keep_log, log, screen_record,
+    AUDIENCE, Gateway, HttpAnswer, ISSUER, Issuer, PROJECT, RECORD, Reply, Said, ScriptedUpstream,
+    Socket, TestFile, keep_log, key_set, log, screen_record,
 };
 
 const KEY: &str = "key-of-one";
@@ -493,6 +494,55 @@ async fn fewer_requests_may_be_under_way_once_those_that_are_have_ended() {
     assert_eq!(asking("d").await, 200);
 }
 
+#[tokio::test]
+async fn an_address_without_keys_takes_no_others_place() {
+    let issuer = Issuer::new("one");
+    let keys = key_set(&[&issuer]);
+    let good = ScriptedUpstream::start(move |_| Reply::json(200, &keys)).await;
+    let bad = ScriptedUpstream::start(|_| Reply::json(500, &json!({}))).await;
+    let settings_at = |keys: &ScriptedUpstream, audience: &str| {
+        format!(
+            "[inbound]\nauth = \"jwt\"\njwt_jwks = \"http://{}/keys\"\njwt_issuer = \"{ISSUER}\"\n\
+             jwt_audience = \"{audience}\"\n",
+            keys.address
+        )
+    };
+    let file = TestFile::of(&settings_at(&good, AUDIENCE));
+    let gateway = Gateway::following(upstream().await, &file, &[]).await;
+    let bearer = format!("Bearer {}", issuer.token(&json!({})));
+    let shown = [("authorization", bearer.as_str())];
+    let (mut socket, said) = Socket::showing(&gateway, json!({ "authorization": bearer })).await;
+    assert_eq!(said.json()["type"], "connection_ack");
+
+    file.write(&settings_at(&bad, AUDIENCE));
+    let refused = reasons(gateway.reload().await);
+    let before = gateway.post("{ __typename }", &shown).await.status;
+    file.write(&settings_at(&good, "others"));
+    gateway.reload().await;
+    let after = gateway.post("{ __typename }", &shown).await.status;
+
+    assert!(refused.starts_with("inbound.jwt_jwks is an address"), "{refused}");
+    assert_eq!((before, after), (200, 401));
+    assert_eq!(socket.hear().await, Said::Closed(4403, "Forbidden".to_owned()));
+}
+
+#[tokio::test]
+async fn a_caller_may_have_another_number_of_sockets() {
+    let (gateway, file) = with("subscriptions.max_connections_per_caller = 1\n").await;
+    let token = json!({ "x-auth-token": "t" });
+    let (_first, _) = Socket::showing(&gateway, token.clone()).await;
+    let (_, over) = Socket::showing(&gateway, token.clone()).await;
+
+    file.write("subscriptions.max_connections_per_caller = 2\n");
+    gateway.reload().await;
+    let (_second, within) = Socket::showing(&gateway, token.clone()).await;
+    let (_, third) = Socket::showing(&gateway, token).await;
+
+    assert!(matches!(over, Said::Closed(4429, _)), "{over:?}");
+    assert_eq!(within.json()["type"], "connection_ack");
+    assert!(matches!(third, Said::Closed(4429, _)), "{third:?}");
+}
+
 /// A gateway as it is started by people.
 struct Process(Child);
 
@@ -537,13 +587,17 @@ async fn a_hangup_has_the_settings_read_again_and_never_ends_the_process() {
         found.unwrap_or_else(|| unreachable!("{text:?} was never logged")).unwrap()
     };
     // Printed once it is about to serve.
-    let _ready = said.take(2).map(Result::unwrap).last().unwrap();
+    let said: Vec<String> = said.take(2).map(Result::unwrap).collect();
+    let address = said[0].split_once("http://").unwrap().1.trim_end_matches("/graphql");
 
     process.signal("-HUP");
     let first = line_with("were read again");
     file.write("log = \"debug\"\n");
     process.signal("-HUP");
     let second = line_with("were read again");
+    let mut nonsense = TcpStream::connect(address).unwrap();
+    nonsense.write_all(b"nonsense\r\n\r\n").unwrap();
+    line_with("\"level\":\"DEBUG\"");
     process.signal("-TERM");
     line_with("stopping");
     process.signal("-HUP");
