@@ -36,6 +36,12 @@ impl Files {
         }
     }
 
+    /// The files that are not as others say, by their paths.
+    pub fn differing(&self, others: &Self) -> Vec<String> {
+        let differs = |(path, state): &(&PathBuf, _)| others.0.get(*path) != Some(*state);
+        self.0.iter().filter(differs).map(|(path, _)| path.display().to_string()).collect()
+    }
+
     /// The same files as they are now.
     #[must_use]
     pub fn look(&self) -> Self {
@@ -81,6 +87,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let removed = files.look();
 
+        assert_eq!((same.differing(&files), removed.differing(&same).len()), (vec![], 1));
         assert_eq!(same, files);
         assert!(written != same && replaced != written && removed != replaced);
     }

@@ -120,7 +120,7 @@ impl Main {
         let old = Arc::clone(&self.0.current.load().endpoint);
         let new_rates =
             (old.limits.rate != limits.rate).then(|| Rates::new(limits.rate, &old.clock));
-        let graphiql = graphql.graphiql.then(|| self.0.graphiql_defaults.clone());
+        let page = graphql.graphiql.then(|| self.0.graphiql_defaults.clone());
         let endpoint = Endpoint {
             engine: old.engine.changed(graphql, limits),
             records: old.records.clone(),
@@ -135,7 +135,7 @@ impl Main {
             tasks: old.tasks.clone(),
             limits: limits.clone(),
             subscriptions: subscriptions.clone(),
-            graphiql,
+            graphiql: page,
             metrics: old.metrics.clone(),
             clock: old.clock.clone(),
             newest: Newest(Arc::downgrade(&self.0)),

@@ -51,6 +51,8 @@ pub struct Reloader {
     asks: mpsc::Receiver<oneshot::Sender<Outcome>>,
     /// What was read last, and as it was then.
     files: Files,
+    /// The same of what is in use.
+    files_in_use: Files,
     /// How the files were at the last look, if they have changed, and for how many looks they have:
     /// whoever writes may not be done yet.
     unsettled: Option<(Files, u32)>,
@@ -142,6 +144,7 @@ impl Reloader {
             source: Arc::new(source),
             // As they were before the parts read them: they are looked at before the first of them does.
             files: running.files(),
+            files_in_use: running.files(),
             running: Arc::new(running),
             parts,
             metrics,
@@ -199,7 +202,9 @@ impl Reloader {
         self.unsettled = None;
         match self.prepare().await {
             Ok((reread, commits)) => {
-                commits.into_iter().for_each(|commit| commit());
+                for commit in commits {
+                    commit();
+                }
                 self.succeed(cause, reread)
             }
             Err(reasons) => self.fail(cause, reasons),
@@ -233,8 +238,11 @@ impl Reloader {
         self.running = Arc::new(next);
         self.trouble = None;
         self.metrics.succeeded(waiting.len());
+        let files = self.files.differing(&self.files_in_use);
+        self.files_in_use = self.files.clone();
         tracing::info!(
             changed = changed.join(", "),
+            files = files.join(", "),
             cause = cause.word(),
             "settings, keys and documents were read again and are in use"
         );

@@ -98,12 +98,17 @@ async fn a_setting_that_changed_is_in_use_for_the_very_next_request() {
 
 #[tokio::test]
 async fn a_file_that_changes_is_read_without_being_asked() {
+    keep_log();
     let (gateway, file) = with("[limits]\nmax_aliases = 2\n").await;
 
     file.write("[limits]\nmax_aliases = 3\n");
 
     gateway.until_metric("gateway_config_reloads_total{outcome=\"success\"} 1").await;
     assert!(aliases_pass(&gateway).await);
+    let line = log().lines().find(|line| line.contains("are in use")).unwrap().to_owned();
+    for part in ["limits.max_aliases", file.0.to_str().unwrap(), "change"] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
 }
 
 #[cfg(unix)]
