@@ -1,5 +1,6 @@
 //! Builds all parts, binds the sockets, runs until asked to stop.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -13,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Running, SettingsSource};
 use crate::http::{
     Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, Main,
     MainParts, ManifestError, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
-use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
+use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
+use crate::telemetry::{LogFilter, MetricsPage, OPENMETRICS_CONTENT_TYPE};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
 /// How long tasks that nobody waits for may take to end at the stop.
@@ -30,9 +32,8 @@ pub struct App {
     main: (Listener, Main),
     admin: (Listener, Router),
     draining: Arc<AtomicBool>,
-    stopping: CancellationToken,
-    ended: CancellationToken,
-    tasks: TaskTracker,
+    ends: Ends,
+    reloads: Reloads,
 }
 
 /// Why the gateway cannot start.
@@ -63,54 +64,78 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
 }
 
+/// What the gateway starts with beside its settings.
+pub struct Start {
+    /// Where the settings came from, to be read again.
+    pub source: SettingsSource,
+    /// What GraphiQL starts with.
+    pub graphiql_defaults: GraphiqlDefaults,
+    /// What is logged, to be changed with the settings; none where somebody else sees to it.
+    pub log: Option<LogFilter>,
+    /// The source of time.
+    pub clock: Clock,
+    /// How often files are looked at for changes.
+    pub look_every: Duration,
+}
+
+impl Start {
+    /// With settings from some source, and defaults for all else.
+    pub fn from(source: SettingsSource, clock: Clock) -> Self {
+        let graphiql_defaults = GraphiqlDefaults::default();
+        Self { source, graphiql_defaults, log: None, clock, look_every: LOOK_EVERY }
+    }
+}
+
+/// The parts that are counted.
+struct Metrics {
+    upstream: UpstreamMetrics,
+    records: RecordMetrics,
+    http: HttpMetrics,
+    reload: ReloadMetrics,
+}
+
+/// What ends with the process.
+#[derive(Clone)]
+struct Ends {
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    ended: CancellationToken,
+}
+
 impl App {
-    /// Makes every part and binds both sockets.
+    /// Makes every part and binds both sockets. The settings stay as they are; the files that they name
+    /// are followed.
     ///
     /// # Errors
     /// [`StartError`], before anything is served.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, StartError> {
-        Self::build_with(config, GraphiqlDefaults::default(), clock).await
+        let start = Start::from(SettingsSource::fixed(config.clone()), clock);
+        Self::start(Running::fixed(config.clone()), start).await
     }
 
-    /// As [`App::build`], with something for GraphiQL to start with.
+    /// Makes every part and binds both sockets, for settings that may change.
     ///
     /// # Errors
     /// [`StartError`], before anything is served.
-    pub async fn build_with(
-        config: &Config,
-        graphiql_defaults: GraphiqlDefaults,
-        clock: Clock,
-    ) -> Result<Self, StartError> {
-        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let ended = CancellationToken::new();
-        let (upstream_metrics, record_metrics, http_metrics) =
-            (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
-        let page = MetricsPage::new(|registry| {
-            upstream_metrics.register(registry);
-            record_metrics.register(registry);
-            http_metrics.register(registry);
-        });
-        let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
-        let passes_tokens = upstream.uses_callers_token();
-        let parts = RecordParts {
-            upstream: &config.upstream,
-            cache: &config.cache,
-            inbound: &config.inbound,
-            subscriptions: &config.subscriptions,
-            metrics: record_metrics,
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            ended: ended.clone(),
+    pub async fn start(running: Running, start: Start) -> Result<Self, StartError> {
+        let Start { source, graphiql_defaults, log, clock, look_every } = start;
+        let config = &running.config;
+        let ends = Ends {
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            ended: CancellationToken::new(),
         };
-        let records = Records::new(upstream, parts)?;
+        let metrics = Metrics::new(&clock);
+        let page = metrics.page();
+        let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
+        let records = records(config, &upstream, (metrics.records, clock.clone()), &ends)?;
         let callers = CallerParts {
-            passes_tokens,
+            passes_tokens: upstream.uses_callers_token(),
             clock: clock.clone(),
-            tasks: tasks.clone(),
-            stopping: stopping.clone(),
+            tasks: ends.tasks.clone(),
+            stopping: ends.stopping.clone(),
         };
         let callers = Callers::start(&config.inbound, callers).await?;
-        let draining = Arc::new(AtomicBool::new(false));
         let main = main_router(MainParts {
             records: records.clone(),
             callers: callers.clone(),
@@ -118,24 +143,33 @@ impl App {
             subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),
             graphiql_defaults,
-            metrics: http_metrics,
+            metrics: metrics.http,
             clock,
-            stopping: stopping.clone(),
-            tasks: tasks.clone(),
+            stopping: ends.stopping.clone(),
+            tasks: ends.tasks.clone(),
         })?;
-        let observed = main.clone();
-        let admin = admin_router(Admin {
-            draining: Arc::clone(&draining),
-            records,
-            callers,
-            metrics: Arc::new(move || {
-                observed.observe();
-                Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))
-            }),
-        });
-        let main = (bind("listen", config.listen).await?, main);
-        let admin = (bind("admin_listen", config.admin_listen).await?, admin);
-        Ok(Self { main, admin, draining, stopping, ended, tasks })
+        let listeners = (
+            bind("listen", config.listen).await?,
+            bind("admin_listen", config.admin_listen).await?,
+        );
+        let parts = vec![
+            log_part(log),
+            callers_part(callers.clone()),
+            main_part(main.clone()),
+            data_part(upstream, records.clone(), ends.tasks.clone()),
+        ];
+        let (reloader, reloads) =
+            Reloader::new(source, running, parts, metrics.reload, ends.tasks.clone());
+        ends.tasks.spawn(reloader.run(look_every, ends.stopping.clone()));
+        let draining = Arc::new(AtomicBool::new(false));
+        let admin = admin(Arc::clone(&draining), (records, callers), main.clone(), page);
+        let (main, admin) = ((listeners.0, main), (listeners.1, admin));
+        Ok(Self { main, admin, draining, ends, reloads })
+    }
+
+    /// Has everything read again that may change while the process runs.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// The address of the GraphQL listener.
@@ -158,7 +192,7 @@ impl App {
     /// under way finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
-        let Self { draining, stopping, ended, tasks, .. } = self;
+        let Self { draining, ends: Ends { tasks, stopping, ended }, .. } = self;
         let main_done = CancellationToken::new();
         let draining_begins = async {
             stop.await;
@@ -178,6 +212,119 @@ impl App {
         tokio::join!(serve_main, admin.serve(admin_router, main_done.cancelled()));
         tracing::info!("stopped");
     }
+}
+
+impl Metrics {
+    fn new(clock: &Clock) -> Self {
+        Self {
+            upstream: UpstreamMetrics::default(),
+            records: RecordMetrics::default(),
+            http: HttpMetrics::default(),
+            reload: ReloadMetrics::new(clock.clone()),
+        }
+    }
+
+    fn page(&self) -> MetricsPage {
+        MetricsPage::new(|registry| {
+            self.upstream.register(registry);
+            self.records.register(registry);
+            self.http.register(registry);
+            self.reload.register(registry);
+        })
+    }
+}
+
+fn records(
+    config: &Config,
+    upstream: &Upstream,
+    (metrics, clock): (RecordMetrics, Clock),
+    ends: &Ends,
+) -> Result<Records, getrandom::Error> {
+    let parts = RecordParts {
+        upstream: &config.upstream,
+        cache: &config.cache,
+        inbound: &config.inbound,
+        subscriptions: &config.subscriptions,
+        metrics,
+        clock,
+        tasks: ends.tasks.clone(),
+        ended: ends.ended.clone(),
+    };
+    let records = Records::new(upstream.clone(), parts)?;
+    records.tidy();
+    Ok(records)
+}
+
+fn admin(
+    draining: Arc<AtomicBool>,
+    (records, callers): (Records, Callers),
+    main: Main,
+    page: MetricsPage,
+) -> Router {
+    let metrics = Arc::new(move || {
+        main.observe();
+        Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))
+    });
+    admin_router(Admin { draining, records, callers, metrics })
+}
+
+fn log_part(log: Option<LogFilter>) -> Part {
+    Part::always_ready(move |config| {
+        if let Some(log) = &log {
+            log.change(&config.log);
+        }
+    })
+}
+
+fn callers_part(callers: Callers) -> Part {
+    Part::new(move |config| {
+        let callers = callers.clone();
+        async move {
+            let change = callers.prepare(&config.inbound).await.map_err(|error| told(&error))?;
+            Ok(Box::new(move || callers.change(change)) as Commit)
+        }
+    })
+}
+
+fn main_part(main: Main) -> Part {
+    Part::new(move |config| {
+        let main = main.clone();
+        async move {
+            let Config { limits, subscriptions, graphql, .. } = &*config;
+            let change = main.prepare(limits, subscriptions, graphql);
+            let change = change.map_err(|error| told(&StartError::from(error)))?;
+            Ok(Box::new(move || main.change(change)) as Commit)
+        }
+    })
+}
+
+/// The upstream and what is kept of it.
+fn data_part(upstream: Upstream, records: Records, tasks: TaskTracker) -> Part {
+    Part::new(move |config| {
+        let (upstream, records, tasks) = (upstream.clone(), records.clone(), tasks.clone());
+        async move {
+            let change = upstream.prepare(&config.upstream);
+            let change = change.map_err(|error| told(&StartError::from(error)))?;
+            Ok(Box::new(move || {
+                let is_somebody_else = upstream.change(change, &tasks);
+                records.change(&config.cache, &config.inbound, &config.subscriptions);
+                if is_somebody_else {
+                    records.forget_all();
+                }
+            }) as Commit)
+        }
+    })
+}
+
+/// An error and its causes, on one line.
+fn told(error: &dyn Error) -> Vec<String> {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    vec![text.split_whitespace().collect::<Vec<_>>().join(" ")]
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<Listener, StartError> {

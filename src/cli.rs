@@ -10,18 +10,20 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 #[cfg(unix)]
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
-use crate::app::App;
+use crate::app::{App, Start};
 use crate::clock::Clock;
 use crate::config::{
-    Config, DemoConfig, Invocation, Loaded, Refusal, SimulateArgs, Surroundings, Usage,
+    Config, DemoConfig, Invocation, Loaded, Refusal, Running, SimulateArgs, Surroundings, Usage,
 };
 use crate::domain::Secret;
 use crate::graphql;
 use crate::http::{CallerParts, Callers, GraphiqlDefaults};
+use crate::reload::Reloads;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::start_logging;
 use crate::upstream::{Probe, Upstream, UpstreamMetrics};
@@ -37,9 +39,12 @@ type Outcome = Result<(), Box<dyn Error>>;
 /// Runs the program: 0 for success, 1 for a failing start or a check that is not ready, 2 for
 /// arguments or settings that are refused.
 pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // From the first moment on: nobody who asks for the settings to be read again may end the process.
+    let hangups = args.iter().any(|arg| arg == "serve").then(Hangups::listen).flatten();
     let outcome = match Invocation::parse(args, &Surroundings::of_process()) {
         Ok(Invocation::Demo(demo_config)) => demo(demo_config).await,
-        Ok(Invocation::Serve(config)) => serve(config).await,
+        Ok(Invocation::Serve(config)) => serve(config, hangups).await,
         Ok(Invocation::Simulate(args)) => simulate(args).await,
         Ok(Invocation::Schema { federation }) => {
             let sdl = if federation { graphql::federation_sdl() } else { graphql::sdl() };
@@ -62,16 +67,19 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs the gateway and the simulated upstream in one process.
 async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
-    start_logging(demo.settings.log())?;
+    let log = Some(start_logging(demo.settings.log())?);
     let clock = Clock::default();
     let simulator = Simulator::bind(SimulatorConfig::for_demo(), clock.clone()).await?;
     let query = demo_query(&simulator);
-    let config = demo.settings.against(format!("http://{}", simulator.local_addr()?).parse()?);
-    let defaults = GraphiqlDefaults {
+    let endpoint: Url = format!("http://{}", simulator.local_addr()?).parse()?;
+    let source = demo.source(endpoint.clone());
+    let running = Running::of(&demo.against(&endpoint));
+    let graphiql_defaults = GraphiqlDefaults {
         query: Some(query.clone()),
         headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
     };
-    let app = App::build_with(&config, defaults, clock).await?;
+    let start = Start { graphiql_defaults, log, ..Start::from(source, clock) };
+    let app = App::start(running, start).await?;
     introduce(&format!("http://{}/graphql", app.local_addr()?), &query);
     say(format_args!(
         "  Health and metrics are at http://{}/readyz and /metrics.\n",
@@ -108,12 +116,20 @@ fn introduce(address: &str, query: &str) {
 }
 
 /// Runs the gateway against the configured upstream.
-async fn serve(config: Loaded<Config>) -> Outcome {
-    start_logging(&config.settings.log)?;
-    let app = App::build(&config.settings, Clock::default()).await?;
+async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
+    let log = Some(start_logging(&config.settings.log)?);
+    let start = Start { log, ..Start::from(config.source(), Clock::default()) };
+    let app = App::start(Running::of(&config), start).await?;
     say(format_args!("GraphQL  http://{}/graphql", app.local_addr()?));
     say(format_args!("Admin    http://{}/readyz", app.admin_addr()?));
-    app.run(stop_signal()).await;
+    let reloads = app.reloads();
+    let reloading = async move {
+        if let Some(hangups) = hangups {
+            hangups.reload(reloads).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! { () = app.run(stop_signal()) => {}, () = reloading => {} }
     Ok(())
 }
 
@@ -179,6 +195,35 @@ async fn check(config: Loaded<Config>) -> Outcome {
         }
         Probe::NotReady(finding) => Err(format!("not ready: {finding}").into()),
     }
+}
+
+/// Hears SIGHUP, which asks for the settings to be read again. Once this listens, the signal ends the
+/// process no more, whether anybody heeds it or not.
+struct Hangups {
+    #[cfg(unix)]
+    signal: Signal,
+}
+
+impl Hangups {
+    #[cfg(unix)]
+    fn listen() -> Option<Self> {
+        Some(Self { signal: signal(SignalKind::hangup()).ok()? })
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Option<Self> {
+        None
+    }
+
+    #[cfg(unix)]
+    async fn reload(mut self, reloads: Reloads) {
+        while self.signal.recv().await.is_some() {
+            reloads.reload().await;
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn reload(self, _: Reloads) {}
 }
 
 /// Done when the process is asked to stop.

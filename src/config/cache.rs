@@ -27,34 +27,41 @@ static TTL_ACTIVE: Setting<Span> = Setting::new(
     KEPT,
     "how long a record that still changes is fresh: RECORDING, REC_COMPLETED, UPLOADING, unknown",
 )
-.or("5s");
+.or("5s")
+.changeable();
 static TTL_FINAL: Setting<Span> = Setting::new(
     "cache.ttl_final",
     KEPT,
     "how long a record in a final status is fresh: UPLOAD_COMPLETED, REC_FAILED, UPLOAD_FAILED",
 )
-.or("60s");
+.or("60s")
+.changeable();
 static TTL_NOT_FOUND: Setting<Span> = Setting::new(
     "cache.ttl_not_found",
     KEPT,
     "how long \"no such record\" is believed; other errors are never cached",
 )
-.or("2s");
+.or("2s")
+.changeable();
 static TTL_LIST: Setting<Span> =
-    Setting::new("cache.ttl_list", KEPT, "how long a page of a list is fresh").or("5s");
+    Setting::new("cache.ttl_list", KEPT, "how long a page of a list is fresh")
+        .or("5s")
+        .changeable();
 static STALE_WHILE_REVALIDATE: Setting<Span> = Setting::new(
     "cache.stale_while_revalidate",
     KEPT,
     "how long after its freshness a record is served while a refresh runs behind it",
 )
-.or("30s");
+.or("30s")
+.changeable();
 static STALE_IF_ERROR: Setting<Span> = Setting::new(
     "cache.stale_if_error",
     KEPT,
     "how long after its freshness a record is served in place of an upstream failure; never on \
      401, 403 or 404",
 )
-.or("10m");
+.or("10m")
+.changeable();
 
 static REDIS_URL: Setting<Parsed<RedisServers>> = Setting::new(
     "cache.redis_url",

@@ -18,14 +18,16 @@ static INTROSPECTION: Setting<Switch> = Setting::new(
     "answers introspection, and suggests names in errors",
 )
 .or("false")
-.in_demo("true");
+.in_demo("true")
+.changeable();
 static GRAPHIQL: Setting<Switch> = Setting::new(
     "graphql.graphiql",
     Switch,
     "serves GraphiQL to browsers; it knows the schema only where graphql.introspection is on",
 )
 .or("false")
-.in_demo("true");
+.in_demo("true")
+.changeable();
 static ALLOW_ORIGINS: Setting<ListOf<Parsed<String>>> = Setting::new(
     "cors.allow_origins",
     ListOf(Parsed {
@@ -35,7 +37,8 @@ static ALLOW_ORIGINS: Setting<ListOf<Parsed<String>>> = Setting::new(
         parse: origin,
     }),
     "origins whose pages may read answers; * is refused under the gateway's own credentials",
-);
+)
+.changeable();
 
 static DOCUMENTS_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "graphql.documents_file",
@@ -46,13 +49,15 @@ static DOCUMENTS_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     },
     "trusted documents by id: a manifest of Relay, of Apollo, or of graphql-codegen's client \
      preset; read again when it changes",
-);
+)
+.changeable();
 static DOCUMENTS_ONLY: Setting<Switch> = Setting::new(
     "graphql.documents_only",
     Switch,
     "refuses every document that is not in graphql.documents_file",
 )
-.or("false");
+.or("false")
+.changeable();
 
 pub(super) static ROWS: &[&dyn Row] =
     &[&INTROSPECTION, &GRAPHIQL, &DOCUMENTS_FILE, &DOCUMENTS_ONLY, &ALLOW_ORIGINS];

@@ -32,13 +32,15 @@ static PASSWORD: Setting<Parsed<Secret>> = Setting::new(
     "that user's password",
 )
 .secret()
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static PASSWORD_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "iam.password_file",
     secret_file::PATH,
     "file with the password on its first line, in place of `iam.password`",
 )
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static ONE_PASSWORD: OrFile<Secret> =
     OrFile { setting: &PASSWORD, file: &PASSWORD_FILE, parse: password, holds: "a password" };
 static DOMAIN: Setting<Parsed<String>> = Setting::new(

@@ -45,7 +45,8 @@ static AUTH: Setting<OneOf<AuthKind>> = Setting::new(
      signed token whose keys inbound.jwt_jwks has",
 )
 .or("none")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static API_KEYS_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "inbound.api_keys_file",
     Parsed {
@@ -56,7 +57,8 @@ static API_KEYS_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "the keys of callers, as their SHA-256, with names and projects; read again when it changes. \
      Needed with inbound.auth=api-key",
 )
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static JWT_JWKS: Setting<Parsed<JwksSource>> = Setting::new(
     "inbound.jwt_jwks",
     Parsed {
@@ -67,34 +69,39 @@ static JWT_JWKS: Setting<Parsed<JwksSource>> = Setting::new(
     },
     "where the public keys of tokens are, as a JSON Web Key Set. Needed with inbound.auth=jwt",
 )
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static JWT_ISSUER: Setting<Parsed<String>> = Setting::new(
     "inbound.jwt_issuer",
     Parsed { allowed: CLAIM_ALLOWED, placeholder: "TEXT", parse: claim },
     "the issuer (iss) that tokens have to name. Needed with inbound.auth=jwt",
 )
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static JWT_AUDIENCE: Setting<Parsed<String>> = Setting::new(
     "inbound.jwt_audience",
     Parsed { allowed: CLAIM_ALLOWED, placeholder: "TEXT", parse: claim },
     "the audience (aud) that tokens have to name, alone or among others. Needed with \
      inbound.auth=jwt",
 )
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static JWT_ALGORITHMS: Setting<ListOf<OneOf<Algorithm>>> = Setting::new(
     "inbound.jwt_algorithms",
     ListOf(OneOf(ALGORITHMS)),
     "the algorithms that tokens may be signed with",
 )
 .or("RS256,ES256")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static JWT_LEEWAY: Setting<Span> = Setting::new(
     "inbound.jwt_leeway",
     Span { least: Duration::ZERO, most: Duration::from_mins(10) },
     "how far the clocks of issuer and gateway may be apart",
 )
 .or("60s")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static JWT_PROJECTS_CLAIM: Setting<Parsed<String>> = Setting::new(
     "inbound.jwt_projects_claim",
     Parsed { allowed: CLAIM_ALLOWED, placeholder: "NAME", parse: claim },
@@ -102,7 +109,8 @@ static JWT_PROJECTS_CLAIM: Setting<Parsed<String>> = Setting::new(
      * is every project, a token without the claim sees none",
 )
 .or("projects")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 
 const CLAIM_ALLOWED: &str = "a text of 1 to 1000 bytes without control characters";
 
@@ -116,7 +124,8 @@ static PROJECTS: Setting<ListOf<Parsed<ProjectId>>> = Setting::new(
     "the projects that are served; others get FORBIDDEN without an upstream call",
 )
 .or_unset("all")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static ALLOW_ANONYMOUS: Setting<Switch> = Setting::new(
     "inbound.allow_anonymous",
     Switch,
@@ -124,7 +133,8 @@ static ALLOW_ANONYMOUS: Setting<Switch> = Setting::new(
      inbound.auth, `listen` has to be a loopback address under such credentials",
 )
 .or("false")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 
 pub(super) static ROWS: &[&dyn Row] = &[
     &AUTH,

@@ -12,67 +12,78 @@ static MAX_BODY_BYTES: Setting<Bytes> = Setting::new(
     Bytes { least: 1024, most: 64 << 20 },
     "largest body of a request; a larger one gets 413",
 )
-.or("256KiB");
+.or("256KiB")
+.changeable();
 static MAX_DEPTH: Setting<Count> = Setting::new(
     "limits.max_depth",
     Count { least: 1, most: 100 },
     "levels of fields in a request, batches included; introspection does not count",
 )
-.or("10");
+.or("10")
+.changeable();
 static MAX_COMPLEXITY: Setting<Count> = Setting::new(
     "limits.max_complexity",
     Count { least: 1, most: 1_000_000_000 },
     "weight of all fields of a request, batches included",
 )
-.or("10000");
+.or("10000")
+.changeable();
 static MAX_ALIASES: Setting<Count> = Setting::new(
     "limits.max_aliases",
     Count { least: 1, most: 1_000_000 },
     "aliases in a request, batches included",
 )
-.or("100");
+.or("100")
+.changeable();
 static MAX_DIRECTIVES: Setting<Count> = Setting::new(
     "limits.max_directives",
     Count { least: 1, most: 1_000_000 },
     "directives in a request, batches included",
 )
-.or("50");
+.or("50")
+.changeable();
 static MAX_ROOT_FIELDS: Setting<Count> = Setting::new(
     "limits.max_root_fields",
     Count { least: 1, most: 1_000_000 },
     "fields of the root in a request, batches included",
 )
-.or("200");
+.or("200")
+.changeable();
 static MAX_REPRESENTATIONS: Setting<Count> = Setting::new(
     "limits.max_representations",
     Count { least: 1, most: 1_000_000 },
     "entities that a router asks for in a request, batches included",
 )
-.or("1000");
+.or("1000")
+.changeable();
 static MAX_TOKENS: Setting<Count> = Setting::new(
     "limits.max_tokens",
     Count { least: 1, most: 1_000_000 },
     "words and signs in a request, batches included",
 )
-.or("10000");
+.or("10000")
+.changeable();
 static MAX_BATCH: Setting<Count> = Setting::new(
     "limits.max_batch",
     Count { least: 1, most: 1000 },
     "operations in one HTTP request",
 )
-.or("10");
+.or("10")
+.changeable();
 static REQUEST_TIMEOUT: Setting<Span> = Setting::new(
     "limits.request_timeout",
     Span { least: Duration::from_millis(1), most: Duration::from_hours(1) },
     "time for a whole operation; loads go on for other callers until upstream.deadline",
 )
-.or("15s");
+.or("15s")
+.changeable();
 static MAX_IN_FLIGHT: Setting<Count> = Setting::new(
     "limits.max_in_flight",
     Count { least: 1, most: 1_000_000 },
     "requests under way; more get 503 with Retry-After at once",
 )
-.or("1024");
+.or("1024")
+.changeable();
 static RATE: Setting<Parsed<Rate>> = Setting::new(
     "limits.rate",
     Parsed {
@@ -82,13 +93,15 @@ static RATE: Setting<Parsed<Rate>> = Setting::new(
     },
     "operations of one caller, each of a batch by itself; more get 429 with Retry-After",
 )
-.or_unset("no limit");
+.or_unset("no limit")
+.changeable();
 static RATE_BURST: Setting<Count> = Setting::new(
     "limits.rate_burst",
     Count { least: 1, most: 1_000_000 },
     "operations that a caller who has rested may ask for at once; only with limits.rate",
 )
-.or_unset("the number in limits.rate");
+.or_unset("the number in limits.rate")
+.changeable();
 
 pub(super) static ROWS: &[&dyn Row] = &[
     &MAX_BODY_BYTES,

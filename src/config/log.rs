@@ -17,7 +17,8 @@ static FILTER: Setting<Parsed<String>> = Setting::new(
     "what is logged: a level, or a level for each part of the program",
 )
 .or("info")
-.only_for(EVERY_ROLE);
+.only_for(EVERY_ROLE)
+.changeable();
 static FORMAT: Setting<OneOf<LogFormat>> = Setting::new(
     "log_format",
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),

@@ -26,6 +26,9 @@ mod surroundings;
 mod flags;
 mod packaging;
 mod invocation;
+mod live;
+mod files;
+mod reread;
 #[cfg(test)]
 mod tests;
 
@@ -40,13 +43,16 @@ use upstream::CredentialsKind;
 use values::Values;
 
 pub use cache::{CacheConfig, SharedCacheConfig};
+pub use files::Files;
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, ProjectScope};
 pub use inbound::{InboundAuth, InboundConfig, JwksSource, JwtConfig};
 pub use invocation::{Invocation, Usage};
 pub use limits::{LimitsConfig, Rate};
+pub use live::Live;
 pub use log::{LogConfig, LogFormat};
 pub use redis::{RedisKind, RedisNode, RedisServers};
+pub use reread::{Reread, Running, SettingsSource};
 pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;

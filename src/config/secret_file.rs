@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::form::Parsed;
+use super::form::{Parsed, Raw};
 use super::setting::{Row as _, Setting};
 use super::values::Values;
 
@@ -59,7 +59,9 @@ impl<T> OrFile<T> {
                 return None;
             }
         };
-        let value = text.lines().next().and_then(self.parse);
+        let line = text.lines().next();
+        values.note_content(self.file.key(), Raw::Text(line.unwrap_or_default().to_owned()));
+        let value = line.and_then(self.parse);
         if value.is_none() {
             // The line itself is not told, whatever is wrong with it.
             values.refuse(self.file, &format!("must hold {} on its first line", self.holds));

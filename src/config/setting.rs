@@ -23,6 +23,7 @@ pub(super) struct Setting<F> {
     flag: Option<&'static str>,
     roles: &'static [Role],
     hides: fn(&str) -> bool,
+    takes_changes: bool,
 }
 
 /// A setting without the type of its values.
@@ -42,6 +43,8 @@ pub(super) trait Row: Sync {
     fn flag(&self) -> String;
     /// What a source gave, fit to be shown.
     fn shown(&self, raw: &Raw) -> String;
+    /// Whether a change takes effect while the process runs; else it needs a restart.
+    fn takes_changes(&self) -> bool;
 
     /// Name in the environment.
     fn environment(&self) -> String {
@@ -66,6 +69,7 @@ impl<F: Form> Setting<F> {
             flag: None,
             roles: &[Role::Serve, Role::Demo],
             hides: |_| false,
+            takes_changes: false,
         }
     }
 
@@ -97,6 +101,12 @@ impl<F: Form> Setting<F> {
     /// Hides values of which `hides` says so.
     pub(super) const fn hiding(mut self, hides: fn(&str) -> bool) -> Self {
         self.hides = hides;
+        self
+    }
+
+    /// For a setting whose change takes effect while the process runs.
+    pub(super) const fn changeable(mut self) -> Self {
+        self.takes_changes = true;
         self
     }
 
@@ -147,6 +157,10 @@ impl<F: Form + Sync> Row for Setting<F> {
 
     fn flag(&self) -> String {
         self.flag.map_or_else(|| self.key.replace(['.', '_'], "-"), str::to_owned)
+    }
+
+    fn takes_changes(&self) -> bool {
+        self.takes_changes
     }
 
     fn shown(&self, raw: &Raw) -> String {

@@ -39,7 +39,7 @@ pub enum Origin {
 }
 
 /// What the command line gave.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Flags {
     pub(super) file: Option<PathBuf>,
     pub(super) values: BTreeMap<&'static str, Raw>,

@@ -11,7 +11,8 @@ static POLL_INTERVAL: Setting<Span> = Setting::new(
     Span { least: Duration::from_millis(10), most: Duration::from_hours(1) },
     "how often a watched record is read, however many watch it",
 )
-.or("5s");
+.or("5s")
+.changeable();
 
 static SEND_TIMEOUT: Setting<Span> = Setting::new(
     "subscriptions.send_timeout",
@@ -19,7 +20,8 @@ static SEND_TIMEOUT: Setting<Span> = Setting::new(
     "how long a message may take to go out over a WebSocket; a client that reads slower is let go \
      with close code 1008",
 )
-.or("10s");
+.or("10s")
+.changeable();
 
 static MAX_CONNECTIONS_PER_CALLER: Setting<Count> = Setting::new(
     "subscriptions.max_connections_per_caller",
@@ -27,7 +29,8 @@ static MAX_CONNECTIONS_PER_CALLER: Setting<Count> = Setting::new(
     "sockets and event streams that one caller may have open; a socket more is closed with 4429, an \
      event stream more gets 429; limits.max_in_flight bounds those of all callers together",
 )
-.or("100");
+.or("100")
+.changeable();
 
 pub(super) static ROWS: &[&dyn Row] = &[&POLL_INTERVAL, &SEND_TIMEOUT, &MAX_CONNECTIONS_PER_CALLER];
 

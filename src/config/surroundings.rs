@@ -6,17 +6,22 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::files::Files;
 
 /// The most that is read of a settings or credentials file.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// A way to read a file.
-type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
+type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
 
 /// Environment and files, handed in.
 pub struct Surroundings {
-    environment: BTreeMap<OsString, OsString>,
-    read_file: Box<ReadFile>,
+    environment: Arc<BTreeMap<OsString, OsString>>,
+    read_file: Arc<ReadFile>,
+    /// The files that were asked for.
+    asked: Mutex<Files>,
 }
 
 /// A value of the environment that is not Unicode.
@@ -31,11 +36,24 @@ impl Surroundings {
     /// An environment and a way to read files.
     pub fn new(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-        read_file: impl Fn(&Path) -> io::Result<Vec<u8>> + 'static,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
         // What is set to nothing counts as not set: compose files and unit files cannot unset.
-        let environment = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Self { environment, read_file: Box::new(read_file) }
+        let environment: BTreeMap<_, _> =
+            environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let (environment, read_file) = (Arc::new(environment), Arc::new(read_file));
+        Self { environment, read_file, asked: Mutex::default() }
+    }
+
+    /// The same, of which no file has been asked for.
+    pub(super) fn afresh(&self) -> Self {
+        let (environment, read_file) = (Arc::clone(&self.environment), Arc::clone(&self.read_file));
+        Self { environment, read_file, asked: Mutex::default() }
+    }
+
+    /// The files that were asked for, each as it was before that.
+    pub(super) fn files(self) -> Files {
+        self.asked.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
@@ -52,6 +70,7 @@ impl Surroundings {
 
     /// Reads a file of text; the error is a clause.
     pub(super) fn file(&self, path: &Path) -> Result<String, String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).note(path);
         let bytes = (self.read_file)(path).map_err(|error| format!("cannot be read: {error}"))?;
         let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
         Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))

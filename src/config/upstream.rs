@@ -10,6 +10,7 @@ use url::Url;
 use super::credentials::access_key;
 use super::form::{Bytes, Count, OneOf, Parsed, Raw, Share, Span};
 use super::iam::{self, IamLogin, ProjectScope};
+use super::reread::{ACCESS_KEY, access_key_of};
 use super::setting::{Role, Row, Setting};
 use super::source::Origin;
 use super::surroundings::Surroundings;
@@ -84,56 +85,66 @@ static CONNECT_TIMEOUT: Setting<Span> = Setting::new(
     TIMEOUT,
     "time to connect; at most upstream.attempt_timeout, and lowered to it where not set",
 )
-.or("2s");
+.or("2s")
+.changeable();
 static ATTEMPT_TIMEOUT: Setting<Span> = Setting::new(
     "upstream.attempt_timeout",
     TIMEOUT,
     "time for one attempt, body included; at most upstream.deadline, and lowered to it where not \
      set",
 )
-.or("5s");
+.or("5s")
+.changeable();
 static DEADLINE: Setting<Span> =
     Setting::new("upstream.deadline", TIMEOUT, "time for all attempts and waits of one load")
-        .or("10s");
+        .or("10s")
+        .changeable();
 static MAX_ATTEMPTS: Setting<Count> = Setting::new(
     "upstream.max_attempts",
     Count { least: 1, most: 10 },
     "attempts of one load, within upstream.deadline; 1 turns retries off",
 )
-.or("3");
+.or("3")
+.changeable();
 static BREAKER_MIN_CALLS: Setting<Count> = Setting::new(
     "upstream.breaker_min_calls",
     Count { least: 1, most: 1_000_000_000 },
     "attempts in the window below which the circuit never opens",
 )
-.or("20");
+.or("20")
+.changeable();
 static BREAKER_FAILURE_RATE: Setting<Share> = Setting::new(
     "upstream.breaker_failure_rate",
     Share,
     "share of failed attempts at which the circuit opens: no answer, or one of 5xx",
 )
-.or("0.5");
+.or("0.5")
+.changeable();
 static BREAKER_WINDOW: Setting<Span> =
     Setting::new("upstream.breaker_window", TIMEOUT, "how long attempts count for the circuit")
-        .or("10s");
+        .or("10s")
+        .changeable();
 static BREAKER_OPEN_FOR: Setting<Span> = Setting::new(
     "upstream.breaker_open_for",
     TIMEOUT,
     "how long an open circuit lets nothing through before one attempt probes the upstream",
 )
-.or("5s");
+.or("5s")
+.changeable();
 static MAX_CONCURRENCY: Setting<Count> = Setting::new(
     "upstream.max_concurrency",
     Count { least: 1, most: 100_000 },
     "requests under way to the upstream",
 )
-.or("256");
+.or("256")
+.changeable();
 static MAX_BODY_BYTES: Setting<Bytes> = Setting::new(
     "upstream.max_body_bytes",
     Bytes { least: 1024, most: 64 << 20 },
     "largest answer of the upstream, once decompressed; a larger one is an error",
 )
-.or("1MiB");
+.or("1MiB")
+.changeable();
 
 pub(super) static ROWS: &[&dyn Row] = &[
     &REGION,
@@ -223,7 +234,7 @@ pub enum CredentialsMode {
 }
 
 /// An access key pair, permanent or temporary.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
     /// Access key id. Not a secret by itself, but kept out of logs and errors.
     pub access: Secret,
@@ -432,7 +443,12 @@ fn credentials(
     match kind {
         CredentialsKind::Passthrough => CredentialsMode::Passthrough,
         CredentialsKind::AkSk => {
-            access_key(values).map_or(CredentialsMode::Passthrough, CredentialsMode::AkSk)
+            let mode =
+                access_key(values).map_or(CredentialsMode::Passthrough, CredentialsMode::AkSk);
+            if let Some(content) = access_key_of(&mode) {
+                values.note_content(ACCESS_KEY, content);
+            }
+            mode
         }
         CredentialsKind::Password => {
             // A region that was refused says nothing, and is told of already.

@@ -3,20 +3,34 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::files::Files;
 use super::form::{Form, Raw, duration_text};
+use super::reread::Given;
 use super::setting::{Role, Row, Setting};
 use super::source::{Flags, Origin, Sources};
 use super::surroundings::Surroundings;
 
 /// Settings that passed all checks, and how each came to its value.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
     /// Every setting that was looked at, as it can be shown: secrets are not in here.
     pub shown: Vec<ShownSetting>,
+    pub(super) given: Given,
+    pub(super) files: Files,
+    pub(super) again: Option<Again>,
+}
+
+/// What settings can be read again from.
+#[derive(Clone)]
+pub(super) struct Again {
+    pub(super) role: Role,
+    pub(super) flags: Flags,
+    pub(super) surroundings: Arc<Surroundings>,
 }
 
 /// A setting as it can be shown to people.
@@ -44,6 +58,18 @@ pub(super) struct Values<'a> {
     shown: Vec<ShownSetting>,
     refusals: Vec<String>,
     refused: BTreeSet<&'static str>,
+    given: Given,
+    /// What settings that need a restart are read from, in place of the sources.
+    kept: Option<&'a Given>,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Loaded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("settings", &self.settings)
+            .field("shown", &self.shown)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Display for ShownSetting {
@@ -57,19 +83,34 @@ impl Refusal {
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
+
+    /// The same of settings that are fine by themselves, while some wait for a restart.
+    pub(super) fn before_a_restart(mut self, waiting: &[&str]) -> Self {
+        let waiting = waiting.join(", ");
+        self.lines.push(format!("until a restart, these stay as they were: {waiting}"));
+        self
+    }
 }
 
 impl<'a> Values<'a> {
     pub(super) fn new(role: Role, flags: Flags, surroundings: &'a Surroundings) -> Self {
         let mut refusals = Vec::new();
         let sources = Sources::gather(flags, surroundings, &mut refusals);
-        Self { role, sources, shown: Vec::new(), refusals, refused: BTreeSet::new() }
+        let (shown, refused, given) = (Vec::new(), BTreeSet::new(), Given::default());
+        Self { role, sources, shown, refusals, refused, given, kept: None }
+    }
+
+    /// Takes settings that need a restart from what was given before.
+    pub(super) fn keeping(mut self, kept: Option<&'a Given>) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// The settings, unless anything was refused.
     pub(super) fn accept<T>(self, settings: T) -> Result<Loaded<T>, Refusal> {
         if self.refusals.is_empty() {
-            Ok(Loaded { settings, shown: self.shown })
+            let (shown, given, files) = (self.shown, self.given, Files::default());
+            Ok(Loaded { settings, shown, given, files, again: None })
         } else {
             Err(Refusal { lines: self.refusals })
         }
@@ -89,8 +130,14 @@ impl<'a> Values<'a> {
         if !setting.roles().contains(&self.role) {
             return None;
         }
-        let Some((raw, origin)) = self.sources.find(setting).or_else(|| self.default_of(setting))
-        else {
+        let found = match self.kept {
+            Some(kept) if !setting.takes_changes() => kept.rows.get(setting.key()).cloned(),
+            Some(_) | None => self.sources.find(setting),
+        };
+        if let Some(found) = &found {
+            self.given.rows.insert(setting.key(), found.clone());
+        }
+        let Some((raw, origin)) = found.or_else(|| self.default_of(setting)) else {
             self.show(setting.key(), setting.unset(), Origin::Default);
             return None;
         };
@@ -174,6 +221,11 @@ impl<'a> Values<'a> {
     /// Refuses something that is not a setting of the gateway's own.
     pub(super) fn refuse_line(&mut self, line: String) {
         self.refusals.push(line);
+    }
+
+    /// Notes what was read elsewhere for a setting, so that it is noticed when that changes.
+    pub(super) fn note_content(&mut self, key: &'static str, content: Raw) {
+        self.given.contents.insert(key, content);
     }
 
     /// Shows a value, in place of what was shown under the name before.

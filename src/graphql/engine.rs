@@ -152,6 +152,16 @@ impl Engine {
         }
     }
 
+    /// The same under other conditions. What is known of documents stays known, unless it may mean
+    /// something else now.
+    #[must_use]
+    pub fn changed(&self, config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
+        if config.introspection == self.introspection {
+            return Self { guard: Guard::new(limits), ..self.clone() };
+        }
+        Self::new(config, limits)
+    }
+
     /// How many documents are known, and their weight in bytes.
     pub fn documents(&self) -> (u64, u64) {
         self.known.size()

@@ -3,16 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::{fs, io};
 
 use moka::sync::Cache;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::follow::Followed;
 use crate::config::GraphqlConfig;
 use crate::graphql::{ErrorCode, Operation, PersistedQuery, request_error};
 
@@ -26,8 +23,7 @@ const BOOKKEEPING: usize = 200;
 #[derive(Clone)]
 pub(crate) struct Documents {
     automatic: Cache<PersistedQuery, Arc<str>>,
-    trusted: Arc<RwLock<Arc<Manifest>>>,
-    file: Option<PathBuf>,
+    trusted: Arc<Manifest>,
     /// Whether every document that is not trusted is refused.
     only_trusted: bool,
 }
@@ -67,37 +63,26 @@ impl Documents {
         let weight = |_: &PersistedQuery, text: &Arc<str>| {
             u32::try_from(text.len() + BOOKKEEPING).unwrap_or(u32::MAX)
         };
+        let automatic = Cache::builder().max_capacity(MOST_BYTES).weigher(weight).build();
+        Self::with(automatic, config)
+    }
+
+    /// Reads the manifest anew, by settings that may have changed; queries that were persisted
+    /// automatically stay known.
+    pub(crate) fn reload(&self, config: &GraphqlConfig) -> Result<Self, ManifestError> {
+        Self::with(self.automatic.clone(), config)
+    }
+
+    fn with(
+        automatic: Cache<PersistedQuery, Arc<str>>,
+        config: &GraphqlConfig,
+    ) -> Result<Self, ManifestError> {
         let manifest = match &config.documents_file {
             Some(path) => Manifest::read(path)?,
             None => Manifest::default(),
         };
-        Ok(Self {
-            automatic: Cache::builder().max_capacity(MOST_BYTES).weigher(weight).build(),
-            trusted: Arc::new(RwLock::new(Arc::new(manifest))),
-            file: config.documents_file.clone(),
-            only_trusted: config.documents_only,
-        })
-    }
-
-    /// Reads the manifest again whenever it changes. One that cannot be read changes nothing.
-    pub(crate) fn follow(&self, tasks: &TaskTracker, stopping: CancellationToken) {
-        let Some(path) = self.file.clone() else { return };
-        let documents = self.clone();
-        let following = Followed::new(&path).follow(move |path| documents.read_again(path));
-        tasks.spawn(stopping.run_until_cancelled_owned(following));
-    }
-
-    fn read_again(&self, path: &Path) {
-        match Manifest::read(path) {
-            Ok(manifest) => {
-                tracing::info!(
-                    documents = manifest.by_id.len(),
-                    "trusted documents were read again"
-                );
-                *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(manifest);
-            }
-            Err(error) => tracing::error!(%error, "trusted documents stay as they were"),
-        }
+        let (trusted, only_trusted) = (Arc::new(manifest), config.documents_only);
+        Ok(Self { automatic, trusted, only_trusted })
     }
 
     /// Whether any document that comes with a request is executed.
@@ -111,7 +96,7 @@ impl Documents {
         if is_there && operation.persisted.is_none() && operation.document_id.is_none() {
             return;
         }
-        let trusted = Arc::clone(&self.trusted.read().unwrap_or_else(PoisonError::into_inner));
+        let trusted = &self.trusted;
         let hash = operation.persisted;
         let id = operation.document_id.take().or_else(|| hash.map(|hash| hex::encode(hash.0)));
         let by_id = id.as_ref().and_then(|id| trusted.by_id.get(id));

@@ -14,7 +14,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::{join_all, poll_immediate};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +34,7 @@ use super::refusal::Refusal;
 use super::request::{self, IncomingBody, Operations};
 use super::request_id::{self, X_REQUEST_ID};
 use super::response::{self, Answers, Served, VARY, validated};
+use super::router::Newest;
 use super::sse;
 use super::websocket;
 use crate::clock::Clock;
@@ -43,6 +43,7 @@ use crate::graphql::{
     Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery,
 };
 use crate::records::{Asking, ReadSummary, Reader, Records};
+use crate::slots::Slots;
 
 /// The forms of answer that operations have.
 const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
@@ -61,15 +62,17 @@ pub(crate) struct Endpoint {
     pub(crate) subscriptions: SubscriptionsConfig,
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) in_flight: Slots,
     /// Places for sockets and event streams, as many as for requests.
-    pub(crate) long_lived: Arc<Semaphore>,
+    pub(crate) long_lived: Slots,
     pub(crate) documents: Documents,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: HttpMetrics,
     pub(crate) clock: Clock,
+    /// What takes this one's place when settings change.
+    pub(crate) newest: Newest,
 }
 
 /// A request and where it comes from.

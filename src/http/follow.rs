@@ -1,42 +1,14 @@
-//! Files that are read again when they change.
+//! Files that callers' keys are read from, and how often what may change is looked at.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
-use tokio::time::interval;
-
-/// How often a file is looked at.
+/// How often it is looked whether callers may stay, and whether keys are old.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The most that is read of a file.
 pub(crate) const LARGEST_FILE: u64 = 1024 * 1024;
-
-/// A file and when it was seen last. Made before the file is first read, so that no change between
-/// reading and following is missed.
-pub(crate) struct Followed {
-    path: PathBuf,
-    seen: Option<(SystemTime, u64)>,
-}
-
-impl Followed {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), seen: changed_at(path) }
-    }
-
-    /// Calls `read_again` whenever the file has changed.
-    pub(crate) async fn follow(mut self, mut read_again: impl FnMut(&Path)) {
-        let mut looks = interval(LOOK_EVERY);
-        loop {
-            looks.tick().await;
-            let now = changed_at(&self.path);
-            if now != self.seen {
-                self.seen = now;
-                read_again(&self.path);
-            }
-        }
-    }
-}
 
 /// Reads a file of up to 1 MiB.
 pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -46,10 +18,4 @@ pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
     Ok(bytes)
-}
-
-/// When a file last changed, and how long it is; nothing for a file that is not there.
-fn changed_at(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }

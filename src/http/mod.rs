@@ -27,9 +27,9 @@ mod metrics;
 mod admin;
 
 pub use admin::{Admin, admin_router};
-pub use callers::{CallerParts, Callers, CallersError};
+pub use callers::{CallerParts, Callers, CallersChange, CallersError};
 pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
 pub use listener::{Listener, Serve};
 pub use metrics::HttpMetrics;
-pub use router::{Main, MainParts, main_router};
+pub use router::{Main, MainChange, MainParts, main_router};

@@ -24,6 +24,11 @@ impl Places {
         Self { taken: Arc::default(), most }
     }
 
+    /// The same places, of which each caller may have another number from now on.
+    pub(crate) fn with_most(&self, most: usize) -> Self {
+        Self { taken: Arc::clone(&self.taken), most }
+    }
+
     /// Takes a place, unless the caller has as many as are allowed.
     pub(crate) fn take(&self, caller: Identity) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

@@ -96,11 +96,13 @@ impl Rates {
 
     /// Forgets callers who have rested, from now on.
     pub(crate) fn tidy(&self, tasks: &TaskTracker, stopping: CancellationToken) {
-        let Some(limiter) = self.0.clone() else { return };
+        let Some(limiter) = self.0.as_ref().map(Arc::downgrade) else { return };
         tasks.spawn(stopping.run_until_cancelled_owned(async move {
             let mut ticks = interval(FORGET_EVERY);
             loop {
                 ticks.tick().await;
+                // Another rate may have taken its place.
+                let Some(limiter) = limiter.upgrade() else { return };
                 limiter.rates.retain_recent();
             }
         }));

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::Router;
 use axum::extract::Path;
@@ -11,7 +11,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -28,9 +27,10 @@ use super::places::Places;
 use super::rate::Rates;
 use super::refusal::Refusal;
 use crate::clock::Clock;
-use crate::config::{GraphqlConfig, LimitsConfig, SubscriptionsConfig};
+use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
+use crate::slots::Slots;
 
 const GRAPHQL: &str = "/graphql";
 /// How long a browser may remember what CORS allows.
@@ -61,36 +61,112 @@ pub struct MainParts {
 }
 
 /// What the main listener serves: the GraphQL endpoint by itself, so that its requests, which nearly all
-/// are, meet no layer and no route; everything else by axum's router.
+/// are, meet no layer and no route; everything else by axum's router. Clones share it.
 #[derive(Clone)]
-pub struct Main {
+pub struct Main(Arc<Inner>);
+
+struct Inner {
+    current: Live<Served>,
+    graphiql_defaults: GraphiqlDefaults,
+}
+
+/// What serves requests that come now. One that is under way stays with what it began with.
+struct Served {
     endpoint: Arc<Endpoint>,
     /// Whether requests for the endpoint need not pass the routes' layers.
     is_direct: bool,
     router: Router,
 }
 
+/// Finds what serves requests that come now, without keeping it.
+pub(crate) struct Newest(Weak<Inner>);
+
+/// What serves requests under other settings, ready to be used.
+pub struct MainChange {
+    served: Served,
+    /// Rates that nobody tidies yet.
+    new_rates: Option<Rates>,
+}
+
+impl Newest {
+    pub(crate) fn endpoint(&self) -> Option<Arc<Endpoint>> {
+        Some(Arc::clone(&self.0.upgrade()?.current.load().endpoint))
+    }
+}
+
 impl Main {
     /// Brings the gauges of the documents and requests that are known up to date.
     pub fn observe(&self) {
-        let Endpoint { metrics, engine, .. } = &*self.endpoint;
+        let Endpoint { metrics, engine, .. } = &*self.0.current.load().endpoint;
         metrics.documents(engine.documents());
         metrics.known_requests(engine.requests());
     }
 
     /// Everything by routes, for callers that have no listener.
     pub fn into_router(self) -> Router {
-        self.router
+        self.0.current.load().router.clone()
+    }
+
+    /// Gets everything ready for other settings.
+    ///
+    /// # Errors
+    /// When the trusted documents cannot be read.
+    pub fn prepare(
+        &self,
+        limits: &LimitsConfig,
+        subscriptions: &SubscriptionsConfig,
+        graphql: &GraphqlConfig,
+    ) -> Result<MainChange, ManifestError> {
+        let old = Arc::clone(&self.0.current.load().endpoint);
+        let new_rates =
+            (old.limits.rate != limits.rate).then(|| Rates::new(limits.rate, &old.clock));
+        let page = graphql.graphiql.then(|| self.0.graphiql_defaults.clone());
+        let endpoint = Endpoint {
+            engine: old.engine.changed(graphql, limits),
+            records: old.records.clone(),
+            callers: old.callers.clone(),
+            rates: new_rates.clone().unwrap_or_else(|| old.rates.clone()),
+            places: old.places.with_most(subscriptions.max_connections_per_caller),
+            in_flight: old.in_flight.clone(),
+            long_lived: old.long_lived.clone(),
+            documents: old.documents.reload(graphql)?,
+            allow_origins: graphql.allow_origins.clone(),
+            stopping: old.stopping.clone(),
+            tasks: old.tasks.clone(),
+            limits: limits.clone(),
+            subscriptions: subscriptions.clone(),
+            graphiql: page,
+            metrics: old.metrics.clone(),
+            clock: old.clock.clone(),
+            newest: Newest(Arc::downgrade(&self.0)),
+        };
+        Ok(MainChange { served: Served::new(endpoint), new_rates })
+    }
+
+    /// Serves requests that come from now on under other settings.
+    pub fn change(&self, MainChange { served, new_rates }: MainChange) {
+        let Endpoint { in_flight, long_lived, limits, tasks, stopping, .. } = &*served.endpoint;
+        in_flight.resize(limits.max_in_flight, tasks);
+        long_lived.resize(limits.max_in_flight, tasks);
+        if let Some(rates) = new_rates {
+            rates.tidy(tasks, stopping.clone());
+        }
+        self.0.current.set(served);
     }
 }
 
 impl Serve for Main {
     async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
-        if self.is_direct && request.uri().path() == GRAPHQL {
-            let endpoint = Arc::clone(&self.endpoint);
+        let direct = {
+            let served = self.0.current.load();
+            let is_direct = served.is_direct && request.uri().path() == GRAPHQL;
+            is_direct.then(|| Arc::clone(&served.endpoint))
+        };
+        if let Some(endpoint) = direct {
             return endpoint::handle(endpoint, Some(peer.ip()), request).await;
         }
-        Box::pin(Serve::serve(&self.router, peer, request)).await
+        let router = self.0.current.load().router.clone();
+        Box::pin(async move { Serve::serve(&router, peer, request).await }).await
     }
 }
 
@@ -100,47 +176,57 @@ impl Serve for Main {
 /// When the trusted documents cannot be read.
 pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
     let documents = Documents::load(&parts.graphql)?;
-    documents.follow(&parts.tasks, parts.stopping.clone());
     let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
     let rates = Rates::new(limits.rate, &clock);
     rates.tidy(&parts.tasks, parts.stopping.clone());
-    let endpoint = Arc::new(Endpoint {
-        engine: Engine::new(&graphql, &limits),
-        records,
-        callers: parts.callers,
-        rates,
-        places: Places::new(parts.subscriptions.max_connections_per_caller),
-        in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
-        // As many that last as requests.
-        long_lived: Arc::new(Semaphore::new(limits.max_in_flight)),
-        documents,
-        allow_origins: graphql.allow_origins.clone(),
-        stopping: parts.stopping,
-        tasks: parts.tasks,
-        limits,
-        subscriptions: parts.subscriptions,
-        graphiql: graphql.graphiql.then_some(graphiql_defaults),
-        metrics,
-        clock,
-    });
-    let mut router = Router::new();
-    if graphql.graphiql {
-        router = router.route("/graphql/assets/{file}", get(asset));
+    let inner = |main: &Weak<Inner>| {
+        let endpoint = Endpoint {
+            engine: Engine::new(&graphql, &limits),
+            records,
+            callers: parts.callers,
+            rates,
+            places: Places::new(parts.subscriptions.max_connections_per_caller),
+            in_flight: Slots::new(limits.max_in_flight),
+            // As many that last as requests.
+            long_lived: Slots::new(limits.max_in_flight),
+            documents,
+            allow_origins: graphql.allow_origins.clone(),
+            stopping: parts.stopping,
+            tasks: parts.tasks,
+            limits,
+            subscriptions: parts.subscriptions,
+            graphiql: graphql.graphiql.then(|| graphiql_defaults.clone()),
+            metrics,
+            clock,
+            newest: Newest(Weak::clone(main)),
+        };
+        Inner { current: Live::new(Served::new(endpoint)), graphiql_defaults }
+    };
+    Ok(Main(Arc::new_cyclic(inner)))
+}
+
+impl Served {
+    fn new(endpoint: Endpoint) -> Self {
+        let endpoint = Arc::new(endpoint);
+        let mut router = Router::new();
+        if endpoint.graphiql.is_some() {
+            router = router.route("/graphql/assets/{file}", get(asset));
+        }
+        let router = router
+            .fallback(not_found)
+            .layer(CatchPanicLayer::custom(panicked))
+            // Outside of the panic's answer, so that it carries the headers too.
+            .layer(middleware::from_fn(secured))
+            // Below the layers: the endpoint sees to both itself, for less.
+            .route(GRAPHQL, any(endpoint::route))
+            .with_state(Arc::clone(&endpoint));
+        if endpoint.allow_origins.is_empty() {
+            return Self { endpoint, is_direct: true, router };
+        }
+        // Outermost: a browser's preliminary question never reaches the endpoint.
+        let router = router.layer(cors(&endpoint.allow_origins));
+        Self { endpoint, is_direct: false, router }
     }
-    let router = router
-        .fallback(not_found)
-        .layer(CatchPanicLayer::custom(panicked))
-        // Outside of the panic's answer, so that it carries the headers too.
-        .layer(middleware::from_fn(secured))
-        // Below the layers: the endpoint sees to both itself, for less.
-        .route(GRAPHQL, any(endpoint::route))
-        .with_state(Arc::clone(&endpoint));
-    if graphql.allow_origins.is_empty() {
-        return Ok(Main { endpoint, is_direct: true, router });
-    }
-    // Outermost: a browser's preliminary question never reaches the endpoint.
-    let router = router.layer(cors(&graphql.allow_origins));
-    Ok(Main { endpoint, is_direct: false, router })
 }
 
 async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {

@@ -210,6 +210,10 @@ impl Session {
     }
 
     async fn hear(&mut self, text: &str, line: &mut Line) -> Result<(), Closing> {
+        // Settings may have changed since the last message.
+        if let Some(newest) = self.endpoint.newest.endpoint() {
+            self.endpoint = newest;
+        }
         let Ok(message) = serde_json::from_str(text) else {
             return Err(Closing::Invalid("Invalid message received"));
         };

@@ -5,7 +5,7 @@
 //! of the records and pages is true of their answers.
 
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
@@ -18,14 +18,17 @@ use super::loader::Reader;
 use super::pages::{KeptPage, Listing, PageKey, Pages};
 use super::read::{CacheOutcome, Read};
 use super::weight::BOOKKEEPING;
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, Live};
 use crate::domain::{ProjectId, RecordQuery};
 
 /// The longest answer that is kept.
 const LONGEST: usize = 1024 * 1024;
 
 /// The answers of the process.
-pub(crate) struct KeptAnswers(Cache<AnswerKey, Arc<KeptAnswer>, RandomState>);
+pub(crate) struct KeptAnswers {
+    entries: Cache<AnswerKey, Arc<KeptAnswer>, RandomState>,
+    limits: Live<CacheConfig>,
+}
 
 /// Finds an answer. Compared in full: whose it is, and what was asked, as its maker writes that down.
 #[derive(PartialEq, Eq, Hash)]
@@ -37,6 +40,7 @@ struct AnswerKey {
 struct KeptAnswer {
     body: Bytes,
     sources: Vec<Source>,
+    made: Instant,
 }
 
 /// Something that an answer was made of, as it was then.
@@ -78,20 +82,29 @@ impl Sources {
 }
 
 impl KeptAnswers {
-    pub(crate) fn new(limits: &CacheConfig, max_bytes: u64) -> Self {
-        let longest = limits.ttl_final.max(limits.ttl_active).max(limits.ttl_list);
+    pub(crate) fn new(limits: Live<CacheConfig>, max_bytes: u64) -> Self {
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weight)
-            .time_to_live(longest.max(Duration::from_secs(1)))
             .build_with_hasher(RandomState::default());
-        Self(entries)
+        Self { entries, limits }
+    }
+
+    /// Lets go of what nothing that is fresh can vouch for any more.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let limits = self.limits.get();
+        let longest = limits.ttl_final.max(limits.ttl_active).max(limits.ttl_list);
+        for (key, kept) in &self.entries {
+            if now.saturating_duration_since(kept.made) >= longest {
+                self.entries.invalidate(&*key);
+            }
+        }
     }
 
     /// Number of answers and their weight in bytes.
     pub(crate) fn size(&self) -> (u64, u64) {
-        self.0.run_pending_tasks();
-        (self.0.entry_count(), self.0.weighted_size())
+        self.entries.run_pending_tasks();
+        (self.entries.entry_count(), self.entries.weighted_size())
     }
 }
 
@@ -109,7 +122,7 @@ impl Reader {
             return None;
         }
         let key = AnswerKey { caller: self.caller()?, question: question.into() };
-        let kept = self.records().answers().0.get(&key)?;
+        let kept = self.records().answers().entries.get(&key)?;
         let reads: Option<Vec<Read>> =
             kept.sources.iter().map(|source| self.vouch_for(source)).collect();
         reads?.into_iter().for_each(|read| self.note_read(read));
@@ -137,8 +150,9 @@ impl Reader {
             return;
         }
         let key = AnswerKey { caller, question: question.into() };
-        let kept = Arc::new(KeptAnswer { body: body.clone(), sources });
-        self.records().answers().0.insert(key, kept);
+        let made = self.records().now();
+        let kept = Arc::new(KeptAnswer { body: body.clone(), sources, made });
+        self.records().answers().entries.insert(key, kept);
     }
 
     pub(crate) fn sources(&self) -> std::sync::MutexGuard<'_, Sources> {

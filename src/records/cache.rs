@@ -12,7 +12,7 @@ use super::key::RecordKey;
 use super::purge::{Era, Eras, Purge};
 use super::weight::weight;
 use crate::clock::Clock;
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, Live};
 use crate::domain::{Failure, ScreenRecord};
 
 /// What the upstream said of a record, and when.
@@ -39,41 +39,38 @@ pub(crate) struct Found {
     pub(crate) entry: Arc<Entry>,
     pub(crate) freshness: Freshness,
     pub(crate) age: Duration,
+    /// How long it is fresh.
+    pub(crate) ttl: Duration,
 }
 
 /// Records by key. Freshness is judged on reading, by our own clock; moka only bounds the memory.
 pub(crate) struct RecordCache {
     entries: Cache<RecordKey, Arc<Entry>, RandomState>,
-    limits: CacheConfig,
+    limits: Live<CacheConfig>,
     max_bytes: u64,
     eras: Eras,
     clock: Clock,
 }
 
 impl RecordCache {
-    pub(crate) fn new(limits: &CacheConfig, max_bytes: u64, eras: Eras, clock: Clock) -> Self {
-        let longest_use = limits.ttl_final.max(limits.ttl_active)
-            + limits.stale_if_error.max(limits.stale_while_revalidate);
-        // Per-entry expiry makes writes to moka several times as slow, and it could not tell fresh
-        // from stale anyway; one common life is enough to let go of what nothing may serve.
+    pub(crate) fn new(limits: Live<CacheConfig>, max_bytes: u64, eras: Eras, clock: Clock) -> Self {
+        // Per-entry expiry makes writes to moka several times as slow, it could not tell fresh from
+        // stale anyway, and lives may change: what nothing may serve is let go of by `sweep`.
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weight)
-            .time_to_live(longest_use.max(limits.ttl_not_found).max(Duration::from_secs(1)))
             .support_invalidation_closures()
             .build_with_hasher(RandomState::default());
-        Self { entries, limits: limits.clone(), max_bytes, eras, clock }
+        Self { entries, limits, max_bytes, eras, clock }
     }
 
     /// The entry of a key, unless nothing may serve it any more.
     pub(crate) fn get(&self, key: &RecordKey) -> Option<Found> {
         let entry = self.entries.get(key)?;
         let age = self.age_of(&entry);
-        let freshness = match &entry.value {
-            Value::Record(_) => Freshness::of_record(age, entry.ttl, &self.limits),
-            Value::Absent(_) => Freshness::of_absence(age, &self.limits),
-        };
-        (freshness != Freshness::Expired).then_some(Found { entry, freshness, age })
+        let limits = self.limits.load();
+        let (freshness, ttl) = (entry.freshness(age, &limits), entry.ttl_under(&limits));
+        (freshness != Freshness::Expired).then_some(Found { entry, freshness, age, ttl })
     }
 
     /// Whether an entry is fresh.
@@ -90,7 +87,7 @@ impl RecordCache {
 
     /// Keeps a record that has just been read by a load of some era.
     pub(crate) fn keep(&self, key: &RecordKey, record: ScreenRecord, era: Era) -> Arc<Entry> {
-        let ttl = ttl_of(&record, &self.limits);
+        let ttl = ttl_of(&record, &self.limits.load());
         let entry = self.entry(Value::Record(Arc::new(record)), 200, ttl);
         self.insert(key, &entry, era);
         entry
@@ -107,7 +104,7 @@ impl RecordCache {
         if self.entries.get(key).is_some_and(|entry| entry.fetched > asked) {
             return;
         }
-        let ttl = ttl_of(record, &self.limits);
+        let ttl = ttl_of(record, &self.limits.load());
         let entry = self.entry(Value::Record(Arc::clone(record)), 200, ttl);
         self.insert(key, &entry, era);
     }
@@ -122,8 +119,9 @@ impl RecordCache {
     /// Keeps for a short while that there is no such record.
     pub(crate) fn keep_absence(&self, key: &RecordKey, failure: Failure, era: Era) -> Arc<Entry> {
         let status = failure.upstream_status().unwrap_or_default();
-        let entry = self.entry(Value::Absent(failure), status, self.limits.ttl_not_found);
-        if self.limits.ttl_not_found.is_zero() {
+        let ttl = self.limits.load().ttl_not_found;
+        let entry = self.entry(Value::Absent(failure), status, ttl);
+        if ttl.is_zero() {
             self.entries.invalidate(key);
         } else {
             self.insert(key, &entry, era);
@@ -146,7 +144,12 @@ impl RecordCache {
 
     /// How long an entry stays fresh from now on.
     pub(crate) fn remaining(&self, entry: &Entry) -> Duration {
-        entry.ttl.saturating_sub(self.age_of(entry))
+        self.ttl_of(entry).saturating_sub(self.age_of(entry))
+    }
+
+    /// How long an entry is fresh.
+    pub(crate) fn ttl_of(&self, entry: &Entry) -> Duration {
+        entry.ttl_under(&self.limits.load())
     }
 
     pub(crate) fn age_of(&self, entry: &Entry) -> Duration {
@@ -157,6 +160,16 @@ impl RecordCache {
     pub(crate) fn rest(&self, entry: &Entry, pause: Duration) {
         let until = u64::try_from((self.age_of(entry) + pause).as_millis()).unwrap_or(u64::MAX);
         entry.resting_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Lets go of what nothing may serve any more.
+    pub(crate) fn sweep(&self) {
+        let limits = self.limits.get();
+        for (key, entry) in &self.entries {
+            if entry.freshness(self.age_of(&entry), &limits) == Freshness::Expired {
+                self.entries.invalidate(&*key);
+            }
+        }
     }
 
     /// Number of entries and their weight in bytes.
@@ -187,6 +200,23 @@ impl Entry {
         Self { value, status, fetched, ttl, resting_until: AtomicU64::new(0) }
     }
 
+    fn freshness(&self, age: Duration, limits: &CacheConfig) -> Freshness {
+        match &self.value {
+            Value::Record(_) => Freshness::of_record(age, self.ttl_under(limits), limits),
+            Value::Absent(_) => Freshness::of_absence(age, limits),
+        }
+    }
+
+    /// For how long it is fresh under limits that may have changed since it was read: what was kept
+    /// for long must not outlive a shorter life.
+    fn ttl_under(&self, limits: &CacheConfig) -> Duration {
+        let now = match &self.value {
+            Value::Record(record) => ttl_of(record, limits),
+            Value::Absent(_) => limits.ttl_not_found,
+        };
+        self.ttl.min(now)
+    }
+
     /// When it was read from the upstream.
     pub(crate) fn fetched(&self) -> Instant {
         self.fetched
@@ -214,7 +244,9 @@ mod tests {
     #[test]
     fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
         let limits = CacheConfig { max_bytes: 64 * 1024, ..CacheConfig::default() };
-        let cache = RecordCache::new(&limits, limits.max_bytes, Eras::default(), Clock::default());
+        let max_bytes = limits.max_bytes;
+        let (limits, clock) = (Live::new(limits), Clock::default());
+        let cache = RecordCache::new(limits, max_bytes, Eras::default(), clock);
 
         for number in 0..5000 {
             let key = RecordKey {
@@ -229,5 +261,34 @@ mod tests {
 
         let (entries, bytes) = cache.size();
         assert!(entries > 10 && bytes <= 64 * 1024, "{entries} entries of {bytes} bytes");
+    }
+
+    #[test]
+    fn what_nothing_may_serve_is_let_go_of_and_other_lives_count_at_once() {
+        let (limits, clock) = (Live::new(CacheConfig::default()), Clock::default());
+        let cache = RecordCache::new(limits.clone(), 1 << 20, Eras::default(), clock.clone());
+        let key = RecordKey {
+            caller: CallerKey::Gateway,
+            project: ProjectId::parse("p").unwrap(),
+            id: RecordId::parse("r").unwrap(),
+        };
+        let entry = cache.keep(&key, ScreenRecord::default(), cache.eras.now());
+        clock.advance(Duration::from_secs(4));
+
+        let second = Duration::from_secs(1);
+        limits.set(CacheConfig { ttl_active: second, ..CacheConfig::default() });
+        let (is_fresh, overdue) = (cache.is_fresh(&entry), cache.overdue(&entry));
+        cache.sweep();
+        let kept = cache.size().0;
+        limits.set(CacheConfig {
+            ttl_active: second,
+            stale_while_revalidate: second,
+            stale_if_error: second,
+            ..CacheConfig::default()
+        });
+        cache.sweep();
+
+        assert!(!is_fresh && overdue >= 3 * second);
+        assert_eq!((kept, cache.size().0), (1, 0));
     }
 }

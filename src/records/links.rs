@@ -80,8 +80,13 @@ impl Links {
             .time_to_live(LINK_LIFE)
             .support_invalidation_closures()
             .build();
-        let (flights, holders) = (Flights::new(metrics), Holders::new(LINK_LIFE));
+        let (flights, holders) = (Flights::new(metrics), Holders::new(clock.clone()));
         Self { entries, flights, holders, max_bytes, eras, clock }
+    }
+
+    /// Forgets who can have no links any more.
+    pub(crate) fn sweep(&self) {
+        self.holders.sweep(LINK_LIFE);
     }
 
     /// The link that is kept for a recording, if it may be used.

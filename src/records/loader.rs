@@ -28,7 +28,7 @@ use super::read::{CacheOutcome, Read, ReadSummary};
 use super::shared::{Identity, News, SharedTier};
 use super::watch::Watches;
 use crate::clock::Clock;
-use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig, UpstreamConfig};
+use crate::config::{CacheConfig, InboundConfig, Live, SubscriptionsConfig, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token};
 use crate::upstream::{Call, Upstream};
 
@@ -58,9 +58,10 @@ struct Inner {
     answers: KeptAnswers,
     eras: Eras,
     hasher: TokenHasher,
-    projects: Option<BTreeSet<ProjectId>>,
+    limits: Live<CacheConfig>,
+    projects: Live<Option<BTreeSet<ProjectId>>>,
     watches: Watches,
-    poll_interval: Duration,
+    poll_interval: Live<Duration>,
     shared: Option<SharedTier>,
     tasks: TaskTracker,
     ended: CancellationToken,
@@ -159,6 +160,7 @@ impl Records {
         let share = cache.max_bytes / SHARES;
         let (pages, answers, links) = (2 * share, share, share);
         let eras = Eras::default();
+        let limits = Live::new(cache.clone());
         let own = (eras.clone(), clock.clone());
         let records = cache.max_bytes - 2 * pages - answers - links;
         let hasher = match cache.shared.as_ref().and_then(|shared| shared.key_secret.as_ref()) {
@@ -167,22 +169,28 @@ impl Records {
         };
         let shared = cache.shared.as_ref().map(|shared| {
             let own = (metrics.shared.clone(), clock.clone());
-            SharedTier::new(shared, cache, &Identity(whose.identity()), own)
+            SharedTier::new(shared, limits.clone(), &Identity(whose.identity()), own)
         });
         let (shared, shared_tasks) = shared.transpose()?.unzip();
         let records = Self(Arc::new(Inner {
             upstream,
-            cache: RecordCache::new(cache, records, eras.clone(), clock.clone()),
+            cache: RecordCache::new(limits.clone(), records, eras.clone(), clock.clone()),
             flights: Flights::new(metrics.clone()),
-            record_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), own.clone())),
-            operation_pages: Arc::new(Pages::new(cache, pages, metrics.clone(), own.clone())),
+            record_pages: Arc::new(Pages::new(limits.clone(), pages, metrics.clone(), own.clone())),
+            operation_pages: Arc::new(Pages::new(
+                limits.clone(),
+                pages,
+                metrics.clone(),
+                own.clone(),
+            )),
             links: Links::new(links, metrics.clone(), own),
-            answers: KeptAnswers::new(cache, answers),
+            answers: KeptAnswers::new(limits.clone(), answers),
             eras,
             hasher,
-            projects: inbound.projects.clone(),
+            limits,
+            projects: Live::new(inbound.projects.clone()),
             watches: Watches::default(),
-            poll_interval: subscriptions.poll_interval,
+            poll_interval: Live::new(subscriptions.poll_interval),
             shared: shared.clone(),
             tasks,
             ended,
@@ -242,6 +250,23 @@ impl Records {
         metrics.sized("operation_pages", operation_pages.size());
         metrics.sized("links", links.size());
         metrics.sized("answers", answers.size());
+    }
+
+    /// Has other lives, projects and pauses used from now on.
+    pub fn change(
+        &self,
+        cache: &CacheConfig,
+        inbound: &InboundConfig,
+        subscriptions: &SubscriptionsConfig,
+    ) {
+        self.0.projects.set(inbound.projects.clone());
+        self.0.limits.set(cache.clone());
+        self.0.poll_interval.set(subscriptions.poll_interval);
+    }
+
+    /// Drops everything that this process holds, because it reads as somebody else from now on.
+    pub fn forget_all(&self) {
+        self.forget(&Purge::All);
     }
 
     pub(crate) fn upstream(&self) -> &Upstream {
@@ -336,7 +361,7 @@ impl Records {
     }
 
     pub(crate) fn poll_interval(&self) -> Duration {
-        self.0.poll_interval
+        **self.0.poll_interval.load()
     }
 
     fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding<Landing> {
@@ -563,9 +588,13 @@ impl Reader {
             noted.projects.push(project.clone());
         }
         drop(noted);
-        let served = self.records.0.projects.as_ref();
+        let served = self.records.0.projects.load();
         let own = self.asking.projects.as_deref();
-        if [served, own].into_iter().flatten().any(|allowed| !allowed.contains(project)) {
+        if [Option::as_ref(&served), own]
+            .into_iter()
+            .flatten()
+            .any(|allowed| !allowed.contains(project))
+        {
             return Err(Failure::ProjectNotAllowed);
         }
         Ok(())
@@ -676,7 +705,7 @@ impl Reader {
         found: &Found,
         outcome: CacheOutcome,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.note(key, outcome, Some((&found.entry, found.age)), None);
+        self.note(key, outcome, Some((&found.entry, found.age, found.ttl)), None);
         found.entry.value.read()
     }
 
@@ -684,22 +713,23 @@ impl Reader {
         &self,
         key: &RecordKey,
         outcome: CacheOutcome,
-        read: Option<(&Arc<Entry>, Duration)>,
+        read: Option<(&Arc<Entry>, Duration, Duration)>,
         status: Option<u16>,
     ) {
         match read {
-            Some((entry, _)) if outcome.is_fresh() => {
+            Some((entry, ..)) if outcome.is_fresh() => {
                 self.sources().add(|| Source::Record(key.clone(), Arc::downgrade(entry)));
             }
             Some(_) | None => self.sources().spoil(),
         }
-        let (age, ttl) = read.map(|(entry, age)| (age, entry.ttl())).unwrap_or_default();
+        let (age, ttl) = read.map(|(_, age, ttl)| (age, ttl)).unwrap_or_default();
         self.note_read(Read::of(outcome, age, ttl, status));
     }
 
-    /// An entry and its age.
-    fn dated<'e>(&self, entry: &'e Arc<Entry>) -> (&'e Arc<Entry>, Duration) {
-        (entry, self.records.0.cache.age_of(entry))
+    /// An entry, its age, and how long it is fresh.
+    fn dated<'e>(&self, entry: &'e Arc<Entry>) -> (&'e Arc<Entry>, Duration, Duration) {
+        let cache = &self.records.0.cache;
+        (entry, cache.age_of(entry), cache.ttl_of(entry))
     }
 
     pub(crate) fn note_read(&self, read: Read) {

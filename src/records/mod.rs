@@ -21,6 +21,7 @@ mod list;
 mod links;
 mod answers;
 mod purge;
+mod sweep;
 mod watch;
 mod read;
 mod metrics;

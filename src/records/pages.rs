@@ -19,7 +19,7 @@ use super::purge::{Era, Eras, Purge};
 use super::slice::Row;
 use super::weight;
 use crate::clock::Clock;
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, Live};
 use crate::domain::{Failure, Page, ProjectId};
 use crate::upstream::{Call, Range, Upstream};
 
@@ -66,8 +66,7 @@ pub(crate) struct Pages<L: Listing> {
     entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>, RandomState>,
     pub(crate) flights: Flights<PageKey<L>, Arc<KeptPage<L::Row>>>,
     holders: Holders,
-    ttl: Duration,
-    stale_if_error: Duration,
+    limits: Live<CacheConfig>,
     max_bytes: u64,
     eras: Eras,
     clock: Clock,
@@ -75,25 +74,21 @@ pub(crate) struct Pages<L: Listing> {
 
 impl<L: Listing> Pages<L> {
     pub(crate) fn new(
-        limits: &CacheConfig,
+        limits: Live<CacheConfig>,
         max_bytes: u64,
         metrics: RecordMetrics,
         (eras, clock): (Eras, Clock),
     ) -> Self {
-        let longest_use = limits.ttl_list + limits.stale_if_error;
-        let life = longest_use.max(Duration::from_secs(1));
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|key, kept| weight::of_page(key, kept))
-            .time_to_live(life)
             .support_invalidation_closures()
             .build_with_hasher(RandomState::default());
         Self {
             entries,
             flights: Flights::new(metrics),
-            holders: Holders::new(life),
-            ttl: limits.ttl_list,
-            stale_if_error: limits.stale_if_error,
+            holders: Holders::new(clock.clone()),
+            limits,
             max_bytes,
             eras,
             clock,
@@ -103,7 +98,18 @@ impl<L: Listing> Pages<L> {
     /// The page of a key, unless nothing may serve it any more.
     pub(crate) fn get(&self, key: &PageKey<L>) -> Option<Arc<KeptPage<L::Row>>> {
         let kept = self.entries.get(key)?;
-        (self.age_of(&kept) < self.ttl + self.stale_if_error).then_some(kept)
+        (self.age_of(&kept) < longest_use(&self.limits.load())).then_some(kept)
+    }
+
+    /// Lets go of what nothing may serve any more.
+    pub(crate) fn sweep(&self) {
+        let longest_use = longest_use(&self.limits.load());
+        for (key, kept) in &self.entries {
+            if self.age_of(&kept) >= longest_use {
+                self.entries.invalidate(&*key);
+            }
+        }
+        self.holders.sweep(longest_use);
     }
 
     /// Keeps a page that has just been read by a load of some era.
@@ -114,7 +120,7 @@ impl<L: Listing> Pages<L> {
         era: Era,
     ) -> Arc<KeptPage<L::Row>> {
         let kept = Arc::new(KeptPage { page: Arc::new(page), fetched: self.clock.now() });
-        if self.max_bytes == 0 || self.ttl.is_zero() || self.eras.now() != era {
+        if self.max_bytes == 0 || self.ttl().is_zero() || self.eras.now() != era {
             return kept;
         }
         self.entries.insert(key.clone(), Arc::clone(&kept));
@@ -154,12 +160,16 @@ impl<L: Listing> Pages<L> {
 
     /// How long a page stays fresh from now on.
     pub(crate) fn remaining(&self, kept: &KeptPage<L::Row>) -> Duration {
-        self.ttl.saturating_sub(self.age_of(kept))
+        self.ttl().saturating_sub(self.age_of(kept))
     }
 
     /// How long a page has been stale.
     pub(crate) fn overdue(&self, kept: &KeptPage<L::Row>) -> Duration {
-        self.age_of(kept).saturating_sub(self.ttl)
+        self.age_of(kept).saturating_sub(self.ttl())
+    }
+
+    fn ttl(&self) -> Duration {
+        self.limits.load().ttl_list
     }
 
     pub(crate) fn is_fresh(&self, kept: &KeptPage<L::Row>) -> bool {
@@ -171,4 +181,9 @@ impl<L: Listing> Pages<L> {
         self.entries.run_pending_tasks();
         (self.entries.entry_count(), self.entries.weighted_size())
     }
+}
+
+/// How long a page may be served, if only in place of an outage.
+fn longest_use(limits: &CacheConfig) -> Duration {
+    limits.ttl_list + limits.stale_if_error
 }

@@ -2,38 +2,82 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing::callsite::rebuild_interest_cache;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::json_line::{JsonLine, Members};
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{Live, LogConfig, LogFormat};
 
 /// Writes log lines of this process to standard error from now on.
 ///
 /// # Errors
 /// When the process has a log already.
-pub fn start_logging(config: &LogConfig) -> Result<(), TryInitError> {
+pub fn start_logging(config: &LogConfig) -> Result<LogFilter, TryInitError> {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let format = config.format.unwrap_or(default);
-    subscriber(&config.filter, format, io::stderr).try_init()
+    let filter = LogFilter::new(config);
+    subscriber(filter.clone(), format, io::stderr).try_init()?;
+    Ok(filter)
+}
+
+/// What is logged, which may change at any time. Clones share it.
+///
+/// `tracing-subscriber` has filters that can be exchanged, but they take a lock for each line.
+/// Nothing has to be noted of spans: settings name levels and targets alone.
+#[derive(Clone)]
+pub struct LogFilter(Live<EnvFilter>);
+
+impl LogFilter {
+    fn new(config: &LogConfig) -> Self {
+        Self(Live::new(EnvFilter::new(&config.filter)))
+    }
+
+    /// Logs by other settings from now on.
+    pub fn change(&self, config: &LogConfig) {
+        self.0.set(EnvFilter::new(&config.filter));
+        // Each place that logs has remembered whether it is of interest.
+        rebuild_interest_cache();
+    }
+}
+
+impl<S: Subscriber> Layer<S> for LogFilter {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        Layer::<S>::register_callsite(&**self.0.load(), metadata)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        self.0.load().enabled(metadata, context)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        self.0.load().max_level_hint()
+    }
 }
 
 /// Formats log lines into any writer.
-fn subscriber<W>(filter: &str, format: LogFormat, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    filter: LogFilter,
+    format: LogFormat,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter));
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
         LogFormat::Text => {
-            let ansi = io::stderr().is_terminal();
-            Box::new(lines.with_writer(writer).with_ansi(ansi).finish())
+            let lines = lines.with_ansi(io::stderr().is_terminal());
+            Box::new(tracing_subscriber::registry().with(lines).with(filter))
         }
         LogFormat::Json => {
             let lines = lines.event_format(JsonLine).fmt_fields(Members);
-            Box::new(lines.with_writer(writer).finish())
+            Box::new(tracing_subscriber::registry().with(lines).with(filter))
         }
     }
 }
@@ -65,7 +109,8 @@ mod tests {
             let written = written.clone();
             move || written.clone()
         };
-        tracing::subscriber::with_default(subscriber("info", LogFormat::Json, make), log);
+        let filter = LogFilter::new(&LogConfig::default());
+        tracing::subscriber::with_default(subscriber(filter, LogFormat::Json, make), log);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         serde_json::from_str(&text).unwrap()
@@ -94,6 +139,32 @@ mod tests {
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
         assert!(line["target"].as_str().unwrap().contains("telemetry"), "{line}");
         assert_eq!(line.get("span"), None);
+    }
+
+    #[test]
+    fn what_is_logged_may_change_at_any_time() {
+        let written = Written::default();
+        let make = {
+            let written = written.clone();
+            move || written.clone()
+        };
+        let filter = LogFilter::new(&LogConfig::default());
+        let say = |number: u32| tracing::debug!(number, "said");
+
+        tracing::subscriber::with_default(
+            subscriber(filter.clone(), LogFormat::Json, make),
+            || {
+                say(1);
+                filter.change(&LogConfig { filter: "debug".to_owned(), format: None });
+                say(2);
+                filter.change(&LogConfig { filter: "off".to_owned(), format: None });
+                say(3);
+            },
+        );
+
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["number"], 2);
     }
 
     #[test]

@@ -6,5 +6,5 @@ mod json_line;
 mod logs;
 mod metrics;
 
-pub use logs::start_logging;
+pub use logs::{LogFilter, start_logging};
 pub use metrics::{MetricsPage, OPENMETRICS_CONTENT_TYPE};

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::BreakerConfig;
+use crate::config::{BreakerConfig, Live};
 use crate::domain::{Failure, Unreachable};
 
 /// Into so many slices the window is cut.
@@ -15,7 +15,7 @@ const SLICES: usize = 10;
 /// A circuit breaker.
 #[derive(Debug)]
 pub(crate) struct Breaker {
-    limits: BreakerConfig,
+    limits: Live<BreakerConfig>,
     state: Mutex<State>,
 }
 
@@ -65,7 +65,12 @@ pub(crate) struct Pass<'b> {
 
 impl Breaker {
     pub(crate) fn new(limits: &BreakerConfig) -> Self {
-        Self { limits: limits.clone(), state: Mutex::new(State::Closed(Box::default())) }
+        Self { limits: Live::new(limits.clone()), state: Mutex::new(State::Closed(Box::default())) }
+    }
+
+    /// Goes by other limits from now on; what was counted still counts.
+    pub(crate) fn change(&self, limits: &BreakerConfig) {
+        self.limits.set(limits.clone());
     }
 
     /// Whether a call would be let through now; the failure that none is made where not.
@@ -116,11 +121,11 @@ impl Pass<'_> {
     pub(crate) fn tell(mut self, failed: bool, now: Instant) -> bool {
         self.told = true;
         let mut state = self.breaker.lock();
-        let limits = &self.breaker.limits;
+        let limits = self.breaker.limits.get();
         let opens = match &mut *state {
             State::Closed(window) => {
                 window.count(failed, now, limits.window);
-                failed && window.is_over(limits, now)
+                failed && window.is_over(&limits, now)
             }
             State::Probing if self.is_probe => {
                 if !failed {

@@ -12,21 +12,23 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
 use reqwest::{Client, Method, Request, Response, Url};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::breaker::{Breaker, Circuit, Pass};
-use super::credentials::{CallerPart, Credentials, Generation, Signable};
+use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
 use super::retry::{self, RetryBudget, Worth};
 use super::wire;
 use crate::clock::Clock;
-use crate::config::UpstreamConfig;
+use crate::config::{Live, UpstreamConfig};
 use crate::domain::{
     Failure, FailureCode, ProjectId, TimeLimit, Token, Unreachable, UpstreamAnswer,
 };
 use crate::signature::canonical_query;
+use crate::slots::Slots;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,12 +41,21 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 #[derive(Clone)]
 pub struct Upstream(Arc<Inner>);
 
+/// A client for other settings, ready to be used.
+pub struct UpstreamChange {
+    config: UpstreamConfig,
+    /// Where it takes another one.
+    http: Option<Client>,
+    credentials: CredentialsChange,
+}
+
 struct Inner {
-    http: Client,
+    http: Live<Client>,
     endpoint: Endpoint,
     credentials: Credentials,
-    limits: UpstreamConfig,
-    permits: Semaphore,
+    limits: Live<UpstreamConfig>,
+    time_zone: TimeZone,
+    permits: Slots,
     breaker: Breaker,
     budget: RetryBudget,
     metrics: UpstreamMetrics,
@@ -119,16 +130,44 @@ impl Upstream {
         let http = http_client(&config.endpoint, config.connect_timeout)?;
         let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
-            http,
+            http: Live::new(http),
             endpoint: Endpoint::of(&config.endpoint),
             credentials,
-            permits: Semaphore::new(usize::try_from(config.max_concurrency.get()).unwrap_or(1)),
+            permits: Slots::new(most_calls(config)),
             breaker: Breaker::new(&config.breaker),
             budget: RetryBudget::new(),
-            limits: config.clone(),
+            limits: Live::new(config.clone()),
+            time_zone: config.time_zone.clone(),
             metrics,
             clock,
         })))
+    }
+
+    /// Gets everything ready for other settings. Address, mode and time zone stay as they are.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
+        let is_same = self.0.limits.load().connect_timeout == config.connect_timeout;
+        let new_client = || http_client(&config.endpoint, config.connect_timeout);
+        Ok(UpstreamChange {
+            http: (!is_same).then(new_client).transpose()?,
+            credentials: self.0.credentials.prepare(config)?,
+            config: config.clone(),
+        })
+    }
+
+    /// Has other settings used from now on; calls under way end as they began. Whether calls are made
+    /// as somebody else now, so that what was read before is not theirs.
+    pub fn change(&self, change: UpstreamChange, tasks: &TaskTracker) -> bool {
+        let UpstreamChange { config, http, credentials } = change;
+        if let Some(http) = http {
+            self.0.http.set(http);
+        }
+        self.0.permits.resize(most_calls(&config), tasks);
+        self.0.breaker.change(&config.breaker);
+        self.0.limits.set(config);
+        self.0.credentials.change(credentials)
     }
 
     /// Whether calls are made with the caller's token, so that data is the caller's alone.
@@ -146,11 +185,8 @@ impl Upstream {
     pub async fn probe(&self, project: Option<&ProjectId>) -> Probe {
         // No recording has this id, so the best answer is that there is none.
         let id = "00000000000000000000000000000000";
-        let project = match (project, self.0.credentials.project()) {
-            (Some(project), _) => project.as_str(),
-            (None, Some(project)) => project,
-            (None, None) => id,
-        };
+        let own = self.0.credentials.project();
+        let project = project.map(ProjectId::as_str).or(own.as_deref()).unwrap_or(id);
         let path = format!("/v2/{project}/screen-records/{id}");
         let token = self.uses_callers_token().then(|| Token::new("none"));
         let call = Call { token, request_id: Arc::from("check"), waited: Duration::ZERO };
@@ -162,7 +198,7 @@ impl Upstream {
 
     /// The zone of timestamps that carry none.
     pub(super) fn time_zone(&self) -> &TimeZone {
-        &self.0.limits.time_zone
+        &self.0.time_zone
     }
 
     /// Where the circuit stands, as a word for readiness, unless calls go through.
@@ -181,7 +217,7 @@ impl Upstream {
 
     /// One call within its deadline: as many attempts as it is worth.
     pub(super) async fn send(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
-        let left = self.0.limits.deadline.saturating_sub(call.waited);
+        let left = self.0.limits.load().deadline.saturating_sub(call.waited);
         let deadline = self.0.clock.now() + left;
         self.0.budget.earn();
         let within = timeout(left, self.attempts(call, outgoing, deadline)).await;
@@ -196,7 +232,7 @@ impl Upstream {
     ) -> Result<Answer, Failure> {
         let mut failed = 0;
         let mut renewed = false;
-        let mut most = self.0.limits.max_attempts.get();
+        let mut most = self.0.limits.load().max_attempts.get();
         loop {
             // Credentials have pauses of their own after a failure, so it is told at once.
             let request = self.request(call, outgoing).await?;
@@ -274,7 +310,8 @@ impl Upstream {
         (request, used): (Request, Generation),
     ) -> Result<Answer, Failure> {
         let started = self.0.clock.now();
-        let exchange = timeout(self.0.limits.attempt_timeout, self.exchange(request)).await;
+        let longest = self.0.limits.load().attempt_timeout;
+        let exchange = timeout(longest, self.exchange(request)).await;
         let answer = exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)));
         let took = self.0.clock.now().saturating_duration_since(started);
         self.0.metrics.count_attempt(answer.as_ref().map(|answer| answer.status), took);
@@ -319,7 +356,7 @@ impl Upstream {
     }
 
     async fn exchange(&self, request: Request) -> Result<Answer, Failure> {
-        let mut response = self.0.http.execute(request).await.map_err(|e| no_answer(&e))?;
+        let mut response = self.0.http.get().execute(request).await.map_err(|e| no_answer(&e))?;
         let (status, headers) =
             (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let body = self.body(response, status).await?;
@@ -328,7 +365,7 @@ impl Upstream {
 
     /// Reads the body, up to the limit as counted after decompression.
     async fn body(&self, mut response: Response, status: u16) -> Result<Bytes, Failure> {
-        let most = self.0.limits.max_body_bytes;
+        let most = self.0.limits.load().max_body_bytes;
         let mut body = BytesMut::new();
         loop {
             let chunk = match response.chunk().await {
@@ -383,7 +420,7 @@ impl Drop for Verdict<'_> {
         let Inner { clock, limits, .. } = self.upstream;
         let took = clock.now().saturating_duration_since(self.begun);
         // Callers who are less patient than the settings would hide a dead upstream otherwise.
-        if self.pass.is_some() && 2 * took >= limits.attempt_timeout {
+        if self.pass.is_some() && 2 * took >= limits.load().attempt_timeout {
             self.tell(true);
         }
     }
@@ -442,6 +479,10 @@ fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
             Probe::NotReady(format!("{failure}: check upstream.endpoint and upstream.region{said}"))
         }
     }
+}
+
+fn most_calls(config: &UpstreamConfig) -> usize {
+    usize::try_from(config.max_concurrency.get()).unwrap_or(1)
 }
 
 /// A client for one address.

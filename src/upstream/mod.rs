@@ -15,7 +15,7 @@ mod wire;
 
 pub use calls::Range;
 pub(crate) use calls::{MOST_LINKS, operation_filter, record_filter};
-pub use client::{Call, Probe, Upstream};
+pub use client::{Call, Probe, Upstream, UpstreamChange};
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
 pub use wire::{Unlike, screen_record};

@@ -39,7 +39,7 @@ def check(arguments, environment, upstream):
 
 @contextlib.contextmanager
 def running(arguments, environment=None, wrapper=()):
-    """Runs a command that serves; gives the addresses it prints, by the word before each."""
+    """Runs a command that serves; gives the addresses it prints, by the word before each, and the process."""
     process = subprocess.Popen(
         [*wrapper, BINARY, *arguments],
         env=environment or {},
@@ -48,7 +48,7 @@ def running(arguments, environment=None, wrapper=()):
         text=True,
     )
     try:
-        addresses = {}
+        addresses = {"process": process}
         for line in process.stdout:
             word, _, address = line.strip().partition(" ")
             addresses[word] = address.strip()

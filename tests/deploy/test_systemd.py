@@ -151,6 +151,22 @@ class Unit(unittest.TestCase):
                 shown = str(self.folder) + "/" + first.partition(":")[0]
                 self.assertIn(shown, checked.stdout + str(installed.variables))
 
+    def test_a_reload_has_the_settings_read_again_and_ends_nothing(self):
+        (reload,) = values(UNIT, "ExecReload")
+        with simulator() as upstream:
+            installed = Installed(self.folder)
+            arguments = [*installed.arguments, "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+                         f"--upstream-endpoint={upstream['Upstream']}"]
+            with running(arguments, installed.variables) as gateway:
+                pid = str(gateway["process"].pid)
+
+                subprocess.run(reload.replace("$MAINPID", pid).split(), check=True)
+
+                page = gateway["Admin"].replace("/readyz", "/metrics")
+                read = 'gateway_config_reloads_total{outcome="success"} 1'
+                while read not in urllib.request.urlopen(page, timeout=30).read().decode():
+                    self.assertIsNone(gateway["process"].poll())
+
     def test_settings_that_are_refused_are_not_tried_again(self):
         (stops,) = values(UNIT, "RestartPreventExitStatus")
 

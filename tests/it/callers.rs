@@ -235,7 +235,7 @@ async fn a_key_that_leaves_the_file_is_good_no_longer_and_a_broken_file_changes_
     );
     keep_log();
     let warned = async {
-        while !log().contains("the keys of callers stay as they were") {
+        while !log().contains("the settings cannot be used: everything stays as it was") {
             tokio::task::yield_now().await;
         }
     };

@@ -4,17 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app` and `cli` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("signature", &[]),
     ("config", &["domain", "version"]),
     ("telemetry", &["config", "version"]),
-    ("upstream", &["signature", "clock", "config", "domain"]),
+    ("slots", &[]),
+    ("upstream", &["signature", "clock", "config", "domain", "slots"]),
     ("records", &["upstream", "clock", "config", "domain"]),
     ("graphql", &["records", "config", "domain"]),
-    ("http", &["graphql", "records", "config", "domain", "clock"]),
+    ("http", &["graphql", "records", "config", "domain", "clock", "slots"]),
+    ("reload", &["config", "clock"]),
     ("simulator", &["clock", "signature"]),
     ("main", &["cli"]),
 ];

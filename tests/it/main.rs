@@ -27,6 +27,7 @@ mod purge;
 mod rate;
 mod readme;
 mod record;
+mod reload;
 mod resilience;
 mod schema_file;
 mod shared_cache;

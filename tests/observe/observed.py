@@ -133,6 +133,13 @@ class Gateway:
         good = self.record_of(self.record)
         until("the circuit's closing", lambda: "errors" not in self.query(good, **NO_CACHE))
 
+    def change_settings(self, settings):
+        """Settings that cannot be used, and then some of which one waits for a restart."""
+        settings.write_text("limits.max_depth = 'deep'\n")
+        until("a refusal", lambda: "gateway_config_last_reload_successful 0" in self.page())
+        settings.write_text("limits.max_depth = 9\ncache.max_bytes = '1MiB'\n")
+        until("the change", lambda: "gateway_config_settings_pending_restart 1" in self.page())
+
     def expect(self, document, code, **headers):
         expect_code(self.query(document, **headers), code)
 
@@ -202,9 +209,9 @@ def redis():
 
 
 @contextlib.contextmanager
-def demo(redis_url):
+def demo(redis_url, settings):
     arguments = [
-        BINARY, "demo", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+        BINARY, "demo", f"--config={settings}", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
         f"--cache-redis-url={redis_url}", "--cache-key-secret=for the checks of metrics only",
         # Little enough that each limit is met within moments.
         "--limits-rate=50/s", "--upstream-max-concurrency=2", "--upstream-attempt-timeout=2s",
@@ -251,13 +258,16 @@ def all_of_it():
     """Gateway and Prometheus, after good times and bad, and while somebody watches."""
     with contextlib.ExitStack() as running:
         redis_url, redis_server = running.enter_context(redis())
-        gateway = running.enter_context(demo(redis_url))
+        settings = Path(running.enter_context(tempfile.TemporaryDirectory())) / "gateway.toml"
+        settings.write_text("")
+        gateway = running.enter_context(demo(redis_url, settings))
         server = running.enter_context(prometheus(gateway))
         until("the shared cache", lambda: "gateway_shared_cache_up 1" in gateway.page())
         gateway.use()
         gateway.ask_too_often()
         gateway.keep_waiting()
         gateway.break_down()
+        gateway.change_settings(settings)
         running.enter_context(gateway.watching())
         redis_server.terminate()
         redis_server.wait(timeout=PATIENCE)

@@ -1,5 +1,6 @@
 //! Settings as a whole: what the sources give, what is refused, and how it is told.
 
+mod changes;
 mod contradictions;
 mod credentials;
 mod login;

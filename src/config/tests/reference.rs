@@ -27,6 +27,8 @@ service called `gateway` are passed over.) Secrets are never shown.
 - Lists: commas in flags and variables, a list or a text with commas in the file; list flags may be
   repeated.
 - Switches: `true` or `false`; a flag without value means `true`.
+- `reload`: `yes` where a change takes effect while the gateway runs, `restart` where it waits for one;
+  [DEPLOYMENT.md](DEPLOYMENT.md#changing-settings-while-it-runs) says how it is noticed.
 - In the file, counts and sizes may be numbers: `[limits]` and below it `max_depth = 12`.
 
 ";
@@ -56,8 +58,8 @@ fn reference() -> String {
         [("`serve`, `check` and `demo`", Role::Serve), ("`simulate`", Role::Simulate)]
     {
         let _ = writeln!(text, "## {title}\n");
-        text.push_str("| key | flag | environment | default | meaning | allowed |\n");
-        text.push_str("| --- | --- | --- | --- | --- | --- |\n");
+        text.push_str("| key | flag | environment | default | reload | meaning | allowed |\n");
+        text.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
         for row in rows().filter(|row| row.roles().first() == Some(&role)) {
             let _ = writeln!(text, "{}", line(row));
         }
@@ -71,18 +73,20 @@ fn reference() -> String {
     text.push_str(
         "\nThe pair is taken from the environment, else from section `[basic]` of the profile file\n\
          (INI, UTF-8; keys `ak`, `sk`, `security_token`, `project_id`), by default\n\
-         `~/.huaweicloud/credentials`. Half a pair is refused.\n",
+         `~/.huaweicloud/credentials`. Half a pair is refused. Another pair in the profile file takes effect\n\
+         while the gateway runs; with a shared cache, whose names are made of it, another `ak` waits for a restart.\n",
     );
     text
 }
 
 fn line(row: &dyn Row) -> String {
     format!(
-        "| `{}` | `--{}` | `{}` | {} | {} | {} |",
+        "| `{}` | `--{}` | `{}` | {} | {} | {} | {} |",
         row.key(),
         row.flag(),
         row.environment(),
         default(row),
+        if row.takes_changes() { "yes" } else { "restart" },
         meaning(row),
         row.allowed().replace('|', "\\|"),
     )

@@ -9,7 +9,7 @@ use crate::config::form::Shape;
 use crate::config::setting::{Role, rows};
 
 /// A value of every setting that is not its default, as text and as the settings file has it.
-const SAMPLES: &[(&str, &str, &str)] = &[
+pub(super) const SAMPLES: &[(&str, &str, &str)] = &[
     ("listen", "127.0.0.1:9000", "'127.0.0.1:9000'"),
     ("admin_listen", "[::1]:9001", "'[::1]:9001'"),
     ("upstream.region", "eu-west-101", "'eu-west-101'"),

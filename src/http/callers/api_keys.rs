@@ -1,19 +1,19 @@
-//! Keys of callers, from a file that holds their hashes and is read again when it changes.
+//! Keys of callers, from a file that holds their hashes.
 //!
 //! A key is random and long, so one SHA-256 of it is enough; passwords, which need more, are not
 //! what this is for.
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{CallerParts, CallersError, Projects, hash};
+use super::{CallersError, Projects, hash};
 use crate::domain::{ProjectId, Secret};
-use crate::http::follow::{Followed, read_bounded};
+use crate::http::follow::read_bounded;
 
 const SETTING: &str = "inbound.api_keys_file";
 /// Stands for every project.
@@ -24,7 +24,7 @@ const FORM: &str = "a file is made of [[key]] with name, sha256 and projects";
 
 /// The keys that are let in.
 #[derive(Default)]
-pub(super) struct ApiKeys(Arc<RwLock<List>>);
+pub(super) struct ApiKeys(List);
 
 type List = Arc<[Arc<ApiKey>]>;
 
@@ -37,24 +37,9 @@ pub(super) struct ApiKey {
 }
 
 impl ApiKeys {
-    /// Reads the file, and follows it from now on. One that cannot be used changes nothing.
-    pub(super) fn start(file: &Path, parts: &CallerParts) -> Result<Self, CallersError> {
-        let followed = Followed::new(file);
-        let keys = Arc::new(RwLock::new(read(file)?));
-        let again = Arc::clone(&keys);
-        let following = followed.follow(move |file| match read(file) {
-            Ok(list) => {
-                tracing::info!(keys = list.len(), "the keys of callers were read again");
-                *again.write().unwrap_or_else(PoisonError::into_inner) = list;
-            }
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "the keys of callers stay as they were");
-            }
-        });
-        let stopping = parts.stopping.clone();
-        parts.tasks.spawn(stopping.run_until_cancelled_owned(following));
-        Ok(Self(keys))
+    /// Reads the file.
+    pub(super) fn read(file: &Path) -> Result<Self, CallersError> {
+        read(file).map(Self)
     }
 
     /// The key that somebody shows. Every key is compared, and each in full, so that the time it takes
@@ -62,7 +47,7 @@ impl ApiKeys {
     pub(super) fn find(&self, shown: &Secret) -> Option<Arc<ApiKey>> {
         let shown = hash(shown.expose());
         let mut found = None;
-        for key in self.list().iter() {
+        for key in self.0.iter() {
             if bool::from(key.sha256.ct_eq(&shown)) {
                 found = Some(Arc::clone(key));
             }
@@ -72,11 +57,7 @@ impl ApiKeys {
 
     /// Whether a key is still there, as it was.
     pub(super) fn hold(&self, key: &ApiKey) -> bool {
-        self.list().iter().any(|held| **held == *key)
-    }
-
-    fn list(&self) -> List {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        self.0.iter().any(|held| **held == *key)
     }
 }
 
@@ -246,7 +227,7 @@ mod tests {
              [[key]]\nname = \"all\"\nsha256 = \"{}\"\nprojects = [\"*\"]\n",
             "AB".repeat(32)
         );
-        let keys = ApiKeys(Arc::new(RwLock::new(parse(&file).ok().unwrap())));
+        let keys = ApiKeys(parse(&file).ok().unwrap());
 
         let found = keys.find(&Secret::new("secret")).unwrap();
 
@@ -254,7 +235,7 @@ mod tests {
         assert_eq!(found.projects().map(|projects| projects.len()), Some(2));
         assert!(keys.find(&Secret::new("Secret")).is_none());
         assert!(keys.find(&Secret::new(SHA256)).is_none());
-        assert!(keys.list().iter().any(|key| key.name() == "all" && key.projects().is_none()));
+        assert!(keys.0.iter().any(|key| key.name() == "all" && key.projects().is_none()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{
@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::{CallerParts, CallersError};
 use crate::clock::Clock;
 use crate::config::JwksSource;
-use crate::http::follow::{Followed, LARGEST_FILE, LOOK_EVERY, read_bounded};
+use crate::http::follow::{LARGEST_FILE, LOOK_EVERY, read_bounded};
 
 const SETTING: &str = "inbound.jwt_jwks";
 /// How old keys may become before they are fetched again.
@@ -73,24 +73,24 @@ enum Kind {
 }
 
 impl Jwks {
-    /// Reads the keys once, and follows them from now on.
+    /// Reads the keys once. Those at an address are fetched again and again from now on, for as long as
+    /// anybody holds this.
     pub(super) async fn start(
         source: &JwksSource,
         parts: CallerParts,
     ) -> Result<Self, CallersError> {
         let CallerParts { clock, tasks, stopping, .. } = parts;
-        let (keys, remote, followed) = match source {
-            JwksSource::File(path) => {
-                let followed = Followed::new(path);
-                (read(path)?, None, Some(followed))
-            }
-            JwksSource::Address(address) => (Arc::default(), Some(Remote::new(address)?), None),
+        let (keys, remote) = match source {
+            JwksSource::File(path) => (read(path)?, None),
+            JwksSource::Address(address) => (Arc::default(), Some(Remote::new(address)?)),
         };
-        let tracker = tasks.clone();
+        let (is_remote, tracker) = (remote.is_some(), tasks.clone());
         let jwks = Self(Arc::new(Shared { keys: RwLock::new(keys), remote, clock, tasks }));
-        jwks.fetch_unless_recent().await;
-        let following = jwks.clone().follow(followed);
-        tracker.spawn(stopping.run_until_cancelled_owned(following));
+        if is_remote {
+            jwks.fetch_unless_recent().await;
+            let following = follow(Arc::downgrade(&jwks.0));
+            tracker.spawn(stopping.run_until_cancelled_owned(following));
+        }
         Ok(jwks)
     }
 
@@ -155,27 +155,6 @@ impl Jwks {
         }
     }
 
-    /// Fetches or reads the keys again and again.
-    async fn follow(self, followed: Option<Followed>) {
-        if let Some(followed) = followed {
-            let again = |path: &Path| match read(path) {
-                Ok(keys) => self.replace(keys),
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, "the keys of tokens stay as they were");
-                }
-            };
-            return followed.follow(again).await;
-        }
-        let mut looks = interval(LOOK_EVERY);
-        loop {
-            looks.tick().await;
-            if self.is_due().await {
-                self.fetch_unless_recent().await;
-            }
-        }
-    }
-
     async fn is_due(&self) -> bool {
         let Some(remote) = &self.0.remote else { return false };
         let every = if remote.is_well.load(Ordering::Relaxed) { REFRESH_EVERY } else { REST };
@@ -190,6 +169,18 @@ impl Jwks {
 
     fn keys(&self) -> Arc<[Arc<PublicKey>]> {
         Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Fetches the keys again and again, while anybody uses them.
+async fn follow(shared: Weak<Shared>) {
+    let mut looks = interval(LOOK_EVERY);
+    loop {
+        looks.tick().await;
+        let Some(jwks) = shared.upgrade().map(Jwks) else { return };
+        if jwks.is_due().await {
+            jwks.fetch_unless_recent().await;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::jwks::{Jwks, PublicKey};
 use super::{CallerParts, CallersError, Projects, Stranger, verifier};
 use crate::clock::Clock;
-use crate::config::JwtConfig;
+use crate::config::{JwksSource, JwtConfig};
 use crate::domain::{ProjectId, Secret};
 
 /// Stands for every project.
@@ -21,7 +21,7 @@ const EVERY: &str = "*";
 /// Verifies tokens.
 pub(super) struct Tokens {
     jwks: Jwks,
-    config: JwtConfig,
+    config: Arc<JwtConfig>,
     clock: Clock,
 }
 
@@ -31,6 +31,8 @@ pub(super) struct Bearer {
     pub(super) projects: Projects,
     /// When it is good no longer.
     pub(super) until: Timestamp,
+    /// What the token was held against.
+    pub(super) terms: Arc<JwtConfig>,
 }
 
 type Claims = Map<String, Value>;
@@ -43,7 +45,44 @@ impl Tokens {
     ) -> Result<Self, CallersError> {
         verifier::install();
         let clock = parts.clock.clone();
-        Ok(Self { jwks: Jwks::start(&config.jwks, parts).await?, config: config.clone(), clock })
+        let config = Arc::new(config.clone());
+        Ok(Self { jwks: Jwks::start(&config.jwks, parts).await?, config, clock })
+    }
+
+    /// Tokens are held against something else. Keys of the same address stay as they are; those of
+    /// another have to be there.
+    pub(super) async fn changed(
+        &self,
+        config: &JwtConfig,
+        parts: CallerParts,
+    ) -> Result<Self, CallersError> {
+        let is_followed = matches!(config.jwks, JwksSource::Address(_));
+        if is_followed && config.jwks == self.config.jwks {
+            let (jwks, clock) = (self.jwks.clone(), self.clock.clone());
+            return Ok(Self { jwks, config: Arc::new(config.clone()), clock });
+        }
+        Self::start_with_keys(config, parts).await
+    }
+
+    /// As [`Self::start`], where it is an error that there are no keys yet.
+    pub(super) async fn start_with_keys(
+        config: &JwtConfig,
+        parts: CallerParts,
+    ) -> Result<Self, CallersError> {
+        let tokens = Self::start(config, parts).await?;
+        if tokens.trouble().is_some() {
+            return Err(CallersError::NoKeys);
+        }
+        Ok(tokens)
+    }
+
+    /// Whether a token that was good under other terms would be judged the same way under these.
+    pub(super) fn agree_with(&self, terms: &Arc<JwtConfig>) -> bool {
+        let compared = |config: &JwtConfig| {
+            let JwtConfig { issuer, audience, algorithms, projects_claim, .. } = config.clone();
+            (issuer, audience, algorithms, projects_claim)
+        };
+        Arc::ptr_eq(terms, &self.config) || compared(terms) == compared(&self.config)
     }
 
     /// Why no token can be verified, where that is so.
@@ -74,7 +113,8 @@ impl Tokens {
         let subject = text(&claims, "sub").filter(|subject| !subject.is_empty());
         let subject = subject.ok_or(Stranger::Refused("the token has no subject (sub)"))?;
         let projects = projects(claims.get(&self.config.projects_claim));
-        Ok(Bearer { subject: subject.to_owned(), projects, until })
+        let terms = Arc::clone(&self.config);
+        Ok(Bearer { subject: subject.to_owned(), projects, until, terms })
     }
 
     /// The claims, of a token that one of the keys has signed for this audience.
@@ -169,13 +209,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::JwksSource;
 
     fn tokens(keys: &Value, algorithms: &[Algorithm]) -> Tokens {
         verifier::install();
         let jwks = JwksSource::File("nowhere".into());
         let algorithms = algorithms.to_vec();
         let config = JwtConfig { algorithms, ..JwtConfig::new(jwks, "issuer", "audience") };
+        let config = Arc::new(config);
         let jwks = Jwks::of(&json!({ "keys": keys })).unwrap();
         Tokens { jwks, config, clock: Clock::default() }
     }

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use self::api_keys::{ApiKey, ApiKeys};
 use self::jwt::Tokens;
 use crate::clock::Clock;
-use crate::config::{InboundAuth, InboundConfig};
+use crate::config::{InboundAuth, InboundConfig, JwtConfig, Live};
 use crate::domain::{ProjectId, Token};
 
 pub(crate) use self::presented::Presented;
@@ -36,19 +36,22 @@ const LONGEST_SHOWN_NAME: usize = 64;
 pub struct Callers(Arc<Gate>);
 
 struct Gate {
-    way: Way,
-    passes_tokens: bool,
-    clock: Clock,
+    way: Live<Way>,
+    parts: CallerParts,
 }
+
+/// Another way to show who one is, or other keys, ready to be used.
+pub struct CallersChange(Way);
 
 /// How callers show who they are.
 enum Way {
     NotAtAll,
     ApiKeys(ApiKeys),
-    Tokens(Box<Tokens>),
+    Tokens(Arc<Tokens>),
 }
 
 /// What the gate is made of beside the settings.
+#[derive(Clone)]
 pub struct CallerParts {
     /// Whether the upstream is called with the caller's token: else it says nothing of the caller.
     pub passes_tokens: bool,
@@ -82,6 +85,9 @@ pub enum CallersError {
         /// What is wrong, each with file and line, and what is allowed.
         problems: Vec<String>,
     },
+    /// An address has no keys for now, so that nobody could be let in.
+    #[error("inbound.jwt_jwks is an address that gives no keys for now")]
+    NoKeys,
     /// The client that fetches public keys cannot be set up.
     #[error("the client for inbound.jwt_jwks cannot be set up")]
     Client(#[from] reqwest::Error),
@@ -132,7 +138,8 @@ enum Standing {
     Always,
     /// As long as the key is in the file as it was.
     Key(Arc<ApiKey>),
-    Until(Timestamp),
+    /// Under terms that may change.
+    Until(Timestamp, Arc<JwtConfig>),
 }
 
 /// Why somebody is not let in.
@@ -147,24 +154,49 @@ pub(crate) enum Stranger {
 }
 
 impl Callers {
-    /// Reads the keys, and follows them from now on.
+    /// Reads the keys. Those at an address are followed from now on.
     ///
     /// # Errors
     /// [`CallersError`]: a wrong file. An address that does not answer is no error but a reason not to
     /// be ready, see [`Callers::trouble`].
     pub async fn start(config: &InboundConfig, parts: CallerParts) -> Result<Self, CallersError> {
-        let (clock, passes_tokens) = (parts.clock.clone(), parts.passes_tokens);
         let way = match &config.auth {
             InboundAuth::None => Way::NotAtAll,
-            InboundAuth::ApiKey(file) => Way::ApiKeys(ApiKeys::start(file, &parts)?),
-            InboundAuth::Jwt(jwt) => Way::Tokens(Box::new(Tokens::start(jwt, parts).await?)),
+            InboundAuth::ApiKey(file) => Way::ApiKeys(ApiKeys::read(file)?),
+            InboundAuth::Jwt(jwt) => {
+                Way::Tokens(Arc::new(Tokens::start(jwt, parts.clone()).await?))
+            }
         };
-        Ok(Self(Arc::new(Gate { way, passes_tokens, clock })))
+        Ok(Self(Arc::new(Gate { way: Live::new(way), parts })))
+    }
+
+    /// Reads the keys anew, by settings that may have changed. They are not used yet.
+    ///
+    /// # Errors
+    /// [`CallersError`]: a wrong file, or another address that has no keys.
+    pub async fn prepare(&self, config: &InboundConfig) -> Result<CallersChange, CallersError> {
+        let (way, parts) = (self.0.way.get(), self.0.parts.clone());
+        Ok(CallersChange(match (&config.auth, &*way) {
+            (InboundAuth::None, _) => Way::NotAtAll,
+            (InboundAuth::ApiKey(file), _) => Way::ApiKeys(ApiKeys::read(file)?),
+            (InboundAuth::Jwt(jwt), Way::Tokens(tokens)) => {
+                Way::Tokens(Arc::new(tokens.changed(jwt, parts).await?))
+            }
+            (InboundAuth::Jwt(jwt), Way::NotAtAll | Way::ApiKeys(_)) => {
+                Way::Tokens(Arc::new(Tokens::start_with_keys(jwt, parts).await?))
+            }
+        }))
+    }
+
+    /// Lets callers in by other keys from now on. Who would not be let in any more loses their sockets
+    /// and event streams at the next look.
+    pub fn change(&self, change: CallersChange) {
+        self.0.way.set(change.0);
     }
 
     /// Why nobody can be let in for now, where that is so.
     pub fn trouble(&self) -> Option<&'static str> {
-        match &self.0.way {
+        match &**self.0.way.load() {
             Way::NotAtAll | Way::ApiKeys(_) => None,
             Way::Tokens(tokens) => tokens.trouble(),
         }
@@ -178,46 +210,40 @@ impl Callers {
     ) -> Result<Caller, Stranger> {
         let Presented { credential, token } = presented;
         // Nobody has looked at one that goes nowhere, so it tells nobody apart.
-        let token = token.filter(|_| self.0.passes_tokens);
-        match &self.0.way {
-            Way::NotAtAll => Ok(Caller::anybody(token, from)),
+        let token = token.filter(|_| self.0.parts.passes_tokens);
+        let tokens = match &**self.0.way.load() {
+            Way::NotAtAll => return Ok(Caller::anybody(token, from)),
             Way::ApiKeys(keys) => {
                 let missing = "no key was sent: give X-API-Key or Authorization: Bearer";
                 let shown = credential.ok_or(Stranger::Nameless(missing))?;
                 let key = keys.find(&shown).ok_or(Stranger::Refused("the key is not known"))?;
-                Ok(Caller::named(
-                    key.name(),
-                    token,
-                    key.projects(),
-                    Standing::Key(Arc::clone(&key)),
-                ))
+                let (projects, standing) = (key.projects(), Standing::Key(Arc::clone(&key)));
+                return Ok(Caller::named(key.name(), token, projects, standing));
             }
-            Way::Tokens(tokens) => {
-                let missing = "no token was sent: give Authorization: Bearer";
-                let shown = credential.ok_or(Stranger::Nameless(missing))?;
-                // Keys may have to be fetched, which is a large future for a rare case.
-                let bearer = Box::pin(tokens.verify(&shown)).await?;
-                let standing = Standing::Until(bearer.until);
-                Ok(Caller::named(&bearer.subject, token, bearer.projects, standing))
-            }
-        }
+            Way::Tokens(tokens) => Arc::clone(tokens),
+        };
+        let missing = "no token was sent: give Authorization: Bearer";
+        let shown = credential.ok_or(Stranger::Nameless(missing))?;
+        // Keys may have to be fetched, which is a large future for a rare case.
+        let bearer = Box::pin(tokens.verify(&shown)).await?;
+        let standing = Standing::Until(bearer.until, bearer.terms);
+        Ok(Caller::named(&bearer.subject, token, bearer.projects, standing))
     }
 
     /// Whether somebody who was let in once would be let in now.
     pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
-        match (&caller.standing, &self.0.way) {
-            (Standing::Always, _) => true,
+        match (&caller.standing, &**self.0.way.load()) {
+            (Standing::Always, Way::NotAtAll) => true,
             (Standing::Key(key), Way::ApiKeys(keys)) => keys.hold(key),
-            (Standing::Key(_), Way::NotAtAll | Way::Tokens(_)) => false,
-            (Standing::Until(end), _) => self.0.clock.timestamp() < *end,
+            (Standing::Until(end, terms), Way::Tokens(tokens)) => {
+                self.0.parts.clock.timestamp() < *end && tokens.agree_with(terms)
+            }
+            (Standing::Always | Standing::Key(_) | Standing::Until(..), _) => false,
         }
     }
 
     /// Done when somebody who was let in would not be let in any more.
     pub(crate) async fn lapse(self, caller: Caller) {
-        if matches!(caller.standing, Standing::Always) {
-            std::future::pending::<()>().await;
-        }
         let mut looks = tokio::time::interval(super::follow::LOOK_EVERY);
         while self.still_admits(&caller) {
             looks.tick().await;

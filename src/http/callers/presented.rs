@@ -35,7 +35,7 @@ impl Callers {
     pub(crate) fn presented(&self, headers: &HeaderMap) -> Result<Presented, Refusal> {
         let (own, key) = (header_text(headers, &X_AUTH_TOKEN)?, header_text(headers, &X_API_KEY)?);
         let bearer = bearer(headers)?;
-        let (credential, token) = match &self.0.way {
+        let (credential, token) = match &**self.0.way.load() {
             Way::NotAtAll => (None, own.or(bearer)),
             Way::ApiKeys(_) => (key.or(bearer), own),
             Way::Tokens(_) => (bearer, own),
@@ -75,12 +75,22 @@ fn limited(text: &str) -> Result<Option<&str>, Refusal> {
 mod tests {
     use std::sync::Arc;
 
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
     use super::*;
     use crate::clock::Clock;
-    use crate::http::callers::{ApiKeys, Gate};
+    use crate::config::Live;
+    use crate::http::callers::{ApiKeys, CallerParts, Gate};
 
     fn asking(way: Way) -> Callers {
-        Callers(Arc::new(Gate { way, passes_tokens: true, clock: Clock::default() }))
+        let parts = CallerParts {
+            passes_tokens: true,
+            clock: Clock::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        Callers(Arc::new(Gate { way: Live::new(way), parts }))
     }
 
     fn shown(callers: &Callers, given: &[(&'static str, &str)]) -> [Option<String>; 2] {

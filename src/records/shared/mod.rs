@@ -43,7 +43,7 @@ use super::freshness::ttl_of;
 use super::key::RecordKey;
 use super::purge::Purge;
 use crate::clock::Clock;
-use crate::config::{CacheConfig, SharedCacheConfig};
+use crate::config::{CacheConfig, Live, SharedCacheConfig};
 
 /// Writes that wait at most; more are left undone.
 const MOST_WRITES: usize = 1024;
@@ -54,7 +54,7 @@ pub(crate) struct SharedTier(Arc<Inner>);
 
 struct Inner {
     names: Names,
-    limits: CacheConfig,
+    limits: Live<CacheConfig>,
     timeout: Duration,
     server: Server,
     writes: mpsc::Sender<Work>,
@@ -87,7 +87,7 @@ pub(crate) struct Looked {
 impl SharedTier {
     pub(crate) fn new(
         config: &SharedCacheConfig,
-        limits: &CacheConfig,
+        limits: Live<CacheConfig>,
         identity: &Identity,
         (metrics, clock): (SharedMetrics, Clock),
     ) -> Result<(Self, Tasks), getrandom::Error> {
@@ -95,7 +95,7 @@ impl SharedTier {
         let (writes, waiting) = mpsc::channel(MOST_WRITES);
         let inner = Inner {
             names: Names::new(config.key_secret.as_ref(), identity),
-            limits: limits.clone(),
+            limits,
             timeout: config.timeout,
             server: Server::new(config, metrics.clone()),
             writes,
@@ -250,7 +250,7 @@ impl SharedTier {
         }
         let fetched = stored.age(read.left).and_then(|age| clock.now().checked_sub(age));
         let Some(fetched) = fetched else { return (ReadOutcome::Miss, None) };
-        let ttl = stored.ttl.min(ttl_of(&stored.record, limits));
+        let ttl = stored.ttl.min(ttl_of(&stored.record, &limits.load()));
         let value = Value::Record(Arc::new(stored.record));
         (ReadOutcome::Hit, Some(Arc::new(Entry::new(value, 200, fetched, ttl))))
     }

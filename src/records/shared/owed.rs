@@ -182,7 +182,7 @@ impl SharedTier {
     }
 
     fn longest_life_ms(&self) -> u64 {
-        let limits = &self.0.limits;
+        let limits = self.0.limits.load();
         let fresh = limits.ttl_final.max(limits.ttl_active);
         let life = fresh + limits.stale_if_error.max(limits.stale_while_revalidate);
         u64::try_from(life.as_millis()).unwrap_or(u64::MAX / 2).max(1000)

@@ -85,7 +85,7 @@ impl SharedTier {
         entry: &Entry,
         stamps: Stamps,
     ) -> RedisResult<bool> {
-        let (names, limits) = (&self.0.names, &self.0.limits);
+        let (names, limits) = (&self.0.names, self.0.limits.get());
         let Value::Record(record) = &entry.value else { return Ok(false) };
         let Some(stamps) = self.named(connection, key, stamps).await? else { return Ok(false) };
         let age = self.0.clock.now().saturating_duration_since(entry.fetched());

@@ -4,9 +4,10 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::refusals::Refusals;
+use super::renewing::Generation;
 use super::{Signable, secret_value};
 use crate::clock::Clock;
-use crate::config::AccessKey;
+use crate::config::{AccessKey, Live};
 use crate::domain::{Failure, Secret};
 use crate::signature::{SignableRequest, Signature, date_header};
 
@@ -16,22 +17,47 @@ const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 
 /// An access key of the gateway's own and whether it may be used now.
 pub(crate) struct SigningKey {
-    key: AccessKey,
+    held: Live<Held>,
     clock: Clock,
+}
+
+/// A key and what became of it.
+struct Held {
+    key: AccessKey,
+    /// What was used before that, which calls under way may still carry.
+    previous: Option<AccessKey>,
+    generation: Generation,
     refusals: Refusals,
 }
 
 impl SigningKey {
     pub(crate) fn new(key: AccessKey, clock: Clock) -> Self {
-        Self { key, clock, refusals: Refusals::default() }
+        let (refusals, generation) = (Refusals::default(), Generation::default());
+        Self { held: Live::new(Held { key, previous: None, generation, refusals }), clock }
     }
 
-    pub(crate) fn project(&self) -> Option<&str> {
-        self.key.project_id.as_deref()
+    /// Uses another key from now on; a refusal of the old one says nothing of it. Whether it may be
+    /// somebody else's.
+    pub(crate) fn change(&self, key: AccessKey) -> bool {
+        let held = self.held.get();
+        if held.key == key {
+            return false;
+        }
+        let is_other = held.key.access != key.access || held.key.project_id != key.project_id;
+        let (previous, refusals) = (Some(held.key.clone()), Refusals::default());
+        let generation = held.generation.next();
+        self.held.set(Held { key, previous, generation, refusals });
+        is_other
     }
 
-    pub(crate) fn secrets(&self) -> Vec<&str> {
-        secrets(&self.key)
+    pub(crate) fn project(&self) -> Option<String> {
+        self.held.load().key.project_id.clone()
+    }
+
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let held = self.held.load();
+        let keys = [Some(&held.key), held.previous.as_ref()].into_iter().flatten();
+        keys.flat_map(secrets).map(str::to_owned).collect()
     }
 
     /// Signs a request at this moment, unless the key rests after a refusal.
@@ -40,18 +66,24 @@ impl SigningKey {
         headers: &mut HeaderMap,
         host: &str,
         request: &Signable<'_>,
-    ) -> Result<(), Failure> {
-        self.refusals.check(self.clock.now())?;
-        sign(&self.key, self.clock.timestamp(), (headers, host), request)
+    ) -> Result<Generation, Failure> {
+        let held = self.held.load();
+        held.refusals.check(self.clock.now())?;
+        sign(&held.key, self.clock.timestamp(), (headers, host), request)?;
+        Ok(held.generation)
     }
 
-    pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap) {
-        self.refusals.heed(failure, headers, &self.clock);
+    /// Draws the conclusions of an answer to a call that was signed with the key of some generation.
+    pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
+        let held = self.held.load();
+        if held.generation == used {
+            held.refusals.heed(failure, headers, &self.clock);
+        }
     }
 
     /// Whether the key rests after a refusal.
     pub(crate) fn is_resting(&self) -> bool {
-        self.refusals.check(self.clock.now()).is_err()
+        self.held.load().refusals.check(self.clock.now()).is_err()
     }
 }
 

@@ -13,14 +13,13 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use self::aksk::SigningKey;
 use self::metadata::MetadataKeys;
-use self::password::PasswordLogin;
+use self::password::{PasswordLogin, Terms};
 use self::refusals::Refusals;
 pub(crate) use self::renewing::Generation;
 use self::renewing::Renewing;
-use super::client::http_client;
 use super::failure::Whose;
 use crate::clock::Clock;
-use crate::config::{CredentialsMode, ProjectScope, UpstreamConfig};
+use crate::config::{AccessKey, CredentialsMode, ProjectScope, UpstreamConfig};
 use crate::domain::{Failure, Token};
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -35,6 +34,13 @@ pub(crate) enum Credentials {
     Password(Renewing<PasswordLogin>),
     /// Every request is signed with a temporary key of the server that the gateway runs on.
     Metadata(TemporaryKeys),
+}
+
+/// Other credentials of the same mode, ready to be used.
+pub(crate) enum CredentialsChange {
+    None,
+    AkSk(AccessKey),
+    Password(Terms),
 }
 
 /// Temporary keys and whether they may be used now.
@@ -68,9 +74,7 @@ impl Credentials {
             CredentialsMode::Passthrough => Self::Passthrough,
             CredentialsMode::AkSk(key) => Self::AkSk(SigningKey::new(key.clone(), clock)),
             CredentialsMode::Password(login) => {
-                let http = http_client(&login.endpoint, config.connect_timeout)?;
-                let timeout = config.attempt_timeout;
-                let login = PasswordLogin::new(login.clone(), http, timeout, clock.clone());
+                let login = PasswordLogin::new(Terms::new(login, config)?, clock.clone());
                 Self::Password(Renewing::new(login, clock))
             }
             CredentialsMode::Metadata(service) => {
@@ -79,6 +83,36 @@ impl Credentials {
                 Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
             }
         })
+    }
+
+    /// Gets other credentials ready. The mode stays as it is.
+    pub(crate) fn prepare(
+        &self,
+        config: &UpstreamConfig,
+    ) -> Result<CredentialsChange, reqwest::Error> {
+        Ok(match (self, &config.credentials) {
+            (Self::AkSk(_), CredentialsMode::AkSk(key)) => CredentialsChange::AkSk(key.clone()),
+            (Self::Password(_), CredentialsMode::Password(login)) => {
+                CredentialsChange::Password(Terms::new(login, config)?)
+            }
+            (Self::Passthrough | Self::AkSk(_) | Self::Password(_) | Self::Metadata(_), _) => {
+                CredentialsChange::None
+            }
+        })
+    }
+
+    /// Uses other credentials from now on. Whether they may be somebody else's.
+    pub(crate) fn change(&self, change: CredentialsChange) -> bool {
+        match (self, change) {
+            (Self::AkSk(key), CredentialsChange::AkSk(new)) => key.change(new),
+            (Self::Password(login), CredentialsChange::Password(terms)) => {
+                if login.issuer().change(terms) {
+                    login.begin_anew();
+                }
+                false
+            }
+            (Self::Passthrough | Self::AkSk(_) | Self::Password(_) | Self::Metadata(_), _) => false,
+        }
     }
 
     /// Whether the caller's own credentials are used.
@@ -95,15 +129,15 @@ impl Credentials {
     }
 
     /// The project the gateway's own credentials are for, where they name one.
-    pub(crate) fn project(&self) -> Option<&str> {
+    pub(crate) fn project(&self) -> Option<String> {
         match self {
             Self::Passthrough => None,
             Self::AkSk(key) => key.project(),
-            Self::Password(login) => match &login.issuer().login().scope {
-                ProjectScope::Id(id) => Some(id),
+            Self::Password(login) => match &login.issuer().terms().login.scope {
+                ProjectScope::Id(id) => Some(id.clone()),
                 ProjectScope::Name(_) => None,
             },
-            Self::Metadata(temporary) => temporary.keys.issuer().project(),
+            Self::Metadata(temporary) => temporary.keys.issuer().project().map(str::to_owned),
         }
     }
 
@@ -112,11 +146,11 @@ impl Credentials {
         let owned = |secret: &str| secret.to_owned();
         match self {
             Self::Passthrough => token.map(Token::expose).map(owned).into_iter().collect(),
-            Self::AkSk(key) => key.secrets().into_iter().map(owned).collect(),
+            Self::AkSk(key) => key.secrets(),
             Self::Password(login) => {
-                let password = login.issuer().login().password.expose();
-                let tokens = login.known().into_iter();
-                tokens.map(|token| token.expose().to_owned()).chain([password.to_owned()]).collect()
+                let passwords = login.issuer().passwords();
+                let tokens = login.known().into_iter().chain(passwords);
+                tokens.map(|secret| secret.expose().to_owned()).collect()
             }
             Self::Metadata(temporary) => {
                 let keys = temporary.keys.known();
@@ -138,9 +172,7 @@ impl Credentials {
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
                 Ok(Generation::default())
             }
-            Self::AkSk(key) => {
-                key.sign(headers, part.host, request).map(|()| Generation::default())
-            }
+            Self::AkSk(key) => key.sign(headers, part.host, request),
             Self::Password(login) => {
                 let (token, generation) = login.get().await?;
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
@@ -177,7 +209,7 @@ impl Credentials {
     pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
         match self {
             Self::Passthrough => {}
-            Self::AkSk(key) => key.heed(failure, headers),
+            Self::AkSk(key) => key.heed(failure, headers, used),
             Self::Password(login) => {
                 if wants_a_new_token(failure) {
                     login.forget(used);

@@ -4,6 +4,7 @@
 //! the user for 15 minutes (<https://support.huaweicloud.com/intl/en-us/usermanual-iam5/iam_01_1172.html>),
 //! so a refused login is not repeated for that long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -12,10 +13,11 @@ use reqwest::{Client, Method, Request, Url};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::super::client::http_client;
 use super::renewing::{Issuer, Lease};
 use super::skew;
 use crate::clock::Clock;
-use crate::config::{IamLogin, ProjectScope};
+use crate::config::{IamLogin, Live, ProjectScope, UpstreamConfig};
 use crate::domain::{
     Failure, FailureCode, Refusal, RefusalKind, Secret, TimeLimit, Unreachable, UpstreamAnswer,
 };
@@ -32,10 +34,24 @@ const LARGEST_ANSWER: usize = 256 * 1024;
 
 /// Logs in.
 pub(crate) struct PasswordLogin {
-    login: IamLogin,
+    terms: Live<Terms>,
+    /// What was sent before that, which an answer under way may repeat.
+    previous: Live<Option<Secret>>,
+    clock: Clock,
+}
+
+/// As whom to log in, where, and how long that may take.
+pub(crate) struct Terms {
+    pub(crate) login: IamLogin,
     http: Client,
     timeout: Duration,
-    clock: Clock,
+}
+
+impl Terms {
+    pub(crate) fn new(login: &IamLogin, config: &UpstreamConfig) -> Result<Self, reqwest::Error> {
+        let http = http_client(&login.endpoint, config.connect_timeout)?;
+        Ok(Self { login: login.clone(), http, timeout: config.attempt_timeout })
+    }
 }
 
 #[derive(Deserialize)]
@@ -49,16 +65,34 @@ struct Token {
 }
 
 impl PasswordLogin {
-    pub(crate) fn new(login: IamLogin, http: Client, timeout: Duration, clock: Clock) -> Self {
-        Self { login, http, timeout, clock }
+    pub(crate) fn new(terms: Terms, clock: Clock) -> Self {
+        Self { terms: Live::new(terms), previous: Live::new(None), clock }
     }
 
-    pub(crate) fn login(&self) -> &IamLogin {
-        &self.login
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        self.terms.get()
     }
 
-    fn request(&self) -> Result<Request, Failure> {
-        let IamLogin { endpoint, user, password, domain, scope } = &self.login;
+    /// Logs in on other terms from now on. Whether the password is another one.
+    pub(crate) fn change(&self, terms: Terms) -> bool {
+        let old = self.terms.get().login.password.clone();
+        let is_other = old != terms.login.password;
+        if is_other {
+            self.previous.set(Some(old));
+        }
+        self.terms.set(terms);
+        is_other
+    }
+
+    /// What must not stand in any text.
+    pub(crate) fn passwords(&self) -> Vec<Secret> {
+        let previous = self.previous.load();
+        let current = self.terms.load().login.password.clone();
+        Option::as_ref(&previous).cloned().into_iter().chain([current]).collect()
+    }
+
+    fn request(login: &IamLogin) -> Result<Request, Failure> {
+        let IamLogin { endpoint, user, password, domain, scope } = login;
         let base = endpoint.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}/v3/auth/tokens?nocatalog=true"))
             .map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
@@ -80,8 +114,8 @@ impl PasswordLogin {
         Ok(request)
     }
 
-    async fn exchange(&self) -> Result<Lease<Secret>, Failure> {
-        let sent = self.http.execute(self.request()?).await;
+    async fn exchange(&self, terms: &Terms) -> Result<Lease<Secret>, Failure> {
+        let sent = terms.http.execute(Self::request(&terms.login)?).await;
         let mut response = sent.map_err(|error| super::super::client::no_answer(&error))?;
         let (status, headers) =
             (response.status().as_u16(), std::mem::take(response.headers_mut()));
@@ -138,7 +172,8 @@ impl Issuer for PasswordLogin {
     const NAME: &'static str = "iam";
 
     async fn issue(&self) -> Result<Lease<Secret>, Failure> {
-        let exchange = tokio::time::timeout(self.timeout, self.exchange()).await;
+        let terms = self.terms.get();
+        let exchange = tokio::time::timeout(terms.timeout, self.exchange(&terms)).await;
         exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
     }
 

@@ -52,6 +52,12 @@ pub(crate) struct Lease<T> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
+impl Generation {
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// Credentials and which lease they are of.
 type Held<T> = (T, Generation);
 type Issuing<T> = BoxFuture<'static, Result<Held<T>, Failure>>;
@@ -77,6 +83,8 @@ struct State<T> {
     forgotten: Option<Instant>,
     rest: Option<Rest>,
     failures: u32,
+    /// How often the issuer has been given something else to ask with.
+    beginnings: u64,
 }
 
 struct Rest {
@@ -100,6 +108,7 @@ impl<I: Issuer> Renewing<I> {
             forgotten: None,
             rest: None,
             failures: 0,
+            beginnings: 0,
         };
         let tasks = TaskTracker::new();
         Self(Arc::new(Inner { issuer, clock, tasks, state: Mutex::new(state) }))
@@ -151,6 +160,16 @@ impl<I: Issuer> Renewing<I> {
         }
     }
 
+    /// Lets what failed so far count for nothing: the issuer asks with something else now. What is there
+    /// is used on.
+    pub(crate) fn begin_anew(&self) {
+        let mut state = self.0.lock();
+        state.beginnings += 1;
+        state.under_way = None;
+        state.rest = None;
+        state.failures = 0;
+    }
+
     /// The credentials that calls may carry, whatever they are worth: for keeping them out of texts.
     pub(crate) fn known(&self) -> Vec<I::Issued> {
         let state = self.0.lock();
@@ -196,12 +215,18 @@ impl<T> State<T> {
 
 impl<I: Issuer> Inner<I> {
     async fn renew(&self) -> Result<Held<I::Issued>, Failure> {
+        let beginnings = self.lock().beginnings;
         let issued = self.issuer.issue().await;
         let now = self.clock.now();
         let issued =
             issued.and_then(|lease| if now < lease.ends_at { Ok(lease) } else { Err(ended()) });
         let mut state = self.lock();
-        state.under_way = None;
+        if state.beginnings == beginnings {
+            state.under_way = None;
+        } else if let Err(failure) = issued {
+            // What was asked with is not asked with any more.
+            return Err(failure);
+        }
         match issued {
             Ok(mut lease) => {
                 // An issuer may give the same credentials again until shortly before their end.

@@ -1,19 +1,21 @@
 //! The gateway under test.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use screen_record_gateway::app::App;
+use screen_record_gateway::app::{App, Start};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    BreakerConfig, CacheConfig, Config, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig,
-    SubscriptionsConfig, UpstreamConfig,
+    BreakerConfig, CacheConfig, Config, GraphqlConfig, InboundConfig, Invocation, LimitsConfig,
+    LogConfig, Running, SubscriptionsConfig, Surroundings, UpstreamConfig,
 };
+use screen_record_gateway::reload::{Outcome, Reloads};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{Reply, ScriptedUpstream};
+use super::{Reply, ScriptedUpstream, TestFile};
 
 pub(crate) const PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 pub(crate) const RECORD: &str = "6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082";
@@ -30,6 +32,7 @@ pub(crate) struct Gateway {
     pub(crate) upstream: ScriptedUpstream,
     clock: Clock,
     http: reqwest::Client,
+    reloads: Reloads,
     stop: Option<oneshot::Sender<()>>,
     running: Option<tokio::task::JoinHandle<()>>,
 }
@@ -54,13 +57,53 @@ impl Gateway {
         adjust(&mut config);
         let clock = Clock::default();
         let app = App::build(&config, clock.clone()).await.unwrap();
+        Self::running(app, upstream, clock)
+    }
+
+    /// With the settings of a file, which is looked at all the time, and with the usual ones for all
+    /// that has to do with ports and retries.
+    pub(crate) async fn following(
+        upstream: ScriptedUpstream,
+        settings: &TestFile,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let endpoint = format!("http://{}", upstream.address);
+        let usual = [
+            ("GATEWAY_CONFIG", settings.0.to_str().unwrap()),
+            ("GATEWAY_LISTEN", "127.0.0.1:0"),
+            ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("GATEWAY_UPSTREAM__ENDPOINT", &endpoint),
+            ("GATEWAY_UPSTREAM__BREAKER_MIN_CALLS", "1000000"),
+        ];
+        let variables = usual.iter().chain(variables);
+        let variables = variables.map(|(name, value)| ((*name).into(), (*value).into()));
+        let surroundings = Surroundings::new(variables, |path| std::fs::read(path));
+        let arguments = ["screen-record-gateway", "serve"].map(OsString::from);
+        let Ok(Invocation::Serve(loaded)) = Invocation::parse(arguments, &surroundings) else {
+            unreachable!("a test's settings are good to begin with");
+        };
+        let clock = Clock::default();
+        let look_every = Duration::from_millis(10);
+        let start = Start { look_every, ..Start::from(loaded.source(), clock.clone()) };
+        let app = App::start(Running::of(&loaded), start).await.unwrap();
+        Self::running(app, upstream, clock)
+    }
+
+    fn running(app: App, upstream: ScriptedUpstream, clock: Clock) -> Self {
+        let reloads = app.reloads();
         let (address, admin) = (app.local_addr().unwrap(), app.admin_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async move {
             let _ = stopped.await;
         }));
         let http = client();
-        Self { address, admin, upstream, clock, http, stop: Some(stop), running: Some(running) }
+        let (stop, running) = (Some(stop), Some(running));
+        Self { address, admin, upstream, clock, http, reloads, stop, running }
+    }
+
+    /// Has the settings read again, as a signal would.
+    pub(crate) async fn reload(&self) -> Outcome {
+        self.reloads.reload().await
     }
 
     /// Moves the gateway's time forward.

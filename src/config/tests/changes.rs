@@ -1,0 +1,220 @@
+//! Settings that change while the process runs: which take effect, and which wait for a restart.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::sources::SAMPLES;
+use super::*;
+use crate::config::setting::{Role, rows_of};
+
+/// Settings that need company to mean anything, or whose sample means the same as their default: what
+/// stands in the file before and after the change.
+const PAIRS: &[(&str, &str, &str)] = &[
+    ("upstream.region", "upstream.region = 'a-1'", "upstream.region = 'b-1'"),
+    ("upstream.endpoint", "upstream.endpoint = 'http://a'", "upstream.endpoint = 'http://b'"),
+    ("upstream.credentials", HERE, "upstream.credentials = 'metadata'"),
+    ("upstream.metadata_endpoint", METADATA, "upstream.metadata_endpoint = 'http://127.0.0.1:9'"),
+    ("cache.redis_url", SHARED, "cache.redis_url = 'redis://b'"),
+    ("cache.redis_url_file", SHARED_BY_FILES, "cache.redis_url_file = 'other-url'"),
+    ("cache.redis_timeout", SHARED, "cache.redis_timeout = '20ms'"),
+    ("cache.key_secret", SHARED, "cache.key_secret = 'another secret'"),
+    ("cache.key_secret_file", SHARED_BY_FILES, "cache.key_secret_file = 'other-secret'"),
+    ("iam.user", LOGIN, "iam.user = 'other'"),
+    ("iam.password", LOGIN, "iam.password = 'other'"),
+    ("iam.password_file", LOGIN_BY_FILE, "iam.password_file = 'other-password'"),
+    ("iam.domain", LOGIN, "iam.domain = 'other'"),
+    ("inbound.api_keys_file", KEYS, "inbound.api_keys_file = 'other'"),
+    ("inbound.auth", KEYS, "inbound.auth = 'jwt'"),
+    ("inbound.jwt_jwks", TOKENS, "inbound.jwt_jwks = 'other'"),
+    ("inbound.jwt_issuer", TOKENS, "inbound.jwt_issuer = 'other'"),
+    ("inbound.jwt_audience", TOKENS, "inbound.jwt_audience = 'other'"),
+    ("inbound.jwt_algorithms", TOKENS, "inbound.jwt_algorithms = 'EdDSA'"),
+    ("inbound.jwt_leeway", TOKENS, "inbound.jwt_leeway = '5s'"),
+    ("inbound.jwt_projects_claim", TOKENS, "inbound.jwt_projects_claim = 'other'"),
+    (
+        "limits.rate_burst",
+        "upstream.endpoint = 'http://a'\nlimits.rate = '1/s'",
+        "limits.rate_burst = 9",
+    ),
+    ("graphql.graphiql", HERE, "graphql.graphiql = true"),
+    ("graphql.documents_only", DOCUMENTS, "graphql.documents_only = true"),
+];
+
+const HERE: &str = "upstream.endpoint = 'http://a'";
+const METADATA: &str = "upstream.endpoint = 'http://a'\nupstream.credentials = 'metadata'";
+const SHARED: &str = "upstream.endpoint = 'http://a'\ncache.redis_url = 'redis://a'\n\
+                      cache.key_secret = 'one secret'";
+const SHARED_BY_FILES: &str = "upstream.endpoint = 'http://a'\ncache.redis_url_file = 'url'\n\
+                               cache.key_secret_file = 'secret'";
+const LOGIN: &str = "upstream.endpoint = 'http://a'\nupstream.credentials = 'password'\n\
+                     iam.user = 'one'\niam.password = 'one'\niam.domain = 'one'";
+const LOGIN_BY_FILE: &str = "upstream.endpoint = 'http://a'\nupstream.credentials = 'password'\n\
+                             iam.user = 'one'\niam.password_file = 'password'\niam.domain = 'one'";
+const KEYS: &str = "upstream.endpoint = 'http://a'\ninbound.auth = 'api-key'\n\
+                    inbound.api_keys_file = 'one'";
+const TOKENS: &str = "upstream.endpoint = 'http://a'\ninbound.auth = 'jwt'\n\
+                      inbound.jwt_jwks = 'one'\ninbound.jwt_issuer = 'one'\n\
+                      inbound.jwt_audience = 'one'";
+const DOCUMENTS: &str = "upstream.endpoint = 'http://a'\ngraphql.documents_file = 'one'";
+const OWN_KEY: &str = "upstream.endpoint = 'http://a'\nupstream.credentials = 'aksk'";
+
+/// Files that can be written to while settings are in use that were read from them.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Disk {
+    fn with(settings: &str) -> Self {
+        let disk = Self::default();
+        for (name, text) in [
+            ("gateway.toml", settings),
+            ("url", "redis://a"),
+            ("other-url", "redis://b"),
+            ("secret", "one secret"),
+            ("other-secret", "another secret"),
+            ("password", "one"),
+            ("other-password", "another"),
+            ("profile", "[basic]\nak = ONE\nsk = one\n"),
+        ] {
+            disk.write(name, text);
+        }
+        disk
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        self.0.lock().unwrap().insert(name.to_owned(), text.to_owned());
+    }
+
+    fn load(&self) -> Loaded<Config> {
+        let disk = self.clone();
+        let read_file = move |path: &Path| {
+            let files = disk.0.lock().unwrap();
+            let file = path.to_str().and_then(|name| files.get(name));
+            file.map(|text| text.clone().into_bytes())
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        };
+        let variables = [
+            ("GATEWAY_CONFIG", "gateway.toml"),
+            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "http://a"),
+            ("HUAWEICLOUD_SDK_PROJECT_ID", "p"),
+            ("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "profile"),
+        ];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let surroundings = Surroundings::new(variables, read_file);
+        match Invocation::parse(["gateway", "serve"].map(OsString::from), &surroundings) {
+            Ok(Invocation::Serve(loaded)) => loaded,
+            other => panic!("expected settings to serve with, got {other:#?}"),
+        }
+    }
+}
+
+/// What is read after some change, of settings that were read before it.
+fn reread(before: &Disk, change: impl FnOnce(&Disk)) -> Reread {
+    let loaded = before.load();
+    let (source, running) = (loaded.source(), Running::of(&loaded));
+    change(before);
+    source.read(&running).0.unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+/// The file's text with another value for one setting.
+fn with(text: &str, key: &str, line: &str) -> String {
+    let others = text.lines().filter(|other| !other.starts_with(&format!("{key} = ")));
+    let mut lines: Vec<&str> = others.chain([line]).collect();
+    if key == "inbound.auth" {
+        // The way to authenticate and what it needs change together.
+        lines.retain(|line| !line.starts_with("inbound.api_keys_file"));
+        lines.extend(TOKENS.lines().filter(|line| line.starts_with("inbound.jwt")));
+    }
+    lines.join("\n")
+}
+
+fn pair(key: &'static str) -> (String, String) {
+    if let Some((_, before, line)) = PAIRS.iter().find(|(of, ..)| *of == key) {
+        return ((*before).to_owned(), with(before, key, line));
+    }
+    let (.., toml) = SAMPLES.iter().find(|(of, ..)| *of == key).unwrap();
+    (HERE.to_owned(), with(HERE, key, &format!("{key} = {toml}")))
+}
+
+#[test]
+fn every_setting_takes_a_change_or_is_named_as_its_place_in_the_table_says() {
+    let mut seen = [0, 0];
+    for row in rows_of(Role::Serve) {
+        let key = row.key();
+        let (before, after) = pair(key);
+        let old = format!("{:?}", Disk::with(&before).load().settings);
+        let new = format!("{:?}", Disk::with(&after).load().settings);
+
+        let reread = reread(&Disk::with(&before), |disk| disk.write("gateway.toml", &after));
+
+        let in_use = format!("{:?}", reread.next.config);
+        let (told, others, expected) = if row.takes_changes() {
+            (reread.changed, reread.waiting, new.clone())
+        } else {
+            (reread.waiting, reread.changed, old.clone())
+        };
+        assert!(told.contains(&key), "{key} is not told of: {told:?}");
+        assert_eq!(others, Vec::<&str>::new(), "of {key}");
+        assert_eq!(in_use, expected, "of {key}");
+        let is_secret = ["password", "secret"].iter().any(|part| key.contains(part));
+        assert!(old != new || is_secret, "the sample of {key} changes nothing");
+        seen[usize::from(row.takes_changes())] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
+}
+
+#[test]
+fn what_stands_in_a_file_counts_as_its_settings_value() {
+    for (settings, file, key, takes_changes) in [
+        (LOGIN_BY_FILE, "password", "iam.password_file", true),
+        (SHARED_BY_FILES, "url", "cache.redis_url_file", false),
+        (SHARED_BY_FILES, "secret", "cache.key_secret_file", false),
+        (OWN_KEY, "profile", "access key", true),
+    ] {
+        let other = match file {
+            "url" => "redis://b",
+            "profile" => "[basic]\nak = TWO\nsk = two\n",
+            _ => "something else",
+        };
+
+        let reread = reread(&Disk::with(settings), |disk| disk.write(file, other));
+
+        let expected = if takes_changes { (vec![key], vec![]) } else { (vec![], vec![key]) };
+        assert_eq!((reread.changed, reread.waiting), expected);
+    }
+}
+
+#[test]
+fn another_access_key_waits_where_the_shared_caches_names_are_made_of_it() {
+    let settings = format!("{OWN_KEY}\ncache.redis_url = 'redis://a'\nlimits.max_depth = 9");
+    let after = settings.replace("= 9", "= 8");
+
+    let reread = reread(&Disk::with(&settings), |disk| {
+        disk.write("profile", "[basic]\nak = TWO\nsk = two\n");
+        disk.write("gateway.toml", &after);
+    });
+
+    assert_eq!((reread.changed, reread.waiting), (vec!["limits.max_depth"], vec!["access key"]));
+    assert_eq!(reread.next.config.limits.max_depth, 8);
+    let CredentialsMode::AkSk(key) = &reread.next.config.upstream.credentials else { panic!() };
+    assert_eq!(key.access.expose(), "ONE");
+}
+
+#[test]
+fn nothing_that_waits_is_forgotten_by_a_later_reading() {
+    let disk = Disk::with(HERE);
+    let loaded = disk.load();
+    let (source, running) = (loaded.source(), Running::of(&loaded));
+    disk.write("gateway.toml", &format!("{HERE}\ncache.max_bytes = 0"));
+    let first = source.read(&running).0.unwrap();
+
+    disk.write("gateway.toml", &format!("{HERE}\ncache.max_bytes = 0\nlimits.max_depth = 9"));
+    let second = source.read(&first.next).0.unwrap();
+
+    assert_eq!(
+        (second.changed, second.waiting),
+        (vec!["limits.max_depth"], vec!["cache.max_bytes"])
+    );
+    assert_eq!(second.next.config.cache.max_bytes, CacheConfig::default().max_bytes);
+}

@@ -1,0 +1,84 @@
+//! What is counted of settings that are read again.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::clock::Clock;
+
+/// The metrics of the settings.
+#[derive(Clone, Debug)]
+pub struct ReloadMetrics {
+    reloads: Family<OutcomeLabel, Counter>,
+    last_successful: Gauge,
+    last_success: Gauge,
+    waiting: Gauge,
+    clock: Clock,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+const SUCCESS: OutcomeLabel = OutcomeLabel { outcome: "success" };
+const FAILURE: OutcomeLabel = OutcomeLabel { outcome: "failure" };
+
+impl ReloadMetrics {
+    /// Of settings that have just been read well, for the start.
+    pub fn new(clock: Clock) -> Self {
+        let reloads = Family::<OutcomeLabel, Counter>::default();
+        for label in [SUCCESS, FAILURE] {
+            drop(reloads.get_or_create(&label));
+        }
+        let (last_successful, last_success) = (Gauge::default(), Gauge::default());
+        let metrics =
+            Self { reloads, last_successful, last_success, waiting: Gauge::default(), clock };
+        metrics.show_success();
+        metrics
+    }
+
+    /// Puts the metrics on show.
+    pub fn register(&self, registry: &mut Registry) {
+        let config = registry.sub_registry_with_prefix("gateway_config");
+        config.register(
+            "reloads",
+            "How often settings were read again, by what came of it",
+            self.reloads.clone(),
+        );
+        config.register(
+            "last_reload_successful",
+            "Whether the settings could be used when they were last read",
+            self.last_successful.clone(),
+        );
+        config.register_with_unit(
+            "last_reload_success_timestamp",
+            "When the settings could be used the last time that they were read",
+            Unit::Seconds,
+            self.last_success.clone(),
+        );
+        config.register(
+            "settings_pending_restart",
+            "Settings that have been changed and need a restart",
+            self.waiting.clone(),
+        );
+    }
+
+    pub(super) fn succeeded(&self, waiting: usize) {
+        self.reloads.get_or_create(&SUCCESS).inc();
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.show_success();
+    }
+
+    pub(super) fn failed(&self) {
+        self.reloads.get_or_create(&FAILURE).inc();
+        self.last_successful.set(0);
+    }
+
+    fn show_success(&self) {
+        self.last_successful.set(1);
+        self.last_success.set(self.clock.timestamp().as_second());
+    }
+}
