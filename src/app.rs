@@ -19,7 +19,7 @@ use crate::http::{
     MainParts, ManifestError, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
-use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
+use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE, TraceMetrics, Traces, TracesError};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
 /// How long tasks that nobody waits for may take to end at the stop.
@@ -33,6 +33,7 @@ pub struct App {
     stopping: CancellationToken,
     ended: CancellationToken,
     tasks: TaskTracker,
+    traces: Traces,
 }
 
 /// Why the gateway cannot start.
@@ -58,6 +59,9 @@ pub enum StartError {
     /// Callers cannot be asked who they are.
     #[error(transparent)]
     Callers(#[from] CallersError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The system gives no random numbers.
     #[error("the system's random generator does not answer")]
     Random(#[from] getrandom::Error),
@@ -85,11 +89,14 @@ impl App {
         let ended = CancellationToken::new();
         let (upstream_metrics, record_metrics, http_metrics) =
             (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
+        let trace_metrics = TraceMetrics::default();
         let page = MetricsPage::new(|registry| {
             upstream_metrics.register(registry);
             record_metrics.register(registry);
             http_metrics.register(registry);
+            trace_metrics.register(registry);
         });
+        let traces = Traces::start(config.traces.as_ref(), trace_metrics)?;
         let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
         let passes_tokens = upstream.uses_callers_token();
         let parts = RecordParts {
@@ -119,6 +126,7 @@ impl App {
             graphql: config.graphql.clone(),
             graphiql_defaults,
             metrics: http_metrics,
+            tracer: traces.tracer(),
             clock,
             stopping: stopping.clone(),
             tasks: tasks.clone(),
@@ -135,7 +143,7 @@ impl App {
         });
         let main = (bind("listen", config.listen).await?, main);
         let admin = (bind("admin_listen", config.admin_listen).await?, admin);
-        Ok(Self { main, admin, draining, stopping, ended, tasks })
+        Ok(Self { main, admin, draining, stopping, ended, tasks, traces })
     }
 
     /// The address of the GraphQL listener.
@@ -158,7 +166,7 @@ impl App {
     /// under way finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
-        let Self { draining, stopping, ended, tasks, .. } = self;
+        let Self { draining, stopping, ended, tasks, traces, .. } = self;
         let main_done = CancellationToken::new();
         let draining_begins = async {
             stop.await;
@@ -176,6 +184,7 @@ impl App {
         };
         // Health and metrics stay on show until the last request is through.
         tokio::join!(serve_main, admin.serve(admin_router, main_done.cancelled()));
+        traces.end().await;
         tracing::info!("stopped");
     }
 }

@@ -8,6 +8,7 @@ pub mod version;
 pub mod domain;
 pub mod clock;
 pub mod signature;
+pub mod trace;
 pub mod config;
 pub mod telemetry;
 pub mod upstream;

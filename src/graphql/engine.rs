@@ -294,6 +294,7 @@ impl Engine {
         if operation.only_query && selected.ty != OperationType::Query {
             return Err(Box::new(Answer::NotAQuery));
         }
+        context.reader().trace().tell_operation(type_name(selected.ty));
         let variables = operation.variables.variables();
         variables::check(selected, &variables).map_err(|error| Box::new(refused(error)))?;
         let keys = order::keys(selected, &document);
@@ -306,6 +307,11 @@ impl Engine {
 }
 
 impl Admitted {
+    /// Which of the document's operations was asked for.
+    pub fn name(&self) -> Option<&str> {
+        self.0.as_ref().ok()?.operation.operation_name.as_deref()
+    }
+
     /// What is asked, written down in full, where the answer may be kept: not where a plan makes it anew
     /// for less.
     fn question(&self) -> Option<Vec<u8>> {
@@ -319,6 +325,15 @@ impl Admitted {
         question.push(u8::from(operation_name.is_some()));
         serde_json::to_writer(&mut question, variables).ok()?;
         Some(question)
+    }
+}
+
+/// The type of an operation, as it is written.
+fn type_name(operation: OperationType) -> &'static str {
+    match operation {
+        OperationType::Query => "query",
+        OperationType::Mutation => "mutation",
+        OperationType::Subscription => "subscription",
     }
 }
 

@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::config::{GraphqlConfig, LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
+use crate::trace::Tracer;
 
 const GRAPHQL: &str = "/graphql";
 /// How long a browser may remember what CORS allows.
@@ -53,6 +54,8 @@ pub struct MainParts {
     pub graphiql_defaults: GraphiqlDefaults,
     /// Where requests are counted.
     pub metrics: HttpMetrics,
+    /// Begins traces of requests.
+    pub tracer: Tracer,
     /// The source of time.
     pub clock: Clock,
     /// Cancelled when the process is asked to stop: sockets and event streams end then.
@@ -72,9 +75,12 @@ pub struct Main {
 }
 
 impl Main {
-    /// Brings the gauges of the documents that are known up to date.
+    /// Brings the gauges of the documents that are known, and of sockets and streams, up to date.
     pub fn observe(&self) {
-        self.endpoint.metrics.documents(self.endpoint.engine.documents());
+        let Endpoint { metrics, engine, limits, long_lived, .. } = &*self.endpoint;
+        metrics.documents(engine.documents());
+        // As many places as there are for requests.
+        metrics.streams(limits.max_in_flight.saturating_sub(long_lived.available_permits()));
     }
 
     /// Everything by routes, for callers that have no listener.
@@ -103,6 +109,7 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
     let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
     let rates = Rates::new(limits.rate, &clock);
     rates.tidy(&parts.tasks, parts.stopping.clone());
+    metrics.limit(limits.max_in_flight);
     let endpoint = Arc::new(Endpoint {
         engine: Engine::new(&graphql, &limits),
         records,
@@ -120,6 +127,7 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
         subscriptions: parts.subscriptions,
         graphiql: graphql.graphiql.then_some(graphiql_defaults),
         metrics,
+        tracer: parts.tracer,
         clock,
     });
     let mut router = Router::new();

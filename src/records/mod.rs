@@ -23,6 +23,7 @@ mod answers;
 mod purge;
 mod watch;
 mod read;
+mod traced;
 mod metrics;
 
 #[cfg(test)]

@@ -4,17 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app` and `cli` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("signature", &[]),
+    ("trace", &[]),
     ("config", &["domain", "version"]),
-    ("telemetry", &["config", "version"]),
-    ("upstream", &["signature", "clock", "config", "domain"]),
-    ("records", &["upstream", "clock", "config", "domain"]),
-    ("graphql", &["records", "config", "domain"]),
-    ("http", &["graphql", "records", "config", "domain", "clock"]),
+    ("telemetry", &["trace", "config", "version"]),
+    ("upstream", &["trace", "signature", "clock", "config", "domain"]),
+    ("records", &["upstream", "trace", "clock", "config", "domain"]),
+    ("graphql", &["records", "trace", "config", "domain"]),
+    ("http", &["graphql", "records", "trace", "config", "domain", "clock"]),
     ("simulator", &["clock", "signature"]),
     ("main", &["cli"]),
 ];

@@ -33,4 +33,5 @@ mod secrets;
 mod shutdown;
 mod stale;
 mod subscription;
+mod traces;
 mod trusted;

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::config::credentials::VARIABLES;
+use crate::config::credentials;
 use crate::config::setting::{Role, Row, rows};
+use crate::config::traces;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md");
 const UPDATE: &str = "UPDATE_DOCS";
@@ -65,7 +66,7 @@ fn reference() -> String {
     }
     text.push_str(NOTES);
     text.push_str("## The official SDKs' variables\n\n| environment | meaning |\n| --- | --- |\n");
-    for (name, meaning) in VARIABLES {
+    for (name, meaning) in credentials::VARIABLES {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text.push_str(
@@ -73,6 +74,15 @@ fn reference() -> String {
          (INI, UTF-8; keys `ak`, `sk`, `security_token`, `project_id`), by default\n\
          `~/.huaweicloud/credentials`. Half a pair is refused.\n",
     );
+    text.push_str(
+        "\n## OpenTelemetry's variables\n\n\
+         Traces are on where one of the first two is set; see [RUNBOOK.md](RUNBOOK.md#traces). A value that is none of those \
+         allowed stops the\nstart. Variables that are not listed are not read.\n\n\
+         | environment | meaning |\n| --- | --- |\n",
+    );
+    for (names, meaning) in traces::VARIABLES {
+        let _ = writeln!(text, "| `{}` | {meaning} |", names.replace(", ", "`, `"));
+    }
     text
 }
 

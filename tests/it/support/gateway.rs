@@ -176,6 +176,7 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
         graphql: GraphqlConfig { introspection: true, graphiql: true, ..GraphqlConfig::default() },
         subscriptions: SubscriptionsConfig::default(),
         log: LogConfig::default(),
+        traces: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod socket;
 mod redis_server;
 mod slow_way;
 mod log;
+mod receiver;
 
 pub(crate) use files::TestFile;
 pub(crate) use gateway::{
@@ -15,6 +16,7 @@ pub(crate) use gateway::{
 };
 pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, seconds_from_now};
 pub(crate) use log::{keep_log, log};
+pub(crate) use receiver::{Receiver, Spanned, tree};
 pub(crate) use redis_server::RedisServer;
 pub(crate) use scripted::{Reply, ScriptedUpstream, Seen};
 pub(crate) use slow_way::SlowWay;
