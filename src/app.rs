@@ -90,12 +90,7 @@ impl App {
         let (upstream_metrics, record_metrics, http_metrics) =
             (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
         let trace_metrics = TraceMetrics::default();
-        let page = MetricsPage::new(|registry| {
-            upstream_metrics.register(registry);
-            record_metrics.register(registry);
-            http_metrics.register(registry);
-            trace_metrics.register(registry);
-        });
+        let page = page((&upstream_metrics, &record_metrics), (&http_metrics, &trace_metrics));
         let traces = Traces::start(config.traces.as_ref(), trace_metrics)?;
         let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
         let passes_tokens = upstream.uses_callers_token();
@@ -187,6 +182,19 @@ impl App {
         traces.end().await;
         tracing::info!("stopped");
     }
+}
+
+/// The metrics page with everything on it.
+fn page(
+    (upstream, records): (&UpstreamMetrics, &RecordMetrics),
+    (http, traces): (&HttpMetrics, &TraceMetrics),
+) -> MetricsPage {
+    MetricsPage::new(|registry| {
+        upstream.register(registry);
+        records.register(registry);
+        http.register(registry);
+        traces.register(registry);
+    })
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<Listener, StartError> {

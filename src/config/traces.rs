@@ -176,13 +176,11 @@ impl TracesConfig {
 /// What the first of some variables holds, and its name; nothing, and a refusal, where it is not text.
 fn text(values: &mut Values<'_>, names: &[&'static str]) -> Option<(&'static str, String)> {
     let name = *names.iter().find(|name| values.surroundings().variable(name).is_some())?;
-    match values.surroundings().text(name)? {
-        Ok(text) => Some((name, text.trim().to_owned())),
-        Err(_) => {
-            values.refuse_line(format!("{name} is (redacted): must be UTF-8"));
-            None
-        }
-    }
+    let Ok(text) = values.surroundings().text(name)? else {
+        values.refuse_line(format!("{name} is (redacted): must be UTF-8"));
+        return None;
+    };
+    Some((name, text.trim().to_owned()))
 }
 
 fn refuse(values: &mut Values<'_>, name: &str, shown: &str, allowed: &str) {
@@ -278,14 +276,12 @@ fn headers(values: &mut Values<'_>) -> Vec<(HeaderName, Secret)> {
 fn resource(values: &mut Values<'_>) -> Vec<(String, String)> {
     let mut resource = Vec::new();
     if let Some((name, text)) = text(values, &[RESOURCE_ATTRIBUTES]) {
-        match pairs(&text) {
-            Some(pairs) => resource = pairs,
-            None => {
-                let allowed =
-                    "key=value pairs, with commas between them and percent-encoded values";
-                refuse(values, name, &one_line(&text), allowed);
-            }
+        let pairs = pairs(&text);
+        if pairs.is_none() {
+            let allowed = "key=value pairs, with commas between them and percent-encoded values";
+            refuse(values, name, &one_line(&text), allowed);
         }
+        resource = pairs.unwrap_or_default();
     }
     let is_named = resource.iter().any(|(key, _)| key == "service.name");
     let service = text(values, &[SERVICE_NAME]).map(|(_, name)| name);

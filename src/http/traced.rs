@@ -22,7 +22,7 @@ pub(crate) fn request(tracer: &Tracer, request: &Request<Body>, id: &str) -> Spa
         let path = request.uri().path();
         let method = method(request.method());
         let authority = authority(request);
-        let address = authority.as_ref().map(|authority| authority.host());
+        let address = authority.as_ref().map(Authority::host);
         let address = address.filter(|address| address.len() <= LONGEST_ADDRESS);
         let begun = Begun {
             name: format!("{} {path}", if method == OTHER { "HTTP" } else { method }).into(),

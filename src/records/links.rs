@@ -160,14 +160,11 @@ impl Reader {
         let asking = self.asking();
         let span = Content::Link.begin(&asking.trace);
         let (outcome, kept) = match links.get(&key, asking) {
-            Some(kept) => (super::CacheOutcome::Hit, kept),
-            None => {
-                let loaded = self.load_link(&key).await;
-                let loaded = loaded.inspect_err(|failure| traced::fail(&span, failure));
-                (asking.outcome(true, false), loaded?)
-            }
+            Some(kept) => (super::CacheOutcome::Hit, Ok(kept)),
+            None => (asking.outcome(true, false), self.load_link(&key).await),
         };
         traced::tell(&span, outcome);
+        let kept = kept.inspect_err(|failure| traced::fail(&span, failure))?;
         self.note_read(Read {
             outcome,
             age: links.age_of(&kept),

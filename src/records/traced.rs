@@ -25,7 +25,10 @@ pub(crate) enum Content {
 /// The reads of records of one request that are under way; none are known where they are not traced.
 /// Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct TracedReads(Option<Arc<Mutex<HashMap<RecordKey, Vec<Span>>>>>);
+pub(crate) struct TracedReads(Option<Arc<Mutex<Open>>>);
+
+/// Of each record, the reads that wait for it.
+type Open = HashMap<RecordKey, Vec<Span>>;
 
 impl Content {
     fn as_str(self) -> &'static str {
@@ -110,7 +113,7 @@ impl TracedReads {
         }
     }
 
-    fn open(&self) -> Option<MutexGuard<'_, HashMap<RecordKey, Vec<Span>>>> {
+    fn open(&self) -> Option<MutexGuard<'_, Open>> {
         Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -8,9 +8,10 @@ use screen_record_gateway::config::{Config, OtlpForm, TracesConfig, TracesSample
 use screen_record_gateway::domain::Secret;
 use serde_json::json;
 
+use crate::commands::Running;
 use crate::support::{
     Gateway, PROJECT, RECORD, Receiver, Reply, Said, ScriptedUpstream, Socket, Spanned, TOKEN,
-    keep_log, log, screen_record, tree,
+    client, keep_log, log, screen_record, tree,
 };
 
 const SERVER: &str = "POST /graphql";
@@ -58,7 +59,7 @@ async fn ask_with(gateway: &Gateway, trace: &str, more: &[(&str, &str)]) -> serd
 
 fn of<'s>(spans: &'s [Spanned], trace: &str, name: &str) -> &'s Spanned {
     let found = spans.iter().find(|span| span.trace == trace && span.name == name);
-    found.unwrap_or_else(|| panic!("{name} is not in {spans:#?}"))
+    found.unwrap_or_else(|| unreachable!("{name} is not in {spans:#?}"))
 }
 
 #[tokio::test]
@@ -327,7 +328,7 @@ async fn a_caller_who_does_not_sample_is_heard_unless_the_settings_say_otherwise
         let receiver = Receiver::start().await;
         let mut gateway = adjusted(upstream().await, &receiver, |config| {
             let sampler = TracesSampler { parent_based, ratio: 1.0 };
-            let schedule_delay = Duration::from_secs(60);
+            let schedule_delay = Duration::from_mins(1);
             config.traces = Some(TracesConfig { sampler, schedule_delay, ..receiver.config() });
         })
         .await;
@@ -487,4 +488,31 @@ async fn an_operation_of_an_event_stream_is_below_its_request() {
 
     let spans = receiver.until("subscription", 1).await;
     assert_eq!(tree(&spans, FIRST), "POST /graphql 200\n  subscription\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_takes_the_standard_variables_and_sends_the_last_spans_at_its_end() {
+    let receiver = Receiver::start().await;
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.url()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=of%20the%20receiver"),
+        ("OTEL_SERVICE_NAME", "recordings"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+        // Longer than the test may take: nothing but the end sends anything.
+        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+    ];
+    let arguments = ["demo", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+    let program = Running::until("/readyz", &arguments, &environment);
+    let url = program.address("Open");
+    client().get(&url).send().await.unwrap();
+
+    assert_eq!(tokio::task::spawn_blocking(|| program.stop()).await.unwrap(), 0);
+
+    let batches = receiver.batches();
+    assert_eq!(batches.len(), 1);
+    assert_eq!(batches[0].headers["x-api-key"], "of the receiver");
+    let resource = batches[0].resource();
+    assert_eq!(resource["service.name"], "recordings");
+    assert_eq!(resource["deployment.environment.name"], "test");
+    assert_eq!(receiver.spans()[0].name, "GET /graphql");
 }

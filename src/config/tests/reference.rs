@@ -76,8 +76,8 @@ fn reference() -> String {
     );
     text.push_str(
         "\n## OpenTelemetry's variables\n\n\
-         Traces are on where one of the first two is set; see [RUNBOOK.md](RUNBOOK.md#traces). A value that is none of those \
-         allowed stops the\nstart. Variables that are not listed are not read.\n\n\
+         Traces are on where one of the first two is set; [DEPLOYMENT.md](DEPLOYMENT.md#traces) says what is in them. A value that is \
+         not allowed stops the\nstart. Variables that are not listed are not read.\n\n\
          | environment | meaning |\n| --- | --- |\n",
     );
     for (names, meaning) in traces::VARIABLES {

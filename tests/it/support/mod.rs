@@ -12,7 +12,7 @@ mod receiver;
 
 pub(crate) use files::TestFile;
 pub(crate) use gateway::{
-    Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, config_for, patient, screen_record,
+    Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, client, config_for, patient, screen_record,
 };
 pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, seconds_from_now};
 pub(crate) use log::{keep_log, log};

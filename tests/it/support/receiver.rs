@@ -106,7 +106,7 @@ impl Receiver {
         let waiting = arrived
             .wait_for(|_| self.spans().iter().filter(|span| span.name == name).count() >= count);
         let came = tokio::time::timeout(PATIENCE, waiting).await;
-        came.unwrap_or_else(|_| panic!("only {:#?} came", self.spans())).unwrap();
+        came.unwrap_or_else(|_| unreachable!("only {:#?} came", self.spans())).unwrap();
         self.spans()
     }
 }
