@@ -22,6 +22,9 @@ pub use opentelemetry::KeyValue;
 
 /// The header that `tracestate` travels in.
 const TRACESTATE: &str = "tracestate";
+/// The longest that is passed on, in bytes: what the standard asks for. A longer one is dropped, or a caller
+/// could make a call that others wait for as large as the upstream refuses.
+const LONGEST_TRACESTATE: usize = 512;
 
 /// Begins traces; none where it is empty.
 #[derive(Clone, Debug, Default)]
@@ -246,7 +249,8 @@ struct Headers<'h>(&'h HeaderMap);
 
 impl Extractor for Headers<'_> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.to_str().ok()
+        let value = self.0.get(name)?.to_str().ok()?;
+        (name != TRACESTATE || value.len() <= LONGEST_TRACESTATE).then_some(value)
     }
 
     fn keys(&self) -> Vec<&str> {
@@ -348,6 +352,25 @@ mod tests {
             let trace = span.trace().trace_id().unwrap().to_string();
             assert!(trace.len() == 32 && trace != "4bf92f3577b34da6a3ce929d0e0e4736", "{nonsense}");
             assert!(!sent(span.trace()).contains_key("tracestate"), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_too_long_to_pass_on_is_dropped_and_the_trace_goes_on() {
+        let tracer = tracer(Sampler::AlwaysOn);
+        let pair = |number: usize| format!("k{number}={}", "v".repeat(200));
+        for (pairs, is_kept) in [(2, true), (3, false)] {
+            let state: Vec<String> = (0..pairs).map(pair).collect();
+            let state = state.join(",");
+
+            let span =
+                tracer.accept(&headers(&[("traceparent", PARENT), ("tracestate", &state)]), begun);
+
+            let sent = sent(span.trace());
+            assert!(
+                sent["traceparent"].to_str().unwrap().contains("4bf92f3577b34da6a3ce929d0e0e4736")
+            );
+            assert_eq!(sent.contains_key("tracestate"), is_kept, "{} bytes", state.len());
         }
     }
 

@@ -20,7 +20,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData,
-    SpanExporter, SpanProcessor,
+    SpanExporter, SpanLimits, SpanProcessor,
 };
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -127,6 +127,8 @@ impl Traces {
         let provider = SdkTracerProvider::builder()
             .with_span_processor(Bounded { next, queue })
             .with_sampler(sampler(config.sampler))
+            // Or it would read them from the environment.
+            .with_span_limits(SpanLimits::default())
             .with_resource(resource(&config.resource))
             .build();
         let scope = InstrumentationScope::builder(SCOPE).with_version(VERSION).build();
