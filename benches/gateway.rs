@@ -19,6 +19,7 @@ use screen_record_gateway::http::{
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
 use screen_record_gateway::simulator::{DEMO_TOKEN, Simulator, SimulatorConfig};
+use screen_record_gateway::trace::Tracer;
 use screen_record_gateway::upstream::{Upstream, UpstreamMetrics};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +125,7 @@ async fn gateway() -> (Router, String) {
         graphql: GraphqlConfig::default(),
         graphiql_defaults: GraphiqlDefaults::default(),
         metrics: HttpMetrics::default(),
+        tracer: Tracer::default(),
         clock,
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -21,7 +21,9 @@ use crate::http::{
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
-use crate::telemetry::{LogFilter, MetricsPage, OPENMETRICS_CONTENT_TYPE};
+use crate::telemetry::{
+    LogFilter, MetricsPage, OPENMETRICS_CONTENT_TYPE, TraceMetrics, Traces, TracesError,
+};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
 /// How long tasks that nobody waits for may take to end at the stop.
@@ -34,6 +36,7 @@ pub struct App {
     draining: Arc<AtomicBool>,
     ends: Ends,
     reloads: Reloads,
+    traces: Traces,
 }
 
 /// Why the gateway cannot start.
@@ -59,6 +62,9 @@ pub enum StartError {
     /// Callers cannot be asked who they are.
     #[error(transparent)]
     Callers(#[from] CallersError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The system gives no random numbers.
     #[error("the system's random generator does not answer")]
     Random(#[from] getrandom::Error),
@@ -92,6 +98,7 @@ struct Metrics {
     records: RecordMetrics,
     http: HttpMetrics,
     reload: ReloadMetrics,
+    traces: TraceMetrics,
 }
 
 /// What ends with the process.
@@ -127,6 +134,7 @@ impl App {
         };
         let metrics = Metrics::new(&clock);
         let page = metrics.page();
+        let traces = Traces::start(config.traces.as_ref(), metrics.traces)?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
         let records = records(config, &upstream, (metrics.records, clock.clone()), &ends)?;
         let callers = CallerParts {
@@ -144,6 +152,7 @@ impl App {
             graphql: config.graphql.clone(),
             graphiql_defaults,
             metrics: metrics.http,
+            tracer: traces.tracer(),
             clock,
             stopping: ends.stopping.clone(),
             tasks: ends.tasks.clone(),
@@ -164,7 +173,7 @@ impl App {
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin(Arc::clone(&draining), (records, callers), main.clone(), page);
         let (main, admin) = ((listeners.0, main), (listeners.1, admin));
-        Ok(Self { main, admin, draining, ends, reloads })
+        Ok(Self { main, admin, draining, ends, reloads, traces })
     }
 
     /// Has everything read again that may change while the process runs.
@@ -192,7 +201,7 @@ impl App {
     /// under way finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
-        let Self { draining, ends: Ends { tasks, stopping, ended }, .. } = self;
+        let Self { draining, ends: Ends { tasks, stopping, ended }, traces, .. } = self;
         let main_done = CancellationToken::new();
         let draining_begins = async {
             stop.await;
@@ -210,6 +219,7 @@ impl App {
         };
         // Health and metrics stay on show until the last request is through.
         tokio::join!(serve_main, admin.serve(admin_router, main_done.cancelled()));
+        traces.end().await;
         tracing::info!("stopped");
     }
 }
@@ -221,6 +231,7 @@ impl Metrics {
             records: RecordMetrics::default(),
             http: HttpMetrics::default(),
             reload: ReloadMetrics::new(clock.clone()),
+            traces: TraceMetrics::default(),
         }
     }
 
@@ -230,6 +241,7 @@ impl Metrics {
             self.records.register(registry);
             self.http.register(registry);
             self.reload.register(registry);
+            self.traces.register(registry);
         })
     }
 }

@@ -12,10 +12,11 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap_complete::Shell;
 
-use super::credentials::VARIABLES;
+use super::credentials;
 use super::form::{Raw, Shape};
 use super::setting::{Role, Row, rows_of};
 use super::source::{FILE_FLAG, FILE_VARIABLE, Flags};
+use super::traces;
 use crate::version::version;
 
 /// The commands that have a manual page.
@@ -114,7 +115,13 @@ fn after_help(role: Role) -> String {
     let mut help = ORDER.to_owned();
     if role == Role::Serve {
         help.push_str("\n\nThe official SDKs' own variables are read too:\n");
-        for (name, meaning) in VARIABLES {
+        for (name, meaning) in credentials::VARIABLES {
+            let _ = writeln!(help, "  {name}: {meaning}");
+        }
+    }
+    if role != Role::Simulate {
+        help.push_str("\n\nTraces are on where OpenTelemetry's own variables name a receiver:\n");
+        for (name, meaning) in traces::VARIABLES {
             let _ = writeln!(help, "  {name}: {meaning}");
         }
     }

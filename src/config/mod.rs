@@ -14,6 +14,7 @@ mod limits;
 mod graphql;
 mod subscriptions;
 mod log;
+mod traces;
 mod simulate;
 mod credentials;
 mod setting;
@@ -57,6 +58,7 @@ pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;
 pub use surroundings::Surroundings;
+pub use traces::{OtlpForm, TracesConfig, TracesSampler};
 pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
 pub use values::{Loaded, Refusal, ShownSetting};
 
@@ -94,6 +96,8 @@ pub struct Config {
     pub subscriptions: SubscriptionsConfig,
     /// `log`, `log_format`
     pub log: LogConfig,
+    /// OpenTelemetry's own variables; `None` where traces are off.
+    pub traces: Option<TracesConfig>,
 }
 
 /// The settings of the demo, whose upstream has no address before it runs.
@@ -152,6 +156,7 @@ impl Config {
             graphql: GraphqlConfig::read(values, credentials),
             subscriptions: SubscriptionsConfig::read(values),
             log: LogConfig::read(values),
+            traces: TracesConfig::read(values),
         };
         config.refuse_one_port_for_both(values);
         config

@@ -331,6 +331,7 @@ impl Engine {
         if operation.only_query && selected.ty != OperationType::Query {
             return Err(Box::new(Answer::NotAQuery));
         }
+        context.reader().trace().tell_operation(type_name(selected.ty));
         let variables = operation.variables.variables();
         variables::check(selected, &variables).map_err(|error| Box::new(refused(error)))?;
         let keys = order::keys(selected, &document);
@@ -355,11 +356,19 @@ impl Ready {
 }
 
 impl Admitted {
-    /// As the request named its operation, where it is known by its body.
-    pub fn operation_name(&self) -> Option<&Arc<str>> {
-        match &self.0 {
-            Ok(Ready::Plain(request)) => request.operation_name.as_ref(),
-            Ok(Ready::Other(_)) | Err(_) => None,
+    /// As [`Self::name`], to be kept, where that costs nothing.
+    pub fn shared_name(&self) -> Option<&Arc<str>> {
+        match self.0.as_ref().ok()? {
+            Ready::Plain(request) => request.operation_name.as_ref(),
+            Ready::Other(_) => None,
+        }
+    }
+
+    /// Which of the document's operations was asked for.
+    pub fn name(&self) -> Option<&str> {
+        match self.0.as_ref().ok()? {
+            Ready::Plain(request) => request.operation_name.as_deref(),
+            Ready::Other(operation) => operation.operation_name.as_deref(),
         }
     }
 
@@ -376,6 +385,15 @@ impl Admitted {
         question.push(u8::from(operation_name.is_some()));
         serde_json::to_writer(&mut question, variables).ok()?;
         Some(question)
+    }
+}
+
+/// The type of an operation, as it is written.
+fn type_name(operation: OperationType) -> &'static str {
+    match operation {
+        OperationType::Query => "query",
+        OperationType::Mutation => "mutation",
+        OperationType::Subscription => "subscription",
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
 }
 
 /// Headers of our own making that end in a number of seconds. Nearly every answer has three of them, and
-/// nearly all numbers are small, so those are made once.
+/// most numbers are small, so those are made once.
 struct Counts {
     text: &'static str,
     small: OnceLock<Vec<HeaderValue>>,
@@ -96,17 +96,33 @@ struct Counts {
 
 impl Counts {
     /// So many are made once.
-    const SMALL: u64 = 128;
+    const SMALL: u64 = 64;
 
     const fn of(text: &'static str) -> Self {
         Self { text, small: OnceLock::new() }
     }
 
     fn get(&self, number: u64) -> HeaderValue {
-        let make = |number| written(format_args!("{}{number}", self.text));
-        let small = self.small.get_or_init(|| (0..Self::SMALL).map(make).collect());
+        let small =
+            self.small.get_or_init(|| (0..Self::SMALL).map(|number| self.make(number)).collect());
         let known = usize::try_from(number).ok().and_then(|number| small.get(number));
-        known.cloned().unwrap_or_else(|| make(number))
+        known.cloned().unwrap_or_else(|| self.make(number))
+    }
+
+    fn make(&self, number: u64) -> HeaderValue {
+        let mut value = BytesMut::with_capacity(COMMON_BYTES);
+        value.extend_from_slice(self.text.as_bytes());
+        let mut digits = [0_u8; 20];
+        let (mut rest, mut first) = (number, digits.len());
+        for (place, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            (rest, first) = (rest / 10, place);
+            if rest == 0 {
+                break;
+            }
+        }
+        value.extend_from_slice(digits.get(first..).unwrap_or_default());
+        HeaderValue::from_maybe_shared(value.freeze()).unwrap_or(HeaderValue::from_static(""))
     }
 }
 

@@ -36,6 +36,7 @@ use super::request_id::{self, X_REQUEST_ID};
 use super::response::{self, Answers, Served, VARY, validated};
 use super::router::Newest;
 use super::sse;
+use super::traced;
 use super::websocket;
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
@@ -44,6 +45,7 @@ use crate::graphql::{
 };
 use crate::records::{Asking, ReadSummary, Reader, Records};
 use crate::slots::Slots;
+use crate::trace::{self, Trace, Tracer};
 
 /// The forms of answer that operations have.
 const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
@@ -70,6 +72,7 @@ pub(crate) struct Endpoint {
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) tracer: Tracer,
     pub(crate) clock: Clock,
     /// What takes this one's place when settings change.
     pub(crate) newest: Newest,
@@ -81,12 +84,14 @@ struct Arrival {
     /// The other end of the connection, which may be a proxy's.
     peer: Option<IpAddr>,
     id: Arc<str>,
+    trace: Trace,
 }
 
-/// Who asked, and the id of the request.
+/// Who asked, and the id of the request and its place in a trace.
 struct Asker {
     caller: Caller,
     request_id: Arc<str>,
+    trace: Trace,
 }
 
 /// The endpoint as a route of axum's.
@@ -109,9 +114,11 @@ pub(crate) async fn handle<B: IncomingBody>(
     request: Request<B>,
 ) -> Response {
     let (id, id_value) = request_id::of(request.headers());
+    let span = traced::request(&endpoint.tracer, &request, &id);
     let (parts, body) = request.into_parts();
-    let arrival = Arrival { parts, peer, id: Arc::clone(&id) };
-    let mut waiting = Waiting { endpoint: &endpoint, id, since: endpoint.clock.now(), done: false };
+    let arrival = Arrival { parts, peer, id: Arc::clone(&id), trace: span.trace().clone() };
+    let since = endpoint.clock.now();
+    let mut waiting = Waiting { endpoint: &endpoint, id, span, since, done: false };
     // A panic in one request is an error for that request only.
     let answering = AssertUnwindSafe(answer(&endpoint, arrival, body)).catch_unwind();
     let (mut response, noted) =
@@ -141,9 +148,9 @@ async fn answer(
 async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
     match arrival.parts.method {
         Method::GET if is_upgrade(&arrival.parts.headers) => {
-            let Arrival { parts, peer, id } = arrival;
-            let span = span(&id, None);
-            let upgrading = websocket::upgrade(endpoint, (parts, peer), id);
+            let Arrival { parts, peer, id, trace } = arrival;
+            let span = span((&id, &trace), None);
+            let upgrading = websocket::upgrade(endpoint, (parts, peer), (id, trace));
             let (response, caller) = upgrading.instrument(span).await?;
             Ok((response, Noted::default().by(caller)))
         }
@@ -261,7 +268,7 @@ fn streamed(
     asker: Asker,
 ) -> Result<(Response, Noted), Refusal> {
     let caller = asker.caller.name.clone();
-    let _entered = span(&asker.request_id, caller.as_deref()).entered();
+    let _entered = span((&asker.request_id, &asker.trace), caller.as_deref()).entered();
     let mut operations = operations.into_iter();
     let (Some(only), None) = (operations.next(), operations.next()) else {
         let message = "an event stream answers one operation, not a batch";
@@ -299,7 +306,7 @@ async fn carry_out(
             let (served, summary) = if begun.iter().all(Begun::is_answered) {
                 gathered(begun.into_iter().filter_map(Begun::answered))
             } else {
-                let span = span(&asking.request_id, caller.as_deref());
+                let span = span((&asking.request_id, &asking.trace), caller.as_deref());
                 Box::pin(endpoint.complete(begun).instrument(span)).await
             };
             endpoint.keep_documents(&served, persisted);
@@ -323,25 +330,32 @@ fn persisted(operations: &[Operation]) -> Vec<Option<(PersistedQuery, String)>> 
 }
 
 /// What lines are put in that are logged while a request is answered.
-fn span(request_id: &str, caller: Option<&str>) -> Span {
-    tracing::info_span!("request", request.id = %request_id, caller.name = caller.map(display))
+fn span((request_id, trace): (&str, &Trace), caller: Option<&str>) -> Span {
+    tracing::info_span!(
+        "request",
+        request.id = %request_id,
+        trace_id = trace.trace_id().map(display),
+        span_id = trace.span_id().map(display),
+        caller.name = caller.map(display),
+    )
 }
 
 impl Asker {
     fn asking(&self, wanted: Wanted) -> Asking {
         let Caller { token, projects, .. } = self.caller.clone();
         let Wanted { no_cache, max_age } = wanted;
-        Asking { token, projects, request_id: Arc::clone(&self.request_id), no_cache, max_age }
+        let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
+        Asking { token, projects, request_id, trace, no_cache, max_age }
     }
 }
 
 impl Endpoint {
     /// Lets the caller of a request in.
     async fn identify(&self, arrival: &Arrival) -> Result<Asker, Refusal> {
-        let Arrival { parts, peer, id } = arrival;
+        let Arrival { parts, peer, id, trace } = arrival;
         let presented = self.callers.presented(&parts.headers)?;
         let caller = self.callers.admit(presented, *peer).await.map_err(Refusal::stranger)?;
-        Ok(Asker { caller, request_id: Arc::clone(id) })
+        Ok(Asker { caller, request_id: Arc::clone(id), trace: trace.clone() })
     }
 
     /// What a body asks for that was here before, without reading it.
@@ -350,7 +364,7 @@ impl Endpoint {
             return None;
         }
         let admitted = self.engine.recall(body)?;
-        let name = admitted.as_ref().ok().and_then(|one| one.operation_name().cloned());
+        let name = admitted.as_ref().ok().and_then(|one| one.shared_name().cloned());
         let admitted = admitted.map(|one| vec![one]);
         Some(Todo { admitted, persisted: Vec::new(), is_batch: false, name })
     }
@@ -364,12 +378,16 @@ impl Endpoint {
     /// Answers operations for which everything is at hand; the others wait.
     fn begin(&self, admitted: Vec<Admitted>, asking: &Asking) -> Vec<Begun> {
         let begin = |operation: Admitted| {
-            let reader = self.records.reader(asking.clone());
+            let span = traced::operation(&asking.trace, operation.name());
+            let asking = Asking { trace: span.trace().clone(), ..asking.clone() };
+            let reader = self.records.reader(asking);
             match self.engine.answer_now(&operation, &reader) {
                 Some(answer) => {
-                    Begun::Answered(Served { answer, is_stale: false }, reader.take_summary())
+                    let served = Served { answer, is_stale: false };
+                    traced::told(&span, &served);
+                    Begun::Answered(served, reader.take_summary())
                 }
-                None => Begun::Waits(operation, Arc::new(reader)),
+                None => Begun::Waits(operation, Arc::new(reader), span),
             }
         };
         admitted.into_iter().map(begin).collect()
@@ -394,21 +412,23 @@ impl Endpoint {
     }
 
     async fn complete_one(&self, begun: Begun) -> (Served, ReadSummary) {
-        let (operation, reader) = match begun {
+        let (operation, reader, span) = match begun {
             Begun::Answered(served, read) => return (served, read),
-            Begun::Waits(operation, reader) => (operation, reader),
+            Begun::Waits(operation, reader, span) => (operation, reader, span),
         };
         let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
         let answer = self.engine.answer(operation, context).await;
         let read = reader.take_summary();
-        (Served { answer, is_stale: read.is_stale_on_error() }, read)
+        let served = Served { answer, is_stale: read.is_stale_on_error() };
+        traced::told(&span, &served);
+        (served, read)
     }
 }
 
 /// An operation that is answered, or waits for something.
 enum Begun {
     Answered(Served, ReadSummary),
-    Waits(Admitted, Arc<Reader>),
+    Waits(Admitted, Arc<Reader>, trace::Span),
 }
 
 impl Begun {
@@ -442,6 +462,7 @@ fn gathered(
 struct Waiting<'e> {
     endpoint: &'e Endpoint,
     id: Arc<str>,
+    span: trace::Span,
     since: Instant,
     done: bool,
 }
@@ -455,7 +476,8 @@ impl Waiting<'_> {
     fn note(&self, noted: &Noted, status: u16) {
         let took = self.endpoint.clock.now().saturating_duration_since(self.since);
         self.endpoint.metrics.count(status, took);
-        noted.log(&self.id, status, took);
+        traced::answered(&self.span, status);
+        noted.log((&self.id, self.span.trace()), status, took);
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::callers::Caller;
-use super::metrics::HttpMetrics;
+use super::metrics::{HttpMetrics, OperationOutcome};
 use super::response::{Answers, Served};
+use super::traced;
 use crate::clock::Clock;
 use crate::domain::ProjectId;
 use crate::graphql::ErrorCode;
 use crate::records::{ReadSummary, Reader};
+use crate::trace::{Span, Trace};
 
 /// How many of the letters of an operation's name are logged.
 const LONGEST_LOGGED_NAME: usize = 64;
@@ -33,6 +35,8 @@ pub(crate) struct StreamLog {
     caller: Option<Arc<str>>,
     reader: Arc<Reader>,
     answers: usize,
+    outcome: OperationOutcome,
+    span: Span,
     since: Instant,
     clock: Clock,
     metrics: HttpMetrics,
@@ -47,6 +51,9 @@ impl Noted {
         let codes: Vec<String> = answers.errors().map(code_of).collect();
         for code in &codes {
             metrics.count_error(code);
+        }
+        for served in &answers.served {
+            metrics.count_operation(served.outcome());
         }
         Self { operation, codes, ..Self::default() }
     }
@@ -70,9 +77,11 @@ impl Noted {
         Self { read, ..self }
     }
 
-    pub(crate) fn log(&self, request_id: &str, status: u16, took: Duration) {
+    pub(crate) fn log(&self, (request_id, trace): (&str, &Trace), status: u16, took: Duration) {
         tracing::info!(
             request.id = request_id,
+            trace_id = trace.trace_id().map(tracing::field::display),
+            span_id = trace.span_id().map(tracing::field::display),
             caller.name = self.caller.as_deref().map(tracing::field::display),
             graphql.operation = self.operation(),
             projects = self.projects(),
@@ -86,9 +95,7 @@ impl Noted {
     }
 
     fn operation(&self) -> Option<String> {
-        let shown = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-        let name = self.operation.as_deref()?;
-        Some(name.chars().filter(shown).take(LONGEST_LOGGED_NAME).collect())
+        self.operation.as_deref().map(shown_name)
     }
 
     fn projects(&self) -> Option<String> {
@@ -117,15 +124,25 @@ impl StreamLog {
             caller: caller.name.clone(),
             reader: Arc::clone(reader),
             answers: 0,
+            outcome: OperationOutcome::Ok,
+            span: Span::default(),
             since: clock.now(),
             clock: clock.clone(),
             metrics: metrics.clone(),
         }
     }
 
+    /// The same, with the operation's span, which ends with it.
+    pub(crate) fn traced(mut self, span: Span) -> Self {
+        self.span = span;
+        self
+    }
+
     /// Notes an answer on its way out.
     pub(crate) fn note(&mut self, served: &Served) {
         self.answers += 1;
+        self.outcome = self.outcome.max(served.outcome());
+        traced::told(&self.span, served);
         for code in served.errors().iter().map(code_of) {
             self.metrics.count_error(&code);
             if self.noted.codes.len() < MOST_CODES {
@@ -139,8 +156,12 @@ impl Drop for StreamLog {
     fn drop(&mut self) {
         let noted = std::mem::take(&mut self.noted).having_read(self.reader.take_summary());
         let took = self.clock.now().saturating_duration_since(self.since);
+        self.metrics.count_operation(self.outcome);
+        let trace = self.span.trace();
         tracing::info!(
             request.id = %self.request_id,
+            trace_id = trace.trace_id().map(tracing::field::display),
+            span_id = trace.span_id().map(tracing::field::display),
             caller.name = self.caller.as_deref().map(tracing::field::display),
             graphql.operation = noted.operation(),
             projects = noted.projects(),
@@ -166,7 +187,13 @@ fn summed_up<T: AsRef<str>>(names: &[T]) -> Option<String> {
     (!counts.is_empty()).then(|| counts.into_iter().map(shown).collect::<Vec<_>>().join(","))
 }
 
-fn code_of(error: &async_graphql::ServerError) -> String {
+/// What is shown of an operation's name.
+pub(crate) fn shown_name(name: &str) -> String {
+    let shown = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    name.chars().filter(shown).take(LONGEST_LOGGED_NAME).collect()
+}
+
+pub(crate) fn code_of(error: &async_graphql::ServerError) -> String {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
     match code {
         Some(async_graphql::Value::String(code)) => code.clone(),

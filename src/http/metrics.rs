@@ -38,6 +38,11 @@ pub struct HttpMetrics {
     /// Of status 200, which nearly all have.
     good: Counter,
     errors: Family<CodeLabel, Counter>,
+    operations: Family<OutcomeLabel, Counter>,
+    /// Those without any error, which nearly all are.
+    good_operations: Counter,
+    streams: Gauge,
+    most_in_flight: Gauge,
     duration: Histogram,
     documents: Gauge,
     document_bytes: Gauge,
@@ -54,6 +59,35 @@ struct StatusLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
     code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// What became of a GraphQL operation, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum OperationOutcome {
+    /// Answered without an error.
+    Ok,
+    /// Answered with an error of at least one field.
+    Failed,
+    /// Not executed: it is wrong in itself, or over a limit.
+    Refused,
+}
+
+impl OperationOutcome {
+    const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Refused];
+
+    fn label(self) -> OutcomeLabel {
+        let outcome = match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        };
+        OutcomeLabel { outcome }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,11 +108,18 @@ impl Default for HttpMetrics {
         for code in failures.into_iter().chain(WATCHED_CODES.map(ErrorCode::as_str)) {
             drop(errors.get_or_create(&CodeLabel { code: code.to_owned() }));
         }
-        let good = requests.get_or_create_owned(&StatusLabel { status: 200 });
+        let operations = Family::<OutcomeLabel, Counter>::default();
+        for outcome in OperationOutcome::ALL {
+            drop(operations.get_or_create(&outcome.label()));
+        }
         Self {
+            good: requests.get_or_create_owned(&StatusLabel { status: 200 }),
             requests,
-            good,
             errors,
+            good_operations: operations.get_or_create_owned(&OperationOutcome::Ok.label()),
+            operations,
+            streams: Gauge::default(),
+            most_in_flight: Gauge::default(),
             duration,
             documents: Gauge::default(),
             document_bytes: Gauge::default(),
@@ -96,6 +137,21 @@ impl HttpMetrics {
         http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
         http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
         http.register("requests_in_flight", "GraphQL requests under way", self.in_flight.clone());
+        http.register(
+            "requests_in_flight_limit",
+            "GraphQL requests that may be under way, and sockets and event streams beside them",
+            self.most_in_flight.clone(),
+        );
+        http.register(
+            "graphql_operations",
+            "GraphQL operations that have ended, by what became of them",
+            self.operations.clone(),
+        );
+        http.register(
+            "streams",
+            "WebSockets and event streams that are open",
+            self.streams.clone(),
+        );
         http.register(
             "known_documents",
             "GraphQL documents that need not be read again",
@@ -130,6 +186,21 @@ impl HttpMetrics {
             status => self.requests.get_or_create(&StatusLabel { status }).inc(),
         };
         self.duration.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn count_operation(&self, outcome: OperationOutcome) {
+        match outcome {
+            OperationOutcome::Ok => self.good_operations.inc(),
+            other => self.operations.get_or_create(&other.label()).inc(),
+        };
+    }
+
+    pub(crate) fn limit(&self, most_in_flight: usize) {
+        self.most_in_flight.set(i64::try_from(most_in_flight).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn streams(&self, open: usize) {
+        self.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn documents(&self, size: (u64, u64)) {

@@ -17,6 +17,7 @@ mod rate;
 mod places;
 mod response;
 mod log_line;
+mod traced;
 mod sse;
 mod websocket;
 mod cache_headers;

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::browsers;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
+use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
 use super::request_id::X_REQUEST_ID;
@@ -144,6 +145,20 @@ impl Served {
     pub(crate) fn refused(error: ServerError) -> Self {
         let answer = Answer::Refused(GraphqlResponse::from_errors(vec![error]));
         Self { answer, is_stale: false }
+    }
+
+    /// How the operation is counted.
+    pub(crate) fn outcome(&self) -> OperationOutcome {
+        match &self.answer {
+            Answer::Refused(_) | Answer::NotAQuery => OperationOutcome::Refused,
+            Answer::Executed(_) | Answer::Written(_) | Answer::Whole(_) => {
+                if self.errors().is_empty() {
+                    OperationOutcome::Ok
+                } else {
+                    OperationOutcome::Failed
+                }
+            }
+        }
     }
 
     /// Every error of the answer.

@@ -31,6 +31,7 @@ use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
 use crate::slots::Slots;
+use crate::trace::Tracer;
 
 const GRAPHQL: &str = "/graphql";
 /// How long a browser may remember what CORS allows.
@@ -52,6 +53,8 @@ pub struct MainParts {
     pub graphiql_defaults: GraphiqlDefaults,
     /// Where requests are counted.
     pub metrics: HttpMetrics,
+    /// Begins traces of requests.
+    pub tracer: Tracer,
     /// The source of time.
     pub clock: Clock,
     /// Cancelled when the process is asked to stop: sockets and event streams end then.
@@ -95,11 +98,14 @@ impl Newest {
 }
 
 impl Main {
-    /// Brings the gauges of the documents and requests that are known up to date.
+    /// Brings the gauges of what is known, and of sockets and streams, up to date.
     pub fn observe(&self) {
-        let Endpoint { metrics, engine, .. } = &*self.0.current.load().endpoint;
+        let Endpoint { metrics, engine, long_lived, limits, .. } = &*self.0.current.load().endpoint;
         metrics.documents(engine.documents());
         metrics.known_requests(engine.requests());
+        metrics.limit(limits.max_in_flight);
+        // As many places as there are for requests.
+        metrics.streams(limits.max_in_flight.saturating_sub(long_lived.available_permits()));
     }
 
     /// Everything by routes, for callers that have no listener.
@@ -137,6 +143,7 @@ impl Main {
             subscriptions: subscriptions.clone(),
             graphiql: page,
             metrics: old.metrics.clone(),
+            tracer: old.tracer.clone(),
             clock: old.clock.clone(),
             newest: Newest(Arc::downgrade(&self.0)),
         };
@@ -197,6 +204,7 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             subscriptions: parts.subscriptions,
             graphiql: graphql.graphiql.then(|| graphiql_defaults.clone()),
             metrics,
+            tracer: parts.tracer,
             clock,
             newest: Newest(Weak::clone(main)),
         };

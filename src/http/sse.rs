@@ -14,6 +14,7 @@ use super::endpoint::Endpoint;
 use super::log_line::StreamLog;
 use super::refusal::Refusal;
 use super::response::Served;
+use super::traced;
 use crate::graphql::{Operation, OperationContext};
 use crate::records::Asking;
 
@@ -36,8 +37,11 @@ pub(crate) fn answer(
     let Endpoint { metrics, clock, .. } = &**endpoint;
     let name = operation.operation_name.as_deref().map(Arc::from);
     let request_id = Arc::clone(&asking.request_id);
+    let span = traced::operation(&asking.trace, operation.operation_name.as_deref());
+    let asking = Asking { trace: span.trace().clone(), ..asking };
     let reader = Arc::new(endpoint.records.reader(asking));
-    let mut log = StreamLog::begin((&caller, &request_id), name, &reader, metrics, clock);
+    let log = StreamLog::begin((&caller, &request_id), name, &reader, metrics, clock);
+    let mut log = log.traced(span);
     let context = OperationContext::new(Arc::clone(&reader), endpoint.limits.request_timeout);
     let answers = match endpoint.engine.admit(vec![operation]) {
         Ok(admitted) => stream::iter(admitted)

@@ -29,8 +29,10 @@ use super::rate::TooMany;
 use super::refusal::Refusal;
 use super::request;
 use super::response::Served;
+use super::traced;
 use crate::graphql::{Answer, ErrorCode, Operation, OperationContext, request_error};
 use crate::records::Asking;
+use crate::trace::Trace;
 
 /// The one protocol that is spoken.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -96,6 +98,8 @@ struct Session {
     presented: Presented,
     from: Option<IpAddr>,
     request_id: Arc<str>,
+    /// Where it was upgraded.
+    trace: Trace,
     /// Once acknowledged.
     admitted: Option<Admitted>,
     operations: SelectAll<BoxStream<'static, Event>>,
@@ -119,7 +123,7 @@ struct Admitted {
 pub(crate) async fn upgrade(
     endpoint: &Arc<Endpoint>,
     (mut parts, from): (Parts, Option<IpAddr>),
-    request_id: Arc<str>,
+    (request_id, trace): (Arc<str>, Trace),
 ) -> Result<(Response, Option<Arc<str>>), Refusal> {
     cross_site::check_websocket(&parts.headers, &endpoint.allow_origins)?;
     if GraphQLProtocol::from_request_parts(&mut parts, &()).await.is_err() {
@@ -146,6 +150,7 @@ pub(crate) async fn upgrade(
         presented,
         from,
         request_id,
+        trace,
         admitted: None,
         operations: SelectAll::new(),
         under_way: HashMap::new(),
@@ -290,10 +295,13 @@ impl Session {
         let Endpoint { engine, records, limits, metrics, clock, .. } = &*self.endpoint;
         let Caller { token, projects, .. } = caller.clone();
         let request_id = Arc::clone(&self.request_id);
-        let asking = Asking { token, projects, request_id, ..Asking::default() };
+        let name: Option<Arc<str>> = operation.operation_name.as_deref().map(Arc::from);
+        let span = traced::socket_operation(&self.trace, name.as_deref());
+        let trace = span.trace().clone();
+        let asking = Asking { token, projects, request_id, trace, ..Asking::default() };
         let reader = Arc::new(records.reader(asking));
-        let name = operation.operation_name.as_deref().map(Arc::from);
-        let mut log = StreamLog::begin((caller, &self.request_id), name, &reader, metrics, clock);
+        let log = StreamLog::begin((caller, &self.request_id), name, &reader, metrics, clock);
+        let mut log = log.traced(span);
         let context = OperationContext::new(Arc::clone(&reader), limits.request_timeout);
         let admitted = self
             .check_place(caller)

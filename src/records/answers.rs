@@ -17,6 +17,7 @@ use super::list::OperationListing;
 use super::loader::Reader;
 use super::pages::{KeptPage, Listing, PageKey, Pages};
 use super::read::{CacheOutcome, Read};
+use super::traced::Content;
 use super::weight::BOOKKEEPING;
 use crate::config::{CacheConfig, Live};
 use crate::domain::{ProjectId, RecordQuery};
@@ -65,6 +66,15 @@ pub(crate) enum Sources {
     Known(Vec<Source>),
     /// Something was read that no answer may be kept of.
     Unfit,
+}
+
+impl Source {
+    fn content(&self) -> Content {
+        match self {
+            Self::Record(..) => Content::Record,
+            Self::RecordPage(..) | Self::OperationPage(..) => Content::Page,
+        }
+    }
 }
 
 impl Sources {
@@ -125,7 +135,10 @@ impl Reader {
         let kept = self.records().answers().entries.get(&key)?;
         let reads: Option<Vec<Read>> =
             kept.sources.iter().map(|source| self.vouch_for(source)).collect();
-        reads?.into_iter().for_each(|read| self.note_read(read));
+        for (source, read) in kept.sources.iter().zip(reads?) {
+            source.content().found(&self.asking().trace, read.outcome);
+            self.note_read(read);
+        }
         self.records().metrics().answers_reused.inc();
         Some(kept.body.clone())
     }

@@ -14,6 +14,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::metrics::RecordMetrics;
 use crate::domain::Failure;
+use crate::trace::Trace;
 
 /// What a load will end in.
 pub(crate) type Load<T> = BoxFuture<'static, Result<T, Failure>>;
@@ -34,6 +35,8 @@ struct UnderWay<K, T> {
 struct Numbered<T> {
     number: u64,
     flight: WeakShared<Load<T>>,
+    /// Under which it was begun.
+    trace: Trace,
 }
 
 /// Takes a flight off the list when it lands or is abandoned.
@@ -49,6 +52,8 @@ struct Listed<K: Eq + Hash, T> {
 pub(crate) struct Boarding<T> {
     pub(crate) flight: Flight<T>,
     pub(crate) joined: bool,
+    /// Under which it was begun, where somebody else had.
+    pub(crate) trace: Trace,
 }
 
 impl<K: Eq + Hash, T> Clone for Flights<K, T> {
@@ -73,24 +78,29 @@ where
     /// in the cache by then, and its result is taken instead of beginning another.
     pub(crate) fn board(
         &self,
-        key: &K,
+        (key, trace): (&K, &Trace),
         landed: impl FnOnce() -> Option<T>,
         load: impl FnOnce() -> Load<T>,
     ) -> Boarding<T> {
         let mut under_way = self.lock();
-        let existing = under_way.flights.get(key).and_then(|listed| listed.flight.upgrade());
-        if let Some(flight) = existing {
-            return Boarding { flight, joined: true };
+        let flying = |listed: &Numbered<T>| Some((listed.flight.upgrade()?, listed.trace.clone()));
+        if let Some((flight, trace)) = under_way.flights.get(key).and_then(flying) {
+            return Boarding { flight, joined: true, trace };
         }
         if let Some(value) = landed() {
             let flight = std::future::ready(Ok(value)).boxed().shared();
-            return Boarding { flight, joined: true };
+            return Boarding { flight, joined: true, trace: Trace::default() };
         }
-        let flight = self.begin(&mut under_way, key, load());
-        Boarding { flight, joined: false }
+        let flight = self.begin(&mut under_way, (key, trace), load());
+        Boarding { flight, joined: false, trace: Trace::default() }
     }
 
-    fn begin(&self, under_way: &mut UnderWay<K, T>, key: &K, load: Load<T>) -> Flight<T> {
+    fn begin(
+        &self,
+        under_way: &mut UnderWay<K, T>,
+        (key, trace): (&K, &Trace),
+        load: Load<T>,
+    ) -> Flight<T> {
         under_way.next_number += 1;
         let number = under_way.next_number;
         let listed = Listed { flights: self.clone(), key: key.clone(), number, landed: false };
@@ -103,7 +113,8 @@ where
         .shared();
         // A flight that has not been polled cannot have ended, so it can always be listed.
         if let Some(weak) = flight.downgrade() {
-            under_way.flights.insert(key.clone(), Numbered { number, flight: weak });
+            let listed = Numbered { number, flight: weak, trace: trace.clone() };
+            under_way.flights.insert(key.clone(), listed);
             self.metrics.flights.inc();
         }
         flight
@@ -151,6 +162,7 @@ mod tests {
     type Outcome = Result<Arc<str>, Failure>;
 
     const KEY: &str = "key";
+    const ASKED: (&&str, &Trace) = (&KEY, &Trace::NONE);
 
     fn flights() -> Flights<&'static str, Arc<str>> {
         Flights::new(RecordMetrics::default())
@@ -175,8 +187,8 @@ mod tests {
     async fn a_load_goes_on_when_the_one_who_began_it_leaves() {
         let flights = flights();
         let (land, load) = load();
-        let first = flights.board(&KEY, || None, || load);
-        let second = flights.board(&KEY, || None, never_begun);
+        let first = flights.board(ASKED, || None, || load);
+        let second = flights.board(ASKED, || None, never_begun);
         // The first has driven the load before it leaves.
         assert!(first.flight.clone().now_or_never().is_none());
 
@@ -191,7 +203,7 @@ mod tests {
     async fn a_load_stops_when_nobody_waits_for_it_any_more() {
         let flights = flights();
         let (land, load) = load();
-        let only = flights.board(&KEY, || None, || load);
+        let only = flights.board(ASKED, || None, || load);
         assert!(only.flight.clone().now_or_never().is_none());
 
         drop(only);
@@ -205,7 +217,7 @@ mod tests {
     async fn a_load_is_off_the_list_once_it_has_landed() {
         let flights = flights();
         let (land, load) = load();
-        let boarding = flights.board(&KEY, || None, || load);
+        let boarding = flights.board(ASKED, || None, || load);
 
         land.send(failed()).unwrap();
         let _ = boarding.flight.await;
@@ -219,7 +231,7 @@ mod tests {
         let flights = flights();
         let value = Arc::from("value");
 
-        let boarding = flights.board(&KEY, || Some(Arc::clone(&value)), never_begun);
+        let boarding = flights.board(ASKED, || Some(Arc::clone(&value)), never_begun);
 
         assert!(boarding.joined);
         assert!(Arc::ptr_eq(&boarding.flight.await.unwrap(), &value));

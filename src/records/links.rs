@@ -21,6 +21,7 @@ use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
 use super::purge::{Era, Eras, Purge};
 use super::read::Read;
+use super::traced::{self, Content};
 use super::weight;
 use crate::clock::Clock;
 use crate::domain::{DownloadLink, Failure, Field, ProjectId, RecordId};
@@ -162,10 +163,13 @@ impl Reader {
         self.sources().spoil();
         let links = self.records().links();
         let asking = self.asking();
+        let span = Content::Link.begin(&asking.trace);
         let (outcome, kept) = match links.get(&key, asking) {
-            Some(kept) => (super::CacheOutcome::Hit, kept),
-            None => (asking.outcome(true, false), self.load_link(&key).await?),
+            Some(kept) => (super::CacheOutcome::Hit, Ok(kept)),
+            None => (asking.outcome(true, false), self.load_link(&key).await),
         };
+        traced::tell(&span, outcome);
+        let kept = kept.inspect_err(|failure| traced::fail(&span, failure))?;
         self.note_read(Read {
             outcome,
             age: links.age_of(&kept),
@@ -225,7 +229,8 @@ impl LinkBatch {
             let (records, key, call) = (self.records.clone(), key.clone(), self.asking.call());
             async move { records.load_links(key, call).await }.boxed()
         };
-        links.flights.board(key, landed, load).flight.await
+        // One call is for the links of many reads, so it is the operation's.
+        links.flights.board((key, &self.asking.trace), landed, load).flight.await
     }
 }
 

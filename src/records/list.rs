@@ -12,6 +12,7 @@ use super::pages::{KeptPage, Listing, PageKey, Pages};
 use super::purge::Era;
 use super::read::{CacheOutcome, Read};
 use super::slice::{Ask, Row, Slice, slice};
+use super::traced::{self, Content};
 use super::weight;
 use crate::domain::{
     DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
@@ -182,19 +183,24 @@ impl Reader {
             pages.is_fresh(kept) && asking.accepts_age(pages.age_of(kept))
         };
         if let Some(kept) = found.as_ref().filter(|kept| good(kept)) {
+            Content::Page.found(&asking.trace, CacheOutcome::Hit);
             self.note_page(pages, (&key, CacheOutcome::Hit), Some(kept), None);
             return Ok(Arc::clone(&kept.page));
         }
         let _loading = self.loading();
+        let span = Content::Page.begin(&asking.trace);
         let landed = || pages.get(&key).filter(|kept| good(kept));
         let load = || {
             let (records, pages) = (self.records().clone(), Arc::clone(pages));
-            records.load_page(pages, key.clone(), asking.call(), fill).boxed()
+            let call = Call { trace: span.trace().clone(), ..asking.call() };
+            records.load_page(pages, key.clone(), call, fill).boxed()
         };
-        let boarding = pages.flights.board(&key, landed, load);
+        let boarding = pages.flights.board((&key, span.trace()), landed, load);
+        span.trace().link(&boarding.trace);
         let outcome = asking.outcome(!boarding.joined, found.is_some());
         match (boarding.flight.await, found) {
             (Ok(kept), _) => {
+                traced::tell(&span, outcome);
                 self.note_page(pages, (&key, outcome), Some(&kept), Some(200));
                 Ok(Arc::clone(&kept.page))
             }
@@ -204,10 +210,13 @@ impl Reader {
                     "served a stale page in place of an error"
                 );
                 let status = failure.upstream_status();
+                traced::tell(&span, CacheOutcome::StaleOnError);
                 self.note_page(pages, (&key, CacheOutcome::StaleOnError), Some(&spare), status);
                 Ok(Arc::clone(&spare.page))
             }
             (Err(failure), _) => {
+                traced::tell(&span, outcome);
+                traced::fail(&span, &failure);
                 self.note_page(pages, (&key, outcome), None, failure.upstream_status());
                 Err(failure)
             }

@@ -26,10 +26,12 @@ use super::pages::Pages;
 use super::purge::{Era, Eras, Purge};
 use super::read::{CacheOutcome, Read, ReadSummary};
 use super::shared::{Identity, News, SharedTier};
+use super::traced::TracedReads;
 use super::watch::Watches;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, InboundConfig, Live, SubscriptionsConfig, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token};
+use crate::trace::Trace;
 use crate::upstream::{Call, Upstream};
 
 /// How long refreshes of a record rest after one has failed, unless the upstream names a time.
@@ -98,6 +100,8 @@ pub struct Asking {
     pub projects: Option<Arc<BTreeSet<ProjectId>>>,
     /// `X-Request-Id`, sent upstream with every call made for this request.
     pub request_id: Arc<str>,
+    /// The operation's place in its trace: what is read becomes spans below it.
+    pub trace: Trace,
     /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
     pub no_cache: bool,
     /// Read from the upstream what is older than this: request header `Cache-Control: max-age=…`.
@@ -117,6 +121,7 @@ pub struct Reader {
     link_loader: OnceLock<LinkLoader>,
     noted: Mutex<ReadSummary>,
     pub(super) sources: Mutex<Sources>,
+    traced: TracedReads,
     /// How many recordings and pages are being read.
     under_way: AtomicUsize,
     /// Told when one of them has been.
@@ -137,6 +142,7 @@ pub(crate) struct Loading<'r>(&'r Reader);
 struct Departures {
     records: Records,
     asking: Asking,
+    traced: TracedReads,
 }
 
 /// A load under way, as one of this request's readers sees it.
@@ -145,6 +151,8 @@ struct Ticket {
     flight: Flight<Landing>,
     /// Set for the one reader that counts the upstream call as its own.
     leads: Arc<AtomicBool>,
+    /// Under which somebody else had begun it.
+    trace: Trace,
 }
 
 impl Records {
@@ -172,6 +180,8 @@ impl Records {
             SharedTier::new(shared, limits.clone(), &Identity(whose.identity()), own)
         });
         let (shared, shared_tasks) = shared.transpose()?.unzip();
+        metrics.limit(cache.max_bytes);
+        metrics.shared.configured.set(i64::from(cache.shared.is_some()));
         let records = Self(Arc::new(Inner {
             upstream,
             cache: RecordCache::new(limits.clone(), records, eras.clone(), clock.clone()),
@@ -208,6 +218,7 @@ impl Records {
         let caller = self.caller(asking.token.as_ref());
         Reader {
             records: self.clone(),
+            traced: TracedReads::of(&asking.trace),
             asking,
             caller,
             loader: OnceLock::new(),
@@ -364,17 +375,17 @@ impl Records {
         **self.0.poll_interval.load()
     }
 
-    fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding<Landing> {
+    fn board(&self, key: &RecordKey, asking: &Asking, trace: &Trace) -> Boarding<Landing> {
         let Inner { cache, flights, .. } = &*self.0;
         let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
         let landed = || cache.fresh(key).filter(young).map(Landing::first);
-        let load = || self.clone().load(key.clone(), Loadable::of(asking)).boxed();
-        flights.board(key, landed, load)
+        let load = || self.clone().load(key.clone(), Loadable::of(asking, trace)).boxed();
+        flights.board((key, trace), landed, load)
     }
 
     /// Refreshes a record without anybody waiting for it, unless a load is under way already.
     fn refresh_behind(&self, key: &RecordKey, found: &Found, asking: &Asking) {
-        let boarding = self.board(key, asking);
+        let boarding = self.board(key, asking, &asking.trace);
         if boarding.joined {
             return;
         }
@@ -409,7 +420,8 @@ impl Asking {
     /// The upstream calls that this makes.
     pub(crate) fn call(&self) -> Call {
         let request_id = Arc::clone(&self.request_id);
-        Call { token: self.token.clone(), request_id, waited: Duration::ZERO }
+        let (token, trace) = (self.token.clone(), self.trace.clone());
+        Call { token, request_id, waited: Duration::ZERO, trace }
     }
 
     /// Where something came from that was read.
@@ -553,6 +565,11 @@ impl Reader {
         &self.records
     }
 
+    /// The operation's place in its trace.
+    pub fn trace(&self) -> &Trace {
+        &self.asking.trace
+    }
+
     pub(crate) fn asking(&self) -> &Asking {
         &self.asking
     }
@@ -607,10 +624,12 @@ impl Reader {
         company: Company,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let _loading = self.loading();
+        self.traced.begin(&self.asking.trace, &key);
         let ticket = match company {
             Company::Others => self.ticket(&key).await,
-            Company::None => Ticket::of(self.records.board(&key, &self.asking)),
+            Company::None => Ticket::of(self.board(&key)),
         };
+        self.traced.link(&key, &ticket.trace);
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
         match self.landing(&key, ticket, leads).await {
             (Ok(Landing { entry, tier: Tier::Shared }), _) => {
@@ -643,11 +662,16 @@ impl Reader {
             if self.asking.accepts_age(self.records.0.cache.age_of(entry)) {
                 break;
             }
-            let boarding = self.records.board(key, &self.asking);
+            let boarding = self.board(key);
             leads = !boarding.joined;
             landing = boarding.flight.await;
         }
         (landing, leads)
+    }
+
+    fn board(&self, key: &RecordKey) -> Boarding<Landing> {
+        let trace = self.traced.place(&self.asking.trace, key);
+        self.records.board(key, &self.asking, &trace)
     }
 
     fn spare(&self, key: &RecordKey) -> Option<Found> {
@@ -678,6 +702,7 @@ impl Reader {
             }
             found => {
                 let outcome = self.asking.outcome(leads, found.is_some());
+                self.traced.fail(key, &failure);
                 self.note(key, outcome, None, failure.upstream_status());
                 Err(failure)
             }
@@ -686,8 +711,8 @@ impl Reader {
 
     async fn ticket(&self, key: &RecordKey) -> Ticket {
         let loader = self.loader.get_or_init(|| {
-            let departures =
-                Departures { records: self.records.clone(), asking: self.asking.clone() };
+            let (records, asking) = (self.records.clone(), self.asking.clone());
+            let departures = Departures { records, asking, traced: self.traced.clone() };
             // Sibling fields have all been asked once by the time the first is asked again, so
             // yielding once is enough to see them all.
             Loader::new(departures).with_yield_count(1)
@@ -695,7 +720,7 @@ impl Reader {
         match loader.try_load(key.clone()).await {
             Ok(ticket) => ticket,
             // The batch answers every key; should one be missing, it is loaded by itself.
-            Err(_) => Ticket::of(self.records.board(key, &self.asking)),
+            Err(_) => Ticket::of(self.board(key)),
         }
     }
 
@@ -722,6 +747,8 @@ impl Reader {
             }
             Some(_) | None => self.sources().spoil(),
         }
+        let is_absence = read.is_some_and(|(entry, ..)| matches!(entry.value, Value::Absent(_)));
+        self.traced.end(&self.asking.trace, key, (outcome, is_absence));
         let (age, ttl) = read.map(|(_, age, ttl)| (age, ttl)).unwrap_or_default();
         self.note_read(Read::of(outcome, age, ttl, status));
     }
@@ -751,14 +778,18 @@ impl Drop for Loading<'_> {
 
 impl BatchFn<RecordKey, Ticket> for Departures {
     async fn load(&mut self, keys: &[RecordKey]) -> HashMap<RecordKey, Ticket> {
-        let ticket = |key: &RecordKey| Ticket::of(self.records.board(key, &self.asking));
+        let ticket = |key: &RecordKey| {
+            let trace = self.traced.place(&self.asking.trace, key);
+            Ticket::of(self.records.board(key, &self.asking, &trace))
+        };
         keys.iter().map(|key| (key.clone(), ticket(key))).collect()
     }
 }
 
 impl Ticket {
     fn of(boarding: Boarding<Landing>) -> Self {
-        Self { flight: boarding.flight, leads: Arc::new(AtomicBool::new(!boarding.joined)) }
+        let leads = Arc::new(AtomicBool::new(!boarding.joined));
+        Self { flight: boarding.flight, leads, trace: boarding.trace }
     }
 }
 

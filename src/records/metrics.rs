@@ -34,6 +34,7 @@ pub struct RecordMetrics {
     pub(crate) dropped: Counter,
     entries: Family<ContentLabel, Gauge>,
     bytes: Family<ContentLabel, Gauge>,
+    most_bytes: Gauge,
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
     purges: Family<ScopeLabel, Counter>,
@@ -75,6 +76,7 @@ impl Default for RecordMetrics {
             dropped: Counter::default(),
             entries: Family::default(),
             bytes: Family::default(),
+            most_bytes: Gauge::default(),
             flights: Gauge::default(),
             pollers: Gauge::default(),
             purges,
@@ -115,9 +117,18 @@ impl RecordMetrics {
         );
         cache.register("entries", "Entries in the cache, by content", self.entries.clone());
         cache.register("bytes", "Weight of the entries in the cache", self.bytes.clone());
+        cache.register(
+            "limit_bytes",
+            "Weight that all entries together may have",
+            self.most_bytes.clone(),
+        );
         cache.register("loads_in_flight", "Loads under way", self.flights.clone());
         cache.register("purges", "Purges, by what was purged", self.purges.clone());
         cache.register("pollers", "Records that are watched", self.pollers.clone());
+    }
+
+    pub(crate) fn limit(&self, most_bytes: u64) {
+        self.most_bytes.set(i64::try_from(most_bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn count_purge(&self, scope: &'static str) {

@@ -24,6 +24,7 @@ mod purge;
 mod sweep;
 mod watch;
 mod read;
+mod traced;
 mod metrics;
 
 #[cfg(test)]

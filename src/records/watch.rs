@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::key::RecordKey;
 use super::loader::{Asking, Reader, Records};
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord};
+use crate::trace::Begun;
 
 /// The longest pause between two reads while the upstream is out of order.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -143,7 +144,10 @@ impl Poller {
     }
 
     async fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
-        let reader: Reader = self.records.reader(self.asking.clone());
+        // A poller may go on for hours, and for others than the one it was begun for.
+        let span = self.asking.trace.begin_apart(|| Begun::internal("poll record"));
+        let asking = Asking { trace: span.trace().clone(), ..self.asking.clone() };
+        let reader: Reader = self.records.reader(asking);
         reader.screen_record(self.key.project.clone(), self.key.id.clone()).await
     }
 

@@ -1,10 +1,13 @@
-//! What the process tells about itself: the form of its log lines and its metrics page.
+//! What the process tells about itself: the form of its log lines, its metrics page, and where
+//! its traces go.
 //!
 //! The other areas only emit; each owns the metrics it counts.
 
 mod json_line;
 mod logs;
 mod metrics;
+mod traces;
 
 pub use logs::{LogFilter, start_logging};
 pub use metrics::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
+pub use traces::{TraceMetrics, Traces, TracesError};

@@ -21,6 +21,12 @@ const SCREEN_RECORDS: Listed = Listed { rows: "screen_records", total: Some("tot
 /// The rows of the list of a recording's operations.
 const OPERATIONS: Listed = Listed { rows: "operations", total: Some("total_count") };
 
+/// The paths of the calls, ids left out.
+pub(super) const SHOW: &str = "/v2/{project_id}/screen-records/{record_id}";
+const LIST: &str = "/v2/{project_id}/screen-records";
+const LIST_OPERATIONS: &str = "/v2/{project_id}/screen-records/{record_id}/os-operations";
+const LINKS: &str = "/v2/{project_id}/screen-records/download-address";
+
 /// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Range {
@@ -51,7 +57,7 @@ impl Upstream {
         project: &ProjectId,
         id: &RecordId,
     ) -> Result<ScreenRecord, Failure> {
-        let outgoing = Outgoing::get(format!("/v2/{project}/screen-records/{id}"));
+        let outgoing = Outgoing::get(format!("/v2/{project}/screen-records/{id}"), SHOW);
         let answer = self.send(call, &outgoing).await?;
         let read = wire::screen_record(&answer.body, self.time_zone());
         self.judged(read, &answer, call)
@@ -69,7 +75,8 @@ impl Upstream {
         range: Range,
     ) -> Result<Page<ScreenRecord>, Failure> {
         let path = format!("/v2/{project}/screen-records");
-        let outgoing = Outgoing { query: record_parameters(query, range), ..Outgoing::get(path) };
+        let query = record_parameters(query, range);
+        let outgoing = Outgoing { query, ..Outgoing::get(path, LIST) };
         let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::screen_record(row, self.time_zone());
         self.judged(wire::list(&answer.body, SCREEN_RECORDS, row), &answer, call)
@@ -88,7 +95,8 @@ impl Upstream {
     ) -> Result<Page<DesktopOperation>, Failure> {
         let path = format!("/v2/{project}/screen-records/{id}/os-operations");
         let query = operation_parameters(query, range);
-        let answer = self.send(call, &Outgoing { query, ..Outgoing::get(path) }).await?;
+        let outgoing = Outgoing { query, ..Outgoing::get(path, LIST_OPERATIONS) };
+        let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::desktop_operation(row, self.time_zone());
         self.judged(wire::list(&answer.body, OPERATIONS, row), &answer, call)
     }
@@ -108,6 +116,7 @@ impl Upstream {
         let outgoing = Outgoing {
             method: Method::POST,
             path: format!("/v2/{project}/screen-records/download-address"),
+            template: LINKS,
             query: Vec::new(),
             body: Bytes::from(json!({ "record_ids": ids }).to_string()),
         };

@@ -17,10 +17,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::breaker::{Breaker, Circuit, Pass};
+use super::calls::SHOW;
 use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
 use super::retry::{self, RetryBudget, Worth};
+use super::traced::TracedAttempt;
 use super::wire;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
@@ -29,6 +31,7 @@ use crate::domain::{
 };
 use crate::signature::canonical_query;
 use crate::slots::Slots;
+use crate::trace::Trace;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -81,6 +84,8 @@ pub struct Call {
     pub request_id: Arc<str>,
     /// What of the deadline has gone by already.
     pub waited: Duration,
+    /// For whose sake it is made: attempts become spans below it.
+    pub trace: Trace,
 }
 
 /// What a test request showed.
@@ -96,6 +101,8 @@ pub enum Probe {
 pub(super) struct Outgoing {
     pub(super) method: Method,
     pub(super) path: String,
+    /// The path without ids, as it stands in traces.
+    pub(super) template: &'static str,
     /// Decoded pairs.
     pub(super) query: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// JSON; empty for none.
@@ -189,8 +196,8 @@ impl Upstream {
         let project = project.map(ProjectId::as_str).or(own.as_deref()).unwrap_or(id);
         let path = format!("/v2/{project}/screen-records/{id}");
         let token = self.uses_callers_token().then(|| Token::new("none"));
-        let call = Call { token, request_id: Arc::from("check"), waited: Duration::ZERO };
-        match self.send(&call, &Outgoing::get(path)).await {
+        let call = Call { token, request_id: Arc::from("check"), ..Call::default() };
+        match self.send(&call, &Outgoing::get(path, SHOW)).await {
             Ok(_) => Probe::Ready("the upstream answered".to_owned()),
             Err(failure) => judge(&failure, self.uses_callers_token()),
         }
@@ -210,8 +217,10 @@ impl Upstream {
         }
     }
 
-    /// Brings the gauge of the circuit up to date.
+    /// Brings the gauges of the circuit and of the calls under way up to date.
     pub fn observe(&self) {
+        let Inner { metrics, limits, permits, .. } = &*self.0;
+        metrics.show_calls(limits.load().max_concurrency.get(), permits.available_permits());
         self.0.metrics.show_circuit(self.0.breaker.circuit(self.0.clock.now()));
     }
 
@@ -236,7 +245,8 @@ impl Upstream {
         loop {
             // Credentials have pauses of their own after a failure, so it is told at once.
             let request = self.request(call, outgoing).await?;
-            let failure = match self.one(call, request).await {
+            let sent_before = failed + u32::from(renewed);
+            let failure = match self.one(call, request, (outgoing.template, sent_before)).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -272,7 +282,12 @@ impl Upstream {
     }
 
     /// One attempt, once it has a place and the circuit lets it through.
-    async fn one(&self, call: &Call, request: (Request, Generation)) -> Result<Answer, Failure> {
+    async fn one(
+        &self,
+        call: &Call,
+        request: (Request, Generation),
+        traced: (&'static str, u32),
+    ) -> Result<Answer, Failure> {
         let Inner { breaker, clock, metrics, .. } = &*self.0;
         let count = |_: &Failure| {
             metrics.breaker_refused.inc();
@@ -282,7 +297,7 @@ impl Upstream {
         let _place = self.place().await?;
         let pass = breaker.admit(clock.now()).inspect_err(count)?;
         let mut verdict = Verdict { pass: Some(pass), upstream: &self.0, begun: clock.now() };
-        let answer = self.attempt(call, request).await;
+        let answer = self.attempt(call, request, traced).await;
         verdict.tell(answer.as_ref().is_err_and(Worth::is_outage));
         answer
     }
@@ -307,14 +322,18 @@ impl Upstream {
     async fn attempt(
         &self,
         call: &Call,
-        (request, used): (Request, Generation),
+        (mut request, used): (Request, Generation),
+        traced: (&'static str, u32),
     ) -> Result<Answer, Failure> {
+        let traced = TracedAttempt::begin(&call.trace, &mut request, traced);
         let started = self.0.clock.now();
         let longest = self.0.limits.load().attempt_timeout;
         let exchange = timeout(longest, self.exchange(request)).await;
         let answer = exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)));
         let took = self.0.clock.now().saturating_duration_since(started);
-        self.0.metrics.count_attempt(answer.as_ref().map(|answer| answer.status), took);
+        let outcome = answer.as_ref().map(|answer| answer.status);
+        self.0.metrics.count_attempt(outcome, took);
+        traced.end(outcome);
         let answer = answer?;
         if (200..300).contains(&answer.status) {
             return Ok(answer);
@@ -328,7 +347,7 @@ impl Upstream {
         outgoing: &Outgoing,
     ) -> Result<(Request, Generation), Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
-        let Outgoing { method, path, query, body } = outgoing;
+        let Outgoing { method, path, query, body, .. } = outgoing;
         let signed_path = format!("{}{path}", endpoint.base_path);
         // Parsed once; only what differs from call to call is set. It is made of checked ids and encoded
         // values, so it stands in the address as it is.
@@ -427,8 +446,8 @@ impl Drop for Verdict<'_> {
 }
 
 impl Outgoing {
-    pub(super) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: Vec::new(), body: Bytes::new() }
+    pub(super) fn get(path: String, template: &'static str) -> Self {
+        Self { method: Method::GET, path, template, query: Vec::new(), body: Bytes::new() }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct UpstreamMetrics {
     duration: Histogram,
     pub(crate) shed: Counter,
     pub(crate) waiting: Gauge,
+    in_flight: Gauge,
+    most_in_flight: Gauge,
     pub(crate) retries: Counter,
     pub(crate) retries_over_budget: Counter,
     pub(crate) breaker_opened: Counter,
@@ -55,6 +57,8 @@ impl Default for UpstreamMetrics {
             duration,
             shed: Counter::default(),
             waiting: Gauge::default(),
+            in_flight: Gauge::default(),
+            most_in_flight: Gauge::default(),
             retries: Counter::default(),
             retries_over_budget: Counter::default(),
             breaker_opened: Counter::default(),
@@ -89,6 +93,12 @@ impl UpstreamMetrics {
             "Calls that wait for a place among those under way",
             self.waiting.clone(),
         );
+        upstream.register("calls_in_flight", "Calls under way", self.in_flight.clone());
+        upstream.register(
+            "calls_in_flight_limit",
+            "Calls that may be under way",
+            self.most_in_flight.clone(),
+        );
         upstream.register("retries", "Attempts after a failed one", self.retries.clone());
         upstream.register(
             "retries_over_budget",
@@ -112,6 +122,13 @@ impl UpstreamMetrics {
         );
     }
 
+    /// Shows how many calls are under way, of those that may be.
+    pub(crate) fn show_calls(&self, most: u32, places_left: usize) {
+        let (most, left) = (i64::from(most), i64::try_from(places_left).unwrap_or(i64::MAX));
+        self.most_in_flight.set(most);
+        self.in_flight.set(most.saturating_sub(left));
+    }
+
     pub(crate) fn show_circuit(&self, circuit: Circuit) {
         for (known, state) in
             [(Circuit::Closed, "closed"), (Circuit::HalfOpen, "half_open"), (Circuit::Open, "open")]
@@ -133,7 +150,8 @@ impl UpstreamMetrics {
     }
 }
 
-fn reason(code: FailureCode) -> &'static str {
+/// Why there was no answer, in a word.
+pub(super) fn reason(code: FailureCode) -> &'static str {
     match code {
         FailureCode::UpstreamTimeout => "timeout",
         FailureCode::UpstreamUnavailable => "unreachable",

@@ -8,6 +8,7 @@ mod breaker;
 mod retry;
 mod credentials;
 mod metrics;
+mod traced;
 mod failure;
 mod normalize;
 mod redact;

@@ -21,14 +21,14 @@ fn output(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, Str
 }
 
 /// A command that runs until it is told to stop.
-struct Running {
+pub(crate) struct Running {
     process: Child,
     said: String,
 }
 
 impl Running {
     /// Runs a command until it has printed a line with `sign`.
-    fn until(sign: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn until(sign: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = gateway(arguments);
         command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
@@ -41,13 +41,13 @@ impl Running {
     }
 
     /// The address after a word in what was printed.
-    fn address(&self, word: &str) -> String {
+    pub(crate) fn address(&self, word: &str) -> String {
         let line = self.said.lines().find(|line| line.contains(word)).unwrap();
         line.split_whitespace().find(|part| part.starts_with("http://")).unwrap().to_owned()
     }
 
     /// Sends SIGTERM; the exit code.
-    fn stop(mut self) -> i32 {
+    pub(crate) fn stop(mut self) -> i32 {
         let pid = self.process.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         let mut rest = String::new();

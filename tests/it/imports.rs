@@ -4,18 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app` and `cli` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("signature", &[]),
-    ("config", &["domain", "version"]),
-    ("telemetry", &["config", "version"]),
+    ("trace", &[]),
     ("slots", &[]),
-    ("upstream", &["signature", "clock", "config", "domain", "slots"]),
-    ("records", &["upstream", "clock", "config", "domain"]),
-    ("graphql", &["records", "config", "domain"]),
-    ("http", &["graphql", "records", "config", "domain", "clock", "slots"]),
+    ("config", &["domain", "version"]),
+    ("telemetry", &["trace", "config", "version"]),
+    ("upstream", &["trace", "signature", "clock", "config", "domain", "slots"]),
+    ("records", &["upstream", "trace", "clock", "config", "domain"]),
+    ("graphql", &["records", "trace", "config", "domain"]),
+    ("http", &["graphql", "records", "trace", "config", "domain", "clock", "slots"]),
     ("reload", &["config", "clock"]),
     ("simulator", &["clock", "signature"]),
     ("main", &["cli"]),

@@ -35,4 +35,5 @@ mod secrets;
 mod shutdown;
 mod stale;
 mod subscription;
+mod traces;
 mod trusted;

@@ -7,11 +7,13 @@ import re
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
@@ -208,8 +210,32 @@ def redis():
         yield f"redis://127.0.0.1:{port}", server
 
 
+class TakesTraces(BaseHTTPRequestHandler):
+    """A receiver of traces that looks at none."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
 @contextlib.contextmanager
 def demo(redis_url, settings):
+def receiver():
+    """A receiver of traces: its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TakesTraces)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@contextlib.contextmanager
+def demo(redis_url, traces_url):
     arguments = [
         BINARY, "demo", f"--config={settings}", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
         f"--cache-redis-url={redis_url}", "--cache-key-secret=for the checks of metrics only",
@@ -218,7 +244,8 @@ def demo(redis_url, settings):
         "--upstream-deadline=4s", "--upstream-breaker-window=3s", "--upstream-breaker-min-calls=6",
         "--upstream-breaker-open-for=2s",
     ]
-    with process(arguments, env={}, stdout=subprocess.PIPE) as started:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": traces_url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    with process(arguments, env=environment, stdout=subprocess.PIPE) as started:
         printed = ""
         while "/readyz" not in printed:
             line = started.stdout.readline()
@@ -261,6 +288,8 @@ def all_of_it():
         settings = Path(running.enter_context(tempfile.TemporaryDirectory())) / "gateway.toml"
         settings.write_text("")
         gateway = running.enter_context(demo(redis_url, settings))
+        traces_url = running.enter_context(receiver())
+        gateway = running.enter_context(demo(redis_url, traces_url))
         server = running.enter_context(prometheus(gateway))
         until("the shared cache", lambda: "gateway_shared_cache_up 1" in gateway.page())
         gateway.use()

@@ -301,7 +301,7 @@ WATCHING = {
 
 class Compose(unittest.TestCase):
     def test_the_profile_brings_what_watches_and_a_cache(self):
-        self.assertEqual(set(WATCHING), {"cache", "prometheus", "grafana"})
+        self.assertEqual(set(WATCHING), {"cache", "prometheus", "grafana", "jaeger"})
 
     def test_its_services_are_pinned_hardened_and_open_to_this_machine_alone(self):
         for name, service in WATCHING.items():
@@ -333,7 +333,7 @@ class Compose(unittest.TestCase):
         (down,) = [alert["expr"] for alert in ALERTS if alert["alert"] == "GatewayDown"]
         self.assertIn(selector, down)
 
-    def test_the_gateway_shares_the_cache_by_the_file_of_settings_alone(self):
+    def test_the_gateway_is_joined_to_cache_and_traces_by_the_file_of_settings_alone(self):
         text = (DEPLOYED / "compose.env").read_text()
         given = dict(re.findall(r"^(\w+)=(.+)$", text, re.MULTILINE))
         environment = COMPOSE["services"]["gateway"]["environment"]
@@ -347,6 +347,7 @@ class Compose(unittest.TestCase):
         # Nothing listens there, which is 1; settings that are refused are 2.
         self.assertEqual(checked.returncode, 1, checked.stderr)
         self.assertEqual(given["GATEWAY_CACHE__REDIS_URL"], "redis://cache:6379")
+        self.assertEqual(given["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://jaeger:4318")
 
 
 if __name__ == "__main__":

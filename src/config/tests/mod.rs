@@ -8,6 +8,7 @@ mod reference;
 mod refusals;
 mod secret_files;
 mod sources;
+mod traces;
 
 use std::ffi::OsString;
 use std::io;

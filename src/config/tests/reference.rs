@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::config::credentials::VARIABLES;
+use crate::config::credentials;
 use crate::config::setting::{Role, Row, rows};
+use crate::config::traces;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md");
 const UPDATE: &str = "UPDATE_DOCS";
@@ -67,7 +68,7 @@ fn reference() -> String {
     }
     text.push_str(NOTES);
     text.push_str("## The official SDKs' variables\n\n| environment | meaning |\n| --- | --- |\n");
-    for (name, meaning) in VARIABLES {
+    for (name, meaning) in credentials::VARIABLES {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text.push_str(
@@ -76,6 +77,15 @@ fn reference() -> String {
          `~/.huaweicloud/credentials`. Half a pair is refused. Another pair in the profile file takes effect\n\
          while the gateway runs; with a shared cache, whose names are made of it, another `ak` waits for a restart.\n",
     );
+    text.push_str(
+        "\n## OpenTelemetry's variables\n\n\
+         Traces are on where one of the first two is set; [DEPLOYMENT.md](DEPLOYMENT.md#traces) says what is in them. A value that is \
+         not allowed stops the\nstart. Variables that are not listed are not read.\n\n\
+         | environment | meaning |\n| --- | --- |\n",
+    );
+    for (names, meaning) in traces::VARIABLES {
+        let _ = writeln!(text, "| `{}` | {meaning} |", names.replace(", ", "`, `"));
+    }
     text
 }
 

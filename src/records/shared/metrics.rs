@@ -25,6 +25,7 @@ pub(crate) struct SharedMetrics {
     writes: Family<OutcomeLabel, Counter>,
     leases: Family<OutcomeLabel, Counter>,
     news: Family<KindLabel, Counter>,
+    pub(crate) configured: Gauge,
     pub(super) up: Gauge,
     pub(super) owed: Gauge,
 }
@@ -64,6 +65,7 @@ impl Default for SharedMetrics {
             writes: of_outcomes(WRITES),
             leases: of_outcomes(LEASES),
             news: of_kinds(NEWS),
+            configured: Gauge::default(),
             up: Gauge::default(),
             owed: Gauge::default(),
         }
@@ -119,6 +121,11 @@ impl SharedMetrics {
             self.leases.clone(),
         );
         shared.register("news", "What other replicas told, by kind", self.news.clone());
+        shared.register(
+            "configured",
+            "Whether replicas share a tier: 1 where cache.redis_url is set",
+            self.configured.clone(),
+        );
         shared.register("up", "Whether the shared tier is connected and answers", self.up.clone());
         shared.register(
             "undelivered_news",

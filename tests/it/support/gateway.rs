@@ -219,6 +219,7 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
         graphql: GraphqlConfig { introspection: true, graphiql: true, ..GraphqlConfig::default() },
         subscriptions: SubscriptionsConfig::default(),
         log: LogConfig::default(),
+        traces: None,
     }
 }
 
@@ -241,7 +242,8 @@ pub(crate) fn screen_record(selection: &str) -> String {
     format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "{RECORD}") {{ {selection} }} }}"#)
 }
 
-fn client() -> reqwest::Client {
+/// A client that trusts nobody and takes its time.
+pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(2 * PATIENCE).build().unwrap()
 }

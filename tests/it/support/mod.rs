@@ -8,13 +8,15 @@ mod socket;
 mod redis_server;
 mod slow_way;
 mod log;
+mod receiver;
 
 pub(crate) use files::TestFile;
 pub(crate) use gateway::{
-    Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, config_for, patient, screen_record,
+    Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, client, config_for, patient, screen_record,
 };
 pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, seconds_from_now};
 pub(crate) use log::{keep_log, log};
+pub(crate) use receiver::{Receiver, Spanned, tree};
 pub(crate) use redis_server::RedisServer;
 pub(crate) use scripted::{Reply, ScriptedUpstream, Seen};
 pub(crate) use slow_way::SlowWay;

@@ -1,0 +1,518 @@
+//! What a receiver of traces gets to see, and the upstream of the trace it is called in.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use screen_record_gateway::config::{Config, OtlpForm, TracesConfig, TracesSampler};
+use screen_record_gateway::domain::Secret;
+use serde_json::json;
+
+use crate::commands::Running;
+use crate::support::{
+    Gateway, PROJECT, RECORD, Receiver, Reply, Said, ScriptedUpstream, Socket, Spanned, TOKEN,
+    client, keep_log, log, screen_record, tree,
+};
+
+const SERVER: &str = "POST /graphql";
+const ATTEMPT: &str = "GET /v2/{project_id}/screen-records/{record_id}";
+/// Traces of callers, and their spans.
+const FIRST: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SECOND: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "00f067aa0ba902b7";
+
+async fn traced(upstream: ScriptedUpstream, receiver: &Receiver) -> Gateway {
+    adjusted(upstream, receiver, |_| {}).await
+}
+
+async fn adjusted(
+    upstream: ScriptedUpstream,
+    receiver: &Receiver,
+    adjust: impl FnOnce(&mut Config),
+) -> Gateway {
+    Gateway::configured(upstream, |config| {
+        config.traces = Some(receiver.config());
+        adjust(config);
+    })
+    .await
+}
+
+/// An upstream that has the usual record.
+async fn upstream() -> ScriptedUpstream {
+    ScriptedUpstream::start(|_| found()).await
+}
+
+fn found() -> Reply {
+    Reply::json(200, &json!({ "id": RECORD, "status": "UPLOAD_COMPLETED" }))
+}
+
+/// Asks for the usual record within a trace.
+async fn ask(gateway: &Gateway, trace: &str) -> serde_json::Value {
+    ask_with(gateway, trace, &[]).await
+}
+
+async fn ask_with(gateway: &Gateway, trace: &str, more: &[(&str, &str)]) -> serde_json::Value {
+    let parent = format!("00-{trace}-{PARENT}-01");
+    let headers = [&[("x-auth-token", TOKEN), ("traceparent", &parent)], more].concat();
+    gateway.post(&screen_record("id"), &headers).await.json
+}
+
+fn of<'s>(spans: &'s [Spanned], trace: &str, name: &str) -> &'s Spanned {
+    let found = spans.iter().find(|span| span.trace == trace && span.name == name);
+    found.unwrap_or_else(|| unreachable!("{name} is not in {spans:#?}"))
+}
+
+#[tokio::test]
+async fn a_miss_and_a_hit_are_told_from_the_request_down_to_the_call() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+
+    ask(&gateway, FIRST).await;
+    ask(&gateway, SECOND).await;
+
+    let spans = receiver.until(SERVER, 2).await;
+    assert_eq!(
+        tree(&spans, FIRST),
+        "POST /graphql 200\n  query\n    read record miss\n      \
+         GET /v2/{project_id}/screen-records/{record_id} 200\n"
+    );
+    assert_eq!(tree(&spans, SECOND), "POST /graphql 200\n  query\n    read record hit\n");
+}
+
+#[tokio::test]
+async fn what_a_span_says_follows_the_semantic_conventions() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+
+    ask_with(&gateway, FIRST, &[("x-request-id", "request-1")]).await;
+
+    let spans = receiver.until(SERVER, 1).await;
+    let [server, attempt] = [SERVER, ATTEMPT].map(|name| of(&spans, FIRST, name));
+    assert_eq!((server.kind, attempt.kind), (SpanKind::Server, SpanKind::Client));
+    let port = |address: std::net::SocketAddr| address.port().to_string();
+    let (own, theirs) = (port(gateway.address), port(gateway.upstream.address));
+    for (span, name, value) in [
+        (server, "http.request.method", "POST"),
+        (server, "http.route", "/graphql"),
+        (server, "url.path", "/graphql"),
+        (server, "server.address", "127.0.0.1"),
+        (server, "server.port", &own),
+        (server, "network.protocol.version", "1.1"),
+        (server, "http.response.status_code", "200"),
+        (server, "gateway.request.id", "request-1"),
+        (attempt, "http.request.method", "GET"),
+        (attempt, "url.template", "/v2/{project_id}/screen-records/{record_id}"),
+        (attempt, "server.address", "127.0.0.1"),
+        (attempt, "server.port", &theirs),
+        (attempt, "http.response.status_code", "200"),
+        (of(&spans, FIRST, "query"), "graphql.operation.type", "query"),
+    ] {
+        assert_eq!(span.attribute(name), Some(value), "{name} of {}", span.name);
+    }
+    let resource = receiver.batches()[0].resource();
+    assert_eq!(resource["service.name"], "screen-record-gateway");
+    assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn the_upstream_is_called_in_the_callers_trace_below_the_attempt() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+
+    ask_with(&gateway, FIRST, &[("tracestate", "a=b"), ("baggage", "user=me")]).await;
+
+    let spans = receiver.until(SERVER, 1).await;
+    let headers = &gateway.upstream.seen()[0].headers;
+    let attempt = of(&spans, FIRST, ATTEMPT);
+    assert_eq!(headers["traceparent"], format!("00-{FIRST}-{}-01", attempt.id));
+    assert_eq!(headers["tracestate"], "a=b");
+    assert!(!headers.contains_key("baggage"));
+    assert_eq!(of(&spans, FIRST, SERVER).parent, PARENT);
+}
+
+#[tokio::test]
+async fn every_attempt_is_a_span_of_its_own() {
+    let receiver = Receiver::start().await;
+    let gateway = adjusted(upstream().await, &receiver, |config| {
+        config.upstream.max_attempts = NonZeroU32::new(3).unwrap();
+    })
+    .await;
+    let tried = std::sync::atomic::AtomicUsize::new(0);
+    gateway.upstream.answer_with(move |_| {
+        match tried.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Reply::json(503, &json!({})),
+            _ => found(),
+        }
+    });
+
+    ask(&gateway, FIRST).await;
+
+    let spans = receiver.until(SERVER, 1).await;
+    assert_eq!(
+        tree(&spans, FIRST),
+        format!(
+            "POST /graphql 200\n  query\n    read record miss\n      {ATTEMPT} 503 503\n      \
+             {ATTEMPT} 200 1\n"
+        )
+    );
+    let ids: Vec<&str> =
+        spans.iter().filter(|span| span.name == ATTEMPT).map(|span| &*span.id).collect();
+    for (seen, id) in gateway.upstream.seen().iter().zip(ids) {
+        assert_eq!(seen.headers["traceparent"], format!("00-{FIRST}-{id}-01"));
+    }
+}
+
+#[tokio::test]
+async fn who_joins_a_load_has_a_link_to_the_read_that_began_it() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    gateway.upstream.hold();
+
+    let second = async {
+        gateway.upstream.arrived(1).await;
+        let joining = ask(&gateway, SECOND);
+        let releasing = async {
+            gateway.in_flight(2).await;
+            gateway.upstream.release();
+        };
+        tokio::join!(joining, releasing)
+    };
+    tokio::join!(ask(&gateway, FIRST), second);
+
+    let spans = receiver.until(SERVER, 2).await;
+    assert_eq!(tree(&spans, SECOND), "POST /graphql 200\n  query\n    read record collapsed\n");
+    let joined = of(&spans, SECOND, "read record");
+    assert_eq!(joined.links, [of(&spans, FIRST, "read record").id.as_str()]);
+    assert_eq!(spans.iter().filter(|span| span.name == ATTEMPT).count(), 1);
+}
+
+#[tokio::test]
+async fn an_error_is_told_where_it_happened_and_an_absence_that_is_kept_is_negative() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    gateway.upstream.answer_with(|_| Reply::json(404, &json!({})));
+
+    ask(&gateway, FIRST).await;
+    ask(&gateway, SECOND).await;
+
+    let spans = receiver.until(SERVER, 2).await;
+    assert_eq!(
+        tree(&spans, FIRST),
+        format!(
+            "POST /graphql 200\n  query NOT_FOUND\n    read record miss\n      {ATTEMPT} 404 404\n"
+        )
+    );
+    assert_eq!(
+        tree(&spans, SECOND),
+        "POST /graphql 200\n  query NOT_FOUND\n    read record negative\n"
+    );
+    assert!(of(&spans, FIRST, "query").is_error && of(&spans, FIRST, ATTEMPT).is_error);
+    assert!(!of(&spans, FIRST, SERVER).is_error, "the request itself was answered");
+}
+
+#[tokio::test]
+async fn no_answer_at_all_is_an_error_of_the_attempt_and_of_the_read() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    gateway.upstream.answer_with(|_| Reply::CutMidway);
+
+    ask(&gateway, FIRST).await;
+
+    let spans = receiver.until(SERVER, 1).await;
+    assert_eq!(
+        tree(&spans, FIRST),
+        format!(
+            "POST /graphql 200\n  query UPSTREAM_UNAVAILABLE\n    read record miss \
+             UPSTREAM_UNAVAILABLE\n      {ATTEMPT} unreachable\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn pages_operations_and_links_are_told_too_and_again_when_the_answer_is_given_again() {
+    let receiver = Receiver::start().await;
+    let upstream = ScriptedUpstream::start(|seen| {
+        let record = json!({ "id": RECORD, "status": "UPLOAD_COMPLETED" });
+        seen.page_of("screen_records", &[record])
+    });
+    let gateway = traced(upstream.await, &receiver).await;
+    let document = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ nodes {{ id }} }} }}"#);
+
+    for trace in [FIRST, SECOND] {
+        let parent = format!("00-{trace}-{PARENT}-01");
+        let headers = [("x-auth-token", TOKEN), ("traceparent", &parent)];
+        assert_eq!(gateway.post(&document, &headers).await.json.get("errors"), None);
+    }
+
+    let spans = receiver.until(SERVER, 2).await;
+    assert_eq!(
+        tree(&spans, FIRST),
+        "POST /graphql 200\n  query\n    read page miss\n      \
+         GET /v2/{project_id}/screen-records 200\n"
+    );
+    assert_eq!(tree(&spans, SECOND), "POST /graphql 200\n  query\n    read page hit\n");
+}
+
+#[tokio::test]
+async fn several_records_of_an_operation_are_several_reads_each_with_its_call() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    let one = |alias: &str, id: &str| {
+        format!(r#"{alias}: screenRecord(projectId: "{PROJECT}", id: "{id}") {{ id }}"#)
+    };
+    let document = format!("{{ {} {} }}", one("a", RECORD), one("b", "another"));
+    let parent = format!("00-{FIRST}-{PARENT}-01");
+
+    gateway.post(&document, &[("x-auth-token", TOKEN), ("traceparent", &parent)]).await;
+
+    let spans = receiver.until(SERVER, 1).await;
+    let read = format!("    read record miss\n      {ATTEMPT} 200\n");
+    assert_eq!(tree(&spans, FIRST), format!("POST /graphql 200\n  query\n{read}{read}"));
+}
+
+#[tokio::test]
+async fn a_stale_answer_is_told_and_its_refresh_is_in_the_same_trace() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    ask(&gateway, FIRST).await;
+    gateway.advance(Duration::from_secs(61));
+
+    ask(&gateway, SECOND).await;
+
+    let spans = receiver.until(ATTEMPT, 2).await;
+    let lines = tree(&spans, SECOND);
+    assert!(lines.contains("    read record stale\n"), "{lines}");
+    assert!(lines.contains(&format!("    {ATTEMPT} 200\n")), "{lines}");
+}
+
+#[tokio::test]
+async fn nothing_of_documents_callers_and_recordings_is_in_any_span() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    let headers = [("x-auth-token", TOKEN), ("cookie", "canary"), ("user-agent", "canary")];
+
+    gateway.post(&screen_record("id canaryField"), &headers).await;
+    gateway.post(&format!("query Shown {}", screen_record("id")), &headers).await;
+    let query = [("query", screen_record("id"))];
+    let url = url::Url::parse_with_params(&gateway.url(), query).unwrap();
+    gateway.http().get(url).header("x-auth-token", TOKEN).send().await.unwrap();
+
+    let spans = receiver.until("GET /graphql", 1).await;
+    let shown = format!("{spans:?}");
+    for secret in [TOKEN, PROJECT, RECORD, "canary", "screenRecord("] {
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
+    }
+}
+
+#[tokio::test]
+async fn who_samples_nothing_sends_nothing_and_tells_the_upstream_so() {
+    let receiver = Receiver::start().await;
+    let mut gateway = adjusted(upstream().await, &receiver, |config| {
+        let sampler = TracesSampler { parent_based: false, ratio: 0.0 };
+        config.traces = Some(TracesConfig { sampler, ..receiver.config() });
+    })
+    .await;
+
+    ask(&gateway, FIRST).await;
+    gateway.stop();
+    gateway.stopped().await;
+
+    assert_eq!(receiver.batches().len(), 0);
+    let parent = gateway.upstream.seen()[0].headers["traceparent"].to_str().unwrap().to_owned();
+    assert!(parent.starts_with(&format!("00-{FIRST}-")) && parent.ends_with("-00"), "{parent}");
+}
+
+#[tokio::test]
+async fn a_caller_who_does_not_sample_is_heard_unless_the_settings_say_otherwise() {
+    for (parent_based, batches) in [(true, 0), (false, 1)] {
+        let receiver = Receiver::start().await;
+        let mut gateway = adjusted(upstream().await, &receiver, |config| {
+            let sampler = TracesSampler { parent_based, ratio: 1.0 };
+            let schedule_delay = Duration::from_mins(1);
+            config.traces = Some(TracesConfig { sampler, schedule_delay, ..receiver.config() });
+        })
+        .await;
+
+        let parent = format!("00-{FIRST}-{PARENT}-00");
+        gateway.post("{ __typename }", &[("traceparent", &parent)]).await;
+        gateway.stop();
+        gateway.stopped().await;
+
+        assert_eq!(receiver.batches().len(), batches, "parent_based: {parent_based}");
+    }
+}
+
+#[tokio::test]
+async fn where_traces_are_off_the_upstream_hears_of_none() {
+    let gateway = Gateway::before(upstream().await).await;
+
+    ask_with(&gateway, FIRST, &[("tracestate", "a=b")]).await;
+
+    let headers = &gateway.upstream.seen()[0].headers;
+    assert!(!headers.contains_key("traceparent") && !headers.contains_key("tracestate"));
+}
+
+#[tokio::test]
+async fn log_lines_of_a_traced_request_name_the_trace() {
+    keep_log();
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+
+    ask(&gateway, FIRST).await;
+
+    let spans = receiver.until(SERVER, 1).await;
+    let shown = log();
+    let line = shown.lines().find(|line| line.contains(" answered ")).unwrap();
+    let id = &of(&spans, FIRST, SERVER).id;
+    assert!(line.contains(&format!("trace_id={FIRST} span_id={id}")), "{line}");
+}
+
+#[tokio::test]
+async fn the_receivers_credentials_reach_it_and_no_log() {
+    keep_log();
+    let receiver = Receiver::start().await;
+    let gateway = adjusted(upstream().await, &receiver, |config| {
+        let headers = vec![("x-api-key".parse().unwrap(), Secret::new("canary-of-the-receiver"))];
+        config.traces = Some(TracesConfig { headers, ..receiver.config() });
+        assert!(!format!("{config:?}").contains("canary"));
+    })
+    .await;
+
+    ask(&gateway, FIRST).await;
+
+    receiver.until(SERVER, 1).await;
+    let batch = &receiver.batches()[0];
+    assert_eq!(batch.path, "/v1/traces");
+    assert_eq!(batch.headers["content-type"], "application/x-protobuf");
+    assert_eq!(batch.headers["x-api-key"], "canary-of-the-receiver");
+    assert!(!log().contains("canary-of-the-receiver"));
+}
+
+#[tokio::test]
+async fn batches_may_be_json_and_compressed() {
+    let receiver = Receiver::start().await;
+    let gateway = adjusted(upstream().await, &receiver, |config| {
+        let form = OtlpForm::Json;
+        config.traces = Some(TracesConfig { form, gzip: true, ..receiver.config() });
+    })
+    .await;
+
+    ask(&gateway, FIRST).await;
+
+    receiver.batches_arrived(1).await;
+    let batch = &receiver.batches()[0];
+    assert_eq!(batch.headers["content-type"], "application/json");
+    assert_eq!(batch.headers["content-encoding"], "gzip");
+    let json = flate2::read::GzDecoder::new(&*batch.body);
+    let json: serde_json::Value = serde_json::from_reader(json).unwrap();
+    let span = &json["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+    assert_eq!(span["traceId"], FIRST, "{json}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_away_hinders_nobody_and_is_complained_of_once() {
+    keep_log();
+    let mut gateway = Gateway::configured(upstream().await, |config| {
+        let nobody = "http://127.0.0.1:1/v1/traces".parse().unwrap();
+        let schedule_delay = Duration::from_millis(1);
+        let timeout = Duration::from_millis(20);
+        config.traces = Some(TracesConfig { schedule_delay, timeout, ..TracesConfig::to(nobody) });
+    })
+    .await;
+
+    for spans in [4, 7] {
+        assert_eq!(ask(&gateway, FIRST).await["data"]["screenRecord"]["id"], RECORD);
+        let failed = format!("gateway_traces_spans_total{{outcome=\"failed\"}} {spans}");
+        gateway.until_metric(&failed).await;
+    }
+    gateway.stop();
+    gateway.stopped().await;
+
+    assert_eq!(log().matches("spans are lost").count(), 1);
+}
+
+#[tokio::test]
+async fn a_receiver_that_says_nothing_keeps_neither_requests_nor_the_end_waiting() {
+    let receiver = Receiver::start().await;
+    let mut gateway = adjusted(upstream().await, &receiver, |config| {
+        config.traces = Some(TracesConfig { max_queue_size: 4, ..receiver.config() });
+    })
+    .await;
+    receiver.hold();
+
+    ask(&gateway, FIRST).await;
+    receiver.batches_arrived(1).await;
+    ask(&gateway, SECOND).await;
+    gateway.until_metric("gateway_traces_spans_total{outcome=\"dropped\"} 3").await;
+    let began = Instant::now();
+    gateway.stop();
+    gateway.stopped().await;
+
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_operation_of_a_socket_has_a_trace_of_its_own_with_a_link_to_the_sockets() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    let (mut socket, _) = Socket::showing(&gateway, json!({ "X-Auth-Token": TOKEN })).await;
+
+    socket.subscribe("1", &format!("subscription {}", screen_record("id"))).await;
+    while !matches!(socket.hear().await, Said::Message(message) if message["type"] == "complete") {}
+
+    let spans = receiver.until("subscription", 1).await;
+    let spans_named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    let [upgrade, operation, poll] =
+        ["GET /graphql", "subscription", "poll record"].map(spans_named);
+    assert_eq!(upgrade.attribute("http.response.status_code"), Some("101"));
+    assert_eq!(operation.links, [upgrade.id.as_str()]);
+    assert_eq!(poll.links, [operation.id.as_str()]);
+    assert!(operation.trace != upgrade.trace && poll.trace != operation.trace);
+    assert_eq!(
+        tree(&spans, &poll.trace),
+        format!("poll record\n  read record miss\n    {ATTEMPT} 200\n")
+    );
+}
+
+#[tokio::test]
+async fn an_operation_of_an_event_stream_is_below_its_request() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    let body = json!({ "query": format!("subscription {}", screen_record("id")) }).to_string();
+    let parent = format!("00-{FIRST}-{PARENT}-01");
+    let request = gateway.http().post(gateway.url()).body(body);
+    let request = request.header("content-type", "application/json");
+    let request = request.header("accept", "text/event-stream").header("traceparent", parent);
+
+    request.header("x-auth-token", TOKEN).send().await.unwrap().text().await.unwrap();
+
+    let spans = receiver.until("subscription", 1).await;
+    assert_eq!(tree(&spans, FIRST), "POST /graphql 200\n  subscription\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_takes_the_standard_variables_and_sends_the_last_spans_at_its_end() {
+    let receiver = Receiver::start().await;
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.url()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=of%20the%20receiver"),
+        ("OTEL_SERVICE_NAME", "recordings"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+        // Longer than the test may take: nothing but the end sends anything.
+        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+    ];
+    let arguments = ["demo", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+    let program = Running::until("/readyz", &arguments, &environment);
+    let url = program.address("Open");
+    client().get(&url).send().await.unwrap();
+
+    assert_eq!(tokio::task::spawn_blocking(|| program.stop()).await.unwrap(), 0);
+
+    let batches = receiver.batches();
+    assert_eq!(batches.len(), 1);
+    assert_eq!(batches[0].headers["x-api-key"], "of the receiver");
+    let resource = batches[0].resource();
+    assert_eq!(resource["service.name"], "recordings");
+    assert_eq!(resource["deployment.environment.name"], "test");
+    assert_eq!(receiver.spans()[0].name, "GET /graphql");
+}
