@@ -348,7 +348,10 @@ impl Upstream {
     ) -> Result<(Request, Generation), Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
         let Outgoing { method, path, query, body, .. } = outgoing;
-        let signed_path = format!("{}{path}", endpoint.base_path);
+        let signed_path = match endpoint.base_path.as_str() {
+            "" => Cow::Borrowed(path.as_str()),
+            base => Cow::Owned([base, path].concat()),
+        };
         // Parsed once; only what differs from call to call is set. It is made of checked ids and encoded
         // values, so it stands in the address as it is.
         let mut url = endpoint.base.clone();
@@ -385,17 +388,17 @@ impl Upstream {
     /// Reads the body, up to the limit as counted after decompression.
     async fn body(&self, mut response: Response, status: u16) -> Result<Bytes, Failure> {
         let most = self.0.limits.load().max_body_bytes;
-        let mut body = BytesMut::new();
+        let mut body = Body::default();
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(body.freeze()),
+                Ok(None) => return Ok(body.whole()),
                 Err(error) => return Err(broken_body(&error, status)),
             };
             if body.len() + chunk.len() > most {
                 return Err(malformed(format!("is larger than {most} bytes"), status));
             }
-            body.extend_from_slice(&chunk);
+            body.add(chunk);
         }
     }
 
@@ -421,6 +424,35 @@ impl Upstream {
             wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
         }
+    }
+}
+
+/// A body as it comes in. Most come in one piece, which is passed on as it is.
+#[derive(Default)]
+struct Body {
+    first: Bytes,
+    /// All pieces, once there are several.
+    several: BytesMut,
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        self.first.len().max(self.several.len())
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        if self.first.is_empty() {
+            self.first = piece;
+            return;
+        }
+        if self.several.is_empty() {
+            self.several.extend_from_slice(&self.first);
+        }
+        self.several.extend_from_slice(&piece);
+    }
+
+    fn whole(self) -> Bytes {
+        if self.several.is_empty() { self.first } else { self.several.freeze() }
     }
 }
 
