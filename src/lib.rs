@@ -17,3 +17,6 @@ pub mod http;
 pub mod simulator;
 pub mod app;
 pub mod cli;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
