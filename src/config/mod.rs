@@ -26,6 +26,8 @@ mod surroundings;
 mod flags;
 mod packaging;
 mod invocation;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

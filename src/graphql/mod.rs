@@ -23,6 +23,8 @@ pub mod guard;
 mod plain;
 mod known;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 
 pub use context::OperationContext;
 pub use engine::{Admitted, Answer, Engine, Operation, PersistedQuery, federation_sdl, sdl};

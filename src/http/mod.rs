@@ -25,6 +25,8 @@ mod refusal;
 mod graphiql;
 mod metrics;
 mod admin;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 
 pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersError};

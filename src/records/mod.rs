@@ -8,6 +8,7 @@ mod key;
 mod freshness;
 mod weight;
 mod cache;
+mod sync;
 mod flight;
 mod holders;
 mod loader;
@@ -25,7 +26,11 @@ mod watch;
 mod read;
 mod metrics;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
+mod model;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod testing;
 
 pub use cursor::Cursor;

@@ -4,10 +4,15 @@
 //! So every purge begins a new era, loads remember the era they began in, and keep nothing in another.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::cache::RecordCache;
+use super::flight::Flights;
+use super::key::RecordKey;
+use super::load::Landing;
 use super::loader::Records;
+use super::sync::AtomicU64;
 use crate::domain::{ProjectId, RecordId};
 
 /// How long a purge waits for the shared tier.
@@ -37,8 +42,11 @@ impl Eras {
         Era(self.0.load(Ordering::SeqCst))
     }
 
-    fn end(&self) {
+    /// Ends the era, and drops what a purge takes: in this order, so that a load which ends during the
+    /// purge keeps nothing.
+    pub(super) fn end(&self, dropping: impl FnOnce()) {
         self.0.fetch_add(1, Ordering::SeqCst);
+        dropping();
     }
 }
 
@@ -62,6 +70,13 @@ impl Purge {
             Self::Project(purged) => purged == project,
             Self::All => true,
         }
+    }
+
+    /// Lets nobody join a load of a recording that goes, and drops what is kept: in this order, so that
+    /// nobody finds the one or the other afterwards.
+    pub(super) fn drop_records(&self, flights: &Flights<RecordKey, Landing>, cache: &RecordCache) {
+        flights.part(|key| self.takes(&key.project, &key.id));
+        cache.purge(self);
     }
 
     /// Whether what is kept of a project's lists goes: any of them may hold the recording.
@@ -90,8 +105,6 @@ impl Records {
 
     /// Drops what a purge takes from the memory of this process.
     pub(crate) fn forget(&self, purge: &Purge) {
-        // First, so that a load which ends during the purge keeps nothing.
-        self.eras().end();
-        self.drop_purged(purge);
+        self.eras().end(|| self.drop_purged(purge));
     }
 }
