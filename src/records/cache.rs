@@ -172,13 +172,8 @@ impl RecordCache {
 
     /// A cache of no bytes keeps nothing at all.
     fn insert(&self, key: &RecordKey, entry: &Arc<Entry>, era: Era) {
-        if self.max_bytes == 0 || self.eras.now() != era {
-            return;
-        }
-        self.entries.insert(key.clone(), Arc::clone(entry));
-        if self.eras.now() != era {
-            // A purge came between the look and the insertion.
-            self.entries.invalidate(key);
+        if self.max_bytes > 0 {
+            self.eras.keep_in(era, || self.entries.insert(key.clone(), Arc::clone(entry)));
         }
     }
 

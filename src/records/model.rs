@@ -1,12 +1,13 @@
 //! The single flight under a model checker, which runs threads in thousands of orders.
 //!
 //! Under it is the code that is shipped: `flight`, the eras and the order of a purge, and the record
-//! cache; `sync` lends it the checker's lock and numbers. Only the upstream is the model's own. Tasks switch
-//! at every lock and number of these, and wherever a task waits.
+//! cache; `sync` lends it the checker's locks. Only the upstream is the model's own. Tasks switch at every
+//! lock, and wherever a task waits.
 //!
-//! That the model sees what it is there for is tested, too: what it does without one of the steps that
-//! it guards is an error. Beside that, two changes to the code itself were seen to fail: a cache that does
-//! not look at the era again after an insertion, and a load that leaves the list before the cache is written.
+//! That the model sees what it is there for is tested, too: without one of the steps that it is about it
+//! has to fail. Beside that, it was seen to fail with a load that leaves the list before the cache is written,
+//! and with an insertion that looked at the era before and after, as it once was: for a moment a reader could
+//! find what a purge had dropped already.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +31,7 @@ use crate::config::CacheConfig;
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord};
 
 /// Orders that are tried: so many at random, and as many with few changes of thread at odd places.
-const ORDERS: usize = 1_500;
+const ORDERS: usize = 800;
 
 /// Which step is left out, to see that the model misses it.
 #[derive(Clone, Copy, PartialEq, Eq)]

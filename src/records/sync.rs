@@ -4,12 +4,10 @@
 //! `model` drives the very code that is shipped.
 
 #[cfg(not(test))]
-pub(super) use std::sync::atomic::AtomicU64;
-#[cfg(not(test))]
-pub(super) use std::sync::{Mutex, MutexGuard};
+pub(super) use std::sync::{Mutex, MutexGuard, RwLock};
 
 #[cfg(test)]
-pub(super) use modelled::{AtomicU64, Mutex, MutexGuard, modelling};
+pub(super) use modelled::{Mutex, MutexGuard, RwLock, modelling};
 
 #[cfg(test)]
 mod modelled {
@@ -17,7 +15,6 @@ mod modelled {
     use std::ops::{Deref, DerefMut};
     use std::sync::LockResult;
     use std::sync::PoisonError;
-    use std::sync::atomic::Ordering;
 
     use shuttle::sync as checked;
 
@@ -41,96 +38,87 @@ mod modelled {
         run();
     }
 
-    /// [`std::sync::Mutex`], or the model checker's.
-    #[derive(Debug)]
-    pub(in crate::records) enum Mutex<T> {
-        Real(std::sync::Mutex<T>),
-        Checked(checked::Mutex<T>),
-    }
-
-    /// The guard of a [`Mutex`].
-    pub(in crate::records) enum MutexGuard<'m, T> {
-        Real(std::sync::MutexGuard<'m, T>),
-        Checked(checked::MutexGuard<'m, T>),
-    }
-
-    /// [`std::sync::atomic::AtomicU64`], or the model checker's.
-    #[derive(Debug)]
-    pub(in crate::records) enum AtomicU64 {
-        Real(std::sync::atomic::AtomicU64),
-        Checked(checked::atomic::AtomicU64),
-    }
-
-    impl<T> Mutex<T> {
-        pub(in crate::records) fn new(value: T) -> Self {
-            if MODELLING.get() {
-                Self::Checked(checked::Mutex::new(value))
-            } else {
-                Self::Real(std::sync::Mutex::new(value))
+    /// Declares a lock that is the standard library's or the model checker's, and its guards.
+    macro_rules! lock {
+        ($lock:ident { $($method:ident -> $guard:ident),* }) => {
+            /// The standard library's, or the model checker's.
+            #[derive(Debug)]
+            pub(in crate::records) enum $lock<T> {
+                Real(std::sync::$lock<T>),
+                Checked(checked::$lock<T>),
             }
-        }
 
-        pub(in crate::records) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-            match self {
-                Self::Real(lock) => {
-                    let poisoned = |error: PoisonError<_>| MutexGuard::Real(error.into_inner());
-                    lock.lock()
-                        .map(MutexGuard::Real)
-                        .map_err(|error| PoisonError::new(poisoned(error)))
+            impl<T> $lock<T> {
+                pub(in crate::records) fn new(value: T) -> Self {
+                    if MODELLING.get() {
+                        Self::Checked(checked::$lock::new(value))
+                    } else {
+                        Self::Real(std::sync::$lock::new(value))
+                    }
                 }
-                Self::Checked(lock) => {
-                    let poisoned = |error: PoisonError<_>| MutexGuard::Checked(error.into_inner());
-                    lock.lock()
-                        .map(MutexGuard::Checked)
-                        .map_err(|error| PoisonError::new(poisoned(error)))
+
+                $(
+                    pub(in crate::records) fn $method(&self) -> LockResult<$guard<'_, T>> {
+                        match self {
+                            Self::Real(lock) => match lock.$method() {
+                                Ok(guard) => Ok($guard::Real(guard)),
+                                Err(error) => {
+                                    Err(PoisonError::new($guard::Real(error.into_inner())))
+                                }
+                            },
+                            Self::Checked(lock) => match lock.$method() {
+                                Ok(guard) => Ok($guard::Checked(guard)),
+                                Err(error) => {
+                                    Err(PoisonError::new($guard::Checked(error.into_inner())))
+                                }
+                            },
+                        }
+                    }
+                )*
+            }
+
+            impl<T: Default> Default for $lock<T> {
+                fn default() -> Self {
+                    Self::new(T::default())
                 }
             }
-        }
+
+            $(
+                /// The guard of the lock.
+                pub(in crate::records) enum $guard<'l, T> {
+                    Real(std::sync::$guard<'l, T>),
+                    Checked(checked::$guard<'l, T>),
+                }
+
+                impl<T> Deref for $guard<'_, T> {
+                    type Target = T;
+
+                    fn deref(&self) -> &T {
+                        match self {
+                            Self::Real(guard) => guard,
+                            Self::Checked(guard) => guard,
+                        }
+                    }
+                }
+            )*
+        };
     }
 
-    impl<T> Deref for MutexGuard<'_, T> {
-        type Target = T;
-
-        fn deref(&self) -> &T {
-            match self {
-                Self::Real(guard) => guard,
-                Self::Checked(guard) => guard,
-            }
-        }
+    /// Lets a guard change what it guards.
+    macro_rules! writable {
+        ($($guard:ident),*) => {
+            $(impl<T> DerefMut for $guard<'_, T> {
+                fn deref_mut(&mut self) -> &mut T {
+                    match self {
+                        Self::Real(guard) => guard,
+                        Self::Checked(guard) => guard,
+                    }
+                }
+            })*
+        };
     }
 
-    impl<T> DerefMut for MutexGuard<'_, T> {
-        fn deref_mut(&mut self) -> &mut T {
-            match self {
-                Self::Real(guard) => guard,
-                Self::Checked(guard) => guard,
-            }
-        }
-    }
-
-    impl Default for AtomicU64 {
-        fn default() -> Self {
-            if MODELLING.get() {
-                Self::Checked(checked::atomic::AtomicU64::new(0))
-            } else {
-                Self::Real(std::sync::atomic::AtomicU64::new(0))
-            }
-        }
-    }
-
-    impl AtomicU64 {
-        pub(in crate::records) fn load(&self, ordering: Ordering) -> u64 {
-            match self {
-                Self::Real(number) => number.load(ordering),
-                Self::Checked(number) => number.load(ordering),
-            }
-        }
-
-        pub(in crate::records) fn fetch_add(&self, more: u64, ordering: Ordering) -> u64 {
-            match self {
-                Self::Real(number) => number.fetch_add(more, ordering),
-                Self::Checked(number) => number.fetch_add(more, ordering),
-            }
-        }
-    }
+    lock!(Mutex { lock -> MutexGuard });
+    lock!(RwLock { read -> RwLockReadGuard, write -> RwLockWriteGuard });
+    writable!(MutexGuard, RwLockWriteGuard);
 }

@@ -42,7 +42,10 @@ fn no_area_imports_one_above_it() {
         let area = inside.components().next().unwrap().as_os_str().to_str().unwrap();
         let area = area.trim_end_matches(".rs");
         let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == area) else {
-            assert!(["app", "cli", "fuzzing", "lib"].contains(&area), "{area} is in no row of the table");
+            assert!(
+                ["app", "cli", "fuzzing", "lib"].contains(&area),
+                "{area} is in no row of the table"
+            );
             continue;
         };
         for imported in fs::read_to_string(file).unwrap().split("crate::").skip(1) {
