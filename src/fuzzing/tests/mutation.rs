@@ -52,7 +52,10 @@ impl Mutator {
             0 if at < input.len() => input[at] ^= 1 << self.below(8),
             1 if at < input.len() => input[at] = self.byte(),
             2 => drop(input.drain(at..end)),
-            3 => insert(input, at, &input[at..end].to_vec()),
+            3 => {
+                let copy = input[at..end].to_vec();
+                insert(input, at, &copy);
+            }
             4 => insert(input, at, &[self.byte()]),
             5 => {
                 let other = self.any_input();
