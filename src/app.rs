@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{
-    Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, Main,
-    MainParts, ManifestError, admin_router, main_router,
+    Admin, CallerParts, Callers, CallersError, ForHosts, GraphiqlDefaults, Hosts, HttpMetrics,
+    Listener, Main, MainParts, ManifestError, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
@@ -27,8 +27,8 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The gateway, built and bound, not yet serving.
 pub struct App {
-    main: (Listener, Main),
-    admin: (Listener, Router),
+    main: (Listener, ForHosts<Main>),
+    admin: (Listener, ForHosts<Router>),
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
     ended: CancellationToken,
@@ -133,6 +133,9 @@ impl App {
                 Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))
             }),
         });
+        let hosts = |only_this| if only_this { Hosts::ThisMachine } else { Hosts::Every };
+        let main = ForHosts::new(hosts(config.trusts_this_machine()), main);
+        let admin = ForHosts::new(hosts(config.admin_is_on_loopback()), admin);
         let main = (bind("listen", config.listen).await?, main);
         let admin = (bind("admin_listen", config.admin_listen).await?, admin);
         Ok(Self { main, admin, draining, stopping, ended, tasks })

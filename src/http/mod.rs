@@ -4,6 +4,8 @@
 //! answers.
 
 mod listener;
+mod first_bytes;
+mod hosts;
 mod router;
 mod endpoint;
 mod negotiation;
@@ -32,6 +34,7 @@ pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersError};
 pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
+pub use hosts::{ForHosts, Hosts};
 pub use listener::{Listener, Serve};
 pub use metrics::HttpMetrics;
 pub use router::{Main, MainParts, main_router};
