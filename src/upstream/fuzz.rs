@@ -26,7 +26,9 @@ pub(crate) fn timestamp(bytes: &[u8]) {
     let is_count = text.starts_with(|c: char| ('1'..='9').contains(&c))
         && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_count && text.len() != 14 {
-        assert_eq!(WireValue::new(text).timestamp(&TimeZone::UTC), utc, "of the number {text}");
+        // Read or not: as a text that is too long, it is refused for another reason.
+        let number = WireValue::new(text).timestamp(&TimeZone::UTC).and_then(Result::ok);
+        assert_eq!(number, utc.clone().and_then(Result::ok), "of the number {text}");
     }
     match &utc {
         None => assert!(text.trim().is_empty(), "{text:?} is no time and not unreadable"),
