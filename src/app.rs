@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Config, Running, SettingsSource};
+use crate::config::{Config, Live, Running, SettingsSource};
 use crate::http::{
-    Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, Main,
-    MainParts, ManifestError, admin_router, main_router,
+    Admin, CallerParts, Callers, CallersError, ForHosts, GraphiqlDefaults, Hosts, HttpMetrics,
+    Listener, Main, MainParts, ManifestError, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
@@ -31,8 +31,8 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The gateway, built and bound, not yet serving.
 pub struct App {
-    main: (Listener, Main),
-    admin: (Listener, Router),
+    main: (Listener, ForHosts<Main>),
+    admin: (Listener, ForHosts<Router>),
     draining: Arc<AtomicBool>,
     ends: Ends,
     reloads: Reloads,
@@ -161,8 +161,11 @@ impl App {
             bind("listen", config.listen).await?,
             bind("admin_listen", config.admin_listen).await?,
         );
+        let hosts = Live::new(Hosts::this_machine_if(config.trusts_this_machine()));
+        let admin_hosts = Live::new(Hosts::this_machine_if(config.admin_is_on_loopback()));
         let parts = vec![
             log_part(log),
+            hosts_part(hosts.clone()),
             callers_part(callers.clone()),
             main_part(main.clone()),
             data_part(upstream, records.clone(), ends.tasks.clone()),
@@ -172,6 +175,8 @@ impl App {
         ends.tasks.spawn(reloader.run(look_every, ends.stopping.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin(Arc::clone(&draining), (records, callers), main.clone(), page);
+        let main = ForHosts::new(hosts, main);
+        let admin = ForHosts::new(admin_hosts, admin);
         let (main, admin) = ((listeners.0, main), (listeners.1, admin));
         Ok(Self { main, admin, draining, ends, reloads, traces })
     }
@@ -285,6 +290,13 @@ fn log_part(log: Option<LogFilter>) -> Part {
         if let Some(log) = &log {
             log.change(&config.log);
         }
+    })
+}
+
+/// Who may call decides which hosts are answered for.
+fn hosts_part(hosts: Live<Hosts>) -> Part {
+    Part::always_ready(move |config| {
+        hosts.set(Hosts::this_machine_if(config.trusts_this_machine()));
     })
 }
 

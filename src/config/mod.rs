@@ -30,6 +30,8 @@ mod invocation;
 mod live;
 mod files;
 mod reread;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -160,6 +162,19 @@ impl Config {
         };
         config.refuse_one_port_for_both(values);
         config
+    }
+
+    /// Whether a caller needs nothing but to be on this machine: calls are made with the gateway's own
+    /// credentials, for everybody who can connect.
+    pub fn trusts_this_machine(&self) -> bool {
+        let are_own = !matches!(self.upstream.credentials, CredentialsMode::Passthrough);
+        let is_anybody = !self.inbound.allow_anonymous && !self.inbound.asks_who();
+        are_own && is_anybody && is_loopback(self.listen)
+    }
+
+    /// Whether the admin listener is for programs of this machine.
+    pub fn admin_is_on_loopback(&self) -> bool {
+        is_loopback(self.admin_listen)
     }
 
     fn refuse_one_port_for_both(&self, values: &mut Values<'_>) {

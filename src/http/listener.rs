@@ -19,12 +19,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
-/// How long a client may take to send a request's headers.
+use super::first_bytes::FirstBytes;
+
+/// How long a client may take to begin, and to send a request's headers.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headers of one HTTP/2 request; tokens have up to 64,000 characters, HTTP/2's usual limit is 16 KiB.
 const MAX_HEADER_LIST_BYTES: u32 = 96 * 1024;
 /// Requests under way on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
+/// How often an HTTP/2 connection is asked whether its client is still there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long that may take to be answered.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests under way may take to finish once the process is asked to stop.
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 /// Pause after a failed accept, which is mostly a lack of file descriptors.
@@ -102,6 +108,8 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS);
     builder
@@ -124,8 +132,8 @@ fn serve_connection(
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.serve(peer, request).await) }
     });
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let stream = TokioIo::new(FirstBytes::within(HEADER_READ_TIMEOUT, stream));
+    let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
     let watched = connections.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = watched.await {

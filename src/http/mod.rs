@@ -4,6 +4,8 @@
 //! answers.
 
 mod listener;
+mod first_bytes;
+mod hosts;
 mod router;
 mod endpoint;
 mod negotiation;
@@ -26,11 +28,14 @@ mod refusal;
 mod graphiql;
 mod metrics;
 mod admin;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 
 pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersChange, CallersError};
 pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
+pub use hosts::{ForHosts, Hosts};
 pub use listener::{Listener, Serve};
 pub use metrics::HttpMetrics;
 pub use router::{Main, MainChange, MainParts, main_router};

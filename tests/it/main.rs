@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod auth;
 mod batching;
+mod boundaries;
 mod callers;
 mod commands;
 mod downloads;

@@ -30,6 +30,8 @@ mod shape;
 mod variables;
 mod weight;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 
