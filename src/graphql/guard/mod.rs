@@ -38,7 +38,7 @@ mod tests;
 use async_graphql::Variables;
 
 use crate::config::LimitsConfig;
-pub(in crate::graphql) use limit::position;
+pub(in crate::graphql) use limit::Positions;
 pub use limit::{Limit, Refusal};
 use outline::{Operation, Outline};
 pub use shape::{INPUT_TYPES, LIST_FIELDS, ListField};
