@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{
-    Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, Main,
-    MainParts, ManifestError, admin_router, main_router,
+    Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics,
+    GraphiqlDefaults, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsError,
+    TlsMetrics, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The trusted documents cannot be read.
     #[error("graphql.documents_file cannot be used")]
     Documents(#[from] ManifestError),
+    /// The files of the listener's TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Callers cannot be asked who they are.
     #[error(transparent)]
     Callers(#[from] CallersError),
@@ -85,11 +89,17 @@ impl App {
         let ended = CancellationToken::new();
         let (upstream_metrics, record_metrics, http_metrics) =
             (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
+        let (connection_metrics, tls_metrics) =
+            (ConnectionMetrics::default(), TlsMetrics::default());
         let page = MetricsPage::new(|registry| {
             upstream_metrics.register(registry);
             record_metrics.register(registry);
             http_metrics.register(registry);
+            connection_metrics.register(registry);
+            tls_metrics.register(registry);
         });
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|files| Tls::load(files, tls_metrics, clock.clone())).transpose()?;
         let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
         let passes_tokens = upstream.uses_callers_token();
         let parts = RecordParts {
@@ -133,8 +143,14 @@ impl App {
                 Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))
             }),
         });
-        let main = (bind("listen", config.listen).await?, main);
-        let admin = (bind("admin_listen", config.admin_listen).await?, admin);
+        if let Some(tls) = &tls {
+            tls.follow(&tasks, stopping.clone());
+        }
+        let limits = ConnectionLimits::of(&config.limits);
+        let listener = bind("listen", config.listen).await?;
+        let main = (listener.within(limits).counted(connection_metrics).over(tls), main);
+        // Probes and monitoring speak HTTP to it, and a certificate that cannot be used must not hide that.
+        let admin = (bind("admin_listen", config.admin_listen).await?.within(limits), admin);
         Ok(Self { main, admin, draining, stopping, ended, tasks })
     }
 

@@ -38,6 +38,38 @@ impl Followed {
     }
 }
 
+/// Files that belong together, and when they were seen last.
+#[derive(Clone)]
+pub(crate) struct FollowedTogether {
+    paths: Vec<PathBuf>,
+    seen: Vec<Option<(SystemTime, u64)>>,
+}
+
+impl FollowedTogether {
+    pub(crate) fn new<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> Self {
+        let paths: Vec<PathBuf> = paths.cloned().collect();
+        let seen = paths.iter().map(|path| changed_at(path)).collect();
+        Self { paths, seen }
+    }
+
+    /// Calls `read_again` whenever some of the files have changed. They are written one after the
+    /// other, so that they are left to settle: two looks in a row have to see the same.
+    pub(crate) async fn follow(mut self, mut read_again: impl FnMut()) {
+        let mut looks = interval(LOOK_EVERY);
+        let mut read = self.seen.clone();
+        loop {
+            looks.tick().await;
+            let now: Vec<_> = self.paths.iter().map(|path| changed_at(path)).collect();
+            let has_settled = now == self.seen;
+            self.seen.clone_from(&now);
+            if has_settled && now != read {
+                read = now;
+                read_again();
+            }
+        }
+    }
+}
+
 /// Reads a file of up to 1 MiB.
 pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

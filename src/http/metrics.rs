@@ -44,6 +44,46 @@ pub struct HttpMetrics {
     pub(crate) in_flight: Gauge,
 }
 
+/// The metrics of a listener's connections.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    pub(crate) open: Gauge,
+    pub(crate) full: Counter,
+    ended: Family<ReasonLabel, Counter>,
+}
+
+/// Why a connection was ended that its client would have kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    /// Headers did not come in time.
+    Headers,
+    /// Nothing was asked for too long.
+    Idle,
+    /// The client took nothing of its answer.
+    Stalled,
+}
+
+/// The metrics of a listener's TLS.
+#[derive(Clone, Debug)]
+pub struct TlsMetrics {
+    handshakes: Family<OutcomeLabel, Counter>,
+    reloads: Family<OutcomeLabel, Counter>,
+    expiry: Gauge,
+}
+
+/// What came of a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Handshake {
+    Completed,
+    Failed,
+    TimedOut,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: u16,
@@ -121,6 +161,120 @@ impl HttpMetrics {
     pub(crate) fn count_error(&self, code: &str) {
         self.errors.get_or_create(&CodeLabel { code: code.to_owned() }).inc();
     }
+}
+
+impl Ended {
+    const ALL: [Self; 3] = [Self::Headers, Self::Idle, Self::Stalled];
+
+    fn label(self) -> ReasonLabel {
+        let reason = match self {
+            Self::Headers => "headers",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+        };
+        ReasonLabel { reason }
+    }
+}
+
+impl Default for ConnectionMetrics {
+    fn default() -> Self {
+        let ended = Family::<ReasonLabel, Counter>::default();
+        for reason in Ended::ALL {
+            drop(ended.get_or_create(&reason.label()));
+        }
+        Self { open: Gauge::default(), full: Counter::default(), ended }
+    }
+}
+
+impl ConnectionMetrics {
+    /// Puts the metrics on show.
+    pub fn register(&self, registry: &mut Registry) {
+        let http = registry.sub_registry_with_prefix("gateway_http");
+        http.register("connections", "Connections to the GraphQL listener", self.open.clone());
+        http.register(
+            "connections_full",
+            "How often all places for connections were taken, so that the next had to wait",
+            self.full.clone(),
+        );
+        http.register(
+            "connections_ended",
+            "Connections that were ended for being slow or idle",
+            self.ended.clone(),
+        );
+    }
+
+    /// Counts the end of a connection; gives back what is to be done about it.
+    pub(crate) fn ended<T>(&self, reason: Ended, order: T) -> T {
+        self.ended.get_or_create(&reason.label()).inc();
+        order
+    }
+}
+
+impl Handshake {
+    const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::TimedOut];
+
+    fn label(self) -> OutcomeLabel {
+        let outcome = match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timeout",
+        };
+        OutcomeLabel { outcome }
+    }
+}
+
+impl Default for TlsMetrics {
+    fn default() -> Self {
+        let (handshakes, reloads) =
+            (Family::<OutcomeLabel, Counter>::default(), Family::<OutcomeLabel, Counter>::default());
+        for outcome in Handshake::ALL {
+            drop(handshakes.get_or_create(&outcome.label()));
+        }
+        for is_good in [true, false] {
+            drop(reloads.get_or_create(&reload_label(is_good)));
+        }
+        Self { handshakes, reloads, expiry: Gauge::default() }
+    }
+}
+
+impl TlsMetrics {
+    /// Puts the metrics on show.
+    pub fn register(&self, registry: &mut Registry) {
+        let tls = registry.sub_registry_with_prefix("gateway_tls");
+        tls.register(
+            "handshakes",
+            "TLS handshakes of the GraphQL listener, by what came of them",
+            self.handshakes.clone(),
+        );
+        tls.register(
+            "reloads",
+            "Certificate files read again, by what came of it",
+            self.reloads.clone(),
+        );
+        tls.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the listener's certificate ends, as Unix time; 0 without TLS",
+            Unit::Seconds,
+            self.expiry.clone(),
+        );
+    }
+
+    pub(crate) fn count(&self, outcome: Handshake) {
+        self.handshakes.get_or_create(&outcome.label()).inc();
+    }
+
+    pub(crate) fn reloaded(&self, is_good: bool) {
+        self.reloads.get_or_create(&reload_label(is_good)).inc();
+    }
+
+    /// Shows when the certificate ends, in seconds of Unix time.
+    pub(crate) fn ends(&self, at: i64) {
+        self.expiry.set(at);
+    }
+}
+
+fn reload_label(is_good: bool) -> OutcomeLabel {
+    OutcomeLabel { outcome: if is_good { "loaded" } else { "refused" } }
 }
 
 /// Whether the gateway is ready, as lines to stand before a metrics page: each reason that it may

@@ -4,6 +4,8 @@
 //! answers.
 
 mod listener;
+mod connection;
+mod tls;
 mod router;
 mod endpoint;
 mod negotiation;
@@ -28,8 +30,10 @@ mod admin;
 
 pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersError};
+pub use connection::ConnectionLimits;
 pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
 pub use listener::{Listener, Serve};
-pub use metrics::HttpMetrics;
+pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};
 pub use router::{Main, MainParts, main_router};
+pub use tls::{Tls, TlsError};

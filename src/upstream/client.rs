@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
-use reqwest::{Client, Method, Request, Response, Url};
+use reqwest::{Certificate, Client, Method, Request, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
@@ -116,7 +116,7 @@ impl Upstream {
         metrics: UpstreamMetrics,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let http = http_client(&config.endpoint, config.connect_timeout)?;
+        let http = http_client(&config.endpoint, config)?;
         let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             http,
@@ -447,14 +447,14 @@ fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
 /// A client for one address.
 pub(super) fn http_client(
     endpoint: &Url,
-    connect_timeout: Duration,
+    config: &UpstreamConfig,
 ) -> Result<Client, reqwest::Error> {
     // Fails only when a provider has been installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(connect_timeout)
+        .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(POOL_IDLE)
         .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
     if is_loopback(endpoint) {
@@ -463,8 +463,15 @@ pub(super) fn http_client(
     if endpoint.scheme() == "http" {
         // Nothing will be verified, so a machine without root certificates will do.
         builder = builder.tls_certs_only([]);
+    } else if !config.ca_certificates.is_empty() {
+        builder = builder.tls_certs_merge(ca_certificates(config)?);
     }
     builder.build()
+}
+
+/// What `upstream.ca_file` holds.
+pub(super) fn ca_certificates(config: &UpstreamConfig) -> Result<Vec<Certificate>, reqwest::Error> {
+    config.ca_certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect()
 }
 
 fn is_loopback(endpoint: &Url) -> bool {

@@ -17,7 +17,7 @@ use self::password::PasswordLogin;
 use self::refusals::Refusals;
 pub(crate) use self::renewing::Generation;
 use self::renewing::Renewing;
-use super::client::http_client;
+use super::client::{ca_certificates, http_client};
 use super::failure::Whose;
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, ProjectScope, UpstreamConfig};
@@ -68,13 +68,13 @@ impl Credentials {
             CredentialsMode::Passthrough => Self::Passthrough,
             CredentialsMode::AkSk(key) => Self::AkSk(SigningKey::new(key.clone(), clock)),
             CredentialsMode::Password(login) => {
-                let http = http_client(&login.endpoint, config.connect_timeout)?;
+                let http = http_client(&login.endpoint, config)?;
                 let timeout = config.attempt_timeout;
                 let login = PasswordLogin::new(login.clone(), http, timeout, clock.clone());
                 Self::Password(Renewing::new(login, clock))
             }
             CredentialsMode::Metadata(service) => {
-                let keys = MetadataKeys::new(service.clone(), clock.clone())?;
+                let keys = MetadataKeys::new(service.clone(), ca_certificates(config)?, clock.clone())?;
                 let keys = Renewing::new(keys, clock.clone());
                 Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
             }
