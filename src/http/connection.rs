@@ -45,7 +45,8 @@ pub struct ConnectionLimits {
 pub(super) struct Activity {
     /// Requests that have begun.
     begun: AtomicU64,
-    /// Those whose answers are being made.
+    /// Those for which the gateway has something to do: answers that are being made, and bodies that
+    /// have nothing more to give for now, as event streams do.
     working: AtomicU32,
     /// Those whose answers the client has not got whole.
     answering: AtomicU32,
@@ -63,7 +64,7 @@ pub(super) struct Activity {
 enum Phase {
     /// There was no request yet.
     Opening,
-    /// A request is being answered.
+    /// The gateway has something to do.
     Working,
     /// Answers are ready, and the client has to take them.
     Answering,
@@ -104,6 +105,8 @@ pub(super) struct Watchdog {
 pub(super) struct UnderWay {
     activity: Arc<Activity>,
     is_answered: bool,
+    /// Whether its body has nothing to give for now.
+    is_waiting: bool,
 }
 
 /// The body of an answer.
@@ -155,7 +158,7 @@ impl Activity {
         if version == Version::HTTP_2 {
             self.is_http2.store(true, Ordering::Relaxed);
         }
-        UnderWay { activity: Arc::clone(self), is_answered: false }
+        UnderWay { activity: Arc::clone(self), is_answered: false, is_waiting: false }
     }
 
     /// Bytes that come while nothing is asked are the next request's; in HTTP/2 they may be
@@ -253,7 +256,9 @@ impl Watchdog {
                 self.look();
                 return Some(self.metrics.ended(Ended::Idle, Order::Finish));
             }
-            Phase::Answering | Phase::Ending if !self.is_taking() && !self.activity.is_working() => {
+            Phase::Answering | Phase::Ending
+                if !self.is_taking() && !self.activity.is_working() =>
+            {
                 self.metrics.ended(Ended::Stalled, Order::Drop)
             }
             Phase::Working | Phase::Answering | Phase::Ending => {
@@ -280,13 +285,29 @@ impl UnderWay {
         self.is_answered = true;
         response.map(|body| Answer { body, under_way: self })
     }
+
+    /// Notes that something of the body was asked for, and whether there was anything.
+    fn taken(&mut self, is_waiting: bool) {
+        let Activity { taken, working, .. } = &*self.activity;
+        taken.fetch_add(1, Ordering::Relaxed);
+        match (self.is_waiting, is_waiting) {
+            (false, true) => working.fetch_add(1, Ordering::Relaxed),
+            (true, false) => working.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
+        self.is_waiting = is_waiting;
+    }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let Activity { answering, working, .. } = &*self.activity;
-        let count = if self.is_answered { answering } else { working };
-        count.fetch_sub(1, Ordering::Relaxed);
+        if self.is_answered {
+            answering.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.is_waiting || !self.is_answered {
+            working.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -298,8 +319,9 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.under_way.activity.taken.fetch_add(1, Ordering::Relaxed);
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.under_way.taken(frame.is_pending());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

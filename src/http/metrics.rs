@@ -225,8 +225,10 @@ impl Handshake {
 
 impl Default for TlsMetrics {
     fn default() -> Self {
-        let (handshakes, reloads) =
-            (Family::<OutcomeLabel, Counter>::default(), Family::<OutcomeLabel, Counter>::default());
+        let (handshakes, reloads) = (
+            Family::<OutcomeLabel, Counter>::default(),
+            Family::<OutcomeLabel, Counter>::default(),
+        );
         for outcome in Handshake::ALL {
             drop(handshakes.get_or_create(&outcome.label()));
         }

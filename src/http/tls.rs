@@ -163,7 +163,9 @@ fn read(files: &TlsConfig) -> Result<(ServerConfig, Option<Validity>), TlsError>
     let key = certified_key(chain.certificates, &files.key_file, &provider)
         .map_err(TlsError::of(KEY_FILE, &files.key_file))?;
     let verifier = match &files.client_ca_file {
-        Some(file) => client_verifier(file, &provider).map_err(TlsError::of(CLIENT_CA_FILE, file))?,
+        Some(file) => {
+            client_verifier(file, &provider).map_err(TlsError::of(CLIENT_CA_FILE, file))?
+        }
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let mut config = ServerConfig::builder_with_provider(provider)

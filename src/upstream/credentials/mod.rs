@@ -74,7 +74,8 @@ impl Credentials {
                 Self::Password(Renewing::new(login, clock))
             }
             CredentialsMode::Metadata(service) => {
-                let keys = MetadataKeys::new(service.clone(), ca_certificates(config)?, clock.clone())?;
+                let keys =
+                    MetadataKeys::new(service.clone(), ca_certificates(config)?, clock.clone())?;
                 let keys = Renewing::new(keys, clock.clone());
                 Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
             }

@@ -4,11 +4,13 @@ mod gateway;
 mod scripted;
 mod files;
 mod issuer;
+mod authority;
 mod socket;
 mod redis_server;
 mod slow_way;
 mod log;
 
+pub(crate) use authority::{Authority, Identity, TlsWay};
 pub(crate) use files::TestFile;
 pub(crate) use gateway::{
     Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, config_for, patient, screen_record,
