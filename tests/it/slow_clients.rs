@@ -201,7 +201,8 @@ async fn who_takes_nothing_of_its_answers_is_disconnected() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(gateway.address).await.unwrap();
-    let document = screen_record("desktopName").replace(' ', "%20");
+    let document = screen_record("desktopName");
+    let document: String = url::form_urlencoded::byte_serialize(document.as_bytes()).collect();
     let request = format!(
         "GET /graphql?query={document} HTTP/1.1\r\nhost: gateway\r\nx-auth-token: {TOKEN}\r\n\r\n"
     );

@@ -156,6 +156,37 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     gateway.until_metric("gateway_tls_reloads_total{outcome=\"refused\"} 0").await;
 }
 
+/// How Kubernetes changes the files of a secret: they stay links into a folder that is a link itself,
+/// which is put in place of the old one at once.
+#[cfg(unix)]
+#[tokio::test]
+async fn files_behind_links_that_are_exchanged_at_once_are_read_again() {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    let authority = Authority::new("of the gateway");
+    let (old, new) = (authority.issue(), authority.issue());
+    let mounted = std::env::temp_dir().join(format!("gateway-secret-{}", std::process::id()));
+    for (version, identity) in [("..1", &old), ("..2", &new)] {
+        fs::create_dir_all(mounted.join(version)).unwrap();
+        fs::write(mounted.join(version).join("tls.crt"), &identity.certificate).unwrap();
+        fs::write(mounted.join(version).join("tls.key"), &identity.key).unwrap();
+    }
+    symlink("..1", mounted.join("..data")).unwrap();
+    for name in ["tls.crt", "tls.key"] {
+        symlink(format!("..data/{name}"), mounted.join(name)).unwrap();
+    }
+    let (cert_file, key_file) = (mounted.join("tls.crt"), mounted.join("tls.key"));
+    let gateway = gateway(TlsConfig { cert_file, key_file, client_ca_file: None }).await;
+
+    symlink("..2", mounted.join("..data_tmp")).unwrap();
+    fs::rename(mounted.join("..data_tmp"), mounted.join("..data")).unwrap();
+    until_shown(&new, &authority, gateway.address).await;
+
+    gateway.until_metric("gateway_tls_reloads_total{outcome=\"loaded\"} 1").await;
+    fs::remove_dir_all(mounted).unwrap();
+}
+
 #[tokio::test]
 async fn files_that_cannot_be_used_change_nothing_and_are_told_of_once() {
     keep_log();

@@ -7,6 +7,7 @@ mod reference;
 mod refusals;
 mod secret_files;
 mod sources;
+mod tls;
 
 use std::ffi::OsString;
 use std::io;
