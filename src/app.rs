@@ -36,6 +36,16 @@ pub struct App {
     tasks: TaskTracker,
 }
 
+/// What the parts count.
+#[derive(Default)]
+struct Metrics {
+    upstream: UpstreamMetrics,
+    records: RecordMetrics,
+    http: HttpMetrics,
+    connections: ConnectionMetrics,
+    tls: TlsMetrics,
+}
+
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -87,27 +97,18 @@ impl App {
     ) -> Result<Self, StartError> {
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let ended = CancellationToken::new();
-        let (upstream_metrics, record_metrics, http_metrics) =
-            (UpstreamMetrics::default(), RecordMetrics::default(), HttpMetrics::default());
-        let (connection_metrics, tls_metrics) =
-            (ConnectionMetrics::default(), TlsMetrics::default());
-        let page = MetricsPage::new(|registry| {
-            upstream_metrics.register(registry);
-            record_metrics.register(registry);
-            http_metrics.register(registry);
-            connection_metrics.register(registry);
-            tls_metrics.register(registry);
-        });
+        let metrics = Metrics::default();
+        let page = metrics.page();
         let tls = config.tls.as_ref();
-        let tls = tls.map(|files| Tls::load(files, tls_metrics, clock.clone())).transpose()?;
-        let upstream = Upstream::new(&config.upstream, upstream_metrics, clock.clone())?;
+        let tls = tls.map(|files| Tls::load(files, metrics.tls, clock.clone())).transpose()?;
+        let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
         let passes_tokens = upstream.uses_callers_token();
         let parts = RecordParts {
             upstream: &config.upstream,
             cache: &config.cache,
             inbound: &config.inbound,
             subscriptions: &config.subscriptions,
-            metrics: record_metrics,
+            metrics: metrics.records,
             clock: clock.clone(),
             tasks: tasks.clone(),
             ended: ended.clone(),
@@ -128,7 +129,7 @@ impl App {
             subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),
             graphiql_defaults,
-            metrics: http_metrics,
+            metrics: metrics.http,
             clock,
             stopping: stopping.clone(),
             tasks: tasks.clone(),
@@ -148,7 +149,7 @@ impl App {
         }
         let limits = ConnectionLimits::of(&config.limits);
         let listener = bind("listen", config.listen).await?;
-        let main = (listener.within(limits).counted(connection_metrics).over(tls), main);
+        let main = (listener.within(limits).counted(metrics.connections).over(tls), main);
         // Probes and monitoring speak HTTP to it, and a certificate that cannot be used must not hide that.
         let admin = (bind("admin_listen", config.admin_listen).await?.within(limits), admin);
         Ok(Self { main, admin, draining, stopping, ended, tasks })
@@ -193,6 +194,18 @@ impl App {
         // Health and metrics stay on show until the last request is through.
         tokio::join!(serve_main, admin.serve(admin_router, main_done.cancelled()));
         tracing::info!("stopped");
+    }
+}
+
+impl Metrics {
+    fn page(&self) -> MetricsPage {
+        MetricsPage::new(|registry| {
+            self.upstream.register(registry);
+            self.records.register(registry);
+            self.http.register(registry);
+            self.connections.register(registry);
+            self.tls.register(registry);
+        })
     }
 }
 

@@ -118,7 +118,9 @@ impl Listener {
     /// requests under way.
     pub async fn serve(self, service: impl Serve, stop: impl Future<Output = ()>) {
         let (connections, draining) = (TaskTracker::new(), watch::Sender::new(()));
-        let places = Arc::new(Semaphore::new(self.rules.limits.most));
+        let most = self.rules.limits.most;
+        let places = Arc::new(Semaphore::new(most));
+        self.rules.metrics.limit(most);
         let builder = Arc::new(builder());
         let mut stop = pin!(stop);
         loop {
@@ -148,12 +150,11 @@ impl Listener {
     /// The next connection, once there is a place for it: until then it waits in the system's queue.
     async fn accept(&self, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Place)> {
         let metrics = &self.rules.metrics;
-        let permit = match Arc::clone(places).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                metrics.full.inc();
-                Arc::clone(places).acquire_owned().await.ok()?
-            }
+        let permit = if let Ok(permit) = Arc::clone(places).try_acquire_owned() {
+            permit
+        } else {
+            metrics.full.inc();
+            Arc::clone(places).acquire_owned().await.ok()?
         };
         match self.socket.accept().await {
             Ok((stream, peer)) => Some((stream, peer, Place::new(permit, metrics.clone()))),

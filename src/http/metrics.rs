@@ -48,6 +48,7 @@ pub struct HttpMetrics {
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     pub(crate) open: Gauge,
+    limit: Gauge,
     pub(crate) full: Counter,
     ended: Family<ReasonLabel, Counter>,
 }
@@ -182,7 +183,7 @@ impl Default for ConnectionMetrics {
         for reason in Ended::ALL {
             drop(ended.get_or_create(&reason.label()));
         }
-        Self { open: Gauge::default(), full: Counter::default(), ended }
+        Self { open: Gauge::default(), limit: Gauge::default(), full: Counter::default(), ended }
     }
 }
 
@@ -191,6 +192,11 @@ impl ConnectionMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let http = registry.sub_registry_with_prefix("gateway_http");
         http.register("connections", "Connections to the GraphQL listener", self.open.clone());
+        http.register(
+            "connections_limit",
+            "Connections that the GraphQL listener may have",
+            self.limit.clone(),
+        );
         http.register(
             "connections_full",
             "How often all places for connections were taken, so that the next had to wait",
@@ -201,6 +207,11 @@ impl ConnectionMetrics {
             "Connections that were ended for being slow or idle",
             self.ended.clone(),
         );
+    }
+
+    /// Shows how many connections there may be.
+    pub(crate) fn limit(&self, most: usize) {
+        self.limit.set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 
     /// Counts the end of a connection; gives back what is to be done about it.

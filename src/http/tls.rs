@@ -179,7 +179,7 @@ fn read(files: &TlsConfig) -> Result<(ServerConfig, Option<Validity>), TlsError>
 
 /// Reads the certificates of a server; the error is a clause.
 fn chain(file: &Path) -> Result<Chain, String> {
-    let text = read_bounded(file).map_err(unreadable)?;
+    let text = read_bounded(file).map_err(|error| unreadable(&error))?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates = read.map_err(|error| format!("it is no PEM: {error}"))?;
     if certificates.is_empty() {
@@ -195,7 +195,7 @@ fn certified_key(
     file: &Path,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, String> {
-    let text = Zeroizing::new(read_bounded(file).map_err(unreadable)?);
+    let text = Zeroizing::new(read_bounded(file).map_err(|error| unreadable(&error))?);
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         PemError::NoItemsFound if is_encrypted(&text) => {
             "its key is encrypted: it has to be there without a password".to_owned()
@@ -229,7 +229,8 @@ fn client_verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in ca_certificates_of(&read_bounded(file).map_err(unreadable)?)? {
+    for certificate in ca_certificates_of(&read_bounded(file).map_err(|error| unreadable(&error))?)?
+    {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
@@ -237,7 +238,7 @@ fn client_verifier(
         .map_err(|error| error.to_string())
 }
 
-fn unreadable(error: io::Error) -> String {
+fn unreadable(error: &io::Error) -> String {
     format!("it cannot be read: {error}")
 }
 

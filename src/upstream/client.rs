@@ -431,9 +431,12 @@ fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
              HUAWEICLOUD_SDK_PROJECT_ID or inbound.projects, and the permission \
              workspace:screenRecord:get{said}"
         )),
-        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => Probe::NotReady(
-            format!("{failure}: check upstream.endpoint or upstream.region, and the network{said}"),
-        ),
+        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => {
+            Probe::NotReady(format!(
+                "{failure}: check upstream.endpoint or upstream.region, the network, and whether the \
+                 CA of its certificate is trusted (upstream.ca_file){said}"
+            ))
+        }
         FailureCode::Conflict
         | FailureCode::RateLimited
         | FailureCode::UpstreamError

@@ -275,7 +275,7 @@ async fn a_long_token_is_taken_and_headers_without_measure_are_refused() {
 async fn more_than_a_hundred_headers_are_refused() {
     let gateway = gateway(without_limits()).await;
     let mut stream = connect(&gateway).await;
-    let headers: String = (0..101).map(|number| format!("x-{number}: y\r\n")).collect();
+    let headers = "x-one-more: y\r\n".repeat(101);
     stream.write_all(TYPENAME.replace("\r\n\r\n", "\r\n").as_bytes()).await.unwrap();
 
     stream.write_all(format!("{headers}\r\n").as_bytes()).await.unwrap();
