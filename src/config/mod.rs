@@ -10,6 +10,7 @@ mod cache;
 mod redis;
 mod iam;
 mod inbound;
+mod tls;
 mod limits;
 mod graphql;
 mod subscriptions;
@@ -60,6 +61,7 @@ pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;
 pub use surroundings::Surroundings;
+pub use tls::{TlsConfig, ca_certificates_of};
 pub use traces::{OtlpForm, TracesConfig, TracesSampler};
 pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
 pub use values::{Loaded, Refusal, ShownSetting};
@@ -90,6 +92,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// `inbound.*`
     pub inbound: InboundConfig,
+    /// `tls.*`: the GraphQL listener's; `None` for HTTP without TLS.
+    pub tls: Option<TlsConfig>,
     /// `limits.*`
     pub limits: LimitsConfig,
     /// `graphql.*`
@@ -154,6 +158,7 @@ impl Config {
             upstream,
             cache: CacheConfig::read(values, credentials),
             inbound: InboundConfig::read(values),
+            tls: TlsConfig::read(values),
             limits: LimitsConfig::read(values),
             graphql: GraphqlConfig::read(values, credentials),
             subscriptions: SubscriptionsConfig::read(values),

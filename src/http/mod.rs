@@ -4,8 +4,9 @@
 //! answers.
 
 mod listener;
-mod first_bytes;
 mod hosts;
+mod connection;
+mod tls;
 mod router;
 mod endpoint;
 mod negotiation;
@@ -33,9 +34,11 @@ pub(crate) mod fuzz;
 
 pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersChange, CallersError};
+pub use connection::ConnectionLimits;
 pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
 pub use hosts::{ForHosts, Hosts};
 pub use listener::{Listener, Serve};
-pub use metrics::HttpMetrics;
+pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};
 pub use router::{Main, MainChange, MainParts, main_router};
+pub use tls::{Tls, TlsChange, TlsError};

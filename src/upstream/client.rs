@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
-use reqwest::{Client, Method, Request, Response, Url};
+use reqwest::{Certificate, Client, Method, Request, Response, Url};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -134,7 +134,7 @@ impl Upstream {
         metrics: UpstreamMetrics,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let http = http_client(&config.endpoint, config.connect_timeout)?;
+        let http = http_client(&config.endpoint, config)?;
         let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             http: Live::new(http),
@@ -156,7 +156,7 @@ impl Upstream {
     /// As [`Self::new`].
     pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
         let is_same = self.0.limits.load().connect_timeout == config.connect_timeout;
-        let new_client = || http_client(&config.endpoint, config.connect_timeout);
+        let new_client = || http_client(&config.endpoint, config);
         Ok(UpstreamChange {
             http: (!is_same).then(new_client).transpose()?,
             credentials: self.0.credentials.prepare(config)?,
@@ -519,9 +519,12 @@ fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
              HUAWEICLOUD_SDK_PROJECT_ID or inbound.projects, and the permission \
              workspace:screenRecord:get{said}"
         )),
-        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => Probe::NotReady(
-            format!("{failure}: check upstream.endpoint or upstream.region, and the network{said}"),
-        ),
+        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => {
+            Probe::NotReady(format!(
+                "{failure}: check upstream.endpoint or upstream.region, the network, and whether the \
+                 CA of its certificate is trusted (upstream.ca_file){said}"
+            ))
+        }
         FailureCode::Conflict
         | FailureCode::RateLimited
         | FailureCode::UpstreamError
@@ -539,14 +542,14 @@ fn most_calls(config: &UpstreamConfig) -> usize {
 /// A client for one address.
 pub(super) fn http_client(
     endpoint: &Url,
-    connect_timeout: Duration,
+    config: &UpstreamConfig,
 ) -> Result<Client, reqwest::Error> {
     // Fails only when a provider has been installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(connect_timeout)
+        .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(POOL_IDLE)
         .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
     if is_loopback(endpoint) {
@@ -555,8 +558,15 @@ pub(super) fn http_client(
     if endpoint.scheme() == "http" {
         // Nothing will be verified, so a machine without root certificates will do.
         builder = builder.tls_certs_only([]);
+    } else if !config.ca_certificates.is_empty() {
+        builder = builder.tls_certs_merge(ca_certificates(config)?);
     }
     builder.build()
+}
+
+/// What `upstream.ca_file` holds.
+pub(super) fn ca_certificates(config: &UpstreamConfig) -> Result<Vec<Certificate>, reqwest::Error> {
+    config.ca_certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect()
 }
 
 fn is_loopback(endpoint: &Url) -> bool {
