@@ -24,6 +24,7 @@ use super::cache_headers::{self, Wanted};
 use super::callers::{Caller, Callers};
 use super::cross_site;
 use super::documents::Documents;
+use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::log_line::Noted;
 use super::metrics::HttpMetrics;
@@ -227,7 +228,7 @@ async fn posted(
             Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
         })??,
     };
-    if let Some(known) = endpoint.recall(&body, asked.0) {
+    if let Some(known) = endpoint.recall(headers, &body, asked.0) {
         endpoint.take_rate(&asked.1, 1)?;
         return Ok(carry_out(endpoint, headers, known, asked).await);
     }
@@ -249,6 +250,10 @@ async fn execute(
     if form == Form::EventStream {
         return streamed(endpoint, headers, operations, asker);
     }
+    let explain = explain::is_wanted(&endpoint.engine, headers);
+    for operation in &mut operations {
+        operation.explain = explain;
+    }
     let first = operations.first().and_then(|operation| operation.operation_name.as_deref());
     let name = first.map(Arc::from);
     let persisted = persisted(&operations);
@@ -257,7 +262,11 @@ async fn execute(
         endpoint.engine.remember(&body, only);
     }
     let todo = Todo { admitted, persisted, is_batch, name };
-    Ok(carry_out(endpoint, headers, todo, (form, asker)).await)
+    let (mut response, noted) = carry_out(endpoint, headers, todo, (form, asker)).await;
+    if explain {
+        explain::keep_nowhere(response.headers_mut());
+    }
+    Ok((response, noted))
 }
 
 /// Answers the one operation of a request with a stream of events.
@@ -359,8 +368,9 @@ impl Endpoint {
     }
 
     /// What a body asks for that was here before, without reading it.
-    fn recall(&self, body: &[u8], form: Form) -> Option<Todo> {
-        if form == Form::EventStream || !self.documents.are_free() {
+    fn recall(&self, headers: &HeaderMap, body: &[u8], form: Form) -> Option<Todo> {
+        let is_new = form == Form::EventStream || explain::is_wanted(&self.engine, headers);
+        if is_new || !self.documents.are_free() {
             return None;
         }
         let admitted = self.engine.recall(body)?;

@@ -9,6 +9,7 @@ mod endpoint;
 mod negotiation;
 mod request;
 mod documents;
+mod explain;
 mod follow;
 mod cross_site;
 mod request_id;

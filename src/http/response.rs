@@ -1,12 +1,12 @@
 //! Writes GraphQL answers as HTTP responses.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use async_graphql::{Response as GraphqlResponse, ServerError};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::browsers;
@@ -65,11 +65,6 @@ fn new_common_headers(form: Form) -> HeaderMap {
 /// Whether headers are made of those of [`common_headers`], so that nothing is missing.
 pub(crate) fn is_made_of_common_headers(headers: &HeaderMap) -> bool {
     headers.contains_key(header::X_CONTENT_TYPE_OPTIONS)
-}
-
-#[derive(Serialize)]
-struct Stale {
-    stale: bool,
 }
 
 impl Answers {
@@ -175,11 +170,13 @@ impl Served {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn json(self) -> Result<Bytes, serde_json::Error> {
+        let mut extensions = BTreeMap::new();
         let (mut body, errors) = match self.answer {
             // Stale data is never in one.
             Answer::Whole(body) => return Ok(body),
             Answer::Written(Written { body, errors }) => (body, errors),
-            Answer::Executed(GraphqlResponse { data, errors, .. }) => {
+            Answer::Executed(GraphqlResponse { data, errors, extensions: more, .. }) => {
+                extensions = more;
                 let mut body = Vec::from(b"{\"data\":");
                 serde_json::to_writer(&mut body, &data)?;
                 (body, errors)
@@ -198,8 +195,11 @@ impl Served {
             serde_json::to_writer(&mut body, &errors)?;
         }
         if self.is_stale {
+            extensions.insert("stale".to_owned(), true.into());
+        }
+        if !extensions.is_empty() {
             body.extend_from_slice(b",\"extensions\":");
-            serde_json::to_writer(&mut body, &Stale { stale: true })?;
+            serde_json::to_writer(&mut body, &extensions)?;
         }
         body.push(b'}');
         Ok(body.into())

@@ -20,6 +20,7 @@ use super::browsers;
 use super::callers::Callers;
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
+use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::listener::Serve;
 use super::metrics::HttpMetrics;
@@ -274,6 +275,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CACHE_CONTROL,
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
+            explain::X_GATEWAY_EXPLAIN,
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("x-auth-token"),
             HeaderName::from_static("x-request-id"),

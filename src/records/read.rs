@@ -58,6 +58,14 @@ impl CacheOutcome {
         }
     }
 
+    /// Whether it was kept already, whatever its age.
+    pub(crate) fn is_kept(self) -> bool {
+        match self {
+            Self::Hit | Self::Stale | Self::StaleOnError => true,
+            Self::Miss | Self::Collapsed | Self::Expired | Self::Bypass => false,
+        }
+    }
+
     /// As it stands in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ mod callers;
 mod commands;
 mod downloads;
 mod errors;
+mod explain;
 mod federation;
 mod freshness;
 mod graphql_http;
