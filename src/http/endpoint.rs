@@ -22,6 +22,7 @@ use tracing::{Instrument as _, Span};
 use super::browsers;
 use super::cache_headers::{self, Wanted};
 use super::callers::{Caller, Callers};
+use super::compression;
 use super::cross_site;
 use super::documents::Documents;
 use super::explain;
@@ -63,6 +64,8 @@ pub(crate) struct Endpoint {
     pub(crate) places: Places,
     pub(crate) limits: LimitsConfig,
     pub(crate) subscriptions: SubscriptionsConfig,
+    /// Whether large answers are compressed.
+    pub(crate) compression: bool,
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: Slots,
@@ -143,7 +146,13 @@ async fn answer(
         Method::POST => post(endpoint, arrival, body).await,
         _ => Box::pin(other(endpoint, arrival)).await,
     };
-    answered.unwrap_or_else(|refusal| refused(endpoint, refusal))
+    match answered {
+        Ok((response, noted)) if compression::is_due(&response) => {
+            (Box::pin(compression::compressed(response, &endpoint.tasks)).await, noted)
+        }
+        Ok(answered) => answered,
+        Err(refusal) => refused(endpoint, refusal),
+    }
 }
 
 async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
@@ -326,7 +335,11 @@ async fn carry_out(
     };
     let mut answers = Answers { served, summary, is_batch, form };
     let noted = Noted::of(&endpoint.metrics, name, &answers).by(caller);
-    (answers.response(), noted.having_read(answers.summary))
+    let mut response = answers.response();
+    if endpoint.compression {
+        compression::choose(headers, &mut response, answers.summary.has_links);
+    }
+    (response, noted.having_read(answers.summary))
 }
 
 /// Documents that came with their hash, in the places of their operations; nothing where there is none.

@@ -17,6 +17,7 @@ mod callers;
 mod rate;
 mod places;
 mod response;
+mod compression;
 mod log_line;
 mod traced;
 mod sse;

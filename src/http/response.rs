@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::browsers;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
+use super::compression::Coding;
 use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
@@ -21,7 +22,7 @@ use crate::records::ReadSummary;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// What an answer depends on beside its address.
 pub(crate) const VARY: HeaderValue =
-    HeaderValue::from_static("Accept, X-Auth-Token, X-API-Key, Authorization");
+    HeaderValue::from_static("Accept, Accept-Encoding, X-Auth-Token, X-API-Key, Authorization");
 
 /// An operation's answer.
 pub(crate) struct Served {
@@ -206,7 +207,7 @@ impl Served {
     }
 }
 
-/// Adds a strong validator to a good answer, and leaves the body out where the client has it.
+/// Adds a strong validator to a good answer, another one for each coding, and leaves the body out where the client has it.
 pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Response {
     if response.status() != StatusCode::OK {
         return response;
@@ -217,7 +218,11 @@ pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Respon
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let digest = hex::encode(Sha256::digest(&body));
-    let etag = format!("\"{}\"", digest.get(..32).unwrap_or(&digest));
+    let digest = digest.get(..32).unwrap_or(&digest);
+    let etag = match parts.extensions.get::<Coding>() {
+        Some(coding) => format!("\"{digest}-{}\"", coding.name()),
+        None => format!("\"{digest}\""),
+    };
     let known = request
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -231,6 +236,7 @@ pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Respon
     if known {
         parts.status = StatusCode::NOT_MODIFIED;
         parts.headers.remove(header::CONTENT_TYPE);
+        parts.extensions.remove::<Coding>();
         return Response::from_parts(parts, Body::empty());
     }
     Response::from_parts(parts, Body::from(body))

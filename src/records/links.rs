@@ -184,6 +184,7 @@ impl Reader {
         };
         self.note_for_field(Content::Link, &read, true);
         self.note_read(read);
+        self.note_secret();
         Ok(kept.link.clone())
     }
 

@@ -771,6 +771,11 @@ impl Reader {
         self.noted().reads.push(read);
     }
 
+    /// Notes that a signed link is handed out.
+    pub(crate) fn note_secret(&self) {
+        self.noted().has_links = true;
+    }
+
     fn noted(&self) -> MutexGuard<'_, ReadSummary> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }

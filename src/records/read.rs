@@ -47,6 +47,8 @@ pub struct ReadSummary {
     pub reads: SmallVec<[Read; 1]>,
     /// The projects that were asked for, a few of them at most, allowed or not.
     pub projects: SmallVec<[ProjectId; 1]>,
+    /// Whether signed links are among it.
+    pub has_links: bool,
 }
 
 impl CacheOutcome {
@@ -115,6 +117,7 @@ impl ReadSummary {
             *self = other;
             return;
         }
+        self.has_links |= other.has_links;
         self.reads.extend(other.reads);
         for project in other.projects {
             if !self.projects.contains(&project) {

@@ -10,6 +10,7 @@ mod auth;
 mod batching;
 mod callers;
 mod commands;
+mod compression;
 mod downloads;
 mod errors;
 mod explain;
