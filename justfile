@@ -52,6 +52,10 @@ up:
 bench *args:
     cargo bench --locked {{args}}
 
+# Searches with libFuzzer; see docs/FUZZING.md.
+fuzz *args:
+    fuzz/run {{args}}
+
 # Builds a release archive from what is committed.
 release:
     deploy/release

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Config, Running, SettingsSource};
+use crate::config::{Config, Live, Running, SettingsSource};
 use crate::http::{
-    Admin, CallerParts, Callers, CallersError, GraphiqlDefaults, HttpMetrics, Listener, Main,
-    MainParts, ManifestError, admin_router, main_router,
+    Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics, ForHosts,
+    GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsError,
+    TlsMetrics, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
@@ -31,8 +32,8 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The gateway, built and bound, not yet serving.
 pub struct App {
-    main: (Listener, Main),
-    admin: (Listener, Router),
+    main: (Listener, ForHosts<Main>),
+    admin: (Listener, ForHosts<Router>),
     draining: Arc<AtomicBool>,
     ends: Ends,
     reloads: Reloads,
@@ -59,6 +60,9 @@ pub enum StartError {
     /// The trusted documents cannot be read.
     #[error("graphql.documents_file cannot be used")]
     Documents(#[from] ManifestError),
+    /// The files of the listener's TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Callers cannot be asked who they are.
     #[error(transparent)]
     Callers(#[from] CallersError),
@@ -99,6 +103,8 @@ struct Metrics {
     http: HttpMetrics,
     reload: ReloadMetrics,
     traces: TraceMetrics,
+    connections: ConnectionMetrics,
+    tls: TlsMetrics,
 }
 
 /// What ends with the process.
@@ -135,6 +141,8 @@ impl App {
         let metrics = Metrics::new(&clock);
         let page = metrics.page();
         let traces = Traces::start(config.traces.as_ref(), metrics.traces)?;
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|files| Tls::load(files, metrics.tls, clock.clone())).transpose()?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
         let records = records(config, &upstream, (metrics.records, clock.clone()), &ends)?;
         let callers = CallerParts {
@@ -157,12 +165,17 @@ impl App {
             stopping: ends.stopping.clone(),
             tasks: ends.tasks.clone(),
         })?;
-        let listeners = (
-            bind("listen", config.listen).await?,
-            bind("admin_listen", config.admin_listen).await?,
-        );
+        let limits = ConnectionLimits::of(&config.limits);
+        let listener = bind("listen", config.listen).await?.within(limits);
+        let listener = listener.counted(metrics.connections).over(tls.clone());
+        // Probes and monitoring speak HTTP to it, and a certificate that cannot be used must not hide that.
+        let admin_listener = bind("admin_listen", config.admin_listen).await?.within(limits);
+        let hosts = Live::new(Hosts::this_machine_if(config.trusts_this_machine()));
+        let admin_hosts = Live::new(Hosts::this_machine_if(config.admin_is_on_loopback()));
         let parts = vec![
             log_part(log),
+            hosts_part(hosts.clone()),
+            tls_part(tls),
             callers_part(callers.clone()),
             main_part(main.clone()),
             data_part(upstream, records.clone(), ends.tasks.clone()),
@@ -172,7 +185,9 @@ impl App {
         ends.tasks.spawn(reloader.run(look_every, ends.stopping.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin(Arc::clone(&draining), (records, callers), main.clone(), page);
-        let (main, admin) = ((listeners.0, main), (listeners.1, admin));
+        let main = ForHosts::new(hosts, main);
+        let admin = ForHosts::new(admin_hosts, admin);
+        let (main, admin) = ((listener, main), (admin_listener, admin));
         Ok(Self { main, admin, draining, ends, reloads, traces })
     }
 
@@ -232,6 +247,8 @@ impl Metrics {
             http: HttpMetrics::default(),
             reload: ReloadMetrics::new(clock.clone()),
             traces: TraceMetrics::default(),
+            connections: ConnectionMetrics::default(),
+            tls: TlsMetrics::default(),
         }
     }
 
@@ -242,6 +259,8 @@ impl Metrics {
             self.http.register(registry);
             self.reload.register(registry);
             self.traces.register(registry);
+            self.connections.register(registry);
+            self.tls.register(registry);
         })
     }
 }
@@ -286,6 +305,30 @@ fn log_part(log: Option<LogFilter>) -> Part {
             log.change(&config.log);
         }
     })
+}
+
+/// Who may call decides which hosts are answered for.
+fn hosts_part(hosts: Live<Hosts>) -> Part {
+    Part::always_ready(move |config| {
+        hosts.set(Hosts::this_machine_if(config.trusts_this_machine()));
+    })
+}
+
+/// New files of the same names hold for handshakes from then on.
+fn tls_part(tls: Option<Tls>) -> Part {
+    Part::new(move |config| {
+        let tls = tls.clone();
+        async move {
+            // Whether there is TLS at all is settled at the start.
+            let (Some(tls), Some(files)) = (tls, &config.tls) else { return Ok(nothing()) };
+            let change = tls.prepare(files).map_err(|error| told(&error))?;
+            Ok(Box::new(move || tls.change(change)) as Commit)
+        }
+    })
+}
+
+fn nothing() -> Commit {
+    Box::new(|| {})
 }
 
 fn callers_part(callers: Callers) -> Part {

@@ -22,7 +22,7 @@ use crate::config::{
 };
 use crate::domain::Secret;
 use crate::graphql;
-use crate::http::{CallerParts, Callers, GraphiqlDefaults};
+use crate::http::{CallerParts, Callers, GraphiqlDefaults, Tls, TlsMetrics};
 use crate::reload::Reloads;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::start_logging;
@@ -120,7 +120,8 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
     let log = Some(start_logging(&config.settings.log)?);
     let start = Start { log, ..Start::from(config.source(), Clock::default()) };
     let app = App::start(Running::of(&config), start).await?;
-    say(format_args!("GraphQL  http://{}/graphql", app.local_addr()?));
+    let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
+    say(format_args!("GraphQL  {scheme}://{}/graphql", app.local_addr()?));
     say(format_args!("Admin    http://{}/readyz", app.admin_addr()?));
     let reloads = app.reloads();
     let reloading = async move {
@@ -176,8 +177,11 @@ async fn check(config: Loaded<Config>) -> Outcome {
     for setting in &config.shown {
         say(setting);
     }
-    let Config { upstream, inbound, .. } = &config.settings;
+    let Config { upstream, inbound, tls, .. } = &config.settings;
     let client = Upstream::new(upstream, UpstreamMetrics::default(), Clock::default())?;
+    if let Some(files) = tls {
+        Tls::load(files, TlsMetrics::default(), Clock::default())?;
+    }
     let parts = CallerParts {
         passes_tokens: client.uses_callers_token(),
         clock: Clock::default(),

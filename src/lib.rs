@@ -20,3 +20,6 @@ pub mod simulator;
 pub mod reload;
 pub mod app;
 pub mod cli;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

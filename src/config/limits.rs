@@ -7,6 +7,8 @@ use super::form::{Bytes, Count, Parsed, Span};
 use super::setting::{Row, Setting};
 use super::values::Values;
 
+const TIMEOUT: Span = Span { least: Duration::from_millis(1), most: Duration::from_hours(1) };
+
 static MAX_BODY_BYTES: Setting<Bytes> = Setting::new(
     "limits.max_body_bytes",
     Bytes { least: 1024, most: 64 << 20 },
@@ -72,7 +74,7 @@ static MAX_BATCH: Setting<Count> = Setting::new(
 .changeable();
 static REQUEST_TIMEOUT: Setting<Span> = Setting::new(
     "limits.request_timeout",
-    Span { least: Duration::from_millis(1), most: Duration::from_hours(1) },
+    TIMEOUT,
     "time for a whole operation; loads go on for other callers until upstream.deadline",
 )
 .or("15s")
@@ -84,6 +86,33 @@ static MAX_IN_FLIGHT: Setting<Count> = Setting::new(
 )
 .or("1024")
 .changeable();
+static MAX_CONNECTIONS: Setting<Count> = Setting::new(
+    "limits.max_connections",
+    Count { least: 1, most: 1_000_000 },
+    "connections to a listener, sockets and event streams among them; more wait to be accepted until \
+     one ends. The process needs as many open files, and some more",
+)
+.or("10000");
+static HEADER_TIMEOUT: Setting<Span> = Setting::new(
+    "limits.header_timeout",
+    TIMEOUT,
+    "time for the TLS handshake, and again for the headers of a request; who needs longer is \
+     disconnected",
+)
+.or("10s");
+static IDLE_TIMEOUT: Setting<Span> = Setting::new(
+    "limits.idle_timeout",
+    TIMEOUT,
+    "how long a connection is kept without a request; what stands before the gateway should keep its \
+     connections for less",
+)
+.or("75s");
+static WRITE_TIMEOUT: Setting<Span> = Setting::new(
+    "limits.write_timeout",
+    TIMEOUT,
+    "how long a client may take nothing of an answer before it is disconnected",
+)
+.or("30s");
 static RATE: Setting<Parsed<Rate>> = Setting::new(
     "limits.rate",
     Parsed {
@@ -115,6 +144,10 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &MAX_BATCH,
     &REQUEST_TIMEOUT,
     &MAX_IN_FLIGHT,
+    &MAX_CONNECTIONS,
+    &HEADER_TIMEOUT,
+    &IDLE_TIMEOUT,
+    &WRITE_TIMEOUT,
     &RATE,
     &RATE_BURST,
 ];
@@ -144,6 +177,14 @@ pub struct LimitsConfig {
     pub request_timeout: Duration,
     /// `limits.max_in_flight`: requests under way; more get 503 at once.
     pub max_in_flight: usize,
+    /// `limits.max_connections`: to a listener; more wait to be accepted.
+    pub max_connections: usize,
+    /// `limits.header_timeout`: the TLS handshake, and the headers of each request.
+    pub header_timeout: Duration,
+    /// `limits.idle_timeout`: a connection without a request.
+    pub idle_timeout: Duration,
+    /// `limits.write_timeout`: a client that takes nothing of an answer.
+    pub write_timeout: Duration,
     /// `limits.rate`, `limits.rate_burst`: operations of one caller; `None` for as many as there are.
     pub rate: Option<Rate>,
 }
@@ -202,6 +243,10 @@ impl Default for LimitsConfig {
             max_batch: 10,
             request_timeout: Duration::from_secs(15),
             max_in_flight: 1024,
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             rate: None,
         }
     }
@@ -223,6 +268,10 @@ impl LimitsConfig {
             max_batch: values.read_size(&MAX_BATCH, default.max_batch),
             request_timeout: values.read_or(&REQUEST_TIMEOUT, default.request_timeout),
             max_in_flight: values.read_size(&MAX_IN_FLIGHT, default.max_in_flight),
+            max_connections: values.read_size(&MAX_CONNECTIONS, default.max_connections),
+            header_timeout: values.read_or(&HEADER_TIMEOUT, default.header_timeout),
+            idle_timeout: values.read_or(&IDLE_TIMEOUT, default.idle_timeout),
+            write_timeout: values.read_or(&WRITE_TIMEOUT, default.write_timeout),
             rate: Rate::read(values),
         }
     }

@@ -10,6 +10,7 @@ mod cache;
 mod redis;
 mod iam;
 mod inbound;
+mod tls;
 mod limits;
 mod graphql;
 mod subscriptions;
@@ -30,6 +31,8 @@ mod invocation;
 mod live;
 mod files;
 mod reread;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +61,7 @@ pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;
 pub use surroundings::Surroundings;
+pub use tls::{TlsConfig, ca_certificates_of};
 pub use traces::{OtlpForm, TracesConfig, TracesSampler};
 pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
 pub use values::{Loaded, Refusal, ShownSetting};
@@ -88,6 +92,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// `inbound.*`
     pub inbound: InboundConfig,
+    /// `tls.*`: the GraphQL listener's; `None` for HTTP without TLS.
+    pub tls: Option<TlsConfig>,
     /// `limits.*`
     pub limits: LimitsConfig,
     /// `graphql.*`
@@ -152,6 +158,7 @@ impl Config {
             upstream,
             cache: CacheConfig::read(values, credentials),
             inbound: InboundConfig::read(values),
+            tls: TlsConfig::read(values),
             limits: LimitsConfig::read(values),
             graphql: GraphqlConfig::read(values, credentials),
             subscriptions: SubscriptionsConfig::read(values),
@@ -160,6 +167,19 @@ impl Config {
         };
         config.refuse_one_port_for_both(values);
         config
+    }
+
+    /// Whether a caller needs nothing but to be on this machine: calls are made with the gateway's own
+    /// credentials, for everybody who can connect.
+    pub fn trusts_this_machine(&self) -> bool {
+        let are_own = !matches!(self.upstream.credentials, CredentialsMode::Passthrough);
+        let is_anybody = !self.inbound.allow_anonymous && !self.inbound.asks_who();
+        are_own && is_anybody && is_loopback(self.listen)
+    }
+
+    /// Whether the admin listener is for programs of this machine.
+    pub fn admin_is_on_loopback(&self) -> bool {
+        is_loopback(self.admin_listen)
     }
 
     fn refuse_one_port_for_both(&self, values: &mut Values<'_>) {

@@ -182,6 +182,10 @@ impl Config {
         if let Some(file) = &self.graphql.documents_file {
             note(file);
         }
+        if let Some(tls) = &self.tls {
+            let files = [Some(&tls.cert_file), Some(&tls.key_file), tls.client_ca_file.as_ref()];
+            files.into_iter().flatten().for_each(|file| note(file));
+        }
     }
 }
 

@@ -181,6 +181,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static dyn Row> {
         super::cache::ROWS,
         super::iam::ROWS,
         super::inbound::ROWS,
+        super::tls::ROWS,
         super::limits::ROWS,
         super::subscriptions::ROWS,
         super::graphql::ROWS,

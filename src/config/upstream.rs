@@ -2,18 +2,22 @@
 
 use std::ffi::OsStr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use super::credentials::access_key;
 use super::form::{Bytes, Count, OneOf, Parsed, Raw, Share, Span};
 use super::iam::{self, IamLogin, ProjectScope};
 use super::reread::{ACCESS_KEY, access_key_of};
+use super::secret_file::PATH;
 use super::setting::{Role, Row, Setting};
 use super::source::Origin;
 use super::surroundings::Surroundings;
+use super::tls::ca_certificates_of;
 use super::values::Values;
 use crate::domain::Secret;
 
@@ -79,6 +83,13 @@ static TIME_ZONE: Setting<Parsed<TimeZone>> = Setting::new(
     "zone of the upstream's timestamps that carry none",
 )
 .or("UTC")
+.only_for(ROLES);
+static CA_FILE: Setting<Parsed<PathBuf>> = Setting::new(
+    "upstream.ca_file",
+    PATH,
+    "certificates of CAs, as PEM, that are trusted beside those of the system: by the upstream's \
+     client, the login's and the metadata service's. Read at the start",
+)
 .only_for(ROLES);
 static CONNECT_TIMEOUT: Setting<Span> = Setting::new(
     "upstream.connect_timeout",
@@ -152,6 +163,7 @@ pub(super) static ROWS: &[&dyn Row] = &[
     &CREDENTIALS,
     &METADATA_ENDPOINT,
     &TIME_ZONE,
+    &CA_FILE,
     &CONNECT_TIMEOUT,
     &ATTEMPT_TIMEOUT,
     &DEADLINE,
@@ -182,6 +194,8 @@ pub struct UpstreamConfig {
     pub credentials: CredentialsMode,
     /// `upstream.time_zone`: the zone of timestamps that carry none.
     pub time_zone: TimeZone,
+    /// What `upstream.ca_file` holds: trusted beside the system's own.
+    pub ca_certificates: Vec<CertificateDer<'static>>,
     /// `upstream.connect_timeout`
     pub connect_timeout: Duration,
     /// `upstream.attempt_timeout`: one attempt, body included.
@@ -253,6 +267,7 @@ impl UpstreamConfig {
             endpoint,
             credentials: CredentialsMode::Passthrough,
             time_zone: TimeZone::UTC,
+            ca_certificates: Vec::new(),
             connect_timeout: Duration::from_secs(2),
             attempt_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(10),
@@ -316,7 +331,8 @@ impl UpstreamConfig {
         let region = values.read(&REGION);
         let endpoint = configured_endpoint(values, region.clone()).unwrap_or_else(nowhere);
         let credentials = credentials(values, kind, region.as_deref());
-        Self { credentials, ..Self::read_limits(values, endpoint) }
+        let ca_certificates = ca_certificates(values);
+        Self { credentials, ca_certificates, ..Self::read_limits(values, endpoint) }
     }
 
     /// Reads how long we wait for an upstream that the caller knows.
@@ -461,6 +477,17 @@ fn credentials(
             CredentialsMode::Metadata(MetadataService { endpoint: metadata, project_id })
         }
     }
+}
+
+/// The certificates of `upstream.ca_file`; none where it is not set, or refused.
+fn ca_certificates(values: &mut Values<'_>) -> Vec<CertificateDer<'static>> {
+    let Some(file) = values.read(&CA_FILE) else { return Vec::new() };
+    let text = values.surroundings().file(&file).map_err(|problem| format!("the file {problem}"));
+    let certificates = text.and_then(|text| ca_certificates_of(text.as_bytes()));
+    certificates.unwrap_or_else(|problem| {
+        values.refuse(&CA_FILE, &format!("cannot be used: {problem}"));
+        Vec::new()
+    })
 }
 
 /// Any well-formed name: new regions come faster than new versions of the gateway.

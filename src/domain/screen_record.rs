@@ -212,56 +212,37 @@ impl<'t> RecordFields<'t> {
     }
 }
 
-/// What a record notes of its fields while it is made.
-#[derive(Default)]
-struct Noting {
-    readable: u32,
-    unreadable: Vec<(u32, Arc<Unreadable>)>,
-}
-
-impl Noting {
-    /// Notes whether a field has a value, which is passed on.
-    fn note<T>(&mut self, bit: u32, field: Field<T>) -> Option<T> {
-        match field? {
-            Ok(value) => {
-                self.readable |= bit;
-                Some(value)
-            }
-            Err(unreadable) => {
-                self.unreadable.push((bit, unreadable));
-                None
-            }
-        }
-    }
-}
-
 impl From<RecordFields<'_>> for ScreenRecord {
     fn from(fields: RecordFields<'_>) -> Self {
-        let RecordFields { texts, times, size, duration } = fields;
-        let mut noting = Noting::default();
+        let RecordFields { texts, times, size, duration } = &fields;
+        let (mut readable, mut unreadable) = (0, Vec::new());
         let bytes = texts.iter().flatten().flatten().map(|text| text.len()).sum();
         let mut all = String::with_capacity(bytes);
         let mut ends = [0; TEXTS];
-        for ((text, of), end) in texts.into_iter().zip(RecordText::ALL).zip(&mut ends) {
-            all.push_str(&noting.note(of.bit(), text).unwrap_or_default());
+        for ((text, of), end) in texts.iter().zip(RecordText::ALL).zip(&mut ends) {
+            if let Some(text) = note(of.bit(), text, &mut readable, &mut unreadable) {
+                all.push_str(text);
+            }
             // Bodies are far from four gigabytes.
             *end = u32::try_from(all.len()).unwrap_or(u32::MAX);
         }
         let mut instants = [Timestamp::default(); TIMES];
-        for ((time, of), instant) in times.into_iter().zip(RecordTime::ALL).zip(&mut instants) {
-            *instant = noting.note(of.bit(), time).unwrap_or_default();
+        for ((time, of), instant) in times.iter().zip(RecordTime::ALL).zip(&mut instants) {
+            if let Some(time) = note(of.bit(), time, &mut readable, &mut unreadable) {
+                *instant = *time;
+            }
         }
-        let size = noting.note(SIZE_BIT, size).unwrap_or_default();
-        let duration = noting.note(DURATION_BIT, duration).unwrap_or_default();
-        let is_plain = all.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+        let size = note(SIZE_BIT, size, &mut readable, &mut unreadable).copied();
+        let duration = note(DURATION_BIT, duration, &mut readable, &mut unreadable).copied();
+        let is_plain = is_plain(&all);
         let mut record = Self {
             texts: all.into_boxed_str(),
             ends,
-            readable: noting.readable,
-            unreadable: noting.unreadable.into_boxed_slice(),
+            readable,
+            unreadable: unreadable.into_boxed_slice(),
             times: instants,
-            size,
-            duration,
+            size: size.unwrap_or_default(),
+            duration: duration.unwrap_or_default(),
             kind: None,
             status: None,
             is_plain,
@@ -271,6 +252,32 @@ impl From<RecordFields<'_>> for ScreenRecord {
         record.status = status.map(ScreenRecordStatus::from_upstream);
         record
     }
+}
+
+/// Notes whether a field has a value, which is handed out.
+fn note<'f, T>(
+    bit: u32,
+    field: &'f Field<T>,
+    readable: &mut u32,
+    unreadable: &mut Vec<(u32, Arc<Unreadable>)>,
+) -> Option<&'f T> {
+    match field.as_ref()? {
+        Ok(value) => {
+            *readable |= bit;
+            Some(value)
+        }
+        Err(problem) => {
+            unreadable.push((bit, Arc::clone(problem)));
+            None
+        }
+    }
+}
+
+/// Whether a text stands in JSON as it is. Looks at every byte, which takes fewer steps than to stop at the
+/// first that needs an escape.
+fn is_plain(text: &str) -> bool {
+    let is_odd = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    !text.bytes().fold(false, |odd, byte| odd | is_odd(byte))
 }
 
 impl Default for ScreenRecord {

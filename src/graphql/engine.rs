@@ -320,7 +320,7 @@ impl Engine {
     }
 
     /// Executes a query as if it had no plan.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) async fn execute_by_library(
         &self,
         operation: Operation,

@@ -24,6 +24,8 @@ mod plain;
 mod known;
 mod recall;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 
 pub use context::OperationContext;
 pub use engine::{Admitted, Answer, Engine, Operation, PersistedQuery, federation_sdl, sdl};

@@ -1,9 +1,12 @@
 //! Accepting connections and letting them go.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,17 +17,26 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_util::either::Either;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// How long a client may take to send a request's headers.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Headers of one HTTP/2 request; tokens have up to 64,000 characters, HTTP/2's usual limit is 16 KiB.
-const MAX_HEADER_LIST_BYTES: u32 = 96 * 1024;
+use super::connection::{Activity, ConnectionLimits, Monitored, Order, Place, Watchdog};
+use super::metrics::ConnectionMetrics;
+use super::tls::Tls;
+
+/// Headers of one request; tokens have up to 64,000 characters. HTTP/2's usual limit is 16 KiB, hyper's
+/// for HTTP/1 more than 400 KiB.
+const MAX_HEADER_BYTES: u32 = 96 * 1024;
 /// Requests under way on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(10);
 /// How long requests under way may take to finish once the process is asked to stop.
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 /// Pause after a failed accept, which is mostly a lack of file descriptors.
@@ -49,18 +61,49 @@ impl Serve for Router {
 }
 
 /// A bound socket that does not serve yet.
-#[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    rules: Rules,
+}
+
+/// What holds for every connection of a listener.
+#[derive(Clone)]
+struct Rules {
+    limits: ConnectionLimits,
+    metrics: ConnectionMetrics,
+    tls: Option<Tls>,
 }
 
 impl Listener {
-    /// Binds an address; port 0 picks a free one.
+    /// Binds an address; port 0 picks a free one. Speaks HTTP without TLS, within the default limits.
     ///
     /// # Errors
     /// When the address is taken or is none of this machine's.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await? })
+        let (limits, metrics) = (ConnectionLimits::default(), ConnectionMetrics::default());
+        let rules = Rules { limits, metrics, tls: None };
+        Ok(Self { socket: TcpListener::bind(address).await?, rules })
+    }
+
+    /// With other limits on connections.
+    #[must_use]
+    pub fn within(mut self, limits: ConnectionLimits) -> Self {
+        self.rules.limits = limits;
+        self
+    }
+
+    /// With connections counted where they are seen.
+    #[must_use]
+    pub fn counted(mut self, metrics: ConnectionMetrics) -> Self {
+        self.rules.metrics = metrics;
+        self
+    }
+
+    /// With TLS, where there is any.
+    #[must_use]
+    pub fn over(mut self, tls: Option<Tls>) -> Self {
+        self.rules.tls = tls;
+        self
     }
 
     /// The address that was bound.
@@ -74,62 +117,144 @@ impl Listener {
     /// Serves `service` until `stop` is done; then accepts nothing more and waits up to 20 s for
     /// requests under way.
     pub async fn serve(self, service: impl Serve, stop: impl Future<Output = ()>) {
-        let (builder, connections) = (builder(), GracefulShutdown::new());
-        let mut stop = std::pin::pin!(stop);
+        let (connections, draining) = (TaskTracker::new(), watch::Sender::new(()));
+        let most = self.rules.limits.most;
+        let places = Arc::new(Semaphore::new(most));
+        self.rules.metrics.limit(most);
+        let builder = Arc::new(builder());
+        let mut stop = pin!(stop);
         loop {
             tokio::select! {
-                accepted = self.socket.accept() => match accepted {
-                    Ok(accepted) => serve_connection(&builder, &connections, accepted, &service),
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+                accepted = self.accept(&places) => {
+                    let Some((stream, peer, place)) = accepted else { continue };
+                    let connection = Connection {
+                        rules: self.rules.clone(),
+                        builder: Arc::clone(&builder),
+                        peer,
+                        draining: draining.subscribe(),
+                    };
+                    connections.spawn(connection.serve(stream, place, service.clone()));
+                }
                 () = &mut stop => break,
             }
         }
         // New connections are refused from here on.
         drop(self.socket);
-        if timeout(LONGEST_DRAIN, connections.shutdown()).await.is_err() {
+        draining.send_replace(());
+        connections.close();
+        if timeout(LONGEST_DRAIN, connections.wait()).await.is_err() {
             tracing::warn!("requests were still under way when the time to finish them was over");
+        }
+    }
+
+    /// The next connection, once there is a place for it: until then it waits in the system's queue.
+    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Place)> {
+        let metrics = &self.rules.metrics;
+        let permit = if let Ok(permit) = Arc::clone(places).try_acquire_owned() {
+            permit
+        } else {
+            metrics.full.inc();
+            Arc::clone(places).acquire_owned().await.ok()?
+        };
+        match self.socket.accept().await {
+            Ok((stream, peer)) => Some((stream, peer, Place::new(permit, metrics.clone()))),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+                None
+            }
         }
     }
 }
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The watchdog's business: hyper's limit begins when the protocol is known, which a client that
+        // says nothing never lets it be, and holds between requests, too.
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEADER_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN)
+        .max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS);
     builder
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "connections are waited for by the graceful shutdown, not by the list of tasks"
-)]
-fn serve_connection(
-    builder: &Builder<TokioExecutor>,
-    connections: &GracefulShutdown,
-    (stream, peer): (TcpStream, SocketAddr),
-    service: &impl Serve,
-) {
-    // Answers are small and complete: holding them back to fill packets only delays them.
-    let _ = stream.set_nodelay(true);
-    let service = service.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.serve(peer, request).await) }
-    });
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    let watched = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = watched.await {
+/// A connection that was accepted.
+struct Connection {
+    rules: Rules,
+    builder: Arc<Builder<TokioExecutor>>,
+    peer: SocketAddr,
+    draining: watch::Receiver<()>,
+}
+
+impl Connection {
+    /// Serves all requests of the connection. A handshake keeps nobody else waiting: it is part of this.
+    async fn serve(mut self, stream: TcpStream, place: Place, service: impl Serve) {
+        // Answers are small and complete: holding them back to fill packets only delays them.
+        let _ = stream.set_nodelay(true);
+        let activity = Arc::new(Activity::default());
+        let Rules { limits, tls, .. } = &self.rules;
+        let stream = Monitored::new(stream, Arc::clone(&activity), limits.write, place);
+        let stream = match tls {
+            None => Either::Left(stream),
+            Some(tls) => tokio::select! {
+                accepted = tls.accept(stream, limits.headers) => match accepted {
+                    Some(stream) => Either::Right(Box::new(stream)),
+                    None => return,
+                },
+                _ = self.draining.changed() => return,
+            },
+        };
+        self.answer(stream, &activity, service).await;
+    }
+
+    async fn answer(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        activity: &Arc<Activity>,
+        service: impl Serve,
+    ) {
+        let Rules { limits, metrics, .. } = self.rules;
+        let mut watchdog = Watchdog::new(Arc::clone(activity), limits, metrics);
+        let (peer, activity) = (self.peer, Arc::clone(activity));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (service, under_way) = (service.clone(), activity.begin(request.version()));
+            async move {
+                let response = service.serve(peer, request).await;
+                Ok::<_, Infallible>(under_way.answer(response))
+            }
+        });
+        let mut connection =
+            pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut draining = pin!(async {
+            let _ = self.draining.changed().await;
+        });
+        let mut is_draining = false;
+        let ended = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(ended);
+                }
+                if !is_draining && draining.as_mut().poll(cx).is_ready() {
+                    is_draining = true;
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+                match ready!(watchdog.poll(cx)) {
+                    Order::Finish => connection.as_mut().graceful_shutdown(),
+                    Order::Drop => return Poll::Ready(Ok(())),
+                }
+            }
+        });
+        if let Err(error) = ended.await {
             tracing::debug!(error, "a connection ended early");
         }
-    });
+    }
 }

@@ -4,6 +4,9 @@
 //! answers.
 
 mod listener;
+mod hosts;
+mod connection;
+mod tls;
 mod router;
 mod endpoint;
 mod negotiation;
@@ -28,11 +31,16 @@ mod refusal;
 mod graphiql;
 mod metrics;
 mod admin;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 
 pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersChange, CallersError};
+pub use connection::ConnectionLimits;
 pub use documents::ManifestError;
 pub use graphiql::GraphiqlDefaults;
+pub use hosts::{ForHosts, Hosts};
 pub use listener::{Listener, Serve};
-pub use metrics::HttpMetrics;
+pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};
 pub use router::{Main, MainChange, MainParts, main_router};
+pub use tls::{Tls, TlsChange, TlsError};

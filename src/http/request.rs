@@ -211,6 +211,10 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return refuse("there is no Content-Type".to_owned());
     };
+    // What nearly every client sends.
+    if value == "application/json" && !headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(());
+    }
     let mut parts = value.to_str().unwrap_or_default().split(';').map(str::trim);
     if !parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
         return refuse(format!("the Content-Type is {value:?}"));

@@ -180,13 +180,8 @@ impl RecordCache {
 
     /// A cache of no bytes keeps nothing at all.
     fn insert(&self, key: &RecordKey, entry: &Arc<Entry>, era: Era) {
-        if self.max_bytes == 0 || self.eras.now() != era {
-            return;
-        }
-        self.entries.insert(key.clone(), Arc::clone(entry));
-        if self.eras.now() != era {
-            // A purge came between the look and the insertion.
-            self.entries.invalidate(key);
+        if self.max_bytes > 0 {
+            self.eras.keep_in(era, || self.entries.insert(key.clone(), Arc::clone(entry)));
         }
     }
 
@@ -277,7 +272,7 @@ mod tests {
 
         let second = Duration::from_secs(1);
         limits.set(CacheConfig { ttl_active: second, ..CacheConfig::default() });
-        let (is_fresh, overdue) = (cache.is_fresh(&entry), cache.overdue(&entry));
+        let (is_fresh, ttl) = (cache.is_fresh(&entry), cache.ttl_of(&entry));
         cache.sweep();
         let kept = cache.size().0;
         limits.set(CacheConfig {
@@ -288,7 +283,7 @@ mod tests {
         });
         cache.sweep();
 
-        assert!(!is_fresh && overdue >= 3 * second);
+        assert_eq!((is_fresh, ttl), (false, second));
         assert_eq!((kept, cache.size().0), (1, 0));
     }
 }

@@ -6,13 +6,17 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use foldhash::quality::RandomState;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
+use super::cache::{Entry, RecordCache};
+use super::key::RecordKey;
+use super::load::Landing;
 use super::metrics::RecordMetrics;
+use super::sync::{Mutex, MutexGuard};
 use crate::domain::Failure;
 use crate::trace::Trace;
 
@@ -118,6 +122,21 @@ where
             self.metrics.flights.inc();
         }
         flight
+    }
+}
+
+impl Flights<RecordKey, Landing> {
+    /// As [`Self::board`], for a record that may have landed in the cache; `good` says whether what is
+    /// there will do.
+    pub(crate) fn board_record(
+        &self,
+        of: (&RecordKey, &Trace),
+        cache: &RecordCache,
+        good: impl FnOnce(&Arc<Entry>) -> bool,
+        load: impl FnOnce() -> Load<Landing>,
+    ) -> Boarding<Landing> {
+        let (key, _) = of;
+        self.board(of, || cache.fresh(key).filter(good).map(Landing::first), load)
     }
 }
 

@@ -99,14 +99,11 @@ impl Links {
 
     fn keep(&self, key: &RecordKey, link: Field<DownloadLink>, era: Era) -> Arc<KeptLink> {
         let kept = Arc::new(KeptLink { link, fetched: self.clock.now() });
-        if self.max_bytes == 0 || self.eras.now() != era {
-            return kept;
-        }
-        self.entries.insert(key.clone(), Arc::clone(&kept));
-        self.holders.note(key.caller, &key.project);
-        if self.eras.now() != era {
-            // A purge came between the look and the insertion.
-            self.entries.invalidate(key);
+        if self.max_bytes > 0 {
+            self.eras.keep_in(era, || {
+                self.entries.insert(key.clone(), Arc::clone(&kept));
+                self.holders.note(key.caller, &key.project);
+            });
         }
         kept
     }

@@ -341,8 +341,7 @@ impl Records {
     /// Drops what a purge takes, and lets nobody join a load of it that is under way.
     pub(crate) fn drop_purged(&self, purge: &Purge) {
         let Inner { cache, flights, record_pages, operation_pages, links, .. } = &*self.0;
-        flights.part(|key| purge.takes(&key.project, &key.id));
-        cache.purge(purge);
+        purge.drop_records(flights, cache);
         record_pages.purge(purge);
         operation_pages.purge(purge);
         links.purge(purge);
@@ -382,9 +381,8 @@ impl Records {
     fn board(&self, key: &RecordKey, asking: &Asking, trace: &Trace) -> Boarding<Landing> {
         let Inner { cache, flights, .. } = &*self.0;
         let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
-        let landed = || cache.fresh(key).filter(young).map(Landing::first);
         let load = || self.clone().load(key.clone(), Loadable::of(asking, trace)).boxed();
-        flights.board((key, trace), landed, load)
+        flights.board_record((key, trace), cache, young, load)
     }
 
     /// Refreshes a record without anybody waiting for it, unless a load is under way already.

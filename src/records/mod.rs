@@ -8,6 +8,7 @@ mod key;
 mod freshness;
 mod weight;
 mod cache;
+mod sync;
 mod flight;
 mod holders;
 mod loader;
@@ -28,7 +29,11 @@ mod explain;
 mod traced;
 mod metrics;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
+mod model;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod testing;
 
 pub use cursor::Cursor;

@@ -120,15 +120,13 @@ impl<L: Listing> Pages<L> {
         era: Era,
     ) -> Arc<KeptPage<L::Row>> {
         let kept = Arc::new(KeptPage { page: Arc::new(page), fetched: self.clock.now() });
-        if self.max_bytes == 0 || self.ttl().is_zero() || self.eras.now() != era {
+        if self.max_bytes == 0 || self.ttl().is_zero() {
             return kept;
         }
-        self.entries.insert(key.clone(), Arc::clone(&kept));
-        self.holders.note(key.caller, &key.project);
-        if self.eras.now() != era {
-            // A purge came between the look and the insertion.
-            self.entries.invalidate(key);
-        }
+        self.eras.keep_in(era, || {
+            self.entries.insert(key.clone(), Arc::clone(&kept));
+            self.holders.note(key.caller, &key.project);
+        });
         kept
     }
 

@@ -3,11 +3,15 @@
 //! A load that was under way then must not bring back what was purged, and nobody may join it any more.
 //! So every purge begins a new era, loads remember the era they began in, and keep nothing in another.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::cache::RecordCache;
+use super::flight::Flights;
+use super::key::RecordKey;
+use super::load::Landing;
 use super::loader::Records;
+use super::sync::RwLock;
 use crate::domain::{ProjectId, RecordId};
 
 /// How long a purge waits for the shared tier.
@@ -26,7 +30,7 @@ pub enum Purge {
 
 /// The time between two purges. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Eras(Arc<AtomicU64>);
+pub(crate) struct Eras(Arc<RwLock<u64>>);
 
 /// The era that a load began in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +38,25 @@ pub(crate) struct Era(u64);
 
 impl Eras {
     pub(crate) fn now(&self) -> Era {
-        Era(self.0.load(Ordering::SeqCst))
+        Era(*self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn end(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+    /// Keeps what a load of some era has read, unless that era is over. It does not end meanwhile: what
+    /// was kept for a moment only, somebody could have found after the purge.
+    pub(crate) fn keep_in(&self, era: Era, keep: impl FnOnce()) {
+        let now = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if *now == era.0 {
+            keep();
+        }
+    }
+
+    /// Ends the era, and drops what a purge takes: in this order, so that a load which ends during the
+    /// purge keeps nothing.
+    pub(super) fn end(&self, dropping: impl FnOnce()) {
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *now = now.wrapping_add(1);
+        drop(now);
+        dropping();
     }
 }
 
@@ -62,6 +80,13 @@ impl Purge {
             Self::Project(purged) => purged == project,
             Self::All => true,
         }
+    }
+
+    /// Lets nobody join a load of a recording that goes, and drops what is kept: in this order, so that
+    /// nobody finds the one or the other afterwards.
+    pub(super) fn drop_records(&self, flights: &Flights<RecordKey, Landing>, cache: &RecordCache) {
+        flights.part(|key| self.takes(&key.project, &key.id));
+        cache.purge(self);
     }
 
     /// Whether what is kept of a project's lists goes: any of them may hold the recording.
@@ -90,8 +115,6 @@ impl Records {
 
     /// Drops what a purge takes from the memory of this process.
     pub(crate) fn forget(&self, purge: &Purge) {
-        // First, so that a load which ends during the purge keeps nothing.
-        self.eras().end();
-        self.drop_purged(purge);
+        self.eras().end(|| self.drop_purged(purge));
     }
 }

@@ -14,9 +14,10 @@ use crate::upstream::{Upstream, UpstreamMetrics};
 
 /// A reader with an empty cache, and nobody upstream.
 pub(crate) fn reader() -> Reader {
-    let settings = UpstreamConfig::at("http://127.0.0.1:9".parse().unwrap());
+    let settings = UpstreamConfig::at("http://127.0.0.1:9".parse().expect("an address"));
     let clock = Clock::default();
-    let upstream = Upstream::new(&settings, UpstreamMetrics::default(), clock.clone()).unwrap();
+    let upstream = Upstream::new(&settings, UpstreamMetrics::default(), clock.clone());
+    let upstream = upstream.expect("a client that needs nothing of its machine");
     let day = Duration::from_hours(24);
     let parts = RecordParts {
         upstream: &settings,
@@ -28,14 +29,15 @@ pub(crate) fn reader() -> Reader {
         tasks: TaskTracker::new(),
         ended: CancellationToken::new(),
     };
-    let records = Records::new(upstream, parts).unwrap();
+    let records = Records::new(upstream, parts).expect("random numbers");
     records.reader(Asking { token: Some(Token::new("t")), ..Asking::default() })
 }
 
 /// Puts a recording into the cache of a reader, for its caller.
 pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord) {
-    let (project, id) = (ProjectId::parse(project).unwrap(), RecordId::parse(id).unwrap());
-    let key = reader.admit(project, id).unwrap();
+    let (project, id) =
+        (ProjectId::parse(project).expect("a project"), RecordId::parse(id).expect("a record"));
+    let key = reader.admit(project, id).expect("a key");
     let records = reader.records();
     records.cache().keep(&key, record, records.eras().now());
 }

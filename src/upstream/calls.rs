@@ -57,7 +57,8 @@ impl Upstream {
         project: &ProjectId,
         id: &RecordId,
     ) -> Result<ScreenRecord, Failure> {
-        let outgoing = Outgoing::get(format!("/v2/{project}/screen-records/{id}"), SHOW);
+        let path = ["/v2/", project.as_str(), "/screen-records/", id.as_str()].concat();
+        let outgoing = Outgoing::get(path, SHOW);
         let answer = self.send(call, &outgoing).await?;
         let read = wire::screen_record(&answer.body, self.time_zone());
         self.judged(read, &answer, call)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
-use reqwest::{Client, Method, Request, Response, Url};
+use reqwest::{Certificate, Client, Method, Request, Response, Url};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -134,7 +134,7 @@ impl Upstream {
         metrics: UpstreamMetrics,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let http = http_client(&config.endpoint, config.connect_timeout)?;
+        let http = http_client(&config.endpoint, config)?;
         let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             http: Live::new(http),
@@ -156,7 +156,7 @@ impl Upstream {
     /// As [`Self::new`].
     pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
         let is_same = self.0.limits.load().connect_timeout == config.connect_timeout;
-        let new_client = || http_client(&config.endpoint, config.connect_timeout);
+        let new_client = || http_client(&config.endpoint, config);
         Ok(UpstreamChange {
             http: (!is_same).then(new_client).transpose()?,
             credentials: self.0.credentials.prepare(config)?,
@@ -348,7 +348,10 @@ impl Upstream {
     ) -> Result<(Request, Generation), Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
         let Outgoing { method, path, query, body, .. } = outgoing;
-        let signed_path = format!("{}{path}", endpoint.base_path);
+        let signed_path = match endpoint.base_path.as_str() {
+            "" => Cow::Borrowed(path.as_str()),
+            base => Cow::Owned([base, path].concat()),
+        };
         // Parsed once; only what differs from call to call is set. It is made of checked ids and encoded
         // values, so it stands in the address as it is.
         let mut url = endpoint.base.clone();
@@ -385,17 +388,17 @@ impl Upstream {
     /// Reads the body, up to the limit as counted after decompression.
     async fn body(&self, mut response: Response, status: u16) -> Result<Bytes, Failure> {
         let most = self.0.limits.load().max_body_bytes;
-        let mut body = BytesMut::new();
+        let mut body = Body::default();
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(body.freeze()),
+                Ok(None) => return Ok(body.whole()),
                 Err(error) => return Err(broken_body(&error, status)),
             };
             if body.len() + chunk.len() > most {
                 return Err(malformed(format!("is larger than {most} bytes"), status));
             }
-            body.extend_from_slice(&chunk);
+            body.add(chunk);
         }
     }
 
@@ -421,6 +424,35 @@ impl Upstream {
             wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
         }
+    }
+}
+
+/// A body as it comes in. Most come in one piece, which is passed on as it is.
+#[derive(Default)]
+struct Body {
+    first: Bytes,
+    /// All pieces, once there are several.
+    several: BytesMut,
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        self.first.len().max(self.several.len())
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        if self.first.is_empty() {
+            self.first = piece;
+            return;
+        }
+        if self.several.is_empty() {
+            self.several.extend_from_slice(&self.first);
+        }
+        self.several.extend_from_slice(&piece);
+    }
+
+    fn whole(self) -> Bytes {
+        if self.several.is_empty() { self.first } else { self.several.freeze() }
     }
 }
 
@@ -487,9 +519,12 @@ fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
              HUAWEICLOUD_SDK_PROJECT_ID or inbound.projects, and the permission \
              workspace:screenRecord:get{said}"
         )),
-        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => Probe::NotReady(
-            format!("{failure}: check upstream.endpoint or upstream.region, and the network{said}"),
-        ),
+        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => {
+            Probe::NotReady(format!(
+                "{failure}: check upstream.endpoint or upstream.region, the network, and whether the \
+                 CA of its certificate is trusted (upstream.ca_file){said}"
+            ))
+        }
         FailureCode::Conflict
         | FailureCode::RateLimited
         | FailureCode::UpstreamError
@@ -507,14 +542,14 @@ fn most_calls(config: &UpstreamConfig) -> usize {
 /// A client for one address.
 pub(super) fn http_client(
     endpoint: &Url,
-    connect_timeout: Duration,
+    config: &UpstreamConfig,
 ) -> Result<Client, reqwest::Error> {
     // Fails only when a provider has been installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(connect_timeout)
+        .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(POOL_IDLE)
         .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
     if is_loopback(endpoint) {
@@ -523,8 +558,15 @@ pub(super) fn http_client(
     if endpoint.scheme() == "http" {
         // Nothing will be verified, so a machine without root certificates will do.
         builder = builder.tls_certs_only([]);
+    } else if !config.ca_certificates.is_empty() {
+        builder = builder.tls_certs_merge(ca_certificates(config)?);
     }
     builder.build()
+}
+
+/// What `upstream.ca_file` holds.
+pub(super) fn ca_certificates(config: &UpstreamConfig) -> Result<Vec<Certificate>, reqwest::Error> {
+    config.ca_certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect()
 }
 
 fn is_loopback(endpoint: &Url) -> bool {

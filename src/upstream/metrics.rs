@@ -20,6 +20,8 @@ const WATCHED_OUTCOMES: [&str; 8] =
 #[derive(Clone, Debug)]
 pub struct UpstreamMetrics {
     attempts: Family<AttemptLabel, Counter>,
+    /// Of status 200, which nearly all have.
+    good: Counter,
     duration: Histogram,
     pub(crate) shed: Counter,
     pub(crate) waiting: Gauge,
@@ -53,6 +55,7 @@ impl Default for UpstreamMetrics {
             drop(attempts.get_or_create(&AttemptLabel { outcome: outcome.to_owned() }));
         }
         Self {
+            good: attempts.get_or_create_owned(&AttemptLabel { outcome: "200".to_owned() }),
             attempts,
             duration,
             shed: Counter::default(),
@@ -139,14 +142,18 @@ impl UpstreamMetrics {
     }
 
     pub(crate) fn count_attempt(&self, answer: Result<u16, &Failure>, took: Duration) {
+        self.duration.observe(took.as_secs_f64());
         let outcome = match answer {
+            Ok(200) => {
+                self.good.inc();
+                return;
+            }
             // Only registered statuses get a row of their own, so that labels stay few.
             Ok(status) if (100..600).contains(&status) => status.to_string(),
             Ok(_) => "other".to_owned(),
             Err(failure) => reason(failure.code()).to_owned(),
         };
         self.attempts.get_or_create(&AttemptLabel { outcome }).inc();
-        self.duration.observe(took.as_secs_f64());
     }
 }
 

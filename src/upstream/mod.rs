@@ -13,6 +13,8 @@ mod failure;
 mod normalize;
 mod redact;
 mod wire;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 
 pub use calls::Range;
 pub(crate) use calls::{MOST_LINKS, operation_filter, record_filter};

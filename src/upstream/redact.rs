@@ -11,14 +11,20 @@ const LONGEST_WORD: usize = 64;
 /// Secrets shorter than this would cut holes into ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
-/// The text without the given secrets and without anything that looks like a credential.
-pub(crate) fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
+/// The text without the given secrets.
+pub(crate) fn without<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
     let mut text = Cow::Borrowed(text);
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
         if text.contains(secret) {
             text = Cow::Owned(text.replace(secret, REDACTED));
         }
     }
+    text
+}
+
+/// The text without the given secrets and without anything that looks like a credential.
+pub(crate) fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
+    let text = without(text, secrets);
     if words(&text).any(is_credential) {
         let redacted = words(&text).map(|word| if is_credential(word) { REDACTED } else { word });
         return Cow::Owned(redacted.collect());

@@ -1,4 +1,5 @@
-//! What the README promises under each fault is held by the tests that it names.
+//! What the README promises under each fault, and docs/SECURITY.md against each attempt, is held by the
+//! tests that they name.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,22 +66,32 @@ fn all_tests(folder: &Path, ending: &str, into: &mut BTreeSet<String>) {
     }
 }
 
-#[test]
-fn every_promise_of_the_readme_names_tests_that_exist() {
+/// Checks that every row of a page's tables names tests that there are.
+fn names_tests_that_exist(page: &str, fewest: usize) {
     let mut known = BTreeSet::new();
     for (folder, ending) in SOURCES {
         all_tests(&root().join(folder), ending, &mut known);
     }
 
-    let promises = promises(&fs::read_to_string(root().join("README.md")).unwrap());
+    let promises = promises(&fs::read_to_string(root().join(page)).unwrap());
 
-    assert!(promises.len() >= 40, "only {} promises were found", promises.len());
+    assert!(promises.len() >= fewest, "only {} promises were found", promises.len());
     for (fault, tests) in promises {
         assert!(!tests.is_empty(), "{fault:?} names no test");
         for test in tests {
             assert!(known.contains(&test), "{fault:?} names {test}, which is no test");
         }
     }
+}
+
+#[test]
+fn every_promise_of_the_readme_names_tests_that_exist() {
+    names_tests_that_exist("README.md", 40);
+}
+
+#[test]
+fn every_defence_of_the_security_page_names_tests_that_exist() {
+    names_tests_that_exist("docs/SECURITY.md", 40);
 }
 
 #[test]

@@ -32,6 +32,10 @@ OF_THE_FORMAT = {"le"}
 STILL = {
     "Reasons not to be ready": "the demo has no key of its own, and asks none of its callers for one",
     "News heard": "the demo's upstream is its own, so no other gateway has news for it",
+    "Connections ended": "nobody who asks the demo is slow",
+    "TLS handshakes": "the demo speaks no TLS",
+    "Certificate ends in": "the demo has no certificate",
+    "Certificate read again": "the demo has no certificate",
 }
 
 running = contextlib.ExitStack()

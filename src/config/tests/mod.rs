@@ -9,6 +9,7 @@ mod refusals;
 mod secret_files;
 mod sources;
 mod traces;
+mod tls;
 
 use std::ffi::OsString;
 use std::io;

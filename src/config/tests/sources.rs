@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
+use super::tls::certificate;
 use super::*;
 use crate::config::form::Shape;
 use crate::config::setting::{Role, rows};
@@ -17,6 +18,7 @@ pub(super) const SAMPLES: &[(&str, &str, &str)] = &[
     ("upstream.credentials", "passthrough", "'passthrough'"),
     ("upstream.metadata_endpoint", "http://127.0.0.1:9", "'http://127.0.0.1:9'"),
     ("upstream.time_zone", "Asia/Shanghai", "'Asia/Shanghai'"),
+    ("upstream.ca_file", "upstream-ca.pem", "'upstream-ca.pem'"),
     ("upstream.connect_timeout", "1s", "'1s'"),
     ("upstream.attempt_timeout", "6s", "'6s'"),
     ("upstream.deadline", "1m30s", "'1m30s'"),
@@ -53,6 +55,9 @@ pub(super) const SAMPLES: &[(&str, &str, &str)] = &[
     ("inbound.jwt_projects_claim", "tenants", "'tenants'"),
     ("inbound.projects", "p1, p2", "['p1', 'p2']"),
     ("inbound.allow_anonymous", "true", "true"),
+    ("tls.cert_file", "tls.crt", "'tls.crt'"),
+    ("tls.key_file", "tls.key", "'tls.key'"),
+    ("tls.client_ca_file", "clients.pem", "'clients.pem'"),
     ("limits.max_body_bytes", "64KiB", "'64KiB'"),
     ("limits.max_depth", "11", "11"),
     ("limits.max_complexity", "12", "12"),
@@ -64,6 +69,10 @@ pub(super) const SAMPLES: &[(&str, &str, &str)] = &[
     ("limits.max_batch", "16", "16"),
     ("limits.request_timeout", "17s", "'17s'"),
     ("limits.max_in_flight", "18", "18"),
+    ("limits.max_connections", "24", "24"),
+    ("limits.header_timeout", "9s", "'9s'"),
+    ("limits.idle_timeout", "65s", "'65s'"),
+    ("limits.write_timeout", "25s", "'25s'"),
     ("limits.rate", "19/m", "'19/m'"),
     ("limits.rate_burst", "20", "20"),
     ("subscriptions.poll_interval", "7s", "'7s'"),
@@ -98,6 +107,9 @@ const COMPANIONS: &[(&str, &[&str])] = &[
     ("cache.redis_url", &["--cache-key-secret=sixteen or more characters"]),
     ("cache.redis_url_file", &["--cache-key-secret=sixteen or more characters"]),
     ("limits.rate_burst", &["--limits-rate=1/s"]),
+    ("tls.cert_file", &["--tls-key-file=tls.key"]),
+    ("tls.key_file", &["--tls-cert-file=tls.crt"]),
+    ("tls.client_ca_file", &["--tls-cert-file=tls.crt", "--tls-key-file=tls.key"]),
 ];
 const JWT: &str = "--inbound-auth=jwt";
 
@@ -110,6 +122,7 @@ fn command_with(row: &dyn Row) -> Given {
     given(&[&["check", "--upstream-endpoint=http://127.0.0.1"], companions].concat())
         .file("redis-url.txt", "redis://cache.example")
         .file("key-secret.txt", "sixteen or more characters")
+        .file("upstream-ca.pem", &certificate())
 }
 
 fn origin_of(given: Given, key: &str) -> Option<Origin> {

@@ -69,13 +69,47 @@ impl Refusal {
 }
 
 /// Line and column, from 1, of a byte offset.
-pub(in crate::graphql) fn position(document: &str, at: usize) -> (usize, usize) {
+fn position(document: &str, at: usize) -> (usize, usize) {
     let before = document.get(..at).unwrap_or(document);
     let returns = before.matches('\r').count();
     let feeds = before.matches('\n').count();
     let pairs = before.matches("\r\n").count();
     let last_line = before.rsplit(['\r', '\n']).next().unwrap_or_default();
     (1 + returns + feeds - pairs, 1 + last_line.chars().count())
+}
+
+/// Lines and columns of many offsets of one document. Those that go up are found in one pass over it.
+pub(in crate::graphql) struct Positions<'d> {
+    document: &'d str,
+    /// How far the document has been read, and the position there.
+    at: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'d> Positions<'d> {
+    pub(in crate::graphql) fn new(document: &'d str) -> Self {
+        Self { document, at: 0, line: 1, column: 1 }
+    }
+
+    /// As [`position`].
+    pub(in crate::graphql) fn of(&mut self, at: usize) -> (usize, usize) {
+        if at < self.at {
+            *self = Self::new(self.document);
+        }
+        let mut returned = self.document.get(..self.at).is_some_and(|read| read.ends_with('\r'));
+        for next in self.document.get(self.at..at).unwrap_or_default().chars() {
+            match next {
+                // A return and a feed end one line.
+                '\n' if returned => {}
+                '\r' | '\n' => (self.line, self.column) = (self.line + 1, 1),
+                _ => self.column += 1,
+            }
+            returned = next == '\r';
+        }
+        self.at = at;
+        (self.line, self.column)
+    }
 }
 
 /// Everything that is limited, displayed as the setting's name or as what limits it.
@@ -163,5 +197,29 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn many_positions_are_those_of_one_after_the_other(
+            document in "[a\r\n桌 ]{0,30}",
+            places in proptest::collection::vec(0..30_usize, 1..10),
+        ) {
+            let mut positions = Positions::new(&document);
+            let ends: Vec<usize> =
+                document.char_indices().map(|(at, _)| at).chain([document.len()]).collect();
+            for place in places {
+                let at = ends[place % ends.len()];
+
+                prop_assert_eq!(positions.of(at), position(&document, at), "{:?} at {}", document, at);
+            }
+        }
     }
 }

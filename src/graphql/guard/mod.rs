@@ -30,13 +30,15 @@ mod shape;
 mod variables;
 mod weight;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 
 use async_graphql::Variables;
 
 use crate::config::LimitsConfig;
-pub(in crate::graphql) use limit::position;
+pub(in crate::graphql) use limit::Positions;
 pub use limit::{Limit, Refusal};
 use outline::{Operation, Outline};
 pub use shape::{INPUT_TYPES, LIST_FIELDS, ListField};

@@ -8,15 +8,15 @@ use super::{
     Condition, DesktopField, Id, Kind, Plain, Plan, RecordField, Root, Selected, Switch, Variable,
 };
 use crate::domain::{RecordText, RecordTime};
-use crate::graphql::guard::position;
+use crate::graphql::guard::Positions;
 
 /// Selections that are looked at, fragments expanded; a larger document is the library's.
 const MOST_STEPS: usize = 2_000;
 
 /// The plan of a document.
-pub(super) fn plan(document: &str, syntax: &Syntax<'_>) -> Option<Plan> {
+pub(super) fn plan<'a>(document: &'a str, syntax: &'a Syntax<'a>) -> Option<Plan> {
     let mut compiler = Compiler {
-        document,
+        positions: Positions::new(document),
         syntax,
         used_variables: vec![false; syntax.variables.len()],
         used_fragments: vec![false; syntax.fragments.len()],
@@ -54,7 +54,7 @@ fn variables(declared: &[Declared<'_>]) -> Option<Vec<Variable>> {
 }
 
 struct Compiler<'a> {
-    document: &'a str,
+    positions: Positions<'a>,
     syntax: &'a Syntax<'a>,
     used_variables: Vec<bool>,
     used_fragments: Vec<bool>,
@@ -114,7 +114,7 @@ impl<'a> Compiler<'a> {
         field: &'a Field<'a>,
         what: impl FnOnce(&mut Self, &'a Field<'a>) -> Option<T>,
     ) -> Option<Selected<T>> {
-        let (line, column) = position(self.document, field.at);
+        let (line, column) = self.positions.of(field.at);
         Some(Selected {
             key: format!(",\"{}\":", field.key).into(),
             at: Pos { line, column },

@@ -8,7 +8,7 @@ use super::{Bound, DesktopField, Plain, RecordField, Root, Selected, Written};
 use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
 
 /// Room for an answer of common size, so that it grows in one piece.
-const COMMON_BYTES: usize = 1024;
+const COMMON_BYTES: usize = 768;
 const ABSENT: &[u8] = b"null";
 /// A value that an enumeration does not know.
 const UNKNOWN: &str = "UNKNOWN";

@@ -46,13 +46,24 @@ impl Callers {
 
 /// The token of `Authorization: Bearer …`; nothing for another scheme.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let value = headers.get(header::AUTHORIZATION).map(readable).transpose()?;
+    let value = only(headers, &header::AUTHORIZATION)?.map(readable).transpose()?;
     let (scheme, token) = value.and_then(|value| value.split_once(' ')).unwrap_or_default();
     if scheme.eq_ignore_ascii_case("bearer") { limited(token) } else { Ok(None) }
 }
 
 fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Refusal> {
-    headers.get(name).map_or(Ok(None), |value| limited(readable(value)?))
+    only(headers, name)?.map_or(Ok(None), |value| limited(readable(value)?))
+}
+
+/// The header, where it comes once: whoever stands before the gateway may have judged the other one.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first),
+        (_, Some(_)) => {
+            Err(Refusal::bad_request(format!("the header {name} is given more than once")))
+        }
+    }
 }
 
 fn readable(value: &HeaderValue) -> Result<&str, Refusal> {
@@ -132,6 +143,21 @@ mod tests {
             let shown = shown(&callers, given);
 
             assert_eq!(shown, [credential, token].map(|part| part.map(str::to_owned)), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_that_is_given_twice_is_refused() {
+        let callers = asking(Way::NotAtAll);
+        for name in [X_AUTH_TOKEN, X_API_KEY, header::AUTHORIZATION] {
+            let mut headers = HeaderMap::new();
+            headers.append(name.clone(), "Bearer one".parse().unwrap());
+            assert!(callers.presented(&headers).is_ok());
+            headers.append(name.clone(), "Bearer two".parse().unwrap());
+
+            let refused = callers.presented(&headers);
+
+            assert!(refused.is_err(), "of {name}");
         }
     }
 

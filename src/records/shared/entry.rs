@@ -35,9 +35,9 @@ pub(super) struct Stored {
     /// For how long the record was fresh when it was read from the upstream.
     pub(super) ttl: Duration,
     /// How old it was when it was written here.
-    age: Duration,
+    pub(super) age: Duration,
     /// How long it was to stay here from then on.
-    life: Duration,
+    pub(super) life: Duration,
 }
 
 /// An entry as it is written.

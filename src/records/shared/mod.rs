@@ -19,6 +19,8 @@ mod news;
 mod owed;
 mod server;
 mod writer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -162,7 +162,7 @@ impl Count {
         };
         let missed = message.purges.is_some_and(|purges| {
             let known = self.0.unwrap_or_default();
-            let next = known + u64::from(message.told.is_some());
+            let next = known.saturating_add(message.told.is_some().into());
             self.0 = Some(known.max(purges));
             purges > next
         });
@@ -223,6 +223,16 @@ mod tests {
         assert_eq!(next, Some(Heard::News(purge.clone())));
         assert_eq!(after_a_gap, Some(Heard::Missed));
         assert_eq!(again, Some(Heard::News(purge)));
+    }
+
+    #[test]
+    fn a_count_at_the_end_of_its_range_stays_there() {
+        let purge = News::Purged(Purge::All);
+        let mut count = Count(Some(u64::MAX));
+
+        let heard = count.hear(OWN, &message(OTHER, Some(u64::MAX), Some(&purge)));
+
+        assert_eq!(heard, Some(Heard::News(purge)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Client, Method, Request, Response, Url};
+use reqwest::{Certificate, Client, Method, Request, Response, Url};
 use serde_json::{Map, Value};
 
 use super::renewing::{Issuer, Lease};
@@ -55,15 +55,20 @@ enum Session {
 }
 
 impl MetadataKeys {
-    /// Fetches from a service. Never through a proxy: the address is this machine's own.
+    /// Fetches from a service. Never through a proxy: the address is this machine's own. Where it
+    /// speaks TLS, only the given CAs are trusted: no public one vouches for such an address.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub(crate) fn new(service: MetadataService, clock: Clock) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        service: MetadataService,
+        ca_certificates: Vec<Certificate>,
+        clock: Clock,
+    ) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .tls_certs_only([])
+            .tls_certs_only(ca_certificates)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()?;
         Ok(Self { service, http, session: Mutex::default(), clock })

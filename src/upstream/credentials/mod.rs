@@ -17,6 +17,7 @@ use self::password::{PasswordLogin, Terms};
 use self::refusals::Refusals;
 pub(crate) use self::renewing::Generation;
 use self::renewing::Renewing;
+use super::client::ca_certificates;
 use super::failure::Whose;
 use crate::clock::Clock;
 use crate::config::{AccessKey, CredentialsMode, ProjectScope, UpstreamConfig};
@@ -78,7 +79,8 @@ impl Credentials {
                 Self::Password(Renewing::new(login, clock))
             }
             CredentialsMode::Metadata(service) => {
-                let keys = MetadataKeys::new(service.clone(), clock.clone())?;
+                let keys =
+                    MetadataKeys::new(service.clone(), ca_certificates(config)?, clock.clone())?;
                 let keys = Renewing::new(keys, clock.clone());
                 Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
             }

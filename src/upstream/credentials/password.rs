@@ -49,7 +49,7 @@ pub(crate) struct Terms {
 
 impl Terms {
     pub(crate) fn new(login: &IamLogin, config: &UpstreamConfig) -> Result<Self, reqwest::Error> {
-        let http = http_client(&login.endpoint, config.connect_timeout)?;
+        let http = http_client(&login.endpoint, config)?;
         Ok(Self { login: login.clone(), http, timeout: config.attempt_timeout })
     }
 }

@@ -11,11 +11,14 @@ use http::header::RETRY_AFTER;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::redact::redact;
+use super::redact::{redact, without};
 use crate::domain::{Failure, Refusal, RefusalKind, UpstreamAnswer};
 
 /// The longest text of the upstream that is passed on, in characters.
 const LONGEST_TEXT: usize = 1000;
+/// The longest encrypted reason of a denial that is passed on, in bytes. A part of one says nothing to
+/// anybody, so a longer one is left out.
+const LONGEST_DENIAL: usize = 16 * 1024;
 /// The longest wait that is believed.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// Headers with the upstream's id of a request, best first; the body's `request_id` comes second.
@@ -81,6 +84,9 @@ pub(crate) fn read(
     let mut details = details(raw.body);
     let (kind, retryable) = verdict(raw.status, &details, whose);
     let denial = details.encoded_authorization_message.take();
+    // It is one long word of the upstream's making, so only what is known to be secret is cut out.
+    let denial = denial.map(|text| without(&text, secrets).into_owned());
+    let denial = denial.filter(|text| text.len() <= LONGEST_DENIAL);
     let (callers_denial, own_denial) = match whose {
         Whose::Caller => (denial, None),
         Whose::Gateway => (None, denial),

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
+use serde_json::json;
 
 use super::*;
 
@@ -136,5 +137,27 @@ fn a_wait_is_read_in_seconds_or_until_a_date_and_believed_up_to_an_hour() {
         let wait = retry_after(&headers, now);
 
         assert_eq!(wait, expected.map(Duration::from_secs), "of {written}");
+    }
+}
+
+#[test]
+fn a_denial_that_holds_a_secret_is_passed_on_without_it_and_one_that_is_too_long_not_at_all() {
+    let secrets = ["the-token-of-the-caller"];
+    let denials = ["HYthe-token-of-the-callerL".to_owned(), "H".repeat(LONGEST_DENIAL + 1)];
+    let of = |denial: &str, whose| {
+        let body = json!({ "error_code": "X.1", "encoded_authorization_message": denial });
+        let headers = HeaderMap::new();
+        let body = body.to_string().into_bytes();
+        let raw = RawAnswer { status: 403, headers: &headers, body: &body };
+        let read = read(&raw, whose, &secrets, Timestamp::UNIX_EPOCH);
+        let callers = read.failure.upstream().unwrap().encoded_authorization_message.clone();
+        callers.or(read.own_denial)
+    };
+
+    for whose in [Whose::Caller, Whose::Gateway] {
+        let [with_secret, too_long] = [&denials[0], &denials[1]].map(|denial| of(denial, whose));
+
+        assert_eq!(with_secret.as_deref(), Some("HY[redacted]L"), "for {whose:?}");
+        assert_eq!(too_long, None, "for {whose:?}");
     }
 }

@@ -218,6 +218,7 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
         limits: LimitsConfig::default(),
         graphql: GraphqlConfig { introspection: true, graphiql: true, ..GraphqlConfig::default() },
         subscriptions: SubscriptionsConfig::default(),
+        tls: None,
         log: LogConfig::default(),
         traces: None,
     }

@@ -4,12 +4,14 @@ mod gateway;
 mod scripted;
 mod files;
 mod issuer;
+mod authority;
 mod socket;
 mod redis_server;
 mod slow_way;
 mod log;
 mod receiver;
 
+pub(crate) use authority::{Authority, Identity, TlsWay};
 pub(crate) use files::TestFile;
 pub(crate) use gateway::{
     Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, client, config_for, patient, screen_record,

@@ -2,6 +2,7 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -10,8 +11,12 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Gateway;
 
-/// A socket.
-pub(crate) struct Socket(WebSocketStream<TcpStream>);
+/// A socket, over TCP or over TLS.
+pub(crate) struct Socket(WebSocketStream<Box<dyn Stream>>);
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// What the gateway says.
 #[derive(Debug, PartialEq)]
@@ -24,6 +29,16 @@ pub(crate) enum Said {
 impl Socket {
     /// Opens a socket, unless the gateway answers with a status of HTTP.
     pub(crate) async fn open(gateway: &Gateway, headers: &[(&str, &str)]) -> Result<Self, u16> {
+        let stream = TcpStream::connect(gateway.address).await.unwrap();
+        Self::over(stream, gateway, headers).await
+    }
+
+    /// As `open`, over a connection that stands.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        gateway: &Gateway,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, u16> {
         let mut request =
             format!("ws://{}/graphql", gateway.address).into_client_request().unwrap();
         let protocol = [("sec-websocket-protocol", "graphql-transport-ws")];
@@ -32,7 +47,7 @@ impl Socket {
                 (name.parse().unwrap(), value.parse().unwrap());
             request.headers_mut().insert(name, value);
         }
-        let stream = TcpStream::connect(gateway.address).await.unwrap();
+        let stream: Box<dyn Stream> = Box::new(stream);
         match tokio_tungstenite::client_async(request, stream).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(answer)) => Err(answer.status().as_u16()),

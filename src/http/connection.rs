@@ -1,0 +1,424 @@
+//! One connection: how slow it may be, and when it is ended.
+//!
+//! Four limits hold from the first byte to the last, under TLS and without, in HTTP/1 and HTTP/2: headers
+//! have to come in time, a connection without a request is not kept for ever, a client has to take
+//! what it asked for, and there is a place for each connection that is open.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::Version;
+use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::metrics::{ConnectionMetrics, Ended};
+use crate::config::LimitsConfig;
+
+/// Bytes that a client has to take in a second, on average over `limits.write_timeout`, of an answer
+/// that is not moving otherwise.
+const LEAST_RATE: u64 = 240;
+
+/// How slow a connection may be, and how many there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// `limits.max_connections`
+    pub(super) most: usize,
+    /// `limits.header_timeout`
+    pub(super) headers: Duration,
+    /// `limits.idle_timeout`
+    pub(super) idle: Duration,
+    /// `limits.write_timeout`
+    pub(super) write: Duration,
+}
+
+/// What happens on a connection, told by those who see it and read by its watchdog.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// Requests that have begun.
+    begun: AtomicU64,
+    /// Those for which the gateway has something to do: answers that are being made, and bodies that
+    /// have nothing more to give for now, as event streams do.
+    working: AtomicU32,
+    /// Those whose answers the client has not got whole.
+    answering: AtomicU32,
+    /// How often something of an answer was taken for the client.
+    taken: AtomicU64,
+    /// Bytes that the client's side of the network has taken.
+    written: AtomicU64,
+    /// Whether something of the next request has come.
+    is_reading: AtomicBool,
+    is_http2: AtomicBool,
+}
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// There was no request yet.
+    Opening,
+    /// The gateway has something to do.
+    Working,
+    /// Answers are ready, and the client has to take them.
+    Answering,
+    /// Headers of the next request are coming, in HTTP/1.
+    Reading,
+    /// Nothing is asked.
+    Idle,
+    /// It was asked to end, and what is under way is finished.
+    Ending,
+}
+
+/// What a watchdog asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// To let what is under way finish, and end.
+    Finish,
+    /// To end at once.
+    Drop,
+}
+
+/// Ends a connection that is too slow. Polled after the connection, in the same task.
+pub(super) struct Watchdog {
+    activity: Arc<Activity>,
+    limits: ConnectionLimits,
+    metrics: ConnectionMetrics,
+    is_ending: bool,
+    /// The phase, and a number that changes whenever it moves on.
+    seen: (Phase, u64),
+    /// Bytes that were written when the time of the phase began.
+    written: u64,
+    due: Instant,
+    /// Never later than `due`, often earlier: setting it anew for each request would cost more than
+    /// to look once in a while.
+    timer: Pin<Box<Sleep>>,
+}
+
+/// A request, from its headers until the last of its answer is taken.
+pub(super) struct UnderWay {
+    activity: Arc<Activity>,
+    is_answered: bool,
+    /// Whether its body has nothing to give for now.
+    is_waiting: bool,
+}
+
+/// The body of an answer.
+pub(super) struct Answer {
+    body: Body,
+    under_way: UnderWay,
+}
+
+/// A socket whose traffic is noted, and which breaks when its other end takes nothing for too long.
+pub(super) struct Monitored {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    write_timeout: Duration,
+    /// Runs while the other end takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    place: Place,
+}
+
+/// A place among the connections that may be open.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    metrics: ConnectionMetrics,
+}
+
+impl ConnectionLimits {
+    /// Those of the settings.
+    pub fn of(limits: &LimitsConfig) -> Self {
+        Self {
+            most: limits.max_connections,
+            headers: limits.header_timeout,
+            idle: limits.idle_timeout,
+            write: limits.write_timeout,
+        }
+    }
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self::of(&LimitsConfig::default())
+    }
+}
+
+impl Activity {
+    /// Notes that the headers of a request have come.
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.working.fetch_add(1, Ordering::Relaxed);
+        self.is_reading.store(false, Ordering::Relaxed);
+        if version == Version::HTTP_2 {
+            self.is_http2.store(true, Ordering::Relaxed);
+        }
+        UnderWay { activity: Arc::clone(self), is_answered: false, is_waiting: false }
+    }
+
+    /// Bytes that come while nothing is asked are the next request's; in HTTP/2 they may be
+    /// anything.
+    fn note_read(&self) {
+        if !self.is_working() && !self.is_http2.load(Ordering::Relaxed) {
+            self.is_reading.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
+    }
+
+    fn phase(&self) -> Phase {
+        if self.is_working() {
+            Phase::Working
+        } else if self.answering.load(Ordering::Relaxed) > 0 {
+            Phase::Answering
+        } else if self.begun.load(Ordering::Relaxed) == 0 {
+            Phase::Opening
+        } else if self.is_reading.load(Ordering::Relaxed) {
+            Phase::Reading
+        } else {
+            Phase::Idle
+        }
+    }
+
+    /// A number that changes when the time of a phase begins anew.
+    fn mark(&self, phase: Phase) -> u64 {
+        match phase {
+            Phase::Opening | Phase::Ending => 0,
+            Phase::Answering => self.taken.load(Ordering::Relaxed),
+            Phase::Working | Phase::Reading | Phase::Idle => self.begun.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Watchdog {
+    pub(super) fn new(
+        activity: Arc<Activity>,
+        limits: ConnectionLimits,
+        metrics: ConnectionMetrics,
+    ) -> Self {
+        let timer = Box::pin(sleep(limits.headers));
+        let (seen, due) = ((Phase::Opening, 0), timer.deadline());
+        Self { activity, limits, metrics, is_ending: false, seen, written: 0, due, timer }
+    }
+
+    /// Ready when the connection has to do something about its end.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Order> {
+        loop {
+            self.look();
+            if self.due < self.timer.deadline() {
+                self.timer.as_mut().reset(self.due);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if Instant::now() >= self.due
+                && let Some(order) = self.judge()
+            {
+                return Poll::Ready(order);
+            }
+            self.timer.as_mut().reset(self.due);
+        }
+    }
+
+    /// Begins the time of a phase anew where it has changed or moved on.
+    fn look(&mut self) {
+        let phase = if self.is_ending { Phase::Ending } else { self.activity.phase() };
+        let seen = (phase, self.activity.mark(phase));
+        if seen != self.seen {
+            self.seen = seen;
+            self.begin_anew();
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        let limits = &self.limits;
+        let time = match self.seen.0 {
+            Phase::Opening | Phase::Reading => limits.headers,
+            // Requests have a time limit of their own; this is only when to look again.
+            Phase::Working | Phase::Idle => limits.idle,
+            Phase::Answering | Phase::Ending => limits.write,
+        };
+        self.written = self.activity.written.load(Ordering::Relaxed);
+        self.due = Instant::now() + time;
+    }
+
+    /// What is to be done now that the time of the phase is over.
+    fn judge(&mut self) -> Option<Order> {
+        let order = match self.seen.0 {
+            Phase::Opening | Phase::Reading => self.metrics.ended(Ended::Headers, Order::Drop),
+            Phase::Idle => {
+                self.is_ending = true;
+                self.look();
+                return Some(self.metrics.ended(Ended::Idle, Order::Finish));
+            }
+            Phase::Answering | Phase::Ending
+                if !self.is_taking() && !self.activity.is_working() =>
+            {
+                self.metrics.ended(Ended::Stalled, Order::Drop)
+            }
+            Phase::Working | Phase::Answering | Phase::Ending => {
+                self.begin_anew();
+                return None;
+            }
+        };
+        Some(order)
+    }
+
+    /// Whether the client has taken something worth the time.
+    fn is_taking(&self) -> bool {
+        let written = self.activity.written.load(Ordering::Relaxed) - self.written;
+        let least = u128::from(LEAST_RATE) * self.limits.write.as_millis() / 1000;
+        u128::from(written) >= least.max(1)
+    }
+}
+
+impl UnderWay {
+    /// Notes that the answer is ready to be taken.
+    pub(super) fn answer(mut self, response: Response) -> Response<Answer> {
+        self.activity.answering.fetch_add(1, Ordering::Relaxed);
+        self.activity.working.fetch_sub(1, Ordering::Relaxed);
+        self.is_answered = true;
+        response.map(|body| Answer { body, under_way: self })
+    }
+
+    /// Notes that something of the body was asked for, and whether there was anything.
+    fn taken(&mut self, is_waiting: bool) {
+        let Activity { taken, working, .. } = &*self.activity;
+        taken.fetch_add(1, Ordering::Relaxed);
+        match (self.is_waiting, is_waiting) {
+            (false, true) => working.fetch_add(1, Ordering::Relaxed),
+            (true, false) => working.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
+        self.is_waiting = is_waiting;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Activity { answering, working, .. } = &*self.activity;
+        if self.is_answered {
+            answering.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.is_waiting || !self.is_answered {
+            working.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.under_way.taken(frame.is_pending());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Place {
+    pub(super) fn new(permit: OwnedSemaphorePermit, metrics: ConnectionMetrics) -> Self {
+        metrics.open.inc();
+        Self { _permit: permit, metrics }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+    }
+}
+
+impl Monitored {
+    pub(super) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        write_timeout: Duration,
+        place: Place,
+    ) -> Self {
+        Self { stream, activity, write_timeout, stalled: None, place }
+    }
+
+    /// Notes what came of a write; one that has waited too long has failed.
+    fn after_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = outcome {
+            self.stalled = None;
+            if let Ok(written) = written {
+                self.activity.written.fetch_add(written as u64, Ordering::Relaxed);
+            }
+            return Poll::Ready(written);
+        }
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
+        ready!(timer.as_mut().poll(cx));
+        self.place.metrics.ended(Ended::Stalled, ());
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Monitored {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.activity.note_read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Monitored {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.after_write(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.after_write(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

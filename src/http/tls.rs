@@ -1,0 +1,254 @@
+//! TLS of a listener: its certificate, who may connect, and new files while it runs.
+//!
+//! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. Nothing of a key is ever shown. New files make a new
+//! configuration, which holds for handshakes from then on; connections that stand are not touched, and
+//! sessions of the old one cannot be resumed under it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use zeroize::Zeroizing;
+
+use super::follow::read_bounded;
+use super::metrics::{Handshake, TlsMetrics};
+use crate::clock::Clock;
+use crate::config::{TlsConfig, ca_certificates_of};
+
+const CERT_FILE: &str = "tls.cert_file";
+const KEY_FILE: &str = "tls.key_file";
+const CLIENT_CA_FILE: &str = "tls.client_ca_file";
+
+/// The TLS of a listener. Clones share it.
+#[derive(Clone)]
+pub struct Tls(Arc<Inner>);
+
+struct Inner {
+    serving: RwLock<Arc<ServerConfig>>,
+    metrics: TlsMetrics,
+    clock: Clock,
+}
+
+/// What new files make of handshakes to come.
+pub struct TlsChange {
+    serving: ServerConfig,
+    validity: Option<Validity>,
+}
+
+/// Why the files of `tls.*` cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting} {} cannot be used: {problem}", path.display())]
+pub struct TlsError {
+    setting: &'static str,
+    path: PathBuf,
+    problem: String,
+}
+
+/// The certificates that a server shows.
+struct Chain {
+    certificates: Vec<CertificateDer<'static>>,
+    validity: Option<Validity>,
+}
+
+/// When all certificates of a chain are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Validity {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When one cannot be read, holds something else, or does not belong to the others.
+    pub fn load(files: &TlsConfig, metrics: TlsMetrics, clock: Clock) -> Result<Self, TlsError> {
+        let (config, validity) = read(files)?;
+        let serving = RwLock::new(Arc::new(config));
+        let tls = Self(Arc::new(Inner { serving, metrics, clock }));
+        tls.tell(validity);
+        Ok(tls)
+    }
+
+    /// Reads files for handshakes to come.
+    ///
+    /// # Errors
+    /// As [`Tls::load`].
+    pub fn prepare(&self, files: &TlsConfig) -> Result<TlsChange, TlsError> {
+        let (serving, validity) = read(files)?;
+        Ok(TlsChange { serving, validity })
+    }
+
+    /// Handshakes from now on go by what was read; connections that stand go on.
+    pub fn change(&self, TlsChange { serving, validity }: TlsChange) {
+        *self.0.serving.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(serving);
+        self.tell(validity);
+    }
+
+    /// Does the handshake; nothing where it failed or took too long.
+    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        within: Duration,
+    ) -> Option<TlsStream<S>> {
+        let config = Arc::clone(&self.0.serving.read().unwrap_or_else(PoisonError::into_inner));
+        let outcome = timeout(within, TlsAcceptor::from(config).accept(stream)).await;
+        self.0.metrics.count(match &outcome {
+            Ok(Ok(_)) => Handshake::Completed,
+            Ok(Err(_)) => Handshake::Failed,
+            Err(_) => Handshake::TimedOut,
+        });
+        match outcome {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+        None
+    }
+
+    /// Shows how long the certificate is good, and warns where it is not.
+    fn tell(&self, validity: Option<Validity>) {
+        let Some(Validity { from, until }) = validity else {
+            tracing::warn!("when the certificate of the listener ends cannot be read");
+            self.0.metrics.ends(0);
+            return;
+        };
+        let now = self.0.clock.timestamp();
+        if until <= now {
+            tracing::warn!(ended = %until, "the certificate of the listener has ended");
+        } else if from > now {
+            tracing::warn!(begins = %from, "the certificate of the listener is not good yet");
+        }
+        self.0.metrics.ends(until.as_second());
+    }
+}
+
+impl TlsError {
+    fn of(setting: &'static str, path: &Path) -> impl Fn(String) -> Self {
+        move |problem| Self { setting, path: path.to_owned(), problem }
+    }
+}
+
+/// Makes a configuration from files.
+fn read(files: &TlsConfig) -> Result<(ServerConfig, Option<Validity>), TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = chain(&files.cert_file).map_err(TlsError::of(CERT_FILE, &files.cert_file))?;
+    let key = certified_key(chain.certificates, &files.key_file, &provider)
+        .map_err(TlsError::of(KEY_FILE, &files.key_file))?;
+    let verifier = match &files.client_ca_file {
+        Some(file) => {
+            client_verifier(file, &provider).map_err(TlsError::of(CLIENT_CA_FILE, file))?
+        }
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .expect("ring has what both versions need")
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok((config, chain.validity))
+}
+
+/// Reads the certificates of a server; the error is a clause.
+fn chain(file: &Path) -> Result<Chain, String> {
+    let text = read_bounded(file).map_err(|error| unreadable(&error))?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = read.map_err(|error| format!("it is no PEM: {error}"))?;
+    if certificates.is_empty() {
+        return Err("it holds no certificate, which begins with -----BEGIN CERTIFICATE-----".into());
+    }
+    let validity = Validity::of(&certificates);
+    Ok(Chain { certificates, validity })
+}
+
+/// Reads the key of a chain; the error is a clause, which holds nothing of the key.
+fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    file: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, String> {
+    let text = Zeroizing::new(read_bounded(file).map_err(|error| unreadable(&error))?);
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+        PemError::NoItemsFound if is_encrypted(&text) => {
+            "its key is encrypted: it has to be there without a password".to_owned()
+        }
+        PemError::NoItemsFound => "it holds no private key, which begins with -----BEGIN PRIVATE \
+                                   KEY-----, -----BEGIN EC PRIVATE KEY----- or -----BEGIN RSA \
+                                   PRIVATE KEY-----"
+            .to_owned(),
+        PemError::Io(_) | PemError::SectionTooLarge => "it is no PEM".to_owned(),
+        // These errors quote lines of the file.
+        _ => "it is no PEM: a section is cut off, or what is in it is no base64".to_owned(),
+    })?;
+    let signing = provider.key_provider.load_private_key(key).map_err(|_| {
+        "its key cannot be read, or is of a kind that is not supported: RSA from 2048 bits on, ECDSA \
+         with P-256 or P-384, and Ed25519 are"
+            .to_owned()
+    })?;
+    let key = CertifiedKey::new(chain, signing);
+    match key.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(key),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(format!("it is not the key of the first certificate in {CERT_FILE}"))
+        }
+        Err(error) => Err(format!("the first certificate in {CERT_FILE} cannot be read: {error}")),
+    }
+}
+
+/// Reads who may connect; the error is a clause.
+fn client_verifier(
+    file: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in ca_certificates_of(&read_bounded(file).map_err(|error| unreadable(&error))?)?
+    {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("it cannot be read: {error}")
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    String::from_utf8_lossy(pem).contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+}
+
+impl Validity {
+    /// When all of these are good; nothing where one cannot be read.
+    fn of(certificates: &[CertificateDer<'_>]) -> Option<Self> {
+        let each = |certificate: &CertificateDer<'_>| {
+            let validity = *Certificate::from_der(certificate).ok()?.tbs_certificate().validity();
+            let instant = |time: x509_cert::time::Time| {
+                Timestamp::from_second(i64::try_from(time.to_unix_duration().as_secs()).ok()?).ok()
+            };
+            Some(Self { from: instant(validity.not_before)?, until: instant(validity.not_after)? })
+        };
+        let all: Vec<Self> = certificates.iter().map(each).collect::<Option<_>>()?;
+        all.into_iter().reduce(|one, other| Self {
+            from: one.from.max(other.from),
+            until: one.until.min(other.until),
+        })
+    }
+}

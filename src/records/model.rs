@@ -1,0 +1,268 @@
+//! The single flight under a model checker, which runs threads in thousands of orders.
+//!
+//! Under it is the code that is shipped: `flight`, the eras and the order of a purge, and the record
+//! cache; `sync` lends it the checker's locks. Only the upstream is the model's own. Tasks switch at every
+//! lock, and wherever a task waits.
+//!
+//! That the model sees what it is there for is tested, too: without one of the steps that it is about it
+//! has to fail. Beside that, it was seen to fail with a load that leaves the list before the cache is written,
+//! and with an insertion that looked at the era before and after, as it once was: for a moment a reader could
+//! find what a purge had dropped already.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::sync::atomic::AtomicU64;
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+
+use super::cache::{RecordCache, Value};
+use super::flight::Flights;
+use super::key::{CallerKey, RecordKey};
+use super::load::Landing;
+use super::metrics::RecordMetrics;
+use super::purge::{Eras, Purge};
+use super::sync::modelling;
+use crate::clock::Clock;
+use crate::config::{CacheConfig, Live};
+use crate::domain::{Failure, ProjectId, RecordFields, RecordId, ScreenRecord};
+use crate::trace::Trace;
+
+/// Orders that are tried: so many at random, and as many with few changes of thread at odd places.
+const ORDERS: usize = 800;
+
+/// Which step is left out, to see that the model misses it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Without {
+    Nothing,
+    SecondLook,
+    EndOfEra,
+    Parting,
+}
+
+/// What one process has, and its upstream.
+struct World {
+    flights: Flights<RecordKey, Landing>,
+    cache: RecordCache,
+    eras: Eras,
+    metrics: RecordMetrics,
+    key: RecordKey,
+    upstream: Upstream,
+    without: Without,
+}
+
+/// Holds one record, in versions.
+#[derive(Default)]
+struct Upstream {
+    version: AtomicU64,
+    begun: AtomicUsize,
+    answered: AtomicUsize,
+    at_once: AtomicUsize,
+}
+
+/// A call under way, answered or given up.
+struct Calling<'u>(&'u Upstream);
+
+impl Upstream {
+    async fn read(&self) -> ScreenRecord {
+        let _calling = Calling::begin(self);
+        yield_now().await;
+        let version = self.version.load(Ordering::SeqCst);
+        yield_now().await;
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        let mut fields = RecordFields::default();
+        fields.size = Some(Ok(version.try_into().unwrap()));
+        fields.into()
+    }
+}
+
+impl<'u> Calling<'u> {
+    fn begin(upstream: &'u Upstream) -> Self {
+        upstream.begun.fetch_add(1, Ordering::SeqCst);
+        upstream.at_once.fetch_add(1, Ordering::SeqCst);
+        Self(upstream)
+    }
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl World {
+    fn new(without: Without) -> Arc<Self> {
+        let day = Duration::from_hours(24);
+        let limits = CacheConfig { ttl_active: day, ttl_final: day, ..CacheConfig::default() };
+        let (eras, metrics) = (Eras::default(), RecordMetrics::default());
+        let key = RecordKey {
+            caller: CallerKey::Gateway,
+            project: ProjectId::parse("p").unwrap(),
+            id: RecordId::parse("r").unwrap(),
+        };
+        Arc::new(Self {
+            flights: Flights::new(metrics.clone()),
+            cache: RecordCache::new(
+                Live::new(limits.clone()),
+                limits.max_bytes,
+                eras.clone(),
+                Clock::default(),
+            ),
+            eras,
+            metrics,
+            key,
+            upstream: Upstream::default(),
+            without,
+        })
+    }
+
+    async fn load(self: Arc<Self>) -> Result<Landing, Failure> {
+        let era = self.eras.now();
+        let record = self.upstream.read().await;
+        Ok(Landing::first(self.cache.keep(&self.key, record, era)))
+    }
+
+    /// Reads the record as a reader does; its version.
+    async fn ask(self: Arc<Self>) -> u64 {
+        if let Some(entry) = self.cache.fresh(&self.key) {
+            return version(&entry.value);
+        }
+        let load = || Arc::clone(&self).load().boxed();
+        let looks = self.without != Without::SecondLook;
+        let boarding =
+            self.flights.board_record((&self.key, &Trace::NONE), &self.cache, |_| looks, load);
+        assert!(self.metrics.flights.get() <= 2, "more loads than eras");
+        version(&boarding.flight.await.unwrap().entry.value)
+    }
+
+    fn purge(&self) {
+        let purge = Purge::All;
+        match self.without {
+            Without::EndOfEra => purge.drop_records(&self.flights, &self.cache),
+            Without::Parting => self.eras.end(|| self.cache.purge(&purge)),
+            Without::Nothing | Without::SecondLook => {
+                self.eras.end(|| purge.drop_records(&self.flights, &self.cache));
+            }
+        }
+    }
+}
+
+fn version(value: &Value) -> u64 {
+    match value {
+        Value::Record(record) => record.size().unwrap().unwrap().try_into().unwrap(),
+        Value::Absent(failure) => panic!("the upstream has the record: {failure}"),
+    }
+}
+
+/// Runs a model in many orders. One in which everybody waits for somebody else fails, too.
+fn in_many_orders(model: impl Fn() + Copy + Send + Sync + 'static) {
+    let mut config = Config::new();
+    config.stack_size = 512 * 1024;
+    config.failure_persistence = FailurePersistence::None;
+    config.max_steps = MaxSteps::FailAfter(10_000);
+    modelling(|| {
+        let random = RandomScheduler::new_from_seed(1, ORDERS);
+        Runner::new(random, config.clone()).run(model);
+        let odd = PctScheduler::new_from_seed(1, 3, ORDERS);
+        Runner::new(odd, config.clone()).run(model);
+    });
+}
+
+/// Three ask for a record that nobody has read yet.
+fn three_ask(without: Without) {
+    block_on(async move {
+        let world = World::new(without);
+        let asking: Vec<_> = (0..3).map(|_| spawn(Arc::clone(&world).ask())).collect();
+
+        for asked in asking {
+            assert_eq!(asked.await.unwrap(), 0);
+        }
+
+        let begun = world.upstream.begun.load(Ordering::SeqCst);
+        assert_eq!(begun, 1, "the upstream was called {begun} times");
+        assert_eq!((world.metrics.flights.get(), world.metrics.abandoned.get()), (0, 0));
+    });
+}
+
+/// Three ask, and one or two of them leave at some time.
+fn some_leave() {
+    block_on(async {
+        let world = World::new(Without::Nothing);
+        let mut asking: Vec<_> = (0..3).map(|_| spawn(Arc::clone(&world).ask())).collect();
+        let leaving: Vec<_> = asking.drain(..2).collect();
+        for left in &leaving {
+            yield_now().await;
+            left.abort();
+            assert!(world.upstream.at_once.load(Ordering::SeqCst) <= 1);
+        }
+
+        assert_eq!(asking.pop().unwrap().await.unwrap(), 0);
+        for left in leaving {
+            // Who has been answered already cannot leave any more.
+            assert!(left.await.unwrap_or_default() == 0);
+        }
+
+        // Whatever was given up was begun again, and nothing that was answered.
+        assert_eq!(world.upstream.answered.load(Ordering::SeqCst), 1);
+    });
+}
+
+/// Two ask while the record changes and a purge says so.
+fn a_purge_comes_between(without: Without) {
+    block_on(async move {
+        let world = World::new(without);
+        let asking: Vec<_> = (0..2).map(|_| spawn(Arc::clone(&world).ask())).collect();
+        let purging = spawn({
+            let world = Arc::clone(&world);
+            async move {
+                world.upstream.version.store(1, Ordering::SeqCst);
+                world.purge();
+                assert_eq!(Arc::clone(&world).ask().await, 1, "stale after a purge");
+            }
+        });
+
+        for asked in asking {
+            assert!(asked.await.unwrap() <= 1);
+        }
+        purging.await.unwrap();
+
+        assert_eq!(Arc::clone(&world).ask().await, 1, "stale long after a purge");
+        assert_eq!(world.metrics.flights.get(), 0);
+    });
+}
+
+#[test]
+fn in_every_order_three_who_ask_share_one_call() {
+    in_many_orders(|| three_ask(Without::Nothing));
+}
+
+#[test]
+fn in_every_order_who_stays_is_answered_when_others_leave() {
+    in_many_orders(some_leave);
+}
+
+#[test]
+fn in_every_order_nothing_from_before_a_purge_is_read_after_it() {
+    in_many_orders(|| a_purge_comes_between(Without::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "the upstream was called 2 times")]
+fn the_model_sees_that_the_second_look_is_needed() {
+    in_many_orders(|| three_ask(Without::SecondLook));
+}
+
+#[test]
+#[should_panic(expected = "stale")]
+fn the_model_sees_that_an_era_has_to_end() {
+    in_many_orders(|| a_purge_comes_between(Without::EndOfEra));
+}
+
+#[test]
+#[should_panic(expected = "stale")]
+fn the_model_sees_that_loads_have_to_be_parted_with() {
+    in_many_orders(|| a_purge_comes_between(Without::Parting));
+}

@@ -1,0 +1,119 @@
+//! Certificates of an upstream that a CA of one's own has signed.
+
+use screen_record_gateway::clock::Clock;
+use screen_record_gateway::config::{
+    CredentialsMode, IamLogin, MetadataService, ProjectScope, ca_certificates_of,
+};
+use screen_record_gateway::domain::Secret;
+use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
+use serde_json::json;
+
+use crate::support::{Authority, Gateway, RECORD, Reply, ScriptedUpstream, TlsWay, screen_record};
+
+/// A gateway whose upstream speaks TLS and whose settings trust an authority.
+async fn gateway(upstreams: &Authority, trusted: Option<&Authority>) -> Gateway {
+    let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
+    let way = TlsWay::to(upstream.address, upstreams).await;
+    Gateway::configured(upstream, |config| {
+        config.upstream.endpoint = way.url;
+        if let Some(trusted) = trusted {
+            config.upstream.ca_certificates = ca_certificates_of(trusted.pem().as_bytes()).unwrap();
+        }
+    })
+    .await
+}
+
+/// A simulator, and an encrypted way to it; a project and a record of it.
+async fn simulator(authority: &Authority) -> (TlsWay, String, String) {
+    let user = IamUser {
+        name: "user".to_owned(),
+        password: "password".to_owned(),
+        domain: "account".to_owned(),
+    };
+    let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let simulated = SimulatorConfig { listen, iam_users: vec![user], ..SimulatorConfig::default() };
+    let simulator = Simulator::bind(simulated, Clock::default()).await.unwrap();
+    let way = TlsWay::to(simulator.local_addr().unwrap(), authority).await;
+    let (project, record) = simulator.sample();
+    let (project, record) = (project.to_owned(), record.to_owned());
+    tokio::spawn(simulator.run(std::future::pending()));
+    (way, project, record)
+}
+
+/// What a gateway says that reaches a simulator with these credentials.
+async fn with_credentials(
+    trusted: Option<&Authority>,
+    authority: &Authority,
+    credentials: impl FnOnce(url::Url, String) -> CredentialsMode,
+) -> serde_json::Value {
+    let (way, project, record) = simulator(authority).await;
+    let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(unused, |config| {
+        config.upstream.endpoint = way.url.clone();
+        config.upstream.credentials = credentials(way.url, project.clone());
+        if let Some(trusted) = trusted {
+            config.upstream.ca_certificates = ca_certificates_of(trusted.pem().as_bytes()).unwrap();
+        }
+    })
+    .await;
+    gateway
+        .query(&format!(r#"{{ screenRecord(projectId: "{project}", id: "{record}") {{ id }} }}"#))
+        .await
+}
+
+#[tokio::test]
+async fn an_upstream_is_trusted_by_the_ca_of_the_settings() {
+    let authority = Authority::new("of the upstream");
+    let gateway = gateway(&authority, Some(&authority)).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "{answer}");
+}
+
+#[tokio::test]
+async fn an_upstream_of_another_ca_gets_no_call() {
+    let (authority, other) = (Authority::new("of the upstream"), Authority::new("another"));
+    for trusted in [None, Some(&other)] {
+        let gateway = gateway(&authority, trusted).await;
+
+        let answer = gateway.query(&screen_record("id")).await;
+
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE", "{answer}");
+        assert_eq!(gateway.upstream_requests(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_login_is_trusted_by_the_same_ca() {
+    let authority = Authority::new("of IAM");
+    let login = |endpoint, project| {
+        CredentialsMode::Password(IamLogin {
+            endpoint,
+            user: "user".to_owned(),
+            password: Secret::new("password"),
+            domain: "account".to_owned(),
+            scope: ProjectScope::Id(project),
+        })
+    };
+
+    let trusted = with_credentials(Some(&authority), &authority, login).await;
+    let untrusted = with_credentials(None, &authority, login).await;
+
+    assert_eq!(trusted.get("errors"), None, "{trusted}");
+    assert_eq!(untrusted["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn the_metadata_service_is_trusted_by_the_same_ca() {
+    let authority = Authority::new("of the service");
+    let service = |endpoint, project| {
+        CredentialsMode::Metadata(MetadataService { endpoint, project_id: Some(project) })
+    };
+
+    let trusted = with_credentials(Some(&authority), &authority, service).await;
+    let untrusted = with_credentials(None, &authority, service).await;
+
+    assert_eq!(trusted.get("errors"), None, "{trusted}");
+    assert_eq!(untrusted["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE");
+}
