@@ -25,6 +25,7 @@ mod purge;
 mod sweep;
 mod watch;
 mod read;
+mod explain;
 mod traced;
 mod metrics;
 
@@ -36,6 +37,7 @@ mod model;
 pub(crate) mod testing;
 
 pub use cursor::Cursor;
+pub use explain::{Explained, Step, at};
 pub use list::Wanted;
 pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;
