@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::sources::SAMPLES;
+use super::tls::certificate;
 use super::*;
 use crate::config::setting::{Role, rows_of};
 
@@ -80,7 +81,7 @@ impl Disk {
             ("password", "one"),
             ("other-password", "another"),
             ("profile", "[basic]\nak = ONE\nsk = one\n"),
-            ("upstream-ca.pem", &super::tls::certificate()),
+            ("upstream-ca.pem", &certificate()),
         ] {
             disk.write(name, text);
         }
