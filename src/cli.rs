@@ -179,9 +179,7 @@ async fn check(config: Loaded<Config>) -> Outcome {
     }
     let Config { upstream, inbound, tls, .. } = &config.settings;
     let client = Upstream::new(upstream, UpstreamMetrics::default(), Clock::default())?;
-    if let Some(files) = tls {
-        Tls::load(files, TlsMetrics::default(), Clock::default())?;
-    }
+    Tls::load(tls.as_ref(), TlsMetrics::default(), Clock::default())?;
     let parts = CallerParts {
         passes_tokens: client.uses_callers_token(),
         clock: Clock::default(),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use super::sources::SAMPLES;
+use super::tls::certificate;
 use super::*;
 use crate::config::setting::{Role, rows_of};
 
@@ -38,6 +39,9 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "upstream.endpoint = 'http://a'\nlimits.rate = '1/s'",
         "limits.rate_burst = 9",
     ),
+    ("tls.cert_file", TLS, "tls.cert_file = 'other.crt'"),
+    ("tls.key_file", TLS, "tls.key_file = 'other.key'"),
+    ("tls.client_ca_file", TLS, "tls.client_ca_file = 'clients.pem'"),
     ("graphql.graphiql", HERE, "graphql.graphiql = true"),
     ("graphql.documents_only", DOCUMENTS, "graphql.documents_only = true"),
 ];
@@ -58,7 +62,12 @@ const TOKENS: &str = "upstream.endpoint = 'http://a'\ninbound.auth = 'jwt'\n\
                       inbound.jwt_jwks = 'one'\ninbound.jwt_issuer = 'one'\n\
                       inbound.jwt_audience = 'one'";
 const DOCUMENTS: &str = "upstream.endpoint = 'http://a'\ngraphql.documents_file = 'one'";
+const TLS: &str =
+    "upstream.endpoint = 'http://a'\ntls.cert_file = 'tls.crt'\ntls.key_file = 'tls.key'";
+const OWN_CA: &str = "upstream.endpoint = 'https://a'\nupstream.ca_file = 'upstream-ca.pem'";
 const OWN_KEY: &str = "upstream.endpoint = 'http://a'\nupstream.credentials = 'aksk'";
+
+static CERTIFICATE: LazyLock<String> = LazyLock::new(certificate);
 
 /// Files that can be written to while settings are in use that were read from them.
 #[derive(Clone, Default)]
@@ -76,6 +85,7 @@ impl Disk {
             ("password", "one"),
             ("other-password", "another"),
             ("profile", "[basic]\nak = ONE\nsk = one\n"),
+            ("upstream-ca.pem", &CERTIFICATE),
         ] {
             disk.write(name, text);
         }
@@ -171,10 +181,12 @@ fn what_stands_in_a_file_counts_as_its_settings_value() {
         (SHARED_BY_FILES, "url", "cache.redis_url_file", false),
         (SHARED_BY_FILES, "secret", "cache.key_secret_file", false),
         (OWN_KEY, "profile", "access key", true),
+        (OWN_CA, "upstream-ca.pem", "upstream.ca_file", true),
     ] {
         let other = match file {
             "url" => "redis://b",
             "profile" => "[basic]\nak = TWO\nsk = two\n",
+            "upstream-ca.pem" => &certificate(),
             _ => "something else",
         };
 
