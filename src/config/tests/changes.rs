@@ -39,9 +39,9 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "upstream.endpoint = 'http://a'\nlimits.rate = '1/s'",
         "limits.rate_burst = 9",
     ),
-    ("tls.cert_file", TLS, "tls.cert_file = 'other.crt'"),
-    ("tls.key_file", TLS, "tls.key_file = 'other.key'"),
-    ("tls.client_ca_file", TLS, "tls.client_ca_file = 'clients.pem'"),
+    ("tls.cert_file", TLS, "tls.cert_file = 'other'"),
+    ("tls.key_file", TLS, "tls.key_file = 'other'"),
+    ("tls.client_ca_file", TLS, "tls.client_ca_file = 'clients'"),
     ("graphql.graphiql", HERE, "graphql.graphiql = true"),
     ("graphql.documents_only", DOCUMENTS, "graphql.documents_only = true"),
 ];
@@ -61,9 +61,8 @@ const KEYS: &str = "upstream.endpoint = 'http://a'\ninbound.auth = 'api-key'\n\
 const TOKENS: &str = "upstream.endpoint = 'http://a'\ninbound.auth = 'jwt'\n\
                       inbound.jwt_jwks = 'one'\ninbound.jwt_issuer = 'one'\n\
                       inbound.jwt_audience = 'one'";
+const TLS: &str = "upstream.endpoint = 'http://a'\ntls.cert_file = 'one'\ntls.key_file = 'one'";
 const DOCUMENTS: &str = "upstream.endpoint = 'http://a'\ngraphql.documents_file = 'one'";
-const TLS: &str =
-    "upstream.endpoint = 'http://a'\ntls.cert_file = 'tls.crt'\ntls.key_file = 'tls.key'";
 const OWN_CA: &str = "upstream.endpoint = 'https://a'\nupstream.ca_file = 'upstream-ca.pem'";
 const OWN_KEY: &str = "upstream.endpoint = 'http://a'\nupstream.credentials = 'aksk'";
 
