@@ -50,13 +50,11 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Finding>> {
 
 /// Files of certificates and of trusted documents.
 fn files(config: &Config) -> Vec<Finding> {
-    let tls = config.tls.as_ref().map(|files| {
-        let loaded = Tls::load(files, TlsMetrics::default(), Clock::default());
-        loaded.map(drop).map_err(|error| Finding::new(told(&error), FILES))
-    });
+    let loaded = Tls::load(config.tls.as_ref(), TlsMetrics::default(), Clock::default());
+    let tls = loaded.map(drop).map_err(|error| Finding::new(told(&error), FILES));
     let documents = check_documents(&config.graphql)
         .map_err(|error| Finding::new(format!("graphql.documents_file: {}", told(&error)), FILES));
-    tls.into_iter().chain([documents]).filter_map(Result::err).collect()
+    [tls, documents].into_iter().filter_map(Result::err).collect()
 }
 
 /// Keys of callers, or of those who sign their tokens.

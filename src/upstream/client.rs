@@ -144,7 +144,9 @@ impl Upstream {
     /// # Errors
     /// As [`Self::new`].
     pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
-        let is_same = self.0.limits.load().connect_timeout == config.connect_timeout;
+        let old = self.0.limits.load();
+        let is_same = old.connect_timeout == config.connect_timeout
+            && old.ca_certificates == config.ca_certificates;
         let new_client = || http_client(&config.endpoint, config);
         Ok(UpstreamChange {
             http: (!is_same).then(new_client).transpose()?,
