@@ -37,6 +37,7 @@ const known = {
   alerts: new Set([...text("deploy/observability/prometheus/rules.yml").matchAll(/alert: (\w+)/g)].map(([, name]) => name)),
   rust: filesUnder(["src", "tests", "benches", "bench"], ".rs"),
 };
+const source = known.rust.map(text).join("\n");
 
 function words(source) {
   return source.match(/\b[A-Z][A-Z0-9]*(?:_{1,2}[A-Z0-9]+)+\b/g) ?? [];
@@ -58,6 +59,7 @@ export function unknownNames(gateway, { code, prose, name }) {
     ...unknownSetting(word),
     ...unknownCapitals(word),
     ...unknownMetric(word),
+    ...unknownTest(word),
     ...unknownFile(word, folderOf(name)),
     ...unknownCommand(gateway, word),
   ]);
@@ -82,12 +84,18 @@ function unknownSetting(word) {
 
 function unknownCapitals(word) {
   const found = word.match(/^([A-Z][A-Z0-9]*(?:_{1,2}[A-Z0-9]+)+)(?:=.*)?$/s);
-  return !found || known.capitals.has(found[1]) ? [] : [`${found[1]} is no code, no value of the schema and no variable`];
+  return !found || known.capitals.has(found[1]) || source.includes(`const ${found[1]}:`) ? [] : [`${found[1]} is no code, no value of the schema and no variable`];
 }
 
 function unknownMetric(word) {
   const found = word.match(/^(gateway_[a-z_]+)(?:\{.*)?$/);
   return !found || known.metrics.includes(`\`${found[1]}\``) ? [] : [`${found[1]} is no metric`];
+}
+
+// Five words or more with lines between them are the name of a test, or of something else in the source.
+function unknownTest(word) {
+  const isName = /^[a-z]+(?:_[a-z0-9]+){4,}$/.test(word) && !word.startsWith("gateway_");
+  return !isName || new RegExp(`\\b${word}\\b`).test(source) ? [] : [`${word} is no test`];
 }
 
 function unknownFile(word, folder) {

@@ -26,7 +26,11 @@ export function page(name, source) {
     source,
     prose,
     problems,
-    blocks: blocks.map((block) => ({ ...block, name: `${name}:${block.line} ${block.lang || "block without a language"}` })),
+    blocks: blocks.map((block) => ({
+      ...block,
+      page: name,
+      name: `${name}:${block.line} ${block.lang || "block without a language"}`,
+    })),
     headings: [...prose.matchAll(/^#{1,6} +(.+)$/gm)].map(([, heading]) => heading),
     code: [...prose.matchAll(/`([^`\n]+)`/g)].map(([, code]) => code),
   };

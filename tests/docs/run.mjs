@@ -11,7 +11,7 @@ import { CAUSES, retryableOf } from "./causes.mjs";
 import { TOKEN, ask, firstState, startAll, stopAll } from "./gateway.mjs";
 import { brokenLinks, codeTable, figureProblems, tableProblems, unknownNames } from "./names.mjs";
 import { ROOT, page, pages, text } from "./pages.mjs";
-import { addressed, category, logicalLines, missing, runLines, syntaxProblem } from "./shell.mjs";
+import { addressed, category, logicalLines, missing, removeFolders, runLines, syntaxProblem } from "./shell.mjs";
 
 const CLIENTS = new URL("../clients/", import.meta.url);
 const require = createRequire(new URL("package.json", CLIENTS));
@@ -93,7 +93,7 @@ async function ofShell(block, answer) {
   for (const { why } of sorted.filter((one) => one.why)) unrun.set(why, (unrun.get(why) ?? 0) + 1);
   const runnable = sorted.filter((one) => one.run).map((one) => one.line);
   if (runnable.length === 0 && answer) throw new Error("an answer is shown to what is not run");
-  if (runnable.length > 0) compare(answer, await runLines(gateway, runnable));
+  if (runnable.length > 0) compare(answer, await runLines(gateway, block.page, runnable));
 }
 
 /** Holds what is shown against what came, as JSON or line by line. */
@@ -164,13 +164,13 @@ async function ofToml(block) {
   const isKeys = /^\[\[key\]\]/m.test(block.text);
   const filled = block.text.replace(/"…[^"]*"/g, `"${"0".repeat(64)}"`);
   const flags = isKeys ? "--inbound-auth=api-key --inbound-api-keys-file=given.toml" : "--config=given.toml";
-  await runLines(gateway, [`screen-record-gateway check ${flags}`], { files: { "given.toml": filled } });
+  await runLines(gateway, block.page, [`screen-record-gateway check ${flags}`], { files: { "given.toml": filled } });
 }
 
 async function ofEnvironment(block) {
   const lines = block.text.split("\n").filter((line) => line && !line.startsWith("#"));
   const environment = Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
-  await runLines(gateway, ["screen-record-gateway check"], { environment });
+  await runLines(gateway, block.page, ["screen-record-gateway check"], { environment });
 }
 
 /** One check for each block of a page, one for its links, one for its names. */
@@ -248,6 +248,7 @@ const BROKEN = {
   "a setting in the text that is none": "`cache.nonsense`\n",
   "a code that is none": "`NO_SUCH_CODE`\n",
   "a metric that is none": "`gateway_nonsense_total`\n",
+  "a test that is none": "`nobody_has_ever_written_this_test`\n",
   "an alert that is none": "GatewayNonsense\n",
   "a file that is none": "`src/nonsense.rs`\n",
   "a block without an end": "```sh\ntrue\n",
@@ -276,6 +277,7 @@ try {
   const counts = await run(withNotes(checks));
   process.exitCode = counts === 0 ? 0 : 1;
 } finally {
+  removeFolders();
   await stopAll();
 }
 

@@ -31,13 +31,17 @@ export const NOT_RUN = {
   "bench/instructions": "takes minutes, and valgrind",
   "tests/soak/run": "takes ten minutes",
   "deploy/release": "builds a release for minutes",
+  "fuzz/run": "takes minutes; step fuzz runs it in short",
   "web/graphiql/build": "is run by step graphiql",
   git: "changes the reader's copy",
   cd: "leads to what is not run",
 };
 
 /** Whole lines that are not run although their program is, by what they name. */
-export const NOT_RUN_LINES = [[/127\.0\.0\.1:4000\b/, "asks a router; step federation runs one"]];
+export const NOT_RUN_LINES = [
+  [/127\.0\.0\.1:4000\b/, "asks a router; step federation runs one"],
+  [/curl .*https:\/\/(?:localhost|127\.0\.0\.1):8080/, "asks a gateway with TLS; step tls runs one"],
+];
 
 /** What stands for `…` where a document leaves a value to its reader. */
 const GIVEN = {
@@ -116,17 +120,29 @@ export function addressed(gateway, source) {
     .replaceAll(/(?:127\.0\.0\.1|localhost):8081\b/g, gateway.admin);
 }
 
-/** Runs lines in a folder of their own; what they print. Throws where one fails. */
-export function runLines(gateway, lines, { environment = {}, files = {} } = {}) {
-  const folder = mkdtempSync(join(tmpdir(), "docs-"));
-  try {
-    prepare(folder, gateway, files);
-    const script = addressed(gateway, lines.join("\n")).replace(/\b([A-Z_]+)=…/g, (_, name) => `${name}=${given(name)}`);
-    return bash(script, folder, { ...surroundings(gateway, folder), ...environment });
-  } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
-    throw error;
+const folders = new Map();
+
+/** Runs lines of a page; what they print. A page has one folder, so later lines find what earlier ones made. */
+export function runLines(gateway, page, lines, { environment = {}, files = {} } = {}) {
+  const folder = folderOf(gateway, page);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  const script = addressed(gateway, lines.join("\n")).replace(/\b([A-Z_]+)=…/g, (_, name) => `${name}=${given(name)}`);
+  return bash(script, folder, { ...surroundings(gateway, folder), ...environment });
+}
+
+function folderOf(gateway, page) {
+  if (!folders.has(page)) {
+    const folder = mkdtempSync(join(tmpdir(), "docs-"));
+    folders.set(page, folder);
+    prepare(folder, gateway);
   }
+  return folders.get(page);
+}
+
+/** Takes the folders of all pages away. */
+export function removeFolders() {
+  for (const folder of folders.values()) rmSync(folder, { recursive: true, force: true });
+  folders.clear();
 }
 
 function given(name) {
@@ -135,7 +151,7 @@ function given(name) {
 }
 
 /** `serve` is tried by `check`, which takes the same settings; a server is started and stopped. */
-function prepare(folder, gateway, files) {
+function prepare(folder, gateway) {
   const wrapper = `#!/bin/bash
 command=$1; shift
 case $command in
@@ -150,8 +166,7 @@ esac
   mkdirSync(join(folder, "bin"));
   writeFileSync(join(folder, "bin/screen-record-gateway"), wrapper);
   chmodSync(join(folder, "bin/screen-record-gateway"), 0o755);
-  const all = { "iam-password": "password\n", ...files };
-  for (const [name, content] of Object.entries(all)) writeFileSync(join(folder, name), content);
+  writeFileSync(join(folder, "iam-password"), "password\n");
 }
 
 /** The simulated upstream in place of the real one, and credentials that it knows. */
@@ -172,8 +187,7 @@ function surroundings(gateway, folder) {
 function bash(script, folder, env) {
   return new Promise((resolve, reject) => {
     const options = { cwd: folder, env, timeout: 60_000 };
-    execFile("bash", ["-euo", "pipefail", "-c", script], options, (error, stdout, stderr) => {
-      rmSync(folder, { recursive: true, force: true });
+    execFile("bash", ["--norc", "-euo", "pipefail", "-c", script], options, (error, stdout, stderr) => {
       if (error) reject(new Error(`${error.message}\n${stdout}${stderr}`));
       else resolve(stdout);
     });
