@@ -3,7 +3,10 @@
 
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 // Fields whose value is another each time.
-const VOLATILE = new Set(["cursor", "startCursor", "endCursor", "requestId", "totalCount", "retryAfterMs", "downloadUrl"]);
+const VOLATILE = new Set([
+  "cursor", "startCursor", "endCursor", "requestId", "totalCount", "downloadUrl",
+  "retryAfterMs", "ageMs", "freshForMs", "staleForMs",
+]);
 
 /** What differs between what is shown and what came; nothing where they are the same. */
 export function difference(shown, came, path = "answer") {
