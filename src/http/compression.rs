@@ -236,9 +236,9 @@ mod tests {
             let headers =
                 HeaderMap::from_iter([(header::ACCEPT_ENCODING, accept.parse().unwrap())]);
 
-            assert_eq!(super::accepted(&headers), chosen, "of {accept:?}");
+            assert_eq!(accepted(&headers), chosen, "of {accept:?}");
         }
-        assert_eq!(super::accepted(&HeaderMap::new()), None);
+        assert_eq!(accepted(&HeaderMap::new()), None);
     }
 
     #[test]
@@ -247,6 +247,6 @@ mod tests {
         headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip;q=0.5"));
         headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static("br;q=0.7"));
 
-        assert_eq!(super::accepted(&headers), Some(Coding::Brotli));
+        assert_eq!(accepted(&headers), Some(Coding::Brotli));
     }
 }
