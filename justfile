@@ -35,6 +35,10 @@ schema:
 docs:
     UPDATE_DOCS=1 cargo test --locked --lib settings_page
 
+# Takes the pictures of the documents anew.
+pictures:
+    PICTURES="$PWD/docs/pictures" ./test browser
+
 # Builds GraphiQL anew from its pinned releases.
 graphiql:
     web/graphiql/build

@@ -28,6 +28,14 @@ static GRAPHIQL: Setting<Switch> = Setting::new(
 .or("false")
 .in_demo("true")
 .changeable();
+static COMPRESSION: Setting<Switch> = Setting::new(
+    "graphql.compression",
+    Switch,
+    "sends answers of 4 KiB and more as zstd, br or gzip where the client accepts that; never those \
+     with download links",
+)
+.or("true")
+.changeable();
 static ALLOW_ORIGINS: Setting<ListOf<Parsed<String>>> = Setting::new(
     "cors.allow_origins",
     ListOf(Parsed {
@@ -60,10 +68,10 @@ static DOCUMENTS_ONLY: Setting<Switch> = Setting::new(
 .changeable();
 
 pub(super) static ROWS: &[&dyn Row] =
-    &[&INTROSPECTION, &GRAPHIQL, &DOCUMENTS_FILE, &DOCUMENTS_ONLY, &ALLOW_ORIGINS];
+    &[&INTROSPECTION, &GRAPHIQL, &DOCUMENTS_FILE, &DOCUMENTS_ONLY, &COMPRESSION, &ALLOW_ORIGINS];
 
 /// What the GraphQL endpoint shows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphqlConfig {
     /// `graphql.introspection`: answers introspection and suggests names.
     pub introspection: bool,
@@ -75,6 +83,21 @@ pub struct GraphqlConfig {
     pub documents_file: Option<PathBuf>,
     /// `graphql.documents_only`: refuses every other document.
     pub documents_only: bool,
+    /// `graphql.compression`: compresses large answers where the client accepts that.
+    pub compression: bool,
+}
+
+impl Default for GraphqlConfig {
+    fn default() -> Self {
+        Self {
+            introspection: false,
+            graphiql: false,
+            allow_origins: Vec::new(),
+            documents_file: None,
+            documents_only: false,
+            compression: true,
+        }
+    }
 }
 
 impl GraphqlConfig {
@@ -91,6 +114,7 @@ impl GraphqlConfig {
             allow_origins: allow_origins(values, credentials),
             documents_file,
             documents_only,
+            compression: values.read_or(&COMPRESSION, true),
         }
     }
 }

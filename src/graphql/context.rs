@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::{Context, QueryPathSegment};
 use futures_util::stream::Stream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit};
-use crate::records::Reader;
+use crate::records::{self, Reader, Step};
 
 /// The reader of an operation and the time until which it may read.
 #[derive(Clone)]
@@ -71,6 +72,21 @@ impl OperationContext {
         &self.reader
     }
 
+    /// What is read for a field, or for a row of its list, noted as that where it is asked what was
+    /// read.
+    pub(crate) async fn for_field<T>(
+        &self,
+        (field, row): (&Context<'_>, Option<usize>),
+        reading: impl Future<Output = T> + Send,
+    ) -> T {
+        if !self.reader.is_explained() {
+            return reading.await;
+        }
+        let mut path = path_of(field);
+        path.extend(row.map(Step::Index));
+        Box::pin(records::at(path, reading)).await
+    }
+
     /// What is read, or the failure that time is up: the other fields stand.
     pub(crate) async fn within<T>(
         &self,
@@ -79,4 +95,17 @@ impl OperationContext {
         let in_time = timeout_at(self.deadline, reading).await;
         in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)))
     }
+}
+
+/// The path of a field, as it stands in errors.
+fn path_of(field: &Context<'_>) -> Vec<Step> {
+    let nodes = std::iter::successors(field.path_node.as_ref(), |node| node.parent);
+    let mut path: Vec<Step> = nodes
+        .map(|node| match node.segment {
+            QueryPathSegment::Index(index) => Step::Index(index),
+            QueryPathSegment::Name(name) => Step::Name(name.to_owned()),
+        })
+        .collect();
+    path.reverse();
+    path
 }

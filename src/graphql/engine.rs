@@ -7,6 +7,7 @@ use async_graphql::parser::types::{
 };
 use async_graphql::{
     EmptyMutation, Pos, Request, Response, SDLExportOptions, Schema, ServerError, Variables,
+    to_value,
 };
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ use crate::records::Reader;
 const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";
 /// The most errors of one operation that are answered.
 const MOST_ERRORS: usize = 50;
+/// Where an answer says what was read for it, in its `extensions`.
+const EXPLAINED: &str = "cache";
 /// The longest message of one, in characters. The parser repeats the line that it cannot read.
 const LONGEST_MESSAGE: usize = 500;
 
@@ -59,6 +62,8 @@ pub struct Operation {
     pub persisted: Option<PersistedQuery>,
     /// The id of a trusted document, sent in place of it.
     pub document_id: Option<String>,
+    /// Whether the answer has to say where all that was read came from.
+    pub explain: bool,
     /// Why it cannot be executed, where that is known before anything of it is looked at.
     pub fault: Option<Box<ServerError>>,
 }
@@ -162,6 +167,11 @@ impl Engine {
         Self::new(config, limits)
     }
 
+    /// Whether the schema is shown to those who ask, and where answers come from.
+    pub fn shows_itself(&self) -> bool {
+        self.introspection
+    }
+
     /// How many documents are known, and their weight in bytes.
     pub fn documents(&self) -> (u64, u64) {
         self.known.size()
@@ -209,6 +219,8 @@ impl Engine {
                 }
                 Ok((measure, bound)) => {
                     measures.push(measure);
+                    // Plans know no paths.
+                    let bound = bound.filter(|_| !operation.explain);
                     Ok(Ready::of(operation, measure, bound))
                 }
                 Err(refusal) => Err(Box::new(own_fault(&refusal)?)),
@@ -265,6 +277,10 @@ impl Engine {
     /// needs the library is kept, to be answered at once the next time.
     pub async fn answer(&self, admitted: Admitted, context: OperationContext) -> Answer {
         let reader = Arc::clone(context.shared_reader());
+        if admitted.is_to_be_explained() {
+            reader.explain();
+            return explained(self.execute(admitted, context).await, &reader);
+        }
         let Some(question) = admitted.question() else {
             return self.execute(admitted, context).await;
         };
@@ -372,11 +388,18 @@ impl Admitted {
         }
     }
 
+    fn is_to_be_explained(&self) -> bool {
+        matches!(&self.0, Ok(Ready::Other(operation)) if operation.explain)
+    }
+
     /// What is asked, written down in full, where the answer may be kept: not where a plan makes it anew
-    /// for less.
+    /// for less, and not where it is about this very reading.
     fn question(&self) -> Option<Vec<u8>> {
         let Ready::Other(operation) = self.0.as_ref().ok()? else { return None };
-        let Operation { query, operation_name, variables, only_query, .. } = &**operation;
+        let Operation { query, operation_name, variables, only_query, explain, .. } = &**operation;
+        if *explain {
+            return None;
+        }
         let mut question = vec![u8::from(*only_query)];
         for part in [operation_name.as_deref().unwrap_or_default(), query] {
             question.extend_from_slice(&part.len().to_ne_bytes());
@@ -394,6 +417,18 @@ fn type_name(operation: OperationType) -> &'static str {
         OperationType::Query => "query",
         OperationType::Mutation => "mutation",
         OperationType::Subscription => "subscription",
+    }
+}
+
+/// An answer, with what was read for it.
+fn explained(answer: Answer, reader: &Reader) -> Answer {
+    match answer {
+        Answer::Executed(mut response) => {
+            let read = to_value(reader.explained()).unwrap_or_default();
+            response.extensions.insert(EXPLAINED.to_owned(), read);
+            Answer::Executed(response)
+        }
+        other => other,
     }
 }
 

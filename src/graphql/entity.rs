@@ -37,7 +37,8 @@ impl FederationQuery {
         context: &Context<'_>,
         representations: Vec<Representation>,
     ) -> Vec<Option<Result<Entity, Failure>>> {
-        let reading = representations.iter().map(|representation| entity(context, representation));
+        let numbered = representations.iter().enumerate();
+        let reading = numbered.map(|(row, representation)| entity((context, row), representation));
         join_all(reading).await.into_iter().map(Some).collect()
     }
 }
@@ -77,7 +78,10 @@ impl ScalarType for Representation {
     }
 }
 
-async fn entity(context: &Context<'_>, representation: &Representation) -> Result<Entity, Failure> {
+async fn entity(
+    (context, row): (&Context<'_>, usize),
+    representation: &Representation,
+) -> Result<Entity, Failure> {
     let typename = representation.text("__typename")?;
     if typename != "ScreenRecord" {
         return Err(bad_representation(format!(
@@ -85,7 +89,7 @@ async fn entity(context: &Context<'_>, representation: &Representation) -> Resul
         )));
     }
     let (project, id) = (representation.text("projectId")?, representation.text("id")?);
-    query::screen_record(context, project, id).await.map(Entity::ScreenRecord)
+    query::screen_record((context, Some(row)), project, id).await.map(Entity::ScreenRecord)
 }
 
 impl Representation {

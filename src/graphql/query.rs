@@ -42,7 +42,7 @@ impl RecordQuery {
         )]
         id: ID,
     ) -> Option<Result<ScreenRecord, Failure>> {
-        Some(screen_record(context, &project_id, &id).await)
+        Some(screen_record((context, None), &project_id, &id).await)
     }
 
     /// The screen recordings of a project, the newest first; a Relay connection.
@@ -71,18 +71,21 @@ impl RecordQuery {
         let operation = context.data_unchecked::<OperationContext>();
         let query = record_query(filter, order_by);
         let reading = operation.reader().screen_records(project.clone(), query, wanted);
-        let slice = operation.within(reading).await?;
+        let reading = operation.for_field((context, None), operation.within(reading));
+        let slice = reading.await?;
         Ok(Connection::new(slice, |record| ScreenRecord::listed(record, project.clone())))
     }
 }
 
+/// One recording, for a field or for a row of its list.
 pub(crate) async fn screen_record(
-    context: &Context<'_>,
+    field: (&Context<'_>, Option<usize>),
     project_id: &str,
     id: &str,
 ) -> Result<ScreenRecord, Failure> {
     let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
-    let operation = context.data_unchecked::<OperationContext>();
-    let record = operation.screen_record(project.clone(), id.clone()).await?;
+    let operation = field.0.data_unchecked::<OperationContext>();
+    let reading = operation.screen_record(project.clone(), id.clone());
+    let record = operation.for_field(field, reading).await?;
     Ok(ScreenRecord::asked(record, project, &id))
 }

@@ -193,7 +193,10 @@ impl ScreenRecord {
     async fn download_url(&self, context: &Context<'_>) -> Option<Result<String, Failure>> {
         let operation = context.data_unchecked::<OperationContext>();
         match self.key() {
-            Ok((project, id)) => operation.download_url(project, id).await.transpose(),
+            Ok((project, id)) => {
+                let reading = operation.download_url(project, id);
+                operation.for_field((context, None), reading).await.transpose()
+            }
             Err(failure) => Some(Err(failure)),
         }
     }
@@ -219,14 +222,9 @@ impl ScreenRecord {
             Err(failure) => return Some(Err(failure)),
         };
         let operation = context.data_unchecked::<OperationContext>();
-        let slice = operation
-            .within(operation.reader().desktop_operations(
-                project,
-                id,
-                operation_query(filter),
-                wanted,
-            ))
-            .await;
+        let query = operation_query(filter);
+        let reading = operation.reader().desktop_operations(project, id, query, wanted);
+        let slice = operation.for_field((context, None), operation.within(reading)).await;
         Some(slice.map(|slice| Connection::new(slice, DesktopOperation::of)))
     }
 

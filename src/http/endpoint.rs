@@ -22,8 +22,10 @@ use tracing::{Instrument as _, Span};
 use super::browsers;
 use super::cache_headers::{self, Wanted};
 use super::callers::{Caller, Callers};
+use super::compression;
 use super::cross_site;
 use super::documents::Documents;
+use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::log_line::Noted;
 use super::metrics::HttpMetrics;
@@ -62,6 +64,8 @@ pub(crate) struct Endpoint {
     pub(crate) places: Places,
     pub(crate) limits: LimitsConfig,
     pub(crate) subscriptions: SubscriptionsConfig,
+    /// Whether large answers are compressed.
+    pub(crate) compression: bool,
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: Slots,
@@ -142,7 +146,13 @@ async fn answer(
         Method::POST => post(endpoint, arrival, body).await,
         _ => Box::pin(other(endpoint, arrival)).await,
     };
-    answered.unwrap_or_else(|refusal| refused(endpoint, refusal))
+    match answered {
+        Ok((response, noted)) if compression::is_due(&response) => {
+            (Box::pin(compression::compressed(response, &endpoint.tasks)).await, noted)
+        }
+        Ok(answered) => answered,
+        Err(refusal) => refused(endpoint, refusal),
+    }
 }
 
 async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
@@ -227,7 +237,7 @@ async fn posted(
             Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
         })??,
     };
-    if let Some(known) = endpoint.recall(&body, asked.0) {
+    if let Some(known) = endpoint.recall(headers, &body, asked.0) {
         endpoint.take_rate(&asked.1, 1)?;
         return Ok(carry_out(endpoint, headers, known, asked).await);
     }
@@ -249,6 +259,10 @@ async fn execute(
     if form == Form::EventStream {
         return streamed(endpoint, headers, operations, asker);
     }
+    let explain = explain::is_wanted(&endpoint.engine, headers);
+    for operation in &mut operations {
+        operation.explain = explain;
+    }
     let first = operations.first().and_then(|operation| operation.operation_name.as_deref());
     let name = first.map(Arc::from);
     let persisted = persisted(&operations);
@@ -257,7 +271,11 @@ async fn execute(
         endpoint.engine.remember(&body, only);
     }
     let todo = Todo { admitted, persisted, is_batch, name };
-    Ok(carry_out(endpoint, headers, todo, (form, asker)).await)
+    let (mut response, noted) = carry_out(endpoint, headers, todo, (form, asker)).await;
+    if explain {
+        explain::keep_nowhere(response.headers_mut());
+    }
+    Ok((response, noted))
 }
 
 /// Answers the one operation of a request with a stream of events.
@@ -317,7 +335,11 @@ async fn carry_out(
     };
     let mut answers = Answers { served, summary, is_batch, form };
     let noted = Noted::of(&endpoint.metrics, name, &answers).by(caller);
-    (answers.response(), noted.having_read(answers.summary))
+    let mut response = answers.response();
+    if endpoint.compression {
+        compression::choose(headers, &mut response, answers.summary.has_links);
+    }
+    (response, noted.having_read(answers.summary))
 }
 
 /// Documents that came with their hash, in the places of their operations; nothing where there is none.
@@ -359,8 +381,9 @@ impl Endpoint {
     }
 
     /// What a body asks for that was here before, without reading it.
-    fn recall(&self, body: &[u8], form: Form) -> Option<Todo> {
-        if form == Form::EventStream || !self.documents.are_free() {
+    fn recall(&self, headers: &HeaderMap, body: &[u8], form: Form) -> Option<Todo> {
+        let is_new = form == Form::EventStream || explain::is_wanted(&self.engine, headers);
+        if is_new || !self.documents.are_free() {
             return None;
         }
         let admitted = self.engine.recall(body)?;

@@ -1,10 +1,15 @@
 //! GraphiQL, served from the binary. Built by `web/graphiql/build`; loads nothing from outside.
 
-use axum::body::Body;
+use std::sync::OnceLock;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tokio_util::task::TaskTracker;
+
+use super::compression::{Coding, Effort, LEAST};
 
 /// The page may load its own files and ask its own address, and nothing else. Styles are the
 /// exception: the editor puts its own into the page as it goes.
@@ -47,10 +52,26 @@ pub(crate) fn page(defaults: &GraphiqlDefaults) -> Response {
     (headers, page).into_response()
 }
 
-/// One of the page's files, by name.
-pub(crate) fn file(name: &str, request: &HeaderMap) -> Option<Response> {
-    let (_, content_type, content) = FILES.iter().find(|(file, ..)| *file == name).copied()?;
-    let etag = format!("\"{}\"", hex::encode(Sha256::digest(content)));
+/// One of the page's files, by name, in a coding.
+pub(crate) async fn file(
+    name: &str,
+    request: &HeaderMap,
+    (coding, tasks): (Option<Coding>, &TaskTracker),
+) -> Option<Response> {
+    let place = FILES.iter().position(|(file, ..)| *file == name)?;
+    let (_, content_type, content) = FILES.get(place).copied()?;
+    let digest = hex::encode(Sha256::digest(content));
+    let (coding, body) = match coding.filter(|_| content.len() >= LEAST) {
+        Some(coding) => match compressed(place, coding, tasks).await {
+            Some(body) => (Some(coding), body),
+            None => (None, Bytes::from_static(content)),
+        },
+        None => (None, Bytes::from_static(content)),
+    };
+    let etag = match coding {
+        Some(coding) => format!("\"{digest}-{}\"", coding.name()),
+        None => format!("\"{digest}\""),
+    };
     let known = request
         .get(header::IF_NONE_MATCH)
         .is_some_and(|tags| tags.to_str().is_ok_and(|tags| tags.contains(&etag)));
@@ -58,13 +79,32 @@ pub(crate) fn file(name: &str, request: &HeaderMap) -> Option<Response> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Names stay the same from release to release, so browsers ask whether they still have it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(header::ETAG, etag);
     }
     if known {
         return Some((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    Some((headers, Body::from(content)).into_response())
+    if let Some(coding) = coding {
+        headers.insert(header::CONTENT_ENCODING, coding.header());
+    }
+    Some((headers, Body::from(body)).into_response())
+}
+
+/// A file in a coding: compressed the first time that it is asked for.
+async fn compressed(place: usize, coding: Coding, tasks: &TaskTracker) -> Option<Bytes> {
+    static DONE: [[OnceLock<Bytes>; Coding::ALL.len()]; FILES.len()] =
+        [const { [const { OnceLock::new() }; Coding::ALL.len()] }; FILES.len()];
+    let (_, _, content) = FILES.get(place).copied()?;
+    let column = Coding::ALL.iter().position(|one| *one == coding)?;
+    let done = DONE.get(place)?.get(column)?;
+    if let Some(content) = done.get() {
+        return Some(content.clone());
+    }
+    let compressing = tasks.spawn_blocking(move || coding.compress(content, Effort::Fair));
+    let content = compressing.await.ok()?.ok()?;
+    Some(done.get_or_init(|| content).clone())
 }
 
 /// Text as the value of an HTML attribute.
@@ -79,14 +119,15 @@ mod tests {
     /// Where the files of the page are, seen from the page.
     const ASSETS: &str = "graphql/assets/";
 
-    #[test]
-    fn every_file_the_page_names_is_there() {
+    #[tokio::test]
+    async fn every_file_the_page_names_is_there() {
         let named: Vec<&str> =
             PAGE.split('"').filter_map(|attribute| attribute.strip_prefix(ASSETS)).collect();
 
         assert!(!named.is_empty());
         for name in named {
-            assert!(file(name, &HeaderMap::new()).is_some(), "{name} is missing");
+            let found = file(name, &HeaderMap::new(), (None, &TaskTracker::new())).await;
+            assert!(found.is_some(), "{name} is missing");
         }
     }
 

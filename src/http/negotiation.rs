@@ -118,7 +118,8 @@ impl<'h> Range<'h> {
     }
 }
 
-fn thousandths(quality: &str) -> Option<u16> {
+/// A quality value, in thousandths; nothing where it is not from 0 to 1.
+pub(super) fn thousandths(quality: &str) -> Option<u16> {
     let quality: f32 = quality.parse().ok().filter(|q| (0.0..=1.0).contains(q))?;
     #[expect(
         clippy::cast_possible_truncation,

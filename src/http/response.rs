@@ -1,16 +1,17 @@
 //! Writes GraphQL answers as HTTP responses.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use async_graphql::{Response as GraphqlResponse, ServerError};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::browsers;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
+use super::compression::Coding;
 use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
@@ -21,7 +22,7 @@ use crate::records::ReadSummary;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// What an answer depends on beside its address.
 pub(crate) const VARY: HeaderValue =
-    HeaderValue::from_static("Accept, X-Auth-Token, X-API-Key, Authorization");
+    HeaderValue::from_static("Accept, Accept-Encoding, X-Auth-Token, X-API-Key, Authorization");
 
 /// An operation's answer.
 pub(crate) struct Served {
@@ -65,11 +66,6 @@ fn new_common_headers(form: Form) -> HeaderMap {
 /// Whether headers are made of those of [`common_headers`], so that nothing is missing.
 pub(crate) fn is_made_of_common_headers(headers: &HeaderMap) -> bool {
     headers.contains_key(header::X_CONTENT_TYPE_OPTIONS)
-}
-
-#[derive(Serialize)]
-struct Stale {
-    stale: bool,
 }
 
 impl Answers {
@@ -175,11 +171,13 @@ impl Served {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn json(self) -> Result<Bytes, serde_json::Error> {
+        let mut extensions = BTreeMap::new();
         let (mut body, errors) = match self.answer {
             // Stale data is never in one.
             Answer::Whole(body) => return Ok(body),
             Answer::Written(Written { body, errors }) => (body, errors),
-            Answer::Executed(GraphqlResponse { data, errors, .. }) => {
+            Answer::Executed(GraphqlResponse { data, errors, extensions: more, .. }) => {
+                extensions = more;
                 let mut body = Vec::from(b"{\"data\":");
                 serde_json::to_writer(&mut body, &data)?;
                 (body, errors)
@@ -198,15 +196,18 @@ impl Served {
             serde_json::to_writer(&mut body, &errors)?;
         }
         if self.is_stale {
+            extensions.insert("stale".to_owned(), true.into());
+        }
+        if !extensions.is_empty() {
             body.extend_from_slice(b",\"extensions\":");
-            serde_json::to_writer(&mut body, &Stale { stale: true })?;
+            serde_json::to_writer(&mut body, &extensions)?;
         }
         body.push(b'}');
         Ok(body.into())
     }
 }
 
-/// Adds a strong validator to a good answer, and leaves the body out where the client has it.
+/// Adds a strong validator to a good answer, another one for each coding, and leaves the body out where the client has it.
 pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Response {
     if response.status() != StatusCode::OK {
         return response;
@@ -217,7 +218,11 @@ pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Respon
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let digest = hex::encode(Sha256::digest(&body));
-    let etag = format!("\"{}\"", digest.get(..32).unwrap_or(&digest));
+    let digest = digest.get(..32).unwrap_or(&digest);
+    let etag = match parts.extensions.get::<Coding>() {
+        Some(coding) => format!("\"{digest}-{}\"", coding.name()),
+        None => format!("\"{digest}\""),
+    };
     let known = request
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -231,6 +236,7 @@ pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Respon
     if known {
         parts.status = StatusCode::NOT_MODIFIED;
         parts.headers.remove(header::CONTENT_TYPE);
+        parts.extensions.remove::<Coding>();
         return Response::from_parts(parts, Body::empty());
     }
     Response::from_parts(parts, Body::from(body))

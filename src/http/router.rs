@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -18,8 +18,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::browsers;
 use super::callers::Callers;
+use super::compression;
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
+use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::listener::Serve;
 use super::metrics::HttpMetrics;
@@ -136,6 +138,7 @@ impl Main {
             in_flight: old.in_flight.clone(),
             long_lived: old.long_lived.clone(),
             documents: old.documents.reload(graphql)?,
+            compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
             stopping: old.stopping.clone(),
             tasks: old.tasks.clone(),
@@ -197,6 +200,7 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             // As many that last as requests.
             long_lived: Slots::new(limits.max_in_flight),
             documents,
+            compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
             stopping: parts.stopping,
             tasks: parts.tasks,
@@ -237,8 +241,13 @@ impl Served {
     }
 }
 
-async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
-    match graphiql::file(&file, &headers) {
+async fn asset(
+    State(endpoint): State<Arc<Endpoint>>,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let coding = endpoint.compression.then(|| compression::accepted(&headers)).flatten();
+    match graphiql::file(&file, &headers, (coding, &endpoint.tasks)).await {
         Some(response) => response,
         None => not_found().await,
     }
@@ -274,6 +283,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CACHE_CONTROL,
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
+            explain::X_GATEWAY_EXPLAIN,
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("x-auth-token"),
             HeaderName::from_static("x-request-id"),

@@ -166,14 +166,22 @@ impl Reader {
             None => (asking.outcome(true, false), self.load_link(&key).await),
         };
         traced::tell(&span, outcome);
-        let kept = kept.inspect_err(|failure| traced::fail(&span, failure))?;
-        self.note_read(Read {
+        let kept = kept.inspect_err(|failure| {
+            traced::fail(&span, failure);
+            let status = failure.upstream_status();
+            let read = Read::of(outcome, Duration::ZERO, Duration::ZERO, status);
+            self.note_for_field(Content::Link, &read, false);
+        })?;
+        let read = Read {
             outcome,
             age: links.age_of(&kept),
             remaining: links.remaining(&kept),
             overdue: Duration::ZERO,
             upstream_status: None,
-        });
+        };
+        self.note_for_field(Content::Link, &read, true);
+        self.note_read(read);
+        self.note_secret();
         Ok(kept.link.clone())
     }
 

@@ -236,13 +236,15 @@ impl Reader {
             }
             Some(_) | None => self.sources().spoil(),
         }
-        self.note_read(Read {
+        let read = Read {
             outcome,
             age: kept.map(|kept| pages.age_of(kept)).unwrap_or_default(),
             remaining: kept.map(|kept| pages.remaining(kept)).unwrap_or_default(),
             overdue: kept.map(|kept| pages.overdue(kept)).unwrap_or_default(),
             upstream_status,
-        });
+        };
+        self.note_for_field(Content::Page, &read, kept.is_some());
+        self.note_read(read);
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answers::{KeptAnswers, Source, Sources};
 use super::cache::{Entry, Found, RecordCache, Value};
+use super::explain::Explanation;
 use super::flight::{Boarding, Flight, Flights};
 use super::freshness::Freshness;
 use super::key::{CallerKey, RecordKey, TokenHasher};
@@ -26,7 +27,7 @@ use super::pages::Pages;
 use super::purge::{Era, Eras, Purge};
 use super::read::{CacheOutcome, Read, ReadSummary};
 use super::shared::{Identity, News, SharedTier};
-use super::traced::TracedReads;
+use super::traced::{Content, TracedReads};
 use super::watch::Watches;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, InboundConfig, Live, SubscriptionsConfig, UpstreamConfig};
@@ -121,6 +122,8 @@ pub struct Reader {
     link_loader: OnceLock<LinkLoader>,
     noted: Mutex<ReadSummary>,
     pub(super) sources: Mutex<Sources>,
+    /// What was read field by field, where somebody wants to know.
+    pub(super) explanation: OnceLock<Box<Explanation>>,
     traced: TracedReads,
     /// How many recordings and pages are being read.
     under_way: AtomicUsize,
@@ -225,6 +228,7 @@ impl Records {
             link_loader: OnceLock::new(),
             noted: Mutex::default(),
             sources: Mutex::default(),
+            explanation: OnceLock::new(),
             under_way: AtomicUsize::new(0),
             landed: Notify::new(),
         }
@@ -632,6 +636,7 @@ impl Reader {
         match self.landing(&key, ticket, leads).await {
             (Ok(Landing { entry, tier: Tier::Shared }), _) => {
                 self.note(&key, CacheOutcome::Hit, Some(self.dated(&entry)), None);
+                self.note_shared();
                 entry.value.read()
             }
             (Ok(Landing { entry, tier: Tier::First }), leads) => {
@@ -748,7 +753,9 @@ impl Reader {
         let is_absence = read.is_some_and(|(entry, ..)| matches!(entry.value, Value::Absent(_)));
         self.traced.end(&self.asking.trace, key, (outcome, is_absence));
         let (age, ttl) = read.map(|(_, age, ttl)| (age, ttl)).unwrap_or_default();
-        self.note_read(Read::of(outcome, age, ttl, status));
+        let (is_there, read) = (read.is_some(), Read::of(outcome, age, ttl, status));
+        self.note_for_field(Content::Record, &read, is_there);
+        self.note_read(read);
     }
 
     /// An entry, its age, and how long it is fresh.
@@ -760,6 +767,11 @@ impl Reader {
     pub(crate) fn note_read(&self, read: Read) {
         self.records.0.metrics.count(read.outcome);
         self.noted().reads.push(read);
+    }
+
+    /// Notes that a signed link is handed out.
+    pub(crate) fn note_secret(&self) {
+        self.noted().has_links = true;
     }
 
     fn noted(&self) -> MutexGuard<'_, ReadSummary> {

@@ -25,6 +25,7 @@ mod purge;
 mod sweep;
 mod watch;
 mod read;
+mod explain;
 mod traced;
 mod metrics;
 
@@ -36,9 +37,11 @@ mod model;
 pub(crate) mod testing;
 
 pub use cursor::Cursor;
+pub use explain::{Explained, Step, at};
 pub use list::Wanted;
 pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;
 pub use purge::Purge;
 pub use read::{CacheOutcome, Read, ReadSummary};
+pub use shared::check_shared;
 pub use slice::{Placed, Slice};

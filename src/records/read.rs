@@ -47,6 +47,8 @@ pub struct ReadSummary {
     pub reads: SmallVec<[Read; 1]>,
     /// The projects that were asked for, a few of them at most, allowed or not.
     pub projects: SmallVec<[ProjectId; 1]>,
+    /// Whether signed links are among it.
+    pub has_links: bool,
 }
 
 impl CacheOutcome {
@@ -55,6 +57,14 @@ impl CacheOutcome {
         match self {
             Self::Hit | Self::Miss | Self::Collapsed | Self::Expired => true,
             Self::Stale | Self::StaleOnError | Self::Bypass => false,
+        }
+    }
+
+    /// Whether it was kept already, whatever its age.
+    pub(crate) fn is_kept(self) -> bool {
+        match self {
+            Self::Hit | Self::Stale | Self::StaleOnError => true,
+            Self::Miss | Self::Collapsed | Self::Expired | Self::Bypass => false,
         }
     }
 
@@ -107,6 +117,7 @@ impl ReadSummary {
             *self = other;
             return;
         }
+        self.has_links |= other.has_links;
         self.reads.extend(other.reads);
         for project in other.projects {
             if !self.projects.contains(&project) {

@@ -39,6 +39,15 @@ impl Content {
         }
     }
 
+    /// As it is called where it is explained what was read.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Page => "page",
+            Self::Link => "link",
+        }
+    }
+
     /// The span of a read that begins now.
     pub(crate) fn begin(self, trace: &Trace) -> Span {
         trace.begin(|| Begun::internal(self.as_str()))

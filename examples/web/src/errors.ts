@@ -24,6 +24,7 @@ const WORDS: Record<string, string> = {
   UPSTREAM_INVALID_RESPONSE: "The recording service sent something that cannot be read.",
   QUERY_TOO_COMPLEX: "This asks for too much at once.",
   OVERLOADED: "The gateway has too much to do just now.",
+  INTERNAL_SERVER_ERROR: "Something went wrong in the gateway. Tell the people who run it.",
 };
 
 /** What to tell of a failed or partly failed request. */

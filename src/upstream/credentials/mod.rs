@@ -5,7 +5,7 @@ mod metadata;
 mod password;
 mod refusals;
 mod renewing;
-mod skew;
+pub(super) mod skew;
 
 use std::borrow::Cow;
 

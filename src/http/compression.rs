@@ -1,0 +1,252 @@
+//! Large answers go out compressed where the client accepts that (RFC 9110, section 12.5.3).
+//!
+//! Nearly all answers are small, and meet a comparison of their length here and nothing else. Codings, levels and
+//! sizes are those that measuring gave: see docs/PERFORMANCE.md.
+//!
+//! An answer with a signed link is never compressed. Its length would tell how much the link has in common with
+//! text that stands beside it, and some of that may be of an attacker's choosing (BREACH,
+//! <https://breachattack.com>).
+
+use std::io::{self, Write as _};
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use flate2::write::GzEncoder;
+use tokio_util::task::TaskTracker;
+
+use super::negotiation::thousandths;
+
+/// The least length that is worth it, in bytes: five recordings.
+pub(crate) const LEAST: usize = 4 * 1024;
+/// What is longer would keep a thread of the runtime from other requests for too long, in bytes.
+const LONGEST_AT_ONCE: usize = 16 * 1024;
+
+/// How hard to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// For what is sent once.
+    Least,
+    /// For what is compressed once and sent again and again.
+    Fair,
+}
+
+/// The codings there are, those that are liked best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Zstd,
+    Brotli,
+    Gzip,
+}
+
+/// What a client says of codings in `Accept-Encoding`, in thousandths; nothing where it does not name one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Accepted {
+    zstd: Option<u16>,
+    brotli: Option<u16>,
+    gzip: Option<u16>,
+    identity: Option<u16>,
+    /// For all that are not named.
+    others: Option<u16>,
+}
+
+/// Marks an answer that has to be compressed once it is known that its body is sent at all.
+///
+/// `has_secrets` says that something in the body is nobody's to guess.
+pub(crate) fn choose(request: &HeaderMap, answer: &mut Response, has_secrets: bool) {
+    if answer.body().size_hint().lower() < LEAST as u64 || has_secrets {
+        return;
+    }
+    if let Some(coding) = accepted(request) {
+        answer.extensions_mut().insert(coding);
+    }
+}
+
+/// Whether [`choose`] has marked an answer.
+pub(crate) fn is_due(answer: &Response) -> bool {
+    answer.extensions().get::<Coding>().is_some()
+}
+
+/// Compresses an answer that is marked.
+pub(crate) async fn compressed(mut answer: Response, tasks: &TaskTracker) -> Response {
+    let Some(coding) = answer.extensions_mut().remove::<Coding>() else { return answer };
+    let (mut parts, body) = answer.into_parts();
+    // The body is in memory already; this takes it out again.
+    let Ok(plain) = axum::body::to_bytes(body, usize::MAX).await else {
+        return Response::from_parts(parts, Body::empty());
+    };
+    let body = if plain.len() > LONGEST_AT_ONCE {
+        let plain = plain.clone();
+        let compressing = tasks.spawn_blocking(move || coding.compress(&plain, Effort::Least));
+        compressing.await.map_err(io::Error::other).flatten()
+    } else {
+        coding.compress(&plain, Effort::Least)
+    };
+    match body {
+        Ok(body) => {
+            parts.headers.insert(header::CONTENT_ENCODING, coding.header());
+            Response::from_parts(parts, Body::from(body))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "an answer could not be compressed and is sent as it is");
+            Response::from_parts(parts, Body::from(plain))
+        }
+    }
+}
+
+/// The coding that a client wants most; among equals the one liked best here. `None` where it would rather
+/// have none, or accepts none of these: then what is sent is not coded, whatever the client says of that.
+pub(crate) fn accepted(request: &HeaderMap) -> Option<Coding> {
+    let accepted = Accepted::read(request);
+    let wanted = |coding: Coding| Some((accepted.quality(coding).filter(|q| *q > 0)?, coding));
+    let mut best: Option<(u16, Coding)> = None;
+    for (quality, coding) in Coding::ALL.into_iter().filter_map(wanted) {
+        if best.is_none_or(|(most, _)| quality > most) {
+            best = Some((quality, coding));
+        }
+    }
+    let plain = accepted.identity.or(accepted.others).unwrap_or_default();
+    best.filter(|(quality, _)| *quality >= plain).map(|(_, coding)| coding)
+}
+
+impl Accepted {
+    fn read(request: &HeaderMap) -> Self {
+        let mut accepted = Self::default();
+        let values = request.get_all(header::ACCEPT_ENCODING).iter();
+        let texts = values.filter_map(|value| value.to_str().ok());
+        for (name, quality) in texts.flat_map(|text| text.split(',')).filter_map(weighted) {
+            let place = match name.to_ascii_lowercase().as_str() {
+                "zstd" => &mut accepted.zstd,
+                "br" => &mut accepted.brotli,
+                "gzip" | "x-gzip" => &mut accepted.gzip,
+                "identity" => &mut accepted.identity,
+                "*" => &mut accepted.others,
+                _ => continue,
+            };
+            *place = Some(quality);
+        }
+        accepted
+    }
+
+    fn quality(&self, coding: Coding) -> Option<u16> {
+        let named = match coding {
+            Coding::Zstd => self.zstd,
+            Coding::Brotli => self.brotli,
+            Coding::Gzip => self.gzip,
+        };
+        named.or(self.others)
+    }
+}
+
+/// A coding and how much it is wanted; nothing where that is not as it has to be.
+fn weighted(text: &str) -> Option<(&str, u16)> {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    let quality = match parts.next() {
+        None => 1000,
+        Some(weight) => {
+            let (q, value) = weight.split_once('=')?;
+            q.trim().eq_ignore_ascii_case("q").then(|| thousandths(value.trim()))??
+        }
+    };
+    Some((name, quality))
+}
+
+impl Coding {
+    pub(crate) const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
+
+    /// As it stands in `Content-Encoding`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What stands in `Content-Encoding`.
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::from_static(self.name())
+    }
+
+    /// A body in this coding.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(crate) fn compress(self, plain: &[u8], effort: Effort) -> io::Result<Bytes> {
+        let is_least = effort == Effort::Least;
+        let body = match self {
+            Self::Zstd => zstd::bulk::compress(plain, if is_least { 1 } else { 6 })?,
+            Self::Brotli => brotli(plain, if is_least { 1 } else { 5 })?,
+            Self::Gzip => {
+                let level = flate2::Compression::new(if is_least { 1 } else { 6 });
+                let mut writer = GzEncoder::new(Vec::with_capacity(plain.len() / 2), level);
+                writer.write_all(plain)?;
+                writer.finish()?
+            }
+        };
+        Ok(body.into())
+    }
+}
+
+fn brotli(plain: &[u8], quality: i32) -> io::Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(plain.len() / 2);
+    let terms = brotli::enc::BrotliEncoderParams {
+        quality,
+        size_hint: plain.len(),
+        ..brotli::enc::BrotliEncoderParams::default()
+    };
+    brotli::BrotliCompress(&mut &*plain, &mut body, &terms)?;
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coding_wanted_most_is_chosen() {
+        use Coding::{Brotli, Gzip, Zstd};
+        for (accept, chosen) in [
+            ("", None),
+            ("gzip", Some(Gzip)),
+            ("X-GZIP", Some(Gzip)),
+            ("gzip, deflate, br, zstd", Some(Zstd)),
+            ("gzip, deflate, br", Some(Brotli)),
+            ("gzip;q=1.0, br;q=0.9, zstd;q=0.8", Some(Gzip)),
+            ("gzip ; q=0.5", Some(Gzip)),
+            ("*", Some(Zstd)),
+            ("*;q=0.1, zstd;q=0", Some(Brotli)),
+            ("identity", None),
+            ("identity, gzip;q=0.5", None),
+            ("identity;q=0.5, gzip;q=0.5", Some(Gzip)),
+            ("identity;q=0.1, gzip;q=0.5", Some(Gzip)),
+            ("identity;q=0, gzip;q=0.001", Some(Gzip)),
+            ("gzip;q=0.5, *;q=0", Some(Gzip)),
+            ("gzip;q=0.5, *;q=0.7", Some(Zstd)),
+            ("gzip;q=0, br;q=0, zstd;q=0", None),
+            ("*;q=0", None),
+            ("identity;q=0", None),
+            ("identity;q=0, compress", None),
+            ("deflate, compress", None),
+            ("gzip;q=2", None),
+            ("gzip;level=9", None),
+            (";q=1, gzip", Some(Gzip)),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(header::ACCEPT_ENCODING, accept.parse().unwrap())]);
+
+            assert_eq!(accepted(&headers), chosen, "of {accept:?}");
+        }
+        assert_eq!(accepted(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_stands_in_several_lines_is_one_list() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip;q=0.5"));
+        headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static("br;q=0.7"));
+
+        assert_eq!(accepted(&headers), Some(Coding::Brotli));
+    }
+}

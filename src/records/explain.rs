@@ -1,0 +1,107 @@
+//! Which field of an operation read what, and from where: for those who build a page and want to know.
+//!
+//! A field says that it reads by [`at`]; what is read then, however deep below, is noted under its path.
+//! Only the operation's own reads are noted, and nothing of whose they are or what is in them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::loader::Reader;
+use super::read::Read;
+use super::traced::Content;
+
+tokio::task_local! {
+    /// The field that is being read for.
+    static FIELD: Vec<Step>;
+}
+
+/// One part of a field's path, as it stands in errors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Step {
+    /// A field, by its name in the answer.
+    Name(String),
+    /// A place in a list, from 0.
+    Index(usize),
+}
+
+/// One thing that was read for a field. Spans of time are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    path: Vec<Step>,
+    /// `record`, `page` or `link`.
+    kind: &'static str,
+    /// As in [`CacheOutcome::as_str`](super::CacheOutcome::as_str).
+    outcome: &'static str,
+    /// Which tier of the cache held it; none where the upstream was asked.
+    tier: Option<&'static str>,
+    /// Nothing where it could not be read.
+    age_ms: Option<u64>,
+    fresh_for_ms: Option<u64>,
+    stale_for_ms: Option<u64>,
+    /// HTTP status of the upstream's answer, where it was asked and answered.
+    upstream_status: Option<u16>,
+}
+
+/// What one operation has read, in the order it was finished.
+#[derive(Default)]
+pub(crate) struct Explanation(Mutex<Vec<Explained>>);
+
+/// Reads for a field: what `reading` reads is noted under `path`.
+pub async fn at<T>(path: Vec<Step>, reading: impl Future<Output = T>) -> T {
+    FIELD.scope(path, reading).await
+}
+
+impl Explanation {
+    fn note(&self, explained: Explained) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(explained);
+    }
+}
+
+impl Reader {
+    /// Notes from now on what is read, field by field.
+    pub fn explain(&self) {
+        self.explanation.get_or_init(Box::default);
+    }
+
+    /// Whether it is noted what is read.
+    pub fn is_explained(&self) -> bool {
+        self.explanation.get().is_some()
+    }
+
+    /// What was read since it is noted.
+    pub fn explained(&self) -> Vec<Explained> {
+        let Some(Explanation(noted)) = self.explanation.get().map(|noted| &**noted) else {
+            return Vec::new();
+        };
+        noted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes something that was read, or could not be.
+    pub(crate) fn note_for_field(&self, content: Content, read: &Read, is_there: bool) {
+        let Some(explanation) = self.explanation.get() else { return };
+        let millis = |span: Duration| u64::try_from(span.as_millis()).ok();
+        let there = |span: Duration| is_there.then(|| millis(span)).flatten();
+        explanation.note(Explained {
+            path: FIELD.try_with(Clone::clone).unwrap_or_default(),
+            kind: content.noun(),
+            outcome: read.outcome.as_str(),
+            tier: (is_there && read.outcome.is_kept()).then_some("process"),
+            age_ms: there(read.age),
+            fresh_for_ms: there(read.remaining),
+            stale_for_ms: there(read.overdue),
+            upstream_status: read.upstream_status,
+        });
+    }
+
+    /// What was noted last came from the tier that replicas share.
+    pub(crate) fn note_shared(&self) {
+        let Some(Explanation(noted)) = self.explanation.get().map(|noted| &**noted) else { return };
+        if let Some(last) = noted.lock().unwrap_or_else(PoisonError::into_inner).last_mut() {
+            last.tier = Some("shared");
+        }
+    }
+}

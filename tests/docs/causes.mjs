@@ -1,0 +1,41 @@
+// How each `extensions.code` is brought about: by a request to the demo, or by a test where the demo cannot be
+// brought to give it.
+
+const PROJECT = "089b2f9a3d80d3062f24c00ca4ed5cbd";
+
+/** A recording of the simulated upstream that answers with a fault. */
+function record(id, projectId = PROJECT) {
+  return { body: { query: `{ screenRecord(projectId: "${projectId}", id: "${id}") { id size } }` } };
+}
+
+export const CAUSES = {
+  BAD_USER_INPUT: record("../x"),
+  UNAUTHENTICATED: { ...record("2ac2ce17-a579-4a3b-a534-a6a6b7fd0b63"), headers: { "x-auth-token": "another" } },
+  UPSTREAM_UNAUTHENTICATED: record("fault-apigw-0301-signature-wrong-401"),
+  FORBIDDEN: record("2ac2ce17-a579-4a3b-a534-a6a6b7fd0b63", "another"),
+  NOT_FOUND: record("00000000000000000000000000000000"),
+  CONFLICT: record("fault-wks-conflict-409"),
+  RATE_LIMITED: record("fault-apigw-0308-throttled-with-retry-after-429"),
+  UPSTREAM_ERROR: record("fault-wks-internal-500"),
+  UPSTREAM_UNAVAILABLE: record("fault-wks-unavailable-503"),
+  UPSTREAM_TIMEOUT: record("fault-apigw-0201-backend-timeout-504"),
+  UPSTREAM_INVALID_RESPONSE: record("sample-size-not-a-number"),
+  GRAPHQL_PARSE_FAILED: { body: { query: "{" } },
+  GRAPHQL_VALIDATION_FAILED: { body: { query: "{ nonsense }" } },
+  OPERATION_RESOLUTION_FAILURE: { body: { query: "query A { __typename } query B { __typename }" } },
+  PERSISTED_QUERY_NOT_FOUND: { body: { extensions: { persistedQuery: { version: 1, sha256Hash: "0".repeat(64) } } } },
+  QUERY_TOO_COMPLEX: { body: { query: `{ ${"a: __typename ".repeat(101)} }` } },
+  BAD_REQUEST: { body: "this is no JSON" },
+  QUERY_NOT_IN_SAFELIST: { heldBy: ["tests/it/trusted.rs", "where_only_trusted_documents_count_every_other_is_refused"] },
+  OVERLOADED: { heldBy: ["tests/it/limits.rs", "one_request_more_than_allowed_is_turned_away_at_once"] },
+  // A panic, which no request is known to bring about.
+  INTERNAL_SERVER_ERROR: { heldBy: ["src/http/refusal.rs", "panicked"] },
+};
+
+/** Whether a table's column `retryable` says of a code what an answer says. */
+export function retryableOf(rows, code, came) {
+  const says = rows.find((row) => row.code === code)?.cells.retryable;
+  const means = { yes: true, no: false, "–": undefined };
+  // Of some it depends, and the cell says on what.
+  return !(says in means) || means[says] === came ? [] : [`${code} is ${says} in a table, and ${came} in an answer`];
+}
