@@ -49,6 +49,11 @@ async fn connect(gateway: &Gateway) -> TcpStream {
 /// Sends a request and reads its answer, which is small.
 async fn ask(stream: &mut TcpStream) -> String {
     stream.write_all(TYPENAME.as_bytes()).await.unwrap();
+    answer_of(stream).await
+}
+
+/// Reads an answer that is small.
+async fn answer_of(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(b"}}") {
         assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "the connection has ended");
@@ -285,15 +290,14 @@ async fn another_number_of_connections_holds_at_once_and_ends_none() {
 
     settings.write("limits.max_connections = 2\n");
     gateway.reload().await;
-    let mut answer = Vec::new();
-    second.read_buf(&mut answer).await.unwrap();
+    let answer = answer_of(&mut second).await;
     gateway.until_metric("gateway_http_connections_limit 2").await;
     settings.write("limits.max_connections = 1\n");
     gateway.reload().await;
     gateway.until_metric("gateway_http_connections_limit 1").await;
 
     assert_eq!(early.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    assert!(answer.starts_with("HTTP/1.1 200 OK"));
     for stream in [&mut first, &mut second] {
         assert!(ask(stream).await.starts_with("HTTP/1.1 200 OK"));
     }
