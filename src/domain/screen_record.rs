@@ -276,7 +276,7 @@ fn note<'f, T>(
 /// Whether a text stands in JSON as it is. Looks at every byte, which takes fewer steps than to stop at the
 /// first that needs an escape.
 fn is_plain(text: &str) -> bool {
-    let is_odd = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    let is_odd = |byte: u8| matches!(byte, 0..b' ' | b'"' | b'\\');
     !text.bytes().fold(false, |odd, byte| odd | is_odd(byte))
 }
 
@@ -371,13 +371,10 @@ impl ScreenRecord {
 
     /// A field with its value, where it has one.
     fn field<T>(&self, bit: u32, value: Option<T>) -> Field<T> {
-        match value {
-            Some(value) => Some(Ok(value)),
-            None => {
-                let unreadable = self.unreadable.iter().find(|(of, _)| *of == bit);
-                unreadable.map(|(_, unreadable)| Err(Arc::clone(unreadable)))
-            }
-        }
+        value.map(Ok).or_else(|| {
+            let unreadable = self.unreadable.iter().find(|(of, _)| *of == bit);
+            unreadable.map(|(_, unreadable)| Err(Arc::clone(unreadable)))
+        })
     }
 }
 

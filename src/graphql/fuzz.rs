@@ -80,6 +80,10 @@ pub(crate) fn execution(bytes: &[u8]) {
     let now = engine.answer_now(&admitted, reader);
     // What is not at hand is begun, and given up at once.
     let answer = engine.answer(admitted, context()).now_or_never();
+    if matches!(answer, Some(Answer::Refused(_))) {
+        // The library has never to see what the guard refuses: a cycle of fragments has no end there.
+        return;
+    }
     let library = engine.execute_by_library(asked(), context()).now_or_never();
     let (Some(answer), Some(library)) = (answer, library) else {
         assert!(now.is_none(), "{query:?} was at hand and is not any more");

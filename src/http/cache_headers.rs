@@ -57,12 +57,12 @@ pub(crate) fn age(summary: &ReadSummary) -> Option<HeaderValue> {
 /// How long the answer may be kept: as long as the part that stays fresh least, and only by the
 /// caller, whose token decided what is in it. Errors, and stale data in their place, are not kept.
 pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderValue {
+    static MAX_AGES: Counts = Counts::of("private, max-age=");
     let keepable =
         quality == Quality::Complete && !summary.reads.is_empty() && !summary.is_stale_on_error();
     if !keepable {
         return HeaderValue::from_static("no-store");
     }
-    static MAX_AGES: Counts = Counts::of("private, max-age=");
     MAX_AGES.get(summary.remaining().as_secs())
 }
 

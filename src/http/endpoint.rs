@@ -449,6 +449,10 @@ impl Endpoint {
 }
 
 /// An operation that is answered, or waits for something.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are answered at once, and a box would be one more allocation for each"
+)]
 enum Begun {
     Answered(Served, ReadSummary),
     Waits(Admitted, Arc<Reader>, trace::Span),

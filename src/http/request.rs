@@ -37,6 +37,7 @@ impl<B> IncomingBody for B where
 
 /// The operations of one HTTP request.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "that is what they are")]
 pub(crate) struct Operations {
     pub(crate) operations: Vec<Operation>,
     /// Whether they came as a list and are answered as one.

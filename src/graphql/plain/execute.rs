@@ -40,19 +40,16 @@ impl Bound {
     /// Executes the plan.
     pub(crate) async fn execute(&self, context: &OperationContext) -> Written {
         let mut writer = Writer::new(self);
-        match self.plan.roots.as_slice() {
-            // Most operations ask for one recording.
-            [_only] => {
-                for (root, wanted) in self.roots() {
-                    let read = self.read(wanted, context).await;
-                    writer.root(root, read);
-                }
+        // Most operations ask for one recording.
+        if let [_only] = self.plan.roots.as_slice() {
+            for (root, wanted) in self.roots() {
+                let read = self.read(wanted, context).await;
+                writer.root(root, read);
             }
-            _ => {
-                let reads = self.roots().map(|(_, wanted)| self.read(wanted, context));
-                for ((root, _), read) in self.roots().zip(join_all(reads).await) {
-                    writer.root(root, read);
-                }
+        } else {
+            let reads = self.roots().map(|(_, wanted)| self.read(wanted, context));
+            for ((root, _), read) in self.roots().zip(join_all(reads).await) {
+                writer.root(root, read);
             }
         }
         writer.end()

@@ -45,7 +45,7 @@ impl<'de> Visitor<'de> for LinkVisitor {
                 "id" => {
                     row.id = WireValue::new(map.next_value::<&RawValue>()?.get())
                         .name()
-                        .map(Cow::into_owned)
+                        .map(Cow::into_owned);
                 }
                 "download_url" => {
                     row.link = link(WireValue::new(map.next_value::<&RawValue>()?.get()));
