@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a benchmark sets up itself has to work")]
 #![expect(clippy::print_stdout, reason = "sizes are half of the result")]
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use divan::{Bencher, black_box};
@@ -117,7 +118,7 @@ fn row(number: usize, seed: &mut u64) -> String {
             *seed ^= *seed << 13;
             *seed ^= *seed >> 7;
             *seed ^= *seed << 17;
-            text += &format!("{:016x}", *seed);
+            write!(text, "{:016x}", *seed).unwrap();
         }
         text.truncate(count);
         text

@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Live, Running, SettingsSource};
 use crate::http::{
     Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics, ForHosts,
-    GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsError,
-    TlsMetrics, admin_router, main_router,
+    GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsChange,
+    TlsError, TlsMetrics, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
@@ -141,8 +141,7 @@ impl App {
         let metrics = Metrics::new(&clock);
         let page = metrics.page();
         let traces = Traces::start(config.traces.as_ref(), metrics.traces)?;
-        let tls = config.tls.as_ref();
-        let tls = tls.map(|files| Tls::load(files, metrics.tls, clock.clone())).transpose()?;
+        let tls = Tls::load(config.tls.as_ref(), metrics.tls, clock.clone())?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
         let records = records(config, &upstream, (metrics.records, clock.clone()), &ends)?;
         let callers = CallerParts {
@@ -165,17 +164,16 @@ impl App {
             stopping: ends.stopping.clone(),
             tasks: ends.tasks.clone(),
         })?;
-        let limits = ConnectionLimits::of(&config.limits);
-        let listener = bind("listen", config.listen).await?.within(limits);
-        let listener = listener.counted(metrics.connections).over(tls.clone());
-        // Probes and monitoring speak HTTP to it, and a certificate that cannot be used must not hide that.
-        let admin_listener = bind("admin_listen", config.admin_listen).await?.within(limits);
+        let limits = [metrics.connections, ConnectionMetrics::default()]
+            .map(|metrics| ConnectionLimits::new(&config.limits, metrics));
+        let (listener, admin_listener) = listeners(config, &limits, &tls).await?;
         let hosts = Live::new(Hosts::this_machine_if(config.trusts_this_machine()));
         let admin_hosts = Live::new(Hosts::this_machine_if(config.admin_is_on_loopback()));
         let parts = vec![
             log_part(log),
             hosts_part(hosts.clone()),
             tls_part(tls),
+            connections_part(limits, ends.tasks.clone()),
             callers_part(callers.clone()),
             main_part(main.clone()),
             data_part(upstream, records.clone(), ends.tasks.clone()),
@@ -314,21 +312,24 @@ fn hosts_part(hosts: Live<Hosts>) -> Part {
     })
 }
 
-/// New files of the same names hold for handshakes from then on.
-fn tls_part(tls: Option<Tls>) -> Part {
+/// Files that have changed, or others, and whether there is TLS at all.
+fn tls_part(tls: Tls) -> Part {
     Part::new(move |config| {
         let tls = tls.clone();
         async move {
-            // Whether there is TLS at all is settled at the start.
-            let (Some(tls), Some(files)) = (tls, &config.tls) else { return Ok(nothing()) };
-            let change = tls.prepare(files).map_err(|error| told(&error))?;
+            let change = TlsChange::read(config.tls.as_ref()).map_err(|error| told(&error))?;
             Ok(Box::new(move || tls.change(change)) as Commit)
         }
     })
 }
 
-fn nothing() -> Commit {
-    Box::new(|| {})
+/// Both listeners go by the same limits, each with places of its own.
+fn connections_part(listeners: [ConnectionLimits; 2], tasks: TaskTracker) -> Part {
+    Part::always_ready(move |config| {
+        for limits in &listeners {
+            limits.change(&config.limits, &tasks);
+        }
+    })
 }
 
 fn callers_part(callers: Callers) -> Part {
@@ -380,6 +381,18 @@ fn told(error: &dyn Error) -> Vec<String> {
         cause = error.source();
     }
     vec![text.split_whitespace().collect::<Vec<_>>().join(" ")]
+}
+
+/// The GraphQL listener and the admin listener. The latter has no TLS: probes and monitoring speak HTTP to
+/// it, and a certificate that cannot be used must not hide that.
+async fn listeners(
+    config: &Config,
+    [main, admin]: &[ConnectionLimits; 2],
+    tls: &Tls,
+) -> Result<(Listener, Listener), StartError> {
+    let listener = bind("listen", config.listen).await?.within(main.clone()).over(tls.clone());
+    let admin_listener = bind("admin_listen", config.admin_listen).await?.within(admin.clone());
+    Ok((listener, admin_listener))
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<Listener, StartError> {

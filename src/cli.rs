@@ -12,21 +12,20 @@ use std::process::ExitCode;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::app::{App, Start};
+use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
     Config, DemoConfig, Invocation, Loaded, Refusal, Running, SimulateArgs, Surroundings, Usage,
 };
 use crate::domain::Secret;
 use crate::graphql;
-use crate::http::{CallerParts, Callers, GraphiqlDefaults, Tls, TlsMetrics};
+use crate::http::GraphiqlDefaults;
 use crate::reload::Reloads;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::start_logging;
-use crate::upstream::{Probe, Upstream, UpstreamMetrics};
 
 /// A start that failed, or a check that is not ready.
 const FAILED: u8 = 1;
@@ -172,32 +171,23 @@ fn iam_user((name, password, domain): &(String, Secret, String)) -> IamUser {
     IamUser { name: name.clone(), password, domain: domain.clone() }
 }
 
-/// Prints the settings that would be used and asks the upstream once.
+/// Prints the settings that would be used and looks at all that they name. Everything that is wrong is
+/// told at once, with what to do about it.
 async fn check(config: Loaded<Config>) -> Outcome {
     for setting in &config.shown {
         say(setting);
     }
-    let Config { upstream, inbound, tls, .. } = &config.settings;
-    let client = Upstream::new(upstream, UpstreamMetrics::default(), Clock::default())?;
-    if let Some(files) = tls {
-        Tls::load(files, TlsMetrics::default(), Clock::default())?;
-    }
-    let parts = CallerParts {
-        passes_tokens: client.uses_callers_token(),
-        clock: Clock::default(),
-        tasks: TaskTracker::new(),
-        stopping: CancellationToken::new(),
-    };
-    if let Some(trouble) = Callers::start(inbound, parts).await?.trouble() {
-        return Err(format!("not ready: {trouble}").into());
-    }
-    let project = inbound.projects.as_ref().and_then(|projects| projects.first());
-    match client.probe(project).await {
-        Probe::Ready(finding) => {
-            say(format_args!("\nready: {finding}"));
+    match checks::run(&config.settings).await {
+        Ok(notes) => {
+            let mut notes = notes.into_iter();
+            say(format_args!("\nready: {}", notes.next().unwrap_or_default()));
+            notes.for_each(|note| say(format_args!("  note: {note}")));
             Ok(())
         }
-        Probe::NotReady(finding) => Err(format!("not ready: {finding}").into()),
+        Err(findings) => {
+            let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            Err(format!("not ready\n{}", findings.join("\n")).into())
+        }
     }
 }
 

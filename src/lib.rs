@@ -19,6 +19,7 @@ pub mod http;
 pub mod simulator;
 pub mod reload;
 pub mod app;
+mod checks;
 pub mod cli;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

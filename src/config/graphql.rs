@@ -72,6 +72,7 @@ pub(super) static ROWS: &[&dyn Row] =
 
 /// What the GraphQL endpoint shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct GraphqlConfig {
     /// `graphql.introspection`: answers introspection and suggests names.
     pub introspection: bool,

@@ -92,27 +92,31 @@ static MAX_CONNECTIONS: Setting<Count> = Setting::new(
     "connections to a listener, sockets and event streams among them; more wait to be accepted until \
      one ends. The process needs as many open files, and some more",
 )
-.or("10000");
+.or("10000")
+.changeable();
 static HEADER_TIMEOUT: Setting<Span> = Setting::new(
     "limits.header_timeout",
     TIMEOUT,
     "time for the TLS handshake, and again for the headers of a request; who needs longer is \
      disconnected",
 )
-.or("10s");
+.or("10s")
+.changeable();
 static IDLE_TIMEOUT: Setting<Span> = Setting::new(
     "limits.idle_timeout",
     TIMEOUT,
     "how long a connection is kept without a request; what stands before the gateway should keep its \
      connections for less",
 )
-.or("75s");
+.or("75s")
+.changeable();
 static WRITE_TIMEOUT: Setting<Span> = Setting::new(
     "limits.write_timeout",
     TIMEOUT,
     "how long a client may take nothing of an answer before it is disconnected",
 )
-.or("30s");
+.or("30s")
+.changeable();
 static RATE: Setting<Parsed<Rate>> = Setting::new(
     "limits.rate",
     Parsed {

@@ -21,13 +21,15 @@ static CERT_FILE: Setting<Parsed<PathBuf>> = Setting::new(
      read again when it changes. With it and tls.key_file the listener speaks TLS",
 )
 .or_unset("none: the listener speaks HTTP without TLS")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static KEY_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "tls.key_file",
     PATH,
     "the key of tls.cert_file, as PEM, not encrypted; read again when it changes",
 )
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static CLIENT_CA_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "tls.client_ca_file",
     PATH,
@@ -35,7 +37,8 @@ static CLIENT_CA_FILE: Setting<Parsed<PathBuf>> = Setting::new(
      one of them; read again when it changes",
 )
 .or_unset("none: nobody is asked for a certificate")
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 
 pub(super) static ROWS: &[&dyn Row] = &[&CERT_FILE, &KEY_FILE, &CLIENT_CA_FILE];
 

@@ -88,9 +88,10 @@ static CA_FILE: Setting<Parsed<PathBuf>> = Setting::new(
     "upstream.ca_file",
     PATH,
     "certificates of CAs, as PEM, that are trusted beside those of the system: by the upstream's \
-     client, the login's and the metadata service's. Read at the start",
+     client, the login's and the metadata service's; read again when it changes",
 )
-.only_for(ROLES);
+.only_for(ROLES)
+.changeable();
 static CONNECT_TIMEOUT: Setting<Span> = Setting::new(
     "upstream.connect_timeout",
     TIMEOUT,
@@ -483,6 +484,9 @@ fn credentials(
 fn ca_certificates(values: &mut Values<'_>) -> Vec<CertificateDer<'static>> {
     let Some(file) = values.read(&CA_FILE) else { return Vec::new() };
     let text = values.surroundings().file(&file).map_err(|problem| format!("the file {problem}"));
+    if let Ok(text) = &text {
+        values.note_content(CA_FILE.key(), Raw::Text(text.clone()));
+    }
     let certificates = text.and_then(|text| ca_certificates_of(text.as_bytes()));
     certificates.unwrap_or_else(|problem| {
         values.refuse(&CA_FILE, &format!("cannot be used: {problem}"));

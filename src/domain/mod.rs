@@ -11,12 +11,14 @@ mod desktop_operation;
 mod download_link;
 mod list;
 mod failure;
+mod finding;
 
 pub use desktop_operation::{DesktopOperation, DesktopOperationLevel, DesktopOperationType};
 pub use download_link::DownloadLink;
 pub use failure::{
     Failure, FailureCode, Refusal, RefusalKind, TimeLimit, Unreachable, UpstreamAnswer,
 };
+pub use finding::Finding;
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use record_id::{ProjectId, RecordId};
 pub use screen_record::{Field, RecordFields, RecordText, RecordTime, ScreenRecord, Unreadable};

@@ -19,19 +19,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::task::TaskTracker;
 
 use super::metrics::{ConnectionMetrics, Ended};
-use crate::config::LimitsConfig;
+use crate::config::{LimitsConfig, Live};
+use crate::slots::Slots;
 
 /// Bytes that a client has to take in a second, on average over `limits.write_timeout`, of an answer
 /// that is not moving otherwise.
 const LEAST_RATE: u64 = 240;
 
-/// How slow a connection may be, and how many there may be.
-#[derive(Clone, Copy, Debug)]
+/// The limits on a listener's connections. They may change while it serves: connections that are
+/// accepted from then on go by the new ones. Clones share them.
+#[derive(Clone, Debug)]
 pub struct ConnectionLimits {
+    slowness: Live<Slowness>,
     /// `limits.max_connections`
-    pub(super) most: usize,
+    places: Slots,
+    metrics: ConnectionMetrics,
+}
+
+/// How slow a connection may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slowness {
     /// `limits.header_timeout`
     pub(super) headers: Duration,
     /// `limits.idle_timeout`
@@ -88,7 +98,7 @@ pub(super) enum Order {
 /// Ends a connection that is too slow. Polled after the connection, in the same task.
 pub(super) struct Watchdog {
     activity: Arc<Activity>,
-    limits: ConnectionLimits,
+    limits: Slowness,
     metrics: ConnectionMetrics,
     is_ending: bool,
     /// The phase, and a number that changes whenever it moves on.
@@ -132,20 +142,47 @@ pub(super) struct Place {
 }
 
 impl ConnectionLimits {
-    /// Those of the settings.
-    pub fn of(limits: &LimitsConfig) -> Self {
+    /// Those of the settings, with what they come to counted.
+    pub fn new(limits: &LimitsConfig, metrics: ConnectionMetrics) -> Self {
+        metrics.limit(limits.max_connections);
+        let slowness = Live::new(Slowness::of(limits));
+        Self { slowness, places: Slots::new(limits.max_connections), metrics }
+    }
+
+    /// Has others hold from now on. No connection is ended for it: where there may be fewer, those that
+    /// are too many go as they end, before another is accepted.
+    pub fn change(&self, limits: &LimitsConfig, tasks: &TaskTracker) {
+        self.slowness.set(Slowness::of(limits));
+        self.places.resize(limits.max_connections, tasks);
+        self.metrics.limit(limits.max_connections);
+    }
+
+    /// How slow a connection may be that is accepted now.
+    pub(super) fn slowness(&self) -> Slowness {
+        **self.slowness.load()
+    }
+
+    pub(super) fn metrics(&self) -> &ConnectionMetrics {
+        &self.metrics
+    }
+
+    /// A place for a connection, once there is one.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        self.metrics.full.inc();
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+}
+
+impl Slowness {
+    fn of(limits: &LimitsConfig) -> Self {
         Self {
-            most: limits.max_connections,
             headers: limits.header_timeout,
             idle: limits.idle_timeout,
             write: limits.write_timeout,
         }
-    }
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self::of(&LimitsConfig::default())
     }
 }
 
@@ -200,7 +237,7 @@ impl Activity {
 impl Watchdog {
     pub(super) fn new(
         activity: Arc<Activity>,
-        limits: ConnectionLimits,
+        limits: Slowness,
         metrics: ConnectionMetrics,
     ) -> Self {
         let timer = Box::pin(sleep(limits.headers));

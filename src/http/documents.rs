@@ -57,6 +57,14 @@ struct Manifest {
     texts: HashSet<Arc<str>>,
 }
 
+/// Whether the manifest that the settings name can be used.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn check_documents(config: &GraphqlConfig) -> Result<(), ManifestError> {
+    Documents::load(config).map(drop)
+}
+
 impl Documents {
     /// Reads the manifest that the settings name.
     pub(crate) fn load(config: &GraphqlConfig) -> Result<Self, ManifestError> {

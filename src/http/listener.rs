@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::http::uri::Scheme;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,7 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
@@ -28,6 +29,7 @@ use tower::ServiceExt as _;
 use super::connection::{Activity, ConnectionLimits, Monitored, Order, Place, Watchdog};
 use super::metrics::ConnectionMetrics;
 use super::tls::Tls;
+use crate::config::LimitsConfig;
 
 /// Headers of one request; tokens have up to 64,000 characters. HTTP/2's usual limit is 16 KiB, hyper's
 /// for HTTP/1 more than 400 KiB.
@@ -44,7 +46,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What answers the requests of a listener.
 pub trait Serve: Clone + Send + Sync + 'static {
-    /// Answers a request that came from `peer`.
+    /// Answers a request that came from `peer`. One that came over TLS has [`Scheme::HTTPS`] among its
+    /// extensions.
     fn serve(
         &self,
         peer: SocketAddr,
@@ -70,7 +73,6 @@ pub struct Listener {
 #[derive(Clone)]
 struct Rules {
     limits: ConnectionLimits,
-    metrics: ConnectionMetrics,
     tls: Option<Tls>,
 }
 
@@ -80,29 +82,22 @@ impl Listener {
     /// # Errors
     /// When the address is taken or is none of this machine's.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let (limits, metrics) = (ConnectionLimits::default(), ConnectionMetrics::default());
-        let rules = Rules { limits, metrics, tls: None };
+        let limits = ConnectionLimits::new(&LimitsConfig::default(), ConnectionMetrics::default());
+        let rules = Rules { limits, tls: None };
         Ok(Self { socket: TcpListener::bind(address).await?, rules })
     }
 
-    /// With other limits on connections.
+    /// With other limits on connections, which may change while it serves.
     #[must_use]
     pub fn within(mut self, limits: ConnectionLimits) -> Self {
         self.rules.limits = limits;
         self
     }
 
-    /// With connections counted where they are seen.
+    /// With TLS for as long as there are files for it.
     #[must_use]
-    pub fn counted(mut self, metrics: ConnectionMetrics) -> Self {
-        self.rules.metrics = metrics;
-        self
-    }
-
-    /// With TLS, where there is any.
-    #[must_use]
-    pub fn over(mut self, tls: Option<Tls>) -> Self {
-        self.rules.tls = tls;
+    pub fn over(mut self, tls: Tls) -> Self {
+        self.rules.tls = Some(tls);
         self
     }
 
@@ -118,14 +113,11 @@ impl Listener {
     /// requests under way.
     pub async fn serve(self, service: impl Serve, stop: impl Future<Output = ()>) {
         let (connections, draining) = (TaskTracker::new(), watch::Sender::new(()));
-        let most = self.rules.limits.most;
-        let places = Arc::new(Semaphore::new(most));
-        self.rules.metrics.limit(most);
         let builder = Arc::new(builder());
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
-                accepted = self.accept(&places) => {
+                accepted = self.accept() => {
                     let Some((stream, peer, place)) = accepted else { continue };
                     let connection = Connection {
                         rules: self.rules.clone(),
@@ -148,16 +140,11 @@ impl Listener {
     }
 
     /// The next connection, once there is a place for it: until then it waits in the system's queue.
-    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Place)> {
-        let metrics = &self.rules.metrics;
-        let permit = if let Ok(permit) = Arc::clone(places).try_acquire_owned() {
-            permit
-        } else {
-            metrics.full.inc();
-            Arc::clone(places).acquire_owned().await.ok()?
-        };
+    async fn accept(&self) -> Option<(TcpStream, SocketAddr, Place)> {
+        let limits = &self.rules.limits;
+        let place = limits.place().await?;
         match self.socket.accept().await {
-            Ok((stream, peer)) => Some((stream, peer, Place::new(permit, metrics.clone()))),
+            Ok((stream, peer)) => Some((stream, peer, Place::new(place, limits.metrics().clone()))),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -200,32 +187,37 @@ impl Connection {
         // Answers are small and complete: holding them back to fill packets only delays them.
         let _ = stream.set_nodelay(true);
         let activity = Arc::new(Activity::default());
-        let Rules { limits, tls, .. } = &self.rules;
+        let limits = self.rules.limits.slowness();
         let stream = Monitored::new(stream, Arc::clone(&activity), limits.write, place);
-        let stream = match tls {
-            None => Either::Left(stream),
-            Some(tls) => tokio::select! {
-                accepted = tls.accept(stream, limits.headers) => match accepted {
-                    Some(stream) => Either::Right(Box::new(stream)),
+        let handshake = self.rules.tls.as_ref().and_then(Tls::handshake);
+        let (scheme, stream) = match handshake {
+            None => (None, Either::Left(stream)),
+            Some(handshake) => tokio::select! {
+                accepted = handshake.accept(stream, limits.headers) => match accepted {
+                    Some(stream) => (Some(Scheme::HTTPS), Either::Right(Box::new(stream))),
                     None => return,
                 },
                 _ = self.draining.changed() => return,
             },
         };
-        self.answer(stream, &activity, service).await;
+        let metrics = self.rules.limits.metrics().clone();
+        let watchdog = Watchdog::new(Arc::clone(&activity), limits, metrics);
+        self.answer(stream, (activity, watchdog), scheme, service).await;
     }
 
     async fn answer(
         mut self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        activity: &Arc<Activity>,
+        (activity, mut watchdog): (Arc<Activity>, Watchdog),
+        scheme: Option<Scheme>,
         service: impl Serve,
     ) {
-        let Rules { limits, metrics, .. } = self.rules;
-        let mut watchdog = Watchdog::new(Arc::clone(activity), limits, metrics);
-        let (peer, activity) = (self.peer, Arc::clone(activity));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let peer = self.peer;
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (service, under_way) = (service.clone(), activity.begin(request.version()));
+            if let Some(scheme) = &scheme {
+                request.extensions_mut().insert(scheme.clone());
+            }
             async move {
                 let response = service.serve(peer, request).await;
                 Ok::<_, Infallible>(under_way.answer(response))

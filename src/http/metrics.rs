@@ -80,7 +80,7 @@ pub struct TlsMetrics {
 
 /// What came of a handshake.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Handshake {
+pub(crate) enum HandshakeOutcome {
     Completed,
     Failed,
     TimedOut,
@@ -314,7 +314,7 @@ impl ConnectionMetrics {
     }
 }
 
-impl Handshake {
+impl HandshakeOutcome {
     const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::TimedOut];
 
     fn label(self) -> OutcomeLabel {
@@ -330,7 +330,7 @@ impl Handshake {
 impl Default for TlsMetrics {
     fn default() -> Self {
         let handshakes = Family::<OutcomeLabel, Counter>::default();
-        for outcome in Handshake::ALL {
+        for outcome in HandshakeOutcome::ALL {
             drop(handshakes.get_or_create(&outcome.label()));
         }
         Self { handshakes, expiry: Gauge::default() }
@@ -354,7 +354,7 @@ impl TlsMetrics {
         );
     }
 
-    pub(crate) fn count(&self, outcome: Handshake) {
+    pub(crate) fn count(&self, outcome: HandshakeOutcome) {
         self.handshakes.get_or_create(&outcome.label()).inc();
     }
 

@@ -37,7 +37,7 @@ pub(crate) mod fuzz;
 pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersChange, CallersError};
 pub use connection::ConnectionLimits;
-pub use documents::ManifestError;
+pub use documents::{ManifestError, check_documents};
 pub use graphiql::GraphiqlDefaults;
 pub use hosts::{ForHosts, Hosts};
 pub use listener::{Listener, Serve};

@@ -1,12 +1,12 @@
 //! TLS of a listener: its certificate, who may connect, and new files while it runs.
 //!
-//! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. Nothing of a key is ever shown. New files make a new
-//! configuration, which holds for handshakes from then on; connections that stand are not touched, and
+//! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. Nothing of a key is ever shown. What is read makes a new
+//! configuration, which holds for connections from then on; those that stand are not touched, and
 //! sessions of the old one cannot be resumed under it.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,28 +27,29 @@ use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
 use super::follow::read_bounded;
-use super::metrics::{Handshake, TlsMetrics};
+use super::metrics::{HandshakeOutcome, TlsMetrics};
 use crate::clock::Clock;
-use crate::config::{TlsConfig, ca_certificates_of};
+use crate::config::{Live, TlsConfig, ca_certificates_of};
 
 const CERT_FILE: &str = "tls.cert_file";
 const KEY_FILE: &str = "tls.key_file";
 const CLIENT_CA_FILE: &str = "tls.client_ca_file";
 
-/// The TLS of a listener. Clones share it.
+/// The TLS of a listener, or that it has none for now. Clones share it.
 #[derive(Clone)]
-pub struct Tls(Arc<Inner>);
-
-struct Inner {
-    serving: RwLock<Arc<ServerConfig>>,
+pub struct Tls {
+    serving: Live<Option<Arc<ServerConfig>>>,
     metrics: TlsMetrics,
     clock: Clock,
 }
 
-/// What new files make of handshakes to come.
-pub struct TlsChange {
-    serving: ServerConfig,
-    validity: Option<Validity>,
+/// What files make of connections to come; none without TLS.
+pub struct TlsChange(Option<(Arc<ServerConfig>, Option<Validity>)>);
+
+/// The handshake of a connection.
+pub(super) struct Handshake<'t> {
+    config: Arc<ServerConfig>,
+    metrics: &'t TlsMetrics,
 }
 
 /// Why the files of `tls.*` cannot be used.
@@ -74,45 +75,76 @@ struct Validity {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files; with none the listener speaks HTTP without TLS.
     ///
     /// # Errors
     /// When one cannot be read, holds something else, or does not belong to the others.
-    pub fn load(files: &TlsConfig, metrics: TlsMetrics, clock: Clock) -> Result<Self, TlsError> {
-        let (config, validity) = read(files)?;
-        let serving = RwLock::new(Arc::new(config));
-        let tls = Self(Arc::new(Inner { serving, metrics, clock }));
-        tls.tell(validity);
+    pub fn load(
+        files: Option<&TlsConfig>,
+        metrics: TlsMetrics,
+        clock: Clock,
+    ) -> Result<Self, TlsError> {
+        let change = TlsChange::read(files)?;
+        let tls = Self { serving: Live::new(None), metrics, clock };
+        tls.change(change);
         Ok(tls)
     }
 
-    /// Reads files for handshakes to come.
+    /// Connections from now on go by what was read; those that stand go on.
+    pub fn change(&self, TlsChange(change): TlsChange) {
+        let (serving, validity) = change.unzip();
+        self.serving.set(serving);
+        match validity {
+            Some(validity) => self.tell(validity),
+            None => self.metrics.ends(0),
+        }
+    }
+
+    /// What a connection begins with; nothing where there is no TLS.
+    pub(super) fn handshake(&self) -> Option<Handshake<'_>> {
+        let config = Option::clone(&self.serving.load())?;
+        Some(Handshake { config, metrics: &self.metrics })
+    }
+
+    /// Shows how long the certificate is good, and warns where it is not.
+    fn tell(&self, validity: Option<Validity>) {
+        let Some(Validity { from, until }) = validity else {
+            tracing::warn!("when the certificate of the listener ends cannot be read");
+            self.metrics.ends(0);
+            return;
+        };
+        let now = self.clock.timestamp();
+        if until <= now {
+            tracing::warn!(ended = %until, "the certificate of the listener has ended");
+        } else if from > now {
+            tracing::warn!(begins = %from, "the certificate of the listener is not good yet");
+        }
+        self.metrics.ends(until.as_second());
+    }
+}
+
+impl TlsChange {
+    /// Reads the files, for [`Tls::change`].
     ///
     /// # Errors
     /// As [`Tls::load`].
-    pub fn prepare(&self, files: &TlsConfig) -> Result<TlsChange, TlsError> {
-        let (serving, validity) = read(files)?;
-        Ok(TlsChange { serving, validity })
+    pub fn read(files: Option<&TlsConfig>) -> Result<Self, TlsError> {
+        Ok(Self(files.map(read).transpose()?))
     }
+}
 
-    /// Handshakes from now on go by what was read; connections that stand go on.
-    pub fn change(&self, TlsChange { serving, validity }: TlsChange) {
-        *self.0.serving.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(serving);
-        self.tell(validity);
-    }
-
-    /// Does the handshake; nothing where it failed or took too long.
+impl Handshake<'_> {
+    /// Does it; nothing where it failed or took too long.
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
+        self,
         stream: S,
         within: Duration,
     ) -> Option<TlsStream<S>> {
-        let config = Arc::clone(&self.0.serving.read().unwrap_or_else(PoisonError::into_inner));
-        let outcome = timeout(within, TlsAcceptor::from(config).accept(stream)).await;
-        self.0.metrics.count(match &outcome {
-            Ok(Ok(_)) => Handshake::Completed,
-            Ok(Err(_)) => Handshake::Failed,
-            Err(_) => Handshake::TimedOut,
+        let outcome = timeout(within, TlsAcceptor::from(self.config).accept(stream)).await;
+        self.metrics.count(match &outcome {
+            Ok(Ok(_)) => HandshakeOutcome::Completed,
+            Ok(Err(_)) => HandshakeOutcome::Failed,
+            Err(_) => HandshakeOutcome::TimedOut,
         });
         match outcome {
             Ok(Ok(stream)) => return Some(stream),
@@ -120,22 +152,6 @@ impl Tls {
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
         None
-    }
-
-    /// Shows how long the certificate is good, and warns where it is not.
-    fn tell(&self, validity: Option<Validity>) {
-        let Some(Validity { from, until }) = validity else {
-            tracing::warn!("when the certificate of the listener ends cannot be read");
-            self.0.metrics.ends(0);
-            return;
-        };
-        let now = self.0.clock.timestamp();
-        if until <= now {
-            tracing::warn!(ended = %until, "the certificate of the listener has ended");
-        } else if from > now {
-            tracing::warn!(begins = %from, "the certificate of the listener is not good yet");
-        }
-        self.0.metrics.ends(until.as_second());
     }
 }
 
@@ -146,7 +162,7 @@ impl TlsError {
 }
 
 /// Makes a configuration from files.
-fn read(files: &TlsConfig) -> Result<(ServerConfig, Option<Validity>), TlsError> {
+fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<Validity>), TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = chain(&files.cert_file).map_err(TlsError::of(CERT_FILE, &files.cert_file))?;
     let key = certified_key(chain.certificates, &files.key_file, &provider)
@@ -163,7 +179,7 @@ fn read(files: &TlsConfig) -> Result<(ServerConfig, Option<Validity>), TlsError>
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((config, chain.validity))
+    Ok((Arc::new(config), chain.validity))
 }
 
 /// Reads the certificates of a server; the error is a clause.

@@ -2,7 +2,7 @@
 //! GraphQL have them. Documents, variables, queries of addresses, callers and their credentials are not in
 //! them.
 
-use axum::http::uri::Authority;
+use axum::http::uri::{Authority, Scheme};
 use axum::http::{Method, Request, Version, header};
 
 use super::log_line::{code_of, shown_name};
@@ -32,7 +32,7 @@ pub(crate) fn request<B>(tracer: &Tracer, request: &Request<B>, id: &str) -> Spa
             .with("http.request.method", method)
             .with("http.route", path.to_owned())
             .with("url.path", path.to_owned())
-            .with_some("url.scheme", request.uri().scheme_str().map(str::to_owned))
+            .with_some("url.scheme", scheme(request))
             .with_some("server.address", address.map(str::to_owned))
             .with_some(
                 "server.port",
@@ -106,6 +106,13 @@ fn method(method: &Method) -> &'static str {
     let names = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
     let found = known.iter().zip(names).find(|(known, _)| *known == method);
     found.map_or(OTHER, |(_, name)| name)
+}
+
+/// TLS where the request came over it, else what the client says: what stands before the gateway may have
+/// taken TLS off.
+fn scheme<B>(request: &Request<B>) -> Option<String> {
+    let seen = request.extensions().get::<Scheme>().or_else(|| request.uri().scheme());
+    seen.map(Scheme::to_string)
 }
 
 /// The server as its client names it.

@@ -43,4 +43,5 @@ pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;
 pub use purge::Purge;
 pub use read::{CacheOutcome, Read, ReadSummary};
+pub use shared::check_shared;
 pub use slice::{Placed, Slice};

@@ -17,18 +17,16 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::breaker::{Breaker, Circuit, Pass};
-use super::calls::SHOW;
 use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::metrics::UpstreamMetrics;
+use super::probe::{self, Probe};
 use super::retry::{self, RetryBudget, Worth};
 use super::traced::TracedAttempt;
 use super::wire;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
-use crate::domain::{
-    Failure, FailureCode, ProjectId, TimeLimit, Token, Unreachable, UpstreamAnswer,
-};
+use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token, Unreachable, UpstreamAnswer};
 use crate::signature::canonical_query;
 use crate::slots::Slots;
 use crate::trace::Trace;
@@ -86,15 +84,6 @@ pub struct Call {
     pub waited: Duration,
     /// For whose sake it is made: attempts become spans below it.
     pub trace: Trace,
-}
-
-/// What a test request showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// The settings work; why that is known.
-    Ready(String),
-    /// They do not; what is wrong and what to do.
-    NotReady(String),
 }
 
 /// A request to be made, apart from what is put on it for the upstream's sake.
@@ -155,7 +144,9 @@ impl Upstream {
     /// # Errors
     /// As [`Self::new`].
     pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
-        let is_same = self.0.limits.load().connect_timeout == config.connect_timeout;
+        let old = self.0.limits.load();
+        let is_same = old.connect_timeout == config.connect_timeout
+            && old.ca_certificates == config.ca_certificates;
         let new_client = || http_client(&config.endpoint, config);
         Ok(UpstreamChange {
             http: (!is_same).then(new_client).transpose()?,
@@ -188,18 +179,34 @@ impl Upstream {
         self.0.credentials.trouble()
     }
 
-    /// Sends one request and judges the answer: for checking settings, not for data.
+    /// Looks at the addresses that a call needs, sends one request and judges the answer: for checking
+    /// settings, not for data.
     pub async fn probe(&self, project: Option<&ProjectId>) -> Probe {
+        let config = self.0.limits.get();
+        let mut notes = match probe::look_around(&config, &self.0.clock).await {
+            Ok(notes) => notes,
+            Err(findings) => return Probe::NotReady(findings),
+        };
         // No recording has this id, so the best answer is that there is none.
         let id = "00000000000000000000000000000000";
         let own = self.0.credentials.project();
         let project = project.map(ProjectId::as_str).or(own.as_deref()).unwrap_or(id);
-        let path = format!("/v2/{project}/screen-records/{id}");
         let token = self.uses_callers_token().then(|| Token::new("none"));
         let call = Call { token, request_id: Arc::from("check"), ..Call::default() };
-        match self.send(&call, &Outgoing::get(path, SHOW)).await {
-            Ok(_) => Probe::Ready("the upstream answered".to_owned()),
-            Err(failure) => judge(&failure, self.uses_callers_token()),
+        let asking = async {
+            let (project, id) = (ProjectId::parse(project)?, RecordId::parse(id)?);
+            self.show_screen_record(&call, &project, &id).await
+        };
+        let judged = match asking.await {
+            Ok(_) => Ok("the upstream answered".to_owned()),
+            Err(failure) => probe::judge(&failure, &config),
+        };
+        match judged {
+            Ok(reason) => {
+                notes.insert(0, reason);
+                Probe::Ready(notes)
+            }
+            Err(finding) => Probe::NotReady(vec![finding]),
         }
     }
 
@@ -496,45 +503,6 @@ impl Endpoint {
     }
 }
 
-/// What a failed test request says about the settings.
-fn judge(failure: &Failure, with_callers_token: bool) -> Probe {
-    let said = failure.upstream().map(|answer| {
-        let code = answer.error_code.as_deref().unwrap_or("no code");
-        let message = answer.error_message.as_deref().unwrap_or("no message");
-        format!(" (status {}, {code}: {message})", answer.status)
-    });
-    let said = said.unwrap_or_default();
-    match failure.code() {
-        FailureCode::NotFound | FailureCode::BadUserInput => {
-            Probe::Ready("the upstream was reached and knows the credentials".to_owned())
-        }
-        FailureCode::Unauthenticated if with_callers_token => Probe::Ready(
-            "the upstream was reached and asks for a token, which every caller brings".to_owned(),
-        ),
-        FailureCode::Unauthenticated | FailureCode::UpstreamUnauthenticated => Probe::NotReady(
-            format!("the upstream refused the credentials: check them and the clock{said}"),
-        ),
-        FailureCode::Forbidden => Probe::NotReady(format!(
-            "the credentials may not read recordings of this project: check \
-             HUAWEICLOUD_SDK_PROJECT_ID or inbound.projects, and the permission \
-             workspace:screenRecord:get{said}"
-        )),
-        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => {
-            Probe::NotReady(format!(
-                "{failure}: check upstream.endpoint or upstream.region, the network, and whether the \
-                 CA of its certificate is trusted (upstream.ca_file){said}"
-            ))
-        }
-        FailureCode::Conflict
-        | FailureCode::RateLimited
-        | FailureCode::UpstreamError
-        | FailureCode::UpstreamInvalidResponse
-        | FailureCode::Overloaded => {
-            Probe::NotReady(format!("{failure}: check upstream.endpoint and upstream.region{said}"))
-        }
-    }
-}
-
 fn most_calls(config: &UpstreamConfig) -> usize {
     usize::try_from(config.max_concurrency.get()).unwrap_or(1)
 }
@@ -569,7 +537,7 @@ pub(super) fn ca_certificates(config: &UpstreamConfig) -> Result<Vec<Certificate
     config.ca_certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect()
 }
 
-fn is_loopback(endpoint: &Url) -> bool {
+pub(super) fn is_loopback(endpoint: &Url) -> bool {
     match endpoint.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),

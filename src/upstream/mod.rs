@@ -3,6 +3,8 @@
 //! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
 
 mod client;
+mod reach;
+mod probe;
 mod calls;
 mod breaker;
 mod retry;
@@ -18,7 +20,9 @@ pub(crate) mod fuzz;
 
 pub use calls::Range;
 pub(crate) use calls::{MOST_LINKS, operation_filter, record_filter};
-pub use client::{Call, Probe, Upstream, UpstreamChange};
+pub use client::{Call, Upstream, UpstreamChange};
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
+pub use probe::Probe;
+pub use reach::{Place, Reached, reach};
 pub use wire::{Unlike, screen_record};

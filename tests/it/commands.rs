@@ -13,7 +13,7 @@ fn gateway(arguments: &[&str]) -> Command {
     command
 }
 
-fn output(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+pub(crate) fn output(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let run = gateway(arguments).envs(environment.iter().copied()).output();
     let Output { status, stdout, stderr } = run.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

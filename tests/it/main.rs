@@ -10,6 +10,7 @@ mod auth;
 mod batching;
 mod boundaries;
 mod callers;
+mod check;
 mod commands;
 mod compression;
 mod downloads;

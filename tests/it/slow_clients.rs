@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::{
-    Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, Socket, TOKEN, screen_record,
+    Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, Socket, TOKEN, TestFile, screen_record,
 };
 
 /// Short, and longer than anything takes that does not wait.
@@ -49,6 +49,11 @@ async fn connect(gateway: &Gateway) -> TcpStream {
 /// Sends a request and reads its answer, which is small.
 async fn ask(stream: &mut TcpStream) -> String {
     stream.write_all(TYPENAME.as_bytes()).await.unwrap();
+    answer_of(stream).await
+}
+
+/// Reads an answer that is small.
+async fn answer_of(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(b"}}") {
         assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "the connection has ended");
@@ -251,6 +256,51 @@ async fn a_connection_too_many_waits_until_another_ends() {
     assert_eq!(early.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
     assert!(ask(&mut second).await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn connections_that_come_later_go_by_other_time_limits_and_those_that_stand_do_not() {
+    let settings = TestFile::of("limits.idle_timeout = \"10m\"\n");
+    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::following(upstream, &settings, &[]).await;
+    let mut before = connect(&gateway).await;
+    ask(&mut before).await;
+
+    settings.write("limits.idle_timeout = \"300ms\"\n");
+    gateway.reload().await;
+    let mut after = connect(&gateway).await;
+    ask(&mut after).await;
+    end_of(&mut after).await;
+
+    gateway.until_metric(&ended("idle", 1)).await;
+    assert!(ask(&mut before).await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn another_number_of_connections_holds_at_once_and_ends_none() {
+    let settings = TestFile::of("limits.max_connections = 1\n");
+    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::following(upstream, &settings, &[]).await;
+    let mut first = connect(&gateway).await;
+    ask(&mut first).await;
+    let mut second = connect(&gateway).await;
+    second.write_all(TYPENAME.as_bytes()).await.unwrap();
+    gateway.until_metric("gateway_http_connections_full_total 1").await;
+    let early = second.try_read(&mut [0; 64]);
+
+    settings.write("limits.max_connections = 2\n");
+    gateway.reload().await;
+    let answer = answer_of(&mut second).await;
+    gateway.until_metric("gateway_http_connections_limit 2").await;
+    settings.write("limits.max_connections = 1\n");
+    gateway.reload().await;
+    gateway.until_metric("gateway_http_connections_limit 1").await;
+
+    assert_eq!(early.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert!(answer.starts_with("HTTP/1.1 200 OK"));
+    for stream in [&mut first, &mut second] {
+        assert!(ask(stream).await.starts_with("HTTP/1.1 200 OK"));
+    }
 }
 
 #[tokio::test]

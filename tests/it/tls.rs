@@ -8,13 +8,14 @@ use rustls::pki_types::CertificateDer;
 use screen_record_gateway::app::App;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{Config, TlsConfig};
+use screen_record_gateway::reload::Outcome;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    Authority, Gateway, Identity, PROJECT, RECORD, Reply, Said, ScriptedUpstream, Socket, TOKEN,
-    TestFile, config_for, keep_log, log,
+    Authority, Gateway, Identity, PROJECT, RECORD, Receiver, Reply, Said, ScriptedUpstream, Socket,
+    TOKEN, TestFile, config_for, keep_log, log,
 };
 
 const TYPENAME: &str = r#"{"query":"{ __typename }"}"#;
@@ -226,6 +227,97 @@ async fn who_may_connect_changes_with_the_file() {
 
     assert!(old.is_err());
     assert!(new.is_ok());
+}
+
+/// Settings that name these files, and what else is to stand in them.
+fn settings_of(tls: &TlsConfig, more: &str) -> String {
+    let (cert, key) = (tls.cert_file.display(), tls.key_file.display());
+    format!("{more}\n[tls]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n")
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_keeps_all_other_settings_back() {
+    let authority = Authority::new("of the gateway");
+    let (old, new) = (authority.issue(), authority.issue());
+    let files = old.files();
+    let settings = TestFile::of(&settings_of(&files.config(), "limits.max_batch = 2"));
+    let gateway = Gateway::following(upstream().await, &settings, &[]).await;
+
+    files.key.write(&new.key);
+    settings.write(&settings_of(&files.config(), "limits.max_batch = 3"));
+    let refused = gateway.reload().await;
+    let meanwhile = shown(&authority, gateway.address).await;
+    files.certificate.write(&new.certificate);
+    let done = gateway.reload().await;
+
+    let Outcome::Refused(reasons) = refused else { panic!("it was not refused: {refused:?}") };
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(reasons[0].starts_with("tls.key_file "), "{reasons:?}");
+    assert_eq!(meanwhile, old.der());
+    let changed = vec!["limits.max_batch"];
+    assert_eq!(done, Outcome::Done { changed, waiting: Vec::new() });
+    assert_eq!(shown(&authority, gateway.address).await, new.der());
+}
+
+#[tokio::test]
+async fn other_files_are_taken_and_followed_from_then_on() {
+    let authority = Authority::new("of the gateway");
+    let [one, other, third] = [(); 3].map(|()| authority.issue());
+    let (files, other_files) = (one.files(), other.files());
+    let settings = TestFile::of(&settings_of(&files.config(), ""));
+    let gateway = Gateway::following(upstream().await, &settings, &[]).await;
+
+    settings.write(&settings_of(&other_files.config(), ""));
+    let outcome = gateway.reload().await;
+    let after = shown(&authority, gateway.address).await;
+    other_files.replace(&third);
+    until_shown(&third, &authority, gateway.address).await;
+
+    let changed = vec!["tls.cert_file", "tls.key_file"];
+    assert_eq!(outcome, Outcome::Done { changed, waiting: Vec::new() });
+    assert_eq!(after, other.der());
+}
+
+#[tokio::test]
+async fn tls_begins_and_ends_with_its_settings_for_connections_that_come_later() {
+    let authority = Authority::new("of the gateway");
+    let files = authority.issue_until(2100).files();
+    let settings = TestFile::of("");
+    let gateway = Gateway::following(upstream().await, &settings, &[]).await;
+    let mut plain = TcpStream::connect(gateway.address).await.unwrap();
+    ask_over(&mut plain).await;
+
+    settings.write(&settings_of(&files.config(), ""));
+    gateway.reload().await;
+    let over_tls = ask(authority.client(), &gateway).await;
+    // 2100-01-01T00:00:00Z.
+    gateway.until_metric("gateway_tls_certificate_expiry_timestamp_seconds 4102444800").await;
+    let kept = ask_over(&mut plain).await;
+    settings.write("");
+    gateway.reload().await;
+    gateway.until_metric("gateway_tls_certificate_expiry_timestamp_seconds 0").await;
+    let without = ask(authority.client(), &gateway).await;
+    let mut later = TcpStream::connect(gateway.address).await.unwrap();
+
+    assert!(over_tls.is_ok() && without.is_err());
+    assert_eq!(
+        (kept.as_str(), &*ask_over(&mut later).await),
+        ("HTTP/1.1 200 OK", "HTTP/1.1 200 OK")
+    );
+}
+
+#[tokio::test]
+async fn spans_of_requests_over_tls_say_so() {
+    let receiver = Receiver::start().await;
+    let authority = Authority::new("of the gateway");
+    let files = authority.issue().files();
+    let traces = receiver.config();
+    let gateway = gateway_with(files.config(), |config| config.traces = Some(traces)).await;
+
+    ask(authority.client().http1_only(), &gateway).await.unwrap();
+
+    let spans = receiver.until("POST /graphql", 1).await;
+    assert_eq!(spans[0].attribute("url.scheme"), Some("https"));
 }
 
 #[tokio::test]

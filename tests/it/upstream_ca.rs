@@ -5,10 +5,13 @@ use screen_record_gateway::config::{
     CredentialsMode, IamLogin, MetadataService, ProjectScope, ca_certificates_of,
 };
 use screen_record_gateway::domain::Secret;
+use screen_record_gateway::reload::Outcome;
 use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
 use serde_json::json;
 
-use crate::support::{Authority, Gateway, RECORD, Reply, ScriptedUpstream, TlsWay, screen_record};
+use crate::support::{
+    Authority, Gateway, RECORD, Reply, ScriptedUpstream, TestFile, TlsWay, screen_record,
+};
 
 /// A gateway whose upstream speaks TLS and whose settings trust an authority.
 async fn gateway(upstreams: &Authority, trusted: Option<&Authority>) -> Gateway {
@@ -82,6 +85,32 @@ async fn an_upstream_of_another_ca_gets_no_call() {
         assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE", "{answer}");
         assert_eq!(gateway.upstream_requests(), 0);
     }
+}
+
+#[tokio::test]
+async fn the_next_call_trusts_what_the_file_holds_by_then() {
+    let (authority, other) = (Authority::new("of the upstream"), Authority::new("another"));
+    let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
+    let way = TlsWay::to(upstream.address, &authority).await;
+    let (file, settings) = (TestFile::of(&other.pem()), TestFile::of(""));
+    let variables = [
+        ("GATEWAY_UPSTREAM__ENDPOINT", way.url.as_str()),
+        ("GATEWAY_UPSTREAM__CA_FILE", file.0.to_str().unwrap()),
+    ];
+    let gateway = Gateway::following(upstream, &settings, &variables).await;
+    let before = gateway.query(&screen_record("id")).await;
+
+    file.write("no certificate");
+    let refused = gateway.reload().await;
+    file.write(&authority.pem());
+    let outcome = gateway.reload().await;
+    let after = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(before["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE", "{before}");
+    assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
+    let changed = vec!["upstream.ca_file"];
+    assert_eq!(outcome, Outcome::Done { changed, waiting: Vec::new() });
+    assert_eq!(after["data"]["screenRecord"]["id"], RECORD, "{after}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use super::sources::SAMPLES;
 use super::tls::certificate;
@@ -63,7 +63,10 @@ const TOKENS: &str = "upstream.endpoint = 'http://a'\ninbound.auth = 'jwt'\n\
                       inbound.jwt_audience = 'one'";
 const TLS: &str = "upstream.endpoint = 'http://a'\ntls.cert_file = 'one'\ntls.key_file = 'one'";
 const DOCUMENTS: &str = "upstream.endpoint = 'http://a'\ngraphql.documents_file = 'one'";
+const OWN_CA: &str = "upstream.endpoint = 'https://a'\nupstream.ca_file = 'upstream-ca.pem'";
 const OWN_KEY: &str = "upstream.endpoint = 'http://a'\nupstream.credentials = 'aksk'";
+
+static CERTIFICATE: LazyLock<String> = LazyLock::new(certificate);
 
 /// Files that can be written to while settings are in use that were read from them.
 #[derive(Clone, Default)]
@@ -81,7 +84,7 @@ impl Disk {
             ("password", "one"),
             ("other-password", "another"),
             ("profile", "[basic]\nak = ONE\nsk = one\n"),
-            ("upstream-ca.pem", &certificate()),
+            ("upstream-ca.pem", &CERTIFICATE),
         ] {
             disk.write(name, text);
         }
@@ -177,10 +180,12 @@ fn what_stands_in_a_file_counts_as_its_settings_value() {
         (SHARED_BY_FILES, "url", "cache.redis_url_file", false),
         (SHARED_BY_FILES, "secret", "cache.key_secret_file", false),
         (OWN_KEY, "profile", "access key", true),
+        (OWN_CA, "upstream-ca.pem", "upstream.ca_file", true),
     ] {
         let other = match file {
             "url" => "redis://b",
             "profile" => "[basic]\nak = TWO\nsk = two\n",
+            "upstream-ca.pem" => &certificate(),
             _ => "something else",
         };
 

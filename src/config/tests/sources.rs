@@ -82,6 +82,7 @@ pub(super) const SAMPLES: &[(&str, &str, &str)] = &[
     ("graphql.graphiql", "false", "false"),
     ("graphql.documents_file", "documents.json", "'documents.json'"),
     ("graphql.documents_only", "false", "false"),
+    ("graphql.compression", "false", "false"),
     ("cors.allow_origins", "https://a.example", "['https://a.example']"),
     ("log", "warn,screen_record_gateway=debug", "'warn,screen_record_gateway=debug'"),
     ("log_format", "json", "'json'"),

@@ -10,6 +10,7 @@
 //! much it takes, and whatever was under way on any replica cannot bring back what was purged.
 
 mod address;
+mod check;
 mod ear;
 mod entry;
 mod lease;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use check::check_shared;
 pub(crate) use lease::Turn;
 pub(crate) use metrics::SharedMetrics;
 pub(crate) use names::Identity;

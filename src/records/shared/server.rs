@@ -210,7 +210,7 @@ impl Server {
     }
 
     /// Connects for commands and for news, and sees that the tier is quick enough to be of use.
-    async fn connect(&self, channel: &str) -> RedisResult<(Connection, PubSub)> {
+    pub(super) async fn connect(&self, channel: &str) -> RedisResult<(Connection, PubSub)> {
         let slow = || RedisError::from((ErrorKind::Io, "no answer in time"));
         let connecting = timeout(2 * CONNECT_WITHIN, async {
             match &self.servers.kind {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::renewing::{Issuer, Lease};
 use crate::clock::Clock;
-use crate::config::{AccessKey, MetadataService};
+use crate::config::{AccessKey, Live, MetadataService};
 use crate::domain::{
     Failure, FailureCode, Refusal, RefusalKind, Secret, TimeLimit, Unreachable, UpstreamAnswer,
 };
@@ -39,7 +39,7 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 /// Fetches temporary keys.
 pub(crate) struct MetadataKeys {
     service: MetadataService,
-    http: Client,
+    http: Live<Client>,
     session: Mutex<Session>,
     clock: Clock,
 }
@@ -54,24 +54,29 @@ enum Session {
     Unknown(Instant),
 }
 
+/// A client for the service. Never through a proxy: the address is this machine's own. Where it speaks
+/// TLS, only the given CAs are trusted: no public one vouches for such an address.
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub(crate) fn http_client(ca_certificates: Vec<Certificate>) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_certs_only(ca_certificates)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+}
+
 impl MetadataKeys {
-    /// Fetches from a service. Never through a proxy: the address is this machine's own. Where it
-    /// speaks TLS, only the given CAs are trusted: no public one vouches for such an address.
-    ///
-    /// # Errors
-    /// When no HTTP client can be made.
-    pub(crate) fn new(
-        service: MetadataService,
-        ca_certificates: Vec<Certificate>,
-        clock: Clock,
-    ) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_certs_only(ca_certificates)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()?;
-        Ok(Self { service, http, session: Mutex::default(), clock })
+    /// Fetches from a service, with a client as [`http_client`] makes it.
+    pub(crate) fn new(service: MetadataService, http: Client, clock: Clock) -> Self {
+        Self { service, http: Live::new(http), session: Mutex::default(), clock }
+    }
+
+    /// Fetches with another client from now on.
+    pub(crate) fn change(&self, http: Client) {
+        self.http.set(http);
     }
 
     pub(crate) fn project(&self) -> Option<&str> {
@@ -179,7 +184,7 @@ impl MetadataKeys {
 
     async fn exchange(&self, request: Request) -> Result<(u16, String), Failure> {
         let exchange = async {
-            let sent = self.http.execute(request).await;
+            let sent = self.http.get().execute(request).await;
             let mut response: Response =
                 sent.map_err(|error| super::super::client::no_answer(&error))?;
             let (status, mut body) = (response.status().as_u16(), Vec::new());

@@ -5,11 +5,12 @@ mod metadata;
 mod password;
 mod refusals;
 mod renewing;
-mod skew;
+pub(super) mod skew;
 
 use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::Client;
 
 use self::aksk::SigningKey;
 use self::metadata::MetadataKeys;
@@ -42,6 +43,7 @@ pub(crate) enum CredentialsChange {
     None,
     AkSk(AccessKey),
     Password(Terms),
+    Metadata(Client),
 }
 
 /// Temporary keys and whether they may be used now.
@@ -79,8 +81,8 @@ impl Credentials {
                 Self::Password(Renewing::new(login, clock))
             }
             CredentialsMode::Metadata(service) => {
-                let keys =
-                    MetadataKeys::new(service.clone(), ca_certificates(config)?, clock.clone())?;
+                let http = metadata::http_client(ca_certificates(config)?)?;
+                let keys = MetadataKeys::new(service.clone(), http, clock.clone());
                 let keys = Renewing::new(keys, clock.clone());
                 Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
             }
@@ -97,6 +99,9 @@ impl Credentials {
             (Self::Password(_), CredentialsMode::Password(login)) => {
                 CredentialsChange::Password(Terms::new(login, config)?)
             }
+            (Self::Metadata(_), CredentialsMode::Metadata(_)) => {
+                CredentialsChange::Metadata(metadata::http_client(ca_certificates(config)?)?)
+            }
             (Self::Passthrough | Self::AkSk(_) | Self::Password(_) | Self::Metadata(_), _) => {
                 CredentialsChange::None
             }
@@ -111,6 +116,10 @@ impl Credentials {
                 if login.issuer().change(terms) {
                     login.begin_anew();
                 }
+                false
+            }
+            (Self::Metadata(temporary), CredentialsChange::Metadata(http)) => {
+                temporary.keys.issuer().change(http);
                 false
             }
             (Self::Passthrough | Self::AkSk(_) | Self::Password(_) | Self::Metadata(_), _) => false,

@@ -17,8 +17,12 @@ pub(crate) fn report(headers: &HeaderMap, now: Timestamp) {
 }
 
 fn skew(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
+    between(headers, now).filter(|skew| skew.abs() > NOTABLE)
+}
+
+/// How far an answer's clock is ahead of this machine's; nothing where it does not say.
+pub(crate) fn between(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     let date = headers.get(DATE)?.to_str().ok()?;
     let theirs = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
-    let skew = theirs.duration_since(now);
-    (skew.abs() > NOTABLE).then_some(skew)
+    Some(theirs.duration_since(now))
 }

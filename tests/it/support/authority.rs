@@ -56,7 +56,12 @@ impl Authority {
 
     /// As `issue`, good until a year begins.
     pub(crate) fn issue_until(&self, year: i32) -> Identity {
-        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        self.issue_for(&["localhost", "127.0.0.1"], year)
+    }
+
+    /// As `issue_until`, for other names.
+    pub(crate) fn issue_for(&self, names: &[&str], year: i32) -> Identity {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
@@ -123,7 +128,11 @@ impl IdentityFiles {
 impl TlsWay {
     /// To a server on this machine, with a certificate of an authority.
     pub(crate) async fn to(server: SocketAddr, authority: &Authority) -> Self {
-        let identity = authority.issue();
+        Self::showing(&authority.issue(), server).await
+    }
+
+    /// As `to`, with this certificate.
+    pub(crate) async fn showing(identity: &Identity, server: SocketAddr) -> Self {
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

@@ -1,0 +1,118 @@
+//! What the command `check` looks at: the files that the settings name, callers' keys, the shared cache and
+//! the upstream.
+
+use std::error::Error;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::config::{
+    Config, CredentialsMode, InboundAuth, InboundConfig, JwksSource, UpstreamConfig,
+};
+use crate::domain::Finding;
+use crate::http::{CallerParts, Callers, CallersError, Tls, TlsMetrics, check_documents};
+use crate::records::check_shared;
+use crate::upstream::{Place, Probe, Reached, Upstream, UpstreamMetrics, reach};
+
+/// What to do about a file.
+const FILES: &str = "check the path, and that the user whom the gateway runs as may read the file";
+
+/// Looks at everything. What is worth knowing where all is well, the reason for that first.
+///
+/// # Errors
+/// All that is wrong.
+pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Finding>> {
+    let mut findings = files(config);
+    let Config { upstream, inbound, cache, .. } = config;
+    findings.extend(callers(inbound, upstream).await.err());
+    if let Some(shared) = &cache.shared {
+        findings.extend(check_shared(shared).await.err());
+    }
+    let project = inbound.projects.as_ref().and_then(|projects| projects.first());
+    let probe = match Upstream::new(upstream, UpstreamMetrics::default(), Clock::default()) {
+        Ok(client) => client.probe(project).await,
+        Err(error) => Probe::NotReady(vec![Finding::new(
+            told(&error),
+            "install the package ca-certificates, or set upstream.ca_file",
+        )]),
+    };
+    match probe {
+        Probe::Ready(notes) if findings.is_empty() => Ok(notes),
+        Probe::Ready(_) => Err(findings),
+        Probe::NotReady(more) => {
+            findings.extend(more);
+            Err(findings)
+        }
+    }
+}
+
+/// Files of certificates and of trusted documents.
+fn files(config: &Config) -> Vec<Finding> {
+    let loaded = Tls::load(config.tls.as_ref(), TlsMetrics::default(), Clock::default());
+    let tls = loaded.map(drop).map_err(|error| Finding::new(told(&error), FILES));
+    let documents = check_documents(&config.graphql)
+        .map_err(|error| Finding::new(format!("graphql.documents_file: {}", told(&error)), FILES));
+    [tls, documents].into_iter().filter_map(Result::err).collect()
+}
+
+/// Keys of callers, or of those who sign their tokens.
+async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(), Finding> {
+    let parts = CallerParts {
+        passes_tokens: matches!(upstream.credentials, CredentialsMode::Passthrough),
+        clock: Clock::default(),
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+    };
+    match Callers::start(inbound, parts).await {
+        Ok(callers) => match (callers.trouble(), jwks_address(inbound)) {
+            (Some(_), Some(address)) => Err(keys(address, upstream).await),
+            (Some(trouble), None) => Err(Finding::new(trouble, "check inbound.jwt_jwks")),
+            (None, _) => Ok(()),
+        },
+        Err(error @ CallersError::Unreadable { .. }) => Err(Finding::new(told(&error), FILES)),
+        Err(error) => {
+            Err(Finding::new(told(&error), "write the file as docs/DEPLOYMENT.md describes it"))
+        }
+    }
+}
+
+fn jwks_address(inbound: &InboundConfig) -> Option<&Url> {
+    match &inbound.auth {
+        InboundAuth::Jwt(jwt) => match &jwt.jwks {
+            JwksSource::Address(address) => Some(address),
+            JwksSource::File(_) => None,
+        },
+        InboundAuth::None | InboundAuth::ApiKey(_) => None,
+    }
+}
+
+/// Why there are no keys at an address.
+async fn keys(address: &Url, upstream: &UpstreamConfig) -> Finding {
+    // The upstream's certificates are trusted for the upstream alone.
+    let config = UpstreamConfig { ca_certificates: Vec::new(), ..upstream.clone() };
+    let (what, setting) = ("the address of the keys", "inbound.jwt_jwks");
+    match reach(&Place { what, setting, url: address }, &config, &Clock::default()).await {
+        Err(finding) => finding,
+        Ok(Reached { status: 200, .. }) => Finding::new(
+            "inbound.jwt_jwks answers, but not with a set of keys that signatures can be checked with",
+            "set it to the address that the issuer's metadata names as jwks_uri",
+        ),
+        Ok(Reached { status, .. }) => Finding::new(
+            format!("inbound.jwt_jwks answers with status {status}, not with keys"),
+            "set it to the address that the issuer's metadata names as jwks_uri",
+        ),
+    }
+}
+
+/// An error and what it came from, in one line.
+fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,56 @@
+//! Whether the servers of the shared tier let the gateway in: for checking settings.
+
+use redis::{ErrorKind, RedisError};
+
+use super::metrics::SharedMetrics;
+use super::server::Server;
+use crate::config::{RedisKind, SharedCacheConfig};
+use crate::domain::Finding;
+
+/// A channel that nobody tells anything on.
+const CHANNEL: &str = "check";
+const SETTING: &str = "cache.redis_url or cache.redis_url_file";
+
+/// Connects as a replica would, and asks once.
+///
+/// # Errors
+/// What stands in the way.
+pub async fn check_shared(config: &SharedCacheConfig) -> Result<(), Finding> {
+    let server = Server::new(config, SharedMetrics::default());
+    server.connect(CHANNEL).await.map(drop).map_err(|error| explain(&error, config))
+}
+
+fn explain(error: &RedisError, config: &SharedCacheConfig) -> Finding {
+    let nodes = config.servers.nodes.iter().map(|node| format!("{}:{}", node.host, node.port));
+    let nodes = nodes.collect::<Vec<_>>().join(", ");
+    let code = error.code().unwrap_or_default();
+    if error.kind() == ErrorKind::AuthenticationFailed || ["NOAUTH", "WRONGPASS"].contains(&code) {
+        return Finding::new(
+            format!("the shared cache at {nodes} does not accept the user or the password"),
+            format!("check user and password in {SETTING}"),
+        );
+    }
+    if code == "NOPERM" {
+        return Finding::new(
+            format!("the user may not do with the shared cache at {nodes} what the gateway does"),
+            "grant the user the keys, channels and commands that docs/DEPLOYMENT.md lists",
+        );
+    }
+    if error.is_connection_refusal() {
+        return Finding::new(
+            format!("the shared cache at {nodes} refuses connections"),
+            format!("check host and port in {SETTING}, and that Redis runs"),
+        );
+    }
+    let kind = match config.servers.kind {
+        RedisKind::Single => "one server",
+        RedisKind::Cluster => "a cluster",
+        RedisKind::Sentinel { .. } => "sentinels",
+    };
+    Finding::new(
+        format!("the shared cache at {nodes}, {kind}, cannot be used: {error}"),
+        format!(
+            "check {SETTING}: host, port, TLS (rediss) and the kind of servers, and the network"
+        ),
+    )
+}

@@ -1,0 +1,177 @@
+//! What a test request says about the settings, and what to do about it.
+
+use jiff::SignedDuration;
+
+use super::reach::{Place, Reached, proxy_of, reach};
+use crate::clock::Clock;
+use crate::config::{CredentialsMode, UpstreamConfig};
+use crate::domain::{Failure, FailureCode, Finding, UpstreamAnswer};
+
+/// How far clocks may be apart for a signature to be accepted. See
+/// <https://support.huaweicloud.com/eu/nl-nl/devg-apisign/api-sign-0001.html>.
+const SIGNATURES_ALLOW: SignedDuration = SignedDuration::from_mins(15);
+/// How far they may be apart before it is worth a word.
+const NOTABLE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What a test request showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The settings work; why that is known, and what is worth knowing besides.
+    Ready(Vec<String>),
+    /// They do not.
+    NotReady(Vec<Finding>),
+}
+
+/// Looks at every address that a call needs, and at the clocks. What is worth knowing even if all is well.
+pub(super) async fn look_around(
+    config: &UpstreamConfig,
+    clock: &Clock,
+) -> Result<Vec<String>, Vec<Finding>> {
+    let mut notes = Vec::new();
+    let mut findings = Vec::new();
+    for place in places(config) {
+        if let Some(proxy) = proxy_of(place.url) {
+            notes.push(format!("{} is called through the proxy {proxy}", place.what));
+        }
+        match reach(&place, config, clock).await {
+            Ok(Reached { skew: Some(skew), .. }) => match clocks(&place, skew, config) {
+                Some(Clocks::TooFarApart(finding)) => findings.push(finding),
+                Some(Clocks::Apart(note)) => notes.push(note),
+                None => {}
+            },
+            Ok(Reached { skew: None, .. }) => {}
+            Err(finding) => findings.push(finding),
+        }
+    }
+    if findings.is_empty() { Ok(notes) } else { Err(findings) }
+}
+
+fn places(config: &UpstreamConfig) -> Vec<Place<'_>> {
+    let setting = "upstream.endpoint or upstream.region";
+    let mut places = vec![Place { what: "the upstream", setting, url: &config.endpoint }];
+    match &config.credentials {
+        CredentialsMode::Passthrough | CredentialsMode::AkSk(_) => {}
+        CredentialsMode::Password(login) => {
+            let setting = "HUAWEICLOUD_SDK_IAM_ENDPOINT or upstream.region";
+            places.push(Place { what: "IAM", setting, url: &login.endpoint });
+        }
+        CredentialsMode::Metadata(service) => {
+            let setting = "upstream.metadata_endpoint (there is one on cloud servers only)";
+            places.push(Place { what: "the metadata service", setting, url: &service.endpoint });
+        }
+    }
+    places
+}
+
+enum Clocks {
+    Apart(String),
+    TooFarApart(Finding),
+}
+
+fn clocks(place: &Place<'_>, skew: SignedDuration, config: &UpstreamConfig) -> Option<Clocks> {
+    if skew.abs() <= NOTABLE {
+        return None;
+    }
+    let way = if skew.is_positive() { "behind" } else { "ahead of" };
+    let seconds = skew.abs().as_secs();
+    let apart = format!("this machine's clock is {seconds} s {way} that of {}", place.what);
+    let is_signed =
+        matches!(config.credentials, CredentialsMode::AkSk(_) | CredentialsMode::Metadata(_));
+    if is_signed && skew.abs() >= SIGNATURES_ALLOW {
+        let problem = format!("{apart}, and signatures are refused from 15 minutes on");
+        let remedy =
+            "set this machine's clock, and keep it right by NTP (chrony, systemd-timesyncd)";
+        return Some(Clocks::TooFarApart(Finding::new(problem, remedy)));
+    }
+    Some(Clocks::Apart(format!("{apart}: set it, for lives of tokens and certificates go by it")))
+}
+
+/// What a failed test request says about the settings, once the addresses are known to answer.
+pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String, Finding> {
+    let callers = matches!(config.credentials, CredentialsMode::Passthrough);
+    let has_code = failure.upstream().is_some_and(|answer| answer.error_code.is_some());
+    let said = failure.upstream().map(said).unwrap_or_default();
+    match failure.code() {
+        FailureCode::NotFound | FailureCode::BadUserInput if has_code => {
+            Ok("the upstream was reached and knows the credentials".to_owned())
+        }
+        FailureCode::Unauthenticated if callers && has_code => {
+            Ok("the upstream was reached and asks for a token, which every caller brings"
+                .to_owned())
+        }
+        FailureCode::NotFound
+        | FailureCode::BadUserInput
+        | FailureCode::UpstreamInvalidResponse => Err(another_service(&said)),
+        FailureCode::Unauthenticated if callers => Err(another_service(&said)),
+        FailureCode::Unauthenticated | FailureCode::UpstreamUnauthenticated => {
+            Err(refused_credentials(&config.credentials, &said))
+        }
+        FailureCode::Forbidden => Err(Finding::new(
+            format!("the credentials may not read recordings of this project{said}"),
+            "check that the project (HUAWEICLOUD_SDK_PROJECT_ID, inbound.projects) is of the region \
+             that upstream.region or upstream.endpoint names, and grant workspace:screenRecord:get",
+        )),
+        FailureCode::RateLimited => Err(Finding::new(
+            format!("{failure}{said}"),
+            "wait a minute and check again; if that stays so, have the quota of the API raised",
+        )),
+        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => Err(Finding::new(
+            format!("{failure}, although its address answers{said}"),
+            "check again; if that stays so, look at the status of the service, at \
+             upstream.attempt_timeout and upstream.deadline, and at what stands in between",
+        )),
+        FailureCode::UpstreamError if is_another_place(failure) => Err(another_service(&said)),
+        FailureCode::Conflict | FailureCode::UpstreamError | FailureCode::Overloaded => {
+            Err(Finding::new(
+                format!("{failure}{said}"),
+                "check upstream.endpoint and upstream.region; the id of the request, where there is \
+                 one, is what the cloud's support asks for",
+            ))
+        }
+    }
+}
+
+/// Whether the API gateway knows no such API at this host.
+fn is_another_place(failure: &Failure) -> bool {
+    let code = failure.upstream().and_then(|answer| answer.error_code.as_deref());
+    let number = code.and_then(|code| code.split_once('.')).map(|(_, number)| number);
+    matches!(number, Some("0101" | "0103" | "0104" | "0105" | "0106"))
+}
+
+fn another_service(said: &str) -> Finding {
+    Finding::new(
+        format!("what answers is not the screen-recording API{said}"),
+        "check that upstream.endpoint is Workspace's address, or that upstream.region is a region \
+         that has Workspace",
+    )
+}
+
+fn refused_credentials(mode: &CredentialsMode, said: &str) -> Finding {
+    let (whose, remedy) = match mode {
+        CredentialsMode::Passthrough => ("the token", "send one of the project and region"),
+        CredentialsMode::AkSk(_) => (
+            "the access key",
+            "check HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, that the key is active, and a temporary \
+             key's HUAWEICLOUD_SDK_SECURITY_TOKEN; more than five refusals in a row lock a key for \
+             five minutes",
+        ),
+        CredentialsMode::Password(_) => (
+            "the login",
+            "check iam.user, iam.password, iam.domain and the project; five failed logins lock the \
+             user for 15 minutes",
+        ),
+        CredentialsMode::Metadata(_) => (
+            "the temporary key",
+            "check that the server has an agency, and that it may read recordings",
+        ),
+    };
+    Finding::new(format!("the upstream does not accept {whose}{said}"), remedy)
+}
+
+/// What the upstream said, which is redacted already.
+fn said(answer: &UpstreamAnswer) -> String {
+    let code = answer.error_code.as_deref().unwrap_or("no code");
+    let message = answer.error_message.as_deref().unwrap_or("no message");
+    let request = answer.request_id.as_deref().map(|id| format!(", request {id}"));
+    format!(" (status {}, {code}: {message}{})", answer.status, request.unwrap_or_default())
+}

@@ -1,0 +1,300 @@
+//! Whether an address can be reached at all, and if not, why: for checking settings.
+//!
+//! One request without credentials. Any answer will do, whatever its status: name, way, certificate and
+//! protocol are right then, and its `Date` tells how far the clocks are apart.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use jiff::SignedDuration;
+use reqwest::{Client, Url};
+use rustls::CertificateError;
+use tokio::time::timeout;
+
+use super::client::{http_client, is_loopback};
+use super::credentials::skew;
+use crate::clock::Clock;
+use crate::config::UpstreamConfig;
+use crate::domain::Finding;
+
+/// An address, as the settings name it.
+pub struct Place<'p> {
+    /// What is there, such as `the upstream`.
+    pub what: &'static str,
+    /// The settings that the address comes from.
+    pub setting: &'static str,
+    /// The address. Only scheme, host and port are shown.
+    pub url: &'p Url,
+}
+
+/// What an address answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// HTTP status.
+    pub status: u16,
+    /// How far the clock there is ahead of this machine's; negative where it is behind.
+    pub skew: Option<SignedDuration>,
+}
+
+/// Asks an address once, under the time limits and with the certificates of `config`.
+///
+/// # Errors
+/// Why it does not answer.
+pub async fn reach(
+    place: &Place<'_>,
+    config: &UpstreamConfig,
+    clock: &Clock,
+) -> Result<Reached, Finding> {
+    let http = http_client(place.url, config).map_err(|_| {
+        let problem = "the certificates that this machine trusts cannot be read";
+        Finding::new(problem, "install the package ca-certificates, or set upstream.ca_file")
+    })?;
+    let within = config.attempt_timeout;
+    match timeout(within, ask(&http, place.url)).await {
+        Ok(Ok(response)) => {
+            let skew = skew::between(response.headers(), clock.timestamp());
+            Ok(Reached { status: response.status().as_u16(), skew })
+        }
+        Ok(Err(error)) => Err(place.explain(&error, config).await),
+        Err(_elapsed) => Err(place.says_nothing(within)),
+    }
+}
+
+async fn ask(http: &Client, url: &Url) -> Result<reqwest::Response, reqwest::Error> {
+    http.get(url.clone()).send().await
+}
+
+/// The proxy that calls to an address go through, without what it is logged in to with.
+pub(super) fn proxy_of(url: &Url) -> Option<String> {
+    if is_loopback(url) {
+        return None;
+    }
+    let intercept = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
+    let proxy = intercept.uri();
+    let authority = proxy.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    Some(format!("{}://{host}", proxy.scheme_str().unwrap_or("http")))
+}
+
+impl Place<'_> {
+    fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    fn address(&self) -> String {
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.host())
+    }
+
+    fn says_nothing(&self, within: Duration) -> Finding {
+        let (what, address) = (self.what, self.address());
+        Finding::new(
+            format!("{what} at {address} takes connections but gives no answer within {within:?}"),
+            format!(
+                "check host, port and scheme in {}, and what stands between here and there; a slow \
+                 one needs a longer upstream.attempt_timeout",
+                self.setting
+            ),
+        )
+    }
+
+    /// Why a request got no answer.
+    async fn explain(&self, error: &reqwest::Error, config: &UpstreamConfig) -> Finding {
+        if let Some(proxy) = proxy_of(self.url).filter(|_| error.is_connect()) {
+            let why = tls_error(error).map_or_else(|| innermost(error), ToString::to_string);
+            return Finding::new(
+                format!("{} cannot be reached through the proxy {proxy}: {why}", self.address()),
+                "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY to go \
+                 without the proxy",
+            );
+        }
+        if let Some(error) = tls_error(error) {
+            return self.explain_tls(error);
+        }
+        if error.is_timeout() && error.is_connect() {
+            return self.takes_no_connection(config.connect_timeout);
+        }
+        if error.is_timeout() {
+            return self.says_nothing(config.attempt_timeout);
+        }
+        if !error.is_connect() {
+            return self.hangs_up();
+        }
+        if self.is_nameless().await {
+            return self.has_no_such_name();
+        }
+        self.explain_connection(error)
+    }
+
+    async fn is_nameless(&self) -> bool {
+        tokio::net::lookup_host(self.address()).await.is_err()
+    }
+
+    fn has_no_such_name(&self) -> Finding {
+        Finding::new(
+            format!("the name {} cannot be resolved", self.host()),
+            format!("check the spelling of {}, and the DNS of this machine", self.setting),
+        )
+    }
+
+    fn takes_no_connection(&self, within: Duration) -> Finding {
+        Finding::new(
+            format!("{} does not take a connection within {within:?}", self.address()),
+            format!(
+                "check host and port in {}, and firewalls, routes and security groups on the way; \
+                 a far one needs a longer upstream.connect_timeout",
+                self.setting
+            ),
+        )
+    }
+
+    fn hangs_up(&self) -> Finding {
+        let other = if self.url.scheme() == "https" { "http" } else { "https" };
+        Finding::new(
+            format!("{} closes the connection without an answer", self.address()),
+            format!("check host, port and scheme in {}: it may be {other}://", self.setting),
+        )
+    }
+
+    fn explain_connection(&self, error: &reqwest::Error) -> Finding {
+        let address = self.address();
+        match io_error(error).map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => Finding::new(
+                format!("{address} refuses connections"),
+                format!("check host and port in {}, and that the service runs", self.setting),
+            ),
+            Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
+                Finding::new(
+                    format!("there is no route to {address}"),
+                    "check the network of this machine, its routes and its default gateway",
+                )
+            }
+            Some(_) | None => Finding::new(
+                format!("{address} cannot be connected to: {}", innermost(error)),
+                format!("check host, port and scheme in {}, and the network", self.setting),
+            ),
+        }
+    }
+
+    fn explain_tls(&self, error: &rustls::Error) -> Finding {
+        let (host, setting) = (self.host(), self.setting);
+        let certificate = format!("the certificate that {} shows", self.address());
+        match error {
+            rustls::Error::InvalidCertificate(why) => match why {
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Finding::new(
+                    format!("{certificate} is signed by nobody whom this machine trusts"),
+                    "set upstream.ca_file to the certificate of the CA that signed it, or add that to \
+                     the system's own",
+                ),
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                    Finding::new(
+                        format!("{certificate} has expired"),
+                        "have it renewed; if it is a new one, set the clock of this machine",
+                    )
+                }
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    Finding::new(
+                        format!("{certificate} is not valid yet"),
+                        "set the clock of this machine; if it is right, have another one issued",
+                    )
+                }
+                CertificateError::NotValidForName
+                | CertificateError::NotValidForNameContext { .. } => Finding::new(
+                    format!("{certificate} is for other names than {host}"),
+                    format!("write one of the names that it is for into {setting}"),
+                ),
+                other => Finding::new(
+                    format!("{certificate} cannot be accepted: {other}"),
+                    "have another one issued",
+                ),
+            },
+            rustls::Error::InvalidMessage(_) => Finding::new(
+                format!("{} does not speak TLS", self.address()),
+                format!("check host and port in {setting}; plain HTTP is written http://"),
+            ),
+            other => Finding::new(
+                format!("no TLS connection to {} comes about: {other}", self.address()),
+                format!("check host and port in {setting}: TLS 1.2 or 1.3 is needed"),
+            ),
+        }
+    }
+}
+
+/// An error and what it came from, one after the other.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| below(*error))
+}
+
+/// What an error came from. An I/O error of a library's making passes over what it is made of.
+fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(made_of) => Some(made_of),
+        None => error.source(),
+    }
+}
+
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn io_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
+    chain(error).filter_map(|error| error.downcast_ref()).last()
+}
+
+/// What it all came from, in its own words. The outer ones may repeat the address in full.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(url: &str, error: rustls::Error) -> Finding {
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+        let url = url.parse().unwrap();
+        let place = Place { what: "the upstream", setting: "upstream.endpoint", url: &url };
+        place.explain_tls(tls_error(&wrapped).unwrap())
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_accepted_is_told_by_what_is_wrong_with_it() {
+        for (why, problem, remedy) in [
+            (
+                CertificateError::UnknownIssuer,
+                "nobody whom this machine trusts",
+                "upstream.ca_file",
+            ),
+            (CertificateError::Expired, "has expired", "renewed"),
+            (CertificateError::NotValidYet, "not valid yet", "clock"),
+            (CertificateError::NotValidForName, "other names than a.example", "upstream.endpoint"),
+            (CertificateError::BadEncoding, "cannot be accepted", "issued"),
+        ] {
+            let finding =
+                found("https://a.example/x?secret=1", rustls::Error::InvalidCertificate(why));
+
+            assert!(finding.problem.contains(problem), "{finding}");
+            assert!(finding.problem.contains("a.example:443"), "{finding}");
+            assert!(finding.remedy.contains(remedy), "{finding}");
+            assert!(!finding.to_string().contains("secret"), "{finding}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_speaks_something_else_is_told_as_that() {
+        let error = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+
+        let finding = found("https://a.example:8080", error);
+
+        assert_eq!(finding.problem, "a.example:8080 does not speak TLS");
+    }
+
+    #[test]
+    fn nothing_on_this_machine_is_called_through_a_proxy() {
+        for url in ["http://127.0.0.1:9", "https://localhost", "http://[::1]"] {
+            assert_eq!(proxy_of(&url.parse().unwrap()), None);
+        }
+    }
+}

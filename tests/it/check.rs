@@ -1,0 +1,349 @@
+//! The command `check`: what is wrong with a set-up, and what to do about it.
+
+use std::net::TcpListener;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::commands::output;
+use crate::support::{
+    Authority, Issuer, RedisServer, Reply, ScriptedUpstream, TestFile, TlsWay, key_set,
+};
+
+const AK: &str = "CHECKTESTAK000000001";
+const SK: &str = "check/test+secret";
+const SIGNING: [(&str, &str); 3] = [
+    ("HUAWEICLOUD_SDK_AK", AK),
+    ("HUAWEICLOUD_SDK_SK", SK),
+    ("HUAWEICLOUD_SDK_PROJECT_ID", "089b2f9a3d80d3062f24c00ca4ed5cbd"),
+];
+
+/// What `check` said of an upstream.
+struct Checked {
+    code: i32,
+    said: String,
+    complained: String,
+}
+
+impl Checked {
+    /// Each thing that is wrong, and what to do about it.
+    fn findings(&self) -> Vec<(&str, &str)> {
+        let lines: Vec<&str> = self.complained.lines().map(str::trim).collect();
+        let pairs = lines.windows(2).filter_map(|pair| {
+            Some((pair[0].strip_prefix("wrong: ")?, pair[1].strip_prefix("to do: ")?))
+        });
+        pairs.collect()
+    }
+
+    /// Asserts that one thing is wrong, and only that.
+    fn tells(&self, problem: &str, remedy: &str) {
+        let findings = self.findings();
+        assert_eq!((self.code, findings.len()), (1, 1), "{}", self.complained);
+        let (wrong, to_do) = findings[0];
+        assert!(wrong.contains(problem), "{problem:?} is not in {wrong:?}");
+        assert!(to_do.contains(remedy), "{remedy:?} is not in {to_do:?}");
+        assert!(!(self.said.clone() + &self.complained).contains(SK), "the secret key was printed");
+    }
+}
+
+/// Runs `check` against an address, where other tasks go on meanwhile.
+async fn check(endpoint: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Checked {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let environment: Vec<(String, String)> = environment.iter().map(owned).collect();
+    let base = ["check", "--upstream-endpoint", endpoint, "--upstream-max-attempts", "1"];
+    let arguments = base.iter().chain(arguments).map(|argument| (*argument).to_owned());
+    let arguments: Vec<String> = arguments.collect();
+    let running = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+        output(&arguments, &environment)
+    });
+    let (code, said, complained) = running.await.unwrap();
+    Checked { code, said, complained }
+}
+
+async fn check_answering(status: u16, body: Value, arguments: &[&str]) -> Checked {
+    let upstream = ScriptedUpstream::start(move |_| Reply::json(status, &body)).await;
+    check(&format!("http://{}", upstream.address), arguments, &SIGNING).await
+}
+
+/// An upstream that has all there should be, but not the recording that is asked for.
+async fn good_upstream() -> ScriptedUpstream {
+    let body = json!({ "error_code": "WKS.00211902", "error_msg": "no such recording" });
+    ScriptedUpstream::start(move |_| Reply::json(404, &body)).await
+}
+
+const SIGNED: [&str; 2] = ["--upstream-credentials", "aksk"];
+
+#[tokio::test]
+async fn a_good_set_up_is_ready() {
+    let upstream = good_upstream().await;
+
+    let checked = check(&format!("http://{}", upstream.address), &SIGNED, &SIGNING).await;
+
+    assert_eq!((checked.code, &*checked.complained), (0, ""));
+    assert!(checked.said.contains("ready: the upstream was reached and knows the credentials"));
+    let seen = upstream.seen();
+    assert!(!seen[0].headers.contains_key("authorization"), "the first look needs no credentials");
+    assert_eq!(seen.len(), 2);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_told() {
+    let checked = check("https://nowhere.invalid", &[], &[]).await;
+
+    checked.tells("nowhere.invalid cannot be resolved", "spelling of upstream.endpoint");
+}
+
+#[tokio::test]
+async fn a_refused_port_is_told() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+
+    let checked = check(&format!("http://{free}"), &[], &[]).await;
+
+    checked.tells(&format!("{free} refuses connections"), "host and port in upstream.endpoint");
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_nothing_is_told_with_the_time_limit() {
+    let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let quick = ["--upstream-attempt-timeout", "200ms"];
+
+    let checked = check(&format!("http://{}", upstream.address), &quick, &[]).await;
+
+    checked.tells("gives no answer within 200ms", "upstream.attempt_timeout");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_good_is_told_by_what_is_wrong_with_it() {
+    let upstream = good_upstream().await;
+    let (authority, stranger) = (Authority::new("ours"), Authority::new("a stranger"));
+    let trusted = TestFile::of(&authority.pem());
+    let trusting = ["--upstream-ca-file", trusted.0.to_str().unwrap()];
+    for (identity, problem, remedy) in [
+        (stranger.issue(), "signed by nobody whom this machine trusts", "upstream.ca_file"),
+        (authority.issue_until(2010), "has expired", "renewed"),
+        (authority.issue_for(&["other.example"], 2100), "other names than localhost", "names"),
+    ] {
+        let way = TlsWay::showing(&identity, upstream.address).await;
+
+        let checked = check(way.url.as_str(), &trusting, &[]).await;
+
+        checked.tells(problem, remedy);
+    }
+    let good = TlsWay::showing(&authority.issue(), upstream.address).await;
+    assert_eq!(
+        check(good.url.as_str(), &[&trusting[..], &SIGNED].concat(), &SIGNING).await.code,
+        0
+    );
+    assert_eq!(upstream.requests(), 2, "what is not trusted is told nothing");
+}
+
+#[tokio::test]
+async fn an_upstream_without_tls_is_told() {
+    let upstream = good_upstream().await;
+    let authority = TestFile::of(&Authority::new("any").pem());
+    let trusting = ["--upstream-ca-file", authority.0.to_str().unwrap()];
+
+    let checked = check(&format!("https://{}", upstream.address), &trusting, &[]).await;
+
+    checked.tells("does not speak TLS", "http://");
+}
+
+/// The time that it is in so many minutes, as a `Date` header has it.
+fn date_in(minutes: i64) -> String {
+    let now = Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+async fn upstream_in(minutes: i64) -> ScriptedUpstream {
+    let body = json!({ "error_code": "WKS.00211902", "error_msg": "none" }).to_string();
+    ScriptedUpstream::start(move |_| {
+        let headers = [("content-type", "application/json"), ("date", &*date_in(minutes))];
+        Reply::bytes(404, &headers, body.clone())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_clock_that_no_signature_is_accepted_by_is_told_before_one_is_made() {
+    for (minutes, way) in [(20, "behind"), (-20, "ahead of")] {
+        let upstream = upstream_in(minutes).await;
+
+        let checked = check(&format!("http://{}", upstream.address), &SIGNED, &SIGNING).await;
+
+        checked.tells(&format!("s {way} that of the upstream"), "this machine's clock");
+        checked.tells("15 minutes", "NTP");
+        assert!(upstream.seen().iter().all(|seen| !seen.headers.contains_key("authorization")));
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_little_wrong_is_noted() {
+    let (apart, right) = (upstream_in(8).await, upstream_in(0).await);
+
+    let apart = check(&format!("http://{}", apart.address), &SIGNED, &SIGNING).await;
+    let right = check(&format!("http://{}", right.address), &SIGNED, &SIGNING).await;
+
+    assert_eq!((apart.code, right.code), (0, 0), "{}", apart.complained);
+    assert!(apart.said.contains("note: this machine's clock is"), "{}", apart.said);
+    assert!(!right.said.contains("note: "), "{}", right.said);
+}
+
+#[tokio::test]
+async fn a_refused_access_key_is_told_without_the_key() {
+    let body = json!({
+        "error_code": "APIGW.0301",
+        "error_msg": format!("Incorrect IAM authentication information: verify aksk signature fail, {AK} {SK}"),
+        "request_id": "r-1",
+    });
+
+    let checked = check_answering(401, body, &SIGNED).await;
+
+    checked.tells("does not accept the access key (status 401, APIGW.0301", "HUAWEICLOUD_SDK_AK");
+    checked.tells("request r-1", "HUAWEICLOUD_SDK_SK");
+    assert!(!checked.complained.contains(AK), "{}", checked.complained);
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_told() {
+    let body = json!({ "error_code": "PAP5.0001", "error_msg": "no policy allows it" });
+
+    let checked = check_answering(403, body, &SIGNED).await;
+
+    checked.tells("may not read recordings of this project", "workspace:screenRecord:get");
+    checked.tells("PAP5.0001", "upstream.region");
+}
+
+#[tokio::test]
+async fn what_is_not_the_api_is_told_even_if_it_answers_well() {
+    let none = json!({ "error_code": "APIGW.0101", "error_msg": "The API does not exist" });
+    for (status, body) in [(404, none), (404, json!({})), (200, json!([])), (401, json!({}))] {
+        let checked = check_answering(status, body, &[]).await;
+
+        checked.tells("what answers is not the screen-recording API", "upstream.region");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_in_the_way_is_told_without_its_password() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = [("HTTP_PROXY", &*format!("http://user:proxy-secret@{free}"))];
+
+    let checked = check("http://upstream.example", &[], &proxy).await;
+
+    checked.tells(&format!("through the proxy http://{free}"), "NO_PROXY");
+    assert!(!checked.complained.contains("proxy-secret"), "{}", checked.complained);
+}
+
+#[tokio::test]
+async fn a_proxy_that_works_is_noted() {
+    let proxy = good_upstream().await;
+    let proxied = [("http_proxy", &*format!("http://{}", proxy.address))];
+    let environment = [&SIGNING[..], &proxied[..]].concat();
+
+    let checked = check("http://upstream.example", &SIGNED, &environment).await;
+
+    assert_eq!(checked.code, 0, "{}", checked.complained);
+    let note = format!("note: the upstream is called through the proxy http://{}", proxy.address);
+    assert!(checked.said.contains(&note), "{}", checked.said);
+}
+
+#[tokio::test]
+async fn a_shared_cache_that_lets_nobody_in_is_told() {
+    let upstream = good_upstream().await;
+    let endpoint = format!("http://{}", upstream.address);
+    let redis = RedisServer::start().await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let with = async |url: String| {
+        let shared = [
+            ("GATEWAY_CACHE__REDIS_URL", &*url),
+            ("GATEWAY_CACHE__KEY_SECRET", "0123456789abcdef0123456789abcdef"),
+        ];
+        check(&endpoint, &SIGNED, &[&SIGNING[..], &shared[..]].concat()).await
+    };
+
+    let refused = with(format!("redis://{free}")).await;
+    let stranger = with(format!("redis://nobody:redis-secret@127.0.0.1:{}", redis.port)).await;
+    let good = with(format!("redis://127.0.0.1:{}", redis.port)).await;
+
+    refused.tells(&format!("{free} refuses connections"), "cache.redis_url");
+    stranger.tells("does not accept the user or the password", "cache.redis_url");
+    assert!(!stranger.complained.contains("redis-secret"), "{}", stranger.complained);
+    assert_eq!(good.code, 0, "{}", good.complained);
+}
+
+#[tokio::test]
+async fn keys_of_tokens_that_cannot_be_had_are_told() {
+    let upstream = good_upstream().await;
+    let endpoint = format!("http://{}", upstream.address);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let with = async |jwks: String| {
+        let tokens = [
+            ("GATEWAY_INBOUND__AUTH", "jwt"),
+            ("GATEWAY_INBOUND__JWT_JWKS", &*jwks),
+            ("GATEWAY_INBOUND__JWT_ISSUER", "https://login.example.com"),
+            ("GATEWAY_INBOUND__JWT_AUDIENCE", "recordings"),
+        ];
+        check(&endpoint, &SIGNED, &[&SIGNING[..], &tokens[..]].concat()).await
+    };
+    let set = key_set(&[&Issuer::new("one")]);
+    let issuer = ScriptedUpstream::start(move |seen| match &*seen.path {
+        "/keys" => Reply::json(200, &set),
+        "/other" => Reply::json(200, &json!({ "keys": [] })),
+        _ => Reply::json(503, &json!({})),
+    });
+    let issuer = issuer.await;
+
+    let refused = with(format!("http://{free}/keys?code=jwks-secret")).await;
+    let other = with(format!("http://{}/other", issuer.address)).await;
+    let broken = with(format!("http://{}/broken", issuer.address)).await;
+    let good = with(format!("http://{}/keys", issuer.address)).await;
+
+    refused.tells(&format!("{free} refuses connections"), "inbound.jwt_jwks");
+    assert!(!refused.complained.contains("jwks-secret"), "{}", refused.complained);
+    other.tells("not with a set of keys", "jwks_uri");
+    broken.tells("status 503", "jwks_uri");
+    assert_eq!(good.code, 0, "{}", good.complained);
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_told_at_once() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let files = [
+        ("GATEWAY_INBOUND__AUTH", "api-key"),
+        ("GATEWAY_INBOUND__API_KEYS_FILE", "/nowhere/keys.toml"),
+        ("GATEWAY_GRAPHQL__DOCUMENTS_FILE", "/nowhere/documents.json"),
+        ("GATEWAY_CACHE__REDIS_URL", &*format!("redis://{free}")),
+        ("GATEWAY_CACHE__KEY_SECRET", "0123456789abcdef0123456789abcdef"),
+    ];
+
+    let checked = check(&format!("http://{free}"), &[], &files).await;
+
+    let findings = checked.findings();
+    assert_eq!((checked.code, findings.len()), (1, 4), "{}", checked.complained);
+    let wrong = |part: &str| findings.iter().any(|(problem, _)| problem.contains(part));
+    for part in ["/nowhere/keys.toml", "/nowhere/documents.json", "shared cache", "refuses"] {
+        assert!(wrong(part), "{part} is not in {}", checked.complained);
+    }
+    assert!(findings.iter().all(|(_, to_do)| to_do.starts_with("check ")), "{findings:?}");
+}
+
+#[tokio::test]
+async fn a_login_service_that_is_away_is_told_apart_from_the_upstream() {
+    let upstream = good_upstream().await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let login = [
+        ("HUAWEICLOUD_SDK_IAM_ENDPOINT", &*format!("http://{free}")),
+        ("HUAWEICLOUD_SDK_PROJECT_ID", "089b2f9a3d80d3062f24c00ca4ed5cbd"),
+        ("GATEWAY_IAM__USER", "gateway"),
+        ("GATEWAY_IAM__PASSWORD", SK),
+        ("GATEWAY_IAM__DOMAIN", "domain"),
+    ];
+    let arguments = ["--upstream-credentials", "password"];
+
+    let checked = check(&format!("http://{}", upstream.address), &arguments, &login).await;
+
+    checked.tells(&format!("{free} refuses connections"), "HUAWEICLOUD_SDK_IAM_ENDPOINT");
+}
