@@ -25,7 +25,7 @@ export function page(name, source) {
     name,
     source,
     prose,
-    problems,
+    problems: [...problems, ...brokenTables(prose)],
     blocks: blocks.map((block) => ({
       ...block,
       page: name,
@@ -71,6 +71,13 @@ export function tables(source) {
     else if (found.at(-1).length > 0) found.push([]);
   }
   return found.filter((table) => table.length > 2).map(([head, , ...rows]) => ({ head, rows }));
+}
+
+/** Rows that stand in no table: what begins one has to be a head with a line below it. */
+function brokenTables(prose) {
+  const lines = prose.split("\n");
+  const begins = (line, index) => line.startsWith("|") && !lines[index - 1]?.startsWith("|");
+  return lines.filter((line, index) => begins(line, index) && !/^\| ?:?-+/.test(lines[index + 1] ?? "")).map((line) => `no table: ${line}`);
 }
 
 /** The anchor that GitHub gives a heading. */

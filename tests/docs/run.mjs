@@ -49,7 +49,7 @@ async function holds(block, answer) {
   const [name, value] = block.mark.split(/: ?/);
   if (name === "from") return isExcerpt(block, value);
   if (name in RUN_ELSEWHERE) return isRunElsewhere(block, RUN_ELSEWHERE[name]);
-  if (block.mark && name !== "variables") throw new Error(`nothing is known of the mark ${block.mark}`);
+  if (block.mark && !/^exit \d+$/.test(block.mark)) throw new Error(`nothing is known of the mark ${block.mark}`);
   const kind = KINDS[block.lang];
   if (!kind) throw new Error(`there is no way to hold a block of the kind ${block.lang || "without language"}; see tests/docs/run.mjs`);
   return kind(block, answer);
@@ -93,7 +93,12 @@ async function ofShell(block, answer) {
   for (const { why } of sorted.filter((one) => one.why)) unrun.set(why, (unrun.get(why) ?? 0) + 1);
   const runnable = sorted.filter((one) => one.run).map((one) => one.line);
   if (runnable.length === 0 && answer) throw new Error("an answer is shown to what is not run");
-  if (runnable.length > 0) compare(answer, await runLines(gateway, block.page, runnable));
+  if (runnable.length > 0) compare(answer, await runLines(gateway, block.page, runnable, { status: ending(block) }));
+}
+
+/** The status that a block's commands end with, by the mark `exit N`. */
+function ending(block) {
+  return Number(block.mark.match(/^exit (\d+)$/)?.[1] ?? 0);
 }
 
 /** Holds what is shown against what came, as JSON or line by line. */
@@ -104,7 +109,7 @@ function compare(answer, came) {
   if (differs) throw new Error(differs);
 }
 
-async function ofGraphql(block, answer, given) {
+async function ofGraphql(block, answer) {
   const document = parse(block.text);
   const isSchema = document.definitions.some(({ kind }) => /Type|Schema/.test(kind));
   if (isSchema) return composes(block);
@@ -112,7 +117,7 @@ async function ofGraphql(block, answer, given) {
   const invalid = validate(against, document);
   if (invalid.length > 0) throw new Error(invalid.map(({ message }) => message).join("; "));
   for (const operation of document.definitions.filter(({ kind }) => kind === "OperationDefinition")) {
-    const variables = given ?? variablesOf(operation);
+    const variables = variablesOf(operation);
     const body = { query: block.text, variables, operationName: operation.name?.value };
     const came = operation.operation === "subscription" ? await firstState(gateway, body) : (await ask(gateway, body)).body;
     if (!answer && came.errors) throw new Error(JSON.stringify(came.errors));
@@ -225,6 +230,7 @@ const ofTheWhole = {
 
 /** What is wrong with a page is noticed: each of these has to fail. */
 const BROKEN = {
+  "a command that ends well where it is said to fail": "<!-- exit 1 -->\n```sh\necho one\n```\n",
   "a program that is in no category": "```sh\nfrobnicate --all\n```\n",
   "a syntax that is none": "```sh\nif true; fi\n```\n",
   "a step of ./test that is not there": "```sh\n./test nonsense\n```\n",
@@ -251,6 +257,7 @@ const BROKEN = {
   "a test that is none": "`nobody_has_ever_written_this_test`\n",
   "an alert that is none": "GatewayNonsense\n",
   "a file that is none": "`src/nonsense.rs`\n",
+  "a row without a table": "words\n\n| one | two |\n\nwords\n",
   "a block without an end": "```sh\ntrue\n",
 };
 

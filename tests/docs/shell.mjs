@@ -122,12 +122,12 @@ export function addressed(gateway, source) {
 
 const folders = new Map();
 
-/** Runs lines of a page; what they print. A page has one folder, so later lines find what earlier ones made. */
-export function runLines(gateway, page, lines, { environment = {}, files = {} } = {}) {
+/** Runs lines of a page, which end with a status; what they print, and what they complain of where they fail. A page has one folder, so later lines find what earlier ones made. */
+export function runLines(gateway, page, lines, { environment = {}, files = {}, status = 0 } = {}) {
   const folder = folderOf(gateway, page);
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
   const script = addressed(gateway, lines.join("\n")).replace(/\b([A-Z_]+)=…/g, (_, name) => `${name}=${given(name)}`);
-  return bash(script, folder, { ...surroundings(gateway, folder), ...environment });
+  return bash(script, folder, { ...surroundings(gateway, folder), ...environment }, status);
 }
 
 function folderOf(gateway, page) {
@@ -184,12 +184,12 @@ function surroundings(gateway, folder) {
   };
 }
 
-function bash(script, folder, env) {
+function bash(script, folder, env, status) {
   return new Promise((resolve, reject) => {
     const options = { cwd: folder, env, timeout: 60_000 };
     execFile("bash", ["--norc", "-euo", "pipefail", "-c", script], options, (error, stdout, stderr) => {
-      if (error) reject(new Error(`${error.message}\n${stdout}${stderr}`));
-      else resolve(stdout);
+      if ((error?.code ?? 0) !== status) reject(new Error(`${error?.message ?? `ended well, and not with ${status}`}\n${stdout}${stderr}`));
+      else resolve(error ? stdout + stderr : stdout);
     });
   });
 }

@@ -224,7 +224,6 @@ class TakesTraces(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def demo(redis_url, settings):
 def receiver():
     """A receiver of traces: its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), TakesTraces)
@@ -235,7 +234,7 @@ def receiver():
 
 
 @contextlib.contextmanager
-def demo(redis_url, traces_url):
+def demo(redis_url, settings, traces_url):
     arguments = [
         BINARY, "demo", f"--config={settings}", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
         f"--cache-redis-url={redis_url}", "--cache-key-secret=for the checks of metrics only",
@@ -287,9 +286,8 @@ def all_of_it():
         redis_url, redis_server = running.enter_context(redis())
         settings = Path(running.enter_context(tempfile.TemporaryDirectory())) / "gateway.toml"
         settings.write_text("")
-        gateway = running.enter_context(demo(redis_url, settings))
         traces_url = running.enter_context(receiver())
-        gateway = running.enter_context(demo(redis_url, traces_url))
+        gateway = running.enter_context(demo(redis_url, settings, traces_url))
         server = running.enter_context(prometheus(gateway))
         until("the shared cache", lambda: "gateway_shared_cache_up 1" in gateway.page())
         gateway.use()
