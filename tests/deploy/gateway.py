@@ -37,6 +37,13 @@ def check(arguments, environment, upstream):
     return run(["check", *arguments, f"--upstream-endpoint={address}"], environment | simulated)
 
 
+def is_good(checked):
+    """Whether a check found all well, but for a shared cache at a made-up address, where nobody answers."""
+    wrong = [line for line in checked.stderr.splitlines() if line.startswith("  wrong: ")]
+    only_the_cache = len(wrong) == 1 and wrong[0].startswith("  wrong: the shared cache at ")
+    return checked.returncode == 0 or (checked.returncode == 1 and only_the_cache)
+
+
 @contextlib.contextmanager
 def running(arguments, environment=None, wrapper=()):
     """Runs a command that serves; gives the addresses it prints, by the word before each, and the process."""

@@ -13,7 +13,7 @@ import kubernetes_validate
 import yaml
 
 from gateway import NAME, ROOT, SECRETS, check, image_environment, package_version
-from gateway import running, simulator, stop_seconds
+from gateway import is_good, running, simulator, stop_seconds
 
 FOLDERS = ["base", "overlays/shared-cache", "overlays/own-key"]
 # The oldest release whose fields the manifests use, and the newest whose schemas are here.
@@ -228,7 +228,7 @@ class Settings(unittest.TestCase):
 
                     checked = check(container.settings, container.environment, upstream)
 
-                    self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+                    self.assertTrue(is_good(checked), checked.stdout + checked.stderr)
                     self.assertIn("ready: ", checked.stdout)
 
     def test_a_name_that_is_no_setting_is_noticed(self):

@@ -8,7 +8,8 @@ import unittest
 import urllib.request
 from pathlib import Path
 
-from gateway import BINARY, NAME, ROOT, SECRETS, check, run, running, simulator, stop_seconds
+from gateway import BINARY, NAME, ROOT, SECRETS, check, is_good, run, running, simulator
+from gateway import stop_seconds
 
 FOLDER = ROOT / "deploy/systemd"
 UNIT = (FOLDER / f"{NAME}.service").read_text()
@@ -132,7 +133,7 @@ class Unit(unittest.TestCase):
 
             checked = check(rest, installed.variables, upstream)
 
-        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        self.assertTrue(is_good(checked), checked.stdout + checked.stderr)
         self.assertIn("upstream.region = ap-southeast-1 ", checked.stdout)
 
     def test_each_drop_in_gives_its_secret_to_a_setting_that_takes_it(self):
@@ -146,7 +147,7 @@ class Unit(unittest.TestCase):
 
                 checked = check([], installed.variables, upstream)
 
-                self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+                self.assertTrue(is_good(checked), checked.stdout + checked.stderr)
                 (first, *_) = values(drop_in.read_text(), "LoadCredential")
                 shown = str(self.folder) + "/" + first.partition(":")[0]
                 self.assertIn(shown, checked.stdout + str(installed.variables))
