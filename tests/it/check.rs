@@ -49,7 +49,13 @@ impl Checked {
 /// Runs `check` against an address, where other tasks go on meanwhile.
 async fn check(endpoint: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Checked {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    let environment: Vec<(String, String)> = environment.iter().map(owned).collect();
+    // Far more than it takes, so that no test fails because the machine is busy.
+    let patient = [
+        ("GATEWAY_UPSTREAM__CONNECT_TIMEOUT", "30s"),
+        ("GATEWAY_UPSTREAM__ATTEMPT_TIMEOUT", "30s"),
+        ("GATEWAY_UPSTREAM__DEADLINE", "60s"),
+    ];
+    let environment: Vec<(String, String)> = patient.iter().chain(environment).map(owned).collect();
     let base = ["check", "--upstream-endpoint", endpoint, "--upstream-max-attempts", "1"];
     let arguments = base.iter().chain(arguments).map(|argument| (*argument).to_owned());
     let arguments: Vec<String> = arguments.collect();
@@ -108,11 +114,11 @@ async fn a_refused_port_is_told() {
 #[tokio::test]
 async fn an_upstream_that_says_nothing_is_told_with_the_time_limit() {
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
-    let quick = ["--upstream-attempt-timeout", "200ms"];
+    let quick = ["--upstream-attempt-timeout", "2s", "--upstream-connect-timeout", "2s"];
 
     let checked = check(&format!("http://{}", upstream.address), &quick, &[]).await;
 
-    checked.tells("gives no answer within 200ms", "upstream.attempt_timeout");
+    checked.tells("gives no answer within 2s", "upstream.attempt_timeout");
 }
 
 #[tokio::test]
