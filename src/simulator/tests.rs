@@ -1,5 +1,7 @@
 //! The simulated upstream, from outside.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -69,16 +71,19 @@ async fn equal_seeds_give_equal_recordings() {
     let lists = [one.list("limit=1000").await, same.list("limit=1000").await];
     let other = other.list("limit=1000").await;
 
-    // Times and statuses follow the clock, which goes on between the two lists.
+    // Times and statuses follow the clock, which goes on between the lists, and now and then another
+    // recording begins.
     let lasting = |list: &Value| {
         let rows = list["screen_records"].as_array().unwrap().iter();
-        let part =
-            |row: &Value| ["id", "desktop_name", "username", "type"].map(|key| row[key].clone());
-        rows.map(part).collect::<Vec<_>>()
+        let part = |row: &Value| {
+            ["id", "desktop_name", "username", "type"].map(|key| row[key].to_string())
+        };
+        rows.map(part).collect::<HashSet<_>>()
     };
-    assert_eq!(lists[0]["total_count"], 250);
-    assert_eq!(lasting(&lists[0]), lasting(&lists[1]));
-    assert_ne!(lasting(&lists[0]), lasting(&other));
+    let [one, same, other] = [&lists[0], &lists[1], &other].map(lasting);
+    assert!(one.intersection(&same).count() >= 250);
+    assert!(one.len() <= 251 && same.len() <= 251);
+    assert_eq!(one.intersection(&other).count(), 0);
 }
 
 #[tokio::test]
