@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::causes;
 use crate::clock::Clock;
 use crate::config::{Config, Live, Running, SettingsSource};
 use crate::http::{
@@ -372,15 +373,8 @@ fn data_part(upstream: Upstream, records: Records, tasks: TaskTracker) -> Part {
     })
 }
 
-/// An error and its causes, on one line.
 fn told(error: &dyn Error) -> Vec<String> {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    vec![text.split_whitespace().collect::<Vec<_>>().join(" ")]
+    vec![causes::on_one_line(error)]
 }
 
 /// The GraphQL listener and the admin listener. The latter has no TLS: probes and monitoring speak HTTP to

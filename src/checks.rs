@@ -1,12 +1,11 @@
 //! What the command `check` looks at: the files that the settings name, callers' keys, the shared cache and
 //! the upstream.
 
-use std::error::Error;
-
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::causes::on_one_line;
 use crate::clock::Clock;
 use crate::config::{
     Config, CredentialsMode, InboundAuth, InboundConfig, JwksSource, UpstreamConfig,
@@ -34,7 +33,7 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Finding>> {
     let probe = match Upstream::new(upstream, UpstreamMetrics::default(), Clock::default()) {
         Ok(client) => client.probe(project).await,
         Err(error) => Probe::NotReady(vec![Finding::new(
-            told(&error),
+            on_one_line(&error),
             "install the package ca-certificates, or set upstream.ca_file",
         )]),
     };
@@ -51,9 +50,10 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Finding>> {
 /// Files of certificates and of trusted documents.
 fn files(config: &Config) -> Vec<Finding> {
     let loaded = Tls::load(config.tls.as_ref(), TlsMetrics::default(), Clock::default());
-    let tls = loaded.map(drop).map_err(|error| Finding::new(told(&error), FILES));
-    let documents = check_documents(&config.graphql)
-        .map_err(|error| Finding::new(format!("graphql.documents_file: {}", told(&error)), FILES));
+    let tls = loaded.map(drop).map_err(|error| Finding::new(on_one_line(&error), FILES));
+    let documents = check_documents(&config.graphql).map_err(|error| {
+        Finding::new(format!("graphql.documents_file: {}", on_one_line(&error)), FILES)
+    });
     [tls, documents].into_iter().filter_map(Result::err).collect()
 }
 
@@ -71,10 +71,13 @@ async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(
             (Some(trouble), None) => Err(Finding::new(trouble, "check inbound.jwt_jwks")),
             (None, _) => Ok(()),
         },
-        Err(error @ CallersError::Unreadable { .. }) => Err(Finding::new(told(&error), FILES)),
-        Err(error) => {
-            Err(Finding::new(told(&error), "write the file as docs/DEPLOYMENT.md describes it"))
+        Err(error @ CallersError::Unreadable { .. }) => {
+            Err(Finding::new(on_one_line(&error), FILES))
         }
+        Err(error) => Err(Finding::new(
+            on_one_line(&error),
+            "write the file as docs/DEPLOYMENT.md describes it",
+        )),
     }
 }
 
@@ -104,15 +107,4 @@ async fn keys(address: &Url, upstream: &UpstreamConfig) -> Finding {
             "set it to the address that the issuer's metadata names as jwks_uri",
         ),
     }
-}
-
-/// An error and what it came from, in one line.
-fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

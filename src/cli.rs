@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::app::{App, Start};
+use crate::causes::causes;
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
@@ -251,10 +252,8 @@ fn refuse(refusal: &Refusal) -> ExitCode {
 
 fn fail(error: &dyn Error) -> ExitCode {
     complain(format_args!("error: {error}"));
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        complain(format_args!("  because {error}"));
-        cause = error.source();
+    for cause in causes(error) {
+        complain(format_args!("  because {cause}"));
     }
     ExitCode::from(FAILED)
 }

@@ -9,6 +9,7 @@ pub mod domain;
 pub mod clock;
 pub mod signature;
 mod slots;
+mod causes;
 pub mod trace;
 pub mod config;
 pub mod telemetry;

@@ -24,6 +24,7 @@ use super::probe::{self, Probe};
 use super::retry::{self, RetryBudget, Worth};
 use super::traced::TracedAttempt;
 use super::wire;
+use crate::causes::causes;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token, Unreachable, UpstreamAnswer};
@@ -557,12 +558,8 @@ pub(super) fn no_answer(error: &reqwest::Error) -> Failure {
 
 /// A body that broke off, or that does not decompress.
 fn broken_body(error: &reqwest::Error, status: u16) -> Failure {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.is::<hyper::Error>() {
-            return Failure::Unreachable(Unreachable::Cut);
-        }
-        cause = error.source();
+    if causes(error).any(|cause| cause.is::<hyper::Error>()) {
+        return Failure::Unreachable(Unreachable::Cut);
     }
     malformed("cannot be decompressed".to_owned(), status)
 }

@@ -4,16 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app`, `checks`, `cli` and `fuzzing` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("signature", &[]),
     ("trace", &[]),
     ("slots", &[]),
+    ("causes", &[]),
     ("config", &["domain", "version"]),
     ("telemetry", &["trace", "config", "version"]),
-    ("upstream", &["trace", "signature", "clock", "config", "domain", "slots"]),
+    ("upstream", &["trace", "signature", "clock", "config", "domain", "slots", "causes"]),
     ("records", &["upstream", "trace", "clock", "config", "domain"]),
     ("graphql", &["records", "trace", "config", "domain"]),
     ("http", &["graphql", "records", "trace", "config", "domain", "clock", "slots"]),
