@@ -61,6 +61,7 @@ pub use simulate::SimulateArgs;
 pub use source::Origin;
 pub use subscriptions::SubscriptionsConfig;
 pub use surroundings::Surroundings;
+pub(crate) use surroundings::{LARGEST_FILE, read_bounded};
 pub use tls::{TlsConfig, ca_certificates_of};
 pub use traces::{OtlpForm, TracesConfig, TracesSampler};
 pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::Files;
 
-/// The most that is read of a settings or credentials file.
-const LARGEST_FILE: u64 = 1024 * 1024;
+/// The most that is read of a file, in bytes.
+pub(crate) const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// A way to read a file.
 type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
@@ -30,7 +30,7 @@ pub(super) struct NotUnicode;
 impl Surroundings {
     /// Those of this process.
     pub fn of_process() -> Self {
-        Self::new(std::env::vars_os(), read_file)
+        Self::new(std::env::vars_os(), read_bounded)
     }
 
     /// An environment and a way to read files.
@@ -77,7 +77,8 @@ impl Surroundings {
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file of up to 1 MiB.
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST_FILE) {

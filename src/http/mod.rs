@@ -13,7 +13,6 @@ mod negotiation;
 mod request;
 mod documents;
 mod explain;
-mod follow;
 mod cross_site;
 mod request_id;
 mod callers;

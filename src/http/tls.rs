@@ -26,10 +26,9 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
-use super::follow::read_bounded;
 use super::metrics::{HandshakeOutcome, TlsMetrics};
 use crate::clock::Clock;
-use crate::config::{Live, TlsConfig, ca_certificates_of};
+use crate::config::{Live, TlsConfig, ca_certificates_of, read_bounded};
 
 const CERT_FILE: &str = "tls.cert_file";
 const KEY_FILE: &str = "tls.key_file";

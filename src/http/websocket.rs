@@ -19,10 +19,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, interval, interval_at, sleep, timeout};
 
-use super::callers::{Caller, Presented, Stranger};
+use super::callers::{Caller, LOOK_EVERY, Presented, Stranger};
 use super::cross_site;
 use super::endpoint::Endpoint;
-use super::follow::LOOK_EVERY;
 use super::log_line::StreamLog;
 use super::places::{self, Place};
 use super::rate::TooMany;

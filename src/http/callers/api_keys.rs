@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{CallersError, Projects, hash};
+use crate::config::read_bounded;
 use crate::domain::{ProjectId, Secret};
-use crate::http::follow::read_bounded;
 
 const SETTING: &str = "inbound.api_keys_file";
 /// Stands for every project.

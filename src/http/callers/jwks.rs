@@ -19,10 +19,9 @@ use tokio::sync::Mutex;
 use tokio::time::interval;
 use tokio_util::task::TaskTracker;
 
-use super::{CallerParts, CallersError};
+use super::{CallerParts, CallersError, LOOK_EVERY};
 use crate::clock::Clock;
-use crate::config::JwksSource;
-use crate::http::follow::{LARGEST_FILE, LOOK_EVERY, read_bounded};
+use crate::config::{JwksSource, LARGEST_FILE, read_bounded};
 
 const SETTING: &str = "inbound.jwt_jwks";
 /// How old keys may become before they are fetched again.

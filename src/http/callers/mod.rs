@@ -14,6 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -28,6 +29,8 @@ use crate::domain::{ProjectId, Token};
 
 pub(crate) use self::presented::Presented;
 
+/// How often it is looked whether callers may stay, and whether keys are old.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many characters of a caller's name are logged.
 const LONGEST_SHOWN_NAME: usize = 64;
 
@@ -244,7 +247,7 @@ impl Callers {
 
     /// Done when somebody who was let in would not be let in any more.
     pub(crate) async fn lapse(self, caller: Caller) {
-        let mut looks = tokio::time::interval(super::follow::LOOK_EVERY);
+        let mut looks = tokio::time::interval(LOOK_EVERY);
         while self.still_admits(&caller) {
             looks.tick().await;
         }
