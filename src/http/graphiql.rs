@@ -1,6 +1,6 @@
 //! GraphiQL, served from the binary. Built by `web/graphiql/build`; loads nothing from outside.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use super::compression::{Coding, Effort, LEAST};
+use super::validators;
 
 /// The page may load its own files and ask its own address, and nothing else. Styles are the
 /// exception: the editor puts its own into the page as it goes.
@@ -60,36 +61,40 @@ pub(crate) async fn file(
 ) -> Option<Response> {
     let place = FILES.iter().position(|(file, ..)| *file == name)?;
     let (_, content_type, content) = FILES.get(place).copied()?;
-    let digest = hex::encode(Sha256::digest(content));
-    let (coding, body) = match coding.filter(|_| content.len() >= LEAST) {
-        Some(coding) => match compressed(place, coding, tasks).await {
-            Some(body) => (Some(coding), body),
-            None => (None, Bytes::from_static(content)),
-        },
-        None => (None, Bytes::from_static(content)),
-    };
-    let etag = match coding {
-        Some(coding) => format!("\"{digest}-{}\"", coding.name()),
-        None => format!("\"{digest}\""),
-    };
-    let known = request
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|tags| tags.to_str().is_ok_and(|tags| tags.contains(&etag)));
+    let coding = coding.filter(|_| content.len() >= LEAST);
+    let wanted = etag_of(place, coding)?;
+    if validators::has(request, &wanted) {
+        return Some((StatusCode::NOT_MODIFIED, headers(content_type, &wanted)).into_response());
+    }
+    if let Some(coding) = coding
+        && let Some(body) = compressed(place, coding, tasks).await
+    {
+        let mut headers = headers(content_type, &wanted);
+        headers.insert(header::CONTENT_ENCODING, coding.header());
+        return Some((headers, Body::from(body)).into_response());
+    }
+    let headers = headers(content_type, &etag_of(place, None)?);
+    Some((headers, Body::from(content)).into_response())
+}
+
+/// The validator of a file in a coding. What the files hold is known when they are built in, so it is looked
+/// at once.
+fn etag_of(place: usize, coding: Option<Coding>) -> Option<String> {
+    static DIGESTS: LazyLock<[String; FILES.len()]> =
+        LazyLock::new(|| FILES.map(|(.., content)| hex::encode(Sha256::digest(content))));
+    Some(validators::etag(DIGESTS.get(place)?, coding))
+}
+
+fn headers(content_type: &'static str, etag: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Names stay the same from release to release, so browsers ask whether they still have it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
+    if let Ok(etag) = HeaderValue::from_str(etag) {
         headers.insert(header::ETAG, etag);
     }
-    if known {
-        return Some((StatusCode::NOT_MODIFIED, headers).into_response());
-    }
-    if let Some(coding) = coding {
-        headers.insert(header::CONTENT_ENCODING, coding.header());
-    }
-    Some((headers, Body::from(body)).into_response())
+    headers
 }
 
 /// A file in a coding: compressed the first time that it is asked for.

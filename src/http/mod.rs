@@ -20,6 +20,7 @@ mod rate;
 mod places;
 mod response;
 mod compression;
+mod validators;
 mod log_line;
 mod traced;
 mod sse;

@@ -7,11 +7,9 @@ use async_graphql::{Response as GraphqlResponse, ServerError};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use sha2::{Digest as _, Sha256};
 
 use super::browsers;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
-use super::compression::Coding;
 use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
@@ -205,39 +203,4 @@ impl Served {
         body.push(b'}');
         Ok(body.into())
     }
-}
-
-/// Adds a strong validator to a good answer, another one for each coding, and leaves the body out where the client has it.
-pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Response {
-    if response.status() != StatusCode::OK {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    // The body is in memory already; this takes it out again.
-    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let digest = hex::encode(Sha256::digest(&body));
-    let digest = digest.get(..32).unwrap_or(&digest);
-    let etag = match parts.extensions.get::<Coding>() {
-        Some(coding) => format!("\"{digest}-{}\"", coding.name()),
-        None => format!("\"{digest}\""),
-    };
-    let known = request
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().trim_start_matches("W/"))
-        .any(|tag| tag == etag || tag == "*");
-    if let Ok(value) = HeaderValue::from_str(&etag) {
-        parts.headers.insert(header::ETAG, value);
-    }
-    if known {
-        parts.status = StatusCode::NOT_MODIFIED;
-        parts.headers.remove(header::CONTENT_TYPE);
-        parts.extensions.remove::<Coding>();
-        return Response::from_parts(parts, Body::empty());
-    }
-    Response::from_parts(parts, Body::from(body))
 }
