@@ -53,7 +53,7 @@ pub struct Operation {
     /// The document.
     pub query: String,
     /// Which of the document's operations to execute.
-    pub operation_name: Option<String>,
+    pub operation_name: Option<Arc<str>>,
     /// Values of its variables.
     pub variables: Values,
     /// Whether only a query will do, as by GET.
@@ -353,7 +353,7 @@ impl Engine {
         let keys = order::keys(selected, &document);
         let variables = variables.into_owned();
         let mut request = Request::new(operation.query).variables(variables).data(context);
-        request.operation_name = operation.operation_name;
+        request.operation_name = operation.operation_name.map(|name| (*name).to_owned());
         request.set_parsed_query(ExecutableDocument::clone(&document));
         Ok(Prepared::Parsed(Box::new(request), keys))
     }
@@ -363,7 +363,7 @@ impl Ready {
     fn of(operation: Operation, measure: Measure, bound: Option<Bound>) -> Self {
         match bound {
             Some(bound) => {
-                let operation_name = operation.operation_name.map(Arc::from);
+                let operation_name = operation.operation_name;
                 Self::Plain(Arc::new(PlainRequest { bound, measure, operation_name }))
             }
             None => Self::Other(Box::new(operation)),
@@ -372,19 +372,11 @@ impl Ready {
 }
 
 impl Admitted {
-    /// As [`Self::name`], to be kept, where that costs nothing.
-    pub fn shared_name(&self) -> Option<&Arc<str>> {
+    /// Which of the document's operations was asked for.
+    pub fn name(&self) -> Option<&Arc<str>> {
         match self.0.as_ref().ok()? {
             Ready::Plain(request) => request.operation_name.as_ref(),
-            Ready::Other(_) => None,
-        }
-    }
-
-    /// Which of the document's operations was asked for.
-    pub fn name(&self) -> Option<&str> {
-        match self.0.as_ref().ok()? {
-            Ready::Plain(request) => request.operation_name.as_deref(),
-            Ready::Other(operation) => operation.operation_name.as_deref(),
+            Ready::Other(operation) => operation.operation_name.as_ref(),
         }
     }
 

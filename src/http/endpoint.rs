@@ -264,8 +264,7 @@ async fn execute(
     for operation in &mut operations {
         operation.explain = explain;
     }
-    let first = operations.first().and_then(|operation| operation.operation_name.as_deref());
-    let name = first.map(Arc::from);
+    let name = operations.first().and_then(|operation| operation.operation_name.clone());
     let persisted = persisted(&operations);
     let admitted = endpoint.engine.admit(operations);
     if let (Some(body), Ok([only])) = (common, admitted.as_deref()) {
@@ -293,7 +292,7 @@ fn streamed(
         let message = "an event stream answers one operation, not a batch";
         return Err(Refusal::bad_request(message));
     };
-    let name = only.operation_name.as_deref().map(Arc::from);
+    let name = only.operation_name.clone();
     let asking = asker.asking(cache_headers::wanted(headers));
     let response = sse::answer(endpoint, only, asking, asker.caller)?;
     Ok((response, Noted::begun(name).by(caller)))
@@ -365,7 +364,7 @@ fn span((request_id, trace): (&str, &Trace), caller: Option<&str>) -> Span {
 
 impl Asker {
     fn asking(&self, wanted: Wanted) -> Asking {
-        let Caller { token, projects, .. } = self.caller.clone();
+        let (token, projects) = (self.caller.token.clone(), self.caller.projects.clone());
         let Wanted { no_cache, max_age } = wanted;
         let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
         Asking { token, projects, request_id, trace, no_cache, max_age }
@@ -388,7 +387,7 @@ impl Endpoint {
             return None;
         }
         let admitted = self.engine.recall(body)?;
-        let name = admitted.as_ref().ok().and_then(|one| one.shared_name().cloned());
+        let name = admitted.as_ref().ok().and_then(|one| one.name().cloned());
         let admitted = admitted.map(|one| vec![one]);
         Some(Todo { admitted, persisted: Vec::new(), is_batch: false, name })
     }
@@ -402,7 +401,7 @@ impl Endpoint {
     /// Answers operations for which everything is at hand; the others wait.
     fn begin(&self, admitted: Vec<Admitted>, asking: &Asking) -> Vec<Begun> {
         let begin = |operation: Admitted| {
-            let span = traced::operation(&asking.trace, operation.name());
+            let span = traced::operation(&asking.trace, operation.name().map(|name| &**name));
             let asking = Asking { trace: span.trace().clone(), ..asking.clone() };
             let reader = self.records.reader(asking);
             match self.engine.answer_now(&operation, &reader) {

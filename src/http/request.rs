@@ -1,5 +1,7 @@
 //! Reads GraphQL requests from HTTP requests: parameters of a GET, the JSON body of a POST.
 
+use std::sync::Arc;
+
 use async_graphql::Variables;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -20,7 +22,7 @@ const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Common {
     query: String,
-    operation_name: Option<String>,
+    operation_name: Option<Arc<str>>,
     variables: Option<FlatVariables>,
 }
 
@@ -145,7 +147,7 @@ pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Re
     };
     let operation_name = match members.remove("operationName") {
         None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name),
+        Some(Value::String(name)) => Some(Arc::from(name)),
         Some(other) => return Err(mistyped("operationName", &other, "a text or null")),
     };
     let variables = match members.remove("variables") {

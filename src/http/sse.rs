@@ -35,9 +35,9 @@ pub(crate) fn answer(
         return Err(Refusal::too_many_connections(endpoint.places.most()));
     };
     let Endpoint { metrics, clock, .. } = &**endpoint;
-    let name = operation.operation_name.as_deref().map(Arc::from);
+    let name = operation.operation_name.clone();
     let request_id = Arc::clone(&asking.request_id);
-    let span = traced::operation(&asking.trace, operation.operation_name.as_deref());
+    let span = traced::operation(&asking.trace, name.as_deref());
     let asking = Asking { trace: span.trace().clone(), ..asking };
     let reader = Arc::new(endpoint.records.reader(asking));
     let log = StreamLog::begin((&caller, &request_id), name, &reader, metrics, clock);

@@ -292,9 +292,9 @@ impl Session {
 
     fn answers(&self, caller: &Caller, operation: Operation) -> BoxStream<'static, Served> {
         let Endpoint { engine, records, limits, metrics, clock, .. } = &*self.endpoint;
-        let Caller { token, projects, .. } = caller.clone();
+        let (token, projects) = (caller.token.clone(), caller.projects.clone());
         let request_id = Arc::clone(&self.request_id);
-        let name: Option<Arc<str>> = operation.operation_name.as_deref().map(Arc::from);
+        let name = operation.operation_name.clone();
         let span = traced::socket_operation(&self.trace, name.as_deref());
         let trace = span.trace().clone();
         let asking = Asking { token, projects, request_id, trace, ..Asking::default() };

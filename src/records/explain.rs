@@ -3,7 +3,7 @@
 //! A field says that it reads by [`at`]; what is read then, however deep below, is noted under its path.
 //! Only the operation's own reads are noted, and nothing of whose they are or what is in them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -56,8 +56,8 @@ pub async fn at<T>(path: Vec<Step>, reading: impl Future<Output = T>) -> T {
 }
 
 impl Explanation {
-    fn note(&self, explained: Explained) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(explained);
+    fn noted(&self) -> MutexGuard<'_, Vec<Explained>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,10 +74,7 @@ impl Reader {
 
     /// What was read since it is noted.
     pub fn explained(&self) -> Vec<Explained> {
-        let Some(Explanation(noted)) = self.explanation.get().map(|noted| &**noted) else {
-            return Vec::new();
-        };
-        noted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.explanation.get().map(|explanation| explanation.noted().clone()).unwrap_or_default()
     }
 
     /// Notes something that was read, or could not be.
@@ -85,7 +82,7 @@ impl Reader {
         let Some(explanation) = self.explanation.get() else { return };
         let millis = |span: Duration| u64::try_from(span.as_millis()).ok();
         let there = |span: Duration| is_there.then(|| millis(span)).flatten();
-        explanation.note(Explained {
+        explanation.noted().push(Explained {
             path: FIELD.try_with(Clone::clone).unwrap_or_default(),
             kind: content.noun(),
             outcome: read.outcome.as_str(),
@@ -99,8 +96,8 @@ impl Reader {
 
     /// What was noted last came from the tier that replicas share.
     pub(crate) fn note_shared(&self) {
-        let Some(Explanation(noted)) = self.explanation.get().map(|noted| &**noted) else { return };
-        if let Some(last) = noted.lock().unwrap_or_else(PoisonError::into_inner).last_mut() {
+        let Some(explanation) = self.explanation.get() else { return };
+        if let Some(last) = explanation.noted().last_mut() {
             last.tier = Some("shared");
         }
     }
