@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
 
@@ -69,10 +69,9 @@ impl KnownRequests {
             return None;
         }
         let hash = self.0.hasher.hash_one(body);
-        self.0.with_bucket(hash, |bucket| {
-            let found = bucket.kept.iter().find(|(kept, _)| **kept == *body);
-            found.map(|(_, request)| Arc::clone(request))
-        })
+        let bucket = self.0.bucket(hash)?;
+        let found = bucket.kept.iter().find(|(kept, _)| **kept == *body);
+        found.map(|(_, request)| Arc::clone(request))
     }
 
     /// Keeps what a body asks for, if it was here before.
@@ -81,21 +80,18 @@ impl KnownRequests {
             return;
         }
         let hash = self.0.hasher.hash_one(body);
-        self.0.with_bucket(hash, |bucket| {
-            if !bucket.passed_over.contains(&hash) {
-                bucket.passed_over.rotate_left(1);
-                bucket.passed_over[REMEMBERED - 1] = hash;
-                return None::<()>;
-            }
-            let is_kept = bucket.kept.iter().any(|(kept, _)| **kept == *body);
-            let more = weight(body, request);
-            if is_kept || !self.0.makes_room(bucket, more) {
-                return None;
-            }
+        let Some(mut bucket) = self.0.bucket(hash) else { return };
+        if !bucket.passed_over.contains(&hash) {
+            bucket.passed_over.rotate_left(1);
+            bucket.passed_over[REMEMBERED - 1] = hash;
+            return;
+        }
+        let is_kept = bucket.kept.iter().any(|(kept, _)| **kept == *body);
+        let more = weight(body, request);
+        if !is_kept && self.0.makes_room(&mut bucket, more) {
             self.0.bytes.fetch_add(more, Ordering::Relaxed);
             bucket.kept.push((body.into(), Arc::clone(request)));
-            None
-        });
+        }
     }
 
     /// Number of requests and their weight in bytes.
@@ -109,10 +105,11 @@ impl KnownRequests {
 }
 
 impl Table {
-    fn with_bucket<T>(&self, hash: u64, look: impl FnOnce(&mut Bucket) -> Option<T>) -> Option<T> {
+    /// The bucket of a hash.
+    fn bucket(&self, hash: u64) -> Option<MutexGuard<'_, Bucket>> {
         // The remainder is below the number of buckets.
         let place = usize::try_from(hash % BUCKETS as u64).unwrap_or_default();
-        look(&mut self.buckets.get(place)?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.buckets.get(place)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether one more of this weight may be kept, for which the oldest of its bucket may have to go.

@@ -56,6 +56,7 @@ const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// The endpoint and all it needs. Shared by all requests.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) engine: Engine,
     pub(crate) records: Records,

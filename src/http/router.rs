@@ -78,12 +78,11 @@ struct Inner {
 /// What serves requests that come now. One that is under way stays with what it began with.
 struct Served {
     endpoint: Arc<Endpoint>,
-    /// Whether requests for the endpoint need not pass the routes' layers.
-    is_direct: bool,
     router: Router,
 }
 
 /// Finds what serves requests that come now, without keeping it.
+#[derive(Clone)]
 pub(crate) struct Newest(Weak<Inner>);
 
 /// What serves requests under other settings, ready to be used.
@@ -131,24 +130,15 @@ impl Main {
         let page = graphql.graphiql.then(|| self.0.graphiql_defaults.clone());
         let endpoint = Endpoint {
             engine: old.engine.changed(graphql, limits),
-            records: old.records.clone(),
-            callers: old.callers.clone(),
             rates: new_rates.clone().unwrap_or_else(|| old.rates.clone()),
             places: old.places.with_most(subscriptions.max_connections_per_caller),
-            in_flight: old.in_flight.clone(),
-            long_lived: old.long_lived.clone(),
             documents: old.documents.reload(graphql)?,
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
-            stopping: old.stopping.clone(),
-            tasks: old.tasks.clone(),
             limits: limits.clone(),
             subscriptions: subscriptions.clone(),
             graphiql: page,
-            metrics: old.metrics.clone(),
-            tracer: old.tracer.clone(),
-            clock: old.clock.clone(),
-            newest: Newest(Arc::downgrade(&self.0)),
+            ..Endpoint::clone(&old)
         };
         Ok(MainChange { served: Served::new(endpoint), new_rates })
     }
@@ -169,8 +159,9 @@ impl Serve for Main {
     async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         let direct = {
             let served = self.0.current.load();
-            let is_direct = served.is_direct && request.uri().path() == GRAPHQL;
-            is_direct.then(|| Arc::clone(&served.endpoint))
+            // Without origins there is no layer that the endpoint's requests have to pass.
+            let is_direct = served.endpoint.allow_origins.is_empty();
+            (is_direct && request.uri().path() == GRAPHQL).then(|| Arc::clone(&served.endpoint))
         };
         if let Some(endpoint) = direct {
             return endpoint::handle(endpoint, Some(peer.ip()), request).await;
@@ -232,12 +223,12 @@ impl Served {
             // Below the layers: the endpoint sees to both itself, for less.
             .route(GRAPHQL, any(endpoint::route))
             .with_state(Arc::clone(&endpoint));
-        if endpoint.allow_origins.is_empty() {
-            return Self { endpoint, is_direct: true, router };
-        }
-        // Outermost: a browser's preliminary question never reaches the endpoint.
-        let router = router.layer(cors(&endpoint.allow_origins));
-        Self { endpoint, is_direct: false, router }
+        let router = match endpoint.allow_origins.as_slice() {
+            [] => router,
+            // Outermost: a browser's preliminary question never reaches the endpoint.
+            origins => router.layer(cors(origins)),
+        };
+        Self { endpoint, router }
     }
 }
 

@@ -58,27 +58,17 @@ impl Refusal {
     }
 
     pub(super) fn syntax(document: &str, at: usize, message: String) -> Self {
-        let (line, column) = position(document, at);
+        let (line, column) = Positions::new(document).of(at);
         Self::Syntax { message, line, column }
     }
 
     pub(super) fn invalid(document: &str, at: usize, message: String) -> Self {
-        let (line, column) = position(document, at);
+        let (line, column) = Positions::new(document).of(at);
         Self::Invalid { message, line, column }
     }
 }
 
-/// Line and column, from 1, of a byte offset.
-fn position(document: &str, at: usize) -> (usize, usize) {
-    let before = document.get(..at).unwrap_or(document);
-    let returns = before.matches('\r').count();
-    let feeds = before.matches('\n').count();
-    let pairs = before.matches("\r\n").count();
-    let last_line = before.rsplit(['\r', '\n']).next().unwrap_or_default();
-    (1 + returns + feeds - pairs, 1 + last_line.chars().count())
-}
-
-/// Lines and columns of many offsets of one document. Those that go up are found in one pass over it.
+/// Lines and columns, from 1, of byte offsets of a document. Those that go up are found in one pass over it.
 pub(in crate::graphql) struct Positions<'d> {
     document: &'d str,
     /// How far the document has been read, and the position there.
@@ -92,8 +82,10 @@ impl<'d> Positions<'d> {
         Self { document, at: 0, line: 1, column: 1 }
     }
 
-    /// As [`position`].
+    /// The position of an offset; of the character's beginning or of the document's end, where it is inside
+    /// of the one or behind the other.
     pub(in crate::graphql) fn of(&mut self, at: usize) -> (usize, usize) {
+        let at = self.document.floor_char_boundary(at);
         if at < self.at {
             *self = Self::new(self.document);
         }
@@ -205,6 +197,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Counted from the beginning, in another way.
+    fn position(document: &str, at: usize) -> (usize, usize) {
+        let before = &document[..at];
+        let ends = before.matches(['\r', '\n']).count() - before.matches("\r\n").count();
+        let last_line = before.rsplit(['\r', '\n']).next().unwrap_or_default();
+        (1 + ends, 1 + last_line.chars().count())
+    }
 
     proptest! {
         #[test]

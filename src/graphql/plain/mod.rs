@@ -214,7 +214,7 @@ impl Bound {
     /// The fields of the root, each with the recording it asks for.
     fn roots(
         &self,
-    ) -> impl Iterator<Item = (&Selected<Root>, Option<&Result<RecordRef, Failure>>)> + Clone {
+    ) -> impl Iterator<Item = (&Selected<Root>, Option<&Result<RecordRef, Failure>>)> {
         let shown = |(root, wanted)| (root, Option::as_ref(wanted).filter(|_| self.shows(root)));
         self.plan.roots.iter().zip(&self.wanted).map(shown)
     }
