@@ -10,8 +10,9 @@ pub(crate) fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 's
 
 /// An error and what it came from, on one line.
 pub(crate) fn on_one_line(error: &dyn Error) -> String {
-    let told: String = causes(error).map(|cause| format!(": {cause}")).collect();
-    format!("{error}{told}").split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut told = vec![error.to_string()];
+    told.extend(causes(error).map(ToString::to_string));
+    told.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

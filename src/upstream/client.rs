@@ -558,7 +558,7 @@ pub(super) fn no_answer(error: &reqwest::Error) -> Failure {
 
 /// A body that broke off, or that does not decompress.
 fn broken_body(error: &reqwest::Error, status: u16) -> Failure {
-    if causes(error).any(|cause| cause.is::<hyper::Error>()) {
+    if causes(error).any(<dyn std::error::Error>::is::<hyper::Error>) {
         return Failure::Unreachable(Unreachable::Cut);
     }
     malformed("cannot be decompressed".to_owned(), status)

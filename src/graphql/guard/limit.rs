@@ -200,7 +200,7 @@ mod tests {
 
     /// Counted from the beginning, in another way.
     fn position(document: &str, at: usize) -> (usize, usize) {
-        let before = &document[..at];
+        let (before, _) = document.split_at(at);
         let ends = before.matches(['\r', '\n']).count() - before.matches("\r\n").count();
         let last_line = before.rsplit(['\r', '\n']).next().unwrap_or_default();
         (1 + ends, 1 + last_line.chars().count())
