@@ -26,7 +26,7 @@ use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
 use crate::telemetry::{
     LogFilter, MetricsPage, OPENMETRICS_CONTENT_TYPE, TraceMetrics, Traces, TracesError,
 };
-use crate::upstream::{Upstream, UpstreamMetrics};
+use crate::upstream::{TransportError, Upstream, UpstreamMetrics};
 
 /// How long tasks that nobody waits for may take to end at the stop.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ pub enum StartError {
     },
     /// The client for the upstream cannot be set up.
     #[error("the upstream's client cannot be set up")]
-    Client(#[from] reqwest::Error),
+    Client(#[from] TransportError),
     /// The trusted documents cannot be read.
     #[error("graphql.documents_file cannot be used")]
     Documents(#[from] ManifestError),

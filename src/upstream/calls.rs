@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use reqwest::Method;
+use http::Method;
 use serde_json::json;
 
-use super::client::{Answer, Call, Outgoing, Upstream};
+use super::client::{Call, Outgoing, Upstream};
+use super::transport::Answer;
 use super::wire::{self, Listed};
 use crate::domain::{
     DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,

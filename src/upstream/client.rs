@@ -1,17 +1,15 @@
 //! One attempt to call the upstream, its limits, and what comes back.
-//!
-//! Proxies: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured as by curl, except for an
-//! upstream on a loopback address, which is always called directly. Redirects are never followed:
-//! the credentials would travel with them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request, Uri};
 use jiff::tz::TimeZone;
-use reqwest::{Certificate, Client, Method, Request, Response, Url};
+use reqwest::Url;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -23,8 +21,8 @@ use super::metrics::UpstreamMetrics;
 use super::probe::{self, Probe};
 use super::retry::{self, RetryBudget, Worth};
 use super::traced::TracedAttempt;
+use super::transport::{Answer, Transport, TransportError};
 use super::wire;
-use crate::causes::causes;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token, Unreachable, UpstreamAnswer};
@@ -36,8 +34,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a call waits for one of the permitted connections before it is shed.
 const LONGEST_QUEUE: Duration = Duration::from_millis(500);
-/// Idle connections are kept this long: less than servers commonly keep theirs.
-const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// The upstream. Clones share connections and limits.
 #[derive(Clone)]
@@ -47,12 +43,12 @@ pub struct Upstream(Arc<Inner>);
 pub struct UpstreamChange {
     config: UpstreamConfig,
     /// Where it takes another one.
-    http: Option<Client>,
+    transport: Option<Transport>,
     credentials: CredentialsChange,
 }
 
 struct Inner {
-    http: Live<Client>,
+    transport: Live<Transport>,
     endpoint: Endpoint,
     credentials: Credentials,
     limits: Live<UpstreamConfig>,
@@ -66,12 +62,9 @@ struct Inner {
 
 /// The base address, in the parts that every call needs.
 struct Endpoint {
-    /// As it is configured.
-    base: Url,
-    /// The path of `base` alone, which is signed with the rest.
+    base: Uri,
+    /// Its path without a slash at the end, which stands before those of calls and is signed with them.
     base_path: String,
-    /// As it stands in the `Host` header: with the port unless it is the scheme's own.
-    host: String,
 }
 
 /// For whom a call is made.
@@ -87,14 +80,16 @@ pub struct Call {
     pub trace: Trace,
 }
 
+/// Decoded pairs.
+pub(super) type Query = Vec<(Cow<'static, str>, Cow<'static, str>)>;
+
 /// A request to be made, apart from what is put on it for the upstream's sake.
 pub(super) struct Outgoing {
     pub(super) method: Method,
     pub(super) path: String,
     /// The path without ids, as it stands in traces.
     pub(super) template: &'static str,
-    /// Decoded pairs.
-    pub(super) query: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    pub(super) query: Query,
     /// JSON; empty for none.
     pub(super) body: Bytes,
 }
@@ -107,13 +102,6 @@ struct Verdict<'u> {
     begun: Instant,
 }
 
-/// An answer of success.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    headers: HeaderMap,
-    pub(super) body: Bytes,
-}
-
 impl Upstream {
     /// A client for the configured upstream. Connects to nothing yet.
     ///
@@ -123,12 +111,12 @@ impl Upstream {
         config: &UpstreamConfig,
         metrics: UpstreamMetrics,
         clock: Clock,
-    ) -> Result<Self, reqwest::Error> {
-        let http = http_client(&config.endpoint, config)?;
+    ) -> Result<Self, TransportError> {
+        let transport = Transport::new(config)?;
         let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
-            http: Live::new(http),
-            endpoint: Endpoint::of(&config.endpoint),
+            transport: Live::new(transport),
+            endpoint: Endpoint::of(&config.endpoint)?,
             credentials,
             permits: Slots::new(most_calls(config)),
             breaker: Breaker::new(&config.breaker),
@@ -144,13 +132,12 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
+    pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, TransportError> {
         let old = self.0.limits.load();
         let is_same = old.connect_timeout == config.connect_timeout
             && old.ca_certificates == config.ca_certificates;
-        let new_client = || http_client(&config.endpoint, config);
         Ok(UpstreamChange {
-            http: (!is_same).then(new_client).transpose()?,
+            transport: (!is_same).then(|| Transport::new(config)).transpose()?,
             credentials: self.0.credentials.prepare(config)?,
             config: config.clone(),
         })
@@ -159,9 +146,9 @@ impl Upstream {
     /// Has other settings used from now on; calls under way end as they began. Whether calls are made
     /// as somebody else now, so that what was read before is not theirs.
     pub fn change(&self, change: UpstreamChange, tasks: &TaskTracker) -> bool {
-        let UpstreamChange { config, http, credentials } = change;
-        if let Some(http) = http {
-            self.0.http.set(http);
+        let UpstreamChange { config, transport, credentials } = change;
+        if let Some(transport) = transport {
+            self.0.transport.set(transport);
         }
         self.0.permits.resize(most_calls(&config), tasks);
         self.0.breaker.change(&config.breaker);
@@ -293,7 +280,7 @@ impl Upstream {
     async fn one(
         &self,
         call: &Call,
-        request: (Request, Generation),
+        request: (Request<Bytes>, Generation),
         traced: (&'static str, u32),
     ) -> Result<Answer, Failure> {
         let Inner { breaker, clock, metrics, .. } = &*self.0;
@@ -330,7 +317,7 @@ impl Upstream {
     async fn attempt(
         &self,
         call: &Call,
-        (mut request, used): (Request, Generation),
+        (mut request, used): (Request<Bytes>, Generation),
         traced: (&'static str, u32),
     ) -> Result<Answer, Failure> {
         let traced = TracedAttempt::begin(&call.trace, &mut request, traced);
@@ -353,21 +340,16 @@ impl Upstream {
         &self,
         call: &Call,
         outgoing: &Outgoing,
-    ) -> Result<(Request, Generation), Failure> {
+    ) -> Result<(Request<Bytes>, Generation), Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
         let Outgoing { method, path, query, body, .. } = outgoing;
         let signed_path = match endpoint.base_path.as_str() {
             "" => Cow::Borrowed(path.as_str()),
             base => Cow::Owned([base, path].concat()),
         };
-        // Parsed once; only what differs from call to call is set. It is made of checked ids and encoded
-        // values, so it stands in the address as it is.
-        let mut url = endpoint.base.clone();
-        url.set_path(&signed_path);
-        if !query.is_empty() {
-            url.set_query(Some(&canonical_query(query)));
-        }
-        let mut request = Request::new(method.clone(), url);
+        let mut request = Request::new(body.clone());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = endpoint.uri(&signed_path, query)?;
         let headers = request.headers_mut();
         headers.insert(ACCEPT, JSON);
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
@@ -376,38 +358,15 @@ impl Upstream {
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, JSON);
         }
-        let part = CallerPart { token: call.token.as_ref(), host: &endpoint.host };
+        let part = CallerPart { token: call.token.as_ref(), host: endpoint.host() };
         let signable = Signable { method: method.as_str(), path: &signed_path, query, body };
         let used = credentials.authorize(headers, &part, &signable).await?;
-        if !body.is_empty() {
-            *request.body_mut() = Some(body.clone().into());
-        }
         Ok((request, used))
     }
 
-    async fn exchange(&self, request: Request) -> Result<Answer, Failure> {
-        let mut response = self.0.http.get().execute(request).await.map_err(|e| no_answer(&e))?;
-        let (status, headers) =
-            (response.status().as_u16(), std::mem::take(response.headers_mut()));
-        let body = self.body(response, status).await?;
-        Ok(Answer { status, headers, body })
-    }
-
-    /// Reads the body, up to the limit as counted after decompression.
-    async fn body(&self, mut response: Response, status: u16) -> Result<Bytes, Failure> {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, Failure> {
         let most = self.0.limits.load().max_body_bytes;
-        let mut body = Body::default();
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(body.whole()),
-                Err(error) => return Err(broken_body(&error, status)),
-            };
-            if body.len() + chunk.len() > most {
-                return Err(malformed(format!("is larger than {most} bytes"), status));
-            }
-            body.add(chunk);
-        }
+        self.0.transport.get().send(request, most).await
     }
 
     fn refusal(&self, answer: &Answer, call: &Call, used: Generation) -> Failure {
@@ -432,35 +391,6 @@ impl Upstream {
             wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
         }
-    }
-}
-
-/// A body as it comes in. Most come in one piece, which is passed on as it is.
-#[derive(Default)]
-struct Body {
-    first: Bytes,
-    /// All pieces, once there are several.
-    several: BytesMut,
-}
-
-impl Body {
-    fn len(&self) -> usize {
-        self.first.len().max(self.several.len())
-    }
-
-    fn add(&mut self, piece: Bytes) {
-        if self.first.is_empty() {
-            self.first = piece;
-            return;
-        }
-        if self.several.is_empty() {
-            self.several.extend_from_slice(&self.first);
-        }
-        self.several.extend_from_slice(&piece);
-    }
-
-    fn whole(self) -> Bytes {
-        if self.several.is_empty() { self.first } else { self.several.freeze() }
     }
 }
 
@@ -492,76 +422,32 @@ impl Outgoing {
 }
 
 impl Endpoint {
-    fn of(endpoint: &Url) -> Self {
-        let base = endpoint.clone();
-        let base_path = endpoint.path().trim_end_matches('/').to_owned();
-        let name = endpoint.host_str().unwrap_or_default();
-        let host = match endpoint.port() {
-            Some(port) => format!("{name}:{port}"),
-            None => name.to_owned(),
+    fn of(endpoint: &Url) -> Result<Self, TransportError> {
+        let base: Uri = endpoint.as_str().parse().map_err(TransportError::Address)?;
+        Ok(Self { base_path: base.path().trim_end_matches('/').to_owned(), base })
+    }
+
+    /// The address of a call. Path and query are made of checked ids and encoded values, so they stand in
+    /// it as they are signed, and it can always be made.
+    fn uri(&self, path: &str, query: &Query) -> Result<Uri, Failure> {
+        let target = if query.is_empty() {
+            PathAndQuery::try_from(path)
+        } else {
+            PathAndQuery::try_from([path, "?", &canonical_query(query)].concat())
         };
-        Self { base, base_path, host }
+        let mut parts = self.base.clone().into_parts();
+        parts.path_and_query = target.ok();
+        Uri::from_parts(parts).map_err(|_| Failure::Unreachable(Unreachable::Connect))
+    }
+
+    /// As it stands in the `Host` header: with the port unless it is the scheme's own.
+    fn host(&self) -> &str {
+        self.base.authority().map_or("", Authority::as_str)
     }
 }
 
 fn most_calls(config: &UpstreamConfig) -> usize {
     usize::try_from(config.max_concurrency.get()).unwrap_or(1)
-}
-
-/// A client for one address.
-pub(super) fn http_client(
-    endpoint: &Url,
-    config: &UpstreamConfig,
-) -> Result<Client, reqwest::Error> {
-    // Fails only when a provider has been installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(config.connect_timeout)
-        .pool_idle_timeout(POOL_IDLE)
-        .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
-    if is_loopback(endpoint) {
-        builder = builder.no_proxy();
-    }
-    if endpoint.scheme() == "http" {
-        // Nothing will be verified, so a machine without root certificates will do.
-        builder = builder.tls_certs_only([]);
-    } else if !config.ca_certificates.is_empty() {
-        builder = builder.tls_certs_merge(ca_certificates(config)?);
-    }
-    builder.build()
-}
-
-/// What `upstream.ca_file` holds.
-pub(super) fn ca_certificates(config: &UpstreamConfig) -> Result<Vec<Certificate>, reqwest::Error> {
-    config.ca_certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect()
-}
-
-pub(super) fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-pub(super) fn no_answer(error: &reqwest::Error) -> Failure {
-    match (error.is_connect(), error.is_timeout()) {
-        (true, true) => Failure::TimedOut(TimeLimit::Connect),
-        (true, false) => Failure::Unreachable(Unreachable::Connect),
-        (false, true) => Failure::TimedOut(TimeLimit::Attempt),
-        (false, false) => Failure::Unreachable(Unreachable::Cut),
-    }
-}
-
-/// A body that broke off, or that does not decompress.
-fn broken_body(error: &reqwest::Error, status: u16) -> Failure {
-    if causes(error).any(<dyn std::error::Error>::is::<hyper::Error>) {
-        return Failure::Unreachable(Unreachable::Cut);
-    }
-    malformed("cannot be decompressed".to_owned(), status)
 }
 
 /// From 0 to 1. Without randomness those who failed together come back together, which is no reason
@@ -570,7 +456,7 @@ pub(super) fn chance() -> f64 {
     f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }
 
-fn malformed(problem: String, status: u16) -> Failure {
+pub(super) fn malformed(problem: String, status: u16) -> Failure {
     let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
     Failure::Malformed { problem, answer: Arc::new(answer) }
 }

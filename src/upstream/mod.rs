@@ -3,6 +3,7 @@
 //! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
 
 mod client;
+mod transport;
 mod reach;
 mod probe;
 mod calls;
@@ -25,4 +26,5 @@ pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
 pub use probe::Probe;
 pub use reach::{Place, Reached, reach};
+pub use transport::TransportError;
 pub use wire::{Unlike, screen_record};

@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::reach::{Place, Reached, proxy_of, reach};
+use super::reach::{Place, Reached, reach};
+use super::transport::proxy_of;
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, UpstreamConfig};
 use crate::domain::{Failure, FailureCode, Finding, UpstreamAnswer};

@@ -7,14 +7,13 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use jiff::SignedDuration;
 use reqwest::{Client, Url};
 use rustls::CertificateError;
 use tokio::time::timeout;
 
-use super::client::{http_client, is_loopback};
 use super::credentials::skew;
+use super::transport::{http_client, proxy_of};
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::Finding;
@@ -64,18 +63,6 @@ pub async fn reach(
 
 async fn ask(http: &Client, url: &Url) -> Result<reqwest::Response, reqwest::Error> {
     http.get(url.clone()).send().await
-}
-
-/// The proxy that calls to an address go through, without what it is logged in to with.
-pub(super) fn proxy_of(url: &Url) -> Option<String> {
-    if is_loopback(url) {
-        return None;
-    }
-    let intercept = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
-    let proxy = intercept.uri();
-    let authority = proxy.authority().map_or("", |authority| authority.as_str());
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    Some(format!("{}://{host}", proxy.scheme_str().unwrap_or("http")))
 }
 
 impl Place<'_> {

@@ -1,7 +1,8 @@
 //! The spans of attempts to call the upstream: one for each, with what OpenTelemetry's conventions for
 //! HTTP clients say of it. Addresses are shown as templates, so projects and records are not named.
 
-use reqwest::Request;
+use http::Request;
+use http::uri::Scheme;
 
 use super::metrics::reason;
 use crate::domain::Failure;
@@ -16,9 +17,9 @@ pub(super) struct TracedAttempt {
 
 impl TracedAttempt {
     /// Begins, and writes into the request under which trace.
-    pub(super) fn begin(
+    pub(super) fn begin<B>(
         trace: &Trace,
-        request: &mut Request,
+        request: &mut Request<B>,
         (template, resent): (&'static str, u32),
     ) -> Self {
         let span = trace.begin(|| begun(request, template, resent));
@@ -49,8 +50,9 @@ impl Drop for TracedAttempt {
     }
 }
 
-fn begun(request: &Request, template: &'static str, resent: u32) -> Begun {
-    let (method, url) = (request.method().as_str(), request.url());
+fn begun<B>(request: &Request<B>, template: &'static str, resent: u32) -> Begun {
+    let (method, uri) = (request.method().as_str(), request.uri());
+    let usual_port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     let begun = Begun {
         name: format!("{method} {template}").into(),
         kind: Kind::Client,
@@ -58,9 +60,9 @@ fn begun(request: &Request, template: &'static str, resent: u32) -> Begun {
     };
     begun
         .with("http.request.method", method.to_owned())
-        .with("url.scheme", url.scheme().to_owned())
+        .with_some("url.scheme", uri.scheme_str().map(str::to_owned))
         .with("url.template", template)
-        .with_some("server.address", url.host_str().map(str::to_owned))
-        .with_some("server.port", url.port_or_known_default().map(i64::from))
+        .with_some("server.address", uri.host().map(str::to_owned))
+        .with("server.port", i64::from(uri.port_u16().unwrap_or(usual_port)))
         .with_some("http.request.resend_count", (resent > 0).then(|| i64::from(resent)))
 }

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::{Certificate, Client, Method, Request, Response, Url};
 use serde_json::{Map, Value};
 
+use super::super::transport::{client_builder, no_answer};
 use super::renewing::{Issuer, Lease};
 use crate::clock::Clock;
 use crate::config::{AccessKey, Live, MetadataService};
@@ -60,9 +61,8 @@ enum Session {
 /// # Errors
 /// When no HTTP client can be made.
 pub(crate) fn http_client(ca_certificates: Vec<Certificate>) -> Result<Client, reqwest::Error> {
-    Client::builder()
+    client_builder()
         .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only(ca_certificates)
         .connect_timeout(CONNECT_TIMEOUT)
         .build()
@@ -185,8 +185,7 @@ impl MetadataKeys {
     async fn exchange(&self, request: Request) -> Result<(u16, String), Failure> {
         let exchange = async {
             let sent = self.http.get().execute(request).await;
-            let mut response: Response =
-                sent.map_err(|error| super::super::client::no_answer(&error))?;
+            let mut response: Response = sent.map_err(|error| no_answer(&error))?;
             let (status, mut body) = (response.status().as_u16(), Vec::new());
             while let Ok(Some(chunk)) = response.chunk().await {
                 if body.len() + chunk.len() > LARGEST_ANSWER {

@@ -13,7 +13,7 @@ use reqwest::{Client, Method, Request, Url};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::client::http_client;
+use super::super::transport::{http_client, no_answer};
 use super::renewing::{Issuer, Lease};
 use super::skew;
 use crate::clock::Clock;
@@ -116,7 +116,7 @@ impl PasswordLogin {
 
     async fn exchange(&self, terms: &Terms) -> Result<Lease<Secret>, Failure> {
         let sent = terms.http.execute(Self::request(&terms.login)?).await;
-        let mut response = sent.map_err(|error| super::super::client::no_answer(&error))?;
+        let mut response = sent.map_err(|error| no_answer(&error))?;
         let (status, headers) =
             (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
