@@ -146,6 +146,11 @@ impl Plan {
     /// The plan of a document that the guard has let through; nothing where it holds anything that is
     /// not known here.
     pub(crate) fn of(document: &str) -> Option<Self> {
+        // The library does not count lines that end in a return alone, which the specification does: it
+        // is to say itself where in such a document errors are.
+        if document.split('\r').skip(1).any(|rest| !rest.starts_with('\n')) {
+            return None;
+        }
         compile::plan(document, &Syntax::read(document)?)
     }
 

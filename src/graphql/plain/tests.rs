@@ -341,6 +341,13 @@ fn engine() -> Engine {
 }
 
 #[test]
+fn a_line_that_ends_in_a_return_alone_is_left_to_the_library() {
+    assert!(Plan::of("{\r\n__typename\r\n}").is_some());
+    assert!(Plan::of("{\r__typename}").is_none());
+    assert!(Plan::of("{__typename}\r").is_none());
+}
+
+#[test]
 fn a_plan_answers_what_the_library_answers_byte_for_byte() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
