@@ -15,6 +15,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::Version;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -49,6 +50,10 @@ pub(super) struct Slowness {
     /// `limits.write_timeout`
     pub(super) write: Duration,
 }
+
+/// Head and body of an answer that come to no more than this are handed to the system in one piece: a
+/// copy of so many bytes takes less than it does to gather them.
+const JOINED_BYTES: usize = 2048;
 
 /// What happens on a connection, told by those who see it and read by its watchdog.
 #[derive(Debug, Default)]
@@ -413,6 +418,19 @@ impl Monitored {
     }
 }
 
+/// Parts that are small enough to be written as one.
+fn joined(parts: &[io::IoSlice<'_>]) -> Option<SmallVec<[u8; JOINED_BYTES]>> {
+    let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
+    if bytes > JOINED_BYTES {
+        return None;
+    }
+    let mut joined = SmallVec::new();
+    for part in parts {
+        joined.extend_from_slice(part);
+    }
+    Some(joined)
+}
+
 impl AsyncRead for Monitored {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -443,7 +461,11 @@ impl AsyncWrite for Monitored {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        let stream = Pin::new(&mut self.stream);
+        let outcome = match joined(parts) {
+            Some(bytes) => stream.poll_write(cx, &bytes),
+            None => stream.poll_write_vectored(cx, parts),
+        };
         self.after_write(cx, outcome)
     }
 
