@@ -19,6 +19,9 @@ pub(crate) const NAMES: [&str; 5] = ["batch", "latency", "demo", "memory", "floo
 
 /// What the upstream takes for a call where its delay is what counts.
 const DELAY_MS: u32 = 20;
+/// A machine that stops every process for some milliseconds now and then spoils the short span in which it
+/// does, where it would spoil every long one.
+const SPANS: u32 = 10;
 /// The cache of the gateway that is flooded.
 const FLOODED_CACHE_MIB: u64 = 64;
 /// Where memory settles after a start or a load.
@@ -97,15 +100,22 @@ async fn latency(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         let (mut rates, mut latencies) = (Vec::new(), Vec::new());
         for _ in 0..setup.rounds() {
             let rate = drive(setup, &closed).await?.rate();
-            let pace = Pace::Open { rate: rate / 2.0, seconds: setup.sizes().seconds };
-            latencies.push(drive(setup, &Plan { pace, ..closed.clone() }).await?.p99_ms);
             rates.push(rate);
+            for _ in 0..SPANS {
+                let seconds = setup.sizes().seconds / f64::from(SPANS);
+                let pace = Pace::Open { rate: rate / 2.0, seconds };
+                latencies.push(drive(setup, &Plan { pace, ..closed.clone() }).await?.p99_ms);
+            }
         }
         let half = median(rates.into_iter()) / 2.0;
+        let least = latencies.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = latencies.iter().copied().fold(0.0, f64::max);
         figures.push(Figure {
             name: "latency",
             title: format!(
-                "{title}: 99th percentile at {half:.0} requests/s, half of the highest rate"
+                "{title}: 99th percentile at {half:.0} requests/s, half of the highest rate, {least:.2} to \
+                 {most:.2} ms in {} spans",
+                latencies.len()
             ),
             value: median(latencies.into_iter()),
             unit: "ms",
