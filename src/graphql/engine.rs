@@ -268,7 +268,7 @@ impl Engine {
     /// begun.
     pub fn answer_now(&self, admitted: &Admitted, reader: &Reader) -> Option<Answer> {
         match admitted.0.as_ref().ok()? {
-            Ready::Plain(request) => request.bound.execute_now(reader).map(Answer::Written),
+            Ready::Plain(request) => request.answer_now(reader),
             Ready::Other(_) => reader.kept_answer(&admitted.question()?).map(Answer::Whole),
         }
     }
@@ -364,7 +364,7 @@ impl Ready {
         match bound {
             Some(bound) => {
                 let operation_name = operation.operation_name;
-                Self::Plain(Arc::new(PlainRequest { bound, measure, operation_name }))
+                Self::Plain(Arc::new(PlainRequest::new(bound, measure, operation_name)))
             }
             None => Self::Other(Box::new(operation)),
         }

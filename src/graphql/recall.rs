@@ -1,22 +1,32 @@
 //! Requests that are known by their whole body: pages and dashboards send the same ones again and again, and
 //! taking one apart costs as much as answering it from the cache.
 //!
-//! What is kept says what a body asks for, and nothing else: no caller, no header, no answer. A body is
+//! What is kept says what a body asks for, and nothing of who asks: no caller and no header. A body is
 //! compared in full, so two that differ can never be taken for each other.
+//!
+//! With it goes the answer that was made of one recording, where the same body found that same recording
+//! twice. It is given again only to whoever has found that recording in the cache: one of its version, fresh,
+//! and the caller's own. So what may be read, and for how long, is the cache's to say, and its alone.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use bytes::Bytes;
 use foldhash::quality::RandomState;
 
+use super::engine::Answer;
 use super::guard::Measure;
-use super::plain::Bound;
+use super::plain::{Bound, Written};
+use crate::domain::ScreenRecord;
+use crate::records::Reader;
 
 /// The longest body that is kept, in bytes.
 const LONGEST: usize = 2 * 1024;
+/// The longest answer that is kept with it, in bytes.
+const LONGEST_ANSWER: usize = 1024;
 /// Memory for all of it, estimated, in bytes.
-const MOST_BYTES: usize = 6 * 1024 * 1024;
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// A body can be in one bucket only, found by its hash.
 const BUCKETS: usize = 4 * 1024;
 /// As many bodies may share a bucket; one more takes the place of the oldest.
@@ -32,6 +42,16 @@ pub(crate) struct PlainRequest {
     pub(crate) measure: Measure,
     /// As the request named its operation.
     pub(crate) operation_name: Option<Arc<str>>,
+    last: Mutex<LastAnswer>,
+}
+
+/// The answer that was made last.
+#[derive(Debug, Default)]
+struct LastAnswer {
+    /// What it was made of. Not kept alive by this, but its address is no other's as long as this is here.
+    of: Weak<ScreenRecord>,
+    /// Once the same was found twice: where callers take turns, each would only push out the other's.
+    body: Option<Bytes>,
 }
 
 /// The requests that the process knows. Clones share them.
@@ -54,6 +74,39 @@ struct Bucket {
     passed_over: [u64; REMEMBERED],
     /// The oldest first.
     kept: Vec<(Box<[u8]>, Arc<PlainRequest>)>,
+}
+
+impl PlainRequest {
+    pub(crate) fn new(bound: Bound, measure: Measure, operation_name: Option<Arc<str>>) -> Self {
+        Self { bound, measure, operation_name, last: Mutex::default() }
+    }
+
+    /// The answer, where everything is at hand; else nothing, and nothing is begun.
+    pub(crate) fn answer_now(&self, reader: &Reader) -> Option<Answer> {
+        let reads = self.bound.read_now(reader)?;
+        // Who would have to wait for another writes it anew for less.
+        let (Some(record), Ok(mut last)) = (reads.only_record(), self.last.try_lock()) else {
+            return Some(Answer::Written(self.bound.write(reads)));
+        };
+        let is_same = std::ptr::eq(last.of.as_ptr(), Arc::as_ptr(record));
+        if let (true, Some(body)) = (is_same, &last.body) {
+            return Some(Answer::Whole(body.clone()));
+        }
+        if !is_same {
+            *last = LastAnswer { of: Arc::downgrade(record), body: None };
+            drop(last);
+            return Some(Answer::Written(self.bound.write(reads)));
+        }
+        let Written { mut body, errors } = self.bound.write(reads);
+        if !errors.is_empty() {
+            return Some(Answer::Written(Written { body, errors }));
+        }
+        body.push(b'}');
+        if body.len() <= LONGEST_ANSWER {
+            last.body = Some(Bytes::copy_from_slice(&body));
+        }
+        Some(Answer::Whole(body.into()))
+    }
 }
 
 impl KnownRequests {
@@ -128,7 +181,8 @@ impl Table {
 
 fn weight(body: &[u8], request: &PlainRequest) -> usize {
     let name = request.operation_name.as_ref().map_or(0, |name| name.len());
-    size_of::<(Box<[u8]>, PlainRequest)>() + body.len() + request.bound.bytes() + name
+    let own = size_of::<(Box<[u8]>, PlainRequest)>() + LONGEST_ANSWER;
+    own + body.len() + request.bound.bytes() + name
 }
 
 #[cfg(test)]
@@ -140,7 +194,7 @@ mod tests {
     fn request() -> Arc<PlainRequest> {
         let plan = Arc::new(Plan::of("{ __typename }").unwrap());
         let bound = plan.bind(&Values::default()).unwrap();
-        Arc::new(PlainRequest { bound, measure: Measure::default(), operation_name: None })
+        Arc::new(PlainRequest::new(bound, Measure::default(), None))
     }
 
     #[test]

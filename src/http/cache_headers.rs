@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -88,25 +88,30 @@ pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
 }
 
 /// Headers of our own making that end in a number of seconds. Nearly every answer has three of them, and
-/// most numbers are small, so those are made once.
+/// for a second they are the same for all that was read in the same second.
 struct Counts {
     text: &'static str,
-    small: OnceLock<Vec<HeaderValue>>,
+    /// The last that was made of each remainder.
+    made: [Mutex<Option<(u64, HeaderValue)>>; Self::KEPT],
 }
 
 impl Counts {
-    /// So many are made once.
-    const SMALL: u64 = 64;
+    const KEPT: usize = 64;
 
     const fn of(text: &'static str) -> Self {
-        Self { text, small: OnceLock::new() }
+        Self { text, made: [const { Mutex::new(None) }; Self::KEPT] }
     }
 
     fn get(&self, number: u64) -> HeaderValue {
-        let small =
-            self.small.get_or_init(|| (0..Self::SMALL).map(|number| self.make(number)).collect());
-        let known = usize::try_from(number).ok().and_then(|number| small.get(number));
-        known.cloned().unwrap_or_else(|| self.make(number))
+        let place = usize::try_from(number % Self::KEPT as u64).unwrap_or_default();
+        // Who would have to wait for another makes it anew for less.
+        let Some(Ok(mut made)) = self.made.get(place).map(Mutex::try_lock) else {
+            return self.make(number);
+        };
+        match &*made {
+            Some((of, value)) if *of == number => value.clone(),
+            Some(_) | None => made.insert((number, self.make(number))).1.clone(),
+        }
     }
 
     fn make(&self, number: u64) -> HeaderValue {

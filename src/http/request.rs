@@ -6,7 +6,7 @@ use async_graphql::Variables;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::BytesMut;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -240,21 +240,20 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn limited(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
-    let mut body = Limited::new(body, max_bytes);
+async fn limited(mut body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
     let mut taken = BytesMut::new();
     loop {
         let data = match body.frame().await {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             None => return Ok(taken.freeze()),
-            Some(Err(error)) if error.is::<LengthLimitError>() => {
-                let message =
-                    format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(Refusal::new(status, ErrorCode::QueryTooComplex, message));
-            }
             Some(Err(_)) => return Err(Refusal::bad_request("the body ended early")),
         };
+        if taken.len() + data.len() > max_bytes {
+            let message =
+                format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Err(Refusal::new(status, ErrorCode::QueryTooComplex, message));
+        }
         // Most bodies come in one piece, which is passed on as it is.
         if taken.is_empty() && body.is_end_stream() {
             return Ok(data);

@@ -119,6 +119,37 @@ async fn a_record_that_turns_stale_is_read_anew() {
 }
 
 #[tokio::test]
+async fn callers_who_send_the_same_body_in_turns_keep_getting_their_own() {
+    let gateway = numbering(|_| {}).await;
+    let body = body_of(RECORD);
+    let mut answers = Vec::new();
+
+    for caller in [TOKEN, TOKEN, TOKEN, TOKEN, "another", TOKEN, "another", "another", "another"] {
+        answers.push(send(&gateway, &body, &[("x-auth-token", caller)]).await.json.to_string());
+    }
+
+    let (mine, theirs) = (&answers[0], &answers[4]);
+    assert_ne!(mine, theirs);
+    let expected = [mine, mine, mine, mine, theirs, mine, theirs, theirs, theirs];
+    assert_eq!(answers.iter().collect::<Vec<_>>(), expected);
+    assert_eq!(gateway.upstream_requests(), 2);
+}
+
+#[tokio::test]
+async fn what_is_purged_is_not_answered_again() {
+    let gateway = numbering(|_| {}).await;
+    let before = known(&gateway, &body_of(RECORD)).await;
+
+    let purge = gateway.http().post(format!("http://{}/purge", gateway.admin));
+    let purge = purge.header("content-type", "application/json").body(r#"{"all":true}"#);
+    assert_eq!(purge.send().await.unwrap().status(), 200);
+    let after = send(&gateway, &body_of(RECORD), &[("x-auth-token", TOKEN)]).await;
+
+    assert_ne!(after.json, before.json);
+    assert_eq!(gateway.upstream_requests(), 2);
+}
+
+#[tokio::test]
 async fn every_time_counts_against_the_rate() {
     let gateway = numbering(|config| config.limits.rate = Some(Rate::parse("5/h").unwrap())).await;
     let within = known(&gateway, &body_of(RECORD)).await;

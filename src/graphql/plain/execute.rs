@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use smallvec::SmallVec;
 
 use super::write::Writer;
 use super::{Bound, RecordRef, Written};
@@ -19,22 +20,43 @@ pub(super) struct Asked<'b> {
 /// What came of reading for a field of the root.
 type Answered<'b> = Result<Asked<'b>, Failure>;
 
+/// What was read for each field of the root; nothing where a field needs nothing.
+pub(crate) struct ReadNow<'b>(SmallVec<[Option<Answered<'b>>; 1]>);
+
+impl ReadNow<'_> {
+    /// The recording that the whole answer is made of, where it is made of one.
+    pub(crate) fn only_record(&self) -> Option<&Arc<ScreenRecord>> {
+        match self.0.as_slice() {
+            [Some(Ok(asked))] => Some(&asked.record),
+            _ => None,
+        }
+    }
+}
+
 impl Bound {
-    /// Executes the plan with what is at hand; nothing where that is not enough.
-    pub(crate) fn execute_now(&self, reader: &Reader) -> Option<Written> {
+    /// Reads what the plan asks for where it is at hand; nothing where that is not all of it.
+    pub(crate) fn read_now(&self, reader: &Reader) -> Option<ReadNow<'_>> {
         // Nothing is counted as read until all of it is sure to be.
         if self.wanted.len() > 1 && !self.roots().all(|(_, wanted)| is_at_hand(wanted, reader)) {
             return None;
         }
-        let mut writer = Writer::new(self);
-        for (root, wanted) in self.roots() {
-            let read = match wanted {
+        let mut reads = SmallVec::new();
+        for (_, wanted) in self.roots() {
+            reads.push(match wanted {
                 Some(wanted) => Some(record_now(wanted, reader)?),
                 None => None,
-            };
+            });
+        }
+        Some(ReadNow(reads))
+    }
+
+    /// Writes the answer from what was read.
+    pub(crate) fn write(&self, ReadNow(reads): ReadNow<'_>) -> Written {
+        let mut writer = Writer::new(self);
+        for ((root, _), read) in self.roots().zip(reads) {
             writer.root(root, read);
         }
-        Some(writer.end())
+        writer.end()
     }
 
     /// Executes the plan.
