@@ -181,7 +181,7 @@ impl Table {
 
 fn weight(body: &[u8], request: &PlainRequest) -> usize {
     let name = request.operation_name.as_ref().map_or(0, |name| name.len());
-    let own = size_of::<(Box<[u8]>, PlainRequest)>() + LONGEST_ANSWER;
+    let own = size_of::<(Box<[u8]>, PlainRequest, ScreenRecord)>() + LONGEST_ANSWER;
     own + body.len() + request.bound.bytes() + name
 }
 

@@ -29,6 +29,9 @@ use crate::slots::Slots;
 /// Bytes that a client has to take in a second, on average over `limits.write_timeout`, of an answer
 /// that is not moving otherwise.
 const LEAST_RATE: u64 = 240;
+/// Head and body of an answer that come to no more than this are handed to the system in one piece: a
+/// copy of so many bytes takes less than it does to gather them.
+const JOINED_BYTES: usize = 2048;
 
 /// The limits on a listener's connections. They may change while it serves: connections that are
 /// accepted from then on go by the new ones. Clones share them.
@@ -50,10 +53,6 @@ pub(super) struct Slowness {
     /// `limits.write_timeout`
     pub(super) write: Duration,
 }
-
-/// Head and body of an answer that come to no more than this are handed to the system in one piece: a
-/// copy of so many bytes takes less than it does to gather them.
-const JOINED_BYTES: usize = 2048;
 
 /// What happens on a connection, told by those who see it and read by its watchdog.
 #[derive(Debug, Default)]
