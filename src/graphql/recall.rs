@@ -26,7 +26,7 @@ const LONGEST: usize = 2 * 1024;
 /// The longest answer that is kept with it, in bytes.
 const LONGEST_ANSWER: usize = 1024;
 /// Memory for all of it, estimated, in bytes.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MOST_BYTES: usize = 24 * 1024 * 1024;
 /// A body can be in one bucket only, found by its hash.
 const BUCKETS: usize = 4 * 1024;
 /// As many bodies may share a bucket; one more takes the place of the oldest.
