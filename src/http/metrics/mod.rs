@@ -1,6 +1,9 @@
 //! What is counted of the HTTP requests.
 
+mod connections;
+
 use std::fmt;
+use std::hash::Hash;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -13,6 +16,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::FailureCode;
 use crate::graphql::ErrorCode;
+
+pub use connections::{ConnectionMetrics, TlsMetrics};
+pub(crate) use connections::{Ended, HandshakeOutcome};
 
 /// Statuses that are watched, so they read 0 before the first: a rate needs something to rise from.
 const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];
@@ -51,41 +57,6 @@ pub struct HttpMetrics {
     pub(crate) in_flight: Gauge,
 }
 
-/// The metrics of a listener's connections.
-#[derive(Clone, Debug)]
-pub struct ConnectionMetrics {
-    pub(crate) open: Gauge,
-    limit: Gauge,
-    pub(crate) full: Counter,
-    ended: Family<ReasonLabel, Counter>,
-}
-
-/// Why a connection was ended that its client would have kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ended {
-    /// Headers did not come in time.
-    Headers,
-    /// Nothing was asked for too long.
-    Idle,
-    /// The client took nothing of its answer.
-    Stalled,
-}
-
-/// The metrics of a listener's TLS.
-#[derive(Clone, Debug)]
-pub struct TlsMetrics {
-    handshakes: Family<OutcomeLabel, Counter>,
-    expiry: Gauge,
-}
-
-/// What came of a handshake.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum HandshakeOutcome {
-    Completed,
-    Failed,
-    TimedOut,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
@@ -100,6 +71,7 @@ struct StatusLabel {
 struct CodeLabel {
     code: String,
 }
+
 /// What became of a GraphQL operation, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OperationOutcome {
@@ -133,19 +105,11 @@ impl Default for HttpMetrics {
     fn default() -> Self {
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = Histogram::new(bounds);
-        let requests = Family::<StatusLabel, Counter>::default();
-        for status in WATCHED_STATUSES {
-            drop(requests.get_or_create(&StatusLabel { status }));
-        }
-        let errors = Family::<CodeLabel, Counter>::default();
+        let requests = counted(WATCHED_STATUSES.map(|status| StatusLabel { status }));
         let failures = WATCHED_FAILURES.map(FailureCode::as_str);
-        for code in failures.into_iter().chain(WATCHED_CODES.map(ErrorCode::as_str)) {
-            drop(errors.get_or_create(&CodeLabel { code: code.to_owned() }));
-        }
-        let operations = Family::<OutcomeLabel, Counter>::default();
-        for outcome in OperationOutcome::ALL {
-            drop(operations.get_or_create(&outcome.label()));
-        }
+        let codes = failures.into_iter().chain(WATCHED_CODES.map(ErrorCode::as_str));
+        let errors = counted(codes.map(|code| CodeLabel { code: code.to_owned() }));
+        let operations = counted(OperationOutcome::ALL.map(OperationOutcome::label));
         Self {
             good: requests.get_or_create_owned(&StatusLabel { status: 200 }),
             requests,
@@ -251,117 +215,19 @@ impl HttpMetrics {
     }
 }
 
+/// Counters of which these are watched, so they read 0 before the first time.
+fn counted<L: Clone + Eq + Hash>(watched: impl IntoIterator<Item = L>) -> Family<L, Counter> {
+    let family = Family::default();
+    for label in watched {
+        drop(family.get_or_create(&label));
+    }
+    family
+}
+
 /// Sets a number of things and their weight in bytes.
 fn set([count, bytes]: [&Gauge; 2], size: (u64, u64)) {
     count.set(i64::try_from(size.0).unwrap_or(i64::MAX));
     bytes.set(i64::try_from(size.1).unwrap_or(i64::MAX));
-}
-
-impl Ended {
-    const ALL: [Self; 3] = [Self::Headers, Self::Idle, Self::Stalled];
-
-    fn label(self) -> ReasonLabel {
-        let reason = match self {
-            Self::Headers => "headers",
-            Self::Idle => "idle",
-            Self::Stalled => "stalled",
-        };
-        ReasonLabel { reason }
-    }
-}
-
-impl Default for ConnectionMetrics {
-    fn default() -> Self {
-        let ended = Family::<ReasonLabel, Counter>::default();
-        for reason in Ended::ALL {
-            drop(ended.get_or_create(&reason.label()));
-        }
-        Self { open: Gauge::default(), limit: Gauge::default(), full: Counter::default(), ended }
-    }
-}
-
-impl ConnectionMetrics {
-    /// Puts the metrics on show.
-    pub fn register(&self, registry: &mut Registry) {
-        let http = registry.sub_registry_with_prefix("gateway_http");
-        http.register("connections", "Connections to the GraphQL listener", self.open.clone());
-        http.register(
-            "connections_limit",
-            "Connections that the GraphQL listener may have",
-            self.limit.clone(),
-        );
-        http.register(
-            "connections_full",
-            "How often all places for connections were taken, so that the next had to wait",
-            self.full.clone(),
-        );
-        http.register(
-            "connections_ended",
-            "Connections that were ended for being slow or idle",
-            self.ended.clone(),
-        );
-    }
-
-    /// Shows how many connections there may be.
-    pub(crate) fn limit(&self, most: usize) {
-        self.limit.set(i64::try_from(most).unwrap_or(i64::MAX));
-    }
-
-    /// Counts the end of a connection; gives back what is to be done about it.
-    pub(crate) fn ended<T>(&self, reason: Ended, order: T) -> T {
-        self.ended.get_or_create(&reason.label()).inc();
-        order
-    }
-}
-
-impl HandshakeOutcome {
-    const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::TimedOut];
-
-    fn label(self) -> OutcomeLabel {
-        let outcome = match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::TimedOut => "timeout",
-        };
-        OutcomeLabel { outcome }
-    }
-}
-
-impl Default for TlsMetrics {
-    fn default() -> Self {
-        let handshakes = Family::<OutcomeLabel, Counter>::default();
-        for outcome in HandshakeOutcome::ALL {
-            drop(handshakes.get_or_create(&outcome.label()));
-        }
-        Self { handshakes, expiry: Gauge::default() }
-    }
-}
-
-impl TlsMetrics {
-    /// Puts the metrics on show.
-    pub fn register(&self, registry: &mut Registry) {
-        let tls = registry.sub_registry_with_prefix("gateway_tls");
-        tls.register(
-            "handshakes",
-            "TLS handshakes of the GraphQL listener, by what came of them",
-            self.handshakes.clone(),
-        );
-        tls.register_with_unit(
-            "certificate_expiry_timestamp",
-            "When the listener's certificate ends, as Unix time; 0 without TLS",
-            Unit::Seconds,
-            self.expiry.clone(),
-        );
-    }
-
-    pub(crate) fn count(&self, outcome: HandshakeOutcome) {
-        self.handshakes.get_or_create(&outcome.label()).inc();
-    }
-
-    /// Shows when the certificate ends, in seconds of Unix time.
-    pub(crate) fn ends(&self, at: i64) {
-        self.expiry.set(at);
-    }
 }
 
 /// Whether the gateway is ready, as lines to stand before a metrics page: each reason that it may
