@@ -1,5 +1,6 @@
 //! Certificates of an upstream that a CA of one's own has signed.
 
+use axum::http::Version;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
     CredentialsMode, IamLogin, MetadataService, ProjectScope, ca_certificates_of,
@@ -72,6 +73,32 @@ async fn an_upstream_is_trusted_by_the_ca_of_the_settings() {
     let answer = gateway.query(&screen_record("id")).await;
 
     assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "{answer}");
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_the_upstream_offers_it() {
+    let authority = Authority::new("of the upstream");
+    for (offered, spoken) in [
+        (&["h2", "http/1.1"][..], Version::HTTP_2),
+        (&["http/1.1"], Version::HTTP_11),
+        (&[], Version::HTTP_11),
+    ] {
+        let upstream =
+            ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
+        let way = TlsWay::offering(offered, &authority.issue(), upstream.address).await;
+        let gateway = Gateway::configured(upstream.clone(), |config| {
+            config.upstream.endpoint = way.url;
+            config.upstream.ca_certificates =
+                ca_certificates_of(authority.pem().as_bytes()).unwrap();
+        })
+        .await;
+
+        let answer = gateway.query(&screen_record("id")).await;
+
+        assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "{answer}");
+        let versions: Vec<Version> = upstream.seen().iter().map(|seen| seen.version).collect();
+        assert_eq!(versions, [spoken], "of {offered:?}");
+    }
 }
 
 #[tokio::test]

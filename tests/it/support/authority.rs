@@ -133,14 +133,24 @@ impl TlsWay {
 
     /// As `to`, with this certificate.
     pub(crate) async fn showing(identity: &Identity, server: SocketAddr) -> Self {
+        Self::offering(&[], identity, server).await
+    }
+
+    /// As `showing`, for those who speak one of these protocols, if any are named.
+    pub(crate) async fn offering(
+        protocols: &[&str],
+        identity: &Identity,
+        server: SocketAddr,
+    ) -> Self {
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![identity.der()], key)
             .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

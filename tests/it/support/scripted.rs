@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Version};
 use axum::response::Response;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
@@ -18,6 +18,7 @@ type Answering = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
 /// A request as the upstream saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    pub(crate) version: Version,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
@@ -163,7 +164,8 @@ async fn handle(
     // The body is read, so that the connection can be used again.
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
-    let seen = Seen { method: parts.method.to_string(), path, headers: parts.headers, body };
+    let (version, method) = (parts.version, parts.method.to_string());
+    let seen = Seen { version, method, path, headers: parts.headers, body };
     script.seen.lock().unwrap().push(seen.clone());
     script.arrived.send_modify(|count| *count += 1);
     drop(script.gate.acquire().await);
