@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::credentials::skew;
 use super::transport::{http_client, proxy_of};
+use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::Finding;
@@ -206,19 +207,6 @@ impl Place<'_> {
                 format!("check host and port in {setting}: TLS 1.2 or 1.3 is needed"),
             ),
         }
-    }
-}
-
-/// An error and what it came from, one after the other.
-fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| below(*error))
-}
-
-/// What an error came from. An I/O error of a library's making passes over what it is made of.
-fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(made_of) => Some(made_of),
-        None => error.source(),
     }
 }
 

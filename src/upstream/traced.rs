@@ -1,6 +1,7 @@
 //! The spans of attempts to call the upstream: one for each, with what OpenTelemetry's conventions for
 //! HTTP clients say of it. Addresses are shown as templates, so projects and records are not named.
 
+use bytes::Bytes;
 use http::Request;
 use http::uri::Scheme;
 
@@ -17,9 +18,9 @@ pub(super) struct TracedAttempt {
 
 impl TracedAttempt {
     /// Begins, and writes into the request under which trace.
-    pub(super) fn begin<B>(
+    pub(super) fn begin(
         trace: &Trace,
-        request: &mut Request<B>,
+        request: &mut Request<Bytes>,
         (template, resent): (&'static str, u32),
     ) -> Self {
         let span = trace.begin(|| begun(request, template, resent));
@@ -50,7 +51,7 @@ impl Drop for TracedAttempt {
     }
 }
 
-fn begun<B>(request: &Request<B>, template: &'static str, resent: u32) -> Begun {
+fn begun(request: &Request<Bytes>, template: &'static str, resent: u32) -> Begun {
     let (method, uri) = (request.method().as_str(), request.uri());
     let usual_port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     let begun = Begun {

@@ -37,7 +37,7 @@ use tower::util::MapFuture;
 use tower_http::decompression::Decompression;
 
 use super::client::malformed;
-use crate::causes::causes;
+use crate::causes::chain;
 use crate::config::UpstreamConfig;
 use crate::domain::{Failure, TimeLimit, Unreachable};
 
@@ -265,7 +265,7 @@ pub(super) fn no_answer(error: &reqwest::Error) -> Failure {
 
 /// Why a request got no answer, which it did before it was sent or afterwards.
 fn unanswered(error: &(dyn StdError + 'static), on_connecting: bool) -> Failure {
-    match (on_connecting, all_of(error).any(is_timeout)) {
+    match (on_connecting, chain(error).any(is_timeout)) {
         (true, true) => Failure::TimedOut(TimeLimit::Connect),
         (true, false) => Failure::Unreachable(Unreachable::Connect),
         (false, true) => Failure::TimedOut(TimeLimit::Attempt),
@@ -283,17 +283,10 @@ fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
 
 /// A body that broke off, or that does not decompress.
 fn broken_body(error: &(dyn StdError + 'static), status: u16) -> Failure {
-    if all_of(error).any(<dyn StdError>::is::<hyper::Error>) {
+    if chain(error).any(<dyn StdError>::is::<hyper::Error>) {
         return Failure::Unreachable(Unreachable::Cut);
     }
     malformed("cannot be decompressed".to_owned(), status)
-}
-
-/// An error and all that it came from.
-fn all_of<'e>(
-    error: &'e (dyn StdError + 'static),
-) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    std::iter::once(error).chain(causes(error))
 }
 
 #[cfg(test)]
