@@ -10,6 +10,7 @@ pub mod clock;
 pub mod signature;
 mod slots;
 mod causes;
+mod counters;
 pub mod trace;
 pub mod config;
 pub mod telemetry;

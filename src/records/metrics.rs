@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 
 use super::CacheOutcome;
 use super::shared::SharedMetrics;
+use crate::counters::counted;
 
 /// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.
 const OUTCOMES: [CacheOutcome; 7] = [
@@ -58,14 +59,8 @@ struct ContentLabel {
 
 impl Default for RecordMetrics {
     fn default() -> Self {
-        let reads = Family::<OutcomeLabel, Counter>::default();
-        for outcome in OUTCOMES {
-            drop(reads.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }));
-        }
-        let purges = Family::<ScopeLabel, Counter>::default();
-        for scope in SCOPES {
-            drop(purges.get_or_create(&ScopeLabel { scope }));
-        }
+        let reads = counted(OUTCOMES.map(|outcome| OutcomeLabel { outcome: outcome.as_str() }));
+        let purges = counted(SCOPES.map(|scope| ScopeLabel { scope }));
         let hit = OutcomeLabel { outcome: CacheOutcome::Hit.as_str() };
         Self {
             hits: reads.get_or_create_owned(&hit),

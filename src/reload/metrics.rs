@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
+use crate::counters::counted;
 
 /// The metrics of the settings.
 #[derive(Clone, Debug)]
@@ -29,10 +30,7 @@ const FAILURE: OutcomeLabel = OutcomeLabel { outcome: "failure" };
 impl ReloadMetrics {
     /// Of settings that have just been read well, for the start.
     pub fn new(clock: Clock) -> Self {
-        let reloads = Family::<OutcomeLabel, Counter>::default();
-        for label in [SUCCESS, FAILURE] {
-            drop(reloads.get_or_create(&label));
-        }
+        let reloads = counted([SUCCESS, FAILURE]);
         let (last_successful, last_success) = (Gauge::default(), Gauge::default());
         let metrics =
             Self { reloads, last_successful, last_success, waiting: Gauge::default(), clock };

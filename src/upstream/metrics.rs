@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::breaker::Circuit;
+use crate::counters::counted;
 use crate::domain::{Failure, FailureCode};
 
 /// Outcomes that read 0 before the first: a rate needs something to rise from.
@@ -50,10 +51,8 @@ impl Default for UpstreamMetrics {
     fn default() -> Self {
         let bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = Histogram::new(bounds);
-        let attempts = Family::<AttemptLabel, Counter>::default();
-        for outcome in WATCHED_OUTCOMES {
-            drop(attempts.get_or_create(&AttemptLabel { outcome: outcome.to_owned() }));
-        }
+        let watched = WATCHED_OUTCOMES.map(str::to_owned);
+        let attempts = counted(watched.map(|outcome| AttemptLabel { outcome }));
         Self {
             good: attempts.get_or_create_owned(&AttemptLabel { outcome: "200".to_owned() }),
             attempts,

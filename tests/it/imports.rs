@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app`, `checks`, `cli` and `fuzzing` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
@@ -12,13 +12,17 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("trace", &[]),
     ("slots", &[]),
     ("causes", &[]),
+    ("counters", &[]),
     ("config", &["domain", "version"]),
     ("telemetry", &["trace", "config", "version"]),
-    ("upstream", &["trace", "signature", "clock", "config", "domain", "slots", "causes"]),
-    ("records", &["upstream", "trace", "clock", "config", "domain"]),
+    (
+        "upstream",
+        &["trace", "signature", "clock", "config", "domain", "slots", "causes", "counters"],
+    ),
+    ("records", &["upstream", "trace", "clock", "config", "domain", "counters"]),
     ("graphql", &["records", "trace", "config", "domain"]),
-    ("http", &["graphql", "records", "trace", "config", "domain", "clock", "slots"]),
-    ("reload", &["config", "clock"]),
+    ("http", &["graphql", "records", "trace", "config", "domain", "clock", "slots", "counters"]),
+    ("reload", &["config", "clock", "counters"]),
     ("simulator", &["clock", "signature"]),
     ("main", &["cli"]),
 ];

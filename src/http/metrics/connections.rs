@@ -5,7 +5,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{OutcomeLabel, ReasonLabel, counted};
+use super::{OutcomeLabel, ReasonLabel};
+use crate::counters::counted;
 
 /// The metrics of a listener's connections.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 mod connections;
 
 use std::fmt;
-use std::hash::Hash;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::counters::counted;
 use crate::domain::FailureCode;
 use crate::graphql::ErrorCode;
 
@@ -213,15 +213,6 @@ impl HttpMetrics {
     pub(crate) fn count_error(&self, code: &str) {
         self.errors.get_or_create(&CodeLabel { code: code.to_owned() }).inc();
     }
-}
-
-/// Counters of which these are watched, so they read 0 before the first time.
-fn counted<L: Clone + Eq + Hash>(watched: impl IntoIterator<Item = L>) -> Family<L, Counter> {
-    let family = Family::default();
-    for label in watched {
-        drop(family.get_or_create(&label));
-    }
-    family
 }
 
 /// Sets a number of things and their weight in bytes.

@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::counters::counted;
+
 const READS: [ReadOutcome; 6] = [
     ReadOutcome::Hit,
     ReadOutcome::Miss,
@@ -58,34 +60,17 @@ pub(super) enum ReadOutcome {
 }
 
 impl Default for SharedMetrics {
-    /// Every outcome and kind reads 0 before the first: a rate needs something to rise from.
     fn default() -> Self {
         Self {
-            reads: of_outcomes(READS.map(ReadOutcome::as_str)),
-            writes: of_outcomes(WRITES),
-            leases: of_outcomes(LEASES),
-            news: of_kinds(NEWS),
+            reads: counted(READS.map(|read| OutcomeLabel { outcome: read.as_str() })),
+            writes: counted(WRITES.map(|outcome| OutcomeLabel { outcome })),
+            leases: counted(LEASES.map(|outcome| OutcomeLabel { outcome })),
+            news: counted(NEWS.map(|kind| KindLabel { kind })),
             configured: Gauge::default(),
             up: Gauge::default(),
             owed: Gauge::default(),
         }
     }
-}
-
-fn of_outcomes<const N: usize>(outcomes: [&'static str; N]) -> Family<OutcomeLabel, Counter> {
-    let family = Family::<OutcomeLabel, Counter>::default();
-    for outcome in outcomes {
-        drop(family.get_or_create(&OutcomeLabel { outcome }));
-    }
-    family
-}
-
-fn of_kinds<const N: usize>(kinds: [&'static str; N]) -> Family<KindLabel, Counter> {
-    let family = Family::<KindLabel, Counter>::default();
-    for kind in kinds {
-        drop(family.get_or_create(&KindLabel { kind }));
-    }
-    family
 }
 
 impl ReadOutcome {
