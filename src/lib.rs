@@ -9,6 +9,7 @@ pub mod domain;
 pub mod clock;
 pub mod signature;
 mod slots;
+mod bodies;
 mod causes;
 mod counters;
 pub mod trace;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use async_graphql::Variables;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::BytesMut;
-use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
+use crate::bodies::{self, Unread};
 use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
 
 /// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
@@ -240,26 +239,16 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn limited(mut body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
-    let mut taken = BytesMut::new();
-    loop {
-        let data = match body.frame().await {
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            None => return Ok(taken.freeze()),
-            Some(Err(_)) => return Err(Refusal::bad_request("the body ended early")),
-        };
-        if taken.len() + data.len() > max_bytes {
+async fn limited(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
+    bodies::whole(body, max_bytes).await.map_err(|unread| match unread {
+        Unread::TooLarge => {
             let message =
                 format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Err(Refusal::new(status, ErrorCode::QueryTooComplex, message));
+            Refusal::new(status, ErrorCode::QueryTooComplex, message)
         }
-        // Most bodies come in one piece, which is passed on as it is.
-        if taken.is_empty() && body.is_end_stream() {
-            return Ok(data);
-        }
-        taken.extend_from_slice(&data);
-    }
+        Unread::Broken(_) => Refusal::bad_request("the body ended early"),
+    })
 }
 
 fn mistyped(name: &str, value: &Value, needed: &str) -> Refusal {

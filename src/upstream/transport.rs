@@ -11,14 +11,14 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use http::uri::{InvalidUri, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Body as HttpBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
@@ -37,6 +37,7 @@ use tower::util::MapFuture;
 use tower_http::decompression::Decompression;
 
 use super::client::malformed;
+use crate::bodies::{self, Unread};
 use crate::causes::chain;
 use crate::config::UpstreamConfig;
 use crate::domain::{Failure, TimeLimit, Unreachable};
@@ -147,45 +148,11 @@ where
 {
     let (head, body) = response.into_parts();
     let status = head.status.as_u16();
-    let (mut body, mut taken) = (pin!(body), Body::default());
-    while let Some(frame) = body.as_mut().frame().await {
-        let frame = frame.map_err(|error| broken_body(&*error.into(), status))?;
-        let Ok(piece) = frame.into_data() else { continue };
-        if taken.len() + piece.len() > most {
-            return Err(malformed(format!("is larger than {most} bytes"), status));
-        }
-        taken.add(piece);
-    }
-    Ok(Answer { status, headers: head.headers, body: taken.whole() })
-}
-
-/// A body as it comes in. Most come in one piece, which is passed on as it is.
-#[derive(Default)]
-struct Body {
-    first: Bytes,
-    /// All pieces, once there are several.
-    several: BytesMut,
-}
-
-impl Body {
-    fn len(&self) -> usize {
-        self.first.len().max(self.several.len())
-    }
-
-    fn add(&mut self, piece: Bytes) {
-        if self.first.is_empty() {
-            self.first = piece;
-            return;
-        }
-        if self.several.is_empty() {
-            self.several.extend_from_slice(&self.first);
-        }
-        self.several.extend_from_slice(&piece);
-    }
-
-    fn whole(self) -> Bytes {
-        if self.several.is_empty() { self.first } else { self.several.freeze() }
-    }
+    let body = bodies::whole(body, most).await.map_err(|unread| match unread {
+        Unread::TooLarge => malformed(format!("is larger than {most} bytes"), status),
+        Unread::Broken(error) => broken_body(&*error.into(), status),
+    })?;
+    Ok(Answer { status, headers: head.headers, body })
 }
 
 /// The certificates that the upstream is trusted by: this machine's and those of `upstream.ca_file`.

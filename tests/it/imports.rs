@@ -4,24 +4,41 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app`, `checks`, `cli` and `fuzzing` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("signature", &[]),
     ("trace", &[]),
     ("slots", &[]),
+    ("bodies", &[]),
     ("causes", &[]),
     ("counters", &[]),
     ("config", &["domain", "version"]),
     ("telemetry", &["trace", "config", "version"]),
     (
         "upstream",
-        &["trace", "signature", "clock", "config", "domain", "slots", "causes", "counters"],
+        &[
+            "trace",
+            "signature",
+            "clock",
+            "config",
+            "domain",
+            "slots",
+            "causes",
+            "counters",
+            "bodies",
+        ],
     ),
     ("records", &["upstream", "trace", "clock", "config", "domain", "counters"]),
     ("graphql", &["records", "trace", "config", "domain"]),
-    ("http", &["graphql", "records", "trace", "config", "domain", "clock", "slots", "counters"]),
+    (
+        "http",
+        &[
+            "graphql", "records", "trace", "config", "domain", "clock", "slots", "counters",
+            "bodies",
+        ],
+    ),
     ("reload", &["config", "clock", "counters"]),
     ("simulator", &["clock", "signature"]),
     ("main", &["cli"]),
