@@ -54,7 +54,8 @@ impl Records {
     pub(crate) async fn load(self, key: RecordKey, how: Loadable) -> Result<Landing, Failure> {
         let era = self.eras().now();
         match self.shared_tier() {
-            Some(tier) => self.load_shared(tier, key, how, era).await,
+            // Many times the size of the other, which would be set aside for every load.
+            Some(tier) => Box::pin(self.load_shared(tier, key, how, era)).await,
             None => self.load_upstream(&key, &how.call, era).await.map(Landing::first),
         }
     }
