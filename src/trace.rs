@@ -73,6 +73,11 @@ impl Tracer {
         Self(Some(Arc::new(tracer)))
     }
 
+    /// Whether there are traces at all.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A span for a request, below the span that its `traceparent` and `tracestate` tell of, if any
     /// (<https://www.w3.org/TR/trace-context/>).
     pub fn accept(&self, headers: &HeaderMap, begun: impl FnOnce() -> Begun) -> Span {

@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use bytes::{BufMut as _, BytesMut};
 
+use super::fields::Fields;
 use crate::records::{CacheOutcome, Read, ReadSummary};
 
+static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
 /// Room for a header of common length.
 const COMMON_BYTES: usize = 64;
 /// Name of this cache in `Cache-Status`.
@@ -32,11 +34,9 @@ pub(crate) struct Wanted {
 }
 
 /// Reads a request's `Cache-Control`. What makes no sense is passed over, as RFC 9111 has it.
-pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
+pub(crate) fn wanted(headers: &impl Fields) -> Wanted {
     let mut wanted = Wanted::default();
-    let values = headers.get_all(header::CACHE_CONTROL).iter();
-    for directive in values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','))
-    {
+    for directive in headers.texts_of(&CACHE_CONTROL).flat_map(|text| text.split(',')) {
         match directive.trim().to_ascii_lowercase().split_once('=') {
             None if directive.trim().eq_ignore_ascii_case("no-cache") => wanted.no_cache = true,
             Some(("max-age", seconds)) => {
@@ -69,6 +69,8 @@ pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderVa
 /// What the cache did, as RFC 9211 has it; of several reads the one that went furthest.
 pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
     static HITS: Counts = Counts::of("screen-record-gateway; hit; ttl=");
+    static MISSES: Counts =
+        Counts::of("screen-record-gateway; fwd=miss; fwd-status=200; stored; ttl=");
     let read = summary.reads.iter().max_by_key(|read| distance(read.outcome))?;
     let ttl = summary.remaining().as_secs();
     let (forwarded, stored) = (Forwarded(read), Stored(read));
@@ -79,6 +81,10 @@ pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
         }
         CacheOutcome::StaleOnError => {
             written(format_args!("{CACHE}; fwd=stale{forwarded}; detail=stale-if-error"))
+        }
+        // What nearly every miss comes to.
+        CacheOutcome::Miss if read.upstream_status == Some(200) && !read.remaining.is_zero() => {
+            MISSES.get(read.remaining.as_secs())
         }
         CacheOutcome::Miss => written(format_args!("{CACHE}; fwd=miss{forwarded}{stored}")),
         CacheOutcome::Collapsed => written(format_args!("{CACHE}; fwd=miss; collapsed{stored}")),
@@ -117,16 +123,7 @@ impl Counts {
     fn make(&self, number: u64) -> HeaderValue {
         let mut value = BytesMut::with_capacity(COMMON_BYTES);
         value.extend_from_slice(self.text.as_bytes());
-        let mut digits = [0_u8; 20];
-        let (mut rest, mut first) = (number, digits.len());
-        for (place, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-            (rest, first) = (rest / 10, place);
-            if rest == 0 {
-                break;
-            }
-        }
-        value.extend_from_slice(digits.get(first..).unwrap_or_default());
+        value.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         HeaderValue::from_maybe_shared(value.freeze()).unwrap_or(HeaderValue::from_static(""))
     }
 }
@@ -184,6 +181,8 @@ impl fmt::Display for Stored<'_> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
+
     use super::*;
 
     fn read(outcome: CacheOutcome, remaining: u64) -> Read {
@@ -216,6 +215,7 @@ mod tests {
                 5,
                 "screen-record-gateway; fwd=miss; fwd-status=200; stored; ttl=5",
             ),
+            (CacheOutcome::Miss, 0, "screen-record-gateway; fwd=miss; fwd-status=200"),
             (
                 CacheOutcome::Collapsed,
                 5,

@@ -10,12 +10,15 @@
 use std::io::{self, Write as _};
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use flate2::write::GzEncoder;
 use tokio_util::task::TaskTracker;
 
+use super::fields::Fields;
 use super::negotiation::thousandths;
+
+static ACCEPT_ENCODING: HeaderName = header::ACCEPT_ENCODING;
 
 /// The least length that is worth it, in bytes: five recordings.
 pub(crate) const LEAST: usize = 4 * 1024;
@@ -54,12 +57,17 @@ struct Accepted {
 ///
 /// `has_secrets` says that something in the body is nobody's to guess.
 pub(crate) fn choose(request: &HeaderMap, answer: &mut Response, has_secrets: bool) {
-    if answer.body().size_hint().lower() < LEAST as u64 || has_secrets {
-        return;
-    }
-    if let Some(coding) = accepted(request) {
+    let length = usize::try_from(answer.body().size_hint().lower()).unwrap_or(usize::MAX);
+    if is_worth_it(length, has_secrets)
+        && let Some(coding) = accepted(request)
+    {
         answer.extensions_mut().insert(coding);
     }
+}
+
+/// Whether an answer of some length may be compressed, and gains by it.
+pub(crate) fn is_worth_it(length: usize, has_secrets: bool) -> bool {
+    length >= LEAST && !has_secrets
 }
 
 /// Whether [`choose`] has marked an answer.
@@ -82,21 +90,22 @@ pub(crate) async fn compressed(mut answer: Response, tasks: &TaskTracker) -> Res
     } else {
         coding.compress(&plain, Effort::Least)
     };
-    match body {
-        Ok(body) => {
-            parts.headers.insert(header::CONTENT_ENCODING, coding.header());
-            Response::from_parts(parts, Body::from(body))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "an answer could not be compressed and is sent as it is");
-            Response::from_parts(parts, Body::from(plain))
-        }
-    }
+    let Some(body) = good(body) else { return Response::from_parts(parts, Body::from(plain)) };
+    parts.headers.insert(header::CONTENT_ENCODING, coding.header());
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// A body that was compressed; where that failed nothing but a line in the log.
+fn good(body: io::Result<Bytes>) -> Option<Bytes> {
+    let failed = |error: &io::Error| {
+        tracing::warn!(%error, "an answer could not be compressed and is sent as it is");
+    };
+    body.inspect_err(failed).ok()
 }
 
 /// The coding that a client wants most; among equals the one liked best here. `None` where it would rather
 /// have none, or accepts none of these: then what is sent is not coded, whatever the client says of that.
-pub(crate) fn accepted(request: &HeaderMap) -> Option<Coding> {
+pub(crate) fn accepted(request: &impl Fields) -> Option<Coding> {
     let accepted = Accepted::read(request);
     let wanted = |coding: Coding| Some((accepted.quality(coding).filter(|q| *q > 0)?, coding));
     let mut best: Option<(u16, Coding)> = None;
@@ -110,10 +119,9 @@ pub(crate) fn accepted(request: &HeaderMap) -> Option<Coding> {
 }
 
 impl Accepted {
-    fn read(request: &HeaderMap) -> Self {
+    fn read(request: &impl Fields) -> Self {
         let mut accepted = Self::default();
-        let values = request.get_all(header::ACCEPT_ENCODING).iter();
-        let texts = values.filter_map(|value| value.to_str().ok());
+        let texts = request.texts_of(&ACCEPT_ENCODING);
         for (name, quality) in texts.flat_map(|text| text.split(',')).filter_map(weighted) {
             let place = match name.to_ascii_lowercase().as_str() {
                 "zstd" => &mut accepted.zstd,
@@ -167,6 +175,11 @@ impl Coding {
     /// What stands in `Content-Encoding`.
     pub(crate) fn header(self) -> HeaderValue {
         HeaderValue::from_static(self.name())
+    }
+
+    /// A short answer in this coding; nothing where it has to be sent as it is.
+    pub(crate) fn compress_answer(self, plain: &[u8]) -> Option<Bytes> {
+        good(self.compress(plain, Effort::Least))
     }
 
     /// A body in this coding.

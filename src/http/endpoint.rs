@@ -26,6 +26,8 @@ use super::compression;
 use super::cross_site;
 use super::documents::Documents;
 use super::explain;
+use super::fast_path::Dates;
+use super::fields::Fields;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::log_line::Noted;
 use super::metrics::HttpMetrics;
@@ -51,7 +53,7 @@ use crate::slots::Slots;
 use crate::trace::{self, Trace, Tracer};
 
 /// The forms of answer that operations have.
-const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
+pub(crate) const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
 /// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
@@ -80,6 +82,8 @@ pub(crate) struct Endpoint {
     pub(crate) metrics: HttpMetrics,
     pub(crate) tracer: Tracer,
     pub(crate) clock: Clock,
+    /// What answers are dated by that hyper does not send.
+    pub(crate) dates: Arc<Dates>,
     /// What takes this one's place when settings change.
     pub(crate) newest: Newest,
 }
@@ -94,10 +98,27 @@ struct Arrival {
 }
 
 /// Who asked, and the id of the request and its place in a trace.
-struct Asker {
-    caller: Caller,
-    request_id: Arc<str>,
-    trace: Trace,
+pub(crate) struct Asker {
+    pub(crate) caller: Caller,
+    pub(crate) request_id: Arc<str>,
+    pub(crate) trace: Trace,
+}
+
+/// An operation that is the only one of its request.
+pub(crate) struct Read {
+    pub(crate) begun: Begun,
+    pub(crate) name: Option<Arc<str>>,
+    /// Whether its body was not known.
+    pub(crate) is_new: bool,
+}
+
+/// A request that the fast path has read, up to where it has to wait.
+pub struct Prepared {
+    /// What it began with, and stays with.
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) asker: Asker,
+    pub(crate) form: Form,
+    pub(crate) read: Read,
 }
 
 /// The endpoint as a route of axum's.
@@ -107,7 +128,7 @@ pub(crate) async fn route(
 ) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(address)| address.ip());
-    handle(endpoint, peer, request).await
+    handle(endpoint, peer, request, None).await
 }
 
 /// Answers a request, logs it and counts it.
@@ -118,15 +139,19 @@ pub(crate) async fn handle<B: IncomingBody>(
     endpoint: Arc<Endpoint>,
     peer: Option<IpAddr>,
     request: Request<B>,
+    prepared: Option<Box<Prepared>>,
 ) -> Response {
-    let (id, id_value) = request_id::of(request.headers());
+    let (id, id_value) = match &prepared {
+        Some(prepared) => request_id::of_text(&prepared.asker.request_id),
+        None => request_id::of(request.headers()),
+    };
     let span = traced::request(&endpoint.tracer, &request, &id);
     let (parts, body) = request.into_parts();
     let arrival = Arrival { parts, peer, id: Arc::clone(&id), trace: span.trace().clone() };
     let since = endpoint.clock.now();
     let mut waiting = Waiting { endpoint: &endpoint, id, span, since, done: false };
     // A panic in one request is an error for that request only.
-    let answering = AssertUnwindSafe(answer(&endpoint, arrival, body)).catch_unwind();
+    let answering = AssertUnwindSafe(answer(&endpoint, arrival, body, prepared)).catch_unwind();
     let (mut response, noted) =
         answering.await.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
     waiting.done(&noted, response.status());
@@ -138,6 +163,7 @@ async fn answer(
     endpoint: &Arc<Endpoint>,
     arrival: Arrival,
     body: impl IncomingBody,
+    prepared: Option<Box<Prepared>>,
 ) -> (Response, Noted) {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
         return refused(endpoint, Refusal::overloaded());
@@ -145,7 +171,7 @@ async fn answer(
     endpoint.metrics.in_flight.inc();
     let _leaving = Leaving(&endpoint.metrics);
     let answered = match arrival.parts.method {
-        Method::POST => post(endpoint, arrival, body).await,
+        Method::POST => post(endpoint, arrival, body, prepared).await,
         _ => Box::pin(other(endpoint, arrival)).await,
     };
     match answered {
@@ -213,24 +239,30 @@ async fn post(
     endpoint: &Arc<Endpoint>,
     arrival: Arrival,
     body: impl IncomingBody,
+    prepared: Option<Box<Prepared>>,
 ) -> Result<(Response, Noted), Refusal> {
     let headers = &arrival.parts.headers;
-    let form = form(headers, &ANSWERS)?;
-    // Before the body is taken in: strangers have nothing to say.
-    let asker = endpoint.identify(&arrival).await?;
+    let (form, asker, read) = match prepared {
+        Some(prepared) => (prepared.form, prepared.asker, Some(prepared.read)),
+        // Before the body is taken in: strangers have nothing to say.
+        None => (form(headers, &ANSWERS)?, endpoint.identify(&arrival).await?, None),
+    };
     let caller = asker.caller.name.clone();
-    let answered = posted(endpoint, headers, body, (form, asker)).await;
+    let answered = posted(endpoint, headers, (body, read), (form, asker)).await;
     Ok(answered.unwrap_or_else(|refusal| refused_to(endpoint, refusal, caller)))
 }
 
 async fn posted(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
-    body: impl IncomingBody,
+    (body, read): (impl IncomingBody, Option<Read>),
     asked: (Form, Asker),
 ) -> Result<(Response, Noted), Refusal> {
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
-    let mut reading = pin!(request::body(headers, body, max_body_bytes));
+    if read.is_none() {
+        request::check_content_type(headers)?;
+    }
+    let mut reading = pin!(request::body(body, max_body_bytes));
     let body = match poll_immediate(reading.as_mut()).await {
         // Most bodies arrive with the headers: no need to set a timer.
         Some(body) => body?,
@@ -239,11 +271,18 @@ async fn posted(
             Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
         })??,
     };
-    if let Some(known) = endpoint.recall(headers, &body, asked.0) {
-        endpoint.take_rate(&asked.1, 1)?;
-        return Ok(carry_out(endpoint, headers, known, asked).await);
+    let read = match read {
+        Some(read) => Some(read),
+        None => endpoint.read(headers, &body, (asked.0, &asked.1))?,
+    };
+    let Some(Read { begun, name, is_new }) = read else {
+        return execute(endpoint, headers, request::from_body(&body, max_batch)?, asked).await;
+    };
+    if let (true, Begun::Admitted(operation) | Begun::Waits(operation, ..)) = (is_new, &begun) {
+        endpoint.engine.remember(&body, operation);
     }
-    execute(endpoint, headers, request::from_body(body, max_batch)?, asked).await
+    let todo = Todo { begun: vec![begun], persisted: Vec::new(), is_batch: false, name };
+    Ok(carry_out(endpoint, headers, todo, asked).await)
 }
 
 /// Executes operations that were read.
@@ -253,7 +292,7 @@ async fn execute(
     operations: Operations,
     (form, asker): (Form, Asker),
 ) -> Result<(Response, Noted), Refusal> {
-    let Operations { mut operations, is_batch, common } = operations;
+    let Operations { mut operations, is_batch } = operations;
     endpoint.take_rate(&asker, operations.len())?;
     for operation in &mut operations {
         endpoint.documents.resolve(operation);
@@ -267,11 +306,12 @@ async fn execute(
     }
     let name = operations.first().and_then(|operation| operation.operation_name.clone());
     let persisted = persisted(&operations);
-    let admitted = endpoint.engine.admit(operations);
-    if let (Some(body), Ok([only])) = (common, admitted.as_deref()) {
-        endpoint.engine.remember(&body, only);
-    }
-    let todo = Todo { admitted, persisted, is_batch, name };
+    let (begun, persisted, is_batch) = match endpoint.engine.admit(operations) {
+        Ok(admitted) => (admitted.into_iter().map(Begun::Admitted).collect(), persisted, is_batch),
+        // One answer for all of it.
+        Err(error) => (vec![Begun::of(Err(error))], Vec::new(), false),
+    };
+    let todo = Todo { begun, persisted, is_batch, name };
     let (mut response, noted) = carry_out(endpoint, headers, todo, (form, asker)).await;
     if explain {
         explain::keep_nowhere(response.headers_mut());
@@ -301,8 +341,7 @@ fn streamed(
 
 /// What there is to do for a request.
 struct Todo {
-    /// Its operations, or why none of them is executed: a limit of the whole request.
-    admitted: Result<Vec<Admitted>, ServerError>,
+    begun: Vec<Begun>,
     persisted: Vec<Option<(PersistedQuery, String)>>,
     is_batch: bool,
     /// The name of its first operation.
@@ -316,24 +355,22 @@ async fn carry_out(
     todo: Todo,
     (form, asker): (Form, Asker),
 ) -> (Response, Noted) {
-    let Todo { admitted, persisted, is_batch, name } = todo;
-    let asking = asker.asking(cache_headers::wanted(headers));
-    let caller = asker.caller.name;
-    let (served, summary, is_batch) = match admitted {
-        Ok(admitted) => {
-            let begun = endpoint.begin(admitted, &asking);
-            let (served, summary) = if begun.iter().all(Begun::is_answered) {
-                gathered(begun.into_iter().filter_map(Begun::answered))
-            } else {
-                let span = span((&asking.request_id, &asking.trace), caller.as_deref());
-                Box::pin(endpoint.complete(begun).instrument(span)).await
-            };
-            endpoint.keep_documents(&served, persisted);
-            (served, summary, is_batch)
-        }
-        // One answer for all of it.
-        Err(error) => (vec![Served::refused(error)], ReadSummary::default(), false),
+    let Todo { begun, persisted, is_batch, name } = todo;
+    let begun: Vec<Begun> = if begun.iter().any(|one| matches!(one, Begun::Admitted(_))) {
+        let asking = asker.asking(cache_headers::wanted(headers));
+        begun.into_iter().map(|one| endpoint.begin(one, &asking)).collect()
+    } else {
+        begun
     };
+    let Asker { caller, request_id, trace } = asker;
+    let caller = caller.name;
+    let (served, summary) = if begun.iter().all(Begun::is_answered) {
+        gathered(begun.into_iter().filter_map(Begun::answered))
+    } else {
+        let span = span((&request_id, &trace), caller.as_deref());
+        Box::pin(endpoint.complete(begun).instrument(span)).await
+    };
+    endpoint.keep_documents(&served, persisted);
     let mut answers = Answers { served, summary, is_batch, form };
     let noted = Noted::of(&endpoint.metrics, name, &answers).by(caller);
     let mut response = answers.response();
@@ -364,7 +401,7 @@ fn span((request_id, trace): (&str, &Trace), caller: Option<&str>) -> Span {
 }
 
 impl Asker {
-    fn asking(&self, wanted: Wanted) -> Asking {
+    pub(crate) fn asking(&self, wanted: Wanted) -> Asking {
         let (token, projects) = (self.caller.token.clone(), self.caller.projects.clone());
         let Wanted { no_cache, max_age } = wanted;
         let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
@@ -373,6 +410,11 @@ impl Asker {
 }
 
 impl Endpoint {
+    /// Whether no layer stands around the endpoint: that of CORS, where pages of other sites may ask.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.allow_origins.is_empty()
+    }
+
     /// Lets the caller of a request in.
     async fn identify(&self, arrival: &Arrival) -> Result<Asker, Refusal> {
         let Arrival { parts, peer, id, trace } = arrival;
@@ -381,16 +423,29 @@ impl Endpoint {
         Ok(Asker { caller, request_id: Arc::clone(id), trace: trace.clone() })
     }
 
-    /// What a body asks for that was here before, without reading it.
-    fn recall(&self, headers: &HeaderMap, body: &[u8], form: Form) -> Option<Todo> {
-        let is_new = form == Form::EventStream || explain::is_wanted(&self.engine, headers);
-        if is_new || !self.documents.are_free() {
-            return None;
+    /// The operation of a body that holds a common one, as nearly every body does, and is asked for in a common
+    /// way; it is taken off what the caller may ask for. Nothing where there is more to be said of it.
+    pub(crate) fn read(
+        &self,
+        headers: &impl Fields,
+        body: &[u8],
+        (form, asker): (Form, &Asker),
+    ) -> Result<Option<Read>, Refusal> {
+        let is_other = form == Form::EventStream || explain::is_wanted(&self.engine, headers);
+        if is_other || !self.documents.are_free() {
+            return Ok(None);
         }
-        let admitted = self.engine.recall(body)?;
-        let name = admitted.as_ref().ok().and_then(|one| one.name().cloned());
-        let admitted = admitted.map(|one| vec![one]);
-        Some(Todo { admitted, persisted: Vec::new(), is_batch: false, name })
+        if let Some(known) = self.engine.recall(body) {
+            self.take_rate(asker, 1)?;
+            let name = known.as_ref().ok().and_then(|operation| operation.name().cloned());
+            return Ok(Some(Read { begun: Begun::of(known), name, is_new: false }));
+        }
+        let Some(operation) = request::common(body) else { return Ok(None) };
+        self.take_rate(asker, 1)?;
+        let name = operation.operation_name.clone();
+        let admitted = self.engine.admit(vec![operation]).map(|mut admitted| admitted.pop());
+        let begun = admitted.transpose().map(Begun::of);
+        Ok(begun.map(|begun| Read { begun, name, is_new: true }))
     }
 
     /// Takes so many operations off what a caller may ask for.
@@ -399,27 +454,32 @@ impl Endpoint {
         taken.map_err(Refusal::too_many)
     }
 
-    /// Answers operations for which everything is at hand; the others wait.
-    fn begin(&self, admitted: Vec<Admitted>, asking: &Asking) -> Vec<Begun> {
-        let begin = |operation: Admitted| {
-            let span = traced::operation(&asking.trace, operation.name().map(|name| &**name));
-            let asking = Asking { trace: span.trace().clone(), ..asking.clone() };
-            let reader = self.records.reader(asking);
-            match self.engine.answer_now(&operation, &reader) {
-                Some(answer) => {
-                    let served = Served { answer, is_stale: false };
-                    traced::told(&span, &served);
-                    Begun::Answered(served, reader.take_summary())
-                }
-                None => Begun::Waits(operation, Arc::new(reader), span),
+    /// Answers an operation for which everything is at hand; any other waits.
+    fn begin(&self, begun: Begun, asking: &Asking) -> Begun {
+        let Begun::Admitted(operation) = begun else { return begun };
+        let span = traced::operation(&asking.trace, operation.name().map(|name| &**name));
+        let asking = Asking { trace: span.trace().clone(), ..asking.clone() };
+        let reader = self.records.reader(asking);
+        match self.engine.answer_now(&operation, &reader) {
+            Some(answer) => {
+                let served = Served { answer, is_stale: false };
+                traced::told(&span, &served);
+                Begun::Answered(served, reader.take_summary())
             }
-        };
-        admitted.into_iter().map(begin).collect()
+            None => Begun::Waits(operation, Arc::new(reader), span),
+        }
     }
 
     /// Executes what waits side by side, each within the time that is allowed for the request.
     async fn complete(&self, begun: Vec<Begun>) -> (Vec<Served>, ReadSummary) {
-        gathered(join_all(begun.into_iter().map(|one| self.complete_one(one))).await)
+        let mut completing = begun.into_iter().map(|one| self.complete_one(one));
+        // Most requests have one operation.
+        if completing.len() == 1
+            && let Some(only) = completing.next()
+        {
+            return gathered(only.await);
+        }
+        gathered(join_all(completing).await.into_iter().flatten())
     }
 
     /// Keeps the documents that came with their hash and were valid.
@@ -435,31 +495,39 @@ impl Endpoint {
         }
     }
 
-    async fn complete_one(&self, begun: Begun) -> (Served, ReadSummary) {
-        let (operation, reader, span) = match begun {
-            Begun::Answered(served, read) => return (served, read),
-            Begun::Waits(operation, reader, span) => (operation, reader, span),
-        };
+    async fn complete_one(&self, begun: Begun) -> Option<(Served, ReadSummary)> {
+        let Begun::Waits(operation, reader, span) = begun else { return begun.answered() };
         let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
         let answer = self.engine.answer(operation, context).await;
         let read = reader.take_summary();
         let served = Served { answer, is_stale: read.is_stale_on_error() };
         traced::told(&span, &served);
-        (served, read)
+        Some((served, read))
     }
 }
 
-/// An operation that is answered, or waits for something.
+/// How far an operation has come.
 #[expect(
     clippy::large_enum_variant,
     reason = "most are answered at once, and a box would be one more allocation for each"
 )]
-enum Begun {
-    Answered(Served, ReadSummary),
+pub(crate) enum Begun {
+    /// It may be executed.
+    Admitted(Admitted),
+    /// Something has to be read for it.
     Waits(Admitted, Arc<Reader>, trace::Span),
+    Answered(Served, ReadSummary),
 }
 
 impl Begun {
+    /// An operation that may be executed, or the answer to a whole request that is not.
+    fn of(verdict: Result<Admitted, ServerError>) -> Self {
+        match verdict {
+            Ok(operation) => Self::Admitted(operation),
+            Err(error) => Self::Answered(Served::refused(error), ReadSummary::default()),
+        }
+    }
+
     fn is_answered(&self) -> bool {
         matches!(self, Self::Answered(..))
     }
@@ -467,7 +535,7 @@ impl Begun {
     fn answered(self) -> Option<(Served, ReadSummary)> {
         match self {
             Self::Answered(served, read) => Some((served, read)),
-            Self::Waits(..) => None,
+            Self::Admitted(_) | Self::Waits(..) => None,
         }
     }
 }
@@ -541,7 +609,7 @@ fn refused_to(
     (response, noted.by(caller))
 }
 
-fn form(headers: &HeaderMap, offered: &[Form]) -> Result<Form, Refusal> {
+pub(crate) fn form(headers: &impl Fields, offered: &[Form]) -> Result<Form, Refusal> {
     negotiate(headers, offered).ok_or_else(|| {
         let message = "none of the accepted media types can be served: \
                        application/graphql-response+json, application/json and \
@@ -560,7 +628,7 @@ fn options() -> Response {
 
 /// What every answer carries.
 fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
-    headers.insert(X_REQUEST_ID, request_id);
+    headers.insert(&X_REQUEST_ID, request_id);
     if !response::is_made_of_common_headers(headers) {
         headers.append(header::VARY, VARY);
         browsers::secure(headers);

@@ -6,7 +6,9 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 
 use super::refusal::Refusal;
-use super::request::{Operations, body as body_of, from_body, from_query, operation};
+use super::request::{
+    Operations, body as body_of, check_content_type, common, from_body, from_query, operation,
+};
 use crate::graphql::Operation;
 
 const MAX_BODY: usize = 64 * 1024;
@@ -90,8 +92,17 @@ fn read(media: &str, bytes: &[u8]) -> Result<Operations, Refusal> {
     if let Ok(value) = HeaderValue::from_str(media) {
         headers.insert(header::CONTENT_TYPE, value);
     }
-    let taken = body_of(&headers, Body::from(bytes.to_vec()), MAX_BODY).now_or_never();
-    from_body(taken.expect("a body that is at hand is not waited for")?, MAX_BATCH)
+    check_content_type(&headers)?;
+    let taken = body_of(Body::from(bytes.to_vec()), MAX_BODY).now_or_never();
+    let taken = taken.expect("a body that is at hand is not waited for")?;
+    let read = from_body(&taken, MAX_BATCH);
+    if let Some(common) = common(&taken) {
+        match &read {
+            Ok(read) => are_equal(&read.operations, &[common]),
+            Err(refusal) => unreachable!("{common:?} is refused: {refusal:?}"),
+        }
+    }
+    read
 }
 
 /// Sent as parameters, an operation is read as the same one.

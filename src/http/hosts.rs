@@ -8,15 +8,20 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Request, StatusCode, Uri, header};
+use axum::http::{HeaderName, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 
 use super::browsers;
+use super::endpoint::Prepared;
+use super::fast_path::{AtOnce, Message};
+use super::fields::{self, Fields};
 use super::listener::Serve;
 use super::refusal::Refusal;
 use crate::config::Live;
 use crate::graphql::ErrorCode;
+
+static HOST: HeaderName = header::HOST;
 
 /// The hosts that are answered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,26 +51,50 @@ impl<S: Serve> ForHosts<S> {
     pub fn new(hosts: Live<Hosts>, service: S) -> Self {
         Self { hosts, service }
     }
+
+    /// Lets a request through, by the hosts that it names.
+    fn admit(&self, headers: &impl Fields, authority: Option<&Authority>) -> Result<(), Refusal> {
+        match **self.hosts.load() {
+            Hosts::Every => Ok(()),
+            Hosts::ThisMachine => check(headers, authority),
+        }
+    }
 }
 
 impl<S: Serve> Serve for ForHosts<S> {
-    async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
-        if **self.hosts.load() == Hosts::ThisMachine
-            && let Err(refusal) = check(request.headers(), request.uri())
-        {
+    const HAS_FAST_PATH: bool = S::HAS_FAST_PATH;
+
+    fn answer_at_once(
+        &self,
+        peer: SocketAddr,
+        request: &Message<'_, '_>,
+        response: &mut Vec<u8>,
+    ) -> AtOnce {
+        match self.admit(&request.fields, None) {
+            Ok(()) => self.service.answer_at_once(peer, request, response),
+            Err(_) => AtOnce::Unread,
+        }
+    }
+
+    async fn serve(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+        prepared: Option<Box<Prepared>>,
+    ) -> Response {
+        if let Err(refusal) = self.admit(request.headers(), request.uri().authority()) {
             let mut response = refusal.into_response();
             browsers::secure(response.headers_mut());
             return response;
         }
-        self.service.serve(peer, request).await
+        self.service.serve(peer, request, prepared).await
     }
 }
 
 /// Refuses a request for another host. One that names none was not sent by a browser.
-fn check(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
-    let named =
-        headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
-    if named.chain(uri.authority().map(Authority::as_str)).all(is_this_machine) {
+fn check(headers: &impl Fields, authority: Option<&Authority>) -> Result<(), Refusal> {
+    let named = headers.all_of(&HOST).map(|value| fields::text(value).unwrap_or_default());
+    if named.chain(authority.map(Authority::as_str)).all(is_this_machine) {
         return Ok(());
     }
     let message = "this listener answers for localhost and loopback addresses only, as it is open to \
@@ -87,6 +116,8 @@ fn is_this_machine(authority: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderMap, Uri};
+
     use super::*;
 
     #[test]
@@ -115,8 +146,9 @@ mod tests {
     #[test]
     fn every_host_that_a_request_names_has_to_be_this_machine() {
         let of = |hosts: &[&str], uri: &str| {
-            let headers = hosts.iter().map(|host| (header::HOST, host.parse().unwrap())).collect();
-            check(&headers, &uri.parse().unwrap()).is_ok()
+            let host = |host: &&str| (header::HOST, host.parse().unwrap());
+            let headers: HeaderMap = hosts.iter().map(host).collect();
+            check(&headers, uri.parse::<Uri>().unwrap().authority()).is_ok()
         };
 
         assert!(of(&[], "/graphql"));

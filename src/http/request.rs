@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use async_graphql::Variables;
 use axum::body::{Bytes, HttpBody};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::fields::{self, Fields};
 use super::refusal::Refusal;
 use crate::bodies::{self, Unread};
 use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
 
+static CONTENT_TYPE: HeaderName = header::CONTENT_TYPE;
+static CONTENT_ENCODING: HeaderName = header::CONTENT_ENCODING;
 /// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
 const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];
 
-/// What nearly every body is: read in one go, without a tree of values in between. Any other is read with
-/// care, so nothing is refused for not being this.
+/// What nearly every body is: read in one go, without a tree of values in between. Nothing is refused for not
+/// being this.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Common {
@@ -38,18 +41,15 @@ impl<B> IncomingBody for B where
 
 /// The operations of one HTTP request.
 #[derive(Debug)]
-#[expect(clippy::struct_field_names, reason = "that is what they are")]
 pub(crate) struct Operations {
     pub(crate) operations: Vec<Operation>,
     /// Whether they came as a list and are answered as one.
     pub(crate) is_batch: bool,
-    /// The body, where it is a common one and so says all there is to know.
-    pub(crate) common: Option<Bytes>,
 }
 
 impl Operations {
     fn only(operation: Operation) -> Self {
-        Self { operations: vec![operation], is_batch: false, common: None }
+        Self { operations: vec![operation], is_batch: false }
     }
 }
 
@@ -80,28 +80,33 @@ pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
 }
 
 /// Takes in the body of a POST, of which no more than `max_bytes` are allowed.
-pub(crate) async fn body<B: IncomingBody>(
-    headers: &HeaderMap,
-    body: B,
-    max_bytes: usize,
-) -> Result<Bytes, Refusal> {
-    check_content_type(headers)?;
-    limited(body, max_bytes).await
+pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
+    bodies::whole(body, max_bytes).await.map_err(|unread| match unread {
+        Unread::TooLarge => {
+            let message =
+                format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Refusal::new(status, ErrorCode::QueryTooComplex, message)
+        }
+        Unread::Broken(_) => Refusal::bad_request("the body ended early"),
+    })
 }
 
-/// Reads the operations of a body.
-pub(crate) fn from_body(body: Bytes, max_batch: usize) -> Result<Operations, Refusal> {
+/// Reads a body that is what nearly every body is.
+pub(crate) fn common(body: &[u8]) -> Option<Operation> {
+    let Common { query, operation_name, variables } = serde_json::from_slice(body).ok()?;
+    let variables = Values::Flat(variables.unwrap_or_default().0);
+    Some(Operation { query, operation_name, variables, ..Operation::default() })
+}
+
+/// Reads the operations of a body, whatever it is.
+pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Refusal> {
     if body.trim_ascii().is_empty() {
         return Err(Refusal::bad_request(
             "the body is empty: a JSON object with a query is needed",
         ));
     }
-    if let Ok(Common { query, operation_name, variables }) = serde_json::from_slice(&body) {
-        let variables = Values::Flat(variables.unwrap_or_default().0);
-        let operation = Operation { query, operation_name, variables, ..Operation::default() };
-        return Ok(Operations { common: Some(body), ..Operations::only(operation) });
-    }
-    let parsed = serde_json::from_slice(&body);
+    let parsed = serde_json::from_slice(body);
     match parsed.map_err(|error| Refusal::bad_request(format!("the body is not JSON: {error}")))? {
         Value::Object(members) => Ok(Operations::only(operation(members)?)),
         Value::Array(batch) => from_batch(batch, max_batch),
@@ -129,7 +134,7 @@ fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
         ))),
     });
     let operations = operations.collect::<Result<_, _>>()?;
-    Ok(Operations { operations, is_batch: true, common: None })
+    Ok(Operations { operations, is_batch: true })
 }
 
 /// One operation, from parameters that have the same names by GET and by POST.
@@ -205,21 +210,22 @@ fn json_parameter(name: &str, text: &str) -> Result<Value, Refusal> {
 }
 
 /// Only JSON in UTF-8: anything else a page of another site could send without being asked.
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_content_type(headers: &impl Fields) -> Result<(), Refusal> {
     let refuse = |problem: String| {
         let message = format!("{problem}: application/json in UTF-8 is needed");
         Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BadRequest, message))
     };
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+    let Some(value) = headers.first_of(&CONTENT_TYPE) else {
         return refuse("there is no Content-Type".to_owned());
     };
     // What nearly every client sends.
-    if value == "application/json" && !headers.contains_key(header::CONTENT_ENCODING) {
+    let encoding = headers.first_of(&CONTENT_ENCODING);
+    if value == b"application/json" && encoding.is_none() {
         return Ok(());
     }
-    let mut parts = value.to_str().unwrap_or_default().split(';').map(str::trim);
+    let mut parts = fields::text(value).unwrap_or_default().split(';').map(str::trim);
     if !parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
-        return refuse(format!("the Content-Type is {value:?}"));
+        return refuse(format!("the Content-Type is \"{}\"", value.escape_ascii()));
     }
     let charset = parts
         .filter_map(|parameter| parameter.split_once('='))
@@ -231,24 +237,11 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
         }
         Some(_) | None => {}
     }
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && encoding != "identity"
-    {
-        return refuse(format!("the body's Content-Encoding is {encoding:?}"));
+    if let Some(encoding) = encoding.filter(|encoding| *encoding != b"identity") {
+        let encoding = encoding.escape_ascii();
+        return refuse(format!("the body's Content-Encoding is \"{encoding}\""));
     }
     Ok(())
-}
-
-async fn limited(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
-    bodies::whole(body, max_bytes).await.map_err(|unread| match unread {
-        Unread::TooLarge => {
-            let message =
-                format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            Refusal::new(status, ErrorCode::QueryTooComplex, message)
-        }
-        Unread::Broken(_) => Refusal::bad_request("the body ended early"),
-    })
 }
 
 fn mistyped(name: &str, value: &Value, needed: &str) -> Refusal {

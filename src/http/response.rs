@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::browsers;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
+use super::compression::Coding;
 use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
@@ -17,7 +18,9 @@ use super::request_id::X_REQUEST_ID;
 use crate::graphql::{Answer, ErrorCode, Written};
 use crate::records::ReadSummary;
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
+static AGE: HeaderName = header::AGE;
+static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// What an answer depends on beside its address.
 pub(crate) const VARY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Encoding, X-Auth-Token, X-API-Key, Authorization");
@@ -53,12 +56,37 @@ fn common_headers(form: Form) -> &'static HeaderMap {
 fn new_common_headers(form: Form) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
-    for name in [header::CACHE_CONTROL, header::AGE, CACHE_STATUS, X_REQUEST_ID] {
+    for name in [&CACHE_CONTROL, &AGE, &CACHE_STATUS, &X_REQUEST_ID] {
         headers.insert(name, HeaderValue::from_static(""));
     }
     headers.insert(header::VARY, VARY);
     browsers::secure(&mut headers);
     headers
+}
+
+/// The same as they stand at the beginning of a response in HTTP/1.1, without those that differ.
+fn common_head(form: Form) -> &'static [u8] {
+    static JSON: LazyLock<Vec<u8>> = LazyLock::new(|| new_common_head(Form::Json));
+    static GRAPHQL: LazyLock<Vec<u8>> = LazyLock::new(|| new_common_head(Form::GraphqlResponse));
+    match form {
+        Form::GraphqlResponse => &GRAPHQL,
+        Form::Json | Form::Html | Form::EventStream => &JSON,
+    }
+}
+
+fn new_common_head(form: Form) -> Vec<u8> {
+    let mut head = b"HTTP/1.1 200 OK".to_vec();
+    for (name, value) in common_headers(form).iter().filter(|(_, value)| !value.is_empty()) {
+        field(&mut head, name, value.as_bytes());
+    }
+    head
+}
+
+/// Writes a header field behind another, or behind the status line.
+fn field(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    for part in [b"\r\n", name.as_str().as_bytes(), b": ", value] {
+        head.extend_from_slice(part);
+    }
 }
 
 /// Whether headers are made of those of [`common_headers`], so that nothing is missing.
@@ -117,20 +145,59 @@ impl Answers {
     }
 
     fn headers(&self) -> HeaderMap {
-        let Self { summary, form, .. } = self;
+        let mut headers = common_headers(self.form).clone();
+        for (name, value) in self.own_headers() {
+            match value {
+                Some(value) => headers.insert(name, value),
+                None => headers.remove(name),
+            };
+        }
+        headers
+    }
+
+    /// The headers that differ from answer to answer.
+    fn own_headers(&self) -> [(&'static HeaderName, Option<HeaderValue>); 3] {
+        let summary = &self.summary;
         let quality =
             if self.errors().next().is_none() { Quality::Complete } else { Quality::WithErrors };
-        let mut headers = common_headers(*form).clone();
-        headers.insert(header::CACHE_CONTROL, cache_control(summary, quality));
-        match (age(summary), quality) {
-            (Some(age), Quality::Complete) => headers.insert(header::AGE, age),
-            _ => headers.remove(header::AGE),
-        };
-        match cache_status(summary) {
-            Some(status) => headers.insert(CACHE_STATUS, status),
-            None => headers.remove(CACHE_STATUS),
-        };
-        headers
+        [
+            (&CACHE_CONTROL, Some(cache_control(summary, quality))),
+            (&AGE, age(summary).filter(|_| quality == Quality::Complete)),
+            (&CACHE_STATUS, cache_status(summary)),
+        ]
+    }
+
+    /// Writes the response of one query that was executed, as HTTP/1.1 has it: in the coding that is chosen
+    /// for its length, with the date that is written. Nothing where it cannot be written. The answer is
+    /// spent afterwards.
+    pub(crate) fn write(
+        &mut self,
+        request_id: &str,
+        coding: impl FnOnce(usize, bool) -> Option<Coding>,
+        date: impl FnOnce(&mut Vec<u8>),
+        into: &mut Vec<u8>,
+    ) -> Option<()> {
+        into.extend_from_slice(common_head(self.form));
+        for (name, value) in self.own_headers() {
+            if let Some(value) = value {
+                field(into, name, value.as_bytes());
+            }
+        }
+        field(into, &X_REQUEST_ID, request_id.as_bytes());
+        let mut body = self.body().ok()?;
+        if let Some(coding) = coding(body.len(), self.summary.has_links)
+            && let Some(coded) = coding.compress_answer(&body)
+        {
+            body = coded;
+            field(into, &header::CONTENT_ENCODING, coding.name().as_bytes());
+        }
+        let mut digits = itoa::Buffer::new();
+        field(into, &header::CONTENT_LENGTH, digits.format(body.len()).as_bytes());
+        into.extend_from_slice(b"\r\ndate: ");
+        date(into);
+        into.extend_from_slice(b"\r\n\r\n");
+        into.extend_from_slice(&body);
+        Some(())
     }
 }
 

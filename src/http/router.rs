@@ -20,8 +20,9 @@ use super::browsers;
 use super::callers::Callers;
 use super::compression;
 use super::documents::{Documents, ManifestError};
-use super::endpoint::{self, Endpoint};
+use super::endpoint::{self, Endpoint, Prepared};
 use super::explain;
+use super::fast_path::{AtOnce, Dates, Message};
 use super::graphiql::{self, GraphiqlDefaults};
 use super::listener::Serve;
 use super::metrics::HttpMetrics;
@@ -156,18 +157,42 @@ impl Main {
 }
 
 impl Serve for Main {
-    async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
-        let direct = {
+    const HAS_FAST_PATH: bool = true;
+
+    fn answer_at_once(
+        &self,
+        peer: SocketAddr,
+        request: &Message<'_, '_>,
+        response: &mut Vec<u8>,
+    ) -> AtOnce {
+        let Message { method: "POST", target: GRAPHQL, .. } = request else {
+            return AtOnce::Unread;
+        };
+        let served = self.0.current.load();
+        if !served.endpoint.is_direct() {
+            return AtOnce::Unread;
+        }
+        Endpoint::answer_at_once(&served.endpoint, peer.ip(), request, response)
+    }
+
+    async fn serve(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+        prepared: Option<Box<Prepared>>,
+    ) -> Response {
+        let direct = if let Some(prepared) = &prepared {
+            Some(Arc::clone(&prepared.endpoint))
+        } else {
             let served = self.0.current.load();
-            // Without origins there is no layer that the endpoint's requests have to pass.
-            let is_direct = served.endpoint.allow_origins.is_empty();
-            (is_direct && request.uri().path() == GRAPHQL).then(|| Arc::clone(&served.endpoint))
+            let is_direct = served.endpoint.is_direct() && request.uri().path() == GRAPHQL;
+            is_direct.then(|| Arc::clone(&served.endpoint))
         };
         if let Some(endpoint) = direct {
-            return endpoint::handle(endpoint, Some(peer.ip()), request).await;
+            return endpoint::handle(endpoint, Some(peer.ip()), request, prepared).await;
         }
         let router = self.0.current.load().router.clone();
-        Box::pin(async move { Serve::serve(&router, peer, request).await }).await
+        Box::pin(async move { Serve::serve(&router, peer, request, None).await }).await
     }
 }
 
@@ -200,6 +225,7 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             graphiql: graphql.graphiql.then(|| graphiql_defaults.clone()),
             metrics,
             tracer: parts.tracer,
+            dates: Arc::new(Dates::new(&clock)),
             clock,
             newest: Newest(Weak::clone(main)),
         };
@@ -274,7 +300,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CACHE_CONTROL,
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
-            explain::X_GATEWAY_EXPLAIN,
+            explain::X_GATEWAY_EXPLAIN.clone(),
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("x-auth-token"),
             HeaderName::from_static("x-request-id"),

@@ -16,6 +16,7 @@ mod compression;
 mod downloads;
 mod errors;
 mod explain;
+mod fast_path;
 mod federation;
 mod freshness;
 mod graphql_http;

@@ -1,13 +1,15 @@
 //! What a caller shows: a credential for the gateway and a token for the upstream, read from headers.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, header};
 
 use super::{Callers, Way};
 use crate::domain::{Secret, Token};
+use crate::http::fields::{self, Fields};
 use crate::http::refusal::Refusal;
 
-const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static AUTHORIZATION: HeaderName = header::AUTHORIZATION;
 /// The longest token the upstream accepts, in characters; credentials for the gateway are shorter.
 const LONGEST_TOKEN: usize = 64_000;
 
@@ -32,7 +34,7 @@ impl Callers {
     ///
     /// A bearer token is the gateway's where the gateway asks callers who they are, and the
     /// upstream's where it does not. It is never both.
-    pub(crate) fn presented(&self, headers: &HeaderMap) -> Result<Presented, Refusal> {
+    pub(crate) fn presented(&self, headers: &impl Fields) -> Result<Presented, Refusal> {
         let (own, key) = (header_text(headers, &X_AUTH_TOKEN)?, header_text(headers, &X_API_KEY)?);
         let bearer = bearer(headers)?;
         let (credential, token) = match &**self.0.way.load() {
@@ -45,19 +47,22 @@ impl Callers {
 }
 
 /// The token of `Authorization: Bearer …`; nothing for another scheme.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let value = only(headers, &header::AUTHORIZATION)?.map(readable).transpose()?;
+fn bearer(headers: &impl Fields) -> Result<Option<&str>, Refusal> {
+    let value = only(headers, &AUTHORIZATION)?.map(readable).transpose()?;
     let (scheme, token) = value.and_then(|value| value.split_once(' ')).unwrap_or_default();
     if scheme.eq_ignore_ascii_case("bearer") { limited(token) } else { Ok(None) }
 }
 
-fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Refusal> {
+fn header_text<'h>(
+    headers: &'h impl Fields,
+    name: &'h HeaderName,
+) -> Result<Option<&'h str>, Refusal> {
     only(headers, name)?.map_or(Ok(None), |value| limited(readable(value)?))
 }
 
 /// The header, where it comes once: whoever stands before the gateway may have judged the other one.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
-    let mut values = headers.get_all(name).iter();
+fn only<'h>(headers: &'h impl Fields, name: &'h HeaderName) -> Result<Option<&'h [u8]>, Refusal> {
+    let mut values = headers.all_of(name);
     match (values.next(), values.next()) {
         (first, None) => Ok(first),
         (_, Some(_)) => {
@@ -66,9 +71,9 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h Head
     }
 }
 
-fn readable(value: &HeaderValue) -> Result<&str, Refusal> {
+fn readable(value: &[u8]) -> Result<&str, Refusal> {
     let message = "the token holds characters other than visible ASCII";
-    value.to_str().map_err(|_| Refusal::bad_request(message))
+    fields::text(value).ok_or_else(|| Refusal::bad_request(message))
 }
 
 /// The text without blanks around it; nothing for one of blanks alone.
@@ -86,6 +91,7 @@ fn limited(text: &str) -> Result<Option<&str>, Refusal> {
 mod tests {
     use std::sync::Arc;
 
+    use axum::http::HeaderMap;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 
@@ -108,7 +114,8 @@ mod tests {
         let header = |(name, value): &(&'static str, &str)| {
             (HeaderName::from_static(name), value.parse().unwrap())
         };
-        let presented = callers.presented(&given.iter().map(header).collect()).unwrap();
+        let presented =
+            callers.presented(&given.iter().map(header).collect::<HeaderMap>()).unwrap();
         let credential = presented.credential.as_ref().map(Secret::expose);
         let token = presented.token.as_ref().map(Token::expose);
         [credential, token].map(|part| part.map(str::to_owned))
@@ -149,7 +156,7 @@ mod tests {
     #[test]
     fn a_credential_that_is_given_twice_is_refused() {
         let callers = asking(Way::NotAtAll);
-        for name in [X_AUTH_TOKEN, X_API_KEY, header::AUTHORIZATION] {
+        for name in [&X_AUTH_TOKEN, &X_API_KEY, &AUTHORIZATION] {
             let mut headers = HeaderMap::new();
             headers.append(name.clone(), "Bearer one".parse().unwrap());
             assert!(callers.presented(&headers).is_ok());
