@@ -47,6 +47,20 @@ async fn a_page_that_has_its_name_resolve_to_this_machine_does_not_get_at_the_ga
 }
 
 #[tokio::test]
+async fn a_page_gets_nothing_that_is_in_the_cache_either() {
+    let gateway = with_a_key(false).await;
+    let document = screen_record("id");
+    for _ in 0..4 {
+        assert_eq!(gateway.post(&document, &[("host", OWN)]).await.status, 200);
+    }
+
+    let refused = gateway.post(&document, &[("host", PAGE)]).await;
+
+    assert_eq!((refused.status, &refused.json["data"]), (421, &json!(null)));
+    gateway.until_metric("gateway_http_fast_path_requests_total 3").await;
+}
+
+#[tokio::test]
 async fn every_host_is_answered_for_where_being_here_is_not_enough() {
     let anonymous = with_a_key(true).await;
     let passing = Gateway::answering(200, json!({ "id": RECORD })).await;
