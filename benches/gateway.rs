@@ -14,7 +14,8 @@ use screen_record_gateway::config::{
     CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
 };
 use screen_record_gateway::http::{
-    CallerParts, Callers, GraphiqlDefaults, HttpMetrics, MainParts, main_router,
+    AtOnce, CallerParts, Callers, GraphiqlDefaults, HttpMetrics, Main, MainParts, Message,
+    ReadFields, Serve as _, main_router,
 };
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
@@ -52,18 +53,48 @@ fn signature(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn cached_query(bencher: Bencher<'_, '_>) {
     let runtime = Runtime::new().unwrap();
-    let (router, body) = runtime.block_on(gateway());
+    let (main, body) = runtime.block_on(gateway());
+    let router = main.into_router();
     let warm = runtime.block_on(ask(&router, &body));
     assert!(String::from_utf8(warm).unwrap().contains("UPLOAD_COMPLETED"));
     bencher.bench(|| runtime.block_on(ask(&router, &body)));
+}
+
+/// The same, from the bytes of the request to those of the response, before hyper.
+#[divan::bench]
+fn fast_path(bencher: Bencher<'_, '_>) {
+    let runtime = Runtime::new().unwrap();
+    let (main, body) = runtime.block_on(gateway());
+    runtime.block_on(ask(&main.clone().into_router(), &body));
+    let length = body.len();
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\nx-auth-token: \
+         {DEMO_TOKEN}\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    let peer = (Ipv4Addr::LOCALHOST, 1).into();
+    let mut response = Vec::new();
+    bencher.bench_local(|| {
+        response.clear();
+        let mut fields = [httparse::EMPTY_HEADER; 16];
+        let mut parsed = httparse::Request::new(&mut fields);
+        let head = parsed.parse(request.as_bytes()).unwrap().unwrap();
+        let message = Message {
+            method: parsed.method.unwrap(),
+            target: parsed.path.unwrap(),
+            fields: ReadFields::new(parsed.headers),
+            body: request.as_bytes().get(head..).unwrap(),
+        };
+        let answered = main.answer_at_once(peer, &message, &mut response);
+        assert!(matches!(answered, AtOnce::Answered));
+    });
 }
 
 /// A route that answers the same bytes.
 #[divan::bench]
 fn static_route(bencher: Bencher<'_, '_>) {
     let runtime = Runtime::new().unwrap();
-    let (router, body) = runtime.block_on(gateway());
-    let answer = runtime.block_on(ask(&router, &body));
+    let (main, body) = runtime.block_on(gateway());
+    let answer = runtime.block_on(ask(&main.into_router(), &body));
     let fixed = Router::new().route("/graphql", post(move || async move { answer.clone() }));
     bencher.bench(|| runtime.block_on(ask(&fixed, &body)));
 }
@@ -79,7 +110,7 @@ async fn ask(router: &Router, body: &str) -> Vec<u8> {
 }
 
 /// A gateway in front of a simulated upstream, and a query for one of its records.
-async fn gateway() -> (Router, String) {
+async fn gateway() -> (Main, String) {
     let clock = Clock::default();
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
     let simulated = SimulatorConfig { listen, ..SimulatorConfig::for_demo() };
@@ -117,7 +148,7 @@ async fn gateway() -> (Router, String) {
         stopping: CancellationToken::new(),
     };
     let callers = Callers::start(&InboundConfig::default(), callers).await.unwrap();
-    let router = main_router(MainParts {
+    let main = main_router(MainParts {
         records: records.unwrap(),
         callers,
         limits: LimitsConfig::default(),
@@ -130,5 +161,5 @@ async fn gateway() -> (Router, String) {
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
-    (router.unwrap().into_router(), serde_json::json!({ "query": document }).to_string())
+    (main.unwrap(), serde_json::json!({ "query": document }).to_string())
 }

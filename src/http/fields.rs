@@ -46,7 +46,7 @@ pub struct ReadFields<'b, 'r> {
 
 impl<'b, 'r> ReadFields<'b, 'r> {
     /// All of these.
-    pub(crate) fn new(fields: &'r [Header<'b>]) -> Self {
+    pub fn new(fields: &'r [Header<'b>]) -> Self {
         let lengths = fields.iter().fold(0, |lengths, field| lengths | bit(field.name));
         Self { fields, lengths }
     }
