@@ -58,16 +58,14 @@ struct Accepted {
 /// `has_secrets` says that something in the body is nobody's to guess.
 pub(crate) fn choose(request: &HeaderMap, answer: &mut Response, has_secrets: bool) {
     let length = usize::try_from(answer.body().size_hint().lower()).unwrap_or(usize::MAX);
-    if is_worth_it(length, has_secrets)
-        && let Some(coding) = accepted(request)
-    {
+    if let Some(coding) = chosen(request, length, has_secrets) {
         answer.extensions_mut().insert(coding);
     }
 }
 
-/// Whether an answer of some length may be compressed, and gains by it.
-pub(crate) fn is_worth_it(length: usize, has_secrets: bool) -> bool {
-    length >= LEAST && !has_secrets
+/// The coding for an answer of some length, where it may have one and gains by it.
+pub(crate) fn chosen(request: &impl Fields, length: usize, has_secrets: bool) -> Option<Coding> {
+    if length < LEAST || has_secrets { None } else { accepted(request) }
 }
 
 /// Whether [`choose`] has marked an answer.

@@ -108,8 +108,6 @@ pub(crate) struct Asker {
 pub(crate) struct Read {
     pub(crate) begun: Begun,
     pub(crate) name: Option<Arc<str>>,
-    /// Whether its body was not known.
-    pub(crate) is_new: bool,
 }
 
 /// A request that the fast path has read, up to where it has to wait.
@@ -275,12 +273,9 @@ async fn posted(
         Some(read) => Some(read),
         None => endpoint.read(headers, &body, (asked.0, &asked.1))?,
     };
-    let Some(Read { begun, name, is_new }) = read else {
+    let Some(Read { begun, name }) = read else {
         return execute(endpoint, headers, request::from_body(&body, max_batch)?, asked).await;
     };
-    if let (true, Begun::Admitted(operation) | Begun::Waits(operation, ..)) = (is_new, &begun) {
-        endpoint.engine.remember(&body, operation);
-    }
     let todo = Todo { begun: vec![begun], persisted: Vec::new(), is_batch: false, name };
     Ok(carry_out(endpoint, headers, todo, asked).await)
 }
@@ -358,7 +353,7 @@ async fn carry_out(
     let Todo { begun, persisted, is_batch, name } = todo;
     let begun: Vec<Begun> = if begun.iter().any(|one| matches!(one, Begun::Admitted(_))) {
         let asking = asker.asking(cache_headers::wanted(headers));
-        begun.into_iter().map(|one| endpoint.begin(one, &asking)).collect()
+        begun.into_iter().map(|one| endpoint.begin(one, asking.clone())).collect()
     } else {
         begun
     };
@@ -415,6 +410,13 @@ impl Endpoint {
         self.allow_origins.is_empty()
     }
 
+    /// Counts and logs a request that has come to its end.
+    pub(crate) fn note(&self, noted: &Noted, request: (&str, &Trace), status: u16, since: Instant) {
+        let took = self.clock.now().saturating_duration_since(since);
+        self.metrics.count(status, took);
+        noted.log(request, status, took);
+    }
+
     /// Lets the caller of a request in.
     async fn identify(&self, arrival: &Arrival) -> Result<Asker, Refusal> {
         let Arrival { parts, peer, id, trace } = arrival;
@@ -438,14 +440,17 @@ impl Endpoint {
         if let Some(known) = self.engine.recall(body) {
             self.take_rate(asker, 1)?;
             let name = known.as_ref().ok().and_then(|operation| operation.name().cloned());
-            return Ok(Some(Read { begun: Begun::of(known), name, is_new: false }));
+            return Ok(Some(Read { begun: Begun::of(known), name }));
         }
         let Some(operation) = request::common(body) else { return Ok(None) };
         self.take_rate(asker, 1)?;
         let name = operation.operation_name.clone();
         let admitted = self.engine.admit(vec![operation]).map(|mut admitted| admitted.pop());
-        let begun = admitted.transpose().map(Begun::of);
-        Ok(begun.map(|begun| Read { begun, name, is_new: true }))
+        let Some(admitted) = admitted.transpose() else { return Ok(None) };
+        if let Ok(operation) = &admitted {
+            self.engine.remember(body, operation);
+        }
+        Ok(Some(Read { begun: Begun::of(admitted), name }))
     }
 
     /// Takes so many operations off what a caller may ask for.
@@ -455,10 +460,10 @@ impl Endpoint {
     }
 
     /// Answers an operation for which everything is at hand; any other waits.
-    fn begin(&self, begun: Begun, asking: &Asking) -> Begun {
+    pub(crate) fn begin(&self, begun: Begun, asking: Asking) -> Begun {
         let Begun::Admitted(operation) = begun else { return begun };
         let span = traced::operation(&asking.trace, operation.name().map(|name| &**name));
-        let asking = Asking { trace: span.trace().clone(), ..asking.clone() };
+        let asking = Asking { trace: span.trace().clone(), ..asking };
         let reader = self.records.reader(asking);
         match self.engine.answer_now(&operation, &reader) {
             Some(answer) => {
@@ -570,10 +575,8 @@ impl Waiting<'_> {
     }
 
     fn note(&self, noted: &Noted, status: u16) {
-        let took = self.endpoint.clock.now().saturating_duration_since(self.since);
-        self.endpoint.metrics.count(status, took);
         traced::answered(&self.span, status);
-        noted.log((&self.id, self.span.trace()), status, took);
+        self.endpoint.note(noted, (&self.id, self.span.trace()), status, self.since);
     }
 }
 

@@ -40,12 +40,17 @@ pub(crate) struct Answers {
     pub(crate) form: Form,
 }
 
-/// The headers of an answer of this form, with places for those that differ from answer to answer:
-/// copying them costs a fraction of putting one after the other.
-fn common_headers(form: Form) -> &'static HeaderMap {
-    static JSON: LazyLock<HeaderMap> = LazyLock::new(|| new_common_headers(Form::Json));
-    static GRAPHQL: LazyLock<HeaderMap> =
-        LazyLock::new(|| new_common_headers(Form::GraphqlResponse));
+/// What all answers of a form have in common: to copy it costs a fraction of putting one header after the other.
+struct Common {
+    /// With places for those headers that differ from answer to answer.
+    headers: HeaderMap,
+    /// The same as they stand at the beginning of a response in HTTP/1.1, without those that differ.
+    head: Vec<u8>,
+}
+
+fn common(form: Form) -> &'static Common {
+    static JSON: LazyLock<Common> = LazyLock::new(|| Common::of(Form::Json));
+    static GRAPHQL: LazyLock<Common> = LazyLock::new(|| Common::of(Form::GraphqlResponse));
     match form {
         Form::GraphqlResponse => &GRAPHQL,
         // Events and pages are not written here.
@@ -53,33 +58,21 @@ fn common_headers(form: Form) -> &'static HeaderMap {
     }
 }
 
-fn new_common_headers(form: Form) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
-    for name in [&CACHE_CONTROL, &AGE, &CACHE_STATUS, &X_REQUEST_ID] {
-        headers.insert(name, HeaderValue::from_static(""));
+impl Common {
+    fn of(form: Form) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+        for name in [&CACHE_CONTROL, &AGE, &CACHE_STATUS, &X_REQUEST_ID] {
+            headers.insert(name, HeaderValue::from_static(""));
+        }
+        headers.insert(header::VARY, VARY);
+        browsers::secure(&mut headers);
+        let mut head = b"HTTP/1.1 200 OK".to_vec();
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            field(&mut head, name, value.as_bytes());
+        }
+        Self { headers, head }
     }
-    headers.insert(header::VARY, VARY);
-    browsers::secure(&mut headers);
-    headers
-}
-
-/// The same as they stand at the beginning of a response in HTTP/1.1, without those that differ.
-fn common_head(form: Form) -> &'static [u8] {
-    static JSON: LazyLock<Vec<u8>> = LazyLock::new(|| new_common_head(Form::Json));
-    static GRAPHQL: LazyLock<Vec<u8>> = LazyLock::new(|| new_common_head(Form::GraphqlResponse));
-    match form {
-        Form::GraphqlResponse => &GRAPHQL,
-        Form::Json | Form::Html | Form::EventStream => &JSON,
-    }
-}
-
-fn new_common_head(form: Form) -> Vec<u8> {
-    let mut head = b"HTTP/1.1 200 OK".to_vec();
-    for (name, value) in common_headers(form).iter().filter(|(_, value)| !value.is_empty()) {
-        field(&mut head, name, value.as_bytes());
-    }
-    head
 }
 
 /// Writes a header field behind another, or behind the status line.
@@ -89,7 +82,7 @@ fn field(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     }
 }
 
-/// Whether headers are made of those of [`common_headers`], so that nothing is missing.
+/// Whether headers are made of those of [`Common`], so that nothing is missing.
 pub(crate) fn is_made_of_common_headers(headers: &HeaderMap) -> bool {
     headers.contains_key(header::X_CONTENT_TYPE_OPTIONS)
 }
@@ -145,7 +138,7 @@ impl Answers {
     }
 
     fn headers(&self) -> HeaderMap {
-        let mut headers = common_headers(self.form).clone();
+        let mut headers = common(self.form).headers.clone();
         for (name, value) in self.own_headers() {
             match value {
                 Some(value) => headers.insert(name, value),
@@ -177,7 +170,7 @@ impl Answers {
         date: impl FnOnce(&mut Vec<u8>),
         into: &mut Vec<u8>,
     ) -> Option<()> {
-        into.extend_from_slice(common_head(self.form));
+        into.extend_from_slice(&common(self.form).head);
         for (name, value) in self.own_headers() {
             if let Some(value) = value {
                 field(into, name, value.as_bytes());

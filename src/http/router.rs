@@ -172,7 +172,7 @@ impl Serve for Main {
         if !served.endpoint.is_direct() {
             return AtOnce::Unread;
         }
-        Endpoint::answer_at_once(&served.endpoint, peer.ip(), request, response)
+        served.endpoint.answer_at_once(peer.ip(), request, response)
     }
 
     async fn serve(

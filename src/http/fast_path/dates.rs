@@ -8,7 +8,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use crate::clock::Clock;
 
 /// Writes what time it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Dates {
     clock: Clock,
     last: Mutex<Option<Date>>,
