@@ -14,8 +14,7 @@ use screen_record_gateway::config::{
     CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
 };
 use screen_record_gateway::http::{
-    AtOnce, CallerParts, Callers, GraphiqlDefaults, HttpMetrics, Main, MainParts, Message,
-    ReadFields, Serve as _, main_router,
+    CallerParts, Callers, GraphiqlDefaults, HttpMetrics, Main, MainParts, main_router,
 };
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
@@ -58,35 +57,6 @@ fn cached_query(bencher: Bencher<'_, '_>) {
     let warm = runtime.block_on(ask(&router, &body));
     assert!(String::from_utf8(warm).unwrap().contains("UPLOAD_COMPLETED"));
     bencher.bench(|| runtime.block_on(ask(&router, &body)));
-}
-
-/// The same, from the bytes of the request to those of the response, before hyper.
-#[divan::bench]
-fn fast_path(bencher: Bencher<'_, '_>) {
-    let runtime = Runtime::new().unwrap();
-    let (main, body) = runtime.block_on(gateway());
-    runtime.block_on(ask(&main.clone().into_router(), &body));
-    let length = body.len();
-    let request = format!(
-        "POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\nx-auth-token: \
-         {DEMO_TOKEN}\r\ncontent-length: {length}\r\n\r\n{body}"
-    );
-    let peer = (Ipv4Addr::LOCALHOST, 1).into();
-    let mut response = Vec::new();
-    bencher.bench_local(|| {
-        response.clear();
-        let mut fields = [httparse::EMPTY_HEADER; 16];
-        let mut parsed = httparse::Request::new(&mut fields);
-        let head = parsed.parse(request.as_bytes()).unwrap().unwrap();
-        let message = Message {
-            method: parsed.method.unwrap(),
-            target: parsed.path.unwrap(),
-            fields: ReadFields::new(parsed.headers),
-            body: request.as_bytes().get(head..).unwrap(),
-        };
-        let answered = main.answer_at_once(peer, &message, &mut response);
-        assert!(matches!(answered, AtOnce::Answered));
-    });
 }
 
 /// A route that answers the same bytes.

@@ -18,14 +18,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "timestamp", run: timestamp },
     Target { name: "wire", run: wire },
     Target { name: "failure", run: failure },
     Target { name: "guard", run: guard },
     Target { name: "execution", run: execution },
     Target { name: "request", run: request },
-    Target { name: "connection", run: connection },
     Target { name: "cursor", run: cursor },
     Target { name: "entry", run: entry },
     Target { name: "news", run: news },
@@ -61,11 +60,6 @@ pub fn execution(bytes: &[u8]) {
 /// An HTTP request's parameters or body: read in one go and with care alike.
 pub fn request(bytes: &[u8]) {
     http::fuzz::request(bytes);
-}
-
-/// What a client sends on a connection: answered alike on the fast path and without one, byte for byte.
-pub fn connection(bytes: &[u8]) {
-    http::fast_path::fuzz::connection(bytes);
 }
 
 /// A cursor, and a list that is paged through from there.

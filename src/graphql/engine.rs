@@ -380,11 +380,6 @@ impl Admitted {
         }
     }
 
-    /// Whether it is a plain operation for one recording.
-    pub fn asks_for_one(&self) -> bool {
-        matches!(&self.0, Ok(Ready::Plain(request)) if request.bound.asks_for_one())
-    }
-
     fn is_to_be_explained(&self) -> bool {
         matches!(&self.0, Ok(Ready::Other(operation)) if operation.explain)
     }

@@ -5,13 +5,11 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::{BufMut as _, BytesMut};
 
-use super::fields::Fields;
 use crate::records::{CacheOutcome, Read, ReadSummary};
 
-static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
 /// Room for a header of common length.
 const COMMON_BYTES: usize = 64;
 /// Name of this cache in `Cache-Status`.
@@ -34,9 +32,11 @@ pub(crate) struct Wanted {
 }
 
 /// Reads a request's `Cache-Control`. What makes no sense is passed over, as RFC 9111 has it.
-pub(crate) fn wanted(headers: &impl Fields) -> Wanted {
+pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
     let mut wanted = Wanted::default();
-    for directive in headers.texts_of(&CACHE_CONTROL).flat_map(|text| text.split(',')) {
+    let values =
+        headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    for directive in values.flat_map(|value| value.split(',')) {
         match directive.trim().to_ascii_lowercase().split_once('=') {
             None if directive.trim().eq_ignore_ascii_case("no-cache") => wanted.no_cache = true,
             Some(("max-age", seconds)) => {
@@ -181,8 +181,6 @@ impl fmt::Display for Stored<'_> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
-
     use super::*;
 
     fn read(outcome: CacheOutcome, remaining: u64) -> Read {

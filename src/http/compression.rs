@@ -10,15 +10,12 @@
 use std::io::{self, Write as _};
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use flate2::write::GzEncoder;
 use tokio_util::task::TaskTracker;
 
-use super::fields::Fields;
 use super::negotiation::thousandths;
-
-static ACCEPT_ENCODING: HeaderName = header::ACCEPT_ENCODING;
 
 /// The least length that is worth it, in bytes: five recordings.
 pub(crate) const LEAST: usize = 4 * 1024;
@@ -58,14 +55,12 @@ struct Accepted {
 /// `has_secrets` says that something in the body is nobody's to guess.
 pub(crate) fn choose(request: &HeaderMap, answer: &mut Response, has_secrets: bool) {
     let length = usize::try_from(answer.body().size_hint().lower()).unwrap_or(usize::MAX);
-    if let Some(coding) = chosen(request, length, has_secrets) {
+    if length >= LEAST
+        && !has_secrets
+        && let Some(coding) = accepted(request)
+    {
         answer.extensions_mut().insert(coding);
     }
-}
-
-/// The coding for an answer of some length, where it may have one and gains by it.
-pub(crate) fn chosen(request: &impl Fields, length: usize, has_secrets: bool) -> Option<Coding> {
-    if length < LEAST || has_secrets { None } else { accepted(request) }
 }
 
 /// Whether [`choose`] has marked an answer.
@@ -103,7 +98,7 @@ fn good(body: io::Result<Bytes>) -> Option<Bytes> {
 
 /// The coding that a client wants most; among equals the one liked best here. `None` where it would rather
 /// have none, or accepts none of these: then what is sent is not coded, whatever the client says of that.
-pub(crate) fn accepted(request: &impl Fields) -> Option<Coding> {
+pub(crate) fn accepted(request: &HeaderMap) -> Option<Coding> {
     let accepted = Accepted::read(request);
     let wanted = |coding: Coding| Some((accepted.quality(coding).filter(|q| *q > 0)?, coding));
     let mut best: Option<(u16, Coding)> = None;
@@ -117,9 +112,10 @@ pub(crate) fn accepted(request: &impl Fields) -> Option<Coding> {
 }
 
 impl Accepted {
-    fn read(request: &impl Fields) -> Self {
+    fn read(request: &HeaderMap) -> Self {
         let mut accepted = Self::default();
-        let texts = request.texts_of(&ACCEPT_ENCODING);
+        let texts =
+            request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         for (name, quality) in texts.flat_map(|text| text.split(',')).filter_map(weighted) {
             let place = match name.to_ascii_lowercase().as_str() {
                 "zstd" => &mut accepted.zstd,
@@ -173,11 +169,6 @@ impl Coding {
     /// What stands in `Content-Encoding`.
     pub(crate) fn header(self) -> HeaderValue {
         HeaderValue::from_static(self.name())
-    }
-
-    /// A short answer in this coding; nothing where it has to be sent as it is.
-    pub(crate) fn compress_answer(self, plain: &[u8]) -> Option<Bytes> {
-        good(self.compress(plain, Effort::Least))
     }
 
     /// A body in this coding.

@@ -6,8 +6,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::task::TaskTracker;
 
-use super::endpoint::Prepared;
 use super::metrics::{ConnectionMetrics, Ended};
 use crate::config::{LimitsConfig, Live};
 use crate::slots::Slots;
@@ -72,8 +71,6 @@ pub(super) struct Activity {
     /// Whether something of the next request has come.
     is_reading: AtomicBool,
     is_http2: AtomicBool,
-    /// What the fast path has made of the next request that hyper reads.
-    prepared: Mutex<Option<Box<Prepared>>>,
 }
 
 /// What a connection does.
@@ -211,36 +208,6 @@ impl Activity {
         if !self.is_working() && !self.is_http2.load(Ordering::Relaxed) {
             self.is_reading.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Notes a request that was answered as it was read.
-    pub(super) fn note_answered(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.is_reading.store(false, Ordering::Relaxed);
-    }
-
-    /// Leaves something for the next request that hyper reads.
-    pub(super) fn prepare(&self, prepared: Option<Box<Prepared>>) {
-        *self.prepared.lock().unwrap_or_else(PoisonError::into_inner) = prepared;
-    }
-
-    /// Takes what was left for a request.
-    pub(super) fn take_prepared(&self) -> Option<Box<Prepared>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Notes that a client has not taken the whole of an answer that is ready, as long as this lives.
-    pub(super) fn answering(self: &Arc<Self>) -> UnderWay {
-        self.answering.fetch_add(1, Ordering::Relaxed);
-        UnderWay { activity: Arc::clone(self), is_answered: true, is_waiting: false }
-    }
-
-    /// Whether so many requests have begun, and nothing is left to do for any of them.
-    pub(super) fn has_answered(&self, requests: u64) -> bool {
-        let Self { begun, answering, .. } = self;
-        !self.is_working()
-            && answering.load(Ordering::Relaxed) == 0
-            && begun.load(Ordering::Relaxed) == requests
     }
 
     fn is_working(&self) -> bool {

@@ -26,8 +26,6 @@ use super::compression;
 use super::cross_site;
 use super::documents::Documents;
 use super::explain;
-use super::fast_path::Dates;
-use super::fields::Fields;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::log_line::Noted;
 use super::metrics::HttpMetrics;
@@ -53,7 +51,7 @@ use crate::slots::Slots;
 use crate::trace::{self, Trace, Tracer};
 
 /// The forms of answer that operations have.
-pub(crate) const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
+const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
 /// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
@@ -82,8 +80,6 @@ pub(crate) struct Endpoint {
     pub(crate) metrics: HttpMetrics,
     pub(crate) tracer: Tracer,
     pub(crate) clock: Clock,
-    /// What answers are dated by that hyper does not send.
-    pub(crate) dates: Arc<Dates>,
     /// What takes this one's place when settings change.
     pub(crate) newest: Newest,
 }
@@ -98,25 +94,10 @@ struct Arrival {
 }
 
 /// Who asked, and the id of the request and its place in a trace.
-pub(crate) struct Asker {
-    pub(crate) caller: Caller,
-    pub(crate) request_id: Arc<str>,
-    pub(crate) trace: Trace,
-}
-
-/// An operation that is the only one of its request.
-pub(crate) struct Read {
-    pub(crate) begun: Begun,
-    pub(crate) name: Option<Arc<str>>,
-}
-
-/// A request that the fast path has read, up to where it has to wait.
-pub struct Prepared {
-    /// What it began with, and stays with.
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) asker: Asker,
-    pub(crate) form: Form,
-    pub(crate) read: Read,
+struct Asker {
+    caller: Caller,
+    request_id: Arc<str>,
+    trace: Trace,
 }
 
 /// The endpoint as a route of axum's.
@@ -126,30 +107,26 @@ pub(crate) async fn route(
 ) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(address)| address.ip());
-    handle(endpoint, peer, request, None).await
+    handle(endpoint, peer, request).await
 }
 
 /// Answers a request, logs it and counts it.
 ///
-/// What is at hand is answered without a wait, and without the span that lines logged on the way are
-/// put in. All that may wait is boxed, so that this future, which is moved for each request, stays small.
+/// Cache hits are answered synchronously: no task, no timer, no logging span. Everything that may wait is
+/// boxed, so that this future, which is moved for each request, stays small.
 pub(crate) async fn handle<B: IncomingBody>(
     endpoint: Arc<Endpoint>,
     peer: Option<IpAddr>,
     request: Request<B>,
-    prepared: Option<Box<Prepared>>,
 ) -> Response {
-    let (id, id_value) = match &prepared {
-        Some(prepared) => request_id::of_text(&prepared.asker.request_id),
-        None => request_id::of(request.headers()),
-    };
+    let (id, id_value) = request_id::of(request.headers());
     let span = traced::request(&endpoint.tracer, &request, &id);
     let (parts, body) = request.into_parts();
     let arrival = Arrival { parts, peer, id: Arc::clone(&id), trace: span.trace().clone() };
     let since = endpoint.clock.now();
     let mut waiting = Waiting { endpoint: &endpoint, id, span, since, done: false };
     // A panic in one request is an error for that request only.
-    let answering = AssertUnwindSafe(answer(&endpoint, arrival, body, prepared)).catch_unwind();
+    let answering = AssertUnwindSafe(answer(&endpoint, arrival, body)).catch_unwind();
     let (mut response, noted) =
         answering.await.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
     waiting.done(&noted, response.status());
@@ -161,7 +138,6 @@ async fn answer(
     endpoint: &Arc<Endpoint>,
     arrival: Arrival,
     body: impl IncomingBody,
-    prepared: Option<Box<Prepared>>,
 ) -> (Response, Noted) {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
         return refused(endpoint, Refusal::overloaded());
@@ -169,7 +145,7 @@ async fn answer(
     endpoint.metrics.in_flight.inc();
     let _leaving = Leaving(&endpoint.metrics);
     let answered = match arrival.parts.method {
-        Method::POST => post(endpoint, arrival, body, prepared).await,
+        Method::POST => post(endpoint, arrival, body).await,
         _ => Box::pin(other(endpoint, arrival)).await,
     };
     match answered {
@@ -237,29 +213,24 @@ async fn post(
     endpoint: &Arc<Endpoint>,
     arrival: Arrival,
     body: impl IncomingBody,
-    prepared: Option<Box<Prepared>>,
 ) -> Result<(Response, Noted), Refusal> {
     let headers = &arrival.parts.headers;
-    let (form, asker, read) = match prepared {
-        Some(prepared) => (prepared.form, prepared.asker, Some(prepared.read)),
-        // Before the body is taken in: strangers have nothing to say.
-        None => (form(headers, &ANSWERS)?, endpoint.identify(&arrival).await?, None),
-    };
+    let form = form(headers, &ANSWERS)?;
+    // Before the body is read: unauthenticated callers get no memory.
+    let asker = endpoint.identify(&arrival).await?;
     let caller = asker.caller.name.clone();
-    let answered = posted(endpoint, headers, (body, read), (form, asker)).await;
+    let answered = posted(endpoint, headers, body, (form, asker)).await;
     Ok(answered.unwrap_or_else(|refusal| refused_to(endpoint, refusal, caller)))
 }
 
 async fn posted(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
-    (body, read): (impl IncomingBody, Option<Read>),
+    body: impl IncomingBody,
     asked: (Form, Asker),
 ) -> Result<(Response, Noted), Refusal> {
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
-    if read.is_none() {
-        request::check_content_type(headers)?;
-    }
+    request::check_content_type(headers)?;
     let mut reading = pin!(request::body(body, max_body_bytes));
     let body = match poll_immediate(reading.as_mut()).await {
         // Most bodies arrive with the headers: no need to set a timer.
@@ -269,15 +240,10 @@ async fn posted(
             Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
         })??,
     };
-    let read = match read {
-        Some(read) => Some(read),
-        None => endpoint.read(headers, &body, (asked.0, &asked.1))?,
-    };
-    let Some(Read { begun, name }) = read else {
-        return execute(endpoint, headers, request::from_body(&body, max_batch)?, asked).await;
-    };
-    let todo = Todo { begun: vec![begun], persisted: Vec::new(), is_batch: false, name };
-    Ok(carry_out(endpoint, headers, todo, asked).await)
+    match endpoint.read_common(headers, &body, (asked.0, &asked.1))? {
+        Some(todo) => Ok(carry_out(endpoint, headers, todo, asked).await),
+        None => execute(endpoint, headers, request::from_body(&body, max_batch)?, asked).await,
+    }
 }
 
 /// Executes operations that were read.
@@ -343,6 +309,12 @@ struct Todo {
     name: Option<Arc<str>>,
 }
 
+impl Todo {
+    fn only(begun: Begun, name: Option<Arc<str>>) -> Self {
+        Self { begun: vec![begun], persisted: Vec::new(), is_batch: false, name }
+    }
+}
+
 /// Executes what was admitted, and writes the answer.
 async fn carry_out(
     endpoint: &Arc<Endpoint>,
@@ -396,7 +368,7 @@ fn span((request_id, trace): (&str, &Trace), caller: Option<&str>) -> Span {
 }
 
 impl Asker {
-    pub(crate) fn asking(&self, wanted: Wanted) -> Asking {
+    fn asking(&self, wanted: Wanted) -> Asking {
         let (token, projects) = (self.caller.token.clone(), self.caller.projects.clone());
         let Wanted { no_cache, max_age } = wanted;
         let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
@@ -411,7 +383,7 @@ impl Endpoint {
     }
 
     /// Counts and logs a request that has come to its end.
-    pub(crate) fn note(&self, noted: &Noted, request: (&str, &Trace), status: u16, since: Instant) {
+    fn note(&self, noted: &Noted, request: (&str, &Trace), status: u16, since: Instant) {
         let took = self.clock.now().saturating_duration_since(since);
         self.metrics.count(status, took);
         noted.log(request, status, took);
@@ -425,14 +397,14 @@ impl Endpoint {
         Ok(Asker { caller, request_id: Arc::clone(id), trace: trace.clone() })
     }
 
-    /// The operation of a body that holds a common one, as nearly every body does, and is asked for in a common
-    /// way; it is taken off what the caller may ask for. Nothing where there is more to be said of it.
-    pub(crate) fn read(
+    /// Reads a body that holds one common operation, as nearly every body does, and counts it against the
+    /// caller's rate. `None` for a body or headers that need [`execute`].
+    fn read_common(
         &self,
-        headers: &impl Fields,
+        headers: &HeaderMap,
         body: &[u8],
         (form, asker): (Form, &Asker),
-    ) -> Result<Option<Read>, Refusal> {
+    ) -> Result<Option<Todo>, Refusal> {
         let is_other = form == Form::EventStream || explain::is_wanted(&self.engine, headers);
         if is_other || !self.documents.are_free() {
             return Ok(None);
@@ -440,7 +412,7 @@ impl Endpoint {
         if let Some(known) = self.engine.recall(body) {
             self.take_rate(asker, 1)?;
             let name = known.as_ref().ok().and_then(|operation| operation.name().cloned());
-            return Ok(Some(Read { begun: Begun::of(known), name }));
+            return Ok(Some(Todo::only(Begun::of(known), name)));
         }
         let Some(operation) = request::common(body) else { return Ok(None) };
         self.take_rate(asker, 1)?;
@@ -450,7 +422,7 @@ impl Endpoint {
         if let Ok(operation) = &admitted {
             self.engine.remember(body, operation);
         }
-        Ok(Some(Read { begun: Begun::of(admitted), name }))
+        Ok(Some(Todo::only(Begun::of(admitted), name)))
     }
 
     /// Takes so many operations off what a caller may ask for.
@@ -460,7 +432,7 @@ impl Endpoint {
     }
 
     /// Answers an operation for which everything is at hand; any other waits.
-    pub(crate) fn begin(&self, begun: Begun, asking: Asking) -> Begun {
+    fn begin(&self, begun: Begun, asking: Asking) -> Begun {
         let Begun::Admitted(operation) = begun else { return begun };
         let span = traced::operation(&asking.trace, operation.name().map(|name| &**name));
         let asking = Asking { trace: span.trace().clone(), ..asking };
@@ -516,7 +488,7 @@ impl Endpoint {
     clippy::large_enum_variant,
     reason = "most are answered at once, and a box would be one more allocation for each"
 )]
-pub(crate) enum Begun {
+enum Begun {
     /// It may be executed.
     Admitted(Admitted),
     /// Something has to be read for it.
@@ -612,7 +584,7 @@ fn refused_to(
     (response, noted.by(caller))
 }
 
-pub(crate) fn form(headers: &impl Fields, offered: &[Form]) -> Result<Form, Refusal> {
+fn form(headers: &HeaderMap, offered: &[Form]) -> Result<Form, Refusal> {
     negotiate(headers, offered).ok_or_else(|| {
         let message = "none of the accepted media types can be served: \
                        application/graphql-response+json, application/json and \

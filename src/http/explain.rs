@@ -5,15 +5,14 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::fields::Fields;
 use crate::graphql::Engine;
 
 /// What asks for it, with the value `1`.
 pub(crate) static X_GATEWAY_EXPLAIN: HeaderName = HeaderName::from_static("x-gateway-explain");
 
 /// Whether a request asks for it, and may.
-pub(crate) fn is_wanted(engine: &Engine, headers: &impl Fields) -> bool {
-    engine.shows_itself() && headers.first_of(&X_GATEWAY_EXPLAIN) == Some(b"1")
+pub(crate) fn is_wanted(engine: &Engine, headers: &HeaderMap) -> bool {
+    engine.shows_itself() && headers.get(&X_GATEWAY_EXPLAIN).is_some_and(|value| value == "1")
 }
 
 /// Says that an answer is about one reading, and is of no use for another.

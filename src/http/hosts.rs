@@ -8,20 +8,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderName, Request, StatusCode, header};
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 
 use super::browsers;
-use super::endpoint::Prepared;
-use super::fast_path::{AtOnce, Message};
-use super::fields::{self, Fields};
 use super::listener::Serve;
 use super::refusal::Refusal;
 use crate::config::Live;
 use crate::graphql::ErrorCode;
-
-static HOST: HeaderName = header::HOST;
 
 /// The hosts that are answered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +48,7 @@ impl<S: Serve> ForHosts<S> {
     }
 
     /// Lets a request through, by the hosts that it names.
-    fn admit(&self, headers: &impl Fields, authority: Option<&Authority>) -> Result<(), Refusal> {
+    fn admit(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), Refusal> {
         match **self.hosts.load() {
             Hosts::Every => Ok(()),
             Hosts::ThisMachine => check(headers, authority),
@@ -62,38 +57,20 @@ impl<S: Serve> ForHosts<S> {
 }
 
 impl<S: Serve> Serve for ForHosts<S> {
-    const HAS_FAST_PATH: bool = S::HAS_FAST_PATH;
-
-    fn answer_at_once(
-        &self,
-        peer: SocketAddr,
-        request: &Message<'_, '_>,
-        response: &mut Vec<u8>,
-    ) -> AtOnce {
-        match self.admit(&request.fields, None) {
-            Ok(()) => self.service.answer_at_once(peer, request, response),
-            Err(_) => AtOnce::Unread,
-        }
-    }
-
-    async fn serve(
-        &self,
-        peer: SocketAddr,
-        request: Request<Incoming>,
-        prepared: Option<Box<Prepared>>,
-    ) -> Response {
+    async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         if let Err(refusal) = self.admit(request.headers(), request.uri().authority()) {
             let mut response = refusal.into_response();
             browsers::secure(response.headers_mut());
             return response;
         }
-        self.service.serve(peer, request, prepared).await
+        self.service.serve(peer, request).await
     }
 }
 
 /// Refuses a request for another host. One that names none was not sent by a browser.
-fn check(headers: &impl Fields, authority: Option<&Authority>) -> Result<(), Refusal> {
-    let named = headers.all_of(&HOST).map(|value| fields::text(value).unwrap_or_default());
+fn check(headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), Refusal> {
+    let named =
+        headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
     if named.chain(authority.map(Authority::as_str)).all(is_this_machine) {
         return Ok(());
     }
@@ -116,7 +93,7 @@ fn is_this_machine(authority: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderMap, Uri};
+    use axum::http::Uri;
 
     use super::*;
 

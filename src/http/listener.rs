@@ -27,8 +27,6 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::connection::{Activity, ConnectionLimits, Monitored, Order, Place, Watchdog};
-use super::endpoint::Prepared;
-use super::fast_path::{AtOnce, FastPath, Message};
 use super::metrics::ConnectionMetrics;
 use super::tls::Tls;
 use crate::config::LimitsConfig;
@@ -48,37 +46,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What answers the requests of a listener.
 pub trait Serve: Clone + Send + Sync + Unpin + 'static {
-    /// Whether [`Self::answer_at_once`] ever does anything.
-    const HAS_FAST_PATH: bool = false;
-
-    /// Answers a request of HTTP/1.1 for which everything is at hand: writes the whole response, from its
-    /// status line to its last byte. Where it does not, nobody can tell that it was asked.
-    fn answer_at_once(
-        &self,
-        _peer: SocketAddr,
-        _request: &Message<'_, '_>,
-        _response: &mut Vec<u8>,
-    ) -> AtOnce {
-        AtOnce::Unread
-    }
-
-    /// Answers a request that came from `peer`. One that came over TLS has [`Scheme::HTTPS`] among its
-    /// extensions. `prepared` is what [`Self::answer_at_once`] has made of it.
+    /// Answers a request from `peer`. [`Scheme::HTTPS`] is among its extensions if it came over TLS.
     fn serve(
         &self,
         peer: SocketAddr,
         request: Request<Incoming>,
-        prepared: Option<Box<Prepared>>,
     ) -> impl Future<Output = Response> + Send;
 }
 
 impl Serve for Router {
-    async fn serve(
-        &self,
-        peer: SocketAddr,
-        mut request: Request<Incoming>,
-        _: Option<Box<Prepared>>,
-    ) -> Response {
+    async fn serve(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Response {
         request.extensions_mut().insert(ConnectInfo(peer));
         let answer: Result<Response, Infallible> = self.clone().oneshot(request).await;
         answer.unwrap_or_else(|never| match never {})
@@ -195,26 +172,6 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-/// Has a service answer all that comes over a stream, without the limits of a listener.
-#[cfg(any(test, feature = "fuzzing"))]
-pub(super) async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    service: impl Serve,
-) {
-    let limits = ConnectionLimits::new(&LimitsConfig::default(), ConnectionMetrics::default());
-    let (slowness, metrics) = (limits.slowness(), limits.metrics().clone());
-    let activity = Arc::new(Activity::default());
-    let watchdog = Watchdog::new(Arc::clone(&activity), slowness, metrics);
-    let draining = watch::Sender::new(());
-    let connection = Connection {
-        rules: Rules { limits, tls: None },
-        builder: Arc::new(builder()),
-        peer: SocketAddr::from(([127, 0, 0, 1], 1)),
-        draining: draining.subscribe(),
-    };
-    connection.answer(stream, (activity, watchdog), None, service).await;
-}
-
 /// A connection that was accepted.
 struct Connection {
     rules: Rules,
@@ -255,15 +212,13 @@ impl Connection {
         service: impl Serve,
     ) {
         let peer = self.peer;
-        let stream = FastPath::new(stream, service.clone(), peer, Arc::clone(&activity));
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (service, under_way) = (service.clone(), activity.begin(request.version()));
-            let prepared = activity.take_prepared();
             if let Some(scheme) = &scheme {
                 request.extensions_mut().insert(scheme.clone());
             }
             async move {
-                let response = service.serve(peer, request, prepared).await;
+                let response = service.serve(peer, request).await;
                 Ok::<_, Infallible>(under_way.answer(response))
             }
         });

@@ -1,10 +1,6 @@
 //! Which form of answer a request wants, by its `Accept` header (RFC 9110, section 12.5.1).
 
-use axum::http::{HeaderName, header};
-
-use super::fields::Fields;
-
-static ACCEPT: HeaderName = header::ACCEPT;
+use axum::http::{HeaderMap, HeaderValue, header};
 
 /// The forms of answer there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +46,10 @@ struct Range<'h> {
 
 /// The form that is wanted most among those on offer; among equals the one named most closely, then
 /// the one offered first. `None` where nothing on offer will do.
-pub(crate) fn negotiate(headers: &impl Fields, offered: &[Form]) -> Option<Form> {
-    let mut values = headers.all_of(&ACCEPT);
+pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
+    let mut values = headers.get_all(header::ACCEPT).iter();
     if let (Some(only), None) = (values.next(), values.next())
-        && let Some(form) = named(only, offered)
+        && let Some(form) = named(only.as_bytes(), offered)
     {
         return Some(form);
     }
@@ -81,12 +77,14 @@ fn named(accepted: &[u8], offered: &[Form]) -> Option<Form> {
     offered.contains(&form).then_some(form)
 }
 
-fn ranges(headers: &impl Fields) -> impl Iterator<Item = Range<'_>> {
-    headers.texts_of(&ACCEPT).flat_map(|value| value.split(',')).filter_map(Range::parse)
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
+    let values =
+        headers.get_all(header::ACCEPT).iter().map(HeaderValue::to_str).filter_map(Result::ok);
+    values.flat_map(|value| value.split(',')).filter_map(Range::parse)
 }
 
 /// Quality, then closeness, by the range that names the form most closely.
-fn rank(form: Form, headers: &impl Fields) -> Option<(u16, u8)> {
+fn rank(form: Form, headers: &HeaderMap) -> Option<(u16, u8)> {
     let closest = ranges(headers)
         .filter_map(|range| Some((range.closeness(form)?, range.quality)))
         .max_by_key(|(closeness, _)| *closeness)?;
@@ -134,8 +132,6 @@ pub(super) fn thousandths(quality: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
-
     use super::*;
 
     #[test]
@@ -161,7 +157,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             if !accept.is_empty() {
-                headers.insert(&ACCEPT, accept.parse().unwrap());
+                headers.insert(header::ACCEPT, accept.parse().unwrap());
             }
 
             let form = negotiate(&headers, &[Json, GraphqlResponse, Html]);

@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use async_graphql::Variables;
 use axum::body::{Bytes, HttpBody};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::fields::{self, Fields};
 use super::refusal::Refusal;
 use crate::bodies::{self, Unread};
 use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
 
-static CONTENT_TYPE: HeaderName = header::CONTENT_TYPE;
-static CONTENT_ENCODING: HeaderName = header::CONTENT_ENCODING;
 /// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
 const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];
 
@@ -210,22 +207,22 @@ fn json_parameter(name: &str, text: &str) -> Result<Value, Refusal> {
 }
 
 /// Only JSON in UTF-8: anything else a page of another site could send without being asked.
-pub(crate) fn check_content_type(headers: &impl Fields) -> Result<(), Refusal> {
+pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let refuse = |problem: String| {
         let message = format!("{problem}: application/json in UTF-8 is needed");
         Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BadRequest, message))
     };
-    let Some(value) = headers.first_of(&CONTENT_TYPE) else {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return refuse("there is no Content-Type".to_owned());
     };
     // What nearly every client sends.
-    let encoding = headers.first_of(&CONTENT_ENCODING);
-    if value == b"application/json" && encoding.is_none() {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if value == "application/json" && encoding.is_none() {
         return Ok(());
     }
-    let mut parts = fields::text(value).unwrap_or_default().split(';').map(str::trim);
+    let mut parts = value.to_str().unwrap_or_default().split(';').map(str::trim);
     if !parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
-        return refuse(format!("the Content-Type is \"{}\"", value.escape_ascii()));
+        return refuse(format!("the Content-Type is \"{}\"", value.as_bytes().escape_ascii()));
     }
     let charset = parts
         .filter_map(|parameter| parameter.split_once('='))
@@ -237,8 +234,8 @@ pub(crate) fn check_content_type(headers: &impl Fields) -> Result<(), Refusal> {
         }
         Some(_) | None => {}
     }
-    if let Some(encoding) = encoding.filter(|encoding| *encoding != b"identity") {
-        let encoding = encoding.escape_ascii();
+    if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+        let encoding = encoding.as_bytes().escape_ascii();
         return refuse(format!("the body's Content-Encoding is \"{encoding}\""));
     }
     Ok(())

@@ -5,32 +5,21 @@ use std::sync::{Arc, OnceLock};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::fields::Fields;
-
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id of a caller's own that is used, in characters.
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// The caller's request id if it is a sane one, else a new one.
-pub(crate) fn text_of(fields: &impl Fields) -> Arc<str> {
-    fields.first_of(&X_REQUEST_ID).and_then(sane).map_or_else(new_request_id, Arc::from)
-}
-
-/// As [`text_of`]; as a text and as a header's value.
+/// The caller's request id if it is a sane one, else a new one: as a text and as a header value.
 pub(crate) fn of(headers: &HeaderMap) -> (Arc<str>, HeaderValue) {
     if let Some(value) = headers.get(&X_REQUEST_ID)
         && let Some(id) = sane(value.as_bytes())
     {
         return (Arc::from(id), value.clone());
     }
-    of_text(&new_request_id())
-}
-
-/// An id of [`text_of`], with the header's value.
-pub(crate) fn of_text(id: &Arc<str>) -> (Arc<str>, HeaderValue) {
-    // What is sane makes a good value.
-    let value = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static(""));
-    (Arc::clone(id), value)
+    let id = new_request_id();
+    // Hexadecimal digits are always a valid header value.
+    let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static(""));
+    (id, value)
 }
 
 /// A value as a request id, if it is a sane one.

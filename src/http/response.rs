@@ -10,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::browsers;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
-use super::compression::Coding;
 use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
@@ -40,49 +39,31 @@ pub(crate) struct Answers {
     pub(crate) form: Form,
 }
 
-/// What all answers of a form have in common: to copy it costs a fraction of putting one header after the other.
-struct Common {
-    /// With places for those headers that differ from answer to answer.
-    headers: HeaderMap,
-    /// The same as they stand at the beginning of a response in HTTP/1.1, without those that differ.
-    head: Vec<u8>,
-}
-
-fn common(form: Form) -> &'static Common {
-    static JSON: LazyLock<Common> = LazyLock::new(|| Common::of(Form::Json));
-    static GRAPHQL: LazyLock<Common> = LazyLock::new(|| Common::of(Form::GraphqlResponse));
+/// The headers that all responses of a media type share, with placeholders for those that differ. Copying
+/// them costs a fraction of inserting one after the other.
+fn common_headers(form: Form) -> &'static HeaderMap {
+    static JSON: LazyLock<HeaderMap> = LazyLock::new(|| build_common_headers(Form::Json));
+    static GRAPHQL: LazyLock<HeaderMap> =
+        LazyLock::new(|| build_common_headers(Form::GraphqlResponse));
     match form {
         Form::GraphqlResponse => &GRAPHQL,
-        // Events and pages are not written here.
+        // Event streams and HTML pages are not written here.
         Form::Json | Form::Html | Form::EventStream => &JSON,
     }
 }
 
-impl Common {
-    fn of(form: Form) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
-        for name in [&CACHE_CONTROL, &AGE, &CACHE_STATUS, &X_REQUEST_ID] {
-            headers.insert(name, HeaderValue::from_static(""));
-        }
-        headers.insert(header::VARY, VARY);
-        browsers::secure(&mut headers);
-        let mut head = b"HTTP/1.1 200 OK".to_vec();
-        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
-            field(&mut head, name, value.as_bytes());
-        }
-        Self { headers, head }
+fn build_common_headers(form: Form) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    for name in [&CACHE_CONTROL, &AGE, &CACHE_STATUS, &X_REQUEST_ID] {
+        headers.insert(name, HeaderValue::from_static(""));
     }
+    headers.insert(header::VARY, VARY);
+    browsers::secure(&mut headers);
+    headers
 }
 
-/// Writes a header field behind another, or behind the status line.
-fn field(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    for part in [b"\r\n", name.as_str().as_bytes(), b": ", value] {
-        head.extend_from_slice(part);
-    }
-}
-
-/// Whether headers are made of those of [`Common`], so that nothing is missing.
+/// Whether headers were copied from [`common_headers`], so that none is missing.
 pub(crate) fn is_made_of_common_headers(headers: &HeaderMap) -> bool {
     headers.contains_key(header::X_CONTENT_TYPE_OPTIONS)
 }
@@ -138,59 +119,21 @@ impl Answers {
     }
 
     fn headers(&self) -> HeaderMap {
-        let mut headers = common(self.form).headers.clone();
-        for (name, value) in self.own_headers() {
+        let summary = &self.summary;
+        let quality =
+            if self.errors().next().is_none() { Quality::Complete } else { Quality::WithErrors };
+        let mut headers = common_headers(self.form).clone();
+        for (name, value) in [
+            (&CACHE_CONTROL, Some(cache_control(summary, quality))),
+            (&AGE, age(summary).filter(|_| quality == Quality::Complete)),
+            (&CACHE_STATUS, cache_status(summary)),
+        ] {
             match value {
                 Some(value) => headers.insert(name, value),
                 None => headers.remove(name),
             };
         }
         headers
-    }
-
-    /// The headers that differ from answer to answer.
-    fn own_headers(&self) -> [(&'static HeaderName, Option<HeaderValue>); 3] {
-        let summary = &self.summary;
-        let quality =
-            if self.errors().next().is_none() { Quality::Complete } else { Quality::WithErrors };
-        [
-            (&CACHE_CONTROL, Some(cache_control(summary, quality))),
-            (&AGE, age(summary).filter(|_| quality == Quality::Complete)),
-            (&CACHE_STATUS, cache_status(summary)),
-        ]
-    }
-
-    /// Writes the response of one query that was executed, as HTTP/1.1 has it: in the coding that is chosen
-    /// for its length, with the date that is written. Nothing where it cannot be written. The answer is
-    /// spent afterwards.
-    pub(crate) fn write(
-        &mut self,
-        request_id: &str,
-        coding: impl FnOnce(usize, bool) -> Option<Coding>,
-        date: impl FnOnce(&mut Vec<u8>),
-        into: &mut Vec<u8>,
-    ) -> Option<()> {
-        into.extend_from_slice(&common(self.form).head);
-        for (name, value) in self.own_headers() {
-            if let Some(value) = value {
-                field(into, name, value.as_bytes());
-            }
-        }
-        field(into, &X_REQUEST_ID, request_id.as_bytes());
-        let mut body = self.body().ok()?;
-        if let Some(coding) = coding(body.len(), self.summary.has_links)
-            && let Some(coded) = coding.compress_answer(&body)
-        {
-            body = coded;
-            field(into, &header::CONTENT_ENCODING, coding.name().as_bytes());
-        }
-        let mut digits = itoa::Buffer::new();
-        field(into, &header::CONTENT_LENGTH, digits.format(body.len()).as_bytes());
-        into.extend_from_slice(b"\r\ndate: ");
-        date(into);
-        into.extend_from_slice(b"\r\n\r\n");
-        into.extend_from_slice(&body);
-        Some(())
     }
 }
 

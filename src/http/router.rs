@@ -20,9 +20,8 @@ use super::browsers;
 use super::callers::Callers;
 use super::compression;
 use super::documents::{Documents, ManifestError};
-use super::endpoint::{self, Endpoint, Prepared};
+use super::endpoint::{self, Endpoint};
 use super::explain;
-use super::fast_path::{AtOnce, Dates, Message};
 use super::graphiql::{self, GraphiqlDefaults};
 use super::listener::Serve;
 use super::metrics::HttpMetrics;
@@ -157,42 +156,17 @@ impl Main {
 }
 
 impl Serve for Main {
-    const HAS_FAST_PATH: bool = true;
-
-    fn answer_at_once(
-        &self,
-        peer: SocketAddr,
-        request: &Message<'_, '_>,
-        response: &mut Vec<u8>,
-    ) -> AtOnce {
-        let Message { method: "POST", target: GRAPHQL, .. } = request else {
-            return AtOnce::Unread;
-        };
-        let served = self.0.current.load();
-        if !served.endpoint.is_direct() {
-            return AtOnce::Unread;
-        }
-        served.endpoint.answer_at_once(peer.ip(), request, response)
-    }
-
-    async fn serve(
-        &self,
-        peer: SocketAddr,
-        request: Request<Incoming>,
-        prepared: Option<Box<Prepared>>,
-    ) -> Response {
-        let direct = if let Some(prepared) = &prepared {
-            Some(Arc::clone(&prepared.endpoint))
-        } else {
+    async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+        let endpoint = {
             let served = self.0.current.load();
             let is_direct = served.endpoint.is_direct() && request.uri().path() == GRAPHQL;
             is_direct.then(|| Arc::clone(&served.endpoint))
         };
-        if let Some(endpoint) = direct {
-            return endpoint::handle(endpoint, Some(peer.ip()), request, prepared).await;
+        if let Some(endpoint) = endpoint {
+            return endpoint::handle(endpoint, Some(peer.ip()), request).await;
         }
         let router = self.0.current.load().router.clone();
-        Box::pin(async move { Serve::serve(&router, peer, request, None).await }).await
+        Box::pin(async move { Serve::serve(&router, peer, request).await }).await
     }
 }
 
@@ -225,7 +199,6 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             graphiql: graphql.graphiql.then(|| graphiql_defaults.clone()),
             metrics,
             tracer: parts.tracer,
-            dates: Arc::new(Dates::new(&clock)),
             clock,
             newest: Newest(Weak::clone(main)),
         };

@@ -16,7 +16,7 @@ mod compression;
 mod downloads;
 mod errors;
 mod explain;
-mod fast_path;
+mod keep_alive;
 mod federation;
 mod freshness;
 mod graphql_http;

@@ -50,11 +50,6 @@ impl Bound {
         Some(ReadNow(reads))
     }
 
-    /// Whether the plan asks for one recording and nothing else.
-    pub(crate) fn asks_for_one(&self) -> bool {
-        matches!(self.wanted.as_slice(), [Some(_)])
-    }
-
     /// Writes the answer from what was read.
     pub(crate) fn write(&self, ReadNow(reads): ReadNow<'_>) -> Written {
         let mut writer = Writer::new(self);

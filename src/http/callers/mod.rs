@@ -145,13 +145,6 @@ enum Standing {
     Until(Timestamp, Arc<JwtConfig>),
 }
 
-/// Whether somebody is let in, if that can be said now.
-enum Judged {
-    Now(Result<Caller, Stranger>),
-    /// What was shown has to be verified.
-    Later(Presented, Arc<Tokens>),
-}
-
 /// Why somebody is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stranger {
@@ -218,42 +211,20 @@ impl Callers {
         presented: Presented,
         from: Option<IpAddr>,
     ) -> Result<Caller, Stranger> {
-        let (presented, tokens) = match self.judge(presented, from) {
-            Judged::Now(verdict) => return verdict,
-            Judged::Later(presented, tokens) => (presented, tokens),
+        // A token that is not forwarded is unverified and must not identify the caller.
+        let token = presented.token.filter(|_| self.0.parts.passes_tokens);
+        let credential = presented.credential;
+        let tokens = match &**self.0.way.load() {
+            Way::NotAtAll => return Ok(Caller::anybody(token, from)),
+            Way::ApiKeys(keys) => return keys.admit(credential, token),
+            Way::Tokens(tokens) => Arc::clone(tokens),
         };
-        let Presented { credential, token } = presented;
         let missing = "no token was sent: give Authorization: Bearer";
         let shown = credential.ok_or(Stranger::Nameless(missing))?;
         // Keys may have to be fetched, which is a large future for a rare case.
         let bearer = Box::pin(tokens.verify(&shown)).await?;
         let standing = Standing::Until(bearer.until, bearer.terms);
         Ok(Caller::named(&bearer.subject, token, bearer.projects, standing))
-    }
-
-    /// Lets somebody in about whom there is nothing to be verified.
-    pub(crate) fn admit_at_once(
-        &self,
-        presented: Presented,
-        from: Option<IpAddr>,
-    ) -> Option<Caller> {
-        match self.judge(presented, from) {
-            Judged::Now(verdict) => verdict.ok(),
-            Judged::Later(..) => None,
-        }
-    }
-
-    fn judge(&self, presented: Presented, from: Option<IpAddr>) -> Judged {
-        // Nobody has looked at one that goes nowhere, so it tells nobody apart.
-        let token = presented.token.filter(|_| self.0.parts.passes_tokens);
-        let credential = presented.credential;
-        match &**self.0.way.load() {
-            Way::NotAtAll => Judged::Now(Ok(Caller::anybody(token, from))),
-            Way::ApiKeys(keys) => Judged::Now(keys.admit(credential, token)),
-            Way::Tokens(tokens) => {
-                Judged::Later(Presented { credential, token }, Arc::clone(tokens))
-            }
-        }
     }
 
     /// Whether somebody who was let in once would be let in now.

@@ -1,10 +1,9 @@
 //! What a caller shows: a credential for the gateway and a token for the upstream, read from headers.
 
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{Callers, Way};
 use crate::domain::{Secret, Token};
-use crate::http::fields::{self, Fields};
 use crate::http::refusal::Refusal;
 
 static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -34,7 +33,7 @@ impl Callers {
     ///
     /// A bearer token is the gateway's where the gateway asks callers who they are, and the
     /// upstream's where it does not. It is never both.
-    pub(crate) fn presented(&self, headers: &impl Fields) -> Result<Presented, Refusal> {
+    pub(crate) fn presented(&self, headers: &HeaderMap) -> Result<Presented, Refusal> {
         let (own, key) = (header_text(headers, &X_AUTH_TOKEN)?, header_text(headers, &X_API_KEY)?);
         let bearer = bearer(headers)?;
         let (credential, token) = match &**self.0.way.load() {
@@ -47,22 +46,25 @@ impl Callers {
 }
 
 /// The token of `Authorization: Bearer …`; nothing for another scheme.
-fn bearer(headers: &impl Fields) -> Result<Option<&str>, Refusal> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let value = only(headers, &AUTHORIZATION)?.map(readable).transpose()?;
     let (scheme, token) = value.and_then(|value| value.split_once(' ')).unwrap_or_default();
     if scheme.eq_ignore_ascii_case("bearer") { limited(token) } else { Ok(None) }
 }
 
 fn header_text<'h>(
-    headers: &'h impl Fields,
+    headers: &'h HeaderMap,
     name: &'h HeaderName,
 ) -> Result<Option<&'h str>, Refusal> {
     only(headers, name)?.map_or(Ok(None), |value| limited(readable(value)?))
 }
 
 /// The header, where it comes once: whoever stands before the gateway may have judged the other one.
-fn only<'h>(headers: &'h impl Fields, name: &'h HeaderName) -> Result<Option<&'h [u8]>, Refusal> {
-    let mut values = headers.all_of(name);
+fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &'h HeaderName,
+) -> Result<Option<&'h HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (first, None) => Ok(first),
         (_, Some(_)) => {
@@ -71,9 +73,9 @@ fn only<'h>(headers: &'h impl Fields, name: &'h HeaderName) -> Result<Option<&'h
     }
 }
 
-fn readable(value: &[u8]) -> Result<&str, Refusal> {
+fn readable(value: &HeaderValue) -> Result<&str, Refusal> {
     let message = "the token holds characters other than visible ASCII";
-    fields::text(value).ok_or_else(|| Refusal::bad_request(message))
+    value.to_str().map_err(|_| Refusal::bad_request(message))
 }
 
 /// The text without blanks around it; nothing for one of blanks alone.
@@ -91,7 +93,6 @@ fn limited(text: &str) -> Result<Option<&str>, Refusal> {
 mod tests {
     use std::sync::Arc;
 
-    use axum::http::HeaderMap;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 

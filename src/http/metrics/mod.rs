@@ -43,7 +43,6 @@ pub struct HttpMetrics {
     requests: Family<StatusLabel, Counter>,
     /// Of status 200, which nearly all have.
     good: Counter,
-    pub(crate) fast_path: Counter,
     errors: Family<CodeLabel, Counter>,
     operations: Family<OutcomeLabel, Counter>,
     /// Those without any error, which nearly all are.
@@ -114,7 +113,6 @@ impl Default for HttpMetrics {
         Self {
             good: requests.get_or_create_owned(&StatusLabel { status: 200 }),
             requests,
-            fast_path: Counter::default(),
             errors,
             good_operations: operations.get_or_create_owned(&OperationOutcome::Ok.label()),
             operations,
@@ -135,11 +133,6 @@ impl HttpMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let http = registry.sub_registry_with_prefix("gateway_http");
         http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
-        http.register(
-            "fast_path_requests",
-            "GraphQL requests that were answered as they were read",
-            self.fast_path.clone(),
-        );
         http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
         http.register("requests_in_flight", "GraphQL requests under way", self.in_flight.clone());
         http.register(

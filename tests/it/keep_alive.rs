@@ -1,4 +1,4 @@
-//! Requests that are answered as they are read: nobody can tell them from the others.
+//! Several requests over one connection: each is answered, counted and limited on its own.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::net::TcpStream;
 
 use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, TOKEN, TestFile};
 
-/// A connection that is used for one request after the other.
+/// A keep-alive connection.
 struct Connection(TcpStream);
 
-/// An answer, and what it was read from.
+/// A response.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: String,
-    /// In no order, without those that differ from answer to answer.
+    /// Header lines, sorted, without `Date` and `Connection`.
     headers: Vec<String>,
     body: Vec<u8>,
 }
@@ -44,7 +44,7 @@ impl Connection {
 }
 
 impl Answer {
-    /// An answer that is there in full.
+    /// The response, once it is complete.
     fn of(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|part| part == b"\r\n\r\n")?;
         let head = str::from_utf8(bytes.get(..end)?).unwrap();
@@ -81,72 +81,20 @@ async fn gateway(adjust: impl FnOnce(&mut Config)) -> Gateway {
     Gateway::configured(upstream, adjust).await
 }
 
-/// What a metric without labels, or with these, reads.
+/// The value of a metric; 0 if it is not on the page.
 async fn metric(gateway: &Gateway, name: &str) -> u64 {
     let page = gateway.admin_get("/metrics").await.1;
     let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
     line.unwrap_or("0").parse().unwrap()
 }
 
-async fn on_the_fast_path(gateway: &Gateway) -> u64 {
-    metric(gateway, "gateway_http_fast_path_requests_total").await
-}
-
 #[tokio::test]
-async fn the_same_is_answered_on_the_fast_path_and_by_hyper() {
+async fn a_refusal_leaves_the_connection_usable() {
     let gateway = gateway(|_| {}).await;
     let mut connection = Connection::to(&gateway).await;
-    let long: Vec<String> = (0..100).map(|n| format!("n{n}: desktopName")).collect();
-    let long = long.join(" ");
-    connection.ask(&token(), &body_of("id")).await;
-    for (number, (headers, fields)) in [
-        ("", "id size"),
-        ("X-Request-Id: mine\r\n", "id size"),
-        ("x-request-id: not a sane one\r\n", "id size"),
-        ("Accept: application/graphql-response+json\r\n", "id size"),
-        ("Accept: text/html, */*;q=0.1\r\n", "id"),
-        ("Cache-Control: max-age=60\r\n", "size"),
-        ("Accept-Encoding: gzip, br;q=0.5\r\n", "id"),
-        ("Accept-Encoding: gzip, br;q=0.5\r\n", &long),
-        ("Accept-Encoding: zstd\r\n", &long),
-        ("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n", "id"),
-        ("Cookie: a=b\r\nConnection: keep-alive\r\n", "size"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let (headers, body) = (format!("{}{headers}", token()), body_of(fields));
-
-        let mut fast = connection.ask(&headers, &body).await;
-        let is_fast = on_the_fast_path(&gateway).await == number as u64 + 1;
-        // A connection that ends is hyper's.
-        let headers = headers.replace("Connection: keep-alive\r\n", "") + "Connection: close\r\n";
-        let mut other = Connection::to(&gateway).await.ask(&headers, &body).await;
-
-        assert!(is_fast, "of {headers:?}");
-        assert_eq!(on_the_fast_path(&gateway).await, number as u64 + 1, "of {headers:?}");
-        if !headers.contains("mine") {
-            let ids = [&mut fast, &mut other].map(|answer| {
-                let id = answer.header("x-request-id").to_owned();
-                answer.headers.retain(|line| !line.starts_with("x-request-id: "));
-                id
-            });
-            assert!(ids[0] != ids[1] && ids.iter().all(|id| id.len() == 32), "{ids:?}");
-        }
-        assert_eq!(fast, other, "of {headers:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_ordinary_request_is_hypers() {
-    let gateway = gateway(|_| {}).await;
-    let mut connection = Connection::to(&gateway).await;
-    let body = body_of("id");
-    connection.ask(&token(), &body).await;
-    connection.ask(&token(), &body).await;
-    assert_eq!(on_the_fast_path(&gateway).await, 1);
-    let own = token();
+    let (own, body) = (token(), body_of("id"));
     for (headers, body, status) in [
+        (own.clone(), body.clone(), "200"),
         (format!("{own}Accept: image/png\r\n"), body.clone(), "406"),
         (format!("{own}Cache-Control: no-cache\r\n"), body.clone(), "200"),
         (format!("{own}{own}"), body.clone(), "400"),
@@ -155,24 +103,16 @@ async fn what_is_no_ordinary_request_is_hypers() {
         (own.clone(), "{".to_owned(), "400"),
         (own.clone(), body_of("nothing"), "200"),
         (String::new(), body.clone(), "200"),
+        (own.clone(), body.clone(), "200"),
     ] {
         let answer = connection.ask(&headers, &body).await;
 
         assert_eq!(answer.status.split(' ').nth(1), Some(status), "of {headers:?}, {body}");
     }
-    assert_eq!(
-        on_the_fast_path(&gateway).await,
-        1 + 1,
-        "whoever shows no token is told so at once"
-    );
-
-    connection.ask(&own, &body).await;
-
-    assert_eq!(on_the_fast_path(&gateway).await, 3, "the connection is as good as before");
 }
 
 #[tokio::test]
-async fn what_has_to_be_read_for_a_request_is_read_in_its_name() {
+async fn each_request_is_sent_upstream_under_its_own_id() {
     let gateway = gateway(|_| {}).await;
     let mut connection = Connection::to(&gateway).await;
 
@@ -188,7 +128,7 @@ async fn what_has_to_be_read_for_a_request_is_read_in_its_name() {
 }
 
 #[tokio::test]
-async fn a_request_is_counted_once_whichever_way_it_takes() {
+async fn each_request_is_counted_once() {
     let gateway = gateway(|_| {}).await;
     let mut connection = Connection::to(&gateway).await;
 
@@ -200,7 +140,6 @@ async fn a_request_is_counted_once_whichever_way_it_takes() {
         ("gateway_http_requests_total{status=\"200\"}", 3),
         ("gateway_http_graphql_operations_total{outcome=\"ok\"}", 3),
         ("gateway_http_request_duration_seconds_count", 3),
-        ("gateway_http_fast_path_requests_total", 2),
         ("gateway_http_requests_in_flight", 0),
         ("gateway_cache_reads_total{outcome=\"miss\"}", 1),
         ("gateway_cache_reads_total{outcome=\"hit\"}", 2),
@@ -210,7 +149,7 @@ async fn a_request_is_counted_once_whichever_way_it_takes() {
 }
 
 #[tokio::test]
-async fn a_request_is_taken_off_the_callers_rate_once_whichever_way_it_takes() {
+async fn each_request_counts_once_against_the_callers_rate() {
     let gateway = gateway(|config| config.limits.rate = Rate::parse("3/m")).await;
     let mut connection = Connection::to(&gateway).await;
 
@@ -221,11 +160,10 @@ async fn a_request_is_taken_off_the_callers_rate_once_whichever_way_it_takes() {
     }
 
     assert_eq!(statuses, ["200", "200", "200", "429"]);
-    assert_eq!(on_the_fast_path(&gateway).await, 2);
 }
 
 #[tokio::test]
-async fn a_limit_that_changes_holds_for_bodies_that_are_known() {
+async fn a_lowered_body_limit_holds_for_a_body_that_was_answered_before() {
     let settings = TestFile::of("");
     let record = json!({ "id": RECORD, "size": 7 });
     let upstream = ScriptedUpstream::start(move |_| Reply::json(200, &record)).await;
@@ -235,7 +173,6 @@ async fn a_limit_that_changes_holds_for_bodies_that_are_known() {
     for _ in 0..4 {
         connection.ask(&token(), &body).await;
     }
-    assert_eq!(on_the_fast_path(&gateway).await, 3);
 
     settings.write("[limits]\nmax_body_bytes = \"1KiB\"\n");
     gateway.reload().await;
@@ -245,7 +182,7 @@ async fn a_limit_that_changes_holds_for_bodies_that_are_known() {
 }
 
 #[tokio::test]
-async fn a_fast_answer_is_the_callers_own() {
+async fn callers_who_share_a_connection_get_their_own_records() {
     let upstream = ScriptedUpstream::start(|seen| {
         let token = seen.headers["x-auth-token"].to_str().unwrap();
         Reply::json(200, &json!({ "id": RECORD, "desktop_name": token }))
@@ -264,5 +201,4 @@ async fn a_fast_answer_is_the_callers_own() {
     }
 
     assert_eq!(answers, ["one", "other", "one", "other", "one", "other"]);
-    assert_eq!(on_the_fast_path(&gateway).await, 4);
 }
