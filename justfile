@@ -44,7 +44,7 @@ graphiql:
     web/graphiql/build
 
 demo:
-    cargo run --release --locked -- demo
+    cargo run --locked -- demo
 
 serve *args:
     cargo run --release --locked -- serve {{args}}
