@@ -30,7 +30,7 @@ mod metadata;
 mod persisted;
 mod purge;
 mod rate;
-mod readme;
+mod security_page;
 mod record;
 mod reload;
 mod resilience;
