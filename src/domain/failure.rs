@@ -45,6 +45,12 @@ pub enum Failure {
     /// One field of an otherwise good answer could not be read.
     #[error("the upstream's value {}", .0.problem)]
     Unreadable(Arc<Unreadable>),
+    /// The caller watches as many recordings as one caller may.
+    #[error("this caller watches {limit} recordings already, and may not watch more at a time")]
+    TooManyWatched {
+        /// How many recordings one caller may watch.
+        limit: usize,
+    },
     /// The gateway has more to do than it is allowed to take on.
     #[error("the gateway is overloaded")]
     Overloaded,
@@ -247,6 +253,7 @@ impl Failure {
             Self::Unreachable(_) => FailureCode::UpstreamUnavailable,
             Self::TimedOut(_) => FailureCode::UpstreamTimeout,
             Self::Malformed { .. } | Self::Unreadable(_) => FailureCode::UpstreamInvalidResponse,
+            Self::TooManyWatched { .. } => FailureCode::RateLimited,
             Self::Overloaded => FailureCode::Overloaded,
         }
     }
@@ -255,7 +262,10 @@ impl Failure {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.retryable,
-            Self::Unreachable(_) | Self::TimedOut(_) | Self::Overloaded => true,
+            Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::TooManyWatched { .. }
+            | Self::Overloaded => true,
             Self::BadInput { .. }
             | Self::TokenMissing
             | Self::ProjectNotAllowed
@@ -276,6 +286,7 @@ impl Failure {
             | Self::TimedOut(_)
             | Self::Malformed { .. }
             | Self::Unreadable(_)
+            | Self::TooManyWatched { .. }
             | Self::Overloaded => None,
         }
     }
@@ -291,6 +302,7 @@ impl Failure {
             | Self::Unreachable(_)
             | Self::TimedOut(_)
             | Self::Unreadable(_)
+            | Self::TooManyWatched { .. }
             | Self::Overloaded => None,
         }
     }
@@ -320,6 +332,7 @@ impl Failure {
             | Self::ProjectNotAllowed
             | Self::Malformed { .. }
             | Self::Unreadable(_)
+            | Self::TooManyWatched { .. }
             | Self::Overloaded => false,
         }
     }
@@ -345,6 +358,7 @@ impl Failure {
             | Self::TimedOut(_)
             | Self::Malformed { .. }
             | Self::Unreadable(_)
+            | Self::TooManyWatched { .. }
             | Self::Overloaded => false,
         }
     }

@@ -4,6 +4,7 @@
 
 mod record_id;
 mod token;
+mod caller;
 mod timestamp;
 mod status;
 mod screen_record;
@@ -13,6 +14,7 @@ mod list;
 mod failure;
 mod finding;
 
+pub use caller::{CallerIdentity, LimitKey};
 pub use desktop_operation::{DesktopOperation, DesktopOperationLevel, DesktopOperationType};
 pub use download_link::DownloadLink;
 pub use failure::{

@@ -23,6 +23,7 @@ use super::browsers;
 use super::cache_headers::{self, Wanted};
 use super::callers::{Caller, Callers};
 use super::compression;
+use super::connection_quota::ConnectionQuota;
 use super::cross_site;
 use super::documents::Documents;
 use super::explain;
@@ -30,7 +31,6 @@ use super::graphiql::{self, GraphiqlDefaults};
 use super::log_line::Noted;
 use super::metrics::HttpMetrics;
 use super::negotiation::{Form, negotiate};
-use super::places::Places;
 use super::rate::Rates;
 use super::refusal::Refusal;
 use super::request::{self, IncomingBody, Operations};
@@ -62,8 +62,8 @@ pub(crate) struct Endpoint {
     pub(crate) records: Records,
     pub(crate) callers: Callers,
     pub(crate) rates: Rates,
-    /// Places of each caller for sockets and event streams.
-    pub(crate) places: Places,
+    /// Limits the sockets and event streams of each caller.
+    pub(crate) connections: ConnectionQuota,
     pub(crate) limits: LimitsConfig,
     pub(crate) subscriptions: SubscriptionsConfig,
     /// Whether large answers are compressed.
@@ -369,10 +369,11 @@ fn span((request_id, trace): (&str, &Trace), caller: Option<&str>) -> Span {
 
 impl Asker {
     fn asking(&self, wanted: Wanted) -> Asking {
-        let (token, projects) = (self.caller.token.clone(), self.caller.projects.clone());
+        let Caller { identity, token, projects, .. } = &self.caller;
+        let (identity, token, projects) = (identity.clone(), token.clone(), projects.clone());
         let Wanted { no_cache, max_age } = wanted;
         let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
-        Asking { token, projects, request_id, trace, no_cache, max_age }
+        Asking { identity, token, projects, request_id, trace, no_cache, max_age }
     }
 }
 
@@ -427,7 +428,7 @@ impl Endpoint {
 
     /// Takes so many operations off what a caller may ask for.
     fn take_rate(&self, asker: &Asker, operations: usize) -> Result<(), Refusal> {
-        let taken = self.rates.take(|| asker.caller.identity(), operations);
+        let taken = self.rates.take(|| asker.caller.identity.limit_key(), operations);
         taken.map_err(Refusal::too_many)
     }
 

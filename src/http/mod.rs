@@ -17,7 +17,7 @@ mod cross_site;
 mod request_id;
 mod callers;
 mod rate;
-mod places;
+mod connection_quota;
 mod response;
 mod compression;
 mod validators;

@@ -12,9 +12,9 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::callers::Identity;
 use crate::clock::Clock;
 use crate::config::Rate;
+use crate::domain::LimitKey;
 use crate::graphql::{ErrorCode, rate_limited, request_error};
 
 /// Callers without a name that are told apart. More share one rate, so that nobody can fill the memory
@@ -28,7 +28,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Rates(Option<Arc<Limiter>>);
 
 struct Limiter {
-    rates: RateLimiter<Identity, HashMapStateStore<Identity>, Ticking>,
+    rates: RateLimiter<LimitKey, HashMapStateStore<LimitKey>, Ticking>,
     clock: Clock,
     burst: NonZeroU32,
 }
@@ -111,7 +111,7 @@ impl Rates {
     /// Takes so many operations off what a caller may ask for: all of them, or none.
     pub(crate) fn take(
         &self,
-        caller: impl FnOnce() -> Identity,
+        caller: impl FnOnce() -> LimitKey,
         operations: usize,
     ) -> Result<(), TooMany> {
         let Some(limiter) = &self.0 else { return Ok(()) };
@@ -119,9 +119,9 @@ impl Rates {
             return Ok(());
         };
         let mut caller = caller();
-        let is_named = matches!(caller, Identity::Named(_));
+        let is_named = matches!(caller, LimitKey::Name(_));
         if !is_named && limiter.rates.len() >= MOST_STRANGERS {
-            caller = Identity::Unknown;
+            caller = LimitKey::Unknown;
         }
         match limiter.rates.check_key_n(&caller, count) {
             Ok(Ok(())) => Ok(()),
@@ -144,8 +144,8 @@ mod tests {
         Rates::new(Rate::parse(text), clock)
     }
 
-    fn named(byte: u8) -> Identity {
-        Identity::Named([byte; 32])
+    fn named(byte: u8) -> LimitKey {
+        LimitKey::Name([byte; 32])
     }
 
     #[test]

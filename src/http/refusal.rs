@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, json};
 
 use super::callers::Stranger;
-use super::places;
+use super::connection_quota;
 use super::rate::TooMany;
 use crate::graphql::ErrorCode;
 
@@ -77,8 +77,8 @@ impl Refusal {
     }
 
     /// 429: the caller has too many connections open already.
-    pub(crate) fn too_many_connections(most: usize) -> Self {
-        let message = places::sentence(most);
+    pub(crate) fn too_many_connections(limit: usize) -> Self {
+        let message = connection_quota::message(limit);
         Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
     }
 

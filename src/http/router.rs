@@ -19,13 +19,13 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::browsers;
 use super::callers::Callers;
 use super::compression;
+use super::connection_quota::ConnectionQuota;
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
 use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::listener::Serve;
 use super::metrics::HttpMetrics;
-use super::places::Places;
 use super::rate::Rates;
 use super::refusal::Refusal;
 use crate::clock::Clock;
@@ -131,7 +131,7 @@ impl Main {
         let endpoint = Endpoint {
             engine: old.engine.changed(graphql, limits),
             rates: new_rates.clone().unwrap_or_else(|| old.rates.clone()),
-            places: old.places.with_most(subscriptions.max_connections_per_caller),
+            connections: old.connections.with_limit(subscriptions.max_connections_per_caller),
             documents: old.documents.reload(graphql)?,
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
@@ -185,7 +185,7 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             records,
             callers: parts.callers,
             rates,
-            places: Places::new(parts.subscriptions.max_connections_per_caller),
+            connections: ConnectionQuota::new(parts.subscriptions.max_connections_per_caller),
             in_flight: Slots::new(limits.max_in_flight),
             // As many that last as requests.
             long_lived: Slots::new(limits.max_in_flight),

@@ -31,8 +31,8 @@ pub(crate) fn answer(
     let Ok(place) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
         return Err(Refusal::overloaded());
     };
-    let Some(own_place) = endpoint.places.take(caller.identity()) else {
-        return Err(Refusal::too_many_connections(endpoint.places.most()));
+    let Some(own_place) = endpoint.connections.acquire(caller.identity.limit_key()) else {
+        return Err(Refusal::too_many_connections(endpoint.connections.limit()));
     };
     let Endpoint { metrics, clock, .. } = &**endpoint;
     let name = operation.operation_name.clone();

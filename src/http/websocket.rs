@@ -20,10 +20,10 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, interval, interval_at, sleep, timeout};
 
 use super::callers::{Caller, LOOK_EVERY, Presented, Stranger};
+use super::connection_quota::{self, ConnectionPermit};
 use super::cross_site;
 use super::endpoint::Endpoint;
 use super::log_line::StreamLog;
-use super::places::{self, Place};
 use super::rate::TooMany;
 use super::refusal::Refusal;
 use super::request;
@@ -115,7 +115,7 @@ struct Line {
 struct Admitted {
     caller: Caller,
     #[expect(dead_code, reason = "held for as long as the socket lives")]
-    place: Place,
+    place: ConnectionPermit,
 }
 
 /// Turns a request into a socket.
@@ -251,13 +251,13 @@ impl Session {
 
     /// Lets the caller in by what came with `connection_init`, and by the headers where that is silent.
     async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), Closing> {
-        let Endpoint { callers, places, .. } = &*self.endpoint;
+        let Endpoint { callers, connections, .. } = &*self.endpoint;
         let headers = headers_of(payload)?;
         let presented = callers.presented(&headers).map_err(|_| Closing::Forbidden)?;
         let presented = presented.or(self.presented.clone());
         let caller = callers.admit(presented, self.from).await.map_err(Closing::from)?;
-        let too_many = Closing::TooManyConnections(places.most());
-        let place = places.take(caller.identity()).ok_or(too_many)?;
+        let too_many = Closing::TooManyConnections(connections.limit());
+        let place = connections.acquire(caller.identity.limit_key()).ok_or(too_many)?;
         self.admitted = Some(Admitted { caller, place });
         Ok(())
     }
@@ -292,12 +292,12 @@ impl Session {
 
     fn answers(&self, caller: &Caller, operation: Operation) -> BoxStream<'static, Served> {
         let Endpoint { engine, records, limits, metrics, clock, .. } = &*self.endpoint;
-        let (token, projects) = (caller.token.clone(), caller.projects.clone());
+        let Caller { identity, token, projects, .. } = caller.clone();
         let request_id = Arc::clone(&self.request_id);
         let name = operation.operation_name.clone();
         let span = traced::socket_operation(&self.trace, name.as_deref());
         let trace = span.trace().clone();
-        let asking = Asking { token, projects, request_id, trace, ..Asking::default() };
+        let asking = Asking { identity, token, projects, request_id, trace, ..Asking::default() };
         let reader = Arc::new(records.reader(asking));
         let log = StreamLog::begin((caller, &self.request_id), name, &reader, metrics, clock);
         let mut log = log.traced(span);
@@ -323,7 +323,7 @@ impl Session {
             let message = format!("the socket has {MOST_OPERATIONS} operations under way");
             return Err(request_error(ErrorCode::Overloaded, message));
         }
-        self.endpoint.rates.take(|| caller.identity(), 1).map_err(TooMany::error)
+        self.endpoint.rates.take(|| caller.identity.limit_key(), 1).map_err(TooMany::error)
     }
 
     /// Passes on what an operation has to say. An operation that was refused says `error`, which
@@ -423,7 +423,7 @@ impl Closing {
             Self::Subscriber => (4409, "Subscriber already exists"),
             Self::TwoInits => (4429, "Too many initialisation requests"),
             Self::TooManyConnections(most) => {
-                return CloseFrame { code: 4429, reason: places::sentence(most).into() };
+                return CloseFrame { code: 4429, reason: connection_quota::message(most).into() };
             }
         };
         CloseFrame { code, reason: reason.into() }

@@ -31,7 +31,9 @@ use super::traced::{Content, TracedReads};
 use super::watch::Watches;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, InboundConfig, Live, SubscriptionsConfig, UpstreamConfig};
-use crate::domain::{Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token};
+use crate::domain::{
+    CallerIdentity, Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token,
+};
 use crate::trace::Trace;
 use crate::upstream::{Call, Upstream};
 
@@ -95,6 +97,8 @@ pub struct RecordParts<'c> {
 /// Who asks, and how. One per GraphQL request.
 #[derive(Clone, Debug, Default)]
 pub struct Asking {
+    /// The caller, as per-caller limits count them.
+    pub identity: CallerIdentity,
     /// The caller's token, where one came.
     pub token: Option<Token>,
     /// The projects the caller may see, of those that are served at all; `None` for all of these.
@@ -522,18 +526,18 @@ impl Reader {
         (is_fresh && self.asking.accepts_age(found.age)).then_some(found)
     }
 
-    /// Watches a recording for the same caller; see [`Records::watch`].
+    /// Watches a recording; see [`Records::watch`].
     ///
     /// # Errors
-    /// Those of [`Records::watch`].
+    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read; else
+    /// those of [`Records::watch`].
     pub fn watch(
         &self,
         project: ProjectId,
         id: RecordId,
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
-        self.check_project(&project)?;
-        self.records.watch(&self.asking, project, id)
+        self.records.watch(&self.asking, self.admit(project, id)?)
     }
 
     /// What was read so far, which is not remembered any more then.

@@ -71,6 +71,7 @@ impl Worth {
             | Failure::TimedOut(TimeLimit::Deadline | TimeLimit::Operation)
             | Failure::Malformed { .. }
             | Failure::Unreadable(_)
+            | Failure::TooManyWatched { .. }
             | Failure::Overloaded => Self::Never,
         }
     }
@@ -97,6 +98,7 @@ impl Worth {
             | Failure::TimedOut(TimeLimit::Operation)
             | Failure::Malformed { .. }
             | Failure::Unreadable(_)
+            | Failure::TooManyWatched { .. }
             | Failure::Overloaded => false,
         }
     }

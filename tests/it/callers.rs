@@ -675,3 +675,41 @@ async fn a_caller_has_so_many_connections_and_others_have_their_own() {
     assert_eq!(of_another.json()["type"], "connection_ack");
     tokio::time::timeout(Duration::from_secs(10), free_again).await.expect("it is never free");
 }
+
+#[tokio::test]
+async fn a_caller_who_watches_all_it_may_leaves_room_for_other_callers() {
+    let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
+    let recording = json!({ "id": RECORD, "status": "RECORDING" });
+    let upstream = ScriptedUpstream::start(move |_| Reply::json(200, &recording)).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
+        config.subscriptions.poll_interval = Duration::from_hours(1);
+        sign(config);
+    })
+    .await;
+    let watch = |id: &str| format!("subscription {}", screen_record("status").replace(RECORD, id));
+    let mut sockets = Vec::new();
+    for number in 0..10 {
+        let (mut socket, _) = Socket::showing(&gateway, json!({ "x-api-key": KEY })).await;
+        for id in 0..100 {
+            socket.subscribe(&id.to_string(), &watch(&format!("{number}-{id}"))).await;
+        }
+        for _ in 0..100 {
+            let said = socket.hear().await;
+            assert_eq!(said.json()["payload"]["errors"], Value::Null, "{said:?}");
+        }
+        sockets.push(socket);
+    }
+
+    let (mut socket, _) = Socket::showing(&gateway, json!({ "x-api-key": KEY })).await;
+    socket.subscribe("1", &watch("one-more")).await;
+    let refused = socket.hear().await;
+    let (mut other, _) = Socket::showing(&gateway, json!({ "x-api-key": OTHER_KEY })).await;
+    other.subscribe("1", &watch("of-another")).await;
+    let allowed = other.hear().await;
+
+    let error = &refused.json()["payload"]["errors"][0];
+    assert_eq!(error["extensions"], json!({ "code": "RATE_LIMITED", "retryable": true }));
+    assert!(error["message"].as_str().unwrap().contains("1000 recordings"), "{error}");
+    assert_eq!(allowed.json()["payload"]["data"]["screenRecord"]["status"], "RECORDING");
+}

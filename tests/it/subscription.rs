@@ -1,5 +1,6 @@
 //! Watching a recording.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -154,6 +155,30 @@ async fn an_upstream_out_of_order_is_waited_out() {
     let next = events.status().await;
 
     assert_eq!(next, "REC_FAILED");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_overloaded_for_a_while_ends_no_subscription() {
+    let gateway = Gateway::configured(upstream_in("RECORDING").await, |config| {
+        // Long enough for another query to take the only place between two polls.
+        config.subscriptions.poll_interval = Duration::from_secs(1);
+        config.upstream.max_concurrency = NonZeroU32::MIN;
+    })
+    .await;
+    let mut events = Events::watching(&gateway, TOKEN).await;
+    events.status().await;
+    gateway.upstream.hold();
+    let takes_the_place = gateway.query(r#"{ screenRecord(projectId: "p", id: "other") { id } }"#);
+
+    let poll_is_shed = async {
+        gateway.until_metric("gateway_upstream_shed_total 1").await;
+        gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "status": "REC_FAILED" })));
+        gateway.upstream.release();
+    };
+    let (answer, ()) = tokio::join!(takes_the_place, poll_is_shed);
+
+    assert_eq!(answer["errors"], Value::Null);
+    assert_eq!(events.status().await, "REC_FAILED");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use self::api_keys::{ApiKey, ApiKeys};
 use self::jwt::Tokens;
 use crate::clock::Clock;
 use crate::config::{InboundAuth, InboundConfig, JwtConfig, Live};
-use crate::domain::{ProjectId, Secret, Token};
+use crate::domain::{CallerIdentity, ProjectId, Secret, Token};
 
 pub(crate) use self::presented::Presented;
 
@@ -99,7 +99,8 @@ pub enum CallersError {
 /// Somebody who was let in.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    identified: Identified,
+    /// What per-caller limits go by.
+    pub(crate) identity: CallerIdentity,
     /// Fit to be logged; nothing where nobody is asked.
     pub(crate) name: Option<Arc<str>>,
     /// For the upstream.
@@ -111,29 +112,6 @@ pub(crate) struct Caller {
 
 /// Projects; `None` for all.
 pub(crate) type Projects = Option<Arc<BTreeSet<ProjectId>>>;
-
-/// What tells callers apart.
-#[derive(Clone)]
-enum Identified {
-    Name(Arc<str>),
-    Token(Token),
-    Address(IpAddr),
-    Nothing,
-}
-
-/// By which limits tell callers apart. Names and tokens are hashed: they may be long, and a token is
-/// not kept longer than it is used.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Identity {
-    /// By the name of a key, or the subject of a token.
-    Named([u8; 32]),
-    /// By the token for the upstream.
-    Token([u8; 32]),
-    /// By the address they connect from.
-    Address(IpAddr),
-    /// By nothing at all.
-    Unknown,
-}
 
 /// For how long somebody is let in.
 #[derive(Clone)]
@@ -259,28 +237,18 @@ impl ApiKeys {
 }
 
 impl Caller {
-    /// By which limits tell callers apart.
-    pub(crate) fn identity(&self) -> Identity {
-        match &self.identified {
-            Identified::Name(name) => Identity::Named(hash(name)),
-            Identified::Token(token) => Identity::Token(hash(token.expose())),
-            Identified::Address(address) => Identity::Address(neighbourhood(*address)),
-            Identified::Nothing => Identity::Unknown,
-        }
-    }
-
     fn anybody(token: Option<Token>, from: Option<IpAddr>) -> Self {
-        let identified = match (&token, from) {
-            (Some(token), _) => Identified::Token(token.clone()),
-            (None, Some(address)) => Identified::Address(address),
-            (None, None) => Identified::Nothing,
+        let identity = match (&token, from) {
+            (Some(token), _) => CallerIdentity::Token(token.clone()),
+            (None, Some(address)) => CallerIdentity::Address(address),
+            (None, None) => CallerIdentity::Unknown,
         };
-        Self { identified, name: None, token, projects: None, standing: Standing::Always }
+        Self { identity, name: None, token, projects: None, standing: Standing::Always }
     }
 
     fn named(name: &str, token: Option<Token>, projects: Projects, standing: Standing) -> Self {
-        let identified = Identified::Name(name.into());
-        Self { identified, name: Some(shown(name).into()), token, projects, standing }
+        let identity = CallerIdentity::Name(name.into());
+        Self { identity, name: Some(shown(name).into()), token, projects, standing }
     }
 }
 
@@ -304,17 +272,6 @@ fn shown(name: &str) -> String {
     shown.escape_debug().to_string()
 }
 
-/// The address, or the network of it where one host commonly has a whole network: 64 bits of IPv6.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,14 +292,12 @@ mod tests {
     #[test]
     fn callers_without_a_name_are_told_apart_by_token_then_by_address() {
         let of = |token: Option<&str>, from: &str| {
-            Caller::anybody(token.map(Token::new), Some(from.parse().unwrap())).identity()
+            let caller = Caller::anybody(token.map(Token::new), Some(from.parse().unwrap()));
+            caller.identity.limit_key()
         };
 
         assert!(of(Some("one"), "192.0.2.1") == of(Some("one"), "192.0.2.2"));
         assert!(of(Some("one"), "192.0.2.1") != of(Some("other"), "192.0.2.1"));
         assert!(of(None, "192.0.2.1") != of(None, "192.0.2.2"));
-        assert!(of(None, "192.0.2.1") == of(None, "::ffff:192.0.2.1"));
-        assert!(of(None, "2001:db8::1") == of(None, "2001:db8::2"));
-        assert!(of(None, "2001:db8::1") != of(None, "2001:db8:0:1::1"));
     }
 }
