@@ -177,7 +177,7 @@ impl App {
             connections_part(limits, ends.tasks.clone()),
             callers_part(callers.clone()),
             main_part(main.clone()),
-            data_part(upstream, records.clone(), ends.tasks.clone()),
+            data_part(upstream, records.clone()),
         ];
         let (reloader, reloads) =
             Reloader::new(source, running, parts, metrics.reload, ends.tasks.clone());
@@ -356,14 +356,14 @@ fn main_part(main: Main) -> Part {
 }
 
 /// The upstream and what is kept of it.
-fn data_part(upstream: Upstream, records: Records, tasks: TaskTracker) -> Part {
+fn data_part(upstream: Upstream, records: Records) -> Part {
     Part::new(move |config| {
-        let (upstream, records, tasks) = (upstream.clone(), records.clone(), tasks.clone());
+        let (upstream, records) = (upstream.clone(), records.clone());
         async move {
             let change = upstream.prepare(&config.upstream);
             let change = change.map_err(|error| told(&StartError::from(error)))?;
             Ok(Box::new(move || {
-                let is_somebody_else = upstream.change(change, &tasks);
+                let is_somebody_else = upstream.change(change);
                 records.change(&config.cache, &config.inbound, &config.subscriptions);
                 if is_somebody_else {
                     records.forget_all();

@@ -146,7 +146,7 @@ static BREAKER_OPEN_FOR: Setting<Span> = Setting::new(
 static MAX_CONCURRENCY: Setting<Count> = Setting::new(
     "upstream.max_concurrency",
     Count { least: 1, most: 100_000 },
-    "requests under way to the upstream",
+    "requests under way to the upstream; one caller gets seven eighths of them at most",
 )
 .or("256")
 .changeable();

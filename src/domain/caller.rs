@@ -26,7 +26,7 @@ pub enum CallerIdentity {
 /// credentials all callers read the same data.
 ///
 /// Names and tokens are hashed. They may be long, and a token must not outlive its use.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitKey {
     /// Hash of a verified name.
     Name([u8; 32]),
@@ -35,6 +35,7 @@ pub enum LimitKey {
     /// An address, or the network of one host.
     Address(IpAddr),
     /// All callers of whom nothing is known.
+    #[default]
     Unknown,
 }
 
@@ -54,6 +55,13 @@ impl CallerIdentity {
 impl fmt::Debug for CallerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CallerIdentity(…)")
+    }
+}
+
+/// Shows no address: it may be personal data.
+impl fmt::Debug for LimitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LimitKey(…)")
     }
 }
 

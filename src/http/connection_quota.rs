@@ -36,7 +36,7 @@ impl ConnectionQuota {
         if count >= self.limit {
             return None;
         }
-        open.insert(caller.clone(), count + 1);
+        open.insert(caller, count + 1);
         Some(ConnectionPermit { quota: self.clone(), caller })
     }
 

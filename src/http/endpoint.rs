@@ -373,7 +373,16 @@ impl Asker {
         let (identity, token, projects) = (identity.clone(), token.clone(), projects.clone());
         let Wanted { no_cache, max_age } = wanted;
         let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
-        Asking { identity, token, projects, request_id, trace, no_cache, max_age }
+        Asking {
+            identity,
+            token,
+            projects,
+            request_id,
+            trace,
+            no_cache,
+            max_age,
+            ..Asking::default()
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The loader: cache first, then one upstream call per record, however many ask.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ use crate::domain::{
     CallerIdentity, Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token,
 };
 use crate::trace::Trace;
-use crate::upstream::{Call, Upstream};
+use crate::upstream::{Call, Requester, Upstream};
 
 /// How long refreshes of a record rest after one has failed, unless the upstream names a time.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -66,6 +66,7 @@ struct Inner {
     limits: Live<CacheConfig>,
     projects: Live<Option<BTreeSet<ProjectId>>>,
     watches: Watches,
+    next_operation: AtomicU64,
     poll_interval: Live<Duration>,
     shared: Option<SharedTier>,
     tasks: TaskTracker,
@@ -99,6 +100,8 @@ pub struct RecordParts<'c> {
 pub struct Asking {
     /// The caller, as per-caller limits count them.
     pub identity: CallerIdentity,
+    /// Tells the operations of a caller apart; set by [`Records::reader`].
+    pub(crate) operation: u64,
     /// The caller's token, where one came.
     pub token: Option<Token>,
     /// The projects the caller may see, of those that are served at all; `None` for all of these.
@@ -207,6 +210,7 @@ impl Records {
             limits,
             projects: Live::new(inbound.projects.clone()),
             watches: Watches::default(),
+            next_operation: AtomicU64::new(0),
             poll_interval: Live::new(subscriptions.poll_interval),
             shared: shared.clone(),
             tasks,
@@ -223,6 +227,8 @@ impl Records {
     /// A reader for one GraphQL request.
     pub fn reader(&self, asking: Asking) -> Reader {
         let caller = self.caller(asking.token.as_ref());
+        let operation = self.0.next_operation.fetch_add(1, Ordering::Relaxed);
+        let asking = Asking { operation, ..asking };
         Reader {
             records: self.clone(),
             traced: TracedReads::of(&asking.trace),
@@ -427,7 +433,8 @@ impl Asking {
     pub(crate) fn call(&self) -> Call {
         let request_id = Arc::clone(&self.request_id);
         let (token, trace) = (self.token.clone(), self.trace.clone());
-        Call { token, request_id, waited: Duration::ZERO, trace }
+        let requester = Requester { caller: self.identity.limit_key(), operation: self.operation };
+        Call { requester, token, request_id, waited: Duration::ZERO, trace }
     }
 
     /// Where something came from that was read.

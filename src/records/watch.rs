@@ -141,7 +141,7 @@ impl WatchList {
     }
 
     fn remember(&mut self, caller: &LimitKey, key: &RecordKey) {
-        let records = self.watched.entry(caller.clone()).or_default();
+        let records = self.watched.entry(*caller).or_default();
         *records.entry(key.clone()).or_default() += 1;
     }
 

@@ -10,13 +10,12 @@ use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Uri};
 use jiff::tz::TimeZone;
 use reqwest::Url;
-use tokio::sync::SemaphorePermit;
 use tokio::time::{sleep, timeout};
-use tokio_util::task::TaskTracker;
 
 use super::breaker::{Breaker, Circuit, Pass};
 use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
+use super::fair_semaphore::{FairSemaphore, Permit, Requester};
 use super::metrics::UpstreamMetrics;
 use super::probe::{self, Probe};
 use super::retry::{self, RetryBudget, Worth};
@@ -27,13 +26,12 @@ use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token, Unreachable, UpstreamAnswer};
 use crate::signature::canonical_query;
-use crate::slots::Slots;
 use crate::trace::Trace;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// How long a call waits for one of the permitted connections before it is shed.
-const LONGEST_QUEUE: Duration = Duration::from_millis(500);
+/// A call that waits for a permit is shed once its operation has got none for so long.
+const LONGEST_WITHOUT_PERMIT: Duration = Duration::from_millis(500);
 
 /// The upstream. Clones share connections and limits.
 #[derive(Clone)]
@@ -53,7 +51,7 @@ struct Inner {
     credentials: Credentials,
     limits: Live<UpstreamConfig>,
     time_zone: TimeZone,
-    permits: Slots,
+    permits: FairSemaphore,
     breaker: Breaker,
     budget: RetryBudget,
     metrics: UpstreamMetrics,
@@ -70,6 +68,9 @@ struct Endpoint {
 /// For whom a call is made.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
+    /// Who the call is made for, where permits are short. A load that several share is made for the one
+    /// who began it.
+    pub requester: Requester,
     /// The caller's token.
     pub token: Option<Token>,
     /// Sent as `X-Request-Id`.
@@ -118,7 +119,7 @@ impl Upstream {
             transport: Live::new(transport),
             endpoint: Endpoint::of(&config.endpoint)?,
             credentials,
-            permits: Slots::new(most_calls(config)),
+            permits: FairSemaphore::new(most_calls(config)),
             breaker: Breaker::new(&config.breaker),
             budget: RetryBudget::new(),
             limits: Live::new(config.clone()),
@@ -145,12 +146,12 @@ impl Upstream {
 
     /// Has other settings used from now on; calls under way end as they began. Whether calls are made
     /// as somebody else now, so that what was read before is not theirs.
-    pub fn change(&self, change: UpstreamChange, tasks: &TaskTracker) -> bool {
+    pub fn change(&self, change: UpstreamChange) -> bool {
         let UpstreamChange { config, transport, credentials } = change;
         if let Some(transport) = transport {
             self.0.transport.set(transport);
         }
-        self.0.permits.resize(most_calls(&config), tasks);
+        self.0.permits.resize(most_calls(&config));
         self.0.breaker.change(&config.breaker);
         self.0.limits.set(config);
         self.0.credentials.change(credentials)
@@ -215,7 +216,8 @@ impl Upstream {
     /// Brings the gauges of the circuit and of the calls under way up to date.
     pub fn observe(&self) {
         let Inner { metrics, limits, permits, .. } = &*self.0;
-        metrics.show_calls(limits.load().max_concurrency.get(), permits.available_permits());
+        metrics.show_calls(limits.load().max_concurrency.get(), permits.free());
+        metrics.show_waiting(permits.waiting());
         self.0.metrics.show_circuit(self.0.breaker.circuit(self.0.clock.now()));
     }
 
@@ -276,7 +278,7 @@ impl Upstream {
         }
     }
 
-    /// One attempt, once it has a place and the circuit lets it through.
+    /// One attempt, once it has a permit and the circuit lets it through.
     async fn one(
         &self,
         call: &Call,
@@ -287,9 +289,9 @@ impl Upstream {
         let count = |_: &Failure| {
             metrics.breaker_refused.inc();
         };
-        // Before it queues: places may all be taken by calls that wait for a dead upstream.
+        // Before it queues: permits may all be held by calls that wait for a dead upstream.
         breaker.check(clock.now()).inspect_err(count)?;
-        let _place = self.place().await?;
+        let _permit = self.permit(call).await?;
         let pass = breaker.admit(clock.now()).inspect_err(count)?;
         let mut verdict = Verdict { pass: Some(pass), upstream: &self.0, begun: clock.now() };
         let answer = self.attempt(call, request, traced).await;
@@ -297,20 +299,13 @@ impl Upstream {
         answer
     }
 
-    /// A place among the calls under way.
-    async fn place(&self) -> Result<SemaphorePermit<'_>, Failure> {
-        let Inner { permits, metrics, .. } = &*self.0;
-        if let Ok(place) = permits.try_acquire() {
-            return Ok(place);
-        }
-        metrics.waiting.inc();
-        let place = timeout(LONGEST_QUEUE, permits.acquire()).await;
-        metrics.waiting.dec();
-        if let Ok(Ok(place)) = place {
-            return Ok(place);
-        }
-        metrics.shed.inc();
-        Err(Failure::Overloaded)
+    /// A permit for one call under way.
+    async fn permit(&self, call: &Call) -> Result<Permit, Failure> {
+        let permit = self.0.permits.acquire(call.requester, LONGEST_WITHOUT_PERMIT).await;
+        permit.ok_or_else(|| {
+            self.0.metrics.shed.inc();
+            Failure::Overloaded
+        })
     }
 
     /// One attempt: signed for itself, timed, counted.

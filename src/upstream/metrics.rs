@@ -25,7 +25,7 @@ pub struct UpstreamMetrics {
     good: Counter,
     duration: Histogram,
     pub(crate) shed: Counter,
-    pub(crate) waiting: Gauge,
+    waiting: Gauge,
     in_flight: Gauge,
     most_in_flight: Gauge,
     pub(crate) retries: Counter,
@@ -129,6 +129,11 @@ impl UpstreamMetrics {
         let (most, left) = (i64::from(most), i64::try_from(places_left).unwrap_or(i64::MAX));
         self.most_in_flight.set(most);
         self.in_flight.set(most.saturating_sub(left));
+    }
+
+    /// Shows how many calls wait for a permit.
+    pub(crate) fn show_waiting(&self, calls: usize) {
+        self.waiting.set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn show_circuit(&self, circuit: Circuit) {

@@ -3,6 +3,7 @@
 //! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
 
 mod client;
+mod fair_semaphore;
 mod transport;
 mod reach;
 mod probe;
@@ -22,6 +23,7 @@ pub(crate) mod fuzz;
 pub use calls::Range;
 pub(crate) use calls::{MOST_LINKS, operation_filter, record_filter};
 pub use client::{Call, Upstream, UpstreamChange};
+pub use fair_semaphore::Requester;
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
 pub use probe::Probe;

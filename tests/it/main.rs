@@ -17,6 +17,7 @@ mod downloads;
 mod errors;
 mod explain;
 mod keep_alive;
+mod fairness;
 mod federation;
 mod freshness;
 mod graphql_http;

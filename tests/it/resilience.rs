@@ -284,7 +284,8 @@ async fn what_finds_no_place_to_the_upstream_for_a_while_is_turned_away() {
     let upstream = ScriptedUpstream::start(|_| good()).await;
     upstream.hold();
     let gateway = Gateway::configured(upstream, |config| {
-        config.upstream.max_concurrency = NonZeroU32::new(2).unwrap();
+        // One caller gets all permits but one.
+        config.upstream.max_concurrency = NonZeroU32::new(3).unwrap();
     })
     .await;
     let document = records(0, 5);

@@ -1,0 +1,183 @@
+//! A semaphore that shares its permits fairly among callers.
+
+mod turns;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+pub use self::turns::Requester;
+
+use self::turns::Turns;
+use crate::domain::LimitKey;
+
+/// The permits. Clones share them.
+#[derive(Clone)]
+pub(super) struct FairSemaphore(Arc<Mutex<Turns<oneshot::Sender<Permit>>>>);
+
+/// A permit, given back when dropped.
+pub(super) struct Permit {
+    semaphore: FairSemaphore,
+    caller: LimitKey,
+}
+
+/// A queued call. Leaves the queue when dropped.
+struct Waiting<'s> {
+    semaphore: &'s FairSemaphore,
+    requester: Requester,
+    ticket: u64,
+    permit: oneshot::Receiver<Permit>,
+}
+
+impl FairSemaphore {
+    pub(super) fn new(size: usize) -> Self {
+        Self(Arc::new(Mutex::new(Turns::new(size))))
+    }
+
+    /// Changes the number of permits. Those that are held stay held, even where they are too many.
+    pub(super) fn resize(&self, size: usize) {
+        self.lock().resize(size);
+        self.hand_out();
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.lock().free()
+    }
+
+    /// How many calls wait for a permit.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting()
+    }
+
+    /// Waits for a permit. `None` once the operation has got none for a whole `patience`: an operation
+    /// that makes progress may go on waiting.
+    pub(super) async fn acquire(&self, requester: Requester, patience: Duration) -> Option<Permit> {
+        let mut waiting = match self.enter(requester) {
+            Ok(permit) => return Some(permit),
+            Err(waiting) => waiting,
+        };
+        loop {
+            let granted = waiting.granted();
+            match timeout(patience, &mut waiting.permit).await {
+                Ok(permit) => return permit.ok(),
+                Err(_elapsed) if waiting.granted() == granted => return None,
+                Err(_elapsed) => {}
+            }
+        }
+    }
+
+    /// Takes a permit, or queues.
+    fn enter(&self, requester: Requester) -> Result<Permit, Waiting<'_>> {
+        let mut turns = self.lock();
+        if turns.try_take(requester.caller) {
+            drop(turns);
+            return Ok(Permit { semaphore: self.clone(), caller: requester.caller });
+        }
+        let (waker, permit) = oneshot::channel();
+        let ticket = turns.wait(requester, waker);
+        Err(Waiting { semaphore: self, requester, ticket, permit })
+    }
+
+    /// Wakes the calls that may have a permit now.
+    fn hand_out(&self) {
+        loop {
+            // The lock is released before a permit is sent: a call that has just left drops it.
+            let next = self.lock().next();
+            let Some((caller, waker)) = next else { return };
+            let _ = waker.send(Permit { semaphore: self.clone(), caller });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns<oneshot::Sender<Permit>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting<'_> {
+    fn granted(&self) -> u64 {
+        self.semaphore.lock().granted(self.requester)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.semaphore.lock().leave(self.requester, self.ticket);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.semaphore.lock().give_back(&self.caller);
+        self.semaphore.hand_out();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(500);
+
+    fn of(caller: u8, operation: u64) -> Requester {
+        Requester { caller: LimitKey::Name([caller; 32]), operation }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_operation_is_served_to_its_end_while_it_makes_progress() {
+        let semaphore = FairSemaphore::new(2);
+        let calls = (0..20).map(|_| async {
+            let permit = semaphore.acquire(of(1, 1), PATIENCE).await;
+            sleep(Duration::from_millis(400)).await;
+            permit.is_some()
+        });
+
+        let served = join_all(calls).await;
+
+        assert!(served.iter().all(|served| *served), "{served:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_gives_up_once_its_operation_gets_nothing() {
+        let semaphore = FairSemaphore::new(1);
+        let _held = semaphore.acquire(of(1, 1), PATIENCE).await;
+
+        let given_up = timeout(2 * PATIENCE, semaphore.acquire(of(2, 1), PATIENCE)).await;
+
+        assert!(matches!(given_up, Ok(None)));
+        assert_eq!(semaphore.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_while_it_waits_or_is_served_costs_no_permit() {
+        let semaphore = FairSemaphore::new(1);
+        let held = semaphore.acquire(of(1, 1), PATIENCE).await;
+        let mut gone = Box::pin(semaphore.acquire(of(2, 1), PATIENCE));
+        let mut served = Box::pin(semaphore.acquire(of(3, 1), PATIENCE));
+        assert!(gone.as_mut().now_or_never().is_none());
+        assert!(served.as_mut().now_or_never().is_none());
+
+        drop(gone);
+        drop(held);
+        drop(served);
+
+        assert_eq!((semaphore.free(), semaphore.waiting()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn more_permits_wake_calls_that_wait() {
+        let semaphore = FairSemaphore::new(1);
+        let _held = semaphore.acquire(of(1, 1), PATIENCE).await;
+        let mut waiting = Box::pin(semaphore.acquire(of(2, 1), PATIENCE));
+        assert!(waiting.as_mut().now_or_never().is_none());
+
+        semaphore.resize(2);
+
+        assert!(waiting.await.is_some());
+    }
+}

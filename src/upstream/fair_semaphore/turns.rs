@@ -1,0 +1,280 @@
+//! Decides which call gets the next permit. Pure: it neither waits nor wakes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
+
+use crate::domain::LimitKey;
+
+/// How many permits a caller may hold for each that stays free.
+///
+/// One busy caller gets seven eighths of all permits, and the next one seven eighths of the rest. So a
+/// burst of one caller leaves permits for others, however slow the upstream is.
+const SHARE: usize = 7;
+
+/// Which operation of which caller a permit is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requester {
+    /// Who calls. Not whose data is read: under the gateway's own credentials all read the same.
+    pub caller: LimitKey,
+    /// Tells the operations of a caller apart.
+    pub operation: u64,
+}
+
+/// The permits and the calls that wait for one, each with a `W` by which it is woken.
+///
+/// Callers take turns in the order of their keys, and so do the operations of a caller. Calls of one
+/// operation are served in the order they came.
+pub(super) struct Turns<W> {
+    size: usize,
+    held: usize,
+    held_by: HashMap<LimitKey, usize>,
+    waiting: BTreeMap<LimitKey, WaitingCaller<W>>,
+    /// The caller who was served last.
+    last: Option<LimitKey>,
+    next_ticket: u64,
+}
+
+struct WaitingCaller<W> {
+    operations: BTreeMap<u64, WaitingOperation<W>>,
+    /// The operation that was served last.
+    last: Option<u64>,
+}
+
+struct WaitingOperation<W> {
+    calls: BTreeMap<u64, W>,
+    /// Permits it has got since it began to wait.
+    granted: u64,
+}
+
+impl<W> Turns<W> {
+    pub(super) fn new(size: usize) -> Self {
+        Self {
+            size,
+            held: 0,
+            held_by: HashMap::new(),
+            waiting: BTreeMap::new(),
+            last: None,
+            next_ticket: 0,
+        }
+    }
+
+    /// Changes the number of permits. Permits that are held stay held, even where they are too many.
+    pub(super) fn resize(&mut self, size: usize) {
+        self.size = size;
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.size.saturating_sub(self.held)
+    }
+
+    /// How many calls wait.
+    pub(super) fn waiting(&self) -> usize {
+        let operations = self.waiting.values().flat_map(|caller| caller.operations.values());
+        operations.map(|operation| operation.calls.len()).sum()
+    }
+
+    /// Takes a permit, if the caller may have one more.
+    pub(super) fn try_take(&mut self, caller: LimitKey) -> bool {
+        let may_take = self.may_take(&caller);
+        if may_take {
+            self.held += 1;
+            *self.held_by.entry(caller).or_default() += 1;
+        }
+        may_take
+    }
+
+    pub(super) fn give_back(&mut self, caller: &LimitKey) {
+        self.held = self.held.saturating_sub(1);
+        match self.held_by.get_mut(caller) {
+            Some(held) if *held > 1 => *held -= 1,
+            Some(_) | None => {
+                self.held_by.remove(caller);
+            }
+        }
+    }
+
+    /// Queues a call; the ticket removes it again.
+    pub(super) fn wait(&mut self, requester: Requester, waker: W) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let caller = self.waiting.entry(requester.caller).or_default();
+        let operation = caller.operations.entry(requester.operation).or_default();
+        operation.calls.insert(ticket, waker);
+        ticket
+    }
+
+    /// Removes a call that does not wait any more, if it is still queued.
+    pub(super) fn leave(&mut self, requester: Requester, ticket: u64) {
+        if let Some(operation) = self.operation(requester) {
+            operation.calls.remove(&ticket);
+        }
+        self.remove_if_empty(requester);
+    }
+
+    /// How many permits a waiting operation has got since it began to wait.
+    pub(super) fn granted(&self, requester: Requester) -> u64 {
+        let caller = self.waiting.get(&requester.caller);
+        let operation = caller.and_then(|caller| caller.operations.get(&requester.operation));
+        operation.map_or(0, |operation| operation.granted)
+    }
+
+    /// Takes a permit for the call whose turn it is. `None` where no waiting call may have one.
+    pub(super) fn next(&mut self) -> Option<(LimitKey, W)> {
+        let (&caller, waiting) =
+            in_turn(&self.waiting, self.last.as_ref()).find(|(caller, _)| self.may_take(caller))?;
+        let (&operation, _) = in_turn(&waiting.operations, waiting.last.as_ref()).next()?;
+        let requester = Requester { caller, operation };
+        self.last = Some(caller);
+        let served = self.operation(requester)?;
+        served.granted += 1;
+        let (_, waker) = served.calls.pop_first()?;
+        self.waiting.get_mut(&caller)?.last = Some(operation);
+        self.remove_if_empty(requester);
+        self.try_take(caller).then_some((caller, waker))
+    }
+
+    /// Only a caller without permits may take the last free one.
+    fn may_take(&self, caller: &LimitKey) -> bool {
+        let held = self.held_by.get(caller).copied().unwrap_or_default();
+        self.free().checked_sub(1).is_some_and(|left| held <= left.saturating_mul(SHARE))
+    }
+
+    fn operation(&mut self, requester: Requester) -> Option<&mut WaitingOperation<W>> {
+        self.waiting.get_mut(&requester.caller)?.operations.get_mut(&requester.operation)
+    }
+
+    /// Forgets an operation without waiting calls, and a caller without such operations.
+    fn remove_if_empty(&mut self, Requester { caller, operation }: Requester) {
+        let Some(waiting) = self.waiting.get_mut(&caller) else { return };
+        if waiting.operations.get(&operation).is_some_and(|waiting| waiting.calls.is_empty()) {
+            waiting.operations.remove(&operation);
+        }
+        if waiting.operations.is_empty() {
+            self.waiting.remove(&caller);
+        }
+    }
+}
+
+/// All entries, those behind `last` first.
+fn in_turn<'m, K: Ord, V>(
+    map: &'m BTreeMap<K, V>,
+    last: Option<&K>,
+) -> impl Iterator<Item = (&'m K, &'m V)> {
+    let up_to_last = last.map(|last| map.range(..=last)).into_iter().flatten();
+    map.range((last.map_or(Unbounded, Excluded), Unbounded)).chain(up_to_last)
+}
+
+impl<W> Default for WaitingCaller<W> {
+    fn default() -> Self {
+        Self { operations: BTreeMap::new(), last: None }
+    }
+}
+
+impl<W> Default for WaitingOperation<W> {
+    fn default() -> Self {
+        Self { calls: BTreeMap::new(), granted: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: LimitKey = LimitKey::Name([1; 32]);
+    const B: LimitKey = LimitKey::Name([2; 32]);
+    const C: LimitKey = LimitKey::Name([3; 32]);
+
+    fn of(caller: LimitKey, operation: u64) -> Requester {
+        Requester { caller, operation }
+    }
+
+    /// Takes as many permits as a caller may have.
+    fn take_all<W>(turns: &mut Turns<W>, caller: LimitKey) -> usize {
+        std::iter::from_fn(|| turns.try_take(caller).then_some(())).count()
+    }
+
+    #[test]
+    fn a_busy_caller_leaves_an_eighth_free_and_later_ones_leave_some_too() {
+        let mut turns = Turns::<()>::new(256);
+
+        let held = [A, B, C].map(|caller| take_all(&mut turns, caller));
+
+        assert_eq!((held, turns.free()), ([224, 28, 3], 1));
+    }
+
+    #[test]
+    fn one_permit_can_be_had() {
+        let mut turns = Turns::<()>::new(1);
+
+        assert_eq!((take_all(&mut turns, A), take_all(&mut turns, B)), (1, 0));
+    }
+
+    #[test]
+    fn callers_take_turns_and_so_do_the_operations_of_a_caller() {
+        let mut turns = Turns::new(1);
+        assert!(turns.try_take(C));
+        for (requester, name) in [
+            (of(A, 1), "a1 first"),
+            (of(A, 1), "a1 second"),
+            (of(A, 1), "a1 third"),
+            (of(A, 2), "a2"),
+            (of(B, 1), "b first"),
+            (of(B, 1), "b second"),
+        ] {
+            turns.wait(requester, name);
+        }
+
+        let mut served = Vec::new();
+        let mut holder = C;
+        for _ in 0..6 {
+            turns.give_back(&holder);
+            let (caller, name) = turns.next().unwrap();
+            served.push(name);
+            holder = caller;
+        }
+
+        assert_eq!(served, ["a1 first", "b first", "a2", "b second", "a1 second", "a1 third"]);
+        assert_eq!(turns.waiting(), 0);
+    }
+
+    #[test]
+    fn a_caller_over_its_share_is_passed_over_until_it_gives_some_back() {
+        let mut turns = Turns::new(8);
+        assert_eq!(take_all(&mut turns, A), 7);
+        turns.wait(of(A, 1), "a");
+
+        let while_over = turns.next();
+        turns.give_back(&A);
+        let after = turns.next();
+
+        assert_eq!((while_over, after), (None, Some((A, "a"))));
+    }
+
+    #[test]
+    fn a_call_that_left_is_not_served() {
+        let mut turns = Turns::new(1);
+        assert!(turns.try_take(A));
+        let ticket = turns.wait(of(A, 1), "left");
+        turns.wait(of(A, 1), "stayed");
+
+        turns.leave(of(A, 1), ticket);
+        turns.give_back(&A);
+
+        assert_eq!(turns.next(), Some((A, "stayed")));
+        turns.leave(of(A, 1), ticket);
+        assert_eq!(turns.waiting(), 0);
+    }
+
+    #[test]
+    fn fewer_permits_take_none_away_and_hold_as_they_are_given_back() {
+        let mut turns = Turns::<()>::new(8);
+        take_all(&mut turns, A);
+
+        turns.resize(2);
+        let while_too_many = turns.try_take(B);
+        (0..6).for_each(|_| turns.give_back(&A));
+        let after = turns.try_take(B);
+
+        assert_eq!((while_too_many, after, turns.free()), (false, true, 0));
+    }
+}
