@@ -1,36 +1,47 @@
 //! How often a caller may ask: a rate for each, with room for bursts (GCRA, by `governor`).
 
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_graphql::ServerError;
 use governor::clock::Clock as Timing;
-use governor::state::keyed::HashMapStateStore;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
-use tokio::time::interval;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Rate;
 use crate::domain::LimitKey;
 use crate::graphql::{ErrorCode, rate_limited, request_error};
 
-/// Callers without a name that are told apart. More share one rate, so that nobody can fill the memory
-/// with made-up tokens.
-const MOST_STRANGERS: usize = 100_000;
-/// How often callers who have rested for long enough are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(10);
+/// Callers whose rates are kept. They take about 12 MB.
+const MOST_CALLERS: usize = 100_000;
 
 /// The rates of all callers. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Rates(Option<Arc<Limiter>>);
 
 struct Limiter {
-    rates: RateLimiter<LimitKey, HashMapStateStore<LimitKey>, Ticking>,
+    rates: RateLimiter<LimitKey, Buckets, Ticking>,
     clock: Clock,
     burst: NonZeroU32,
+}
+
+/// When each caller will have all of its burst again, for a bounded number of callers.
+///
+/// A full table forgets the caller who is closest to that, who has the least to gain from beginning anew.
+/// So a flood of callers seen once pushes out its own, and nobody else is limited by it.
+struct Buckets {
+    table: Mutex<BucketTable>,
+    most: usize,
+}
+
+#[derive(Default)]
+struct BucketTable {
+    full_at: HashMap<LimitKey, Nanos>,
+    by_time: BTreeSet<(Nanos, LimitKey)>,
 }
 
 /// The process's clock, as the limiter wants it.
@@ -89,26 +100,12 @@ impl Rates {
             let Rate { count, per, burst } = rate;
             let quota = Quota::with_period(per / count.get())?.allow_burst(burst);
             let ticking = Ticking(clock.clone());
-            let rates = RateLimiter::new(quota, HashMapStateStore::default(), ticking);
+            let rates = RateLimiter::new(quota, Buckets::new(MOST_CALLERS), ticking);
             Some(Arc::new(Limiter { rates, clock: clock.clone(), burst }))
         }))
     }
 
-    /// Forgets callers who have rested, from now on.
-    pub(crate) fn tidy(&self, tasks: &TaskTracker, stopping: CancellationToken) {
-        let Some(limiter) = self.0.as_ref().map(Arc::downgrade) else { return };
-        tasks.spawn(stopping.run_until_cancelled_owned(async move {
-            let mut ticks = interval(FORGET_EVERY);
-            loop {
-                ticks.tick().await;
-                // Another rate may have taken its place.
-                let Some(limiter) = limiter.upgrade() else { return };
-                limiter.rates.retain_recent();
-            }
-        }));
-    }
-
-    /// Takes so many operations off what a caller may ask for: all of them, or none.
+    /// Counts operations against the caller's rate: all of them, or none.
     pub(crate) fn take(
         &self,
         caller: impl FnOnce() -> LimitKey,
@@ -118,12 +115,7 @@ impl Rates {
         let Some(count) = u32::try_from(operations).ok().and_then(NonZeroU32::new) else {
             return Ok(());
         };
-        let mut caller = caller();
-        let is_named = matches!(caller, LimitKey::Name(_));
-        if !is_named && limiter.rates.len() >= MOST_STRANGERS {
-            caller = LimitKey::Unknown;
-        }
-        match limiter.rates.check_key_n(&caller, count) {
+        match limiter.rates.check_key_n(&caller(), count) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(until)) => {
                 // Told in milliseconds: who comes back then must not be early.
@@ -132,6 +124,44 @@ impl Rates {
                 Err(TooMany::For(Duration::from_millis(millis.unwrap_or(u64::MAX))))
             }
             Err(_) => Err(TooMany::AtOnce { operations, most: limiter.burst.get() }),
+        }
+    }
+}
+
+impl Buckets {
+    fn new(most: usize) -> Self {
+        Self { table: Mutex::default(), most }
+    }
+}
+
+impl StateStore for Buckets {
+    type Key = LimitKey;
+
+    fn measure_and_replace<T, F, E>(&self, caller: &LimitKey, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let (outcome, full_at) = measure(table.full_at.get(caller).copied())?;
+        table.replace(*caller, full_at);
+        if table.full_at.len() > self.most {
+            table.forget_first();
+        }
+        Ok(outcome)
+    }
+}
+
+impl BucketTable {
+    fn replace(&mut self, caller: LimitKey, full_at: Nanos) {
+        if let Some(before) = self.full_at.insert(caller, full_at) {
+            self.by_time.remove(&(before, caller));
+        }
+        self.by_time.insert((full_at, caller));
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, caller)) = self.by_time.pop_first() {
+            self.full_at.remove(&caller);
         }
     }
 }
@@ -184,17 +214,44 @@ mod tests {
         assert_eq!(rates.take(|| named(1), 1), Ok(()));
     }
 
+    fn token(number: usize) -> LimitKey {
+        let mut hash = [0; 32];
+        hash[..size_of::<usize>()].copy_from_slice(&number.to_ne_bytes());
+        LimitKey::Token(hash)
+    }
+
     #[test]
-    fn who_has_rested_is_forgotten() {
-        let clock = Clock::default();
-        let rates = rates("10/s", &clock);
-        rates.take(|| named(1), 1).unwrap();
+    fn a_flood_of_made_up_tokens_limits_neither_old_nor_new_callers() {
+        let rates = rates("100/h", &Clock::default());
+        rates.take(|| named(1), 3).unwrap();
 
-        clock.advance(Duration::from_secs(5));
-        let limiter = rates.0.as_ref().unwrap();
-        limiter.rates.retain_recent();
+        for number in 0..MOST_CALLERS + 2000 {
+            rates.take(|| token(number), 1).unwrap();
+        }
 
-        assert_eq!(limiter.rates.len(), 0);
+        assert_eq!(rates.take(|| named(1), 97), Ok(()), "a caller from before");
+        assert_eq!(rates.take(|| named(2), 100), Ok(()), "a caller who came later");
+        assert!(
+            matches!(rates.take(|| named(1), 1), Err(TooMany::For(_))),
+            "the rate was forgotten"
+        );
+    }
+
+    #[test]
+    fn callers_who_have_used_little_are_forgotten_first_and_the_table_stays_small() {
+        let buckets = Buckets::new(3);
+        let use_up = |caller, full_at| {
+            buckets.measure_and_replace(&named(caller), |_| Ok::<_, ()>(((), Nanos::new(full_at))))
+        };
+
+        for (caller, full_at) in [(1, 50), (2, 10), (3, 30), (2, 60), (4, 40), (5, 20)] {
+            use_up(caller, full_at).unwrap();
+        }
+
+        let table = buckets.table.lock().unwrap();
+        let kept = [1, 2, 3, 4, 5].map(|caller| table.full_at.contains_key(&named(caller)));
+        assert_eq!(kept, [true, true, false, true, false]);
+        assert_eq!(table.by_time.len(), 3);
     }
 
     #[test]

@@ -86,11 +86,7 @@ struct Served {
 pub(crate) struct Newest(Weak<Inner>);
 
 /// What serves requests under other settings, ready to be used.
-pub struct MainChange {
-    served: Served,
-    /// Rates that nobody tidies yet.
-    new_rates: Option<Rates>,
-}
+pub struct MainChange(Served);
 
 impl Newest {
     pub(crate) fn endpoint(&self) -> Option<Arc<Endpoint>> {
@@ -125,12 +121,15 @@ impl Main {
         graphql: &GraphqlConfig,
     ) -> Result<MainChange, ManifestError> {
         let old = Arc::clone(&self.0.current.load().endpoint);
-        let new_rates =
-            (old.limits.rate != limits.rate).then(|| Rates::new(limits.rate, &old.clock));
+        let rates = if old.limits.rate == limits.rate {
+            old.rates.clone()
+        } else {
+            Rates::new(limits.rate, &old.clock)
+        };
         let page = graphql.graphiql.then(|| self.0.graphiql_defaults.clone());
         let endpoint = Endpoint {
             engine: old.engine.changed(graphql, limits),
-            rates: new_rates.clone().unwrap_or_else(|| old.rates.clone()),
+            rates,
             connections: old.connections.with_limit(subscriptions.max_connections_per_caller),
             documents: old.documents.reload(graphql)?,
             compression: graphql.compression,
@@ -140,17 +139,14 @@ impl Main {
             graphiql: page,
             ..Endpoint::clone(&old)
         };
-        Ok(MainChange { served: Served::new(endpoint), new_rates })
+        Ok(MainChange(Served::new(endpoint)))
     }
 
     /// Serves requests that come from now on under other settings.
-    pub fn change(&self, MainChange { served, new_rates }: MainChange) {
-        let Endpoint { in_flight, long_lived, limits, tasks, stopping, .. } = &*served.endpoint;
+    pub fn change(&self, MainChange(served): MainChange) {
+        let Endpoint { in_flight, long_lived, limits, tasks, .. } = &*served.endpoint;
         in_flight.resize(limits.max_in_flight, tasks);
         long_lived.resize(limits.max_in_flight, tasks);
-        if let Some(rates) = new_rates {
-            rates.tidy(tasks, stopping.clone());
-        }
         self.0.current.set(served);
     }
 }
@@ -178,7 +174,6 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
     let documents = Documents::load(&parts.graphql)?;
     let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
     let rates = Rates::new(limits.rate, &clock);
-    rates.tidy(&parts.tasks, parts.stopping.clone());
     let inner = |main: &Weak<Inner>| {
         let endpoint = Endpoint {
             engine: Engine::new(&graphql, &limits),
