@@ -30,11 +30,11 @@ OF_THE_FORMAT = {"le"}
 
 # Panels that read 0 throughout, and why.
 STILL = {
-    "Reasons not to be ready": "the demo has no key of its own, and asks none of its callers for one",
-    "News heard": "the demo's upstream is its own, so no other gateway has news for it",
-    "Connections ended": "nobody who asks the demo is slow",
+    "Reasons for not ready": "the demo has no credentials that the upstream could refuse, and no token keys to fetch",
+    "Invalidations received": "no other gateway shares the demo's cache",
+    "Connections ended": "no client of the demo is slow",
     "TLS handshakes": "the demo speaks no TLS",
-    "Certificate ends in": "the demo has no certificate",
+    "Certificate expires in": "the demo has no certificate",
 }
 
 running = contextlib.ExitStack()
