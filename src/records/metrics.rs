@@ -85,24 +85,20 @@ impl RecordMetrics {
     pub fn register(&self, registry: &mut Registry) {
         self.shared.register(registry);
         let cache = registry.sub_registry_with_prefix("gateway_cache");
-        cache.register(
-            "reads",
-            "Records, pages and links read, by where they came from",
-            self.reads.clone(),
-        );
+        cache.register("reads", "Records, pages and links read, by source", self.reads.clone());
         cache.register(
             "background_refreshes",
-            "Refreshes begun behind a stale answer",
+            "Background refreshes started by a stale answer",
             self.background_refreshes.clone(),
         );
         cache.register(
             "answers_reused",
-            "Operations that were answered as before, from what is still fresh",
+            "Operations answered from the response cache",
             self.answers_reused.clone(),
         );
         cache.register(
             "abandoned_loads",
-            "Loads stopped because nobody waited for them any more",
+            "Loads cancelled because every caller left",
             self.abandoned.clone(),
         );
         cache.register(
@@ -111,15 +107,15 @@ impl RecordMetrics {
             self.dropped.clone(),
         );
         cache.register("entries", "Entries in the cache, by content", self.entries.clone());
-        cache.register("bytes", "Weight of the entries in the cache", self.bytes.clone());
+        cache.register("bytes", "Size of the entries in the cache, by content", self.bytes.clone());
         cache.register(
             "limit_bytes",
-            "Weight that all entries together may have",
+            "Limit of the size of all entries together",
             self.most_bytes.clone(),
         );
-        cache.register("loads_in_flight", "Loads under way", self.flights.clone());
-        cache.register("purges", "Purges, by what was purged", self.purges.clone());
-        cache.register("pollers", "Records that are watched", self.pollers.clone());
+        cache.register("loads_in_flight", "Loads in progress", self.flights.clone());
+        cache.register("purges", "Purges, by scope", self.purges.clone());
+        cache.register("pollers", "Records watched by subscriptions", self.pollers.clone());
     }
 
     pub(crate) fn limit(&self, most_bytes: u64) {

@@ -41,25 +41,21 @@ impl ReloadMetrics {
     /// Puts the metrics on show.
     pub fn register(&self, registry: &mut Registry) {
         let config = registry.sub_registry_with_prefix("gateway_config");
-        config.register(
-            "reloads",
-            "How often settings were read again, by what came of it",
-            self.reloads.clone(),
-        );
+        config.register("reloads", "Reloads of the settings, by outcome", self.reloads.clone());
         config.register(
             "last_reload_successful",
-            "Whether the settings could be used when they were last read",
+            "Whether the last reload of the settings succeeded",
             self.last_successful.clone(),
         );
         config.register_with_unit(
             "last_reload_success_timestamp",
-            "When the settings could be used the last time that they were read",
+            "When the last successful reload was, as Unix time",
             Unit::Seconds,
             self.last_success.clone(),
         );
         config.register(
             "settings_pending_restart",
-            "Settings that have been changed and need a restart",
+            "Changed settings that need a restart",
             self.waiting.clone(),
         );
     }

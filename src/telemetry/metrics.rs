@@ -26,7 +26,7 @@ impl MetricsPage {
         // Build files cannot unset a variable: what is set to nothing counts as not told.
         let commit = COMMIT.filter(|commit| !commit.is_empty()).unwrap_or("unknown");
         let build = Info::new(vec![("version", VERSION), ("commit", commit)]);
-        registry.register("gateway_build", "What is running", build);
+        registry.register("gateway_build", "Version and commit of the running build", build);
         register(&mut registry);
         Self { registry: Arc::new(registry) }
     }

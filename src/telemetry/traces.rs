@@ -88,11 +88,7 @@ impl TraceMetrics {
     /// Puts the metrics on show.
     pub fn register(&self, registry: &mut Registry) {
         let traces = registry.sub_registry_with_prefix("gateway_traces");
-        traces.register(
-            "spans",
-            "Spans that have ended, by what became of them",
-            self.spans.clone(),
-        );
+        traces.register("spans", "Completed spans, by outcome", self.spans.clone());
     }
 }
 

@@ -76,7 +76,7 @@ impl UpstreamMetrics {
         let upstream = registry.sub_registry_with_prefix("gateway_upstream");
         upstream.register(
             "attempts",
-            "Attempts to call the upstream, by HTTP status or by why there was none",
+            "Attempts to call the upstream, by HTTP status or by the reason that there was none",
             self.attempts.clone(),
         );
         upstream.register_with_unit(
@@ -87,39 +87,39 @@ impl UpstreamMetrics {
         );
         upstream.register(
             "shed",
-            "Calls given up because too many were under way",
+            "Calls given up because too many were in progress",
             self.shed.clone(),
         );
         upstream.register(
             "waiting",
-            "Calls that wait for a place among those under way",
+            "Calls that wait for a permit to call the upstream",
             self.waiting.clone(),
         );
-        upstream.register("calls_in_flight", "Calls under way", self.in_flight.clone());
+        upstream.register("calls_in_flight", "Calls in progress", self.in_flight.clone());
         upstream.register(
             "calls_in_flight_limit",
-            "Calls that may be under way",
+            "Limit of calls in progress",
             self.most_in_flight.clone(),
         );
         upstream.register("retries", "Attempts after a failed one", self.retries.clone());
         upstream.register(
             "retries_over_budget",
-            "Attempts not made because too many retries were made lately",
+            "Retries not made because the retry budget was used up",
             self.retries_over_budget.clone(),
         );
         upstream.register(
             "breaker_opened",
-            "How often the circuit has opened",
+            "How often the circuit breaker opened",
             self.breaker_opened.clone(),
         );
         upstream.register(
             "breaker_refused",
-            "Calls not made because the circuit was open",
+            "Calls not made because the circuit breaker was open",
             self.breaker_refused.clone(),
         );
         upstream.register(
             "breaker_state",
-            "State of the circuit: the one it is in reads 1",
+            "State of the circuit breaker: 1 for the current one",
             self.breaker.clone(),
         );
     }

@@ -67,20 +67,20 @@ impl ConnectionMetrics {
     /// Puts the metrics on show.
     pub fn register(&self, registry: &mut Registry) {
         let http = registry.sub_registry_with_prefix("gateway_http");
-        http.register("connections", "Connections to the GraphQL listener", self.open.clone());
+        http.register("connections", "Open connections to the GraphQL listener", self.open.clone());
         http.register(
             "connections_limit",
-            "Connections that the GraphQL listener may have",
+            "Limit of connections to the GraphQL listener",
             self.limit.clone(),
         );
         http.register(
             "connections_full",
-            "How often all places for connections were taken, so that the next had to wait",
+            "How often the limit of connections was reached, so that the next one waited",
             self.full.clone(),
         );
         http.register(
             "connections_ended",
-            "Connections that were ended for being slow or idle",
+            "Connections closed for being slow or idle",
             self.ended.clone(),
         );
     }
@@ -123,12 +123,12 @@ impl TlsMetrics {
         let tls = registry.sub_registry_with_prefix("gateway_tls");
         tls.register(
             "handshakes",
-            "TLS handshakes of the GraphQL listener, by what came of them",
+            "TLS handshakes of the GraphQL listener, by outcome",
             self.handshakes.clone(),
         );
         tls.register_with_unit(
             "certificate_expiry_timestamp",
-            "When the listener's certificate ends, as Unix time; 0 without TLS",
+            "When the listener's certificate expires, as Unix time; 0 without TLS",
             Unit::Seconds,
             self.expiry.clone(),
         );

@@ -134,40 +134,36 @@ impl HttpMetrics {
         let http = registry.sub_registry_with_prefix("gateway_http");
         http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
         http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
-        http.register("requests_in_flight", "GraphQL requests under way", self.in_flight.clone());
+        http.register("requests_in_flight", "GraphQL requests in progress", self.in_flight.clone());
         http.register(
             "requests_in_flight_limit",
-            "GraphQL requests that may be under way, and sockets and event streams beside them",
+            "Limit of GraphQL requests in progress, and of open sockets and event streams",
             self.most_in_flight.clone(),
         );
         http.register(
             "graphql_operations",
-            "GraphQL operations that have ended, by what became of them",
+            "Completed GraphQL operations, by outcome",
             self.operations.clone(),
         );
-        http.register(
-            "streams",
-            "WebSockets and event streams that are open",
-            self.streams.clone(),
-        );
+        http.register("streams", "Open WebSockets and event streams", self.streams.clone());
         http.register(
             "known_documents",
-            "GraphQL documents that need not be read again",
+            "GraphQL documents in the document cache",
             self.documents.clone(),
         );
         http.register(
             "known_documents_bytes",
-            "Weight of the documents that need not be read again",
+            "Size of the document cache",
             self.document_bytes.clone(),
         );
         http.register(
             "known_requests",
-            "Bodies of requests that need not be read again",
+            "Request bodies that are already parsed",
             self.known_requests.clone(),
         );
         http.register(
             "known_requests_bytes",
-            "Weight of the bodies of requests that need not be read again",
+            "Size of the request bodies that are already parsed",
             self.known_request_bytes.clone(),
         );
         http.register_with_unit(
@@ -230,10 +226,10 @@ pub(crate) fn readiness(reasons: &[(&'static str, Option<&str>)]) -> Result<Stri
         not_ready.get_or_create(&ReasonLabel { reason }).set(i64::from(wrong.is_some()));
     }
     let mut registry = Registry::with_prefix("gateway");
-    registry.register("ready", "Whether requests are welcome, as /readyz says", ready);
+    registry.register("ready", "Whether the gateway accepts requests, as /readyz says", ready);
     registry.register(
         "not_ready",
-        "What keeps the gateway from being ready: 1 where it does",
+        "Reasons for not being ready: 1 for each that applies",
         not_ready,
     );
     let mut lines = String::new();

@@ -90,31 +90,27 @@ impl SharedMetrics {
     /// Puts the metrics on show.
     pub(crate) fn register(&self, registry: &mut Registry) {
         let shared = registry.sub_registry_with_prefix("gateway_shared_cache");
-        shared.register(
-            "reads",
-            "Looks into the shared tier, by what came of them",
-            self.reads.clone(),
-        );
-        shared.register(
-            "writes",
-            "Entries for the shared tier, by what came of them",
-            self.writes.clone(),
-        );
+        shared.register("reads", "Reads from the shared cache, by outcome", self.reads.clone());
+        shared.register("writes", "Writes to the shared cache, by outcome", self.writes.clone());
         shared.register(
             "leases",
-            "Loads of records that replicas share, by who made them",
+            "Leases on loads that replicas share, by outcome",
             self.leases.clone(),
         );
-        shared.register("news", "What other replicas told, by kind", self.news.clone());
+        shared.register(
+            "news",
+            "Invalidations received from other replicas, by kind",
+            self.news.clone(),
+        );
         shared.register(
             "configured",
-            "Whether replicas share a tier: 1 where cache.redis_url is set",
+            "Whether replicas share a cache: 1 if cache.redis_url is set",
             self.configured.clone(),
         );
-        shared.register("up", "Whether the shared tier is connected and answers", self.up.clone());
+        shared.register("up", "Whether the shared cache is connected and answers", self.up.clone());
         shared.register(
             "undelivered_news",
-            "Purges and refusals that the shared tier has not taken yet",
+            "Purges and refusals that the shared cache has not accepted yet",
             self.owed.clone(),
         );
     }
