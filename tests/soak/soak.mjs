@@ -13,7 +13,7 @@ if (!(minutes > 0) || !folder) {
   process.exit(2);
 }
 const RATE = 100;
-/** How long Redis is away, each time. */
+/** How long Redis is down, each time. */
 const AWAY = 10;
 /** By how much memory may have grown between the middle and the end. */
 const MOST_GROWTH = 1.15;
@@ -41,12 +41,12 @@ async function soak() {
   const exits = await Promise.all(gateways.map(({ ended }) => ended));
   const growth = [0, 1].map((place) => growthOf(samples.map((sample) => sample.rss[place])));
   const checks = [
-    [load.findings.length === 0, "every answer is data or an error with a known code, and none is later than its deadline"],
-    [load.failed < 0.03 * load.loads, "over 97 % of loads answer"],
-    [load.heldBack === 0, "the load was never held back"],
-    [growth.every((share) => share <= MOST_GROWTH), "memory is no more than 15 % above that of the middle"],
-    [pages.every((text) => text.includes("gateway_shared_cache_up 1")), "both gateways use Redis again at the end"],
-    [exits.every((code) => code === 0), "both gateways end with 0 when told to"],
+    [load.findings.length === 0, "every answer is data or an error with a known code, within its deadline"],
+    [load.failed < 0.03 * load.loads, "over 97 % of loads succeed"],
+    [load.heldBack === 0, "the load generator kept its rate"],
+    [growth.every((share) => share <= MOST_GROWTH), "memory grew by at most 15 % from the middle fifth to the last"],
+    [pages.every((text) => text.includes("gateway_shared_cache_up 1")), "both gateways use Redis at the end"],
+    [exits.every((code) => code === 0), "both gateways exit with 0 when stopped"],
   ];
   load.findings.slice(0, 20).forEach((finding) => console.log(`finding: ${finding}`));
   writeFileSync(join(folder, "soak.svg"), picture(samples, away, seconds));
