@@ -28,7 +28,6 @@ export const NOT_RUN = {
   npx: "installs from the network",
   router: "comes from no package registry",
   "bench/run": "takes minutes; step bench runs it in short",
-  "bench/instructions": "takes minutes, and valgrind",
   "tests/soak/run": "takes ten minutes",
   "deploy/release": "builds a release for minutes",
   "fuzz/run": "takes minutes; step fuzz runs it in short",
