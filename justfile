@@ -21,7 +21,7 @@ test *args:
 deny:
     ./test deny
 
-# Takes over new inline snapshots.
+# Accepts new inline snapshots.
 accept:
     INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo insta test --accept
 
@@ -35,11 +35,11 @@ schema:
 docs:
     UPDATE_DOCS=1 cargo test --locked --lib settings_page
 
-# Takes the pictures of the documents anew.
+# Retakes the pictures of the documents.
 pictures:
     PICTURES="$PWD/docs/pictures" ./test browser
 
-# Builds GraphiQL anew from its pinned releases.
+# Rebuilds GraphiQL from its pinned releases.
 graphiql:
     web/graphiql/build
 
@@ -56,7 +56,7 @@ up:
 bench *args:
     cargo bench --locked {{args}}
 
-# Searches with libFuzzer; see docs/FUZZING.md.
+# Fuzzes with libFuzzer; see docs/FUZZING.md.
 fuzz *args:
     fuzz/run {{args}}
 
@@ -64,7 +64,7 @@ fuzz *args:
 release:
     deploy/release
 
-# What a request costs, held against servers that do less; see docs/PERFORMANCE.md.
+# What a request costs, compared with servers that do less; see docs/PERFORMANCE.md.
 measure *args:
     bench/run {{args}}
 
