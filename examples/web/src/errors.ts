@@ -1,6 +1,6 @@
 import type { CombinedError } from "urql";
 
-/** An error as a person is told of it. */
+/** An error as the page shows it. */
 export interface Told {
   code: string;
   words: string;
@@ -12,26 +12,26 @@ export interface Told {
 
 const WORDS: Record<string, string> = {
   BAD_USER_INPUT: "Something in this request is not valid. Check the id and the filters.",
-  UNAUTHENTICATED: "The token is missing, wrong or has ended. Enter a valid token.",
-  UPSTREAM_UNAUTHENTICATED: "The gateway itself is not let in. Tell the people who run it.",
+  UNAUTHENTICATED: "The token is missing, wrong or has expired. Enter a valid token.",
+  UPSTREAM_UNAUTHENTICATED: "The service is not configured correctly. Tell its operators.",
   FORBIDDEN: "This token may not see recordings of this project.",
   NOT_FOUND: "There is no such recording.",
-  CONFLICT: "The recording is being changed just now.",
-  RATE_LIMITED: "Too many requests just now. Wait a moment.",
+  CONFLICT: "The recording is being changed right now.",
+  RATE_LIMITED: "Too many requests right now. Wait a moment.",
   UPSTREAM_ERROR: "The recording service failed.",
-  UPSTREAM_UNAVAILABLE: "The recording service is out of reach.",
+  UPSTREAM_UNAVAILABLE: "The recording service cannot be reached.",
   UPSTREAM_TIMEOUT: "The recording service took too long.",
-  UPSTREAM_INVALID_RESPONSE: "The recording service sent something that cannot be read.",
+  UPSTREAM_INVALID_RESPONSE: "The recording service sent a value that cannot be read.",
   QUERY_TOO_COMPLEX: "This asks for too much at once.",
-  OVERLOADED: "The gateway has too much to do just now.",
-  INTERNAL_SERVER_ERROR: "Something went wrong in the gateway. Tell the people who run it.",
+  OVERLOADED: "The service is overloaded right now.",
+  INTERNAL_SERVER_ERROR: "Something went wrong in the gateway. Tell its operators.",
 };
 
-/** What to tell of a failed or partly failed request. */
+/** The errors to show for a failed or partly failed request. */
 export function told(error: CombinedError | undefined): Told[] {
   if (!error) return [];
   if (error.graphQLErrors.length === 0) {
-    const words = "The gateway is out of reach.";
+    const words = "The gateway cannot be reached.";
     return [{ code: "NETWORK", words, retryable: true, retryAfterMs: 0, path: [] }];
   }
   return error.graphQLErrors.map(({ extensions, message, path }) => {
