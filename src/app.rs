@@ -24,7 +24,7 @@ use crate::http::{
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
 use crate::telemetry::{
-    LogFilter, MetricsPage, OPENMETRICS_CONTENT_TYPE, TraceMetrics, Traces, TracesError,
+    LogHandle, MetricsPage, OPENMETRICS_CONTENT_TYPE, TraceMetrics, Traces, TracesError,
 };
 use crate::upstream::{TransportError, Upstream, UpstreamMetrics};
 
@@ -81,8 +81,8 @@ pub struct Start {
     pub source: SettingsSource,
     /// What GraphiQL starts with.
     pub graphiql_defaults: GraphiqlDefaults,
-    /// What is logged, to be changed with the settings; none where somebody else sees to it.
-    pub log: Option<LogFilter>,
+    /// The log of the process, which changes with the settings.
+    pub log: Option<LogHandle>,
     /// The source of time.
     pub clock: Clock,
     /// How often files are looked at for changes.
@@ -140,7 +140,7 @@ impl App {
             ended: CancellationToken::new(),
         };
         let metrics = Metrics::new(&clock);
-        let page = metrics.page();
+        let page = metrics.page(log.as_ref());
         let traces = Traces::start(config.traces.as_ref(), metrics.traces)?;
         let tls = Tls::load(config.tls.as_ref(), metrics.tls, clock.clone())?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
@@ -251,8 +251,11 @@ impl Metrics {
         }
     }
 
-    fn page(&self) -> MetricsPage {
+    fn page(&self, log: Option<&LogHandle>) -> MetricsPage {
         MetricsPage::new(|registry| {
+            if let Some(log) = log {
+                log.register(registry);
+            }
             self.upstream.register(registry);
             self.records.register(registry);
             self.http.register(registry);
@@ -298,7 +301,7 @@ fn admin(
     admin_router(Admin { draining, records, callers, metrics })
 }
 
-fn log_part(log: Option<LogFilter>) -> Part {
+fn log_part(log: Option<LogHandle>) -> Part {
     Part::always_ready(move |config| {
         if let Some(log) = &log {
             log.change(&config.log);

@@ -67,8 +67,8 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs the gateway and the simulated upstream in one process.
 async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
-    let log = Some(start_logging(demo.settings.log())?);
     let clock = Clock::default();
+    let log = start_logging(demo.settings.log(), &clock)?;
     let simulator = Simulator::bind(SimulatorConfig::for_demo(), clock.clone()).await?;
     let query = demo_query(&simulator);
     let endpoint: Url = format!("http://{}", simulator.local_addr()?).parse()?;
@@ -78,7 +78,7 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
         query: Some(query.clone()),
         headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
     };
-    let start = Start { graphiql_defaults, log, ..Start::from(source, clock) };
+    let start = Start { graphiql_defaults, log: Some(log.handle()), ..Start::from(source, clock) };
     let app = App::start(running, start).await?;
     introduce(&format!("http://{}/graphql", app.local_addr()?), &query);
     say(format_args!(
@@ -117,8 +117,9 @@ fn introduce(address: &str, query: &str) {
 
 /// Runs the gateway against the configured upstream.
 async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
-    let log = Some(start_logging(&config.settings.log)?);
-    let start = Start { log, ..Start::from(config.source(), Clock::default()) };
+    let clock = Clock::default();
+    let log = start_logging(&config.settings.log, &clock)?;
+    let start = Start { log: Some(log.handle()), ..Start::from(config.source(), clock) };
     let app = App::start(Running::of(&config), start).await?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
     say(format_args!("GraphQL  {scheme}://{}/graphql", app.local_addr()?));
@@ -136,8 +137,9 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
 
 /// Runs only the simulated upstream.
 async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
-    start_logging(&args.settings.log)?;
-    let simulator = Simulator::bind(simulated(args.settings), Clock::default()).await?;
+    let clock = Clock::default();
+    let _log = start_logging(&args.settings.log, &clock)?;
+    let simulator = Simulator::bind(simulated(args.settings), clock).await?;
     let (address, (project, record)) = (simulator.local_addr()?, simulator.sample());
     say(format_args!("Upstream http://{address}"));
     say(format_args!("Record   http://{address}/v2/{project}/screen-records/{record}"));

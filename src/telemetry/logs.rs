@@ -1,45 +1,122 @@
-//! Log lines: text for people at a terminal, JSON for collectors, always on standard error.
+//! Log lines: text on a terminal, JSON elsewhere, always on standard error.
+//!
+//! A thread writes the lines, so that a slow reader of standard error does not stop requests. No line
+//! is lost: once [`BUFFERED_LINES`] wait, logging blocks until there is room.
 
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use tracing::callsite::rebuild_interest_cache;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
-use super::json_line::{JsonLine, Members};
+use crate::clock::Clock;
 use crate::config::{Live, LogConfig, LogFormat};
+
+/// Lines that may wait to be written: about 8 MiB.
+const BUFFERED_LINES: usize = 16 * 1024;
+/// A line that takes longer to hand over had to wait for room.
+const WAITED: Duration = Duration::from_millis(1);
+
+/// The log of this process. Dropping it writes the lines that wait.
+pub struct Log {
+    handle: LogHandle,
+    _writer: WorkerGuard,
+}
+
+/// Changes what is logged while the process runs, and counts. Clones share both.
+#[derive(Clone)]
+pub struct LogHandle {
+    filter: LogFilter,
+    waits: Counter,
+}
 
 /// Writes log lines of this process to standard error from now on.
 ///
 /// # Errors
 /// When the process has a log already.
-pub fn start_logging(config: &LogConfig) -> Result<LogFilter, TryInitError> {
+pub fn start_logging(config: &LogConfig, clock: &Clock) -> Result<Log, TryInitError> {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let format = config.format.unwrap_or(default);
     let filter = LogFilter::new(config);
-    subscriber(filter.clone(), format, io::stderr).try_init()?;
-    Ok(filter)
+    let (lines, writer) = NonBlockingBuilder::default()
+        .lossy(false)
+        .buffered_lines_limit(BUFFERED_LINES)
+        .thread_name("log")
+        .finish(io::stderr());
+    let waits = Counter::default();
+    let lines = CountedWriter { lines, waits: waits.clone(), clock: clock.clone() };
+    subscriber(filter.clone(), format, move || lines.clone()).try_init()?;
+    Ok(Log { handle: LogHandle { filter, waits }, _writer: writer })
+}
+
+impl Log {
+    /// Changes and counts this log.
+    pub fn handle(&self) -> LogHandle {
+        self.handle.clone()
+    }
+}
+
+impl LogHandle {
+    /// Logs by other settings from now on.
+    pub fn change(&self, config: &LogConfig) {
+        self.filter.change(config);
+    }
+
+    /// Registers the metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "gateway_log_waits",
+            "Log lines that waited because standard error is read too slowly",
+            self.waits.clone(),
+        );
+    }
+}
+
+/// Hands lines to the thread that writes them, and counts those that had to wait for room.
+#[derive(Clone)]
+struct CountedWriter {
+    lines: NonBlocking,
+    waits: Counter,
+    clock: Clock,
+}
+
+impl io::Write for CountedWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let before = self.clock.now();
+        let written = self.lines.write(line);
+        if self.clock.now().saturating_duration_since(before) >= WAITED {
+            self.waits.inc();
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What is logged, which may change at any time. Clones share it.
 ///
-/// `tracing-subscriber` has filters that can be exchanged, but they take a lock for each line.
-/// Nothing has to be noted of spans: settings name levels and targets alone.
+/// `tracing-subscriber` can reload filters too, but takes a lock for each line. Settings name levels and
+/// targets only, so the filter keeps no state of spans.
 #[derive(Clone)]
-pub struct LogFilter(Live<EnvFilter>);
+struct LogFilter(Live<EnvFilter>);
 
 impl LogFilter {
     fn new(config: &LogConfig) -> Self {
         Self(Live::new(EnvFilter::new(&config.filter)))
     }
 
-    /// Logs by other settings from now on.
-    pub fn change(&self, config: &LogConfig) {
+    fn change(&self, config: &LogConfig) {
         self.0.set(EnvFilter::new(&config.filter));
         // Each place that logs has remembered whether it is of interest.
         rebuild_interest_cache();
@@ -76,7 +153,7 @@ where
             Box::new(tracing_subscriber::registry().with(lines).with(filter))
         }
         LogFormat::Json => {
-            let lines = lines.event_format(JsonLine).fmt_fields(Members);
+            let lines = lines.json().flatten_event(true).with_span_list(false);
             Box::new(tracing_subscriber::registry().with(lines).with(filter))
         }
     }
@@ -139,6 +216,29 @@ mod tests {
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
         assert!(line["target"].as_str().unwrap().contains("telemetry"), "{line}");
         assert_eq!(line.get("span"), None);
+    }
+
+    #[test]
+    fn a_line_that_waits_for_a_slow_reader_is_counted_and_written() {
+        let (reader, writer) = io::pipe().unwrap();
+        let (lines, guard) =
+            NonBlockingBuilder::default().lossy(false).buffered_lines_limit(1).finish(writer);
+        let waits = Counter::default();
+        let mut counted = CountedWriter { lines, waits: waits.clone(), clock: Clock::default() };
+        let line = vec![b'x'; 1024 * 1024];
+
+        let reading = std::thread::spawn(move || {
+            let mut reader = reader;
+            io::copy(&mut reader, &mut io::sink()).unwrap()
+        });
+        for _ in 0..50 {
+            io::Write::write_all(&mut counted, &line).unwrap();
+        }
+        drop(counted);
+        drop(guard);
+
+        assert_eq!(reading.join().unwrap(), 50 * 1024 * 1024);
+        assert!(waits.get() > 0);
     }
 
     #[test]

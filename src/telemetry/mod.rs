@@ -3,11 +3,10 @@
 //!
 //! The other areas only emit; each owns the metrics it counts.
 
-mod json_line;
 mod logs;
 mod metrics;
 mod traces;
 
-pub use logs::{LogFilter, start_logging};
+pub use logs::{Log, LogHandle, start_logging};
 pub use metrics::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
 pub use traces::{TraceMetrics, Traces, TracesError};

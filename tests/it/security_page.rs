@@ -85,8 +85,7 @@ fn every_defence_of_the_security_page_names_tests_that_exist() {
 
 #[test]
 fn a_test_that_is_named_but_not_there_is_noticed() {
-    let page =
-        "| fault | seen | held by |\n| --- | --- | --- |\n| one | x | `a`, `b` |\n\ntext\n";
+    let page = "| fault | seen | held by |\n| --- | --- | --- |\n| one | x | `a`, `b` |\n\ntext\n";
     let source =
         "#[test]\nfn a() {}\n\nfn b() {}\n\n#[tokio::test(flavor = \"x\")]\nasync fn c() {}\n";
 
