@@ -1,6 +1,6 @@
-//! What resolvers find in the context of an operation.
+//! What the resolvers of an operation share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_graphql::{Context, QueryPathSegment};
@@ -8,19 +8,40 @@ use futures_util::stream::Stream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit};
-use crate::records::{self, Reader, Step};
+use crate::records::{self, ReadSummary, Reader, Step};
 
-/// The reader of an operation and the time until which it may read.
+/// The reader and the deadline of an operation. Clones share them.
 #[derive(Clone)]
 pub struct OperationContext {
+    /// Replaced for each event of a subscription.
+    execution: Arc<Mutex<Execution>>,
+    timeout: Duration,
+}
+
+/// What one answer is made with.
+struct Execution {
     reader: Arc<Reader>,
     deadline: Instant,
 }
 
 impl OperationContext {
     /// A context for an operation that begins now and may take `limits.request_timeout`.
-    pub fn new(reader: Arc<Reader>, longest: Duration) -> Self {
-        Self { reader, deadline: Instant::now() + longest }
+    pub fn new(reader: Arc<Reader>, timeout: Duration) -> Self {
+        let execution = Execution { reader, deadline: Instant::now() + timeout };
+        Self { execution: Arc::new(Mutex::new(execution)), timeout }
+    }
+
+    /// Gives the next event of a subscription a deadline and a reader of its own: a subscription has
+    /// no end, and what failed for one event may succeed for the next.
+    pub(crate) fn begin_event(&self) {
+        let mut execution = self.execution();
+        let reader = Arc::new(execution.reader.renewed());
+        *execution = Execution { reader, deadline: Instant::now() + self.timeout };
+    }
+
+    /// What was read since the last call.
+    pub fn take_summary(&self) -> ReadSummary {
+        self.reader().take_summary()
     }
 
     /// The states of a recording, as they come.
@@ -30,7 +51,7 @@ impl OperationContext {
         id: RecordId,
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
-        self.reader.watch(project, id)
+        self.reader().watch(project, id)
     }
 
     /// One recording.
@@ -39,7 +60,7 @@ impl OperationContext {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.within(self.reader.screen_record(project, id)).await
+        self.within(self.reader().screen_record(project, id)).await
     }
 
     /// The one recording that an operation asks for.
@@ -48,7 +69,7 @@ impl OperationContext {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.within(self.reader.only_screen_record(project, id)).await
+        self.within(self.reader().only_screen_record(project, id)).await
     }
 
     /// A link to the video of a recording.
@@ -57,19 +78,15 @@ impl OperationContext {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Option<String>, Failure> {
-        match self.within(self.reader.download_link(project, id)).await? {
+        match self.within(self.reader().download_link(project, id)).await? {
             None => Ok(None),
             Some(Ok(link)) => Ok(Some(link.expose().to_owned())),
             Some(Err(unreadable)) => Err(Failure::Unreadable(unreadable)),
         }
     }
 
-    pub(crate) fn shared_reader(&self) -> &Arc<Reader> {
-        &self.reader
-    }
-
-    pub(crate) fn reader(&self) -> &Reader {
-        &self.reader
+    pub(crate) fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.execution().reader)
     }
 
     /// What is read for a field, or for a row of its list, noted as that where it is asked what was
@@ -79,7 +96,7 @@ impl OperationContext {
         (field, row): (&Context<'_>, Option<usize>),
         reading: impl Future<Output = T> + Send,
     ) -> T {
-        if !self.reader.is_explained() {
+        if !self.reader().is_explained() {
             return reading.await;
         }
         let mut path = path_of(field);
@@ -92,8 +109,13 @@ impl OperationContext {
         &self,
         reading: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let in_time = timeout_at(self.deadline, reading).await;
+        let deadline = self.execution().deadline;
+        let in_time = timeout_at(deadline, reading).await;
         in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)))
+    }
+
+    fn execution(&self) -> MutexGuard<'_, Execution> {
+        self.execution.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -276,7 +276,7 @@ impl Engine {
     /// The answer to an admitted operation that has one, a query, where [`Self::answer_now`] had none. What
     /// needs the library is kept, to be answered at once the next time.
     pub async fn answer(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        let reader = Arc::clone(context.shared_reader());
+        let reader = context.reader();
         if admitted.is_to_be_explained() {
             reader.explain();
             return explained(self.execute(admitted, context).await, &reader);

@@ -70,7 +70,8 @@ impl RecordQuery {
         let project = ProjectId::parse(&project_id)?;
         let operation = context.data_unchecked::<OperationContext>();
         let query = record_query(filter, order_by);
-        let reading = operation.reader().screen_records(project.clone(), query, wanted);
+        let reader = operation.reader();
+        let reading = reader.screen_records(project.clone(), query, wanted);
         let reading = operation.for_field((context, None), operation.within(reading));
         let slice = reading.await?;
         Ok(Connection::new(slice, |record| ScreenRecord::listed(record, project.clone())))

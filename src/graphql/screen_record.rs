@@ -223,7 +223,8 @@ impl ScreenRecord {
         };
         let operation = context.data_unchecked::<OperationContext>();
         let query = operation_query(filter);
-        let reading = operation.reader().desktop_operations(project, id, query, wanted);
+        let reader = operation.reader();
+        let reading = reader.desktop_operations(project, id, query, wanted);
         let slice = operation.for_field((context, None), operation.within(reading)).await;
         Some(slice.map(|slice| Connection::new(slice, DesktopOperation::of)))
     }

@@ -41,7 +41,9 @@ fn watched(
 ) -> Result<impl Stream<Item = Result<ScreenRecord, Failure>> + Send + use<>, Failure> {
     let (project, asked) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
     let states = operation.watch(project.clone(), asked.clone())?;
+    let operation = operation.clone();
     Ok(states.map(move |state| {
+        operation.begin_event();
         let (project, asked) = (project.clone(), asked.clone());
         state.map(|record| ScreenRecord::asked(record, project, &asked))
     }))

@@ -1,23 +1,18 @@
-//! What the log says of a request when it is answered, and of an operation of a socket or an event
-//! stream when it ends: who asked, for what, and what became of it.
+//! What the log says of a request when it is answered: who asked, for what, and what became of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::callers::Caller;
-use super::metrics::{HttpMetrics, OperationOutcome};
-use super::response::{Answers, Served};
-use super::traced;
-use crate::clock::Clock;
+use super::metrics::HttpMetrics;
+use super::response::Answers;
 use crate::domain::ProjectId;
 use crate::graphql::ErrorCode;
-use crate::records::{ReadSummary, Reader};
-use crate::trace::{Span, Trace};
+use crate::records::ReadSummary;
+use crate::trace::Trace;
 
 /// How many of the letters of an operation's name are logged.
 const LONGEST_LOGGED_NAME: usize = 64;
-/// Codes of errors that are logged of one stream; there may be no end of answers.
-const MOST_CODES: usize = 100;
 
 /// What a log line says of a request beside its id and outcome.
 #[derive(Default)]
@@ -26,20 +21,6 @@ pub(crate) struct Noted {
     operation: Option<Arc<str>>,
     codes: Vec<String>,
     read: ReadSummary,
-}
-
-/// An operation with any number of answers. Logged when dropped, so however it ends.
-pub(crate) struct StreamLog {
-    noted: Noted,
-    request_id: Arc<str>,
-    caller: Option<Arc<str>>,
-    reader: Arc<Reader>,
-    answers: usize,
-    outcome: OperationOutcome,
-    span: Span,
-    since: Instant,
-    clock: Clock,
-    metrics: HttpMetrics,
 }
 
 impl Noted {
@@ -99,8 +80,7 @@ impl Noted {
     }
 
     fn projects(&self) -> Option<String> {
-        let projects: Vec<&str> = self.read.projects.iter().map(ProjectId::as_str).collect();
-        (!projects.is_empty()).then(|| projects.join(","))
+        shown_projects(&self.read.projects)
     }
 
     fn cache(&self) -> Option<String> {
@@ -110,81 +90,27 @@ impl Noted {
     }
 }
 
-impl StreamLog {
-    pub(crate) fn begin(
-        (caller, request_id): (&Caller, &Arc<str>),
-        operation: Option<Arc<str>>,
-        reader: &Arc<Reader>,
-        metrics: &HttpMetrics,
-        clock: &Clock,
-    ) -> Self {
-        Self {
-            noted: Noted::begun(operation),
-            request_id: Arc::clone(request_id),
-            caller: caller.name.clone(),
-            reader: Arc::clone(reader),
-            answers: 0,
-            outcome: OperationOutcome::Ok,
-            span: Span::default(),
-            since: clock.now(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-        }
-    }
-
-    /// The same, with the operation's span, which ends with it.
-    pub(crate) fn traced(mut self, span: Span) -> Self {
-        self.span = span;
-        self
-    }
-
-    /// Notes an answer on its way out.
-    pub(crate) fn note(&mut self, served: &Served) {
-        self.answers += 1;
-        self.outcome = self.outcome.max(served.outcome());
-        traced::told(&self.span, served);
-        for code in served.errors().iter().map(code_of) {
-            self.metrics.count_error(&code);
-            if self.noted.codes.len() < MOST_CODES {
-                self.noted.codes.push(code);
-            }
-        }
-    }
-}
-
-impl Drop for StreamLog {
-    fn drop(&mut self) {
-        let noted = std::mem::take(&mut self.noted).having_read(self.reader.take_summary());
-        let took = self.clock.now().saturating_duration_since(self.since);
-        self.metrics.count_operation(self.outcome);
-        let trace = self.span.trace();
-        tracing::info!(
-            request.id = %self.request_id,
-            trace_id = trace.trace_id().map(tracing::field::display),
-            span_id = trace.span_id().map(tracing::field::display),
-            caller.name = self.caller.as_deref().map(tracing::field::display),
-            graphql.operation = noted.operation(),
-            projects = noted.projects(),
-            answers = self.answers,
-            cache = noted.cache(),
-            errors = summed_up(&noted.codes),
-            duration_ms = took.as_secs_f64() * 1000.0,
-            "stream ended"
-        );
-    }
-}
-
-/// `hit` or `hit:3,miss:1`; nothing for nothing.
 fn summed_up<T: AsRef<str>>(names: &[T]) -> Option<String> {
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    let mut counts = BTreeMap::<&str, usize>::new();
     for name in names {
         *counts.entry(name.as_ref()).or_default() += 1;
     }
-    let shown = |(name, count): (&str, usize)| match count {
-        1 => name.to_owned(),
-        _ => format!("{name}:{count}"),
+    shown_counts(&counts)
+}
+
+/// `hit` or `hit:3,miss:1`; `None` where there is nothing to count.
+pub(crate) fn shown_counts<N: AsRef<str>>(counts: &BTreeMap<N, usize>) -> Option<String> {
+    let shown = |(name, count): (&N, &usize)| match count {
+        1 => name.as_ref().to_owned(),
+        _ => format!("{}:{count}", name.as_ref()),
     };
-    (!counts.is_empty()).then(|| counts.into_iter().map(shown).collect::<Vec<_>>().join(","))
+    (!counts.is_empty()).then(|| counts.iter().map(shown).collect::<Vec<_>>().join(","))
+}
+
+/// The projects, separated by commas; `None` where there is none.
+pub(crate) fn shown_projects(projects: &[ProjectId]) -> Option<String> {
+    let names: Vec<&str> = projects.iter().map(ProjectId::as_str).collect();
+    (!names.is_empty()).then(|| names.join(","))
 }
 
 /// What is shown of an operation's name.

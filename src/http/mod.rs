@@ -23,6 +23,8 @@ mod compression;
 mod validators;
 mod log_line;
 mod traced;
+mod stream_log;
+mod operation_stream;
 mod sse;
 mod websocket;
 mod cache_headers;

@@ -1,25 +1,38 @@
 //! GraphQL over Server-Sent Events, in the mode of one connection for each operation
-//! (<https://github.com/graphql/graphql-over-sse>).
+//! (<https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverSSE.md>).
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tokio::time::timeout;
 
 use super::callers::Caller;
 use super::endpoint::Endpoint;
-use super::log_line::StreamLog;
+use super::operation_stream::{self, StreamedOperation};
 use super::refusal::Refusal;
 use super::response::Served;
 use super::traced;
-use crate::graphql::{Operation, OperationContext};
+use crate::graphql::Operation;
 use crate::records::Asking;
 
-/// A comment is sent so often, so that nobody on the way takes the connection for dead.
+/// A comment is sent after this pause, so that no proxy takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(12);
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+/// Browsers ignore an event without a `data` line.
+const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
+
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+    // A proxy that compresses holds events back until its buffer is full.
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+    // nginx, and proxies that follow it, pass events on as they come.
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+];
 
 /// Answers an operation with a stream of events: `next` for each answer, then `complete`.
 pub(crate) fn answer(
@@ -28,53 +41,45 @@ pub(crate) fn answer(
     asking: Asking,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    let Ok(place) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
         return Err(Refusal::overloaded());
     };
-    let Some(own_place) = endpoint.connections.acquire(caller.identity.limit_key()) else {
+    let Some(own_permit) = endpoint.connections.acquire(caller.identity.limit_key()) else {
         return Err(Refusal::too_many_connections(endpoint.connections.limit()));
     };
-    let Endpoint { metrics, clock, .. } = &**endpoint;
-    let name = operation.operation_name.clone();
-    let request_id = Arc::clone(&asking.request_id);
-    let span = traced::operation(&asking.trace, name.as_deref());
-    let asking = Asking { trace: span.trace().clone(), ..asking };
-    let reader = Arc::new(endpoint.records.reader(asking));
-    let log = StreamLog::begin((&caller, &request_id), name, &reader, metrics, clock);
-    let mut log = log.traced(span);
-    let context = OperationContext::new(Arc::clone(&reader), endpoint.limits.request_timeout);
-    let answers = match endpoint.engine.admit(vec![operation]) {
-        Ok(admitted) => stream::iter(admitted)
-            .flat_map({
-                let endpoint = Arc::clone(endpoint);
-                move |admitted| endpoint.engine.execute_stream(admitted, context.clone())
-            })
-            .map(move |answer| Served { answer, is_stale: reader.is_stale() })
-            .boxed(),
-        Err(error) => stream::iter([Served::refused(error)]).boxed(),
-    };
-    let next = move |served: Served| {
-        log.note(&served);
-        let json = served.json().unwrap_or_default();
-        Event::default().event("next").data(String::from_utf8_lossy(&json))
-    };
-    // The specification wants a `data` line on `complete` too, or browsers pass it over.
-    let complete = Event::default().event("complete").data("");
+    let span = traced::operation(&asking.trace, operation.operation_name.as_deref());
+    let caller_name = caller.name.clone();
+    let streamed = StreamedOperation { operation, asking, caller_name, span };
+    let answers = operation_stream::answers(endpoint, streamed);
     let (stopping, callers) = (endpoint.stopping.clone(), endpoint.callers.clone());
-    let over = async move {
+    let ended = async move {
         tokio::select! {
             () = stopping.cancelled() => {}
             () = callers.lapse(caller) => {}
         }
     };
-    let events = answers
-        .map(next)
-        .chain(stream::iter([complete]))
-        .map(move |event| {
-            // A place is taken for as long as the stream lives.
-            let _taken = (&place, &own_place);
-            Ok::<_, Infallible>(event)
-        })
-        .take_until(over);
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    let events = answers.map(next).chain(stream::iter([COMPLETE])).take_until(ended);
+    let body = kept_alive(events).map(move |bytes| {
+        let _held_while_the_stream_lives = (&permit, &own_permit);
+        Ok::<_, Infallible>(bytes)
+    });
+    Ok((HEADERS, Body::from_stream(body)).into_response())
+}
+
+/// An event with an answer. JSON is written on one line, so one `data` line holds it.
+fn next(served: Served) -> Bytes {
+    let json = served.json().unwrap_or_default();
+    [b"event: next\ndata: ", &*json, b"\n\n"].concat().into()
+}
+
+/// Adds a comment wherever no event comes for a while.
+fn kept_alive(
+    events: impl Stream<Item = Bytes> + Send + 'static,
+) -> impl Stream<Item = Bytes> + Send + 'static {
+    stream::unfold(Box::pin(events), |mut events| async {
+        match timeout(KEEP_ALIVE, events.next()).await {
+            Ok(event) => Some((event?, events)),
+            Err(_) => Some((COMMENT, events)),
+        }
+    })
 }

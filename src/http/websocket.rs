@@ -23,13 +23,13 @@ use super::callers::{Caller, LOOK_EVERY, Presented, Stranger};
 use super::connection_quota::{self, ConnectionPermit};
 use super::cross_site;
 use super::endpoint::Endpoint;
-use super::log_line::StreamLog;
+use super::operation_stream::{self, StreamedOperation};
 use super::rate::TooMany;
 use super::refusal::Refusal;
 use super::request;
 use super::response::Served;
 use super::traced;
-use crate::graphql::{Answer, ErrorCode, Operation, OperationContext, request_error};
+use crate::graphql::{Answer, ErrorCode, Operation, request_error};
 use crate::records::Asking;
 use crate::trace::Trace;
 
@@ -290,31 +290,16 @@ impl Session {
         Ok(())
     }
 
-    fn answers(&self, caller: &Caller, operation: Operation) -> BoxStream<'static, Served> {
-        let Endpoint { engine, records, limits, metrics, clock, .. } = &*self.endpoint;
-        let Caller { identity, token, projects, .. } = caller.clone();
-        let request_id = Arc::clone(&self.request_id);
-        let name = operation.operation_name.clone();
-        let span = traced::socket_operation(&self.trace, name.as_deref());
-        let trace = span.trace().clone();
-        let asking = Asking { identity, token, projects, request_id, trace, ..Asking::default() };
-        let reader = Arc::new(records.reader(asking));
-        let log = StreamLog::begin((caller, &self.request_id), name, &reader, metrics, clock);
-        let mut log = log.traced(span);
-        let context = OperationContext::new(Arc::clone(&reader), limits.request_timeout);
-        let admitted = self
-            .check_place(caller)
-            .and_then(|()| engine.admit(vec![operation]))
-            .map(|mut a| a.pop());
-        let answers = match admitted {
-            Ok(Some(admitted)) => engine
-                .execute_stream(admitted, context)
-                .map(move |answer| Served { answer, is_stale: reader.is_stale() })
-                .boxed(),
-            Ok(None) => stream::empty().boxed(),
-            Err(error) => stream::iter([Served::refused(error)]).boxed(),
-        };
-        answers.inspect(move |served| log.note(served)).boxed()
+    fn answers(&self, caller: &Caller, mut operation: Operation) -> BoxStream<'static, Served> {
+        if let Err(error) = self.check_place(caller) {
+            operation.fault = Some(Box::new(error));
+        }
+        let Caller { identity, token, projects, name, .. } = caller.clone();
+        let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
+        let span = traced::socket_operation(&trace, operation.operation_name.as_deref());
+        let asking = Asking { identity, token, projects, request_id, ..Asking::default() };
+        let streamed = StreamedOperation { operation, asking, caller_name: name, span };
+        operation_stream::answers(&self.endpoint, streamed)
     }
 
     /// Whether the socket and its caller may have one operation more.

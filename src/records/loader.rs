@@ -533,11 +533,12 @@ impl Reader {
         (is_fresh && self.asking.accepts_age(found.age)).then_some(found)
     }
 
-    /// Watches a recording; see [`Records::watch`].
+    /// The state of a recording now, then again whenever it changes. Ends after a final status, and
+    /// after a failure that waiting will not mend.
     ///
     /// # Errors
-    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read; else
-    /// those of [`Records::watch`].
+    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read;
+    /// [`Failure::TooManyWatched`] and [`Failure::Overloaded`] at the limits of watched recordings.
     pub fn watch(
         &self,
         project: ProjectId,
@@ -547,14 +548,17 @@ impl Reader {
         self.records.watch(&self.asking, self.admit(project, id)?)
     }
 
-    /// What was read so far, which is not remembered any more then.
-    pub fn take_summary(&self) -> ReadSummary {
-        std::mem::take(&mut self.noted())
+    /// A reader for the next answer of the same operation: with empty loaders, and with the part of
+    /// the summary that was not taken.
+    pub(crate) fn renewed(&self) -> Self {
+        let renewed = self.records.reader(self.asking.clone());
+        *renewed.noted() = self.take_summary();
+        renewed
     }
 
-    /// Whether stale data has been served in an error's place.
-    pub fn is_stale(&self) -> bool {
-        self.noted().is_stale_on_error()
+    /// What was read since the last call.
+    pub fn take_summary(&self) -> ReadSummary {
+        std::mem::take(&mut self.noted())
     }
 
     /// Checks that the caller may ask for the project at all, and makes the key.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, HttpAnswer, PROJECT, RECORD, Reply, ScriptedUpstream, TOKEN};
+use crate::support::{
+    Gateway, HttpAnswer, Reply, ScriptedUpstream, Seen, TOKEN, keep_log, log, screen_record,
+};
 
 /// A stream of server-sent events, read as it comes.
 struct Events {
@@ -15,9 +17,11 @@ struct Events {
 
 impl Events {
     async fn watching(gateway: &Gateway, token: &str) -> Self {
-        let document = format!(
-            r#"subscription {{ screenRecord(projectId: "{PROJECT}", id: "{RECORD}") {{ rawStatus }} }}"#
-        );
+        Self::selecting(gateway, token, "rawStatus").await
+    }
+
+    async fn selecting(gateway: &Gateway, token: &str, fields: &str) -> Self {
+        let document = format!("subscription {}", screen_record(fields));
         let request = gateway
             .http()
             .post(gateway.url())
@@ -48,10 +52,17 @@ impl Events {
         }
     }
 
+    /// The answer that comes next.
+    async fn answer(&mut self) -> Value {
+        self.next().await.unwrap().1
+    }
+
     /// The status that comes next.
     async fn status(&mut self) -> String {
-        let (_, data) = self.next().await.unwrap();
-        data["data"]["screenRecord"]["rawStatus"].as_str().unwrap_or_default().to_owned()
+        self.answer().await["data"]["screenRecord"]["rawStatus"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -98,6 +109,99 @@ async fn changes_come_as_they_happen_and_a_final_status_is_the_end() {
     assert_eq!(seen, ["RECORDING", "UPLOADING", "UPLOAD_COMPLETED"]);
     assert_eq!(events.next().await, Some(("complete".to_owned(), Value::Null)));
     assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn an_event_stream_is_not_buffered_and_its_last_event_has_a_data_line() {
+    let gateway = polling(upstream_in("UPLOAD_COMPLETED").await).await;
+
+    let stream = Events::watching(&gateway, TOKEN).await.response;
+
+    let header = |name: &str| stream.headers()[name].to_str().unwrap().to_owned();
+    let names = ["content-type", "cache-control", "x-accel-buffering"];
+    assert_eq!(names.map(header), ["text/event-stream", "no-cache, no-transform", "no"]);
+    let data = r#"{"data":{"screenRecord":{"rawStatus":"UPLOAD_COMPLETED"}}}"#;
+    let events = format!("event: next\ndata: {data}\n\nevent: complete\ndata:\n\n");
+    assert_eq!(stream.text().await.unwrap(), events);
+}
+
+/// A recording in a status, the operations on its desktop, and a link to its video.
+fn recording_in(status: &'static str, seen: &Seen) -> Reply {
+    if seen.path.contains("os-operations") {
+        return Reply::json(200, &json!({ "operations": [], "total_count": 7 }));
+    }
+    if seen.path.ends_with("/download-address") {
+        let body: Value = serde_json::from_slice(&seen.body).unwrap();
+        let link = json!({ "id": body["record_ids"][0], "download_url": "https://obs.example/v" });
+        return Reply::json(200, &json!({ "address": [link] }));
+    }
+    Reply::json(200, &json!({ "status": status }))
+}
+
+#[tokio::test]
+async fn every_event_may_take_as_long_as_a_request() {
+    let upstream = ScriptedUpstream::start(|seen| recording_in("RECORDING", seen)).await;
+    let gateway = Gateway::configured(upstream, |config| {
+        config.subscriptions.poll_interval = Duration::from_millis(10);
+        config.limits.request_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let fields = "rawStatus downloadUrl operations { totalCount }";
+    let mut events = Events::selecting(&gateway, TOKEN, fields).await;
+    events.answer().await;
+
+    // A poll takes 9 ms at least, so the subscription is older than a request may be.
+    gateway.upstream.arrived(gateway.upstream_requests() + 50).await;
+    // What was read for the first event is too old for the second.
+    gateway.advance(Duration::from_hours(1));
+    gateway.upstream.answer_with(|seen| recording_in("UPLOADING", seen));
+
+    let record = json!({
+        "rawStatus": "UPLOADING",
+        "downloadUrl": "https://obs.example/v",
+        "operations": { "totalCount": 7 },
+    });
+    assert_eq!(events.answer().await, json!({ "data": { "screenRecord": record } }));
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_for_one_event_is_read_again_for_the_next() {
+    let failing = |seen: &Seen| {
+        let is_link = seen.path.ends_with("/download-address");
+        if is_link { Reply::json(503, &json!({})) } else { recording_in("RECORDING", seen) }
+    };
+    let gateway = polling(ScriptedUpstream::start(failing).await).await;
+    let mut events = Events::selecting(&gateway, TOKEN, "rawStatus downloadUrl").await;
+    let first = events.answer().await;
+
+    gateway.upstream.answer_with(|seen| recording_in("UPLOADING", seen));
+    let second = events.answer().await;
+
+    assert_eq!(first["data"]["screenRecord"]["downloadUrl"], Value::Null);
+    assert_eq!(first["errors"][0]["path"], json!(["screenRecord", "downloadUrl"]));
+    assert_eq!(second["errors"], Value::Null);
+    assert_eq!(second["data"]["screenRecord"]["downloadUrl"], "https://obs.example/v");
+}
+
+#[tokio::test]
+async fn the_log_line_of_a_stream_counts_the_reads_of_all_its_events() {
+    keep_log();
+    let upstream = ScriptedUpstream::start(|seen| recording_in("RECORDING", seen)).await;
+    let gateway = polling(upstream).await;
+    let mut events =
+        Events::selecting(&gateway, TOKEN, "operations { totalCount } rawStatus").await;
+    events.answer().await;
+    for status in ["UPLOADING", "REC_COMPLETED", "UPLOAD_COMPLETED"] {
+        gateway.upstream.answer_with(move |seen| recording_in(status, seen));
+        events.answer().await;
+    }
+
+    while events.next().await.is_some() {}
+
+    let log = log();
+    let line = log.lines().find(|line| line.contains("stream ended")).unwrap();
+    assert!(line.contains("answers=4"), "{line}");
+    assert!(line.contains("cache=\"hit:3,miss\""), "{line}");
 }
 
 #[tokio::test]

@@ -1,0 +1,112 @@
+//! The log line of an operation of a socket or an event stream: who asked, for what, and what became of
+//! it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::log_line::{code_of, shown_counts, shown_name, shown_projects};
+use super::metrics::{HttpMetrics, OperationOutcome};
+use super::response::Served;
+use super::traced;
+use crate::clock::Clock;
+use crate::domain::ProjectId;
+use crate::graphql::OperationContext;
+use crate::records::ReadSummary;
+use crate::trace::Span;
+
+/// The most projects that a line names.
+const MAX_PROJECTS: usize = 10;
+
+/// An operation that is logged when its stream ends.
+pub(crate) struct LoggedOperation {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) request_id: Arc<str>,
+    pub(crate) caller_name: Option<Arc<str>>,
+    pub(crate) span: Span,
+}
+
+/// Sums up the answers of an operation. Writes its line when it is dropped, however the stream ends.
+///
+/// A stream may go on for ever, so nothing in here grows with its answers.
+pub(crate) struct StreamLog {
+    operation: LoggedOperation,
+    context: OperationContext,
+    answers: usize,
+    outcome: OperationOutcome,
+    projects: Vec<ProjectId>,
+    cache_outcomes: BTreeMap<&'static str, usize>,
+    error_codes: BTreeMap<String, usize>,
+    started: Instant,
+    clock: Clock,
+    metrics: HttpMetrics,
+}
+
+impl StreamLog {
+    pub(crate) fn begin(
+        operation: LoggedOperation,
+        context: OperationContext,
+        metrics: &HttpMetrics,
+        clock: &Clock,
+    ) -> Self {
+        Self {
+            operation,
+            context,
+            answers: 0,
+            outcome: OperationOutcome::Ok,
+            projects: Vec::new(),
+            cache_outcomes: BTreeMap::new(),
+            error_codes: BTreeMap::new(),
+            started: clock.now(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Adds an answer and what was read for it.
+    pub(crate) fn add(&mut self, served: &Served, read: &ReadSummary) {
+        self.answers += 1;
+        self.outcome = self.outcome.max(served.outcome());
+        traced::told(&self.operation.span, served);
+        for code in served.errors().iter().map(code_of) {
+            self.metrics.count_error(&code);
+            *self.error_codes.entry(code).or_default() += 1;
+        }
+        self.add_read(read);
+    }
+
+    fn add_read(&mut self, read: &ReadSummary) {
+        for read in &read.reads {
+            *self.cache_outcomes.entry(read.outcome.as_str()).or_default() += 1;
+        }
+        for project in &read.projects {
+            if self.projects.len() < MAX_PROJECTS && !self.projects.contains(project) {
+                self.projects.push(project.clone());
+            }
+        }
+    }
+}
+
+impl Drop for StreamLog {
+    fn drop(&mut self) {
+        // The stream may end before its first answer, and in the middle of one.
+        self.add_read(&self.context.take_summary());
+        let took = self.clock.now().saturating_duration_since(self.started);
+        self.metrics.count_operation(self.outcome);
+        let LoggedOperation { name, request_id, caller_name, span } = &self.operation;
+        let trace = span.trace();
+        tracing::info!(
+            request.id = %request_id,
+            trace_id = trace.trace_id().map(tracing::field::display),
+            span_id = trace.span_id().map(tracing::field::display),
+            caller.name = caller_name.as_deref().map(tracing::field::display),
+            graphql.operation = name.as_deref().map(shown_name),
+            projects = shown_projects(&self.projects),
+            answers = self.answers,
+            cache = shown_counts(&self.cache_outcomes),
+            errors = shown_counts(&self.error_codes),
+            duration_ms = took.as_secs_f64() * 1000.0,
+            "stream ended"
+        );
+    }
+}
