@@ -113,7 +113,7 @@ class Gateway:
         expect_code(next(answer for answer in answers if "errors" in answer), "RATE_LIMITED")
 
     def keep_waiting(self):
-        """An upstream that says nothing takes all places, and others wait for one in vain."""
+        """Calls that get no answer hold all permits of the caller, so further ones are rejected."""
         silent = [self.record_of(id) for id in ("fault-no-answer", "fault-slow-body")]
         with ThreadPoolExecutor() as asking:
             asked = [asking.submit(self.query, document, **NO_CACHE) for document in silent]
@@ -239,7 +239,7 @@ def demo(redis_url, settings, traces_url):
         BINARY, "demo", f"--config={settings}", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
         f"--cache-redis-url={redis_url}", "--cache-key-secret=for the checks of metrics only",
         # Little enough that each limit is met within moments.
-        "--limits-rate=50/s", "--upstream-max-concurrency=2", "--upstream-attempt-timeout=2s",
+        "--limits-rate=50/s", "--upstream-max-concurrency=3", "--upstream-attempt-timeout=2s",
         "--upstream-deadline=4s", "--upstream-breaker-window=3s", "--upstream-breaker-min-calls=6",
         "--upstream-breaker-open-for=2s",
     ]
