@@ -162,6 +162,61 @@ async fn a_field_that_cannot_be_read_is_null_with_its_own_error() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_not_json_costs_its_own_field_only() {
+    let [long, shown_of_long] = [100, 64].map(|length| "\u{1}".repeat(length));
+    for (value, shown) in [
+        (&b"\"\xd5\xc5\xc8\xfd\""[..], "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+        // In GBK, Big5 and Shift_JIS the second byte of a character may be a backslash.
+        (b"\"\xd5\x5c\"", "\u{fffd}\\"),
+        (b"\"a\tb\nc\"", "a\tb\nc"),
+        (b"\"C:\\Users\"", "C:\\Users"),
+        (format!("\"{long}\"").as_bytes(), &shown_of_long),
+        (b"NaN", "NaN"),
+        (b"-Infinity", "-Infinity"),
+        (b"[1, NaN]", "[1, NaN]"),
+        (b"{\"a\": undefined}", "{\"a\": undefined}"),
+    ] {
+        let body = [
+            b"{\"id\": \"r\", \"username\": ",
+            value,
+            b", \"size\": 7, \"status\": \"RECORDING\"}",
+        ]
+        .concat();
+        let upstream = ScriptedUpstream::start(move |_| Reply::bytes(200, &[], body.clone())).await;
+        let gateway = Gateway::before(upstream).await;
+
+        let answer = gateway.query(&screen_record("id username size status")).await;
+
+        let record = json!({ "id": "r", "username": null, "size": 7, "status": "RECORDING" });
+        assert_eq!(answer["data"]["screenRecord"], record, "of {shown:?}: {answer}");
+        let errors = answer["errors"].as_array().unwrap();
+        assert_eq!(errors.len(), 1, "of {shown:?}: {answer}");
+        assert_eq!(errors[0]["path"], json!(["screenRecord", "username"]));
+        assert_eq!(errors[0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE");
+        assert_eq!(errors[0]["extensions"]["upstream"], json!({ "value": shown }));
+    }
+}
+
+#[tokio::test]
+async fn an_epoch_with_a_fraction_is_an_instant() {
+    let gateway = gateway_with(
+        r#"{"start_time": 1710244921.25, "end_time": "1710244921263.9", "update_time": "20240312120201.5"}"#,
+    )
+    .await;
+
+    let answer = gateway.query(&screen_record("startTime endTime updateTime")).await;
+
+    assert_eq!(
+        answer["data"]["screenRecord"],
+        json!({
+            "startTime": "2024-03-12T12:02:01.250Z",
+            "endTime": "2024-03-12T12:02:01.263Z",
+            "updateTime": "2024-03-12T12:02:01.500Z",
+        })
+    );
+}
+
+#[tokio::test]
 async fn a_value_the_enumeration_does_not_know_is_passed_on_as_text() {
     let gateway = gateway_with(r#"{"status": "ARCHIVED", "type": "USER_OPERATION"}"#).await;
 

@@ -2,25 +2,44 @@
 //!
 //! Every value is read on its own: what cannot be read is noted in its place and costs nothing else.
 
+mod decimal;
 mod timestamp;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use serde_json::value::RawValue;
 
+use self::decimal::Decimal;
 use crate::domain::{
     DesktopOperationLevel, DesktopOperationType, Field, OpenEnum, Timestamp, Unreadable,
 };
 
+const NOT_JSON: &str = "is not JSON";
+
 /// One value as it stands in the upstream's JSON.
 #[derive(Clone, Copy, Debug)]
-pub struct WireValue<'a>(&'a str);
+pub enum WireValue<'a> {
+    /// JSON text without white space around it.
+    Json(&'a str),
+    /// Anything else: bytes that are not UTF-8, a string with a raw control character, `NaN`.
+    NotJson(&'a [u8]),
+}
 
 impl<'a> WireValue<'a> {
-    /// A value, given as JSON text without white space around it.
-    pub fn new(json: &'a str) -> Self {
-        Self(json)
+    /// A value, given as it stands between its neighbours.
+    pub fn of(bytes: &'a [u8]) -> Self {
+        let json: Option<&RawValue> = serde_json::from_slice(bytes).ok();
+        json.map_or(Self::NotJson(bytes), |json| Self::Json(json.get()))
+    }
+
+    /// As it stands in the body.
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Json(json) => json.as_bytes(),
+            Self::NotJson(bytes) => bytes,
+        }
     }
 
     /// A text, kept to the letter.
@@ -34,7 +53,7 @@ impl<'a> WireValue<'a> {
         })
     }
 
-    /// A text that names something: `None` where it is absent, blank or of another type.
+    /// An id: `None` where it is absent, blank or of another type.
     pub fn name(self) -> Option<Cow<'a, str>> {
         self.as_text().filter(|text| !text.trim().is_empty())
     }
@@ -44,8 +63,8 @@ impl<'a> WireValue<'a> {
         if self.is_null() {
             return None;
         }
-        let written = self.as_text().unwrap_or(Cow::Borrowed(self.0));
-        Some(whole_number(written.trim()).ok_or_else(|| self.unreadable("is not a whole number")))
+        let number = self.scalar().and_then(|written| whole_number(written.trim()));
+        Some(number.ok_or_else(|| self.unreadable("is not a whole number")))
     }
 
     /// A whole number of 32 bits.
@@ -60,12 +79,12 @@ impl<'a> WireValue<'a> {
         if self.is_null() {
             return None;
         }
-        let read = match self.as_text() {
-            Some(text) if text.trim().is_empty() => return None,
-            Some(text) => timestamp::from_text(text.trim(), zone),
-            None => timestamp::from_number(self.0),
-        };
-        Some(read.map_err(|problem| self.unreadable(problem)))
+        let Some(written) = self.scalar() else { return Some(Err(self.unreadable(NOT_JSON))) };
+        let written = written.trim();
+        if written.is_empty() {
+            return None;
+        }
+        Some(timestamp::from_text(written, zone).map_err(|problem| self.unreadable(problem)))
     }
 
     /// The type of an operation on a desktop.
@@ -80,7 +99,24 @@ impl<'a> WireValue<'a> {
 
     /// Whether this is `null`, which means the same as absent.
     pub fn is_null(self) -> bool {
-        self.0 == "null"
+        matches!(self, Self::Json("null"))
+    }
+
+    /// A text or a number, with what is not UTF-8 replaced: for people to read. `None` where it is empty
+    /// or of another type.
+    pub(crate) fn words(self) -> Option<String> {
+        let is_either = matches!(self.as_bytes(), [b'"' | b'-' | b'0'..=b'9', ..]);
+        is_either.then(|| self.shown().into_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// Notes what is wrong with this value.
+    pub(crate) fn unreadable(self, problem: &str) -> Arc<Unreadable> {
+        let problem = match self {
+            Self::Json(_) => problem,
+            Self::NotJson(bytes) if str::from_utf8(bytes).is_err() => "is not UTF-8",
+            Self::NotJson(_) => NOT_JSON,
+        };
+        Unreadable::new(problem, &self.shown())
     }
 
     fn open_enum<T>(self, known: impl Fn(&str) -> T) -> Field<OpenEnum<T>> {
@@ -89,42 +125,35 @@ impl<'a> WireValue<'a> {
     }
 
     fn as_text(self) -> Option<Cow<'a, str>> {
-        if !self.0.starts_with('"') {
-            return None;
-        }
-        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        let Self::Json(json) = self else { return None };
+        let inner = json.strip_prefix('"')?.strip_suffix('"')?;
         if inner.as_bytes().contains(&b'\\') {
-            return serde_json::from_str(self.0).ok().map(Cow::Owned);
+            return serde_json::from_str(json).ok().map(Cow::Owned);
         }
         Some(Cow::Borrowed(inner))
     }
 
-    fn unreadable(self, problem: &str) -> Arc<Unreadable> {
-        Unreadable::new(problem, &self.as_text().unwrap_or(Cow::Borrowed(self.0)))
+    /// A text, or what else stands there as JSON.
+    fn scalar(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Json(json) => Some(self.as_text().unwrap_or(Cow::Borrowed(json))),
+            Self::NotJson(_) => None,
+        }
+    }
+
+    /// As people are shown it: without quotes, and with what is not UTF-8 replaced.
+    fn shown(self) -> Cow<'a, str> {
+        self.scalar().unwrap_or_else(|| {
+            let bytes = self.as_bytes();
+            let inner = bytes.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+            String::from_utf8_lossy(inner.unwrap_or(bytes))
+        })
     }
 }
 
 /// Reads `42`, `-42`, `42.0` and `4.2e1`, exactly or not at all.
 fn whole_number(written: &str) -> Option<i64> {
-    if let Ok(number) = written.parse() {
-        return Some(number);
-    }
-    if let Some((whole, fraction)) = written.split_once('.')
-        && !fraction.is_empty()
-        && fraction.bytes().all(|digit| digit == b'0')
-    {
-        return whole.parse().ok();
-    }
-    let is_number = written.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-    let number: f64 = if is_number { written.parse().ok()? } else { return None };
-    exact(number)
-}
-
-/// A float as an integer, where floats are exact.
-fn exact(number: f64) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    #[expect(clippy::cast_possible_truncation, reason = "integral and below 2^53, checked here")]
-    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+    written.parse().ok().or_else(|| Decimal::parse(written)?.to_whole_number())
 }
 
 #[cfg(test)]
@@ -141,11 +170,22 @@ mod tests {
             ("4.262e3", Some(4262)),
             ("9007199254740993", Some(9_007_199_254_740_993)),
             ("9007199254740993.0", Some(9_007_199_254_740_993)),
+            ("9.007199254740993e15", Some(9_007_199_254_740_993)),
+            ("\"9.007199254740993E+15\"", Some(9_007_199_254_740_993)),
+            ("42620e-1", Some(4262)),
+            ("42625e-1", None),
+            ("-0.0", Some(0)),
+            ("0e5", Some(0)),
+            ("-9223372036854775808.0", Some(i64::MIN)),
             ("9223372036854775807", Some(i64::MAX)),
             ("-1", Some(-1)),
             ("9223372036854775808", None),
             ("4262.5", None),
             ("1e300", None),
+            ("1e-300", None),
+            ("\"e5\"", None),
+            ("\".\"", None),
+            ("\"1e\"", None),
             ("\"\"", None),
             ("\"unknown\"", None),
             ("\"NaN\"", None),
@@ -153,17 +193,39 @@ mod tests {
             ("true", None),
             ("{}", None),
         ] {
-            let read = WireValue::new(json).long().unwrap().ok();
+            let read = WireValue::Json(json).long().unwrap().ok();
 
             assert_eq!(read, expected, "of {json}");
         }
     }
 
     #[test]
+    fn what_is_not_json_is_shown_but_never_read() {
+        for (bytes, problem, shown) in [
+            (&b"NaN"[..], "is not JSON", "NaN"),
+            (b"\"a\x01\"", "is not JSON", "a\u{1}"),
+            (b"\"\xd5\xc5\"", "is not UTF-8", "\u{fffd}\u{fffd}"),
+        ] {
+            let value = WireValue::of(bytes);
+
+            let found = [
+                value.text().unwrap().unwrap_err(),
+                value.long().unwrap().unwrap_err(),
+                value.timestamp(&TimeZone::UTC).unwrap().unwrap_err(),
+            ];
+            for unreadable in found {
+                assert_eq!((&*unreadable.problem, &*unreadable.value), (problem, shown));
+            }
+            assert_eq!(value.name(), None);
+        }
+        assert_eq!(WireValue::of(b"\"a\"").text(), Some(Ok("a".into())));
+    }
+
+    #[test]
     fn what_cannot_be_read_is_shown_without_quotes_and_cut() {
         let long = format!("\"{}\"", "ü".repeat(100));
 
-        let unreadable = WireValue::new(&long).long().unwrap().unwrap_err();
+        let unreadable = WireValue::Json(&long).long().unwrap().unwrap_err();
 
         assert_eq!(unreadable.value, "ü".repeat(64));
     }

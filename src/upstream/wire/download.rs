@@ -1,12 +1,8 @@
 //! The answer of the call for download addresses.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::{Key, Listed, Unlike, list, read_object};
+use super::{Listed, Unlike, list, read_object};
 use crate::domain::{DownloadLink, Field, Unreadable};
 use crate::upstream::normalize::WireValue;
 
@@ -19,43 +15,20 @@ pub(crate) struct LinkRow {
     pub(crate) link: Field<DownloadLink>,
 }
 
-/// Reads all links of an answer. Rows that are no objects are passed over: they name no recording,
-/// so there is nobody to tell.
+/// Reads all links of an answer. Rows that are no objects are left out: they name no recording.
 ///
 /// # Errors
 /// [`Unlike`] for anything but a JSON object with rows.
 pub(crate) fn download_links(body: &[u8]) -> Result<Vec<LinkRow>, Unlike> {
-    let page = list(body, LISTED, |row| read_object(row, LinkVisitor))?;
+    let page = list(body, LISTED, |row| read_object(row, note))?;
     Ok(page.rows.into_iter().filter_map(Result::ok).collect())
 }
 
-struct LinkVisitor;
-
-impl<'de> Visitor<'de> for LinkVisitor {
-    type Value = LinkRow;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut row = LinkRow::default();
-        while let Some(Key(key)) = map.next_key()? {
-            match key.as_ref() {
-                "id" => {
-                    row.id = WireValue::new(map.next_value::<&RawValue>()?.get())
-                        .name()
-                        .map(Cow::into_owned);
-                }
-                "download_url" => {
-                    row.link = link(WireValue::new(map.next_value::<&RawValue>()?.get()));
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(row)
+fn note(row: &mut LinkRow, key: &str, value: WireValue<'_>) {
+    match key {
+        "id" => row.id = value.name().map(Cow::into_owned),
+        "download_url" => row.link = link(value),
+        _ => {}
     }
 }
 

@@ -1,12 +1,8 @@
 //! One recording, as the detail call answers it and as it stands in a list.
 
-use std::fmt;
-
 use jiff::tz::TimeZone;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
 
-use super::{ERROR_KEYS, Key, Unlike, flat, read_object};
+use super::{ERROR_KEYS, Unlike, read_object};
 use crate::domain::{RecordFields, RecordText, RecordTime, ScreenRecord};
 use crate::upstream::normalize::WireValue;
 
@@ -15,10 +11,7 @@ use crate::upstream::normalize::WireValue;
 /// # Errors
 /// [`Unlike`] for anything but a JSON object that could be a record.
 pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlike> {
-    let read = match plain_record(body, zone) {
-        Some(read) => read,
-        None => read_object(body, RecordVisitor { zone })?,
-    };
+    let read = read_object(body, |read: &mut Read<'_>, key, value| read.note(key, value, zone))?;
     match read {
         Read { known: 0, errors: 1.., .. } => Err(Unlike::Error),
         Read { known: 0, others: 1.., .. } => {
@@ -29,7 +22,7 @@ pub fn screen_record(body: &[u8], zone: &TimeZone) -> Result<ScreenRecord, Unlik
 }
 
 /// The fields of a record and what else its object held.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Default)]
 struct Read<'t> {
     fields: RecordFields<'t>,
     known: usize,
@@ -48,36 +41,6 @@ impl<'t> Read<'t> {
         } else {
             self.others += 1;
         }
-    }
-}
-
-/// A recording as nearly all are written; nothing where it is written in any other way.
-fn plain_record<'t>(body: &'t [u8], zone: &TimeZone) -> Option<Read<'t>> {
-    let mut read = Read::default();
-    flat::members(str::from_utf8(body).ok()?, |key, value| {
-        read.note(key, WireValue::new(value), zone);
-    })?;
-    Some(read)
-}
-
-struct RecordVisitor<'z> {
-    zone: &'z TimeZone,
-}
-
-impl<'de> Visitor<'de> for RecordVisitor<'_> {
-    type Value = Read<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read<'de>, A::Error> {
-        let mut read = Read::default();
-        while let Some(Key(key)) = map.next_key()? {
-            let value: &RawValue = map.next_value()?;
-            read.note(&key, WireValue::new(value.get()), self.zone);
-        }
-        Ok(read)
     }
 }
 
@@ -125,38 +88,6 @@ impl Place {
             Self::Time(of) => *fields.time(of) = value.timestamp(zone),
             Self::Size => fields.size = value.long(),
             Self::Duration => fields.duration = value.int(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_record_reads_the_same_either_way(
-            values in proptest::collection::vec(
-                "(null|true|0|-?[1-9][0-9]{0,20}|\"[ !#-Z^-~]{0,20}\"|\"2024-0[0-9]-1[0-9]T10:04:41Z?\")", 21,
-            ),
-        ) {
-            let names = [
-                "id", "desktop_id", "desktop_name", "desktop_pool_id", "username", "size", "type", "status",
-                "policy_id", "obs_bucket", "file_directory", "video_filename", "video_file_sha256",
-                "event_filename", "event_file_sha256", "start_time", "end_time", "update_time", "duration",
-                "error_code", "unknown",
-            ];
-            let members: Vec<_> =
-                names.iter().zip(&values).map(|(name, value)| format!("\"{name}\":{value}")).collect();
-            let body = format!("{{{}}}", members.join(","));
-            let zone = &TimeZone::UTC;
-
-            let plain = plain_record(body.as_bytes(), zone).unwrap();
-            let general = read_object(body.as_bytes(), RecordVisitor { zone }).unwrap();
-
-            prop_assert_eq!(plain, general);
         }
     }
 }

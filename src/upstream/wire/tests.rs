@@ -84,6 +84,62 @@ fn a_value_that_no_reader_could_hold_costs_its_own_field_only() {
 }
 
 #[test]
+fn a_value_that_is_not_json_costs_its_own_field_only() {
+    for value in [
+        &b"\"\xd5\xc5\xc8\xfd\""[..],
+        b"\"\xd5\x5c\"",
+        b"\"a\x00b\"",
+        b"\"C:\\Users\"",
+        b"NaN",
+        b"-Infinity",
+        b"undefined",
+        b"007",
+        b"[NaN, {\"a\": \"\xff\"}]",
+    ] {
+        let body = [
+            b"{\"id\": \"r\", \"size\": ",
+            value,
+            b", \"status\": \"UPLOADING\", \"future\": ",
+            value,
+            b"}",
+        ];
+
+        let record = read(&body.concat()).unwrap();
+
+        let shown = String::from_utf8_lossy(value);
+        assert!(matches!(record.size(), Some(Err(_))), "of {shown}");
+        assert_eq!(record.text(RecordText::Status), Some(Ok("UPLOADING")), "of {shown}");
+        assert_eq!(record.id(), Some("r"), "of {shown}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_utf8_is_a_field_that_is_not_known() {
+    let record = read(b"{\"\xd5\xc5\": 1, \"id\": \"r\"}").unwrap();
+
+    assert_eq!(record.id(), Some("r"));
+}
+
+#[test]
+fn a_row_that_is_not_json_costs_no_other() {
+    let body = b"{\"screen_records\": [{\"id\": \"a\"}, NaN, {\"id\": \"b\", \"username\": \"\xff\"}], \"total_count\": 3.0}";
+
+    let page = list(body, RECORDS, read).unwrap();
+
+    let ids: Vec<_> = page.rows.iter().map(|row| row.as_ref().map(|row| row.id())).collect();
+    assert_eq!((ids[0].ok(), ids[2].ok()), (Some(Some("a")), Some(Some("b"))));
+    assert_eq!(ids[1].unwrap_err().value, "NaN");
+    assert_eq!(page.total, Some(Ok(3)));
+}
+
+#[test]
+fn rows_that_are_no_list_are_refused() {
+    let refused = list(br#"{"screen_records": 7}"#, RECORDS, read).unwrap_err();
+
+    assert_eq!(refused, Unlike::Malformed("holds screen_records, which is not a list".to_owned()));
+}
+
+#[test]
 fn of_a_key_that_comes_twice_the_last_counts() {
     let record = read(br#"{"status": "RECORDING", "status": "UPLOADING"}"#).unwrap();
 

@@ -7,10 +7,10 @@
 //! | zone | `Z`, `+08:00`, `+0800`, `+08`, ` UTC`, ` GMT`, `GMT+08:00`, `Z+0800` (the offset counts) |
 //! | date only | `2024-10-15`: the day's first instant |
 //! | names of months | `Tue, 15 Oct 2024 10:04:41 GMT`, `Oct 15, 2024 10:04:41 AM` |
-//! | 14 digits | `20241015100441` |
-//! | epoch, as number or text | 9–10 digits are seconds, 12–13 milliseconds, 15–16 microseconds, 18–19 nanoseconds |
+//! | 14 digits, as number or text | `20241015100441`, `20241015100441.263`, `20241015100441Z` |
+//! | epoch, as number or text | 9–10 digits are seconds, 12–13 milliseconds, 15–16 microseconds, 18–19 nanoseconds; `1728986681.263`, `1.728986681e9` |
 //!
-//! **Epochs are told apart by their number of digits.** Each unit then covers the same span, from
+//! **Epochs are told apart by their number of digits before the point.** Each unit then covers the same span, from
 //! 1973-03-03T09:46:40Z to 2286-11-20T17:46:39Z, and no value can be read in two units. Other numbers
 //! of digits are refused, and so are `0` and `-1`, with which several products say "never".
 //!
@@ -23,31 +23,36 @@
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, civil};
 
+use super::decimal::Decimal;
 use crate::domain::Timestamp;
 
 /// Why a value is not read, as a clause.
 type Problem = &'static str;
 
 /// The longest text that is looked at, in bytes.
-const LONGEST: usize = 64;
+pub(super) const LONGEST: usize = 64;
+/// A date and a time of day without anything between them.
+const DIGITS_OF_A_DATE_TIME: usize = 14;
 const UNKNOWN_SHAPE: Problem = "is not a time in a known shape";
 const NO_SUCH_TIME: Problem = "is not a time that exists";
 const OUT_OF_RANGE: Problem = "is outside the years 0000 to 9999";
-const NOT_AN_EPOCH: Problem = "is a number, but not a time: seconds have 9 to 10 digits, milliseconds 12 to 13, \
-     microseconds 15 to 16, nanoseconds 18 to 19";
+const NOT_AN_EPOCH: Problem = "is a number, but not a time: seconds have 9 to 10 digits before the point, \
+     milliseconds 12 to 13, microseconds 15 to 16, nanoseconds 18 to 19";
 const MONTHS: [&[u8; 3]; 12] = [
     b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
 ];
 const WEEKDAYS: [&[u8; 3]; 7] = [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"];
 
-/// Reads a text without white space around it.
+/// Reads a text or a number without white space around it.
 pub(super) fn from_text(text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> {
     if text.len() > LONGEST {
         return Err("is too long for a time");
     }
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() != 14 {
-        return from_number(text);
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits != DIGITS_OF_A_DATE_TIME
+        && let Some(number) = Decimal::parse(text)
+    {
+        return from_number(&number);
     }
     let mut cursor = Cursor { rest: text.as_bytes() };
     let (written, offset) = cursor.date_time().ok_or(UNKNOWN_SHAPE)?;
@@ -60,19 +65,23 @@ pub(super) fn from_text(text: &str, zone: &TimeZone) -> Result<Timestamp, Proble
     utc.and_then(Timestamp::from_utc).ok_or(OUT_OF_RANGE)
 }
 
-/// Reads an epoch, given as JSON or plain text.
-pub(super) fn from_number(written: &str) -> Result<Timestamp, Problem> {
-    let number = super::whole_number(written).ok_or(UNKNOWN_SHAPE)?;
-    if number <= 0 {
+/// Reads an epoch. The digits before the point tell the unit.
+fn from_number(number: &Decimal) -> Result<Timestamp, Problem> {
+    if number.is_negative || number.whole.is_empty() {
         return Err("is a number that stands for no time");
     }
-    let instant = match number.ilog10() + 1 {
-        9 | 10 => jiff::Timestamp::from_second(number),
-        12 | 13 => jiff::Timestamp::from_millisecond(number),
-        15 | 16 => jiff::Timestamp::from_microsecond(number),
-        18 | 19 => jiff::Timestamp::from_nanosecond(i128::from(number)),
+    // Digits of the fraction down to the nanosecond.
+    let finer = match number.whole.len() {
+        9 | 10 => 9,
+        12 | 13 => 6,
+        15 | 16 => 3,
+        18 | 19 => 0,
         _ => return Err(NOT_AN_EPOCH),
     };
+    let fraction = number.fraction.bytes().chain(std::iter::repeat(b'0')).take(finer);
+    let digits = number.whole.bytes().chain(fraction);
+    let nanoseconds = digits.fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));
+    let instant = jiff::Timestamp::from_nanosecond(nanoseconds);
     let utc = instant.ok().map(|instant| Offset::UTC.to_datetime(instant));
     utc.and_then(Timestamp::from_utc).ok_or(OUT_OF_RANGE)
 }
@@ -144,7 +153,7 @@ impl Cursor<'_> {
         Some((written, self.zone()?))
     }
 
-    /// `20241015T100441Z` and `20241015100441`.
+    /// `20241015T100441Z`, `20241015100441` and `20241015100441.263`.
     fn basic(&mut self) -> Option<(Written, Option<Offset>)> {
         let mut written = Written {
             year: self.number(4, 4)?,
@@ -152,13 +161,10 @@ impl Cursor<'_> {
             day: self.number(2, 2)?,
             ..Written::default()
         };
-        let marked = self.any_of(b"Tt").is_some();
+        let _ = self.any_of(b"Tt");
         written.hour = self.number(2, 2)?;
         written.minute = self.number(2, 2)?;
         written.second = self.number(2, 2)?;
-        if !marked {
-            return Some((written, None));
-        }
         self.fraction(&mut written, b".,")?;
         Some((written, self.zone()?))
     }

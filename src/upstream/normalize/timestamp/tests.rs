@@ -8,7 +8,7 @@ use crate::domain::Field;
 const SHAPES: &str = include_str!("../../../../tests/fixtures/samples/timestamps/index.json");
 
 fn read(json: &str, zone: &TimeZone) -> Field<Timestamp> {
-    WireValue::new(json).timestamp(zone)
+    WireValue::Json(json).timestamp(zone)
 }
 
 fn read_text(text: &str) -> Option<String> {
@@ -48,6 +48,8 @@ fn a_value_without_a_zone_is_read_in_the_configured_one() {
         ("2024-03-12 12:02:01", "2024-03-12T04:02:01.000Z"),
         ("2024-03-12", "2024-03-11T16:00:00.000Z"),
         ("20240312120201", "2024-03-12T04:02:01.000Z"),
+        ("20240312120201.5", "2024-03-12T04:02:01.500Z"),
+        ("20240312120201Z", "2024-03-12T12:02:01.000Z"),
         ("Mar 12, 2024 12:02:01 PM", "2024-03-12T04:02:01.000Z"),
         ("2024-03-12T12:02:01Z", "2024-03-12T12:02:01.000Z"),
         ("1710244921", "2024-03-12T12:02:01.000Z"),
@@ -55,6 +57,29 @@ fn a_value_without_a_zone_is_read_in_the_configured_one() {
         let timestamp = from_text(text, &shanghai).unwrap();
 
         assert_eq!(timestamp.to_string(), expected, "of {text}");
+    }
+}
+
+#[test]
+fn an_epoch_may_have_a_fraction_or_an_exponent() {
+    for (number, expected) in [
+        ("1710244921.25", "2024-03-12T12:02:01.250Z"),
+        ("1710244921.", "2024-03-12T12:02:01.000Z"),
+        ("1710244921.9999999999", "2024-03-12T12:02:01.999Z"),
+        ("1710244921263.5", "2024-03-12T12:02:01.263Z"),
+        ("1710244921263000.125", "2024-03-12T12:02:01.263Z"),
+        ("1710244921263000000.5", "2024-03-12T12:02:01.263Z"),
+        ("1.71024492125e9", "2024-03-12T12:02:01.250Z"),
+        ("1.710244921E+12", "2024-03-12T12:02:01.000Z"),
+        ("171024492125e-2", "2024-03-12T12:02:01.250Z"),
+        ("1e9", "2001-09-09T01:46:40.000Z"),
+        ("20240312120201", "2024-03-12T12:02:01.000Z"),
+    ] {
+        for json in [number.to_owned(), format!("\"{number}\"")] {
+            let value = read(&json, &TimeZone::UTC).unwrap();
+
+            assert_eq!(value.map(|time| time.to_string()), Ok(expected.to_owned()), "of {json}");
+        }
     }
 }
 
@@ -84,7 +109,14 @@ fn what_is_no_time_is_refused() {
         "Oct 15, 2024 13:04:41 PM",
         "9999-12-31T23:59:59-05:00",
         "12345678901",
-        "1e9",
+        "1e8x",
+        "1e7",
+        "1e-9",
+        "0.5",
+        "-1710244921.25",
+        "1710244921.25.5",
+        "17102449211.5",
+        "20241015.5",
         "٢٠٢٤-١٠-١٥",
     ] {
         assert_eq!(read_text(text), None, "{text} was read");
@@ -168,13 +200,23 @@ proptest! {
             (i128::from(instant.as_microsecond()), 1_000),
             (instant.as_nanosecond(), 1),
         ] {
-            // Nanoseconds leave 64 bits in 2262.
-            if i64::try_from(number).is_err() {
-                continue;
-            }
             for json in [number.to_string(), format!("\"{number}\"")] {
                 let read = read(&json, &TimeZone::UTC).unwrap().map(nanosecond);
                 prop_assert_eq!(read, Ok(cut(instant, unit)), "{}", json);
+            }
+        }
+    }
+
+    #[test]
+    fn any_instant_comes_back_from_an_epoch_with_a_fraction(instant in epochs()) {
+        let nanoseconds = instant.as_nanosecond();
+        for digits in [9, 6, 3] {
+            let unit = 10_i128.pow(digits);
+            let (whole, fraction) = (nanoseconds / unit, nanoseconds % unit);
+            let number = format!("{whole}.{fraction:0width$}", width = digits as usize);
+            for json in [number.clone(), format!("\"{number}\"")] {
+                let read = read(&json, &TimeZone::UTC).unwrap().map(nanosecond);
+                prop_assert_eq!(read, Ok(nanoseconds), "{}", json);
             }
         }
     }

@@ -1,0 +1,226 @@
+//! Where the values of a JSON text begin and end, whatever stands in them.
+//!
+//! Brackets, quotes, commas and colons are all that is looked at, once each. Whether a value between
+//! them is JSON is for the caller to find out.
+
+/// A member of an object, as it stands there.
+pub(super) struct Member<'b> {
+    /// With its quotes.
+    pub(super) key: &'b [u8],
+    pub(super) value: &'b [u8],
+}
+
+/// The members of an object; nothing where the text has not the structure of one.
+pub(super) fn members(text: &[u8]) -> Option<Vec<Member<'_>>> {
+    let mut scanner = Scanner { text, at: 0 };
+    let members = scanner.list(b'{', b'}', |scanner| {
+        let key = scanner.string()?;
+        scanner.skip_space();
+        scanner.take(b':')?;
+        scanner.skip_space();
+        Some(Member { key, value: scanner.value()? })
+    })?;
+    scanner.is_at_end().then_some(members)
+}
+
+/// The items of an array; nothing where the text has not the structure of one.
+pub(super) fn items(text: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut scanner = Scanner { text, at: 0 };
+    let items = scanner.list(b'[', b']', Scanner::value)?;
+    scanner.is_at_end().then_some(items)
+}
+
+/// A text and how far it has been read.
+struct Scanner<'b> {
+    text: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Scanner<'b> {
+    /// What stands between two brackets, with commas between.
+    fn list<T>(
+        &mut self,
+        open: u8,
+        close: u8,
+        element: impl Fn(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut elements = Vec::new();
+        self.skip_space();
+        self.take(open)?;
+        self.skip_space();
+        if self.take(close).is_some() {
+            return Some(elements);
+        }
+        loop {
+            elements.push(element(self)?);
+            self.skip_space();
+            if self.take(b',').is_none() {
+                self.take(close)?;
+                return Some(elements);
+            }
+            self.skip_space();
+        }
+    }
+
+    /// A string, an object or array with all that is in it, or a word such as `12`, `null` or `NaN`.
+    fn value(&mut self) -> Option<&'b [u8]> {
+        let begin = self.at;
+        match self.peek()? {
+            b'"' => return self.string(),
+            b'{' | b'[' => self.nested()?,
+            _ => {
+                let ends = |byte: &u8| byte.is_ascii_whitespace() || b",:\"{}[]".contains(byte);
+                self.at += self.rest().iter().take_while(|byte| !ends(byte)).count();
+            }
+        }
+        self.text.get(begin..self.at).filter(|value| !value.is_empty())
+    }
+
+    /// Goes past an object or array, without a look at which brackets belong together.
+    fn nested(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    /// A string with its quotes.
+    fn string(&mut self) -> Option<&'b [u8]> {
+        let begin = self.at;
+        self.take(b'"')?;
+        loop {
+            match self.peek()? {
+                b'"' => break,
+                b'\\' => self.at += 2,
+                ..0x80 => self.at += 1,
+                0x80.. => self.skip_character(),
+            }
+        }
+        self.at += 1;
+        self.text.get(begin..self.at)
+    }
+
+    /// Goes past a character beyond ASCII. Where it is not UTF-8, it is taken for two bytes of GBK, Big5
+    /// or Shift JIS, of which the second may be a backslash that escapes nothing.
+    fn skip_character(&mut self) {
+        let next = self.rest().get(..4).unwrap_or(self.rest());
+        let valid = next.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
+        let is_pair = next.get(1).is_some_and(|second| *second >= 0x40);
+        self.at += valid.map_or(1 + usize::from(is_pair), char::len_utf8);
+    }
+
+    fn skip_space(&mut self) {
+        self.at += self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'b [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        self.skip_space();
+        self.rest().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Keys and values as text, where the text is an object.
+    fn read(text: &[u8]) -> Option<Vec<(String, String)>> {
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let members = members(text)?.into_iter();
+        Some(members.map(|member| (shown(member.key), shown(member.value))).collect())
+    }
+
+    #[test]
+    fn values_end_where_they_end_whatever_stands_in_them() {
+        for (value, shown) in [
+            (&b"NaN"[..], "NaN"),
+            (b"-Infinity", "-Infinity"),
+            (b"\"a\tb\"", "\"a\tb\""),
+            (b"\"a \\\" , } b\"", "\"a \\\" , } b\""),
+            (b"\"C:\\Users\"", "\"C:\\Users\""),
+            (b"\"\xd5\x5c\"", "\"\u{fffd}\\\""),
+            (b"\"\xd5\xc5\\\"\"", "\"\u{fffd}\u{fffd}\\\"\""),
+            ("\"桌\\\"\"".as_bytes(), "\"桌\\\"\""),
+            (b"[1, {\"a\": \"]\"}, NaN]", "[1, {\"a\": \"]\"}, NaN]"),
+        ] {
+            let text = [b" { \"k\" : ", value, b" , \"z\":7} "].concat();
+
+            let expected = [("\"k\"", shown), ("\"z\"", "7")];
+            let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            assert_eq!(read(&text), Some(expected.into()), "of {shown}");
+        }
+        assert_eq!(read(b"{ }"), Some(vec![]));
+    }
+
+    #[test]
+    fn what_has_not_the_structure_of_an_object_is_none() {
+        for text in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "{}x",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "{\"a\":}",
+            "{\"a\":\"x}",
+            "{\"a\":[1}",
+            "{\"a\":1 2}",
+            "{\"a\":1\"b\":2}",
+            "<html>",
+        ] {
+            assert_eq!(read(text.as_bytes()), None, "of {text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_structure_of_json_is_found_as_serde_finds_it(
+            text in "[ \\n]?\\{( ?\"[a-c桌]{0,2}\" ?: ?(null|-?[1-9][0-9]{0,3}|0[.]5|\"([ -!#-\\[^-~é]|\\\\[nt\"])*\"|\\[[1-3]?\\]|\\{\\})[,} ]){0,4}\\}?",
+        ) {
+            let whole: Option<serde_json::Map<String, Value>> = serde_json::from_str(&text).ok();
+            if let Some(whole) = whole {
+                let found = read(text.as_bytes()).unwrap();
+                for (key, value) in whole {
+                    let key = Value::from(key).to_string();
+                    let last = found.iter().rev().find(|(other, _)| *other == key).unwrap();
+                    prop_assert_eq!(serde_json::from_str::<Value>(&last.1).unwrap(), value);
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = members(&text);
+            let _ = items(&text);
+        }
+    }
+}
