@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::failure::Code;
 use super::reach::{Place, Reached, reach};
 use super::transport::proxy_of;
 use crate::clock::Clock;
@@ -135,8 +136,10 @@ pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String
 /// Whether the API gateway knows no such API at this host.
 fn is_another_place(failure: &Failure) -> bool {
     let code = failure.upstream().and_then(|answer| answer.error_code.as_deref());
-    let number = code.and_then(|code| code.split_once('.')).map(|(_, number)| number);
-    matches!(number, Some("0101" | "0103" | "0104" | "0105" | "0106"))
+    matches!(
+        code.and_then(Code::of),
+        Some(Code::Gateway("0101" | "0103" | "0104" | "0105" | "0106"))
+    )
 }
 
 fn another_service(said: &str) -> Finding {

@@ -52,6 +52,77 @@ async fn every_error_seen_in_the_field_has_its_agreed_code() {
 }
 
 #[tokio::test]
+async fn an_error_in_iams_shape_is_read_by_its_status() {
+    let gateway = Gateway::answering(200, json!({})).await;
+
+    for (status, code) in [
+        (400, "BAD_USER_INPUT"),
+        (401, "UNAUTHENTICATED"),
+        (403, "FORBIDDEN"),
+        (404, "NOT_FOUND"),
+        (409, "CONFLICT"),
+    ] {
+        gateway.upstream.answer_with(move |_| {
+            let error = json!({ "code": status, "message": "a message", "title": "a title" });
+            Reply::json(status, &json!({ "error": error }))
+        });
+        let document =
+            format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "i{status}") {{ id }} }}"#);
+
+        let answer = gateway.query(&document).await;
+
+        assert_eq!(error(&answer)["code"], code, "of {status}: {answer}");
+        assert_eq!(error(&answer)["retryable"], false, "of {status}: {answer}");
+        assert_eq!(error(&answer)["upstream"]["errorCode"], status.to_string(), "{answer}");
+        assert_eq!(error(&answer)["upstream"]["errorMessage"], "a message", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_whose_message_is_not_utf8_keeps_its_code() {
+    let body =
+        b"{\"error_code\": \"WKS.0202\", \"error_msg\": \"\xbc\xc7\xc2\xbc no such record\"}";
+    let headers = [("content-type", "application/json")];
+    let upstream = ScriptedUpstream::start(move |_| Reply::bytes(500, &headers, &body[..])).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(error(&answer)["code"], "NOT_FOUND", "{answer}");
+    let message = error(&answer)["upstream"]["errorMessage"].as_str().unwrap();
+    assert!(message.ends_with(" no such record"), "{message}");
+}
+
+#[tokio::test]
+async fn a_success_that_is_an_error_means_what_its_code_means() {
+    let gateway = Gateway::answering(200, json!({})).await;
+
+    for (number, (body_code, code)) in [
+        ("WKS.00211902", "NOT_FOUND"),
+        ("WKS.0202", "NOT_FOUND"),
+        ("WKS.00081102", "FORBIDDEN"),
+        ("WKS.00211102", "BAD_USER_INPUT"),
+        ("WKS.00050902", "UPSTREAM_UNAVAILABLE"),
+        ("APIGW.0301", "UNAUTHENTICATED"),
+        ("WKS.00010110", "UPSTREAM_ERROR"),
+        ("X.1", "UPSTREAM_ERROR"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({ "error_code": body_code, "error_msg": "a message" });
+        gateway.upstream.answer_with(move |_| Reply::json(200, &body));
+        let document =
+            format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "s{number}") {{ id }} }}"#);
+
+        let answer = gateway.query(&document).await;
+
+        assert_eq!(error(&answer)["code"], code, "of {body_code}: {answer}");
+        assert_eq!(error(&answer)["retryable"], false, "of {body_code}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_denial_carries_what_the_upstream_said() {
     let body = include_str!("../fixtures/samples/errors/iam5-denied-403.json");
     let upstream = ScriptedUpstream::start(move |_| {

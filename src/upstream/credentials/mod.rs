@@ -18,7 +18,7 @@ use self::password::{PasswordLogin, Terms};
 use self::refusals::Refusals;
 pub(crate) use self::renewing::Generation;
 use self::renewing::Renewing;
-use super::failure::Whose;
+use super::failure::{Code, Whose};
 use super::transport::ca_certificates;
 use crate::clock::Clock;
 use crate::config::{AccessKey, CredentialsMode, ProjectScope, UpstreamConfig};
@@ -246,7 +246,11 @@ impl Credentials {
 fn wants_a_new_token(failure: &Failure) -> bool {
     let Some(answer) = failure.upstream() else { return false };
     let code = answer.error_code.as_deref().unwrap_or_default();
-    code.ends_with(".0307") || (answer.status == 401 && code.ends_with(".0301"))
+    match Code::of(code) {
+        Some(Code::Gateway("0307")) => true,
+        Some(Code::Gateway("0301")) => answer.status == 401,
+        Some(_) | None => false,
+    }
 }
 
 /// A header value that is left out of debug output and of HTTP/2's compression tables.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::header::HeaderMap;
 
+use super::super::failure::Code;
 use super::skew;
 use crate::clock::Clock;
 use crate::domain::{Failure, RefusalKind};
@@ -57,5 +58,6 @@ impl Refusals {
 fn refuses_the_key(failure: &Failure) -> bool {
     let Failure::Refused(refusal) = failure else { return false };
     let code = refusal.answer.error_code.as_deref().unwrap_or_default();
-    refusal.kind == RefusalKind::GatewayUnauthenticated && code.ends_with(".0301")
+    refusal.kind == RefusalKind::GatewayUnauthenticated
+        && Code::of(code) == Some(Code::Gateway("0301"))
 }

@@ -1,7 +1,7 @@
 //! What the upstream's error answers mean: body shapes, then one table of status and code.
 //!
-//! The status gives the meaning, the body's code refines it; messages are passed on, redacted, and
-//! decide nothing but what is said at [`IS_ABOUT_A_SIGNATURE`].
+//! The status gives the meaning, the body's code refines it. Messages are passed on, redacted, and
+//! decide one thing only: see [`is_about_a_signature`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
+use super::normalize::WireValue;
 use super::redact::{redact, without};
+use super::wire::read_object;
 use crate::domain::{Failure, Refusal, RefusalKind, UpstreamAnswer};
 
 /// The longest text of the upstream that is passed on, in characters.
@@ -23,15 +24,6 @@ const LONGEST_DENIAL: usize = 16 * 1024;
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// Headers with the upstream's id of a request, best first; the body's `request_id` comes second.
 const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "x-iam-trace-id"];
-/// Parts of messages that only ever answer a signed request. The caller's token was not signed, so
-/// such an answer is about the gateway's credentials whoever seems to be meant.
-const IS_ABOUT_A_SIGNATURE: [&str; 4] = [
-    "verify aksk signature fail",
-    "signature expired",
-    "ak not exist",
-    "failed to reach the limit",
-];
-
 /// An answer as it came.
 pub(crate) struct RawAnswer<'a> {
     /// HTTP status.
@@ -67,8 +59,6 @@ struct Details {
     message: Option<String>,
     request_id: Option<String>,
     encoded_authorization_message: Option<String>,
-    /// In IAM's own shape: it answers a login, and logins are the gateway's.
-    answers_a_login: bool,
 }
 
 /// A meaning and whether the same read may succeed later.
@@ -107,19 +97,21 @@ pub(crate) fn read(
     ReadAnswer { failure: Failure::Refused(Arc::new(refusal)), own_denial }
 }
 
-/// The table: what a status means, unless the code says better.
+/// What an error means. One that came as a success means what its code means with the status that it is
+/// documented for.
 fn verdict(status: u16, details: &Details, whose: Whose) -> Verdict {
+    if !(200..300).contains(&status) {
+        return by_status(status, details, whose);
+    }
+    let documented = details.code.as_deref().and_then(documented_status);
+    let kind = documented.map_or(RefusalKind::Broken, |status| by_status(status, details, whose).0);
+    (kind, kind == RefusalKind::Throttled)
+}
+
+/// The table: what a status means, unless the code says better.
+fn by_status(status: u16, details: &Details, whose: Whose) -> Verdict {
     if let Some(verdict) = by_code(status, details.code.as_deref().unwrap_or_default()) {
         return verdict;
-    }
-    if details.answers_a_login {
-        return match status {
-            401 | 403 => (RefusalKind::GatewayUnauthenticated, false),
-            429 => (RefusalKind::Throttled, true),
-            503 => (RefusalKind::OutOfService, true),
-            504 => (RefusalKind::TimedOut, true),
-            _ => (RefusalKind::Broken, status >= 500),
-        };
     }
     match status {
         400 => (RefusalKind::Invalid, false),
@@ -136,48 +128,117 @@ fn verdict(status: u16, details: &Details, whose: Whose) -> Verdict {
 
 /// Codes that say more than the status, in that status only: codes are not unique.
 fn by_code(status: u16, code: &str) -> Option<Verdict> {
-    let (product, number) = code.split_once('.')?;
-    let verdict = match (product, status, number) {
-        ("APIGW" | "APIG", _, "0308") => (RefusalKind::Throttled, true),
+    let verdict = match (Code::of(code)?, status) {
+        (Code::Gateway("0308"), _) => (RefusalKind::Throttled, true),
         // Host, path or region are wrong, or the way to the service is: no word on the record.
-        ("APIGW" | "APIG", 404, "0101" | "0103")
-        | ("APIGW" | "APIG", 400, "0104" | "0105" | "0106" | "0607")
+        (Code::Gateway("0101" | "0103"), 404)
+        | (Code::Gateway("0104" | "0105" | "0106" | "0607"), 400)
         // Set up wrongly at the upstream's side: asking again will not help.
-        | ("APIGW" | "APIG", 500, "0609" | "0611" | "0612" | "0705") => {
-            (RefusalKind::Broken, false)
+        | (Code::Gateway("0609" | "0611" | "0612" | "0705"), 500) => (RefusalKind::Broken, false),
+        (Code::Workspace("0202" | "0915"), 500)
+        | (Code::Workspace("00170312" | "00170208" | "00170117"), 400) => {
+            (RefusalKind::NotFound, false)
         }
-        ("WKS", 500, "0202" | "0915")
-        | ("WKS", 400, "00170312" | "00170208" | "00170117") => (RefusalKind::NotFound, false),
-        ("WKS", 400, "0407") => (RefusalKind::Conflict, false),
+        (Code::Workspace("0407"), 400) => (RefusalKind::Conflict, false),
         _ => return None,
     };
     Some(verdict)
 }
 
+/// The status that a code is documented for.
+fn documented_status(code: &str) -> Option<u16> {
+    let status = match Code::of(code)? {
+        Code::Gateway(number) => match number {
+            "0104" | "0105" | "0106" | "0201" | "0602" | "0607" => 400,
+            "0301" | "0303" | "0305" | "0307" | "0311" => 401,
+            "0302" | "0304" | "0306" | "0310" | "0401" | "0402" | "0404" | "0801" | "0802" => 403,
+            "0101" | "0103" => 404,
+            "0501" | "0502" => 405,
+            "0308" => 429,
+            "0601" | "0605" | "0606" | "0608" | "0609" | "0611" | "0612" | "0705" => 500,
+            "0610" => 502,
+            "0613" => 503,
+            _ => return None,
+        },
+        Code::Workspace(number) => match number {
+            "00170312" | "00170208" | "00170117" | "0001" | "00211102" | "00139901"
+            | "00149901" | "00169901" | "0407" => 400,
+            "00211302" => 401,
+            "00010099" | "00081102" => 403,
+            "00211902" | "00081103" | "00081104" => 404,
+            "00000405" => 405,
+            "00211103" | "00010032" | "00081101" => 409,
+            "00000415" => 415,
+            "0202" | "0915" | "00211401" | "00000003" => 500,
+            "00050902" | "00129901" => 503,
+            _ => return None,
+        },
+    };
+    Some(status)
+}
+
+/// An error code of one of the two services on the way, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code<'a> {
+    /// Of the API gateway, which writes `APIGW.` or `APIG.` before it.
+    Gateway(&'a str),
+    /// Of Workspace.
+    Workspace(&'a str),
+}
+
+impl<'a> Code<'a> {
+    /// Reads a code as it stands in a body.
+    pub(crate) fn of(code: &'a str) -> Option<Self> {
+        match code.trim().split_once('.')? {
+            ("APIGW" | "APIG", number) => Some(Self::Gateway(number)),
+            ("WKS", number) => Some(Self::Workspace(number)),
+            _ => None,
+        }
+    }
+}
+
 fn unauthenticated(details: &Details, whose: Whose) -> RefusalKind {
-    let message = details.message.as_deref().unwrap_or_default();
-    let about_a_signature = IS_ABOUT_A_SIGNATURE.iter().any(|part| message.contains(part));
-    if whose == Whose::Gateway || about_a_signature {
+    if whose == Whose::Gateway || is_about_a_signature(details) {
         RefusalKind::GatewayUnauthenticated
     } else {
         RefusalKind::CallerUnauthenticated
     }
 }
 
+/// Whether a 401 is about an access key or a signature and not about a token. A caller's token is not
+/// signed, so such an answer is about the gateway's credentials, whoever seems to be meant.
+///
+/// `0301` stands for both. Its messages change in wording, but those about keys hold one of these words
+/// and those about tokens say so: "decrypt token fail", "verify aksk signature fail", "ak X not exist".
+fn is_about_a_signature(details: &Details) -> bool {
+    let code = details.code.as_deref().and_then(Code::of);
+    let message = details.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let words = || message.split(|c: char| !c.is_ascii_alphanumeric());
+    code == Some(Code::Gateway("0301"))
+        && words().any(|word| ["ak", "sk", "aksk", "signature"].contains(&word))
+        && !words().any(|word| word == "token")
+}
+
 /// Reads an error body, in whichever shape it is. A body that is not a JSON object says nothing.
 fn details(body: &[u8]) -> Details {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let Ok(Value::Object(object)) = serde_json::from_slice(body) else {
-        return Details::default();
-    };
-    let mut details = flat(&object).or_else(|| nested(&object)).unwrap_or_default();
-    details.request_id = text(&object, "request_id");
-    details.encoded_authorization_message = text(&object, "encoded_authorization_message");
+    let Some(members) = members(body) else { return Details::default() };
+    let mut details = flat(&members).or_else(|| nested(&members)).unwrap_or_default();
+    details.request_id = text(&members, "request_id");
+    details.encoded_authorization_message = text(&members, "encoded_authorization_message");
     details
 }
 
+type Members<'b> = Vec<(String, WireValue<'b>)>;
+
+fn members<'b>(body: &'b [u8]) -> Option<Members<'b>> {
+    read_object(body, |members: &mut Members<'b>, name, value| {
+        members.push((name.to_owned(), value));
+    })
+    .ok()
+}
+
 /// A code and a message side by side, under any of the names in use.
-fn flat(object: &Map<String, Value>) -> Option<Details> {
+fn flat(members: &Members<'_>) -> Option<Details> {
     const NAMES: [(&str, &[&str]); 4] = [
         ("error_code", &["error_msg", "error_message"]),
         ("errorCode", &["errorMsg", "errorMessage"]),
@@ -185,29 +246,20 @@ fn flat(object: &Map<String, Value>) -> Option<Details> {
         ("errCode", &["externalMessage", "errMsg"]),
     ];
     NAMES.into_iter().find_map(|(code, messages)| {
-        let code = Some(text(object, code)?);
-        let message = messages.iter().find_map(|message| text(object, message));
+        let code = Some(text(members, code)?);
+        let message = messages.iter().find_map(|message| text(members, message));
         Some(Details { code, message, ..Details::default() })
     })
 }
 
-/// The same inside any member that is an object. A number as `error.code` is IAM's own shape.
-fn nested(object: &Map<String, Value>) -> Option<Details> {
-    object.iter().find_map(|(name, member)| {
-        let member = member.as_object()?;
-        let details = flat(member)?;
-        let answers_a_login = name == "error" && member.get("code").is_some_and(Value::is_number);
-        Some(Details { answers_a_login, ..details })
-    })
+/// The same inside any member that is an object, as IAM writes it.
+fn nested(object: &Members<'_>) -> Option<Details> {
+    object.iter().find_map(|(_, member)| flat(&members(member.as_bytes())?))
 }
 
-/// A text that is not empty, or a number as text.
-fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
-    match object.get(name)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+/// A text that is not empty, or a number as text. Of a name that comes twice, the last counts.
+fn text(members: &Members<'_>, name: &str) -> Option<String> {
+    members.iter().rev().find(|(other, _)| other == name)?.1.words()
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -215,11 +267,12 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// The wait the upstream asks for, in seconds or until a date.
+/// The wait the upstream asks for: seconds, with or without a fraction, or until a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if let Ok(seconds) = value.parse() {
-        Duration::from_secs(seconds)
+    let seconds = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let wait = if let Some(wait) = seconds {
+        wait
     } else {
         let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
         Duration::try_from(until.duration_since(now)).unwrap_or_default()

@@ -2,9 +2,10 @@ use std::fs;
 use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::FailureCode;
 
 fn samples() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/errors")
@@ -39,12 +40,14 @@ fn every_error_seen_in_the_field_has_its_agreed_code() {
             continue;
         }
         let (body, headers) = (fs::read(samples().join(file)).unwrap(), headers_of(sample));
-        let own = &sample["proposed_code_own_credentials"];
-        let expected_own = if own.is_null() { &sample["proposed_code"] } else { own };
+        let expected = sample["proposed_code"].as_str().unwrap();
+        // The caller is not to blame for the gateway's credentials.
+        let expected_own =
+            if expected == "UNAUTHENTICATED" { "UPSTREAM_UNAUTHENTICATED" } else { expected };
+        let agreed_own = sample["proposed_code_own_credentials"].as_str().unwrap_or(expected_own);
+        assert_eq!(agreed_own, expected_own, "{file}");
 
-        for (whose, expected) in
-            [(Whose::Caller, &sample["proposed_code"]), (Whose::Gateway, expected_own)]
-        {
+        for (whose, expected) in [(Whose::Caller, expected), (Whose::Gateway, expected_own)] {
             let raw = RawAnswer { status, headers: &headers, body: &body };
             let failure = read(&raw, whose, &[], Timestamp::UNIX_EPOCH).failure;
 
@@ -72,6 +75,63 @@ fn codes_and_messages_are_found_as_the_official_sdk_finds_them() {
         let code = code.or_else(|| theirs["error_code"].as_u64().map(|code| code.to_string()));
         assert_eq!(details.code, code, "{file}");
         assert_eq!(details.message.as_deref(), Some(message), "{file}");
+    }
+}
+
+#[test]
+fn a_refused_key_is_told_from_a_refused_token_whatever_the_wording() {
+    use RefusalKind::{CallerUnauthenticated as OfCaller, GatewayUnauthenticated as OfGateway};
+    for (code, cause, kind) in [
+        ("APIGW.0301", "Get secretKey failed,ak:FAKEAK0EXAMPLE000001,err:ak not exist", OfGateway),
+        ("APIGW.0301", "ak FAKEAK0EXAMPLE000001 not exist", OfGateway),
+        ("APIGW.0301", "The AK does not exist.", OfGateway),
+        ("APIG.0301", "AK/SK signature verification failed", OfGateway),
+        ("APIGW.0301", "Signature has expired", OfGateway),
+        ("APIGW.0301", "AK access reached the limit", OfGateway),
+        ("APIGW.0301", "decrypt token fail", OfCaller),
+        ("APIGW.0301", "token: decryption failed, token ak+sk/signature", OfCaller),
+        ("APIGW.0301", "make a new one at the desk", OfCaller),
+        ("APIGW.0307", "The token must be updated.", OfCaller),
+        ("WKS.00211302", "ak not exist", OfCaller),
+    ] {
+        let message = format!("Incorrect IAM authentication information: {cause}");
+        let body = json!({ "error_code": code, "error_msg": message }).to_string();
+
+        let Failure::Refused(refusal) = read_as(401, body.as_bytes(), Whose::Caller) else {
+            panic!("{cause} is no refusal");
+        };
+
+        assert_eq!(refusal.kind, kind, "of {code} {cause}");
+        let message = refusal.answer.error_message.as_deref().unwrap();
+        assert!(!message.contains("FAKEAK0EXAMPLE000001"), "{message}");
+    }
+}
+
+#[test]
+fn an_error_in_iams_shape_is_the_gateways_fault_where_its_credentials_were_sent() {
+    let body =
+        br#"{"error": {"code": 401, "message": "The request is not authorised", "title": "t"}}"#;
+
+    let kinds = [Whose::Caller, Whose::Gateway].map(|whose| read_as(401, body, whose).code());
+
+    assert_eq!(kinds.map(FailureCode::as_str), ["UNAUTHENTICATED", "UPSTREAM_UNAUTHENTICATED"]);
+}
+
+#[test]
+fn one_value_that_cannot_be_read_costs_no_other_part_of_an_error() {
+    for body in [
+        &b"{\"error_code\": \"WKS.1\", \"error_msg\": \"\xb2\xbb\xb4\xe6\xd4\xda\", \"request_id\": \"r\"}"[..],
+        b"{\"error_code\": \"WKS.1\", \"error_msg\": \"a\nb\", \"request_id\": \"r\"}",
+        b"{\"error\": {\"error_code\": \"WKS.1\", \"error_msg\": \"m\", \"more\": NaN}, \"request_id\": \"r\"}",
+        b"\xef\xbb\xbf{\"error_code\": \"WKS.1\", \"error_msg\": \"m\", \"more\": 1e999, \"request_id\": \"r\"}",
+    ] {
+        let failure = read_as(400, body, Whose::Caller);
+
+        let shown = String::from_utf8_lossy(body);
+        let answer = failure.upstream().unwrap();
+        assert_eq!(answer.error_code.as_deref(), Some("WKS.1"), "of {shown}");
+        assert_eq!(answer.request_id.as_deref(), Some("r"), "of {shown}");
+        assert!(answer.error_message.is_some(), "of {shown}");
     }
 }
 
@@ -125,11 +185,14 @@ fn a_wait_is_read_in_seconds_or_until_a_date_and_believed_up_to_an_hour() {
     let now: Timestamp = "2024-10-15T10:04:41Z".parse().unwrap();
     for (written, expected) in [
         ("3", Some(3)),
+        ("3.0", Some(3)),
         ("Tue, 15 Oct 2024 10:04:51 GMT", Some(10)),
         ("Tue, 15 Oct 2024 10:04:01 GMT", Some(0)),
         ("86400", Some(3600)),
         ("soon", None),
         ("-1", None),
+        ("NaN", None),
+        ("inf", None),
     ] {
         let headers =
             HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(written).unwrap())]);
