@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, TOKEN, patient};
+use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, Seen, TOKEN, patient};
 
 /// Recordings `r{from}` down to `r0`, each a second older than the one before.
 fn records(newest: usize) -> Vec<Value> {
@@ -263,13 +263,147 @@ async fn a_row_that_cannot_be_read_costs_no_other() {
 #[tokio::test]
 async fn an_error_in_a_success_is_an_error() {
     let (gateway, _) = listing(Vec::new()).await;
-    gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "error_code": "WKS.00211902" })));
+    gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "error_code": "WKS.00010110" })));
     let answer = gateway.query(&list("", "totalCount")).await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_ERROR");
 
     gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "rows": [] })));
     let answer = gateway.query(&list("", "totalCount")).await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE");
+}
+
+/// The rows that a list request asks for, but at most `most` of them.
+fn capped_page(seen: &Seen, key: &str, rows: &[Value], most: usize) -> Reply {
+    let number = |name: &str| seen.parameter(name).unwrap().parse::<usize>().unwrap();
+    let shown: Vec<&Value> =
+        rows.iter().skip(number("offset")).take(number("limit").min(most)).collect();
+    Reply::json(200, &json!({ key: shown, "total_count": rows.len() }))
+}
+
+/// The ids `r{from}` down to `r{to}`.
+fn down(from: usize, to: usize) -> Vec<String> {
+    (to..=from).rev().map(|number| format!("r{number}")).collect()
+}
+
+#[tokio::test]
+async fn an_upstream_that_gives_fewer_rows_than_asked_for_loses_none() {
+    let rows = records(229);
+    let upstream =
+        ScriptedUpstream::start(move |seen| capped_page(seen, "screen_records", &rows, 50)).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let hundred = gateway.query(&list("first: 100", PART)).await;
+    let more = gateway.query(&list("first: 150", PART)).await;
+    let cursor = &more["data"]["screenRecords"]["pageInfo"]["endCursor"];
+    let rest = gateway.query(&list(&format!("first: 100 after: {cursor}"), PART)).await;
+
+    assert_eq!(ids(&hundred), down(229, 130));
+    assert_eq!(ids(&more), down(229, 80));
+    assert_eq!(ids(&rest), down(79, 0));
+    let has_next = |part: &Value| part["data"]["screenRecords"]["pageInfo"]["hasNextPage"].clone();
+    assert_eq!([&hundred, &more, &rest].map(has_next), [true, true, false]);
+}
+
+#[tokio::test]
+async fn operations_of_an_upstream_that_gives_fewer_than_asked_for_are_all_there() {
+    let rows: Vec<Value> = (0..120).map(|n| json!({ "id": format!("o{n}") })).collect();
+    let upstream = ScriptedUpstream::start(move |seen| {
+        if seen.path.contains("os-operations") {
+            capped_page(seen, "operations", &rows, 10)
+        } else {
+            Reply::json(200, &json!({ "id": "r1" }))
+        }
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+
+    let document = format!(
+        r#"{{ screenRecord(projectId: "{PROJECT}", id: "r1") {{
+            operations(first: 110) {{ nodes {{ id }} pageInfo {{ hasNextPage }} }} }} }}"#
+    );
+    let answer = gateway.query(&document).await;
+
+    let operations = &answer["data"]["screenRecord"]["operations"];
+    let nodes = operations["nodes"].as_array().unwrap();
+    assert_eq!((nodes.len(), &nodes[109]["id"]), (110, &json!("o109")));
+    assert_eq!(operations["pageInfo"]["hasNextPage"], true);
+}
+
+#[tokio::test]
+async fn an_empty_page_before_the_total_is_an_error_and_not_the_end() {
+    let rows = records(29);
+    let upstream = ScriptedUpstream::start(move |seen| {
+        let is_first = seen.parameter("offset").as_deref() == Some("0");
+        let given: &[Value] = if is_first { &rows[..20] } else { &[] };
+        Reply::json(200, &json!({ "screen_records": given, "total_count": 30 }))
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&list("first: 25", PART)).await;
+
+    assert_eq!(answer["data"], Value::Null);
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE", "{answer}");
+    assert_eq!(
+        answer["errors"][0]["message"],
+        "the upstream's answer has no rows from number 20 on, although it counts 30 in all"
+    );
+}
+
+#[tokio::test]
+async fn a_total_below_the_rows_that_are_there_ends_nothing() {
+    let rows = records(29);
+    let upstream = ScriptedUpstream::start(move |seen| {
+        let number = |name: &str| seen.parameter(name).unwrap().parse::<usize>().unwrap();
+        let shown: Vec<&Value> = rows.iter().skip(number("offset")).take(number("limit")).collect();
+        Reply::json(200, &json!({ "screen_records": shown, "total_count": 5 }))
+    })
+    .await;
+    let gateway = Gateway::before(upstream).await;
+
+    let first = gateway.query(&list("first: 20", PART)).await;
+    let cursor = &first["data"]["screenRecords"]["pageInfo"]["endCursor"];
+    let rest = gateway.query(&list(&format!("first: 20 after: {cursor}"), PART)).await;
+
+    assert_eq!(ids(&first), down(29, 10));
+    assert_eq!(ids(&rest), down(9, 0));
+    let has_next = |part: &Value| part["data"]["screenRecords"]["pageInfo"]["hasNextPage"].clone();
+    assert_eq!([&first, &rest].map(has_next), [true, false]);
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_json_costs_no_other_row_or_field() {
+    let body = b"{\"total_count\": 3, \"screen_records\": [{\"id\": \"r2\", \"username\": \"\xd5\xc5\xc8\xfd\"},\
+        {\"id\": \"r1\", \"size\": NaN, \"username\": \"u\"}, {\"id\": \"r0\", \"username\": \"v\"}]}";
+    let headers = [("content-type", "application/json")];
+    let upstream = ScriptedUpstream::start(move |_| Reply::bytes(200, &headers, &body[..])).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let answer = gateway.query(&list("", "totalCount nodes { id username size }")).await;
+
+    assert_eq!(
+        answer["data"]["screenRecords"],
+        json!({ "totalCount": 3, "nodes": [
+            { "id": "r2", "username": null, "size": null },
+            { "id": "r1", "username": "u", "size": null },
+            { "id": "r0", "username": "v", "size": null },
+        ] }),
+        "{answer}"
+    );
+    let errors: Vec<_> = answer["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (&error["path"], &error["extensions"]["upstream"]["value"]))
+        .collect();
+    let bad_name = json!("\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+    assert_eq!(
+        errors,
+        [
+            (&json!(["screenRecords", "nodes", 0, "username"]), &bad_name),
+            (&json!(["screenRecords", "nodes", 1, "size"]), &json!("NaN")),
+        ]
+    );
 }
 
 #[tokio::test]

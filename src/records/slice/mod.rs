@@ -9,13 +9,18 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use super::cursor::{Cursor, IdPrint, ListPrint, millis};
-use crate::domain::{Direction, Failure, Field, Page, Timestamp, Unreadable};
+use crate::domain::{Direction, Failure, Field, Page, Timestamp, Unreadable, UpstreamAnswer};
 use crate::upstream::Range;
 
-/// Pages that are asked for at once; those beyond wait for the first ones to say how many there are.
-const AT_ONCE: usize = 4;
-/// How often pages are asked for once more, to find what has shifted. Each costs an upstream call.
+/// Pages that are asked for at once, before the first ones have said how many rows there are.
+const FIRST_AT_ONCE: usize = 4;
+/// Pages that are asked for at once afterwards.
+const AT_ONCE: usize = 8;
+/// How often more rows are asked for, to find what has shifted.
 const MOST_STEPS: usize = 5;
+/// The most pages that one part is made of. An upstream that gives ten rows a page is read up to the
+/// largest part.
+pub(super) const MOST_PAGES: usize = 128;
 
 /// A row that can be known again.
 pub(crate) trait Row: Clone {
@@ -62,20 +67,19 @@ struct Numbered<T> {
     row: Result<T, Arc<Unreadable>>,
 }
 
-/// Rows collected so far.
+/// Rows without a gap between them.
 struct Collected<T> {
     rows: Vec<Numbered<T>>,
-    total: Field<i64>,
-    /// Number of the first row that has not been asked for.
+    /// Number of the first row.
+    begin: u32,
+    /// Number of the row that follows the last one.
     end: u32,
-    /// Whether the last page was not full.
-    short: bool,
 }
 
 /// Reads a part of a list; `fetch` reads one of the upstream's pages.
 ///
 /// # Errors
-/// What `fetch` fails with.
+/// What `fetch` fails with; [`Failure::Malformed`] for pages that contradict their total.
 pub(crate) async fn slice<T: Row, F, R>(ask: &Ask, fetch: F) -> Result<Slice<T>, Failure>
 where
     F: Fn(Range) -> R,
@@ -90,18 +94,22 @@ where
         let has_previous = ask.after.is_some();
         return Ok(Slice { rows: Vec::new(), total: page.total.clone(), has_next, has_previous });
     }
+    let mut pages = PageReader { fetch, asked: 0, total: None, ends_at: None };
     let (from, count) = asked_range(ask);
-    let mut collected = Collected { rows: Vec::new(), total: None, end: from, short: false };
-    collected.extend(count, &fetch).await?;
-    collected.step_back(ask, from, &fetch).await?;
+    let mut collected = Collected { rows: Vec::new(), begin: from, end: from };
+    collected.read_on(count, &mut pages).await?;
+    collected.step_back(ask, &mut pages).await?;
     for _ in 0..MOST_STEPS {
-        let missing = ask.first.saturating_sub(collected.news(ask));
-        if missing == 0 || collected.is_complete() {
+        let unseen = collected.count_unseen(ask);
+        if unseen >= ask.first || pages.has_end(collected.end) {
             break;
         }
-        collected.extend(missing, &fetch).await?;
+        // Where nothing is new, the list has shifted by more rows than were asked for.
+        let count = if unseen == 0 { Range::LARGEST } else { ask.first - unseen };
+        collected.read_on(count, &mut pages).await?;
     }
-    Ok(collected.into_slice(ask))
+    let has_end = pages.has_end(collected.end);
+    Ok(collected.into_slice(ask, pages.total, has_end))
 }
 
 /// The first row to ask for and how many. Where that makes no page more, the row of the cursor is
@@ -116,72 +124,144 @@ fn asked_range(ask: &Ask) -> (u32, u32) {
     }
 }
 
-impl<T: Row> Collected<T> {
-    /// Reads the next `count` rows.
-    async fn extend<F, R>(&mut self, count: u32, fetch: &F) -> Result<(), Failure>
+/// The upstream's pages, read one after the other.
+struct PageReader<F> {
+    fetch: F,
+    /// Pages asked for so far.
+    asked: usize,
+    /// How many rows the list has, as the last page said.
+    total: Field<i64>,
+    /// Number of the row from which on a page was empty.
+    ends_at: Option<u32>,
+}
+
+impl<F> PageReader<F> {
+    /// Reads the rows `from..to`; fewer where the list ends before.
+    ///
+    /// A page may hold fewer rows than it was asked for, so the next one begins behind the rows
+    /// received. Pages are asked for together, as if each were full; those behind a gap are asked for
+    /// again, in the size that the upstream gives.
+    async fn read<T: Row, R>(&mut self, from: u32, to: u32) -> Result<Vec<Numbered<T>>, Failure>
     where
         F: Fn(Range) -> R,
         R: Future<Output = Result<Arc<Page<T>>, Failure>>,
     {
-        let ranges = ranges(self.end, count);
-        let (now, later) = ranges.split_at(ranges.len().min(AT_ONCE));
-        self.add(now, fetch).await?;
-        let exists = |range: &&Range| match &self.total {
-            Some(Ok(total)) => i64::from(range.offset) < *total,
-            Some(Err(_)) | None => true,
-        };
-        let later: Vec<Range> = later.iter().filter(exists).copied().collect();
-        if !(self.short && self.total.is_none()) {
-            self.add(&later, fetch).await?;
+        let mut rows = Vec::new();
+        let (mut next, mut size, mut at_once) = (from, Range::LARGEST, FIRST_AT_ONCE);
+        while next < to && !self.has_end(next) {
+            let ranges = self.ranges(next..to, size, at_once)?;
+            let pages = try_join_all(ranges.iter().map(|range| (self.fetch)(*range))).await?;
+            for (range, page) in ranges.into_iter().zip(pages) {
+                self.total = page.total.clone().or(self.total.take());
+                if range.offset != next {
+                    continue;
+                }
+                let received = numbered(range, &page);
+                next = next.saturating_add(u32::try_from(received.len()).unwrap_or(u32::MAX));
+                if received.is_empty() {
+                    self.end_at(next)?;
+                    return Ok(rows);
+                }
+                if next < range.offset + range.limit {
+                    size = next - range.offset;
+                }
+                rows.extend(received);
+            }
+            at_once = AT_ONCE;
         }
-        self.end = self.end.saturating_add(count);
+        Ok(rows)
+    }
+
+    /// Pages to ask for together: of some size, and none behind the total.
+    fn ranges(
+        &mut self,
+        rows: std::ops::Range<u32>,
+        size: u32,
+        at_once: usize,
+    ) -> Result<Vec<Range>, Failure> {
+        let total = self.known_total().unwrap_or(i64::MAX);
+        let offsets = rows.clone().step_by(size as usize).take(at_once);
+        let ranges: Vec<Range> = offsets
+            .filter(|offset| *offset == rows.start || i64::from(*offset) < total)
+            .map(|offset| Range { offset, limit: size.min(rows.end - offset) })
+            .collect();
+        self.asked += ranges.len();
+        if self.asked > MOST_PAGES {
+            return Err(malformed(format!(
+                "holds so few rows that this part takes more than {MOST_PAGES} calls"
+            )));
+        }
+        Ok(ranges)
+    }
+
+    /// Notes an empty page: the end of the list, unless its total says that there are more rows.
+    fn end_at(&mut self, number: u32) -> Result<(), Failure> {
+        if let Some(total) = self.known_total().filter(|total| *total > i64::from(number)) {
+            return Err(malformed(format!(
+                "has no rows from number {number} on, although it counts {total} in all"
+            )));
+        }
+        self.ends_at = Some(self.ends_at.map_or(number, |end| end.min(number)));
         Ok(())
     }
 
-    /// Reads some pages together.
-    async fn add<F, R>(&mut self, ranges: &[Range], fetch: &F) -> Result<(), Failure>
+    /// Whether the list has no row of a number. A total below that is wrong, so it says nothing.
+    fn has_end(&self, number: u32) -> bool {
+        self.ends_at.is_some_and(|end| end <= number)
+            || self.known_total() == Some(i64::from(number))
+            || number == u32::MAX
+    }
+
+    fn known_total(&self) -> Option<i64> {
+        self.total.as_ref()?.as_ref().ok().copied()
+    }
+}
+
+fn malformed(problem: String) -> Failure {
+    let answer = UpstreamAnswer { status: 200, ..UpstreamAnswer::default() };
+    Failure::Malformed { problem, answer: Arc::new(answer) }
+}
+
+impl<T: Row> Collected<T> {
+    /// Reads the next `count` rows.
+    async fn read_on<F, R>(&mut self, count: u32, pages: &mut PageReader<F>) -> Result<(), Failure>
     where
         F: Fn(Range) -> R,
         R: Future<Output = Result<Arc<Page<T>>, Failure>>,
     {
-        let pages = try_join_all(ranges.iter().map(|range| fetch(*range))).await?;
-        for (range, page) in ranges.iter().zip(pages) {
-            self.short = page.rows.len() < range.limit as usize;
-            self.total = page.total.clone().or(self.total.take());
-            self.rows.extend(numbered(*range, &page));
-        }
+        let rows = pages.read(self.end, self.end.saturating_add(count)).await?;
+        self.end = self.end.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        self.rows.extend(rows);
         Ok(())
     }
 
     /// Reads the pages before, as long as the first row follows what was shown already, with others
     /// perhaps between: rows have vanished and the list has moved forward.
-    async fn step_back<F, R>(&mut self, ask: &Ask, from: u32, fetch: &F) -> Result<(), Failure>
+    async fn step_back<F, R>(&mut self, ask: &Ask, pages: &mut PageReader<F>) -> Result<(), Failure>
     where
         F: Fn(Range) -> R,
         R: Future<Output = Result<Arc<Page<T>>, Failure>>,
     {
-        let Some(after) = ask.after.as_ref().filter(|after| after.offset == from) else {
+        let Some(after) = ask.after.as_ref().filter(|after| after.offset == self.begin) else {
             return Ok(());
         };
-        let mut begin = from;
         for _ in 0..MOST_STEPS {
             let moved = ask.sorted.is_some()
                 && is_sorted(&self.rows, ask.sorted)
                 && self.rows.first().is_none_or(|first| is_new(&first.row, after, ask.sorted));
-            if !moved || begin == 0 {
+            if !moved || self.begin == 0 {
                 return Ok(());
             }
-            let limit = begin.min(Range::LARGEST);
-            begin -= limit;
-            let range = Range { offset: begin, limit };
-            let page = fetch(range).await?;
-            self.rows.splice(0..0, numbered(range, &page));
+            let begin = self.begin.saturating_sub(Range::LARGEST);
+            let before = pages.read(begin, self.begin).await?;
+            self.rows.splice(0..0, before);
+            self.begin = begin;
         }
         Ok(())
     }
 
     /// How many of the rows have not been shown yet.
-    fn news(&self, ask: &Ask) -> u32 {
+    fn count_unseen(&self, ask: &Ask) -> u32 {
         u32::try_from(self.unseen(ask).count()).unwrap_or(u32::MAX)
     }
 
@@ -196,16 +276,10 @@ impl<T: Row> Collected<T> {
         })
     }
 
-    /// Whether there is nothing behind what was read: a page was short, or all rows are there. The
-    /// total alone is not believed, since it may count what is not shown.
-    fn is_complete(&self) -> bool {
-        let all = |total: &i64| i64::from(self.end) >= *total;
-        self.short || self.total.as_ref().is_some_and(|total| total.as_ref().is_ok_and(all))
-    }
-
-    fn into_slice(self, ask: &Ask) -> Slice<T> {
+    /// The rows that were asked for; `has_end` says that nothing follows those collected.
+    fn into_slice(self, ask: &Ask, total: Field<i64>, has_end: bool) -> Slice<T> {
         let first = ask.first as usize;
-        let has_next = self.unseen(ask).nth(first).is_some() || !self.is_complete();
+        let has_next = self.unseen(ask).nth(first).is_some() || !has_end;
         let mut shown: Vec<IdPrint> =
             ask.after.as_ref().map(|after| after.shown.clone()).unwrap_or_default();
         let mut rows = Vec::new();
@@ -215,19 +289,8 @@ impl<T: Row> Collected<T> {
             let cursor = Cursor::new(ask.list, *number, time, shown.iter().copied());
             rows.push(Placed { row: row.clone(), cursor });
         }
-        Slice { rows, total: self.total, has_next, has_previous: ask.after.is_some() }
+        Slice { rows, total, has_next, has_previous: ask.after.is_some() }
     }
-}
-
-fn ranges(from: u32, count: u32) -> Vec<Range> {
-    let mut ranges = Vec::new();
-    let mut left = count;
-    while left > 0 {
-        let limit = left.min(Range::LARGEST);
-        ranges.push(Range { offset: from.saturating_add(count - left), limit });
-        left -= limit;
-    }
-    ranges
 }
 
 fn numbered<T: Row>(range: Range, page: &Page<T>) -> Vec<Numbered<T>> {

@@ -1,5 +1,8 @@
 use std::cell::RefCell;
 
+use futures_util::FutureExt as _;
+use proptest::prelude::*;
+
 use super::*;
 
 /// A row named by the second it belongs to.
@@ -89,7 +92,7 @@ async fn rows_that_move_up_where_others_vanish_are_not_passed_over() {
 }
 
 #[tokio::test]
-async fn without_a_total_a_short_page_is_the_last() {
+async fn without_a_total_an_empty_page_is_the_end() {
     let list = List { with_total: false, ..List::of((0..3).rev()) };
 
     let first = list.slice(2, None).await;
@@ -97,21 +100,141 @@ async fn without_a_total_a_short_page_is_the_last() {
 
     assert_eq!((first.has_next, second.has_next), (true, false));
     assert_eq!(seconds(&second), [0]);
+    assert_eq!(*list.asked.borrow(), [(0, 2), (1, 3), (3, 1)]);
+}
+
+/// Rows of an upstream that gives at most so many at once.
+fn capped(rows: u32, cap: u32, range: Range) -> Arc<Page<NumberedRow>> {
+    let end = range.offset.saturating_add(range.limit.min(cap)).min(rows);
+    let page = (range.offset..end).map(|number| Ok(NumberedRow(number.to_string())));
+    Arc::new(Page { rows: page.collect(), total: Some(Ok(i64::from(rows))) })
+}
+
+#[derive(Clone, Debug)]
+struct NumberedRow(String);
+
+impl Row for NumberedRow {
+    fn id(&self) -> Option<&str> {
+        Some(&self.0)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_row_is_shown_once_however_few_the_upstream_gives_at_once(
+        rows in 0..400_u32, cap in 10..120_u32, first in 1..250_u32,
+    ) {
+        let list = ListPrint::of(&["list"]);
+        let (mut shown, mut after) = (Vec::new(), None);
+        loop {
+            let ask = Ask { list, first, after, sorted: None };
+            let fetch = |range| std::future::ready(Ok(capped(rows, cap, range)));
+            let part = slice(&ask, fetch).now_or_never().unwrap().unwrap();
+            prop_assert!(!part.has_next || part.rows.len() == first as usize);
+            shown.extend(part.rows.iter().map(|row| row.row.as_ref().unwrap().0.clone()));
+            after = part.rows.last().map(|row| row.cursor.clone());
+            if !part.has_next {
+                break;
+            }
+        }
+
+        prop_assert_eq!(shown, (0..rows).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]
-async fn a_total_that_promises_more_than_there_is_ends_with_the_rows() {
-    let list = ListPrint::of(&["list"]);
-    let ask = Ask { list, first: 2, after: None, sorted: None };
+async fn the_calls_for_one_part_are_bounded() {
+    let ask = Ask { list: ListPrint::of(&["list"]), first: 1000, after: None, sorted: None };
+    let calls = RefCell::new(0);
 
-    let part = slice(&ask, |_| {
-        let page = Page { rows: vec![Ok(Second(1))], total: Some(Ok(5_000_000_000)) };
-        std::future::ready(Ok(Arc::new(page)))
+    let refused = slice(&ask, |range| {
+        *calls.borrow_mut() += 1;
+        std::future::ready(Ok(capped(1000, 1, range)))
+    })
+    .await
+    .unwrap_err();
+
+    let problem =
+        "the upstream's answer holds so few rows that this part takes more than 128 calls";
+    assert_eq!(refused.to_string(), problem);
+    assert!(*calls.borrow() <= 128, "{} calls", calls.borrow());
+}
+
+#[tokio::test]
+async fn an_empty_page_is_the_end_only_where_its_total_agrees() {
+    let ask = Ask { list: ListPrint::of(&["list"]), first: 2, after: None, sorted: None };
+    for (totals, expected) in [
+        ([Some(Ok(5_000_000_000)), Some(Ok(5_000_000_000))], None),
+        ([Some(Ok(2)), None], None),
+        ([Some(Ok(2)), Some(Ok(1))], Some(1)),
+        ([None, None], Some(1)),
+        ([Some(Ok(0)), Some(Ok(0))], Some(1)),
+        ([Some(Err(Unreadable::new("is not a whole number", "x"))), None], Some(1)),
+    ] {
+        let part = slice(&ask, |range| {
+            let [first, later] = totals.clone();
+            let is_first = range.offset == 0;
+            let rows = if is_first { vec![Ok(Second(1))] } else { Vec::new() };
+            let total = if is_first { first } else { later };
+            std::future::ready(Ok(Arc::new(Page { rows, total })))
+        })
+        .await;
+
+        let found = part.as_ref().ok().map(|part| part.rows.len());
+        assert_eq!(found, expected, "of {totals:?}: {part:?}");
+        assert!(part.is_err() || !part.unwrap().has_next, "of {totals:?}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_many_new_ones_push_back_are_found() {
+    let list = ListPrint::of(&["list"]);
+    let shown = IdPrint::of("shown");
+    let start = Timestamp::from_utc(jiff::civil::datetime(2026, 1, 1, 0, 0, 0, 0)).unwrap();
+    let after = Cursor::new(list, 0, Some(millis(start)), std::iter::once(shown));
+    let ask = Ask { list, first: 2, after: Some(after), sorted: Some(Direction::Descending) };
+
+    // 400 rows that are newer than the one shown, then that one and ten that are older.
+    let part = slice(&ask, |range| {
+        let rows = range.offset..range.offset.saturating_add(range.limit).min(411);
+        let rows = rows.map(|number| Ok(Aged::numbered(number))).collect();
+        std::future::ready(Ok(Arc::new(Page { rows, total: Some(Ok(411)) })))
     })
     .await
     .unwrap();
 
-    assert_eq!((part.rows.len(), part.has_next), (1, false));
+    let ids: Vec<_> = part.rows.iter().map(|row| row.row.as_ref().unwrap().id.clone()).collect();
+    assert_eq!(ids, ["r401", "r402"]);
+}
+
+/// A row that began as many hours before the next one.
+#[derive(Clone, Debug)]
+struct Aged {
+    id: String,
+    hours: i64,
+}
+
+impl Aged {
+    /// Row 400 is the one that was shown.
+    fn numbered(number: u32) -> Self {
+        let id = if number == 400 { "shown".to_owned() } else { format!("r{number}") };
+        Self { id, hours: 400 - i64::from(number) }
+    }
+}
+
+impl Row for Aged {
+    fn id(&self) -> Option<&str> {
+        Some(&self.id)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        let start = jiff::civil::datetime(2026, 1, 1, 0, 0, 0, 0);
+        Timestamp::from_utc(start + jiff::SignedDuration::from_hours(self.hours))
+    }
 }
 
 #[tokio::test]
