@@ -508,6 +508,46 @@ async fn a_key_that_is_not_known_has_the_keys_fetched_again_but_not_again_and_ag
 }
 
 #[tokio::test]
+async fn a_key_without_an_id_is_tried_for_a_token_that_names_one() {
+    let (issuer, impostor) = (Issuer::new("one"), Issuer::new("one"));
+    let mut set = key_set(&[&issuer]);
+    set["keys"][0].as_object_mut().unwrap().remove("kid");
+    let keys = ScriptedUpstream::start(move |_| Reply::json(200, &set)).await;
+    let gateway = with_keys_at(&keys).await;
+    gateway.advance(Duration::from_secs(31));
+
+    let good = by_token(&gateway, &issuer.token(&json!({}))).await;
+    let fetches = keys.requests();
+    let forged = by_token(&gateway, &impostor.token(&json!({}))).await;
+
+    assert_let_in(&good);
+    assert_eq!(fetches, 1, "a key that fits was there: nothing had to be fetched");
+    assert_eq!(forged.status, 401);
+}
+
+#[tokio::test]
+async fn a_new_key_is_fetched_for_a_token_that_only_keys_without_an_id_could_have_signed() {
+    let (old, new) = (Issuer::new("old"), Issuer::new("new"));
+    let without_ids = |issuer: &Issuer| {
+        let mut set = key_set(&[issuer]);
+        set["keys"][0].as_object_mut().unwrap().remove("kid");
+        set
+    };
+    let (old_set, new_set) = (without_ids(&old), without_ids(&new));
+    let keys = ScriptedUpstream::start(move |_| Reply::json(200, &old_set)).await;
+    let gateway = with_keys_at(&keys).await;
+    keys.answer_with(move |_| Reply::json(200, &new_set));
+    gateway.advance(Duration::from_secs(31));
+
+    let unnamed = new.token_with(&json!({ "alg": "ES256" }), &json!({}));
+    let answer = by_token(&gateway, &unnamed).await;
+
+    assert_let_in(&answer);
+    assert_eq!(keys.requests(), 2);
+    assert_let_in(&by_token(&gateway, &new.token(&json!({}))).await);
+}
+
+#[tokio::test]
 async fn everybody_with_a_new_key_waits_for_the_one_fetch_of_it() {
     let (old, new) = (Issuer::new("old"), Issuer::new("new"));
     let set = key_set(&[&old]);

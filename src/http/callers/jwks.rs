@@ -106,24 +106,33 @@ impl Jwks {
         self.keys().is_empty().then_some("there are no keys of inbound.jwt_jwks yet")
     }
 
-    /// The keys that a token may be signed with. One that names an unknown key has them fetched again,
-    /// unless that has just been done.
-    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Arc<PublicKey>> {
-        let found = self.fitting(id, algorithm);
-        let rests = self.0.remote.as_ref().is_none_or(|remote| self.is_at_rest(remote));
-        if !found.is_empty() || rests {
-            return found;
+    /// The keys that a token may be signed with: those with the id that it names first, then those
+    /// without one.
+    pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Arc<PublicKey>> {
+        let keys = self.keys();
+        let fits = |key: &&Arc<PublicKey>| key.fits(id, algorithm);
+        let mut candidates: Vec<_> = keys.iter().filter(fits).map(Arc::clone).collect();
+        candidates.sort_by_key(|key| key.id.is_none());
+        candidates
+    }
+
+    /// Fetches the keys again for a token that none of the candidates has signed. Whether there may be
+    /// others now: not where the key that the token names is there, and not where the keys have just been
+    /// fetched.
+    pub(super) async fn refresh_for(&self, id: Option<&str>) -> bool {
+        let is_named = |key: &Arc<PublicKey>| id.is_some() && key.id.as_deref() == id;
+        if self.keys().iter().any(is_named) {
+            return false;
+        }
+        let Some(remote) = &self.0.remote else { return false };
+        if self.is_at_rest(remote) {
+            return false;
         }
         // A task of its own: the fetch is for everybody and goes on if this caller hangs up.
         let jwks = self.clone();
         let fetching = self.0.tasks.spawn(async move { jwks.fetch_unless_recent().await });
         let _ = fetching.await;
-        self.fitting(id, algorithm)
-    }
-
-    fn fitting(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Arc<PublicKey>> {
-        let fits = |key: &&Arc<PublicKey>| key.fits(id, algorithm);
-        self.keys().iter().filter(fits).map(Arc::clone).collect()
+        true
     }
 
     /// Whether nothing is fetched now or soon.
@@ -232,9 +241,10 @@ impl PublicKey {
         &self.key
     }
 
+    /// A key and a token that both name a key have to name the same.
     fn fits(&self, id: Option<&str>, algorithm: Algorithm) -> bool {
-        let is_named = id.is_none_or(|id| self.id.as_deref() == Some(id));
-        is_named && self.kind.fits(algorithm) && self.only.is_none_or(|only| only == algorithm)
+        let is_another = id.is_some() && self.id.is_some() && self.id.as_deref() != id;
+        !is_another && self.kind.fits(algorithm) && self.only.is_none_or(|only| only == algorithm)
     }
 
     /// A key for signatures of a kind that is known; nothing for any other.
@@ -375,6 +385,7 @@ mod tests {
     fn a_key_is_used_for_its_own_kind_of_signature_only() {
         let keys = json!([
             { "kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "any" },
+            { "kty": "RSA", "n": "AQAB", "e": "AQAB" },
             { "kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "one", "alg": "PS256" },
         ]);
         let jwks = Jwks::of(&json!({ "keys": keys })).unwrap();
@@ -384,12 +395,18 @@ mod tests {
             (Some("one"), Algorithm::ES256, 0),
             (Some("any"), Algorithm::ES384, 0),
             (Some("any"), Algorithm::HS256, 0),
-            (Some("one"), Algorithm::PS256, 1),
-            (Some("one"), Algorithm::RS256, 0),
-            (Some("other"), Algorithm::PS256, 0),
+            (Some("one"), Algorithm::PS256, 2),
+            (Some("one"), Algorithm::RS256, 1),
+            (Some("other"), Algorithm::PS256, 1),
+            (Some("other"), Algorithm::ES256, 0),
+            (None, Algorithm::PS256, 2),
         ] {
-            assert_eq!(jwks.fitting(id, algorithm).len(), fitting, "of {id:?} and {algorithm:?}");
+            let found = jwks.candidates(id, algorithm).len();
+
+            assert_eq!(found, fitting, "of {id:?} and {algorithm:?}");
         }
+        let named_first = jwks.candidates(Some("one"), Algorithm::PS256);
+        assert_eq!(named_first[0].id.as_deref(), Some("one"));
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
-use super::jwks::{Jwks, PublicKey};
+use super::jwks::Jwks;
 use super::{CallerParts, CallersError, Projects, Stranger, verifier};
 use crate::clock::Clock;
 use crate::config::{JwksSource, JwtConfig};
@@ -36,6 +36,14 @@ pub(super) struct Bearer {
 }
 
 type Claims = Map<String, Value>;
+
+/// Why a token is not verified, as a sentence.
+enum Unverified {
+    /// None of the keys has signed it.
+    Signature(&'static str),
+    /// One has, but what it says is wrong.
+    Claims(&'static str),
+}
 
 impl Tokens {
     /// Reads the keys, and follows them from now on.
@@ -104,11 +112,20 @@ impl Tokens {
             // What has to be understood (RFC 7515, section 4.1.11) is not.
             return Err(Stranger::Refused("the token has critical headers, which are not known"));
         }
-        let keys = self.jwks.find(header.kid.as_deref(), header.alg).await;
-        if keys.is_empty() && self.trouble().is_some() {
-            return Err(Stranger::Unknowable);
+        let mut verified = self.verified(token, &header);
+        let is_unsigned = matches!(verified, Err(Unverified::Signature(_)));
+        if is_unsigned && self.jwks.refresh_for(header.kid.as_deref()).await {
+            verified = self.verified(token, &header);
         }
-        let claims = self.verified(token, header.alg, &keys)?;
+        let claims = match verified {
+            Ok(claims) => claims,
+            Err(Unverified::Signature(_)) if self.trouble().is_some() => {
+                return Err(Stranger::Unknowable);
+            }
+            Err(Unverified::Signature(reason) | Unverified::Claims(reason)) => {
+                return Err(Stranger::Refused(reason));
+            }
+        };
         let until = self.check_times(&claims)?;
         let subject = text(&claims, "sub").filter(|subject| !subject.is_empty());
         let subject = subject.ok_or(Stranger::Refused("the token has no subject (sub)"))?;
@@ -117,27 +134,25 @@ impl Tokens {
         Ok(Bearer { subject: subject.to_owned(), projects, until, terms })
     }
 
-    /// The claims, of a token that one of the keys has signed for this audience.
-    fn verified(
-        &self,
-        token: &Secret,
-        algorithm: Algorithm,
-        keys: &[Arc<PublicKey>],
-    ) -> Result<Claims, Stranger> {
-        let mut validation = Validation::new(algorithm);
+    /// The claims of a token that one of the keys has signed for this audience.
+    fn verified(&self, token: &Secret, header: &Header) -> Result<Claims, Unverified> {
+        let mut validation = Validation::new(header.alg);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.set_issuer(&[&self.config.issuer]);
         validation.set_audience(&[&self.config.audience]);
         // By this process's clock, below.
         validation.validate_exp = false;
-        let mut refused = Stranger::Refused("the token is signed with a key that is not known");
-        for key in keys {
+        let mut reason = "the token is signed with a key that is not known";
+        for key in self.jwks.candidates(header.kid.as_deref(), header.alg) {
             match decode::<Claims>(token.expose(), key.key(), &validation) {
                 Ok(token) => return Ok(token.claims),
-                Err(error) => refused = Stranger::Refused(sentence(&error)),
+                Err(error) if is_about_claims(&error) => {
+                    return Err(Unverified::Claims(sentence(&error)));
+                }
+                Err(error) => reason = sentence(&error),
             }
         }
-        Err(refused)
+        Err(Unverified::Signature(reason))
     }
 
     /// When the token ends, unless that was before, or it has not begun.
@@ -187,6 +202,19 @@ fn projects(claim: Option<&Value>) -> Projects {
     Some(Arc::new(listed))
 }
 
+/// Whether a token's signature is good and its claims are not: the library looks at them in this order.
+fn is_about_claims(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidIssuer
+            | ErrorKind::InvalidAudience
+            | ErrorKind::MissingRequiredClaim(_)
+            | ErrorKind::InvalidClaimFormat(_)
+            | ErrorKind::Json(_)
+            | ErrorKind::Utf8(_)
+    )
+}
+
 /// What is wrong with a token. Nothing of the token is in it.
 fn sentence(error: &Error) -> &'static str {
     match error.kind() {
@@ -206,6 +234,7 @@ fn sentence(error: &Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use jsonwebtoken::Algorithm;
     use serde_json::json;
 
     use super::*;
