@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use ini::{Ini, ParseOption};
+use ini::{Ini, ParseOption, Properties};
 
 use super::form::one_line;
 use super::source::Origin;
@@ -39,6 +39,8 @@ const PROFILE_FILE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
 const DEFAULT_PROFILE: &str = ".huaweicloud/credentials";
 /// The section of regional services.
 const SECTION: &str = "basic";
+/// The section whose values are every other section's as well, where that has none.
+const DEFAULTS: &str = "DEFAULT";
 
 /// One part of the credentials: its name in its source, and the value if there is one.
 struct Part {
@@ -109,19 +111,19 @@ impl Parts {
         }
     }
 
-    /// Reads a profile file; the error is a line number.
+    /// Reads a profile file as Python's configparser does, which the official SDK uses; the error is a line
+    /// number.
     fn of_ini(text: &str, path: &str) -> Result<Self, usize> {
         // Secret keys are taken as they are: a backslash or a quote in one means itself.
         let options =
             ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
         let ini = Ini::load_from_str_opt(text, options).map_err(|error| error.line)?;
-        let part = |key: &str| Part {
-            name: format!("{key} in [{SECTION}] of {path}"),
-            value: ini
-                .get_from(Some(SECTION), key)
-                .map(str::trim)
-                .filter(|value| !value.is_empty())
-                .map(Secret::new),
+        let section = ini.section(Some(SECTION));
+        let defaults = section.and_then(|_| ini.section(Some(DEFAULTS)));
+        let part = |key: &str| {
+            let value = section.and_then(|section| value_in(section, key));
+            let value = value.or_else(|| value_in(defaults?, key));
+            Part { name: format!("{key} in [{SECTION}] of {path}"), value: value.map(Secret::new) }
         };
         Ok(Self {
             access: part("ak"),
@@ -218,6 +220,12 @@ impl Profile {
             surroundings.variable("HOME").or_else(|| surroundings.variable("USERPROFILE"))?;
         Some(Self { path: PathBuf::from(home).join(DEFAULT_PROFILE), is_named: false })
     }
+}
+
+/// The value of a key, which may be written in capitals.
+fn value_in<'s>(section: &'s Properties, key: &str) -> Option<&'s str> {
+    let mut values = section.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key));
+    values.next().map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
 }
 
 /// Reads a variable; nothing, and a refusal, where it is not text.

@@ -46,6 +46,15 @@ fn the_profile_file_is_read_as_it_stands() {
 }
 
 #[test]
+fn keys_of_the_profile_file_are_read_in_capitals_too() {
+    let profile = "[DEFAULT]\nProject_Id = p1\nsk = other\n[basic]\nAK=AKID\nSk = SKEY\nSECURITY_TOKEN: STOKEN\n";
+
+    let key = key_of(aksk().file(PROFILE, profile));
+
+    assert_eq!(exposed(&key), ("AKID", "SKEY", Some("STOKEN"), Some("p1")));
+}
+
+#[test]
 fn a_named_profile_file_takes_the_place_of_the_one_at_home() {
     let settings = aksk()
         .file(PROFILE, "[basic]\nak = home\nsk = home\n")

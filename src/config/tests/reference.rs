@@ -73,7 +73,7 @@ fn reference() -> String {
     }
     text.push_str(
         "\nThe pair is taken from the environment, else from section `[basic]` of the profile file\n\
-         (INI, UTF-8; keys `ak`, `sk`, `security_token`, `project_id`), by default\n\
+         (INI, UTF-8; keys `ak`, `sk`, `security_token`, `project_id`, in small letters or capitals), by default\n\
          `~/.huaweicloud/credentials`. Half a pair is refused. Another pair in the profile file takes effect\n\
          while the gateway runs; with a shared cache, whose names are made of it, another `ak` waits for a restart.\n",
     );
