@@ -22,7 +22,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "timestamp", run: timestamp },
     Target { name: "wire", run: wire },
     Target { name: "failure", run: failure },
-    Target { name: "guard", run: guard },
+    Target { name: "document", run: document },
     Target { name: "execution", run: execution },
     Target { name: "request", run: request },
     Target { name: "cursor", run: cursor },
@@ -47,12 +47,12 @@ pub fn failure(bytes: &[u8]) {
     upstream::fuzz::failure(bytes);
 }
 
-/// A document before the guard: bounded work, and what it lets through is the parser's document too.
-pub fn guard(bytes: &[u8]) {
-    graphql::guard::fuzz::guard(bytes);
+/// A document: refused with places inside it, or valid, bounded, and executed without a bug.
+pub fn document(bytes: &[u8]) {
+    graphql::fuzz::document(bytes);
 }
 
-/// A document: what the plain executor answers, the library answers too, byte for byte.
+/// A document: what its plan answers, async-graphql answers too, byte for byte.
 pub fn execution(bytes: &[u8]) {
     graphql::fuzz::execution(bytes);
 }

@@ -1,35 +1,32 @@
-//! Executes operations: parse, validate, resolve, and a code on every error on the way.
+//! Executes operations: validate, limit, coerce, then execute by a plan or by async-graphql.
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
-};
+use apollo_compiler::validation::Valid;
 use async_graphql::{
-    EmptyMutation, Pos, Request, Response, SDLExportOptions, Schema, ServerError, Variables,
-    to_value,
+    EmptyMutation, Request, Response, Schema, ServerError, ValidationMode, Variables, to_value,
 };
-
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
+use super::conversion::{self, Converted};
+use super::document::{self, Document, DocumentError, MAX_NESTING};
+use super::document_cache::{DocumentCache, PreparedOperation};
 use super::entity::FederationQuery;
 use super::error::{ErrorCode, request_error, set_code};
-use super::guard::{Guard, MAX_NESTING, Measure, Refusal};
-use super::known::{Known, KnownDocuments};
-use super::order::{self, Keys};
-use super::plain::{Bound, Written};
-use super::query::{RecordQuery, Root, ShownRoot};
+use super::limits::{self, LimitExceeded, Limits, QueryCost};
+use super::plan::{self, Written};
+use super::query::{RecordQuery, Root};
 use super::recall::{KnownRequests, PlainRequest};
+use super::response_shape::ObjectShape;
+use super::sdl::{federation_sdl, validation_schema};
 use super::subscription::Subscription;
 use super::values::Values;
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::records::Reader;
 
-/// The newest version of the federation specification that Apollo's composition accepts.
-const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";
 /// The most errors of one operation that are answered.
 const MOST_ERRORS: usize = 50;
 /// Where an answer says what was read for it, in its `extensions`.
@@ -40,9 +37,12 @@ const LONGEST_MESSAGE: usize = 500;
 /// The schema, ready to execute operations.
 #[derive(Clone)]
 pub struct Engine {
-    schema: Schema<Root, EmptyMutation, Subscription>,
-    guard: Guard,
-    known: KnownDocuments,
+    /// Executes what has no plan.
+    executor: Schema<Root, EmptyMutation, Subscription>,
+    /// What documents are validated against.
+    schema: Arc<Valid<apollo_compiler::Schema>>,
+    limits: Limits,
+    documents: DocumentCache,
     requests: KnownRequests,
     introspection: bool,
 }
@@ -72,17 +72,55 @@ pub struct Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PersistedQuery(pub [u8; 32]);
 
-/// An operation within the limits, or why it will not be executed.
+/// An operation that may be executed, or the answer where it may not.
 #[derive(Debug)]
-pub struct Admitted(Result<Ready, Box<ServerError>>);
+pub struct Admitted(Result<Ready, Box<Answer>>);
 
-/// An operation within the limits.
+/// An operation that is valid and within the limits, its variables coerced.
 #[derive(Debug)]
 enum Ready {
     /// To be executed by its plan.
     Plain(Arc<PlainRequest>),
-    /// To be executed by the library.
-    Other(Box<Operation>),
+    /// To be executed by async-graphql.
+    Other(Box<ValidOperation>),
+}
+
+/// An operation for async-graphql.
+#[derive(Debug)]
+struct ValidOperation {
+    /// As it was sent.
+    sent: Operation,
+    prepared: Arc<PreparedOperation>,
+    variables: Variables,
+}
+
+/// An operation and what it costs.
+struct Costed {
+    ready: Ready,
+    cost: QueryCost,
+}
+
+/// Why an operation is not executed.
+enum Rejection {
+    /// Its own fault; the others of the request are executed.
+    Operation(Box<Answer>),
+    /// It exceeds a limit, which refuses the whole request.
+    Request(LimitExceeded),
+}
+
+impl From<DocumentError> for Rejection {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Invalid(errors) => Self::Operation(Box::new(refused(errors))),
+            DocumentError::TooComplex(exceeded) => Self::Request(exceeded),
+        }
+    }
+}
+
+impl From<ServerError> for Rejection {
+    fn from(error: ServerError) -> Self {
+        Self::Operation(Box::new(refused(vec![error])))
+    }
 }
 
 /// What became of an operation.
@@ -101,39 +139,11 @@ pub enum Answer {
     NotAQuery,
 }
 
-/// The schema in GraphQL's definition language, as `schema.graphql` holds it.
-pub fn sdl() -> String {
-    let options = SDLExportOptions::new()
-        .include_specified_by()
-        .prefer_single_line_descriptions()
-        .use_space_ident()
-        .indent_width(2);
-    // What routers ask for is theirs to know; it is no part of the schema that clients see.
-    let schema = Schema::new(ShownRoot(RecordQuery), EmptyMutation, Subscription);
-    tidy(&schema.sdl_with_options(options))
-}
-
-/// Without what every reader knows (the directives of the specification, and that `Query` is the
-/// root of queries), without blanks at the ends of lines, and with one line feed at the end.
-fn tidy(sdl: &str) -> String {
-    const SPECIFIED: &str = "\n\"Directs the executor to include";
-    let own = sdl.split_once(SPECIFIED).map_or(sdl, |(own, _)| own);
-    let lines: Vec<&str> = own.trim().lines().map(str::trim_end).collect();
-    lines.join("\n") + "\n"
-}
-
-/// The schema as a subgraph of a federation, as `_service` answers it: with the entities' keys.
-pub fn federation_sdl() -> String {
-    let keyed = sdl()
-        .replace("\ntype ScreenRecord {", "\ntype ScreenRecord @key(fields: \"projectId id\") {")
-        .replace("\ntype Desktop {", "\ntype Desktop @key(fields: \"id\", resolvable: false) {");
-    format!("extend schema @link(url: \"{FEDERATION}\", import: [\"@key\"])\n\n{keyed}")
-}
-
-fn schema(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, Subscription> {
-    // The guard bounds the nesting; the executor's own limit must not be the narrower one.
-    let builder =
-        Schema::build(root, EmptyMutation, Subscription).limit_recursive_depth(MAX_NESTING);
+fn executor(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, Subscription> {
+    let builder = Schema::build(root, EmptyMutation, Subscription)
+        // Documents are valid and their nesting is bounded before they come here.
+        .limit_recursive_depth(2 * MAX_NESTING)
+        .validation_mode(ValidationMode::Fast);
     // No extension is ever added: a single one that does nothing costs a quarter of each request.
     if config.introspection {
         builder.finish()
@@ -145,24 +155,24 @@ fn schema(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, Sub
 impl Engine {
     /// The schema under the configured conditions.
     pub fn new(config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
-        let guard = Guard::new(limits);
         // Rendered once: routers ask for it over and over.
         let root = Root(RecordQuery, FederationQuery { sdl: federation_sdl().into() });
         Self {
-            schema: schema(config, root),
-            guard,
-            known: KnownDocuments::new(),
+            executor: executor(config, root),
+            schema: Arc::new(validation_schema()),
+            limits: Limits::new(limits),
+            documents: DocumentCache::new(),
             requests: KnownRequests::new(),
             introspection: config.introspection,
         }
     }
 
-    /// The same under other conditions. What is known of documents stays known, unless it may mean
-    /// something else now.
+    /// The same under other conditions. Documents stay in the cache, unless they may mean something
+    /// else now.
     #[must_use]
     pub fn changed(&self, config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
         if config.introspection == self.introspection {
-            return Self { guard: Guard::new(limits), ..self.clone() };
+            return Self { limits: Limits::new(limits), ..self.clone() };
         }
         Self::new(config, limits)
     }
@@ -172,9 +182,9 @@ impl Engine {
         self.introspection
     }
 
-    /// How many documents are known, and their weight in bytes.
+    /// How many documents are cached, and their weight in bytes.
     pub fn documents(&self) -> (u64, u64) {
-        self.known.size()
+        self.documents.size()
     }
 
     /// How many requests are known by their whole body, and their weight in bytes.
@@ -189,8 +199,9 @@ impl Engine {
     /// As [`Self::admit`].
     pub fn recall(&self, body: &[u8]) -> Option<Result<Admitted, ServerError>> {
         let request = self.requests.get(body)?;
-        let within = self.guard.admit(&[request.measure]);
-        Some(within.map(|()| Admitted(Ok(Ready::Plain(request)))).map_err(|r| refusal_error(&r)))
+        let within = self.limits.check(&[request.cost]);
+        let admitted = within.map(|()| Admitted(Ok(Ready::Plain(request))));
+        Some(admitted.map_err(|exceeded| limit_error(&exceeded)))
     }
 
     /// Keeps in mind that a body holds just this operation, where it is a plain one.
@@ -200,68 +211,98 @@ impl Engine {
         }
     }
 
-    /// Checks the operations of one request before anything is done for any of them. What is over a
-    /// limit refuses the whole request; other faults are each operation's own.
+    /// Checks the operations of one request before any of them is executed. What exceeds a limit
+    /// refuses the whole request; other faults are each operation's own.
     ///
     /// # Errors
     /// The error to answer the whole request with.
     pub fn admit(&self, operations: Vec<Operation>) -> Result<Vec<Admitted>, ServerError> {
-        let mut measures = Vec::with_capacity(operations.len());
+        let mut costs = Vec::with_capacity(operations.len());
         let mut admitted = Vec::with_capacity(operations.len());
-        for mut operation in operations {
-            if let Some(fault) = operation.fault.take() {
-                admitted.push(Admitted(Err(fault)));
-                continue;
-            }
-            let verdict = match self.measure(&operation) {
-                Ok((measure, _)) if measure.introspection > 0 && !self.introspection => {
-                    Err(Box::new(introspection_is_off()))
+        for operation in operations {
+            admitted.push(Admitted(match self.validate(operation) {
+                Ok(Costed { ready, cost }) => {
+                    costs.push(cost);
+                    Ok(ready)
                 }
-                Ok((measure, bound)) => {
-                    measures.push(measure);
-                    // Plans know no paths.
-                    let bound = bound.filter(|_| !operation.explain);
-                    Ok(Ready::of(operation, measure, bound))
-                }
-                Err(refusal) => Err(Box::new(own_fault(&refusal)?)),
-            };
-            admitted.push(Admitted(verdict));
+                Err(Rejection::Operation(answer)) => Err(answer),
+                Err(Rejection::Request(exceeded)) => return Err(limit_error(&exceeded)),
+            }));
         }
-        self.guard.admit(&measures).map_err(|refusal| refusal_error(&refusal))?;
+        self.limits.check(&costs).map_err(|exceeded| limit_error(&exceeded))?;
         Ok(admitted)
     }
 
-    /// What an operation asks for, and its plan where it is a plain one.
-    fn measure(&self, operation: &Operation) -> Result<(Measure, Option<Bound>), Refusal> {
-        let Operation { query, operation_name, variables, .. } = operation;
-        let name = operation_name.as_deref();
-        let planned = match self.known.get(query) {
-            Some(Known::Planned(planned)) => Some(planned),
-            Some(Known::Parsed(_)) => None,
-            // Plain documents have no lists, so variables make no difference to what they ask for.
-            None => {
-                let measure = self.guard.measure(query, None, &Variables::default())?;
-                self.known.plan(query, measure)
-            }
-        };
-        if let Some(planned) = planned.filter(|planned| planned.plan.is_named(name)) {
-            // Odd values of variables are for the library to refuse.
-            return Ok((planned.measure, planned.plan.bind(variables)));
+    /// Validates an operation, coerces its variables and computes its cost.
+    fn validate(&self, mut operation: Operation) -> Result<Costed, Rejection> {
+        if let Some(fault) = operation.fault.take() {
+            return Err((*fault).into());
         }
-        Ok((self.guard.measure(query, name, &variables.variables())?, None))
+        let prepared = self.prepare(&operation.query, operation.operation_name.as_deref())?;
+        if operation.only_query && !prepared.operation.is_query() {
+            return Err(Rejection::Operation(Box::new(Answer::NotAQuery)));
+        }
+        let PreparedOperation { document, operation: parsed, plan } = &*prepared;
+        let variables =
+            variables::coerce(&self.schema, parsed, document.positions(), &operation.variables)?;
+        let cost = limits::cost(document.executable(), parsed, &variables, document.tokens());
+        if cost.introspection > 0 && !self.introspection {
+            return Err(introspection_is_off().into());
+        }
+        // Plans know no paths, which an explanation needs.
+        let plan = plan.as_ref().filter(|_| !operation.explain);
+        if let Some(bound) = plan.and_then(|plan| plan.bind(variables.clone())) {
+            let request = PlainRequest::new(bound, cost, operation.operation_name);
+            return Ok(Costed { ready: Ready::Plain(Arc::new(request)), cost });
+        }
+        let valid = ValidOperation { sent: operation, prepared, variables };
+        Ok(Costed { ready: Ready::Other(Box::new(valid)), cost })
+    }
+
+    /// The operation of a document, from the cache or parsed and validated.
+    fn prepare(&self, text: &str, name: Option<&str>) -> Result<Arc<PreparedOperation>, Rejection> {
+        if let Some(prepared) = self.documents.get(text, name) {
+            return Ok(prepared);
+        }
+        let document = Document::parse(text, &self.schema, self.limits.max_tokens())?;
+        let operation = document.operation(name)?.clone();
+        let plan = plan::compile(&document, &operation).map(Arc::new);
+        let prepared = Arc::new(PreparedOperation { document, operation, plan });
+        self.documents.insert(text, name, &prepared);
+        Ok(prepared)
     }
 
     /// Executes an admitted operation that has one answer: a query.
     async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        match self.prepare(admitted, context) {
-            Ok(Prepared::Plain(request, context)) => {
-                Answer::Written(request.bound.execute(&context).await)
+        match admitted.0 {
+            Ok(Ready::Plain(request)) => Answer::Written(request.bound.execute(&context).await),
+            Ok(Ready::Other(operation)) if operation.prepared.operation.is_subscription() => {
+                let message = "a subscription needs a WebSocket or an event stream";
+                refused(vec![request_error(ErrorCode::ValidationFailed, message)])
             }
-            Ok(Prepared::Parsed(request, keys)) => {
-                coded(order::repaired(self.schema.execute(*request).await, &keys))
-            }
+            Ok(Ready::Other(operation)) => match self.convert(&operation, context) {
+                Ok(LibraryRequest { request, shape }) => {
+                    coded(shape.apply(self.executor.execute(request).await))
+                }
+                Err(error) => refused(vec![error]),
+            },
             Err(answer) => *answer,
         }
+    }
+
+    fn convert(
+        &self,
+        operation: &ValidOperation,
+        context: OperationContext,
+    ) -> Result<LibraryRequest, ServerError> {
+        let ValidOperation { prepared, variables, .. } = operation;
+        let PreparedOperation { document, operation, .. } = &**prepared;
+        context.reader().trace().tell_operation(document::type_name(operation.operation_type));
+        let Converted { document, shape } =
+            conversion::convert(&self.schema, document, operation, variables)?;
+        let mut request = Request::new("").data(context);
+        request.set_parsed_query(document);
+        Ok(LibraryRequest { request, shape })
     }
 
     /// The answer to an admitted operation, where everything is at hand; else nothing, and nothing is
@@ -305,70 +346,42 @@ impl Engine {
         admitted: Admitted,
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
-        match self.prepare(admitted, context) {
-            Ok(Prepared::Plain(request, context)) => {
+        match admitted.0 {
+            Ok(Ready::Plain(request)) => {
                 let written = async move { request.bound.execute(&context).await };
                 stream::once(written).map(Answer::Written).boxed()
             }
-            Ok(Prepared::Parsed(request, keys)) => self
-                .schema
-                .execute_stream(*request)
-                .map(move |response| coded(order::repaired(response, &keys)))
-                .boxed(),
+            Ok(Ready::Other(operation)) => match self.convert(&operation, context) {
+                Ok(LibraryRequest { request, shape }) => self
+                    .executor
+                    .execute_stream(request)
+                    .map(move |response| coded(shape.apply(response)))
+                    .boxed(),
+                Err(error) => stream::iter([refused(vec![error])]).boxed(),
+            },
             Err(answer) => stream::iter([*answer]).boxed(),
         }
     }
 
     /// Executes a query as if it had no plan.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) async fn execute_by_library(
+    pub(crate) async fn execute_without_plan(
         &self,
         operation: Operation,
         context: OperationContext,
     ) -> Answer {
-        self.execute(Admitted(Ok(Ready::Other(Box::new(operation)))), context).await
-    }
-
-    fn prepare(
-        &self,
-        admitted: Admitted,
-        context: OperationContext,
-    ) -> Result<Prepared, Box<Answer>> {
-        let operation = match admitted.0.map_err(|error| Box::new(refused(*error)))? {
-            Ready::Plain(request) => return Ok(Prepared::Plain(request, context)),
-            Ready::Other(operation) => operation,
+        // An explained operation has no plan.
+        let Ok(costed) = self.validate(Operation { explain: true, ..operation }) else {
+            return Answer::NotAQuery;
         };
-        let document = self.known.parse(&operation.query).map_err(|mut error| {
-            shorten(&mut error.message);
-            Box::new(refused(error))
-        })?;
-        let selected = selected(&document, operation.operation_name.as_deref())
-            .map_err(|error| Box::new(refused(error)))?;
-        if operation.only_query && selected.ty != OperationType::Query {
-            return Err(Box::new(Answer::NotAQuery));
-        }
-        context.reader().trace().tell_operation(type_name(selected.ty));
-        let variables = operation.variables.variables();
-        variables::check(selected, &variables).map_err(|error| Box::new(refused(error)))?;
-        let keys = order::keys(selected, &document);
-        let variables = variables.into_owned();
-        let mut request = Request::new(operation.query).variables(variables).data(context);
-        request.operation_name = operation.operation_name.map(|name| (*name).to_owned());
-        request.set_parsed_query(ExecutableDocument::clone(&document));
-        Ok(Prepared::Parsed(Box::new(request), keys))
+        self.execute(Admitted(Ok(costed.ready)), context).await
     }
 }
 
-impl Ready {
-    fn of(operation: Operation, measure: Measure, bound: Option<Bound>) -> Self {
-        match bound {
-            Some(bound) => {
-                let operation_name = operation.operation_name;
-                Self::Plain(Arc::new(PlainRequest::new(bound, measure, operation_name)))
-            }
-            None => Self::Other(Box::new(operation)),
-        }
-    }
+/// A request to async-graphql, and the shape of its response.
+struct LibraryRequest {
+    request: Request,
+    shape: ObjectShape,
 }
 
 impl Admitted {
@@ -376,19 +389,20 @@ impl Admitted {
     pub fn name(&self) -> Option<&Arc<str>> {
         match self.0.as_ref().ok()? {
             Ready::Plain(request) => request.operation_name.as_ref(),
-            Ready::Other(operation) => operation.operation_name.as_ref(),
+            Ready::Other(operation) => operation.sent.operation_name.as_ref(),
         }
     }
 
     fn is_to_be_explained(&self) -> bool {
-        matches!(&self.0, Ok(Ready::Other(operation)) if operation.explain)
+        matches!(&self.0, Ok(Ready::Other(operation)) if operation.sent.explain)
     }
 
     /// What is asked, written down in full, where the answer may be kept: not where a plan makes it anew
     /// for less, and not where it is about this very reading.
     fn question(&self) -> Option<Vec<u8>> {
         let Ready::Other(operation) = self.0.as_ref().ok()? else { return None };
-        let Operation { query, operation_name, variables, only_query, explain, .. } = &**operation;
+        let Operation { query, operation_name, variables, only_query, explain, .. } =
+            &operation.sent;
         if *explain {
             return None;
         }
@@ -400,15 +414,6 @@ impl Admitted {
         question.push(u8::from(operation_name.is_some()));
         serde_json::to_writer(&mut question, variables).ok()?;
         Some(question)
-    }
-}
-
-/// The type of an operation, as it is written.
-fn type_name(operation: OperationType) -> &'static str {
-    match operation {
-        OperationType::Query => "query",
-        OperationType::Mutation => "mutation",
-        OperationType::Subscription => "subscription",
     }
 }
 
@@ -432,32 +437,23 @@ fn whole(response: &Response) -> Result<Bytes, serde_json::Error> {
     Ok(body.into())
 }
 
-/// An operation that is ready to be executed.
-enum Prepared {
-    /// By its plan.
-    Plain(Arc<PlainRequest>, OperationContext),
-    /// By the library, its variables checked.
-    Parsed(Box<Request>, Keys),
-}
-
-/// Sets codes where the executor has set none: those errors are of the validation.
+/// Sets codes where the executor has set none: those are values that an argument refuses.
 fn coded(mut response: Response) -> Answer {
-    let mut executed = true;
-    // A short document can be wrong in thousands of ways; nobody reads them all.
-    response.errors.truncate(MOST_ERRORS);
+    cut(&mut response.errors);
     for error in &mut response.errors {
-        shorten(&mut error.message);
         if error.extensions.is_none() {
-            let code = if error.path.is_empty() {
-                executed = false;
-                ErrorCode::ValidationFailed
-            } else {
-                ErrorCode::BadUserInput
-            };
-            set_code(error, code);
+            set_code(error, ErrorCode::BadUserInput);
         }
     }
-    if executed { Answer::Executed(response) } else { Answer::Refused(response) }
+    Answer::Executed(response)
+}
+
+/// A short document can be wrong in thousands of ways; a client needs a few of them.
+fn cut(errors: &mut Vec<ServerError>) {
+    errors.truncate(MOST_ERRORS);
+    for error in errors {
+        shorten(&mut error.message);
+    }
 }
 
 fn shorten(message: &mut String) {
@@ -467,28 +463,13 @@ fn shorten(message: &mut String) {
     }
 }
 
-fn refused(error: ServerError) -> Answer {
-    Answer::Refused(Response::from_errors(vec![error]))
+fn refused(mut errors: Vec<ServerError>) -> Answer {
+    cut(&mut errors);
+    Answer::Refused(Response::from_errors(errors))
 }
 
-/// The error for an operation that is wrong in itself; one for the whole request where it is over a
-/// limit.
-fn own_fault(refusal: &Refusal) -> Result<ServerError, ServerError> {
-    match refusal {
-        Refusal::TooComplex { .. } => Err(refusal_error(refusal)),
-        Refusal::Syntax { .. } | Refusal::Invalid { .. } => Ok(refusal_error(refusal)),
-    }
-}
-
-fn refusal_error(refusal: &Refusal) -> ServerError {
-    let code = match refusal {
-        Refusal::TooComplex { .. } => ErrorCode::QueryTooComplex,
-        Refusal::Invalid { .. } => ErrorCode::ValidationFailed,
-        Refusal::Syntax { .. } => ErrorCode::ParseFailed,
-    };
-    let mut error = request_error(code, refusal.to_string());
-    error.locations.extend(refusal.location().map(|(line, column)| Pos { line, column }));
-    error
+fn limit_error(exceeded: &LimitExceeded) -> ServerError {
+    request_error(ErrorCode::QueryTooComplex, exceeded.to_string())
 }
 
 /// As Apollo's servers put it.
@@ -499,26 +480,4 @@ fn introspection_is_off() -> ServerError {
         extensions.set("validationErrorCode", "INTROSPECTION_DISABLED");
     }
     error
-}
-
-/// The operation that will be executed.
-fn selected<'d>(
-    document: &'d ExecutableDocument,
-    name: Option<&str>,
-) -> Result<&'d OperationDefinition, ServerError> {
-    let found = match (&document.operations, name) {
-        (DocumentOperations::Single(operation), None) => Some(operation),
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
-            operations.values().next()
-        }
-        (DocumentOperations::Single(_), Some(_)) | (DocumentOperations::Multiple(_), None) => None,
-    };
-    let problem = match name {
-        Some(name) => format!("the document has no operation named {name:?}"),
-        None => "the document has several operations: operationName has to name one".to_owned(),
-    };
-    found
-        .map(|operation| &operation.node)
-        .ok_or_else(|| request_error(ErrorCode::OperationResolutionFailure, problem))
 }

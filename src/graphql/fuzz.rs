@@ -1,9 +1,9 @@
-//! Fuzz target: the plain executor beside the GraphQL library.
+//! Fuzz targets: documents, and plans beside async-graphql.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use async_graphql::Response;
+use async_graphql::{Pos, Response, ServerError};
 use futures_util::FutureExt as _;
 use tokio::runtime::Runtime;
 
@@ -78,25 +78,52 @@ pub(crate) fn execution(bytes: &[u8]) {
     let Some(admitted) = admitted.into_iter().next() else { return };
     let context = || OperationContext::new(Arc::clone(reader), Duration::from_secs(15));
     let now = engine.answer_now(&admitted, reader);
-    // What is not at hand is begun, and given up at once.
+    // What is not in the cache is begun, and given up at once.
     let answer = engine.answer(admitted, context()).now_or_never();
-    if matches!(answer, Some(Answer::Refused(_))) {
-        // The library has never to see what the guard refuses: a cycle of fragments has no end there.
+    if matches!(answer, Some(Answer::Refused(_) | Answer::NotAQuery)) {
         return;
     }
-    let library = engine.execute_by_library(asked(), context()).now_or_never();
+    let library = engine.execute_without_plan(asked(), context()).now_or_never();
     let (Some(answer), Some(library)) = (answer, library) else {
-        assert!(now.is_none(), "{query:?} was at hand and is not any more");
+        assert!(now.is_none(), "{query:?} was in the cache and is not any more");
         return;
     };
     let (answer, library) = (shown(answer), shown(library));
     if let Some(now) = now {
         assert_eq!(shown(now), answer, "of {query:?}");
     }
-    // Two differences are deliberate: the library answers null for an object whose fields are all left
-    // out, and overlooks uses of variables in inline fragments.
-    if !answer.contains("{}") && !library.contains("is not used by operation") {
-        assert_eq!(answer, library, "of {query:?}");
+    assert_eq!(answer, library, "of {query:?}");
+}
+
+/// A document. It is refused with places inside it, or it is valid and within the limits and then has
+/// no errors but those of its fields.
+pub(crate) fn document(bytes: &[u8]) {
+    let Ok(query) = str::from_utf8(bytes) else { return };
+    let Stage { engine, reader, runtime } = &*STAGE;
+    let _entered = runtime.enter();
+    let operation = Operation { query: query.to_owned(), ..Operation::default() };
+    let admitted = match engine.admit(vec![operation]) {
+        Ok(mut admitted) => admitted.pop().expect("one for each operation"),
+        Err(error) => return points_into(query, &error),
+    };
+    let context = OperationContext::new(Arc::clone(reader), Duration::from_secs(15));
+    match engine.answer(admitted, context).now_or_never() {
+        Some(Answer::Refused(response)) => {
+            assert!(!response.errors.is_empty());
+            response.errors.iter().for_each(|error| points_into(query, error));
+        }
+        Some(Answer::Executed(response)) => {
+            assert!(response.errors.iter().all(|error| !error.path.is_empty()), "{response:?}");
+        }
+        _ => {}
+    }
+}
+
+fn points_into(document: &str, error: &ServerError) {
+    assert!(error.message.len() < 2500, "{} bytes of message", error.message.len());
+    for Pos { line, column } in &error.locations {
+        assert!((1..=1 + document.matches(['\r', '\n']).count()).contains(line), "{error:?}");
+        assert!((1..=1 + document.chars().count()).contains(column), "{error:?}");
     }
 }
 

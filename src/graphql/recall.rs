@@ -16,8 +16,8 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::engine::Answer;
-use super::guard::Measure;
-use super::plain::{Bound, Written};
+use super::limits::QueryCost;
+use super::plan::{BoundPlan, Written};
 use crate::domain::ScreenRecord;
 use crate::records::Reader;
 
@@ -38,8 +38,8 @@ const REMEMBERED: usize = 4;
 /// A request for plain selections, ready to be answered.
 #[derive(Debug)]
 pub(crate) struct PlainRequest {
-    pub(crate) bound: Bound,
-    pub(crate) measure: Measure,
+    pub(crate) bound: BoundPlan,
+    pub(crate) cost: QueryCost,
     /// As the request named its operation.
     pub(crate) operation_name: Option<Arc<str>>,
     last: Mutex<LastAnswer>,
@@ -77,8 +77,8 @@ struct Bucket {
 }
 
 impl PlainRequest {
-    pub(crate) fn new(bound: Bound, measure: Measure, operation_name: Option<Arc<str>>) -> Self {
-        Self { bound, measure, operation_name, last: Mutex::default() }
+    pub(crate) fn new(bound: BoundPlan, cost: QueryCost, operation_name: Option<Arc<str>>) -> Self {
+        Self { bound, cost, operation_name, last: Mutex::default() }
     }
 
     /// The answer, where everything is at hand; else nothing, and nothing is begun.
@@ -187,14 +187,18 @@ fn weight(body: &[u8], request: &PlainRequest) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use async_graphql::Variables;
+
     use super::*;
-    use crate::graphql::plain::Plan;
-    use crate::graphql::values::Values;
+    use crate::graphql::document::Document;
+    use crate::graphql::plan;
 
     fn request() -> Arc<PlainRequest> {
-        let plan = Arc::new(Plan::of("{ __typename }").unwrap());
-        let bound = plan.bind(&Values::default()).unwrap();
-        Arc::new(PlainRequest::new(bound, Measure::default(), None))
+        let schema = crate::graphql::sdl::validation_schema();
+        let document = Document::parse("{ __typename }", &schema, 100).unwrap();
+        let plan = plan::compile(&document, document.operation(None).unwrap()).unwrap();
+        let bound = Arc::new(plan).bind(Variables::default()).unwrap();
+        Arc::new(PlainRequest::new(bound, QueryCost::default(), None))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The scalars of the schema.
 
-use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use async_graphql::{InputType, InputValueError, InputValueResult, Pos, Scalar, ScalarType, Value};
 
 use crate::domain::Timestamp;
 
@@ -55,4 +55,23 @@ impl ScalarType for Long {
     fn to_value(&self) -> Value {
         Value::Number(self.0.into())
     }
+}
+
+/// Checks that a value is one that a custom scalar accepts. Other types accept any value here.
+///
+/// # Errors
+/// What is wrong with the value.
+pub(crate) fn check(scalar: &str, value: &Value) -> Result<(), String> {
+    match scalar {
+        "DateTime" => accepts::<DateTime>(value),
+        "Long" => accepts::<Long>(value),
+        "_Any" if !matches!(value, Value::Object(_)) => Err("_Any has to be an object".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn accepts<T: InputType>(value: &Value) -> Result<(), String> {
+    T::parse(Some(value.clone()))
+        .map(drop)
+        .map_err(|refused| refused.into_server_error(Pos::default()).message)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use async_graphql::{Name, Value, Variables};
+use async_graphql::{Value, Variables};
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
@@ -41,45 +41,26 @@ impl Default for Values {
 }
 
 impl Values {
-    /// In the library's form.
-    pub(crate) fn variables(&self) -> Cow<'_, Variables> {
+    /// All of them, in the library's form.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn variables(&self) -> Variables {
         match self {
-            Self::Nested(variables) => Cow::Borrowed(variables),
+            Self::Nested(variables) => variables.clone(),
             Self::Flat(flat) => {
                 let mut variables = Variables::default();
                 for (name, value) in flat {
-                    variables.insert(Name::new(name), value.clone().into());
+                    variables.insert(async_graphql::Name::new(name), value.clone().into());
                 }
-                Cow::Owned(variables)
+                variables
             }
         }
     }
 
-    /// The value of a variable, where it is a text.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+    /// The value of a variable, in the library's form.
+    pub(crate) fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
         match self {
-            Self::Flat(flat) => match find(flat, name)? {
-                Flat::Text(text) => Some(text),
-                Flat::Null | Flat::Boolean(_) | Flat::Number(_) => None,
-            },
-            Self::Nested(variables) => match variables.get(name)? {
-                Value::String(text) => Some(text),
-                _ => None,
-            },
-        }
-    }
-
-    /// The value of a variable, where it is true or false.
-    pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
-        match self {
-            Self::Flat(flat) => match find(flat, name)? {
-                Flat::Boolean(value) => Some(*value),
-                Flat::Null | Flat::Text(_) | Flat::Number(_) => None,
-            },
-            Self::Nested(variables) => match variables.get(name)? {
-                Value::Boolean(value) => Some(*value),
-                _ => None,
-            },
+            Self::Flat(flat) => find(flat, name).map(|value| Cow::Owned(value.clone().into())),
+            Self::Nested(variables) => variables.get(name).map(Cow::Borrowed),
         }
     }
 }
@@ -188,7 +169,7 @@ mod tests {
         let flat: FlatVariables = serde_json::from_str(json).unwrap();
 
         let whole = Variables::from_json(serde_json::from_str(json).unwrap());
-        assert_eq!(*Values::Flat(flat.0).variables(), whole);
+        assert_eq!(Values::Flat(flat.0).variables(), whole);
     }
 
     #[test]

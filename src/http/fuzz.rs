@@ -116,8 +116,8 @@ fn comes_back(operation: &Operation) {
         query.append_pair("operationName", name);
     }
     let variables = operation.variables.variables();
-    let text = serde_json::to_string(&*variables).unwrap_or_default();
-    if serde_json::from_str::<Value>(&text).ok() != serde_json::to_value(&*variables).ok() {
+    let text = serde_json::to_string(&variables).unwrap_or_default();
+    if serde_json::from_str::<Value>(&text).ok() != serde_json::to_value(&variables).ok() {
         // The library's reader of JSON is a bit off for some floats. No argument of the schema is one.
         return;
     }
@@ -136,7 +136,7 @@ fn are_equal(read: &[Operation], careful: &[Operation]) {
     for (read, careful) in read.iter().zip(careful) {
         assert_eq!(read.query, careful.query);
         assert_eq!(read.operation_name, careful.operation_name);
-        assert_eq!(*read.variables.variables(), *careful.variables.variables());
+        assert_eq!(read.variables.variables(), careful.variables.variables());
         assert_eq!(read.persisted, careful.persisted);
         assert_eq!(read.document_id, careful.document_id);
         assert!(read.fault.is_none() && careful.fault.is_none());

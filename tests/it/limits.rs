@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{Gateway, Reply, ScriptedUpstream, TOKEN, screen_record};
 
 #[tokio::test]
-async fn a_bomb_of_900_bytes_is_refused_before_the_parser_sees_it() {
+async fn a_bomb_of_900_bytes_is_refused_before_it_is_validated() {
     let gateway = Gateway::answering(200, json!({})).await;
     let mut bomb = "{...f0}".to_owned();
     for at in 0..30 {

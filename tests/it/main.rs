@@ -40,6 +40,7 @@ mod shared_cache;
 mod secrets;
 mod shutdown;
 mod slow_clients;
+mod specification;
 mod stale;
 mod subscription;
 mod traces;

@@ -99,7 +99,7 @@ macro_rules! hunts {
     };
 }
 
-hunts!(timestamp, wire, failure, guard, execution, request, cursor, entry, news, config);
+hunts!(timestamp, wire, failure, document, execution, request, cursor, entry, news, config);
 
 #[test]
 fn every_target_is_hunted_here_and_built_for_libfuzzer() {

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use smallvec::SmallVec;
 
 use super::write::Writer;
-use super::{Bound, RecordRef, Written};
+use super::{BoundPlan, RecordRef, Written};
 use crate::domain::{Failure, ScreenRecord};
 use crate::graphql::context::OperationContext;
 use crate::records::Reader;
@@ -33,7 +33,7 @@ impl ReadNow<'_> {
     }
 }
 
-impl Bound {
+impl BoundPlan {
     /// Reads what the plan asks for where it is at hand; nothing where that is not all of it.
     pub(crate) fn read_now(&self, reader: &Reader) -> Option<ReadNow<'_>> {
         // Nothing is counted as read until all of it is sure to be.

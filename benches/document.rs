@@ -1,10 +1,8 @@
-//! What the guard costs beside the parser that it stands before.
+//! What it costs to read a document that is new, and one that is in the cache.
 
-use async_graphql::Variables;
-use async_graphql::parser::parse_query;
 use divan::{Bencher, black_box};
-use screen_record_gateway::config::LimitsConfig;
-use screen_record_gateway::graphql::Guard;
+use screen_record_gateway::config::{GraphqlConfig, LimitsConfig};
+use screen_record_gateway::graphql::{Engine, Operation};
 
 fn main() {
     divan::main();
@@ -53,17 +51,27 @@ fn document(name: &str) -> &'static str {
     if name == "record" { RECORD } else { INTROSPECTION }
 }
 
+fn engine() -> Engine {
+    let config = GraphqlConfig { introspection: true, ..GraphqlConfig::default() };
+    Engine::new(&config, &LimitsConfig::default())
+}
+
+fn operation(query: String) -> Operation {
+    Operation { query, ..Operation::default() }
+}
+
+/// Parsed, validated, limited; refused for its variables where it has some, which costs next to nothing.
 #[divan::bench(args = DOCUMENTS)]
-fn guard(bencher: Bencher<'_, '_>, name: &str) {
-    let guard = Guard::new(&LimitsConfig::default());
-    let variables = Variables::default();
+fn new(bencher: Bencher<'_, '_>, name: &str) {
+    let (engine, mut number) = (engine(), 0);
     bencher.bench_local(|| {
-        let measure = guard.measure(black_box(document(name)), None, &variables)?;
-        guard.admit(&[measure])
+        number += 1;
+        engine.admit(vec![operation(format!("{}#{number}", document(name)))])
     });
 }
 
 #[divan::bench(args = DOCUMENTS)]
-fn parser(bencher: Bencher<'_, '_>, name: &str) {
-    bencher.bench_local(|| parse_query(black_box(document(name))));
+fn cached(bencher: Bencher<'_, '_>, name: &str) {
+    let engine = engine();
+    bencher.bench_local(|| engine.admit(vec![operation(black_box(document(name)).to_owned())]));
 }

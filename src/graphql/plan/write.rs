@@ -4,7 +4,7 @@ use async_graphql::{Error, PathSegment, Pos, ServerError};
 use serde::Serialize;
 
 use super::execute::Asked;
-use super::{Bound, DesktopField, Plain, RecordField, Root, Selected, Written};
+use super::{BoundPlan, DesktopField, RecordField, Root, ScalarField, Selected, Written};
 use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
 
 /// Room for an answer of common size, so that it grows in one piece.
@@ -15,7 +15,7 @@ const UNKNOWN: &str = "UNKNOWN";
 
 /// The writer of one answer.
 pub(super) struct Writer<'b> {
-    bound: &'b Bound,
+    bound: &'b BoundPlan,
     written: Written,
     /// Whether a member precedes the next one.
     follows: bool,
@@ -29,7 +29,7 @@ struct Place<'p> {
 }
 
 impl<'b> Writer<'b> {
-    pub(super) fn new(bound: &'b Bound) -> Self {
+    pub(super) fn new(bound: &'b BoundPlan) -> Self {
         let mut body = Vec::with_capacity(COMMON_BYTES);
         body.extend_from_slice(b"{\"data\":{");
         Self { bound, written: Written { body, errors: Vec::new() }, follows: false }
@@ -69,7 +69,7 @@ impl<'b> Writer<'b> {
             self.key(&field.key);
             let place = Place { root, at: field.at, key: &field.key };
             match &field.what {
-                RecordField::Plain(plain) => self.plain(*plain, asked, &place),
+                RecordField::Scalar(field) => self.scalar(*field, asked, &place),
                 RecordField::Desktop(fields) => self.desktop(fields, &asked.record, &place),
             }
             self.follows = true;
@@ -77,30 +77,32 @@ impl<'b> Writer<'b> {
         self.byte(b'}');
     }
 
-    fn plain(&mut self, plain: Plain, asked: &Asked<'_>, place: &Place<'_>) {
+    fn scalar(&mut self, field: ScalarField, asked: &Asked<'_>, place: &Place<'_>) {
         let record = &*asked.record;
-        match plain {
-            Plain::Typename => self.bytes(b"\"ScreenRecord\""),
-            Plain::Id => match record.id() {
+        match field {
+            ScalarField::Typename => self.bytes(b"\"ScreenRecord\""),
+            ScalarField::Id => match record.id() {
                 Some(id) => self.text(id, record.is_plain()),
                 // Ids that were asked for need no escapes.
                 None => self.text(asked.by.id.as_str(), true),
             },
-            Plain::ProjectId => self.text(asked.by.project.as_str(), true),
-            Plain::Size => self.field(record.size(), place, |writer, size| writer.json(&size)),
-            Plain::Duration => {
+            ScalarField::ProjectId => self.text(asked.by.project.as_str(), true),
+            ScalarField::Size => {
+                self.field(record.size(), place, |writer, size| writer.json(&size));
+            }
+            ScalarField::Duration => {
                 self.field(record.duration(), place, |writer, duration| writer.json(&duration));
             }
-            Plain::Type => self.field(record.kind(), place, |writer, kind| {
+            ScalarField::Type => self.field(record.kind(), place, |writer, kind| {
                 writer.text(kind.to_upstream().unwrap_or(UNKNOWN), true);
             }),
-            Plain::Status => self.field(record.status(), place, |writer, status| {
+            ScalarField::Status => self.field(record.status(), place, |writer, status| {
                 writer.text(status.to_upstream().unwrap_or(UNKNOWN), true);
             }),
-            Plain::Text(of) => self.field(record.text(of), place, |writer, text| {
+            ScalarField::Text(of) => self.field(record.text(of), place, |writer, text| {
                 writer.text(text, record.is_plain());
             }),
-            Plain::Time(of) => self.field(record.time(of), place, Self::time),
+            ScalarField::Time(of) => self.field(record.time(of), place, Self::time),
         }
     }
 

@@ -1,6 +1,0 @@
-//! See `screen_record_gateway::fuzzing::guard`.
-#![no_main]
-
-use screen_record_gateway::fuzzing;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::guard(bytes));

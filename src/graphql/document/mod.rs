@@ -1,0 +1,172 @@
+//! Reads GraphQL documents: parses them and validates them against the schema.
+//!
+//! [`apollo_compiler`] does both. What it lacks is added here: limits that have to hold before it
+//! recurses, descriptions of executable definitions, and a few rules of validation ([`rules`]).
+
+mod positions;
+mod scan;
+mod expansion;
+mod rules;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use apollo_compiler::ast;
+use apollo_compiler::diagnostic::ToCliReport as _;
+use apollo_compiler::executable::{Operation, OperationType};
+use apollo_compiler::validation::{DiagnosticData, Valid, WithErrors};
+use apollo_compiler::{ExecutableDocument, Node, Schema};
+use async_graphql::{Pos, ServerError};
+
+use super::error::{ErrorCode, request_error};
+use super::limits::{Limit, LimitExceeded};
+pub(crate) use positions::FieldPositions;
+use positions::LineCounter;
+
+/// A fault that the parser or the validator found.
+type Diagnostic<'e> = apollo_compiler::diagnostic::Diagnostic<'e, DiagnosticData>;
+
+/// How deep brackets may nest, and selection sets with fragments expanded. All code that walks a
+/// document recurses no deeper, and a stack of 2 MiB holds that several times over in a debug build.
+pub(crate) const MAX_NESTING: usize = 64;
+/// How many operations one document may define. Each is validated with the fragments it reaches.
+const MAX_OPERATIONS: usize = 50;
+
+/// A document that is valid under the schema.
+#[derive(Debug)]
+pub(crate) struct Document {
+    executable: Valid<ExecutableDocument>,
+    positions: FieldPositions,
+    /// Lexical tokens of the text.
+    tokens: usize,
+}
+
+/// Why a document is refused.
+#[derive(Debug)]
+pub(crate) enum DocumentError {
+    /// It does not parse or does not validate. The other operations of the request stand.
+    Invalid(Vec<ServerError>),
+    /// It exceeds a limit, which refuses the whole request.
+    TooComplex(LimitExceeded),
+}
+
+impl From<LimitExceeded> for DocumentError {
+    fn from(exceeded: LimitExceeded) -> Self {
+        Self::TooComplex(exceeded)
+    }
+}
+
+impl Document {
+    /// Parses and validates a document.
+    ///
+    /// # Errors
+    /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED`, or the limit that the text exceeds.
+    pub(crate) fn parse(
+        text: &str,
+        schema: &Valid<Schema>,
+        max_tokens: usize,
+    ) -> Result<Self, DocumentError> {
+        let scan::Scanned { text, tokens } = scan::scan(text)?;
+        Limit::Tokens.check(tokens, max_tokens)?;
+        // The parser's own token limit also counts blanks, commas and comments, so it is not used.
+        let parsed =
+            ast::Document::parser().recursion_limit(2 * MAX_NESTING).parse_ast(&*text, "document");
+        // What follows the first error mostly follows from it.
+        let parsed = parsed.map_err(|invalid| {
+            errors(&text, invalid.errors.iter().take(1), ErrorCode::ParseFailed)
+        });
+        let parsed = parsed.map_err(DocumentError::Invalid)?;
+        let operations =
+            parsed.definitions.iter().filter_map(ast::Definition::as_operation_definition);
+        Limit::Operations.check(operations.count(), MAX_OPERATIONS)?;
+        expansion::check(&parsed, max_tokens)?;
+        let executable = match parsed.to_executable_validate(schema) {
+            Ok(executable) => executable,
+            Err(WithErrors { partial, errors: found }) => {
+                let wrong = |diagnostic: &Diagnostic<'_>| {
+                    !subscription::is_wrongly_refused(&partial, diagnostic)
+                };
+                let found = errors(&text, found.iter().filter(wrong), ErrorCode::ValidationFailed);
+                if !found.is_empty() {
+                    return Err(DocumentError::Invalid(found));
+                }
+                Valid::assume_valid(partial)
+            }
+        };
+        let broken = rules::check(&executable, schema);
+        if !broken.is_empty() {
+            return Err(DocumentError::Invalid(rule_errors(&text, broken)));
+        }
+        let positions = FieldPositions::of(&executable, &text);
+        Ok(Self { executable, positions, tokens })
+    }
+
+    /// Its operations and fragments.
+    pub(crate) fn executable(&self) -> &ExecutableDocument {
+        &self.executable
+    }
+
+    /// Lexical tokens of its text.
+    pub(crate) fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Where fields stand in its text.
+    pub(crate) fn positions(&self) -> &FieldPositions {
+        &self.positions
+    }
+
+    /// The operation to execute.
+    ///
+    /// # Errors
+    /// `OPERATION_RESOLUTION_FAILURE` where the name names none, or one of several is not named.
+    pub(crate) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, ServerError> {
+        self.executable.operations.get(name).map_err(|_| {
+            let problem = match name {
+                Some(name) => format!("the document has no operation named {name:?}"),
+                None => "the document has several operations: operationName has to name one".into(),
+            };
+            request_error(ErrorCode::OperationResolutionFailure, problem)
+        })
+    }
+}
+
+/// The name of an operation's type.
+pub(crate) fn type_name(operation: OperationType) -> &'static str {
+    match operation {
+        OperationType::Query => "query",
+        OperationType::Mutation => "mutation",
+        OperationType::Subscription => "subscription",
+    }
+}
+
+/// The errors of a parser or validator, which come sorted by position.
+fn errors<'e>(
+    text: &str,
+    found: impl Iterator<Item = Diagnostic<'e>>,
+    code: ErrorCode,
+) -> Vec<ServerError> {
+    let mut lines = LineCounter::new(text);
+    let error = |diagnostic: Diagnostic<'e>| {
+        let mut error = request_error(code, diagnostic.error.to_string());
+        error.locations.extend(diagnostic.error.location().map(|span| lines.at(span.offset())));
+        error
+    };
+    found.map(error).collect()
+}
+
+fn rule_errors(text: &str, mut broken: Vec<rules::BrokenRule>) -> Vec<ServerError> {
+    broken.sort_by_key(|rule| rule.offset);
+    let mut lines = LineCounter::new(text);
+    let error = |rule: rules::BrokenRule| {
+        let mut error = request_error(ErrorCode::ValidationFailed, rule.message);
+        error.locations.extend(rule.offset.map(|offset| lines.at(offset)));
+        error
+    };
+    broken.into_iter().map(error).collect()
+}
+
+/// Where a node of a document begins, for error messages.
+pub(crate) fn position_or_start(positions: &FieldPositions, offset: Option<usize>) -> Pos {
+    offset.and_then(|offset| positions.at(offset)).unwrap_or(Pos { line: 1, column: 1 })
+}

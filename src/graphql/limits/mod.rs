@@ -1,0 +1,347 @@
+//! What an operation costs, and what a request may cost.
+//!
+//! - **What is executed**, fragments expanded, of the selected operation: depth, aliases, directives, root
+//!   fields, entities and complexity. `@skip` and `@include` are not evaluated: what they may leave out
+//!   still counts.
+//! - **What is parsed**: tokens of the whole document.
+//! - **Introspection** counts neither towards depth nor as lists; it has a budget of its own.
+//!
+//! The limits apply to a whole HTTP request: all its operations together. The cost of a fragment is
+//! computed once, however often it is spread, so the work is linear in the document. All sums saturate.
+
+use std::collections::HashMap;
+
+use apollo_compiler::ExecutableDocument;
+use apollo_compiler::ast::{InputValueDefinition, Value};
+use apollo_compiler::executable::{DirectiveList, Field, Operation, Selection, SelectionSet};
+use async_graphql::{Name, Value as ConstValue, Variables};
+
+use crate::config::LimitsConfig;
+
+/// What introspection may cost: about three times the fullest query of the usual tools.
+const MAX_INTROSPECTION: usize = 100_000;
+/// Selections that the operations of a document may expand to for each token that
+/// `limits.max_tokens` allows.
+pub(crate) const SELECTIONS_PER_TOKEN: usize = 5;
+/// The longest part of a list that `first` may ask for.
+const LONGEST_LIST: usize = 1000;
+/// Typical lengths of introspection's lists. They nest without end (the fields of the type of
+/// the fields of …), so they have to multiply.
+const INTROSPECTION_LISTS: &[(&str, usize)] = &[
+    ("types", 32),
+    ("fields", 8),
+    ("inputFields", 4),
+    ("args", 2),
+    ("enumValues", 4),
+    ("directives", 8),
+    ("interfaces", 2),
+    ("possibleTypes", 2),
+];
+
+/// A request that exceeds a limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request {}: {} allows {allowed}", limit.amount(*sent), limit.name())]
+pub(crate) struct LimitExceeded {
+    limit: Limit,
+    allowed: usize,
+    /// What the request has; at least so much where counting stopped early.
+    sent: usize,
+}
+
+/// Everything that is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// `limits.max_tokens`
+    Tokens,
+    /// `limits.max_depth`
+    Depth,
+    /// `limits.max_aliases`
+    Aliases,
+    /// `limits.max_directives`
+    Directives,
+    /// `limits.max_complexity`
+    Complexity,
+    /// `limits.max_root_fields`
+    RootFields,
+    /// `limits.max_representations`
+    Representations,
+    /// Cost of introspection; fixed.
+    Introspection,
+    /// Nesting of brackets, and of selection sets with fragments expanded; fixed.
+    Nesting,
+    /// Selections that all operations of a document expand to, in proportion to `limits.max_tokens`.
+    Selections,
+    /// Operations of one document; fixed.
+    Operations,
+}
+
+impl Limit {
+    /// Checks an amount against what is allowed.
+    pub(crate) fn check(self, sent: usize, allowed: usize) -> Result<(), LimitExceeded> {
+        if sent <= allowed {
+            return Ok(());
+        }
+        Err(LimitExceeded { limit: self, allowed, sent })
+    }
+
+    /// The setting's name, or what limits it where no setting does.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tokens => "limits.max_tokens",
+            Self::Depth => "limits.max_depth",
+            Self::Aliases => "limits.max_aliases",
+            Self::Directives => "limits.max_directives",
+            Self::Complexity => "limits.max_complexity",
+            Self::RootFields => "limits.max_root_fields",
+            Self::Representations => "limits.max_representations",
+            Self::Selections => "five times limits.max_tokens",
+            Self::Introspection | Self::Nesting | Self::Operations => "the gateway",
+        }
+    }
+
+    /// What the request has of it, as a clause.
+    fn amount(self, sent: usize) -> String {
+        match self {
+            Self::Tokens => format!("has {sent} tokens"),
+            Self::Depth => format!("has a depth of {sent}"),
+            Self::Aliases => format!("has {sent} aliases"),
+            Self::Directives => format!("has {sent} directives"),
+            Self::Complexity => format!("has a complexity of {sent}"),
+            Self::RootFields => format!("has {sent} root fields"),
+            Self::Representations => format!("asks for {sent} entities"),
+            Self::Introspection => format!("has introspection that costs {sent}"),
+            Self::Nesting => format!("nests selections or brackets {sent} deep"),
+            Self::Selections => format!("expands to {sent} selections"),
+            Self::Operations => format!("has a document with {sent} operations"),
+        }
+    }
+}
+
+/// The limits of the settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    config: LimitsConfig,
+}
+
+/// What one operation costs, or several together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct QueryCost {
+    /// Lexical tokens of the document.
+    pub(crate) tokens: usize,
+    /// Levels of fields that are executed, without introspection.
+    pub(crate) depth: usize,
+    /// Aliased fields that are executed.
+    pub(crate) aliases: usize,
+    /// Directives on what is executed.
+    pub(crate) directives: usize,
+    /// Fields that are executed, each taken as often as the lists around it may be long.
+    pub(crate) complexity: usize,
+    /// Fields of the root that are executed.
+    pub(crate) root_fields: usize,
+    /// Cost of introspection, lists taken at a typical length.
+    pub(crate) introspection: usize,
+    /// Keys that entities are asked for by.
+    pub(crate) representations: usize,
+}
+
+impl QueryCost {
+    /// Both together, as two operations of one request.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            depth: self.depth.max(other.depth),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+            complexity: self.complexity.saturating_add(other.complexity),
+            root_fields: self.root_fields.saturating_add(other.root_fields),
+            introspection: self.introspection.saturating_add(other.introspection),
+            representations: self.representations.saturating_add(other.representations),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn new(config: &LimitsConfig) -> Self {
+        Self { config: config.clone() }
+    }
+
+    /// Tokens that a request may have.
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.config.max_tokens
+    }
+
+    /// Checks what all operations of one HTTP request cost together.
+    pub(crate) fn check(&self, costs: &[QueryCost]) -> Result<(), LimitExceeded> {
+        let sent = costs.iter().copied().fold(QueryCost::default(), QueryCost::and);
+        let allowed = &self.config;
+        let checks = [
+            (Limit::Tokens, sent.tokens, allowed.max_tokens),
+            (Limit::Depth, sent.depth, allowed.max_depth),
+            (Limit::Aliases, sent.aliases, allowed.max_aliases),
+            (Limit::Directives, sent.directives, allowed.max_directives),
+            (Limit::Complexity, sent.complexity, allowed.max_complexity),
+            (Limit::RootFields, sent.root_fields, allowed.max_root_fields),
+            (Limit::Representations, sent.representations, allowed.max_representations),
+            (Limit::Introspection, sent.introspection, MAX_INTROSPECTION),
+        ];
+        checks.into_iter().try_for_each(|(limit, sent, allowed)| limit.check(sent, allowed))
+    }
+}
+
+/// What an operation of a valid document costs with these values of its variables.
+pub(crate) fn cost(
+    document: &ExecutableDocument,
+    operation: &Operation,
+    variables: &Variables,
+    tokens: usize,
+) -> QueryCost {
+    let mut costs = Costs { document, variables, fragments: HashMap::new() };
+    let of_variables = operation.variables.iter().map(|variable| variable.directives.len());
+    let directives = operation.directives.len() + of_variables.sum::<usize>();
+    let set = costs.set(&operation.selection_set);
+    QueryCost {
+        tokens,
+        depth: set.root_depth,
+        aliases: set.aliases,
+        directives: set.directives.saturating_add(directives),
+        complexity: set.complexity,
+        root_fields: set.root_fields,
+        introspection: set.introspection,
+        representations: set.representations,
+    }
+}
+
+/// What a selection set costs, fragments expanded.
+#[derive(Clone, Copy, Debug, Default)]
+struct SetCost {
+    root_fields: usize,
+    aliases: usize,
+    directives: usize,
+    complexity: usize,
+    /// Levels of fields.
+    depth: usize,
+    /// Levels of fields without introspection, if the set is the root's.
+    root_depth: usize,
+    /// Cost of introspection, if the set is the root's.
+    introspection: usize,
+    /// Keys that entities are asked for by, if the set is the root's.
+    representations: usize,
+    /// Cost, if the set is a part of introspection.
+    described: usize,
+}
+
+impl SetCost {
+    /// Adds the cost of what stands beside it.
+    fn add(self, other: Self) -> Self {
+        Self {
+            root_fields: self.root_fields.saturating_add(other.root_fields),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+            complexity: self.complexity.saturating_add(other.complexity),
+            depth: self.depth.max(other.depth),
+            root_depth: self.root_depth.max(other.root_depth),
+            introspection: self.introspection.saturating_add(other.introspection),
+            representations: self.representations.saturating_add(other.representations),
+            described: self.described.saturating_add(other.described),
+        }
+    }
+
+    fn with_directives(self, directives: &DirectiveList) -> Self {
+        Self { directives: self.directives.saturating_add(directives.len()), ..self }
+    }
+}
+
+struct Costs<'d> {
+    document: &'d ExecutableDocument,
+    variables: &'d Variables,
+    fragments: HashMap<&'d str, SetCost>,
+}
+
+impl<'d> Costs<'d> {
+    fn set(&mut self, set: &'d SelectionSet) -> SetCost {
+        set.selections.iter().fold(SetCost::default(), |sum, selection| {
+            let cost = match selection {
+                Selection::Field(field) => self.field(field),
+                Selection::InlineFragment(inline) => self.set(&inline.selection_set),
+                Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name),
+            };
+            sum.add(cost.with_directives(selection.directives()))
+        })
+    }
+
+    fn fragment(&mut self, name: &'d str) -> SetCost {
+        if let Some(cost) = self.fragments.get(name) {
+            return *cost;
+        }
+        let Some(fragment) = self.document.fragments.get(name) else { return SetCost::default() };
+        let cost = self.set(&fragment.selection_set).with_directives(&fragment.directives);
+        self.fragments.insert(name, cost);
+        cost
+    }
+
+    fn field(&mut self, field: &'d Field) -> SetCost {
+        let children = self.set(&field.selection_set);
+        let described_length = introspection_length(&field.name);
+        let described = children.described.saturating_mul(described_length).saturating_add(1);
+        let depth = children.depth.saturating_add(1);
+        let is_introspection = matches!(field.name.as_str(), "__schema" | "__type");
+        SetCost {
+            root_fields: 1,
+            aliases: children.aliases.saturating_add(usize::from(field.alias.is_some())),
+            directives: children.directives,
+            complexity: children.complexity.saturating_mul(self.length(field)).saturating_add(1),
+            depth,
+            root_depth: if is_introspection { 0 } else { depth },
+            introspection: if is_introspection { described } else { 0 },
+            representations: self.representations(field),
+            described,
+        }
+    }
+
+    /// How long the list of a field may get, at least 1.
+    fn length(&self, field: &Field) -> usize {
+        let Some(first) = field.definition.argument_by_name("first") else { return 1 };
+        let given = match field.specified_argument_by_name("first").map(|value| &**value) {
+            Some(Value::Int(digits)) => length_of(digits.as_str()),
+            Some(Value::Variable(name)) => match self.variables.get(&Name::new(name)) {
+                Some(ConstValue::Number(number)) => length_of(&number.to_string()),
+                Some(_) | None => default_length(first),
+            },
+            Some(_) | None => default_length(first),
+        };
+        given.clamp(1, LONGEST_LIST)
+    }
+
+    /// How many entities a field asks for.
+    fn representations(&self, field: &Field) -> usize {
+        match field.specified_argument_by_name("representations").map(|value| &**value) {
+            Some(Value::List(items)) => items.len(),
+            Some(Value::Variable(name)) => match self.variables.get(&Name::new(name)) {
+                Some(ConstValue::List(items)) => items.len(),
+                Some(_) | None => 1,
+            },
+            Some(_) => 1,
+            None => 0,
+        }
+    }
+}
+
+fn default_length(first: &InputValueDefinition) -> usize {
+    match first.default_value.as_deref() {
+        Some(Value::Int(digits)) => length_of(digits.as_str()),
+        Some(_) | None => LONGEST_LIST,
+    }
+}
+
+/// An integer as a length: 0 if it is negative, the longest there is if it is too large.
+fn length_of(digits: &str) -> usize {
+    if digits.starts_with('-') { 0 } else { digits.parse().unwrap_or(usize::MAX) }
+}
+
+fn introspection_length(name: &str) -> usize {
+    INTROSPECTION_LISTS.iter().find(|(list, _)| *list == name).map_or(1, |(_, length)| *length)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The shape that a response has to have.
+//!
+//! The executor departs from the specification in three places: it writes fields as they finish, and not
+//! in the document's order (section 7.2.2); it answers null where an object is to be empty (section
+//! 6.3); and it leaves out a field that must not be null and failed, where its parent is to be null
+//! (section 6.4.4).
+
+use apollo_compiler::ast::Type;
+use async_graphql::indexmap::IndexMap;
+use async_graphql::{Name, Response, Value};
+
+/// The members of an object, in the order of the response.
+#[derive(Debug, Default)]
+pub(crate) struct ObjectShape {
+    members: IndexMap<Name, MemberShape>,
+}
+
+/// A member of an object.
+#[derive(Debug)]
+pub(crate) struct MemberShape {
+    /// The type of the field.
+    pub(crate) ty: Type,
+    /// The object that it is or lists; `None` for scalars and enumerations.
+    pub(crate) object: Option<ObjectShape>,
+    /// Whether only some of the types have it that the object around it may be of.
+    pub(crate) is_of_some_types: bool,
+}
+
+/// A member that must not be null failed, so that its parent is null.
+struct NullParent;
+
+impl ObjectShape {
+    /// Adds a member behind the others. Where another type's member has the name, both are one.
+    pub(crate) fn add(&mut self, key: &str, member: MemberShape) {
+        match self.members.get_mut(key) {
+            Some(MemberShape { object: Some(object), .. }) => {
+                object.merge(member.object.unwrap_or_default());
+            }
+            Some(_) => {}
+            None => {
+                self.members.insert(Name::new(key), member);
+            }
+        }
+    }
+
+    /// Adds the members of another type that the same object may be of.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (key, member) in other.members {
+            self.add(&key, member);
+        }
+    }
+
+    /// The shape of an object that may be of another type as well.
+    pub(crate) fn of_some_types(mut self) -> Self {
+        for member in self.members.values_mut() {
+            member.is_of_some_types = true;
+        }
+        self
+    }
+
+    /// Gives a response this shape.
+    pub(crate) fn apply(&self, mut response: Response) -> Response {
+        let members = match std::mem::take(&mut response.data) {
+            Value::Object(members) => members,
+            // Every field of the root failed, or there is none.
+            _ => IndexMap::default(),
+        };
+        response.data = self.object(members).unwrap_or(Value::Null);
+        response
+    }
+
+    fn object(&self, mut given: IndexMap<Name, Value>) -> Result<Value, NullParent> {
+        if given.keys().eq(self.members.keys()) {
+            for (value, shape) in given.values_mut().zip(self.members.values()) {
+                if shape.object.is_some() {
+                    *value = shape.value(std::mem::take(value), &shape.ty)?;
+                }
+            }
+            return Ok(Value::Object(given));
+        }
+        let mut members = IndexMap::with_capacity(self.members.len());
+        for (name, shape) in &self.members {
+            let value = match given.swap_remove(name) {
+                Some(value) => shape.value(value, &shape.ty)?,
+                None if shape.is_of_some_types => continue,
+                None if shape.ty.is_non_null() => return Err(NullParent),
+                None => Value::Null,
+            };
+            members.insert(name.clone(), value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+impl MemberShape {
+    fn value(&self, value: Value, ty: &Type) -> Result<Value, NullParent> {
+        let shaped = match (&self.object, value) {
+            (Some(_), Value::List(items)) => {
+                let items = items.into_iter().map(|item| self.value(item, ty.item_type()));
+                items.collect::<Result<_, _>>().map(Value::List)
+            }
+            (Some(object), Value::Object(members)) => object.object(members),
+            // All its members failed: an object that must not be null is never null itself.
+            (Some(object), Value::Null) if ty.is_non_null() => object.object(IndexMap::default()),
+            (_, value) => Ok(value),
+        };
+        match shaped {
+            Err(NullParent) if !ty.is_non_null() => Ok(Value::Null),
+            shaped => shaped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::value;
+
+    use super::*;
+
+    fn ty(written: &str) -> Type {
+        Type::parse(written, "type").unwrap()
+    }
+
+    fn member(written: &str, object: Option<ObjectShape>) -> MemberShape {
+        MemberShape { ty: ty(written), object, is_of_some_types: false }
+    }
+
+    fn object(members: Vec<(&str, MemberShape)>) -> ObjectShape {
+        let mut shape = ObjectShape::default();
+        for (key, member) in members {
+            shape.add(key, member);
+        }
+        shape
+    }
+
+    fn shaped(shape: &ObjectShape, data: Value) -> Value {
+        shape.apply(Response::new(data)).data
+    }
+
+    #[test]
+    fn members_are_in_the_order_of_the_document() {
+        let inner = object(vec![("c", member("Int", None)), ("d", member("Int", None))]);
+        let shape = object(vec![("a", member("[A]", Some(inner))), ("b", member("Int", None))]);
+
+        let data = shaped(&shape, value!({ "b": 1, "a": [{ "d": 2, "c": 3 }, null] }));
+
+        assert_eq!(data.to_string(), "{a: [{c: 3, d: 2}, null], b: 1}");
+    }
+
+    #[test]
+    fn a_failed_member_that_must_not_be_null_makes_the_nearest_parent_null_that_may_be() {
+        let inner = || object(vec![("c", member("Int!", None)), ("d", member("Int", None))]);
+        let shape =
+            |outer| object(vec![("a", member(outer, Some(inner()))), ("b", member("Int", None))]);
+        let data = || value!({ "a": { "d": 2 }, "b": 1 });
+
+        assert_eq!(shaped(&shape("A"), data()), value!({ "a": null, "b": 1 }));
+        assert_eq!(shaped(&shape("A!"), data()), Value::Null);
+    }
+
+    #[test]
+    fn an_object_without_members_is_empty_and_null_stays_null() {
+        let shape = object(vec![("a", member("[A]!", Some(ObjectShape::default())))]);
+
+        let data = shaped(&shape, value!({ "a": [{ "__typename": "A" }, null] }));
+
+        assert_eq!(data, value!({ "a": [{}, null] }));
+    }
+}
