@@ -17,15 +17,13 @@ use crate::causes;
 use crate::clock::Clock;
 use crate::config::{Config, Live, Running, SettingsSource};
 use crate::http::{
-    Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics, ForHosts,
+    Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics,
     GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsChange,
-    TlsError, TlsMetrics, admin_router, main_router,
+    TlsError, TlsMetrics, Validated, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
-use crate::telemetry::{
-    LogHandle, MetricsPage, OPENMETRICS_CONTENT_TYPE, TraceMetrics, Traces, TracesError,
-};
+use crate::telemetry::{LogHandle, MetricsPage, TraceMetrics, Traces, TracesError};
 use crate::upstream::{TransportError, Upstream, UpstreamMetrics};
 
 /// How long tasks that nobody waits for may take to end at the stop.
@@ -33,8 +31,8 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The gateway, built and bound, not yet serving.
 pub struct App {
-    main: (Listener, ForHosts<Main>),
-    admin: (Listener, ForHosts<Router>),
+    main: (Listener, Validated<Main>),
+    admin: (Listener, Validated<Router>),
     draining: Arc<AtomicBool>,
     ends: Ends,
     reloads: Reloads,
@@ -184,8 +182,8 @@ impl App {
         ends.tasks.spawn(reloader.run(look_every, ends.stopping.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin(Arc::clone(&draining), (records, callers), main.clone(), page);
-        let main = ForHosts::new(hosts, main);
-        let admin = ForHosts::new(admin_hosts, admin);
+        let main = Validated::new(hosts, main);
+        let admin = Validated::new(admin_hosts, admin);
         let (main, admin) = ((listener, main), (admin_listener, admin));
         Ok(Self { main, admin, draining, ends, reloads, traces })
     }
@@ -296,7 +294,7 @@ fn admin(
 ) -> Router {
     let metrics = Arc::new(move || {
         main.observe();
-        Some((page.render().ok()?, OPENMETRICS_CONTENT_TYPE))
+        page.render().ok()
     });
     admin_router(Admin { draining, records, callers, metrics })
 }

@@ -3,6 +3,7 @@
 //! The library's own `_entities` fails the whole list when one entity does. Here each one stands for
 //! itself: a missing or failing one is null with an error at its place, and the others are there.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_graphql::{
@@ -88,19 +89,33 @@ async fn entity(
             "names the type {typename:?}: this graph resolves ScreenRecord"
         )));
     }
-    let (project, id) = (representation.text("projectId")?, representation.text("id")?);
-    query::screen_record((context, Some(row)), project, id).await.map(Entity::ScreenRecord)
+    let (project, id) = (representation.id("projectId")?, representation.id("id")?);
+    query::screen_record((context, Some(row)), &project, &id).await.map(Entity::ScreenRecord)
 }
 
 impl Representation {
     fn text(&self, name: &str) -> Result<&str, Failure> {
-        let member = match &self.0 {
-            Value::Object(members) => members.get(name),
-            _ => None,
-        };
-        match member {
+        match self.member(name) {
             Some(Value::String(text)) => Ok(text),
             _ => Err(bad_representation(format!("has no text {name}"))),
+        }
+    }
+
+    /// An `ID`, which is a text or an integer, as in an argument.
+    fn id(&self, name: &str) -> Result<Cow<'_, str>, Failure> {
+        match self.member(name) {
+            Some(Value::String(text)) => Ok(Cow::Borrowed(text)),
+            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                Ok(Cow::Owned(number.to_string()))
+            }
+            _ => Err(bad_representation(format!("has no ID {name}"))),
+        }
+    }
+
+    fn member(&self, name: &str) -> Option<&Value> {
+        match &self.0 {
+            Value::Object(members) => members.get(name),
+            _ => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::callers::Callers;
-use super::metrics;
+use super::metrics::{self, Exposition};
 use crate::domain::{ProjectId, RecordId};
 use crate::records::{Purge, Records};
 
@@ -29,8 +29,8 @@ pub struct Admin {
     pub records: Records,
     /// Asked whether anybody can be let in.
     pub callers: Callers,
-    /// Renders the metrics page and its content type.
-    pub metrics: Arc<dyn Fn() -> Option<(String, &'static str)> + Send + Sync>,
+    /// Renders the metrics page as OpenMetrics text.
+    pub metrics: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// The routes of the admin listener.
@@ -120,12 +120,14 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn metrics_page(State(admin): State<Admin>) -> Response {
+async fn metrics_page(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     admin.records.observe();
     let readiness = metrics::readiness(&admin.reasons()).ok();
+    let format = Exposition::negotiate(&headers);
     match readiness.zip((admin.metrics)()) {
-        Some((readiness, (page, content_type))) => {
-            ([(header::CONTENT_TYPE, content_type)], readiness + &page).into_response()
+        Some((readiness, page)) => {
+            let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
+            (headers, format.write(readiness + &page)).into_response()
         }
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

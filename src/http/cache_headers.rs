@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::{BufMut as _, BytesMut};
 
+use super::list_header;
 use crate::records::{CacheOutcome, Read, ReadSummary};
 
 /// Room for a header of common length.
@@ -34,11 +35,9 @@ pub(crate) struct Wanted {
 /// Reads a request's `Cache-Control`. What makes no sense is passed over, as RFC 9111 has it.
 pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
     let mut wanted = Wanted::default();
-    let values =
-        headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    for directive in values.flat_map(|value| value.split(',')) {
-        match directive.trim().to_ascii_lowercase().split_once('=') {
-            None if directive.trim().eq_ignore_ascii_case("no-cache") => wanted.no_cache = true,
+    for directive in list_header::elements(headers, &header::CACHE_CONTROL) {
+        match directive.to_ascii_lowercase().split_once('=') {
+            None if directive.eq_ignore_ascii_case("no-cache") => wanted.no_cache = true,
             Some(("max-age", seconds)) => {
                 wanted.max_age = seconds.trim_matches('"').parse().ok().map(Duration::from_secs);
             }

@@ -15,12 +15,12 @@ use axum::response::Response;
 use flate2::write::GzEncoder;
 use tokio_util::task::TaskTracker;
 
+use super::heavy;
+use super::list_header;
 use super::negotiation::thousandths;
 
 /// The least length that is worth it, in bytes: five recordings.
 pub(crate) const LEAST: usize = 4 * 1024;
-/// What is longer would keep a thread of the runtime from other requests for too long, in bytes.
-const LONGEST_AT_ONCE: usize = 16 * 1024;
 
 /// How hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +76,9 @@ pub(crate) async fn compressed(mut answer: Response, tasks: &TaskTracker) -> Res
     let Ok(plain) = axum::body::to_bytes(body, usize::MAX).await else {
         return Response::from_parts(parts, Body::empty());
     };
-    let body = if plain.len() > LONGEST_AT_ONCE {
-        let plain = plain.clone();
-        let compressing = tasks.spawn_blocking(move || coding.compress(&plain, Effort::Least));
-        compressing.await.map_err(io::Error::other).flatten()
-    } else {
-        coding.compress(&plain, Effort::Least)
-    };
+    let copy = plain.clone();
+    let compressing = heavy::run(tasks, plain.len(), move || coding.compress(&copy, Effort::Least));
+    let body = compressing.await.map_err(io::Error::other).flatten();
     let Some(body) = good(body) else { return Response::from_parts(parts, Body::from(plain)) };
     parts.headers.insert(header::CONTENT_ENCODING, coding.header());
     Response::from_parts(parts, Body::from(body))
@@ -114,9 +110,8 @@ pub(crate) fn accepted(request: &HeaderMap) -> Option<Coding> {
 impl Accepted {
     fn read(request: &HeaderMap) -> Self {
         let mut accepted = Self::default();
-        let texts =
-            request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        for (name, quality) in texts.flat_map(|text| text.split(',')).filter_map(weighted) {
+        let elements = list_header::elements(request, &header::ACCEPT_ENCODING);
+        for (name, quality) in elements.filter_map(weighted) {
             let place = match name.to_ascii_lowercase().as_str() {
                 "zstd" => &mut accepted.zstd,
                 "br" => &mut accepted.brotli,

@@ -6,15 +6,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::Version;
+use axum::http::{Request, Version};
 use axum::response::Response;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Frame, Incoming, SizeHint};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,7 +22,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::task::TaskTracker;
 
+use super::linger::Linger;
 use super::metrics::{ConnectionMetrics, Ended};
+use super::request_end::{BodyLength, RequestEnd};
 use crate::config::{LimitsConfig, Live};
 use crate::slots::Slots;
 
@@ -70,7 +72,11 @@ pub(super) struct Activity {
     written: AtomicU64,
     /// Whether something of the next request has come.
     is_reading: AtomicBool,
+    /// Whether the body of the last request was dropped before its end.
+    is_body_cut: AtomicBool,
+    is_lingering: AtomicBool,
     is_http2: AtomicBool,
+    request_end: Mutex<RequestEnd>,
 }
 
 /// What a connection does.
@@ -88,6 +94,8 @@ enum Phase {
     Idle,
     /// It was asked to end, and what is under way is finished.
     Ending,
+    /// It is closed, and what the client still sends is read and dropped.
+    Lingering,
 }
 
 /// What a watchdog asks for.
@@ -123,6 +131,13 @@ pub(super) struct UnderWay {
     is_waiting: bool,
 }
 
+/// The body of a request. Notes if it is dropped before its end: then the client may still be sending.
+pub struct RequestBody {
+    body: Incoming,
+    activity: Arc<Activity>,
+    is_read: bool,
+}
+
 /// The body of an answer.
 pub(super) struct Answer {
     body: Body,
@@ -136,6 +151,8 @@ pub(super) struct Monitored {
     write_timeout: Duration,
     /// Runs while the other end takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Set once this end has sent all that it sends.
+    linger: Option<Linger>,
     place: Place,
 }
 
@@ -192,22 +209,47 @@ impl Slowness {
 
 impl Activity {
     /// Notes that the headers of a request have come.
-    pub(super) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+    ) -> (Request<RequestBody>, UnderWay) {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.working.fetch_add(1, Ordering::Relaxed);
-        self.is_reading.store(false, Ordering::Relaxed);
-        if version == Version::HTTP_2 {
+        self.is_body_cut.store(false, Ordering::Relaxed);
+        if request.version() == Version::HTTP_2 {
             self.is_http2.store(true, Ordering::Relaxed);
+            self.is_reading.store(false, Ordering::Relaxed);
+        } else {
+            let length = request.body().size_hint().exact();
+            let mut request_end = self.request_end();
+            request_end.begin(length.map_or(BodyLength::Chunked, BodyLength::Exact));
+            self.is_reading.store(request_end.is_passed(), Ordering::Relaxed);
         }
-        UnderWay { activity: Arc::clone(self), is_answered: false, is_waiting: false }
+        let activity = Arc::clone(self);
+        let under_way = UnderWay { activity, is_answered: false, is_waiting: false };
+        let activity = Arc::clone(self);
+        (request.map(|body| RequestBody { body, activity, is_read: false }), under_way)
     }
 
-    /// Bytes that come while nothing is asked are the next request's; in HTTP/2 they may be
-    /// anything.
-    fn note_read(&self) {
-        if !self.is_working() && !self.is_http2.load(Ordering::Relaxed) {
-            self.is_reading.store(true, Ordering::Relaxed);
+    /// Notes bytes that were read. In HTTP/1, those behind a request are the next one's.
+    pub(super) fn note_read(&self, bytes: &[u8]) {
+        if self.is_http2.load(Ordering::Relaxed) {
+            return;
         }
+        let is_idle = !self.is_working();
+        let mut request_end = self.request_end();
+        request_end.read(bytes, is_idle);
+        self.is_reading.store(is_idle || request_end.is_passed(), Ordering::Relaxed);
+    }
+
+    fn request_end(&self) -> MutexGuard<'_, RequestEnd> {
+        self.request_end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the client may still be sending a request that was answered.
+    fn is_client_sending(&self) -> bool {
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        !is_set(&self.is_http2) && (is_set(&self.is_body_cut) || is_set(&self.is_reading))
     }
 
     fn is_working(&self) -> bool {
@@ -215,7 +257,9 @@ impl Activity {
     }
 
     fn phase(&self) -> Phase {
-        if self.is_working() {
+        if self.is_lingering.load(Ordering::Relaxed) {
+            Phase::Lingering
+        } else if self.is_working() {
             Phase::Working
         } else if self.answering.load(Ordering::Relaxed) > 0 {
             Phase::Answering
@@ -231,7 +275,7 @@ impl Activity {
     /// A number that changes when the time of a phase begins anew.
     fn mark(&self, phase: Phase) -> u64 {
         match phase {
-            Phase::Opening | Phase::Ending => 0,
+            Phase::Opening | Phase::Ending | Phase::Lingering => 0,
             Phase::Answering => self.taken.load(Ordering::Relaxed),
             Phase::Working | Phase::Reading | Phase::Idle => self.begun.load(Ordering::Relaxed),
         }
@@ -280,8 +324,8 @@ impl Watchdog {
         let limits = &self.limits;
         let time = match self.seen.0 {
             Phase::Opening | Phase::Reading => limits.headers,
-            // Requests have a time limit of their own; this is only when to look again.
-            Phase::Working | Phase::Idle => limits.idle,
+            // Requests and lingering have time limits of their own; this is only when to look again.
+            Phase::Working | Phase::Idle | Phase::Lingering => limits.idle,
             Phase::Answering | Phase::Ending => limits.write,
         };
         self.written = self.activity.written.load(Ordering::Relaxed);
@@ -302,7 +346,7 @@ impl Watchdog {
             {
                 self.metrics.ended(Ended::Stalled, Order::Drop)
             }
-            Phase::Working | Phase::Answering | Phase::Ending => {
+            Phase::Working | Phase::Answering | Phase::Ending | Phase::Lingering => {
                 self.begin_anew();
                 return None;
             }
@@ -352,6 +396,36 @@ impl Drop for UnderWay {
     }
 }
 
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.is_read |= frame.is_none();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.is_read && !self.body.is_end_stream() {
+            self.activity.is_body_cut.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl HttpBody for Answer {
     type Data = Bytes;
     type Error = axum::Error;
@@ -394,7 +468,7 @@ impl Monitored {
         write_timeout: Duration,
         place: Place,
     ) -> Self {
-        Self { stream, activity, write_timeout, stalled: None, place }
+        Self { stream, activity, write_timeout, stalled: None, linger: None, place }
     }
 
     /// Notes what came of a write; one that has waited too long has failed.
@@ -436,12 +510,7 @@ impl AsyncRead for Monitored {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.activity.note_read();
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -476,7 +545,16 @@ impl AsyncWrite for Monitored {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, activity, linger, .. } = self.get_mut();
+        if linger.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+            if !activity.is_client_sending() {
+                return Poll::Ready(Ok(()));
+            }
+            activity.is_lingering.store(true, Ordering::Relaxed);
+        }
+        let linger = linger.get_or_insert_with(Linger::new);
+        linger.poll(cx, stream).map(Ok)
     }
 }

@@ -24,7 +24,7 @@ use super::cache_headers::{self, Wanted};
 use super::callers::{Caller, Callers};
 use super::compression;
 use super::connection_quota::ConnectionQuota;
-use super::cross_site;
+use super::csrf;
 use super::documents::Documents;
 use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
@@ -32,7 +32,7 @@ use super::log_line::Noted;
 use super::metrics::HttpMetrics;
 use super::negotiation::{Form, negotiate};
 use super::rate::Rates;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, quoted};
 use super::request::{self, IncomingBody, Operations};
 use super::request_id::{self, X_REQUEST_ID};
 use super::response::{self, Answers, Served, VARY};
@@ -170,7 +170,7 @@ async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, 
         Method::OPTIONS => Ok((options(), Noted::default())),
         other => Err(Refusal::method(
             "GET, HEAD, POST, OPTIONS",
-            format!("{other} is not a method of GraphQL over HTTP"),
+            format!("{} is not a method of GraphQL over HTTP", quoted(other.as_str().as_bytes())),
         )),
     }
 }
@@ -187,7 +187,7 @@ async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, No
         }
         None => form(headers, &ANSWERS)?,
     };
-    cross_site::check_get(headers)?;
+    csrf::check(&arrival.parts.method, headers, &endpoint.allow_origins)?;
     let asker = endpoint.identify(&arrival).await?;
     let caller = asker.caller.name.clone();
     let query = arrival.parts.uri.query().unwrap_or_default();
@@ -204,7 +204,7 @@ async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, No
         return Ok(answered.unwrap_or_else(|refusal| refused_to(endpoint, refusal, caller)));
     }
     match execute(endpoint, headers, operations, (form, asker)).await {
-        Ok((response, noted)) => Ok((validated(headers, response).await, noted)),
+        Ok((response, noted)) => Ok((validated(headers, response, &endpoint.tasks).await, noted)),
         Err(refusal) => Ok(refused_to(endpoint, refusal, caller)),
     }
 }
@@ -216,6 +216,7 @@ async fn post(
 ) -> Result<(Response, Noted), Refusal> {
     let headers = &arrival.parts.headers;
     let form = form(headers, &ANSWERS)?;
+    csrf::check(&arrival.parts.method, headers, &endpoint.allow_origins)?;
     // Before the body is read: unauthenticated callers get no memory.
     let asker = endpoint.identify(&arrival).await?;
     let caller = asker.caller.name.clone();

@@ -1,6 +1,6 @@
 //! GraphiQL, served from the binary. Built by `web/graphiql/build`; loads nothing from outside.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use super::compression::{Coding, Effort, LEAST};
-use super::validators;
+use super::{heavy, validators};
 
 /// The page may load its own files and ask its own address, and nothing else. Styles are the
 /// exception: the editor puts its own into the page as it goes.
@@ -62,7 +62,8 @@ pub(crate) async fn file(
     let place = FILES.iter().position(|(file, ..)| *file == name)?;
     let (_, content_type, content) = FILES.get(place).copied()?;
     let coding = coding.filter(|_| content.len() >= LEAST);
-    let wanted = etag_of(place, coding)?;
+    let digest = digests(tasks).await?.get(place)?;
+    let wanted = validators::etag(digest, coding);
     if validators::has(request, &wanted) {
         return Some((StatusCode::NOT_MODIFIED, headers(content_type, &wanted)).into_response());
     }
@@ -73,16 +74,20 @@ pub(crate) async fn file(
         headers.insert(header::CONTENT_ENCODING, coding.header());
         return Some((headers, Body::from(body)).into_response());
     }
-    let headers = headers(content_type, &etag_of(place, None)?);
+    let headers = headers(content_type, &validators::etag(digest, None));
     Some((headers, Body::from(content)).into_response())
 }
 
-/// The validator of a file in a coding. What the files hold is known when they are built in, so it is looked
-/// at once.
-fn etag_of(place: usize, coding: Option<Coding>) -> Option<String> {
-    static DIGESTS: LazyLock<[String; FILES.len()]> =
-        LazyLock::new(|| FILES.map(|(.., content)| hex::encode(Sha256::digest(content))));
-    Some(validators::etag(DIGESTS.get(place)?, coding))
+/// The digest of each file. The files are part of the binary, so they are read once.
+async fn digests(tasks: &TaskTracker) -> Option<&'static [String; FILES.len()]> {
+    static DIGESTS: OnceLock<[String; FILES.len()]> = OnceLock::new();
+    if let Some(digests) = DIGESTS.get() {
+        return Some(digests);
+    }
+    let bytes = FILES.iter().map(|(.., content)| content.len()).sum();
+    let hash = || FILES.map(|(.., content)| hex::encode(Sha256::digest(content)));
+    let digests = heavy::run(tasks, bytes, hash).await.ok()?;
+    Some(DIGESTS.get_or_init(|| digests))
 }
 
 fn headers(content_type: &'static str, etag: &str) -> HeaderMap {
@@ -107,8 +112,8 @@ async fn compressed(place: usize, coding: Coding, tasks: &TaskTracker) -> Option
     if let Some(content) = done.get() {
         return Some(content.clone());
     }
-    let compressing = tasks.spawn_blocking(move || coding.compress(content, Effort::Fair));
-    let content = compressing.await.ok()?.ok()?;
+    let compress = move || coding.compress(content, Effort::Fair);
+    let content = heavy::run(tasks, content.len(), compress).await.ok()?.ok()?;
     Some(done.get_or_init(|| content).clone())
 }
 

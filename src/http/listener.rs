@@ -23,10 +23,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::either::Either;
+use tokio_util::io::InspectReader;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::connection::{Activity, ConnectionLimits, Monitored, Order, Place, Watchdog};
+use super::connection::{
+    Activity, ConnectionLimits, Monitored, Order, Place, RequestBody, Watchdog,
+};
 use super::metrics::ConnectionMetrics;
 use super::tls::Tls;
 use crate::config::LimitsConfig;
@@ -50,12 +53,12 @@ pub trait Serve: Clone + Send + Sync + Unpin + 'static {
     fn serve(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> impl Future<Output = Response> + Send;
 }
 
 impl Serve for Router {
-    async fn serve(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Response {
+    async fn serve(&self, peer: SocketAddr, mut request: Request<RequestBody>) -> Response {
         request.extensions_mut().insert(ConnectInfo(peer));
         let answer: Result<Response, Infallible> = self.clone().oneshot(request).await;
         answer.unwrap_or_else(|never| match never {})
@@ -212,8 +215,11 @@ impl Connection {
         service: impl Serve,
     ) {
         let peer = self.peer;
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let (service, under_way) = (service.clone(), activity.begin(request.version()));
+        let reading = Arc::clone(&activity);
+        let stream = InspectReader::new(stream, move |bytes: &[u8]| reading.note_read(bytes));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let service = service.clone();
+            let (mut request, under_way) = activity.begin(request);
             if let Some(scheme) = &scheme {
                 request.extensions_mut().insert(scheme.clone());
             }

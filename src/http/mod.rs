@@ -4,21 +4,25 @@
 //! answers.
 
 mod listener;
-mod hosts;
+mod validation;
 mod connection;
+mod request_end;
+mod linger;
 mod tls;
 mod router;
 mod endpoint;
+mod list_header;
 mod negotiation;
 mod request;
 mod documents;
 mod explain;
-mod cross_site;
+mod csrf;
 mod request_id;
 mod callers;
 mod rate;
 mod connection_quota;
 mod response;
+mod heavy;
 mod compression;
 mod validators;
 mod log_line;
@@ -38,11 +42,11 @@ pub(crate) mod fuzz;
 
 pub use admin::{Admin, admin_router};
 pub use callers::{CallerParts, Callers, CallersChange, CallersError};
-pub use connection::ConnectionLimits;
+pub use connection::{ConnectionLimits, RequestBody};
 pub use documents::{ManifestError, check_documents};
 pub use graphiql::GraphiqlDefaults;
-pub use hosts::{ForHosts, Hosts};
 pub use listener::{Listener, Serve};
 pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};
 pub use router::{Main, MainChange, MainParts, main_router};
 pub use tls::{Tls, TlsChange, TlsError};
+pub use validation::{Hosts, Validated};

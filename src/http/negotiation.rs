@@ -1,6 +1,8 @@
 //! Which form of answer a request wants, by its `Accept` header (RFC 9110, section 12.5.1).
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
+
+use super::list_header;
 
 /// The forms of answer there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +28,19 @@ impl Form {
         }
     }
 
-    fn media_type(self) -> (&'static str, &'static str) {
+    fn media_type(self) -> MediaType {
         match self {
-            Self::Json => ("application", "json"),
-            Self::GraphqlResponse => ("application", "graphql-response+json"),
-            Self::Html => ("text", "html"),
-            Self::EventStream => ("text", "event-stream"),
+            Self::Json => MediaType("application", "json"),
+            Self::GraphqlResponse => MediaType("application", "graphql-response+json"),
+            Self::Html => MediaType("text", "html"),
+            Self::EventStream => MediaType("text", "event-stream"),
         }
     }
 }
+
+/// A type and its subtype.
+#[derive(Clone, Copy)]
+pub(super) struct MediaType(pub(super) &'static str, pub(super) &'static str);
 
 /// A media range, how much it is wanted and how closely it names what it wants.
 struct Range<'h> {
@@ -58,7 +64,7 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
     }
     let mut best: Option<((u16, u8), Form)> = None;
     for form in offered {
-        let Some(rank) = rank(*form, headers) else { continue };
+        let Some(rank) = rank(form.media_type(), headers) else { continue };
         if best.is_none_or(|(best, _)| rank > best) {
             best = Some((rank, *form));
         }
@@ -78,16 +84,14 @@ fn named(accepted: &[u8], offered: &[Form]) -> Option<Form> {
 }
 
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
-    let values =
-        headers.get_all(header::ACCEPT).iter().map(HeaderValue::to_str).filter_map(Result::ok);
-    values.flat_map(|value| value.split(',')).filter_map(Range::parse)
+    list_header::elements(headers, &header::ACCEPT).filter_map(Range::parse)
 }
 
-/// Quality, then closeness, by the range that names the form most closely.
-fn rank(form: Form, headers: &HeaderMap) -> Option<(u16, u8)> {
+/// How much a media type is wanted: quality, then closeness, by the range that names it most closely.
+pub(super) fn rank(media_type: MediaType, headers: &HeaderMap) -> Option<(u16, u8)> {
     let closest = ranges(headers)
-        .filter_map(|range| Some((range.closeness(form)?, range.quality)))
-        .max_by_key(|(closeness, _)| *closeness)?;
+        .filter_map(|range| Some((range.closeness(media_type)?, range.quality)))
+        .max()?;
     let (closeness, quality) = closest;
     (quality > 0).then_some((quality, closeness))
 }
@@ -103,9 +107,8 @@ impl<'h> Range<'h> {
         Some(Self { main: main.trim(), sub: sub.trim(), quality })
     }
 
-    /// 3 names the form itself, 2 its main type, 1 everything.
-    fn closeness(&self, form: Form) -> Option<u8> {
-        let (main, sub) = form.media_type();
+    /// 3 names the media type itself, 2 its main type, 1 everything.
+    fn closeness(&self, MediaType(main, sub): MediaType) -> Option<u8> {
         match (self.main, self.sub) {
             ("*", "*") => Some(1),
             (range, "*") if range.eq_ignore_ascii_case(main) => Some(2),

@@ -12,6 +12,9 @@ use super::connection_quota;
 use super::rate::TooMany;
 use crate::graphql::ErrorCode;
 
+/// How much of what a client sent is repeated in a message, in bytes.
+const LONGEST_QUOTE: usize = 64;
+
 /// Why an HTTP request is not executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -134,5 +137,13 @@ impl IntoResponse for Refusal {
             headers.insert(name, value);
         }
         (self.status, headers, Body::from(body.to_string())).into_response()
+    }
+}
+
+/// What a client sent, as a message may repeat it.
+pub(crate) fn quoted(sent: &[u8]) -> String {
+    match sent.get(..LONGEST_QUOTE) {
+        Some(beginning) => format!("\"{}…\"", beginning.escape_ascii()),
+        None => format!("\"{}\"", sent.escape_ascii()),
     }
 }

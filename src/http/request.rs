@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, quoted};
 use crate::bodies::{self, Unread};
 use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
 
@@ -91,6 +91,7 @@ pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<By
 
 /// Reads a body that is what nearly every body is.
 pub(crate) fn common(body: &[u8]) -> Option<Operation> {
+    let body = without_mark(body);
     let Common { query, operation_name, variables } = serde_json::from_slice(body).ok()?;
     let variables = Values::Flat(variables.unwrap_or_default().0);
     Some(Operation { query, operation_name, variables, ..Operation::default() })
@@ -98,6 +99,7 @@ pub(crate) fn common(body: &[u8]) -> Option<Operation> {
 
 /// Reads the operations of a body, whatever it is.
 pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Refusal> {
+    let body = without_mark(body);
     if body.trim_ascii().is_empty() {
         return Err(Refusal::bad_request(
             "the body is empty: a JSON object with a query is needed",
@@ -112,6 +114,11 @@ pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Ref
             kind(&other)
         ))),
     }
+}
+
+/// The body without a byte order mark, which a reader may ignore (RFC 8259, section 8.1).
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
@@ -137,15 +144,17 @@ fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
 /// One operation, from parameters that have the same names by GET and by POST.
 pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Refusal> {
     let persisted = persisted(members.remove("extensions"))?;
-    let document_id = document_id(&mut members)?;
     let query = match members.remove("query") {
-        Some(Value::String(query)) => query,
-        None | Some(Value::Null) if persisted.is_some() || document_id.is_some() => String::new(),
-        None | Some(Value::Null) => {
-            return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
-        }
+        Some(Value::String(query)) => Some(query),
+        None | Some(Value::Null) => None,
         Some(other) => return Err(mistyped("query", &other, "a text")),
     };
+    // Beside a document, an id is one of the members that are not ours.
+    let has_document = query.as_ref().is_some_and(|query| !query.is_empty());
+    let document_id = if has_document { None } else { document_id(&mut members)? };
+    if query.is_none() && persisted.is_none() && document_id.is_none() {
+        return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
+    }
     let operation_name = match members.remove("operationName") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(Arc::from(name)),
@@ -157,7 +166,7 @@ pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Re
         Some(other) => return Err(mistyped("variables", &other, "an object or null")),
     };
     Ok(Operation {
-        query,
+        query: query.unwrap_or_default(),
         operation_name,
         variables,
         persisted,
@@ -222,7 +231,7 @@ pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
     let mut parts = value.to_str().unwrap_or_default().split(';').map(str::trim);
     if !parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
-        return refuse(format!("the Content-Type is \"{}\"", value.as_bytes().escape_ascii()));
+        return refuse(format!("the Content-Type is {}", quoted(value.as_bytes())));
     }
     let charset = parts
         .filter_map(|parameter| parameter.split_once('='))
@@ -230,13 +239,13 @@ pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
         .map(|(_, value)| value.trim().trim_matches('"'));
     match charset {
         Some(name) if !name.eq_ignore_ascii_case("utf-8") && !name.eq_ignore_ascii_case("utf8") => {
-            return refuse(format!("the charset is {name:?}"));
+            return refuse(format!("the charset is {}", quoted(name.as_bytes())));
         }
         Some(_) | None => {}
     }
     if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
-        let encoding = encoding.as_bytes().escape_ascii();
-        return refuse(format!("the body's Content-Encoding is \"{encoding}\""));
+        let encoding = quoted(encoding.as_bytes());
+        return refuse(format!("the body's Content-Encoding is {encoding}"));
     }
     Ok(())
 }

@@ -10,19 +10,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::browsers;
 use super::callers::Callers;
 use super::compression;
+use super::connection::RequestBody;
 use super::connection_quota::ConnectionQuota;
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
-use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::listener::Serve;
 use super::metrics::HttpMetrics;
@@ -152,7 +151,7 @@ impl Main {
 }
 
 impl Serve for Main {
-    async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+    async fn serve(&self, peer: SocketAddr, request: Request<RequestBody>) -> Response {
         let endpoint = {
             let served = self.0.current.load();
             let is_direct = served.endpoint.is_direct() && request.uri().path() == GRAPHQL;
@@ -262,21 +261,8 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([
-            header::ACCEPT,
-            header::AUTHORIZATION,
-            header::CACHE_CONTROL,
-            header::CONTENT_TYPE,
-            header::IF_NONE_MATCH,
-            explain::X_GATEWAY_EXPLAIN.clone(),
-            HeaderName::from_static("x-api-key"),
-            HeaderName::from_static("x-auth-token"),
-            HeaderName::from_static("x-request-id"),
-            HeaderName::from_static("traceparent"),
-            HeaderName::from_static("apollo-require-preflight"),
-            HeaderName::from_static("x-apollo-operation-name"),
-            HeaderName::from_static("graphql-preflight"),
-        ])
+        // Answers never depend on a cookie, so a listed page may send what its libraries add.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             header::AGE,
             header::ETAG,

@@ -4,8 +4,11 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
+use tokio_util::task::TaskTracker;
 
 use super::compression::Coding;
+use super::heavy;
+use super::list_header;
 
 /// The strong validator of a content in a coding, another one for each.
 pub(crate) fn etag(digest: &str, coding: Option<Coding>) -> String {
@@ -17,17 +20,17 @@ pub(crate) fn etag(digest: &str, coding: Option<Coding>) -> String {
 
 /// Whether a client says that it has what this is the validator of.
 pub(crate) fn has(request: &HeaderMap, etag: &str) -> bool {
-    request
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().trim_start_matches("W/"))
+    list_header::elements(request, &header::IF_NONE_MATCH)
+        .map(|tag| tag.trim_start_matches("W/"))
         .any(|tag| tag == etag || tag == "*")
 }
 
 /// Adds a validator to a good answer, and leaves the body out where the client has it.
-pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Response {
+pub(crate) async fn validated(
+    request: &HeaderMap,
+    response: Response,
+    tasks: &TaskTracker,
+) -> Response {
     if response.status() != StatusCode::OK {
         return response;
     }
@@ -36,7 +39,12 @@ pub(crate) async fn validated(request: &HeaderMap, response: Response) -> Respon
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let digest = hex::encode(Sha256::digest(&body));
+    let copy = body.clone();
+    let Ok(digest) =
+        heavy::run(tasks, body.len(), move || hex::encode(Sha256::digest(&copy))).await
+    else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let digest = digest.get(..32).unwrap_or(&digest);
     let etag = etag(digest, parts.extensions.get::<Coding>().copied());
     let is_known = has(request, &etag);

@@ -21,7 +21,7 @@ use tokio::time::{Instant, interval, interval_at, sleep, timeout};
 
 use super::callers::{Caller, LOOK_EVERY, Presented, Stranger};
 use super::connection_quota::{self, ConnectionPermit};
-use super::cross_site;
+use super::csrf;
 use super::endpoint::Endpoint;
 use super::operation_stream::{self, StreamedOperation};
 use super::rate::TooMany;
@@ -124,7 +124,7 @@ pub(crate) async fn upgrade(
     (mut parts, from): (Parts, Option<IpAddr>),
     (request_id, trace): (Arc<str>, Trace),
 ) -> Result<(Response, Option<Arc<str>>), Refusal> {
-    cross_site::check_websocket(&parts.headers, &endpoint.allow_origins)?;
+    csrf::check(&parts.method, &parts.headers, &endpoint.allow_origins)?;
     if GraphQLProtocol::from_request_parts(&mut parts, &()).await.is_err() {
         let message = format!("no GraphQL protocol is offered: {PROTOCOL} is spoken");
         return Err(Refusal::bad_request(message));

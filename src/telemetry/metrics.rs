@@ -9,10 +9,6 @@ use prometheus_client::registry::Registry;
 
 use crate::version::{COMMIT, VERSION};
 
-/// Content type of the page: OpenMetrics text, which Prometheus reads.
-pub const OPENMETRICS_CONTENT_TYPE: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Everything that is counted, ready to be shown.
 #[derive(Clone)]
 pub struct MetricsPage {
@@ -31,7 +27,7 @@ impl MetricsPage {
         Self { registry: Arc::new(registry) }
     }
 
-    /// The page as text.
+    /// The page as OpenMetrics text.
     ///
     /// # Errors
     /// When a metric cannot be written.

@@ -8,5 +8,5 @@ mod metrics;
 mod traces;
 
 pub use logs::{Log, LogHandle, start_logging};
-pub use metrics::{MetricsPage, OPENMETRICS_CONTENT_TYPE};
+pub use metrics::MetricsPage;
 pub use traces::{TraceMetrics, Traces, TracesError};

@@ -55,5 +55,75 @@ async fn metrics_say_whether_the_gateway_is_ready_and_what_is_watched_reads_zero
     ] {
         assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
     }
-    assert!(page.ends_with("# EOF\n"), "{page}");
+}
+
+async fn metrics_for(gateway: &Gateway, accept: Option<&str>) -> (String, String) {
+    let mut request = gateway.http().get(format!("http://{}/metrics", gateway.admin));
+    if let Some(accept) = accept {
+        request = request.header("accept", accept);
+    }
+    let response = request.send().await.unwrap();
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    (content_type, response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn the_metrics_page_is_in_the_format_that_the_scraper_prefers() {
+    let gateway = Gateway::answering(200, json!({})).await;
+    let classic = "text/plain; version=0.0.4; charset=utf-8";
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    for (accept, expected) in [
+        (None, classic),
+        (Some("*/*"), classic),
+        (Some("text/plain;version=0.0.4"), classic),
+        (Some("text/html,application/xhtml+xml,*/*;q=0.8"), classic),
+        (Some("application/vnd.google.protobuf;q=0.7,text/plain;version=0.0.4;q=0.3"), classic),
+        (Some("application/openmetrics-text"), openmetrics),
+        // Prometheus 2 and 3.
+        (
+            Some(
+                "application/openmetrics-text;version=1.0.0;q=0.5,\
+                 application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            ),
+            openmetrics,
+        ),
+        (
+            Some(
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+                 application/openmetrics-text;version=0.0.1;q=0.4,\
+                 text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,\
+                 */*;q=0.1",
+            ),
+            openmetrics,
+        ),
+        (Some("application/openmetrics-text;q=0.1,text/plain;q=0.9"), classic),
+    ] {
+        let (content_type, page) = metrics_for(&gateway, accept).await;
+
+        assert_eq!(content_type, expected, "for {accept:?}");
+        assert_eq!(page.ends_with("# EOF\n"), expected == openmetrics, "for {accept:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_classic_page_has_only_what_its_format_knows() {
+    let gateway = Gateway::answering(200, json!({})).await;
+    gateway.query(&screen_record("id")).await;
+
+    let (_, page) = metrics_for(&gateway, Some("text/plain;version=0.0.4")).await;
+    let (_, openmetrics) = metrics_for(&gateway, Some("application/openmetrics-text")).await;
+
+    for line in [
+        "# TYPE gateway_build_info gauge",
+        "# TYPE gateway_http_requests_total counter",
+        "# HELP gateway_http_requests_total GraphQL requests, by HTTP status.",
+        "# TYPE gateway_ready gauge",
+        "# TYPE gateway_http_request_duration_seconds histogram",
+        r#"gateway_http_requests_total{status="200"} 1"#,
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+    }
+    assert!(!page.contains("# UNIT") && !page.contains("# EOF"), "{page}");
+    let samples = |page: &str| page.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(samples(&page), samples(&openmetrics));
 }

@@ -72,6 +72,23 @@ async fn a_missing_entity_is_null_with_its_own_error_while_the_others_stand() {
 }
 
 #[tokio::test]
+async fn a_number_is_an_id_in_a_representation_as_in_an_argument() {
+    let gateway = gateway().await;
+    let numbers = json!({ "__typename": "ScreenRecord", "projectId": 7, "id": 12 });
+    let fraction = json!({ "__typename": "ScreenRecord", "projectId": PROJECT, "id": 1.5 });
+
+    let answer = ask(&gateway, &[numbers, fraction]).await;
+
+    assert_eq!(answer["data"]["_entities"][0]["id"], "12");
+    assert_eq!(answer["errors"][0]["path"], json!(["_entities", 1]));
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    assert_eq!(
+        gateway.upstream.seen()[0].path.split('/').skip(2).collect::<Vec<_>>(),
+        ["7", "screen-records", "12"]
+    );
+}
+
+#[tokio::test]
 async fn what_routers_ask_for_is_hidden_from_introspection() {
     let gateway = gateway().await;
 

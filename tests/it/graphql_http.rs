@@ -203,39 +203,35 @@ async fn a_batch_is_answered_in_order_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_get_that_another_site_made_a_browser_send_is_refused() {
+async fn a_body_may_begin_with_a_byte_order_mark() {
     let gateway = gateway().await;
-    let query = [("query", "{ __typename }")];
-    let foreign = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
+    let operation = r#"{"query": "{ __typename }"}"#;
+    for (body, expected) in [
+        (format!("\u{feff}{operation}"), json!({ "data": { "__typename": "Query" } })),
+        (format!("\u{feff}[{operation}]"), json!([{ "data": { "__typename": "Query" } }])),
+    ] {
+        let answer = post(&gateway, &[JSON], &body).await;
 
-    let image = get(&gateway, &query, &foreign).await;
-    let program = get(&gateway, &query, &[]).await;
-
-    assert_eq!((image.status, program.status), (400, 200));
+        assert_eq!((answer.status, answer.json), (200, expected));
+    }
 }
 
 #[tokio::test]
-async fn cors_answers_listed_origins_only() {
-    let upstream = crate::support::ScriptedUpstream::start(|_| crate::support::Reply::Hang).await;
-    let gateway = Gateway::configured(upstream, |config| {
-        config.graphql.allow_origins = vec!["https://app.example".to_owned()];
-    })
-    .await;
-    let preflight = |origin: &'static str| {
-        let headers = [
-            ("origin", origin),
-            ("access-control-request-method", "POST"),
-            ("access-control-request-headers", "content-type,x-auth-token"),
-        ];
-        let gateway = &gateway;
-        async move { send(gateway, reqwest::Method::OPTIONS, &[], &headers, "").await }
-    };
+async fn a_document_id_beside_a_query_is_ignored_like_any_unknown_member() {
+    let gateway = gateway().await;
+    for member in [r#""id": 7"#, r#""documentId": {}"#, r#""doc_id": true"#, r#""id": "x""#] {
+        let body = format!(r#"{{"query": "{{ __typename }}", {member}}}"#);
 
-    let listed = preflight("https://app.example").await;
-    let foreign = preflight("https://evil.example").await;
+        let answer = post(&gateway, &[JSON], &body).await;
 
-    assert_eq!(listed.header("access-control-allow-origin"), "https://app.example");
-    assert_eq!(foreign.header("access-control-allow-origin"), "");
+        assert_eq!(answer.json, json!({ "data": { "__typename": "Query" } }), "with {member}");
+    }
+    let without_query = post(&gateway, &[JSON], r#"{"id": 7}"#).await;
+    assert_eq!(without_query.status, 400);
+    assert_eq!(
+        without_query.json["errors"][0]["message"],
+        "id is a number: a text or null is needed"
+    );
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ mod errors;
 mod explain;
 mod keep_alive;
 mod fairness;
+mod http_messages;
+mod browsers;
 mod federation;
 mod freshness;
 mod graphql_http;

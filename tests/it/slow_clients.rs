@@ -17,6 +17,27 @@ const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_mins(10);
 const TYPENAME: &str = "GET /graphql?query={__typename} HTTP/1.1\r\nhost: gateway\r\n\r\n";
 
+const JSON: &str = "content-type: application/json\r\n";
+
+/// A POST whose body comes in one chunk.
+fn chunked(body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /graphql HTTP/1.1\r\nhost: gateway\r\n{JSON}transfer-encoding: chunked\r\n\r\n\
+         {length:x}\r\n{body}\r\n0\r\n\r\n"
+    )
+}
+
+/// A text in pieces.
+fn cut<'t>(text: &'t str, at: &[usize]) -> Vec<&'t str> {
+    let (mut pieces, mut begun) = (Vec::new(), 0);
+    for end in at.iter().copied().chain([text.len()]) {
+        pieces.push(text.get(begun..end).unwrap());
+        begun = end;
+    }
+    pieces
+}
+
 /// No limit that a test could reach.
 fn without_limits() -> LimitsConfig {
     LimitsConfig {
@@ -134,6 +155,59 @@ async fn the_headers_of_a_later_request_have_to_come_in_time_too() {
     end_of(&mut stream).await;
 
     gateway.until_metric(&ended("headers", 1)).await;
+}
+
+#[tokio::test]
+async fn a_head_that_begins_behind_a_whole_request_has_to_come_in_time_too() {
+    let body = "{\"query\":\"{__typename}\"}";
+    let post = format!(
+        "POST /graphql HTTP/1.1\r\nhost: gateway\r\n{JSON}content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for whole in [TYPENAME, &post, &chunked(body)] {
+        let gateway = gateway(LimitsConfig { header_timeout: SHORT, ..without_limits() }).await;
+        let mut stream = connect(&gateway).await;
+        let request = format!("{whole}GET /graphql HTTP/1.1\r\nhost: ");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        answer_of(&mut stream).await;
+
+        end_of(&mut stream).await;
+
+        gateway.until_metric(&ended("headers", 1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_a_body_leaves_the_idle_time_as_it_is() {
+    let body = "{\"query\":\n\n\"{__typename}\"}";
+    let post = format!(
+        "POST /graphql HTTP/1.1\r\nhost: gateway\r\n{JSON}content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let chunked = chunked(body);
+    for pieces in [
+        vec![post.as_str()],
+        cut(&post, &[30, post.len() - 5]),
+        vec![&post, &post],
+        vec![&chunked],
+        cut(&chunked, &[chunked.len() - 6]),
+        vec![&chunked, "\r\n\n", TYPENAME, &post],
+    ] {
+        let limits = LimitsConfig { header_timeout: SHORT, ..without_limits() };
+        let gateway = gateway(LimitsConfig { idle_timeout: 3 * SHORT, ..limits }).await;
+        let mut stream = connect(&gateway).await;
+        for piece in &pieces {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            if piece.ends_with('}') || piece.ends_with("0\r\n\r\n") || *piece == TYPENAME {
+                answer_of(&mut stream).await;
+            }
+        }
+
+        end_of(&mut stream).await;
+
+        gateway.until_metric(&ended("idle", 1)).await;
+        gateway.until_metric(&ended("headers", 0)).await;
+    }
 }
 
 #[tokio::test]

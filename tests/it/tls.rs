@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    Authority, Gateway, Identity, PROJECT, RECORD, Receiver, Reply, Said, ScriptedUpstream, Socket,
-    TOKEN, TestFile, config_for, keep_log, log,
+    Authority, Gateway, Identity, PROJECT, RECORD, RawResponse, Receiver, Reply, Said,
+    ScriptedUpstream, Socket, TOKEN, TestFile, config_for, keep_log, log,
 };
 
 const TYPENAME: &str = r#"{"query":"{ __typename }"}"#;
@@ -452,6 +452,43 @@ async fn a_client_that_never_finishes_its_handshake_is_left_and_keeps_nobody_wai
     for stream in &mut silent {
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or_default(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_gets_the_refusal_over_tls_too() {
+    let authority = Authority::new("of the gateway");
+    let gateway = gateway(authority.issue().files().config()).await;
+    let length = 4 * 1024 * 1024;
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n"
+    );
+    let mut request = head.into_bytes();
+    request.resize(request.len() + length, b' ');
+
+    let stream = authority.connect(gateway.address).await.unwrap();
+    let answer = RawResponse::over(stream, &request).await.unwrap();
+
+    assert_eq!((answer.status, answer.code()), (413, "QUERY_TOO_COMPLEX"));
+}
+
+#[tokio::test]
+async fn a_head_behind_a_whole_request_has_to_come_in_time_over_tls_too() {
+    let authority = Authority::new("of the gateway");
+    let files = authority.issue().files();
+    let limit = Duration::from_millis(500);
+    let gateway = gateway_with(files.config(), |config| config.limits.header_timeout = limit).await;
+    let length = TYPENAME.len();
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{TYPENAME}POST /graphql HTTP/1.1\r\nhost: "
+    );
+
+    let stream = authority.connect(gateway.address).await.unwrap();
+    // The gateway hangs up without a goodbye.
+    let _ = RawResponse::over(stream, request.as_bytes()).await;
+
+    gateway.until_metric("gateway_http_connections_ended_total{reason=\"headers\"} 1").await;
 }
 
 #[tokio::test]

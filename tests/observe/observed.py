@@ -80,6 +80,11 @@ class Gateway:
         ).groups()
 
     def page(self):
+        """The metrics page, in the format that Prometheus prefers."""
+        return fetch(f"{self.admin}/metrics", headers={"Accept": "application/openmetrics-text"})
+
+    def classic_page(self):
+        """The metrics page for whoever does not ask for OpenMetrics."""
         return fetch(f"{self.admin}/metrics")
 
     def query(self, document, **headers):

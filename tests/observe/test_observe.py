@@ -8,9 +8,8 @@ import unittest
 
 import promql_parser
 import yaml
-from prometheus_client import generate_latest
-from prometheus_client.core import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families as classic_metric_families
 
 from observed import BINARY, PROMETHEUS, ROOT, all_of_it, until
 
@@ -101,18 +100,6 @@ def differences(described, page):
     return sorted(found)
 
 
-def older_form(page):
-    """The page in the form that promtool reads, which is older than OpenMetrics."""
-
-    class Page:
-        def collect(self):
-            return text_string_to_metric_families(page)
-
-    registry = CollectorRegistry()
-    registry.register(Page())
-    return generate_latest(registry).decode()
-
-
 def selectors_of(expression):
     """What a query asks for, each as a query of its own."""
     found = set()
@@ -155,12 +142,21 @@ class Metrics(unittest.TestCase):
             self.assertNotEqual(found, [], changed)
 
     def test_names_and_helps_are_as_prometheus_wants_them(self):
-        linted = promtool("check", "metrics", text=older_form(gateway.page()))
+        linted = promtool("check", "metrics", text=gateway.classic_page())
 
         self.assertEqual((linted.returncode, linted.stdout, linted.stderr), (0, "", ""))
 
+    def test_both_formats_have_the_same_samples(self):
+        def samples(families):
+            return {(sample.name, *sorted(sample.labels.items())) for family in families for sample in family.samples}
+
+        openmetrics = samples(text_string_to_metric_families(gateway.page()))
+        classic = samples(classic_metric_families(gateway.classic_page()))
+
+        self.assertEqual(classic, openmetrics)
+
     def test_a_bad_name_is_noticed(self):
-        page = older_form(gateway.page()).replace("_duration_seconds", "_duration_milliseconds")
+        page = gateway.classic_page().replace("_duration_seconds", "_duration_milliseconds")
 
         linted = promtool("check", "metrics", text=page)
 

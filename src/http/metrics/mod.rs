@@ -1,6 +1,7 @@
 //! What is counted of the HTTP requests.
 
 mod connections;
+mod exposition;
 
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::graphql::ErrorCode;
 
 pub use connections::{ConnectionMetrics, TlsMetrics};
 pub(crate) use connections::{Ended, HandshakeOutcome};
+pub(crate) use exposition::Exposition;
 
 /// Statuses that are watched, so they read 0 before the first: a rate needs something to rise from.
 const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];

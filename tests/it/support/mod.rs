@@ -10,6 +10,7 @@ mod redis_server;
 mod slow_way;
 mod log;
 mod receiver;
+mod raw;
 
 pub(crate) use authority::{Authority, Identity, TlsWay};
 pub(crate) use files::TestFile;
@@ -18,6 +19,7 @@ pub(crate) use gateway::{
 };
 pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, seconds_from_now};
 pub(crate) use log::{keep_log, log};
+pub(crate) use raw::RawResponse;
 pub(crate) use receiver::{Receiver, Spanned, tree};
 pub(crate) use redis_server::RedisServer;
 pub(crate) use scripted::{Reply, ScriptedUpstream, Seen};

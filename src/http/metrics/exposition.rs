@@ -1,0 +1,103 @@
+//! The formats of the metrics page: OpenMetrics 1.0 and the classic text format 0.0.4 of Prometheus.
+
+use std::fmt::Write as _;
+
+use axum::http::HeaderMap;
+
+use crate::http::negotiation::{MediaType, rank};
+
+/// A format of the metrics page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exposition {
+    /// What every tool reads that reads Prometheus' metrics.
+    Classic,
+    OpenMetrics,
+}
+
+impl Exposition {
+    /// The format that a scraper prefers; classic if it does not prefer OpenMetrics. Prometheus does.
+    pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
+        let openmetrics = rank(MediaType("application", "openmetrics-text"), headers);
+        let classic = rank(MediaType("text", "plain"), headers);
+        if openmetrics > classic { Self::OpenMetrics } else { Self::Classic }
+    }
+
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// An OpenMetrics page in this format.
+    pub(crate) fn write(self, openmetrics: String) -> String {
+        match self {
+            Self::Classic => classic(&openmetrics),
+            Self::OpenMetrics => openmetrics,
+        }
+    }
+}
+
+/// Samples are alike in both formats. In the classic one a family has the name of its samples, there is no type
+/// `info`, and neither units nor an end are marked.
+fn classic(openmetrics: &str) -> String {
+    let mut page = String::with_capacity(openmetrics.len());
+    let mut help = "";
+    for line in openmetrics.lines() {
+        let Some(comment) = line.strip_prefix("# ") else {
+            page.push_str(line);
+            page.push('\n');
+            continue;
+        };
+        let mut words = comment.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("HELP"), Some(_), text) => help = text.unwrap_or_default(),
+            (Some("TYPE"), Some(name), Some(kind)) => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", "counter"),
+                    "info" => ("_info", "gauge"),
+                    "unknown" => ("", "untyped"),
+                    other => ("", other),
+                };
+                // Writing to a string cannot fail.
+                let _ = writeln!(page, "# HELP {name}{suffix} {help}");
+                let _ = writeln!(page, "# TYPE {name}{suffix} {kind}");
+            }
+            _ => {}
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_classic_page_has_the_samples_under_the_names_that_its_types_need() {
+        let openmetrics = "# HELP a_requests Requests, by status.\n\
+                           # TYPE a_requests counter\n\
+                           a_requests_total{text=\"# HELP\"} 1\n\
+                           # HELP a_build What runs.\n\
+                           # TYPE a_build info\n\
+                           a_build_info{version=\"1\"} 1\n\
+                           # HELP a_time_seconds Time.\n\
+                           # TYPE a_time_seconds histogram\n\
+                           # UNIT a_time_seconds seconds\n\
+                           a_time_seconds_bucket{le=\"+Inf\"} 1\n\
+                           # EOF\n";
+
+        assert_eq!(
+            classic(openmetrics),
+            "# HELP a_requests_total Requests, by status.\n\
+             # TYPE a_requests_total counter\n\
+             a_requests_total{text=\"# HELP\"} 1\n\
+             # HELP a_build_info What runs.\n\
+             # TYPE a_build_info gauge\n\
+             a_build_info{version=\"1\"} 1\n\
+             # HELP a_time_seconds Time.\n\
+             # TYPE a_time_seconds histogram\n\
+             a_time_seconds_bucket{le=\"+Inf\"} 1\n"
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! Checks what HTTP asks of every request, before any handler sees it.
+//!
+//! One of the checks is which hosts a listener answers for. A listener on a loopback address is for the programs
+//! of this machine, and a browser is one of them: a page on the web that has its own name resolve to 127.0.0.1
+//! reads answers from there as if they were its own (DNS rebinding). Such a request names the page's host. So
+//! where every program of this machine is let in, only the names of this machine are answered for.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
+use axum::response::{IntoResponse as _, Response};
+
+use super::browsers;
+use super::connection::RequestBody;
+use super::listener::Serve;
+use super::refusal::Refusal;
+use crate::config::Live;
+use crate::graphql::ErrorCode;
+
+/// The hosts that a listener answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// Every one.
+    Every,
+    /// `localhost`, names below it, and loopback addresses.
+    ThisMachine,
+}
+
+/// A service that sees valid requests for its hosts only.
+#[derive(Clone)]
+pub struct Validated<S> {
+    hosts: Live<Hosts>,
+    service: S,
+}
+
+impl Hosts {
+    /// This machine alone where being on it is enough to be let in, else every host.
+    pub fn this_machine_if(being_here_is_enough: bool) -> Self {
+        if being_here_is_enough { Self::ThisMachine } else { Self::Every }
+    }
+
+    fn check(self, host: &Authority) -> Result<(), Refusal> {
+        if self == Self::Every || is_this_machine(host) {
+            return Ok(());
+        }
+        let message = "this listener answers for localhost and loopback addresses only, as it is open to \
+                       every program of this machine";
+        Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, ErrorCode::BadRequest, message))
+    }
+}
+
+impl<S: Serve> Validated<S> {
+    /// Puts the checks in front of a service.
+    pub fn new(hosts: Live<Hosts>, service: S) -> Self {
+        Self { hosts, service }
+    }
+}
+
+impl<S: Serve> Serve for Validated<S> {
+    async fn serve(&self, peer: SocketAddr, request: Request<RequestBody>) -> Response {
+        let hosts = **self.hosts.load();
+        if let Err(refusal) = check(&request, hosts) {
+            let mut response = refusal.into_response();
+            browsers::secure(response.headers_mut());
+            return response;
+        }
+        self.service.serve(peer, request).await
+    }
+}
+
+fn check<B>(request: &Request<B>, hosts: Hosts) -> Result<(), Refusal> {
+    check_transfer_coding(request.headers())?;
+    check_origin(request.headers())?;
+    if let Some(host) = host_header(request)? {
+        hosts.check(&host)?;
+    }
+    if let Some(target) = request.uri().authority() {
+        hosts.check(&parse_host(target.as_str()).ok_or_else(|| {
+            Refusal::bad_request("the request's target has to name a host and at most a port")
+        })?)?;
+    }
+    Ok(())
+}
+
+/// hyper reads a body whose last transfer coding is `chunked`. Any coding below that would reach the handlers
+/// undecoded (RFC 9112, section 6.1).
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    match (values.next(), values.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if is_chunked(only) => Ok(()),
+        _ => {
+            let message = "the only transfer coding that is implemented is chunked";
+            Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, ErrorCode::BadRequest, message))
+        }
+    }
+}
+
+/// CORS and the checks of other sites' pages read one origin. A second one would be judged by neither.
+fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut values = headers.get_all(header::ORIGIN).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.to_str().is_ok() => Ok(()),
+        _ => Err(Refusal::bad_request("the header Origin has to be given once, in ASCII")),
+    }
+}
+
+/// HTTP/1.1 needs a valid `Host` exactly once (RFC 9112, section 3.2). In HTTP/1.0 and HTTP/2 there may be none:
+/// browsers always send one.
+fn host_header<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+    let mut values = request.headers().get_all(header::HOST).iter();
+    let value = match (values.next(), values.next()) {
+        (Some(only), None) => only,
+        (None, _) if request.version() != Version::HTTP_11 => return Ok(None),
+        (None, _) => return Err(Refusal::bad_request("the header Host is missing")),
+        (Some(_), Some(_)) => {
+            return Err(Refusal::bad_request("the header Host is given more than once"));
+        }
+    };
+    let host = value.to_str().ok().and_then(parse_host);
+    let message = "the header Host has to be a host name or an address, and at most a port";
+    host.ok_or_else(|| Refusal::bad_request(message)).map(Some)
+}
+
+/// A host with or without a port. User information is no part of it.
+fn parse_host(text: &str) -> Option<Authority> {
+    let authority: Authority = text.parse().ok()?;
+    let host = authority.host();
+    let port = text.strip_prefix(host)?;
+    let is_port = match port.strip_prefix(':') {
+        Some("") | None => port.len() < 2,
+        Some(digits) => {
+            digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        }
+    };
+    (!host.is_empty() && is_port).then_some(authority)
+}
+
+fn is_this_machine(authority: &Authority) -> bool {
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = address.parse::<IpAddr>() {
+        return address.to_canonical().is_loopback();
+    }
+    let name = host.to_ascii_lowercase();
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_answered_for() {
+        for (host, is_own) in [
+            ("localhost", true),
+            ("LOCALHOST:8080", true),
+            ("gateway.localhost.", true),
+            ("127.0.0.1:8080", true),
+            ("127.9.9.9", true),
+            ("[::1]:8080", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("page.example:8080", false),
+            ("localhost.page.example", false),
+            ("notlocalhost", false),
+            ("127.0.0.1.page.example", false),
+            ("10.0.0.1", false),
+            ("0.0.0.0:8080", false),
+        ] {
+            let host = parse_host(host).unwrap();
+
+            assert_eq!(is_this_machine(&host), is_own, "of {host:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_a_port_or_without() {
+        for (text, is_host) in [
+            ("gateway", true),
+            ("gateway:", true),
+            ("gateway:0", true),
+            ("gateway:65535", true),
+            ("[::1]", true),
+            ("[::1]:80", true),
+            ("", false),
+            (":80", false),
+            ("gateway:65536", false),
+            ("gateway:+80", false),
+            ("gateway:8o", false),
+            ("gateway:80:80", false),
+            ("user@gateway", false),
+            ("user:secret@gateway:80", false),
+            ("http://gateway", false),
+            ("gateway/graphql", false),
+            ("gate way", false),
+            ("::1", false),
+            ("[::1", false),
+        ] {
+            assert_eq!(parse_host(text).is_some(), is_host, "of {text:?}");
+        }
+    }
+
+    #[test]
+    fn every_host_that_a_request_names_has_to_be_this_machine() {
+        let passes = |host: &str, uri: &str, hosts: Hosts| {
+            let request = Request::get(uri).header(header::HOST, host).body(()).unwrap();
+            check(&request, hosts).is_ok()
+        };
+
+        assert!(passes("localhost", "/graphql", Hosts::ThisMachine));
+        assert!(passes("localhost", "http://127.0.0.1/graphql", Hosts::ThisMachine));
+        assert!(!passes("page.example", "/graphql", Hosts::ThisMachine));
+        assert!(!passes("localhost", "http://page.example/graphql", Hosts::ThisMachine));
+        assert!(!passes("localhost", "http://localhost@page.example/graphql", Hosts::Every));
+        assert!(passes("page.example", "http://other.example/graphql", Hosts::Every));
+    }
+}
