@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::causes;
 use crate::clock::Clock;
-use crate::config::{Config, Live, Running, SettingsSource};
+use crate::config::{ActiveSettings, Config, Live, SettingsSource};
 use crate::http::{
     Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics,
     GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsChange,
@@ -122,16 +122,16 @@ impl App {
     /// [`StartError`], before anything is served.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, StartError> {
         let start = Start::from(SettingsSource::fixed(config.clone()), clock);
-        Self::start(Running::fixed(config.clone()), start).await
+        Self::start(ActiveSettings::fixed(config.clone()), start).await
     }
 
     /// Makes every part and binds both sockets, for settings that may change.
     ///
     /// # Errors
     /// [`StartError`], before anything is served.
-    pub async fn start(running: Running, start: Start) -> Result<Self, StartError> {
+    pub async fn start(active: ActiveSettings, start: Start) -> Result<Self, StartError> {
         let Start { source, graphiql_defaults, log, clock, look_every } = start;
-        let config = &running.config;
+        let config = &active.config;
         let ends = Ends {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -178,7 +178,7 @@ impl App {
             data_part(upstream, records.clone()),
         ];
         let (reloader, reloads) =
-            Reloader::new(source, running, parts, metrics.reload, ends.tasks.clone());
+            Reloader::new(source, active, parts, metrics.reload, ends.tasks.clone());
         ends.tasks.spawn(reloader.run(look_every, ends.stopping.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin(Arc::clone(&draining), (records, callers), main.clone(), page);

@@ -19,7 +19,8 @@ use crate::causes::causes;
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
-    Config, DemoConfig, Invocation, Loaded, Refusal, Running, SimulateArgs, Surroundings, Usage,
+    ActiveSettings, Config, DemoConfig, Environment, Invocation, Loaded, SettingsError,
+    SimulateArgs, SimulatedKey, SimulatedUser, UsageError,
 };
 use crate::domain::Secret;
 use crate::graphql;
@@ -42,7 +43,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     // From the first moment on: nobody who asks for the settings to be read again may end the process.
     let hangups = args.iter().any(|arg| arg == "serve").then(Hangups::listen).flatten();
-    let outcome = match Invocation::parse(args, &Surroundings::of_process()) {
+    let outcome = match Invocation::parse(args, &Environment::of_process()) {
         Ok(Invocation::Demo(demo_config)) => demo(demo_config).await,
         Ok(Invocation::Serve(config)) => serve(config, hangups).await,
         Ok(Invocation::Simulate(args)) => simulate(args).await,
@@ -56,8 +57,8 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             say(text.trim_end());
             Ok(())
         }
-        Err(Usage::Arguments(error)) => return explain(&error),
-        Err(Usage::Settings(refusal)) => return refuse(&refusal),
+        Err(UsageError::Arguments(error)) => return explain(&error),
+        Err(UsageError::Settings(error)) => return refuse(&error),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,13 +74,13 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     let query = demo_query(&simulator);
     let endpoint: Url = format!("http://{}", simulator.local_addr()?).parse()?;
     let source = demo.source(endpoint.clone());
-    let running = Running::of(&demo.against(&endpoint));
+    let active = ActiveSettings::of(&demo.against(endpoint));
     let graphiql_defaults = GraphiqlDefaults {
         query: Some(query.clone()),
         headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
     };
     let start = Start { graphiql_defaults, log: Some(log.handle()), ..Start::from(source, clock) };
-    let app = App::start(running, start).await?;
+    let app = App::start(active, start).await?;
     introduce(&format!("http://{}/graphql", app.local_addr()?), &query);
     say(format_args!(
         "  Health and metrics are at http://{}/readyz and /metrics.\n",
@@ -120,7 +121,7 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
     let clock = Clock::default();
     let log = start_logging(&config.settings.log, &clock)?;
     let start = Start { log: Some(log.handle()), ..Start::from(config.source(), clock) };
-    let app = App::start(Running::of(&config), start).await?;
+    let app = App::start(ActiveSettings::of(&config), start).await?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
     say(format_args!("GraphQL  {scheme}://{}/graphql", app.local_addr()?));
     say(format_args!("Admin    http://{}/readyz", app.admin_addr()?));
@@ -139,7 +140,7 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
 async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     let clock = Clock::default();
     let _log = start_logging(&args.settings.log, &clock)?;
-    let simulator = Simulator::bind(simulated(args.settings), clock).await?;
+    let simulator = Simulator::bind(simulated(&args.settings), clock).await?;
     let (address, (project, record)) = (simulator.local_addr()?, simulator.sample());
     say(format_args!("Upstream http://{address}"));
     say(format_args!("Record   http://{address}/v2/{project}/screen-records/{record}"));
@@ -148,15 +149,15 @@ async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     Ok(())
 }
 
-fn simulated(args: SimulateArgs) -> SimulatorConfig {
+fn simulated(args: &SimulateArgs) -> SimulatorConfig {
     let exposed = |secret: &Secret| secret.expose().to_owned();
-    let pair = |(access, secret): &(Secret, Secret)| (exposed(access), exposed(secret));
+    let pair = |key: &SimulatedKey| (exposed(&key.access), exposed(&key.secret));
     SimulatorConfig {
         listen: args.listen,
         records: args.records,
         latency: args.latency,
         seed: args.seed,
-        projects: args.projects,
+        projects: args.projects.iter().map(|project| project.as_str().to_owned()).collect(),
         tokens: args.tokens.iter().map(exposed).collect(),
         access_keys: args.access_keys.iter().map(pair).collect(),
         iam_users: args.iam_users.iter().map(iam_user).collect(),
@@ -169,9 +170,9 @@ fn simulated(args: SimulateArgs) -> SimulatorConfig {
     }
 }
 
-fn iam_user((name, password, domain): &(String, Secret, String)) -> IamUser {
-    let password = password.expose().to_owned();
-    IamUser { name: name.clone(), password, domain: domain.clone() }
+fn iam_user(user: &SimulatedUser) -> IamUser {
+    let SimulatedUser { name, password, domain } = user.clone();
+    IamUser { name, password: password.expose().to_owned(), domain }
 }
 
 /// Prints the settings that would be used and looks at all that they name. Everything that is wrong is
@@ -244,10 +245,10 @@ fn explain(error: &clap::Error) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::from(REFUSED), ExitCode::from)
 }
 
-fn refuse(refusal: &Refusal) -> ExitCode {
+fn refuse(error: &SettingsError) -> ExitCode {
     complain("error: the settings cannot be used");
-    for line in refusal.lines() {
-        complain(format_args!("  {line}"));
+    for problem in error.problems() {
+        complain(format_args!("  {problem}"));
     }
     ExitCode::from(REFUSED)
 }

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use screen_record_gateway::app::App;
 use screen_record_gateway::clock::Clock;
-use screen_record_gateway::config::{Config, Invocation, Surroundings};
+use screen_record_gateway::config::{Config, Environment, Invocation};
 use screen_record_gateway::simulator::{DEMO_TOKEN, Simulator, SimulatorConfig};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -97,7 +97,7 @@ fn config(upstream: &str) -> Config {
             "--upstream-endpoint",
             upstream,
         ]);
-    let invocation = Invocation::parse(args.map(Into::into), &Surroundings::of_process());
+    let invocation = Invocation::parse(args.map(Into::into), &Environment::of_process());
     match invocation {
         Ok(Invocation::Serve(loaded)) => loaded.settings,
         _ => panic!("the settings were refused"),

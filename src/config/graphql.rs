@@ -4,140 +4,76 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::form::{ListOf, Parsed, Switch};
-use super::setting::{Row, Setting};
+use super::settings::{Bool, ListOf, Optional, Parsed, SettingsLoader, setting, settings};
 use super::upstream::CredentialsKind;
-use super::values::Values;
 
 /// Stands for every origin.
 const ANY_ORIGIN: &str = "*";
 
-static INTROSPECTION: Setting<Switch> = Setting::new(
-    "graphql.introspection",
-    Switch,
-    "answers introspection, and suggests names in errors",
-)
-.or("false")
-.in_demo("true")
-.changeable();
-static GRAPHIQL: Setting<Switch> = Setting::new(
-    "graphql.graphiql",
-    Switch,
-    "serves GraphiQL to browsers; it knows the schema only where graphql.introspection is on",
-)
-.or("false")
-.in_demo("true")
-.changeable();
-static COMPRESSION: Setting<Switch> = Setting::new(
-    "graphql.compression",
-    Switch,
-    "sends answers of 4 KiB and more as zstd, br or gzip where the client accepts that; never those \
-     with download links",
-)
-.or("true")
-.changeable();
-static ALLOW_ORIGINS: Setting<ListOf<Parsed<String>>> = Setting::new(
-    "cors.allow_origins",
-    ListOf(Parsed {
-        allowed: "an origin written scheme://host or scheme://host:port, such as \
-                  https://console.example.com (or * alone, for every origin)",
-        placeholder: "ORIGIN",
-        parse: origin,
-    }),
-    "origins whose pages may read answers; * is refused under the gateway's own credentials",
-)
-.changeable();
+const ORIGIN: Parsed<String> = Parsed {
+    allowed: "an origin written scheme://host or scheme://host:port, such as \
+              https://console.example.com (or * alone, for every origin)",
+    placeholder: "ORIGIN",
+    parse: origin,
+};
+const DOCUMENTS: Parsed<PathBuf> = Parsed {
+    allowed: "the path of a file, without control characters",
+    placeholder: "FILE",
+    parse: |text| (!text.contains(char::is_control)).then(|| PathBuf::from(text)),
+};
 
-static DOCUMENTS_FILE: Setting<Parsed<PathBuf>> = Setting::new(
-    "graphql.documents_file",
-    Parsed {
-        allowed: "the path of a file, without control characters",
-        placeholder: "FILE",
-        parse: |text| (!text.contains(char::is_control)).then(|| PathBuf::from(text)),
-    },
-    "trusted documents by id: a manifest of Relay, of Apollo, or of graphql-codegen's client \
-     preset; read again when it changes",
-)
-.changeable();
-static DOCUMENTS_ONLY: Setting<Switch> = Setting::new(
-    "graphql.documents_only",
-    Switch,
-    "refuses every document that is not in graphql.documents_file",
-)
-.or("false")
-.changeable();
-
-pub(super) static ROWS: &[&dyn Row] =
-    &[&INTROSPECTION, &GRAPHIQL, &DOCUMENTS_FILE, &DOCUMENTS_ONLY, &COMPRESSION, &ALLOW_ORIGINS];
-
-/// What the GraphQL endpoint shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
-pub struct GraphqlConfig {
-    /// `graphql.introspection`: answers introspection and suggests names.
-    pub introspection: bool,
-    /// `graphql.graphiql`: serves GraphiQL to browsers.
-    pub graphiql: bool,
-    /// `cors.allow_origins`: origins whose pages may read answers.
-    pub allow_origins: Vec<String>,
-    /// `graphql.documents_file`: trusted documents by id.
-    pub documents_file: Option<PathBuf>,
-    /// `graphql.documents_only`: refuses every other document.
-    pub documents_only: bool,
-    /// `graphql.compression`: compresses large answers where the client accepts that.
-    pub compression: bool,
-}
-
-impl Default for GraphqlConfig {
-    fn default() -> Self {
-        Self {
-            introspection: false,
-            graphiql: false,
-            allow_origins: Vec::new(),
-            documents_file: None,
-            documents_only: false,
-            compression: true,
-        }
+settings! {
+    /// What the GraphQL endpoint shows.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct GraphqlConfig in "graphql." {
+        /// answers introspection, and suggests names in errors
+        pub introspection: bool =
+            setting(&Bool).default("false").demo_default("true").reloadable(),
+        /// serves GraphiQL to browsers; it knows the schema only where `graphql.introspection` is on
+        pub graphiql: bool = setting(&Bool).default("false").demo_default("true").reloadable(),
+        /// trusted documents by id: a manifest of Relay, of Apollo, or of graphql-codegen's client preset;
+        /// read again when it changes
+        pub documents_file: Option<PathBuf> = setting(&Optional(DOCUMENTS)).reloadable(),
+        /// refuses every document that is not in `graphql.documents_file`
+        pub documents_only: bool = setting(&Bool).default("false").reloadable(),
+        /// sends answers of 4 KiB and more as zstd, br or gzip where the client accepts that; never those
+        /// with download links
+        pub compression: bool = setting(&Bool).default("true").reloadable(),
+        /// origins whose pages may read answers; `*` is refused under the gateway's own credentials
+        pub allow_origins: Vec<String> =
+            setting(&ListOf(ORIGIN)).with_key("cors.allow_origins").reloadable(),
     }
 }
 
 impl GraphqlConfig {
-    pub(super) fn read(values: &mut Values<'_>, credentials: CredentialsKind) -> Self {
-        let documents_file = values.read(&DOCUMENTS_FILE);
-        let documents_only = values.read_or(&DOCUMENTS_ONLY, false);
-        if documents_only && documents_file.is_none() {
+    pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
+        let graphql = Self::read(loader);
+        if graphql.documents_only && graphql.documents_file.is_none() {
             let problem = "needs graphql.documents_file: without it every document is refused";
-            values.refuse(&DOCUMENTS_ONLY, problem);
+            loader.refuse(&Self::documents_only, problem);
         }
-        Self {
-            introspection: values.read_or(&INTROSPECTION, false),
-            graphiql: values.read_or(&GRAPHIQL, false),
-            allow_origins: allow_origins(values, credentials),
-            documents_file,
-            documents_only,
-            compression: values.read_or(&COMPRESSION, true),
-        }
+        graphql.check_origins(loader, credentials);
+        graphql
     }
-}
 
-fn allow_origins(values: &mut Values<'_>, credentials: CredentialsKind) -> Vec<String> {
-    let origins = values.read(&ALLOW_ORIGINS).unwrap_or_default();
-    if !origins.iter().any(|origin| origin == ANY_ORIGIN) {
-        return origins;
+    fn check_origins(&self, loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) {
+        if !self.allow_origins.iter().any(|origin| origin == ANY_ORIGIN) {
+            return;
+        }
+        if self.allow_origins.len() > 1 {
+            let problem = "* must stand alone, for it includes every other origin";
+            loader.refuse(&Self::allow_origins, problem);
+        }
+        // Any page that the operator's browser opens could read recordings without a token.
+        if credentials.are_the_gateways() {
+            let problem = format!(
+                "must name the origins under upstream.credentials={}: with * every page on the web \
+                 could use the gateway's own credentials",
+                credentials.word()
+            );
+            loader.refuse(&Self::allow_origins, &problem);
+        }
     }
-    if origins.len() > 1 {
-        values.refuse(&ALLOW_ORIGINS, "* must stand alone, for it includes every other origin");
-    }
-    // Any page that the operator's browser opens could read recordings without a token.
-    if credentials.are_the_gateways() {
-        let problem = format!(
-            "must name the origins under upstream.credentials={}: with * every page on the web \
-             could use the gateway's own credentials",
-            credentials.word()
-        );
-        values.refuse(&ALLOW_ORIGINS, &problem);
-    }
-    origins
 }
 
 /// Reads an origin and writes it as browsers do: lower case, without the scheme's own port.

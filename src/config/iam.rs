@@ -4,53 +4,48 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::form::{Parsed, one_line};
-use super::secret_file::{self, OrFile};
-use super::setting::{Role, Row, Setting};
-use super::upstream::base_address;
-use super::values::Values;
+use super::settings::{
+    FILE_PATH, Optional, Parsed, Role, SecretOrFile, Setting, SettingsLoader, one_line, setting,
+    settings,
+};
+use super::web_address::{self, base_address};
 use crate::domain::{ProjectId, Secret};
 
-const ROLES: &[Role] = &[Role::Serve];
+const SERVE: &[Role] = &[Role::Serve];
 /// The official SDKs' names.
 const ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
 const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
 
-static USER: Setting<Parsed<String>> = Setting::new(
-    "iam.user",
-    Parsed { allowed: "a user name", placeholder: "NAME", parse: name },
-    "user to log in as, for `upstream.credentials=password`",
-)
-.only_for(ROLES);
-static PASSWORD: Setting<Parsed<Secret>> = Setting::new(
-    "iam.password",
-    Parsed {
-        allowed: "a password without control characters",
-        placeholder: "PASSWORD",
-        parse: password,
-    },
-    "that user's password",
-)
-.secret()
-.only_for(ROLES)
-.changeable();
-static PASSWORD_FILE: Setting<Parsed<PathBuf>> = Setting::new(
-    "iam.password_file",
-    secret_file::PATH,
-    "file with the password on its first line, in place of `iam.password`",
-)
-.only_for(ROLES)
-.changeable();
-static ONE_PASSWORD: OrFile<Secret> =
-    OrFile { setting: &PASSWORD, file: &PASSWORD_FILE, parse: password, holds: "a password" };
-static DOMAIN: Setting<Parsed<String>> = Setting::new(
-    "iam.domain",
-    Parsed { allowed: "an account name", placeholder: "NAME", parse: name },
-    "account (domain) that the user belongs to",
-)
-.only_for(ROLES);
+const USER_NAME: Parsed<String> =
+    Parsed { allowed: "a user name", placeholder: "NAME", parse: name };
+const ACCOUNT_NAME: Parsed<String> =
+    Parsed { allowed: "an account name", placeholder: "NAME", parse: name };
+const PASSWORD: Parsed<Secret> = Parsed {
+    allowed: "a password without control characters",
+    placeholder: "PASSWORD",
+    parse: password,
+};
+const PASSWORD_OR_FILE: SecretOrFile<Secret> = SecretOrFile {
+    setting: &IamSettings::password,
+    file: &IamSettings::password_file,
+    parse: password,
+    content: "a password",
+};
 
-pub(super) static ROWS: &[&dyn Row] = &[&USER, &PASSWORD, &PASSWORD_FILE, &DOMAIN];
+settings! {
+    /// The settings that [`IamLogin`] is made of.
+    pub(super) struct IamSettings in "iam." {
+        /// user to log in as, for `upstream.credentials=password`
+        user: Option<String> = setting(&Optional(USER_NAME)).only_for(SERVE),
+        /// that user's password
+        password: Option<Secret> =
+            setting(&Optional(PASSWORD)).secret().only_for(SERVE).reloadable(),
+        /// file with the password on its first line, in place of `iam.password`
+        password_file: Option<PathBuf> = setting(&FILE_PATH).only_for(SERVE).reloadable(),
+        /// account (domain) that the user belongs to
+        domain: Option<String> = setting(&Optional(ACCOUNT_NAME)).only_for(SERVE),
+    }
+}
 
 /// How the gateway logs in.
 #[derive(Clone, Debug)]
@@ -76,70 +71,53 @@ pub enum ProjectScope {
     Name(String),
 }
 
-/// What is set, whatever it is needed for.
-pub(super) struct Given {
-    user: Option<String>,
-    password: secret_file::Given<Secret>,
-    domain: Option<String>,
-}
+/// The value was refused.
+pub(super) struct Refused;
 
-impl Given {
-    pub(super) fn read(values: &mut Values<'_>) -> Self {
-        Self {
-            user: values.read(&USER),
-            password: ONE_PASSWORD.given(values),
-            domain: values.read(&DOMAIN),
+impl IamSettings {
+    /// Makes the login. `None` after refusing everything that is missing.
+    pub(super) fn login(
+        self,
+        loader: &mut SettingsLoader<'_>,
+        region: Option<&str>,
+    ) -> Option<IamLogin> {
+        require(loader, &Self::user, self.user.as_ref());
+        require(loader, &Self::domain, self.domain.as_ref());
+        let file = self.password_file.as_deref();
+        let password = PASSWORD_OR_FILE.resolve(loader, self.password, file);
+        if PASSWORD_OR_FILE.is_missing(loader, password.as_ref()) {
+            let problem =
+                "it or iam.password_file is needed where upstream.credentials is password";
+            loader.refuse(&Self::password, problem);
         }
+        let endpoint = endpoint(loader, region);
+        let scope = scope(loader, region);
+        Some(IamLogin {
+            endpoint: endpoint?,
+            user: self.user?,
+            password: password?,
+            domain: self.domain?,
+            scope: scope?,
+        })
     }
 }
 
-/// Makes the login; nothing, and a refusal of all that is missing, where it is incomplete.
-pub(super) fn login(
-    values: &mut Values<'_>,
-    given: Given,
-    region: Option<&str>,
-) -> Option<IamLogin> {
-    let user = required(values, &USER, given.user);
-    let domain = required(values, &DOMAIN, given.domain);
-    let password = one_password(values, given.password);
-    let endpoint = endpoint(values, region);
-    let scope = scope(values, region);
-    Some(IamLogin {
-        endpoint: endpoint?,
-        user: user?,
-        password: password?,
-        domain: domain?,
-        scope: scope?,
-    })
-}
-
-fn required(
-    values: &mut Values<'_>,
-    setting: &'static Setting<Parsed<String>>,
-    given: Option<String>,
-) -> Option<String> {
-    if given.is_none() && values.are_sound(&[setting]) {
-        values.refuse(setting, "needed where upstream.credentials is password");
+fn require(
+    loader: &mut SettingsLoader<'_>,
+    setting: &Setting<Option<String>>,
+    value: Option<&String>,
+) {
+    if value.is_none() && loader.are_valid(&[setting]) {
+        loader.refuse(setting, "needed where upstream.credentials is password");
     }
-    given
 }
 
-fn one_password(values: &mut Values<'_>, given: secret_file::Given<Secret>) -> Option<Secret> {
-    let password = ONE_PASSWORD.resolve(values, given);
-    if ONE_PASSWORD.is_absent(values, password.as_ref()) {
-        let problem = "it or iam.password_file is needed where upstream.credentials is password";
-        values.refuse(&PASSWORD, problem);
-    }
-    password
-}
-
-fn endpoint(values: &mut Values<'_>, region: Option<&str>) -> Option<Url> {
-    let set = values.surroundings().text(ENDPOINT).transpose().ok().flatten().map(str::to_owned);
-    let address = match (set, region) {
+fn endpoint(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<Url> {
+    let address = match (text_of(loader, ENDPOINT), region) {
         (Some(set), _) => set,
         (None, Some(region)) => format!("https://iam.{region}.myhuaweicloud.com"),
         (None, None) => {
-            values.refuse_line(format!(
+            loader.add_problem(format!(
                 "upstream.credentials is password, but IAM's address is not known: set {ENDPOINT}, or \
                  upstream.region"
             ));
@@ -148,47 +126,41 @@ fn endpoint(values: &mut Values<'_>, region: Option<&str>) -> Option<Url> {
     };
     let endpoint = base_address(&address);
     if endpoint.is_none() {
-        values.refuse_line(format!(
-            "{ENDPOINT} is {}: must be an http or https address without user, query and fragment",
-            if address.contains(['@', '?', '#']) {
-                "(redacted)".to_owned()
-            } else {
-                one_line(&address)
-            }
-        ));
+        let shown = web_address::shown(&address);
+        loader.add_problem(format!("{ENDPOINT} is {shown}: must be {}", web_address::ALLOWED));
     }
     endpoint
 }
 
-/// What cannot be used has been refused.
-pub(super) struct Refused;
-
-/// The project that the official SDKs' own variable names; nothing, and a refusal, where it is none.
-pub(super) fn project(values: &mut Values<'_>) -> Result<Option<String>, Refused> {
-    let set = values.surroundings().text(PROJECT_ID).transpose().ok().flatten().map(str::to_owned);
-    let Some(id) = set else { return Ok(None) };
+/// The project that the official SDKs' own variable names.
+pub(super) fn project(loader: &mut SettingsLoader<'_>) -> Result<Option<String>, Refused> {
+    let Some(id) = text_of(loader, PROJECT_ID) else { return Ok(None) };
     if ProjectId::parse(&id).is_ok() {
         return Ok(Some(id));
     }
-    values.refuse_line(format!(
+    loader.add_problem(format!(
         "{PROJECT_ID} is {}: must be a project id of 1 to 64 letters, digits, - and _",
         one_line(&id)
     ));
     Err(Refused)
 }
 
-fn scope(values: &mut Values<'_>, region: Option<&str>) -> Option<ProjectScope> {
-    match (project(values).ok()?, region) {
+fn scope(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<ProjectScope> {
+    match (project(loader).ok()?, region) {
         (Some(id), _) => Some(ProjectScope::Id(id)),
         (None, Some(region)) => Some(ProjectScope::Name(region.to_owned())),
         (None, None) => {
-            values.refuse_line(format!(
+            loader.add_problem(format!(
                 "upstream.credentials is password, but the token's project is not known: set \
                  {PROJECT_ID}, or upstream.region"
             ));
             None
         }
     }
+}
+
+fn text_of(loader: &SettingsLoader<'_>, variable: &str) -> Option<String> {
+    loader.variable_text(variable).transpose().ok().flatten().map(str::to_owned)
 }
 
 fn name(text: &str) -> Option<String> {

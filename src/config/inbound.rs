@@ -1,4 +1,4 @@
-//! `inbound.*`: who may ask for what.
+//! `inbound.*`: which callers are let in, and what they may ask for.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use url::Url;
 
-use super::form::{ListOf, OneOf, Parsed, Span, Switch};
-use super::setting::{Role, Row, Setting};
-use super::values::Values;
+use super::settings::{
+    Bool, DurationRange, ListOf, OneOf, Optional, Parsed, Role, SettingSpec, SettingsLoader,
+    setting, settings,
+};
 use crate::domain::ProjectId;
 
 /// The demo has one project and no credentials of its own to guard.
-const ROLES: &[Role] = &[Role::Serve];
+const SERVE: &[Role] = &[Role::Serve];
 /// The algorithms whose keys can be public. With a shared secret, whoever can check a token can make
 /// one, and `none` proves nothing.
 const ALGORITHMS: &[(&str, Algorithm)] = &[
@@ -30,138 +31,85 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
 /// The longest text that a claim is compared with, in bytes.
 const LONGEST_CLAIM: usize = 1000;
 
-/// How callers show who they are, without the details of it.
+const AUTH: OneOf<AuthKind> =
+    OneOf(&[("none", AuthKind::None), ("api-key", AuthKind::ApiKey), ("jwt", AuthKind::Jwt)]);
+const KEYS_FILE: Parsed<PathBuf> = Parsed {
+    allowed: "the path of a file, without control characters",
+    placeholder: "FILE",
+    parse: path,
+};
+const JWKS: Parsed<JwksSource> = Parsed {
+    allowed: "an http or https address without user and fragment, such as \
+              https://login.example.com/keys, or the path of a file",
+    placeholder: "ADDRESS|FILE",
+    parse: jwks,
+};
+const CLAIM: Parsed<String> = claim_shown_as("TEXT");
+const LEEWAY: DurationRange = DurationRange(Duration::ZERO..=Duration::from_mins(10));
+const PROJECT: Parsed<ProjectId> = Parsed {
+    allowed: "a project id of 1 to 64 letters, digits, - and _",
+    placeholder: "PROJECT",
+    parse: |text| ProjectId::parse(text).ok(),
+};
+
+settings! {
+    /// The settings that [`InboundAuth`] is made of.
+    pub(super) struct AuthSettings in "inbound." {
+        /// how callers show who they are: not at all, with a key of `inbound.api_keys_file`, or with a signed
+        /// token whose keys `inbound.jwt_jwks` has
+        auth: AuthKind = setting(&AUTH).default("none").only_for(SERVE).reloadable(),
+        /// the keys of callers, as their SHA-256, with names and projects; read again when it changes. Needed
+        /// with `inbound.auth=api-key`
+        api_keys_file: Option<PathBuf> =
+            setting(&Optional(KEYS_FILE)).only_for(SERVE).reloadable(),
+        /// where the public keys of tokens are, as a JSON Web Key Set. Needed with `inbound.auth=jwt`
+        jwt_jwks: Option<JwksSource> = setting(&Optional(JWKS)).only_for(SERVE).reloadable(),
+        /// the issuer (iss) that tokens have to name. Needed with `inbound.auth=jwt`
+        jwt_issuer: Option<String> = setting(&Optional(CLAIM)).only_for(SERVE).reloadable(),
+        /// the audience (aud) that tokens have to name, alone or among others. Needed with
+        /// `inbound.auth=jwt`
+        jwt_audience: Option<String> = setting(&Optional(CLAIM)).only_for(SERVE).reloadable(),
+        /// the algorithms that tokens may be signed with
+        jwt_algorithms: Vec<Algorithm> = setting(&ListOf(OneOf(ALGORITHMS)))
+            .default("RS256,ES256")
+            .only_for(SERVE)
+            .reloadable(),
+        /// how far the clocks of issuer and gateway may be apart
+        jwt_leeway: Duration = setting(&LEEWAY).default("60s").only_for(SERVE).reloadable(),
+        /// the claim with the projects that a caller may see: a text with blanks between them or a list; `*`
+        /// is every project, a token without the claim sees none
+        jwt_projects_claim: String = setting(&claim_shown_as("NAME"))
+            .default("projects")
+            .only_for(SERVE)
+            .reloadable(),
+    }
+}
+
+settings! {
+    /// Which callers are let in.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct InboundConfig in "inbound." {
+        /// the projects that are served; others get FORBIDDEN without an upstream call
+        pub projects: Option<BTreeSet<ProjectId>> = setting(&Optional(ListOf(PROJECT)))
+            .shown_when_unset("all")
+            .only_for(SERVE)
+            .reloadable(),
+        /// lets anybody who can connect use the gateway's own credentials; without it and without
+        /// `inbound.auth`, `listen` has to be a loopback address under such credentials
+        pub allow_anonymous: bool =
+            setting(&Bool).default("false").only_for(SERVE).reloadable(),
+    } and {
+        /// `inbound.auth`: how callers show who they are.
+        pub auth: InboundAuth = InboundAuth::None,
+    }
+}
+
+/// The words of `inbound.auth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AuthKind {
+pub(super) enum AuthKind {
     None,
     ApiKey,
     Jwt,
-}
-
-static AUTH: Setting<OneOf<AuthKind>> = Setting::new(
-    "inbound.auth",
-    OneOf(&[("none", AuthKind::None), ("api-key", AuthKind::ApiKey), ("jwt", AuthKind::Jwt)]),
-    "how callers show who they are: not at all, with a key of inbound.api_keys_file, or with a \
-     signed token whose keys inbound.jwt_jwks has",
-)
-.or("none")
-.only_for(ROLES)
-.changeable();
-static API_KEYS_FILE: Setting<Parsed<PathBuf>> = Setting::new(
-    "inbound.api_keys_file",
-    Parsed {
-        allowed: "the path of a file, without control characters",
-        placeholder: "FILE",
-        parse: file,
-    },
-    "the keys of callers, as their SHA-256, with names and projects; read again when it changes. \
-     Needed with inbound.auth=api-key",
-)
-.only_for(ROLES)
-.changeable();
-static JWT_JWKS: Setting<Parsed<JwksSource>> = Setting::new(
-    "inbound.jwt_jwks",
-    Parsed {
-        allowed: "an http or https address without user and fragment, such as \
-                  https://login.example.com/keys, or the path of a file",
-        placeholder: "ADDRESS|FILE",
-        parse: jwks,
-    },
-    "where the public keys of tokens are, as a JSON Web Key Set. Needed with inbound.auth=jwt",
-)
-.only_for(ROLES)
-.changeable();
-static JWT_ISSUER: Setting<Parsed<String>> = Setting::new(
-    "inbound.jwt_issuer",
-    Parsed { allowed: CLAIM_ALLOWED, placeholder: "TEXT", parse: claim },
-    "the issuer (iss) that tokens have to name. Needed with inbound.auth=jwt",
-)
-.only_for(ROLES)
-.changeable();
-static JWT_AUDIENCE: Setting<Parsed<String>> = Setting::new(
-    "inbound.jwt_audience",
-    Parsed { allowed: CLAIM_ALLOWED, placeholder: "TEXT", parse: claim },
-    "the audience (aud) that tokens have to name, alone or among others. Needed with \
-     inbound.auth=jwt",
-)
-.only_for(ROLES)
-.changeable();
-static JWT_ALGORITHMS: Setting<ListOf<OneOf<Algorithm>>> = Setting::new(
-    "inbound.jwt_algorithms",
-    ListOf(OneOf(ALGORITHMS)),
-    "the algorithms that tokens may be signed with",
-)
-.or("RS256,ES256")
-.only_for(ROLES)
-.changeable();
-static JWT_LEEWAY: Setting<Span> = Setting::new(
-    "inbound.jwt_leeway",
-    Span { least: Duration::ZERO, most: Duration::from_mins(10) },
-    "how far the clocks of issuer and gateway may be apart",
-)
-.or("60s")
-.only_for(ROLES)
-.changeable();
-static JWT_PROJECTS_CLAIM: Setting<Parsed<String>> = Setting::new(
-    "inbound.jwt_projects_claim",
-    Parsed { allowed: CLAIM_ALLOWED, placeholder: "NAME", parse: claim },
-    "the claim with the projects that a caller may see: a text with blanks between them or a list; \
-     * is every project, a token without the claim sees none",
-)
-.or("projects")
-.only_for(ROLES)
-.changeable();
-
-const CLAIM_ALLOWED: &str = "a text of 1 to 1000 bytes without control characters";
-
-static PROJECTS: Setting<ListOf<Parsed<ProjectId>>> = Setting::new(
-    "inbound.projects",
-    ListOf(Parsed {
-        allowed: "a project id of 1 to 64 letters, digits, - and _",
-        placeholder: "PROJECT",
-        parse: |text| ProjectId::parse(text).ok(),
-    }),
-    "the projects that are served; others get FORBIDDEN without an upstream call",
-)
-.or_unset("all")
-.only_for(ROLES)
-.changeable();
-static ALLOW_ANONYMOUS: Setting<Switch> = Setting::new(
-    "inbound.allow_anonymous",
-    Switch,
-    "lets anybody who can connect use the gateway's own credentials; without it and without \
-     inbound.auth, `listen` has to be a loopback address under such credentials",
-)
-.or("false")
-.only_for(ROLES)
-.changeable();
-
-pub(super) static ROWS: &[&dyn Row] = &[
-    &AUTH,
-    &API_KEYS_FILE,
-    &JWT_JWKS,
-    &JWT_ISSUER,
-    &JWT_AUDIENCE,
-    &JWT_ALGORITHMS,
-    &JWT_LEEWAY,
-    &JWT_PROJECTS_CLAIM,
-    &PROJECTS,
-    &ALLOW_ANONYMOUS,
-];
-
-/// What has to be sound before it can be said whether callers are asked who they are.
-pub(super) static AUTH_ROWS: &[&dyn Row] =
-    &[&AUTH, &API_KEYS_FILE, &JWT_JWKS, &JWT_ISSUER, &JWT_AUDIENCE, &ALLOW_ANONYMOUS];
-
-/// Who is let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InboundConfig {
-    /// `inbound.auth`: how callers show who they are.
-    pub auth: InboundAuth,
-    /// `inbound.projects`: the projects that are served; `None` serves all.
-    pub projects: Option<BTreeSet<ProjectId>>,
-    /// `inbound.allow_anonymous`: lets anybody who can connect use the gateway's own credentials.
-    pub allow_anonymous: bool,
 }
 
 /// How callers show who they are.
@@ -176,7 +124,7 @@ pub enum InboundAuth {
     Jwt(JwtConfig),
 }
 
-/// What a token has to be like.
+/// What a signed token has to be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtConfig {
     /// `inbound.jwt_jwks`
@@ -202,27 +150,47 @@ pub enum JwksSource {
     File(PathBuf),
 }
 
+/// A setting that one way to authenticate needs and every other refuses.
+struct AuthNeed {
+    setting: &'static SettingSpec,
+    is_set: bool,
+    auth: AuthKind,
+}
+
 impl InboundConfig {
-    pub(super) fn read(values: &mut Values<'_>) -> Self {
-        let auth = auth(values);
-        let projects = projects(values);
-        let allow_anonymous = values.read_or(&ALLOW_ANONYMOUS, false);
-        if allow_anonymous && auth != InboundAuth::None {
-            let problem = "must be false where inbound.auth asks callers who they are";
-            values.refuse(&ALLOW_ANONYMOUS, problem);
+    /// What has to be valid before it is known whether callers have to authenticate.
+    pub(super) const AUTH_SPECS: &[&SettingSpec] = &[
+        &AuthSettings::auth.spec,
+        &AuthSettings::api_keys_file.spec,
+        &AuthSettings::jwt_jwks.spec,
+        &AuthSettings::jwt_issuer.spec,
+        &AuthSettings::jwt_audience.spec,
+        &Self::allow_anonymous.spec,
+    ];
+
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
+        let auth = AuthSettings::read(loader).resolve(loader);
+        let inbound = Self { auth, ..Self::read(loader) };
+        if inbound.projects.as_ref().is_some_and(BTreeSet::is_empty) {
+            loader.refuse(&Self::projects, "must name a project; leave it out to serve all");
         }
-        Self { auth, projects, allow_anonymous }
+        if inbound.allow_anonymous && inbound.asks_who() {
+            let problem = "must be false where inbound.auth asks callers who they are";
+            loader.refuse(&Self::allow_anonymous, problem);
+        }
+        inbound
     }
 
-    /// What lets callers in that connect from elsewhere, as a clause.
+    /// What lets callers connect from other machines, as a clause.
     pub(super) fn remedies() -> String {
+        let [auth, anonymous]: [&SettingSpec; 2] = [&AuthSettings::auth, &Self::allow_anonymous];
         format!(
             "unless inbound.auth is api-key or jwt (--{}, {}) or inbound.allow_anonymous is true \
              (--{}, {})",
-            AUTH.flag(),
-            AUTH.environment(),
-            ALLOW_ANONYMOUS.flag(),
-            ALLOW_ANONYMOUS.environment(),
+            auth.flag(),
+            auth.variable(),
+            anonymous.flag(),
+            anonymous.variable(),
         )
     }
 
@@ -235,82 +203,95 @@ impl InboundConfig {
 impl JwtConfig {
     /// Tokens of an issuer for an audience, with the default for everything else.
     pub fn new(jwks: JwksSource, issuer: &str, audience: &str) -> Self {
+        let defaults = AuthSettings::default();
         Self {
             jwks,
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
-            algorithms: vec![Algorithm::RS256, Algorithm::ES256],
-            leeway: Duration::from_mins(1),
-            projects_claim: "projects".to_owned(),
+            algorithms: defaults.jwt_algorithms,
+            leeway: defaults.jwt_leeway,
+            projects_claim: defaults.jwt_projects_claim,
         }
     }
 }
 
-fn auth(values: &mut Values<'_>) -> InboundAuth {
-    let kind = values.read_or(&AUTH, AuthKind::None);
-    let file = values.read(&API_KEYS_FILE);
-    let jwt = jwt(values, kind);
-    let is_missing = file.is_none();
-    check_need(values, &API_KEYS_FILE, is_missing, ("api-key", kind == AuthKind::ApiKey));
-    match kind {
-        AuthKind::None => InboundAuth::None,
-        AuthKind::ApiKey => file.map_or(InboundAuth::None, InboundAuth::ApiKey),
-        AuthKind::Jwt => jwt.map_or(InboundAuth::None, InboundAuth::Jwt),
+impl AuthSettings {
+    fn resolve(self, loader: &mut SettingsLoader<'_>) -> InboundAuth {
+        for need in self.needs() {
+            self.check(loader, &need);
+        }
+        if self.jwt_algorithms.is_empty() {
+            let problem = "must name an algorithm: without one no token is good";
+            loader.refuse(&Self::jwt_algorithms, problem);
+        }
+        match self.auth {
+            AuthKind::None => InboundAuth::None,
+            AuthKind::ApiKey => self.api_keys_file.map_or(InboundAuth::None, InboundAuth::ApiKey),
+            AuthKind::Jwt => self.jwt().map_or(InboundAuth::None, InboundAuth::Jwt),
+        }
+    }
+
+    fn needs(&self) -> [AuthNeed; 4] {
+        let Self { api_keys_file, jwt_jwks, jwt_issuer, jwt_audience, .. } = self;
+        let key = |setting, is_set| AuthNeed { setting, is_set, auth: AuthKind::ApiKey };
+        let jwt = |setting, is_set| AuthNeed { setting, is_set, auth: AuthKind::Jwt };
+        [
+            key(&Self::api_keys_file.spec, api_keys_file.is_some()),
+            jwt(&Self::jwt_jwks.spec, jwt_jwks.is_some()),
+            jwt(&Self::jwt_issuer.spec, jwt_issuer.is_some()),
+            jwt(&Self::jwt_audience.spec, jwt_audience.is_some()),
+        ]
+    }
+
+    /// Refuses a setting that is missing, and one that does nothing: its user believes that the gateway is
+    /// guarded.
+    fn check(&self, loader: &mut SettingsLoader<'_>, need: &AuthNeed) {
+        let AuthNeed { setting, is_set, auth } = *need;
+        let is_needed = self.auth == auth;
+        if is_set == is_needed || !loader.are_valid(&[&Self::auth, setting]) {
+            return;
+        }
+        let auth = auth.word();
+        let problem = if is_needed {
+            format!("must be set with inbound.auth={auth}")
+        } else {
+            format!("does nothing without inbound.auth={auth}: set that, or leave this out")
+        };
+        loader.refuse(setting, &problem);
+    }
+
+    fn jwt(self) -> Option<JwtConfig> {
+        Some(JwtConfig {
+            jwks: self.jwt_jwks?,
+            issuer: self.jwt_issuer?,
+            audience: self.jwt_audience?,
+            algorithms: self.jwt_algorithms,
+            leeway: self.jwt_leeway,
+            projects_claim: self.jwt_projects_claim,
+        })
     }
 }
 
-fn jwt(values: &mut Values<'_>, kind: AuthKind) -> Option<JwtConfig> {
-    let (jwks, issuer, audience) =
-        (values.read(&JWT_JWKS), values.read(&JWT_ISSUER), values.read(&JWT_AUDIENCE));
-    for (row, is_missing) in [
-        (&JWT_JWKS as &dyn Row, jwks.is_none()),
-        (&JWT_ISSUER, issuer.is_none()),
-        (&JWT_AUDIENCE, audience.is_none()),
-    ] {
-        check_need(values, row, is_missing, ("jwt", kind == AuthKind::Jwt));
+impl AuthKind {
+    /// As written in the settings.
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ApiKey => "api-key",
+            Self::Jwt => "jwt",
+        }
     }
-    let algorithms = values.read(&JWT_ALGORITHMS);
-    if algorithms.as_ref().is_some_and(Vec::is_empty) {
-        values.refuse(&JWT_ALGORITHMS, "must name an algorithm: without one no token is good");
-    }
-    let leeway = values.read(&JWT_LEEWAY);
-    let projects_claim = values.read(&JWT_PROJECTS_CLAIM);
-    let default = JwtConfig::new(jwks?, &issuer?, &audience?);
-    Some(JwtConfig {
-        algorithms: algorithms.unwrap_or(default.algorithms),
-        leeway: leeway.unwrap_or(default.leeway),
-        projects_claim: projects_claim.unwrap_or(default.projects_claim),
-        ..default
-    })
 }
 
-/// Refuses a setting that is missing under its way to authenticate, and one that would do nothing
-/// under another: who sets it believes that the gateway is guarded.
-fn check_need(values: &mut Values<'_>, row: &dyn Row, is_missing: bool, need: (&str, bool)) {
-    let (auth, is_needed) = need;
-    if is_missing != is_needed
-        || !values.are_sound(&[&AUTH, row])
-        || !row.roles().contains(&values.role())
-    {
-        return;
+const fn claim_shown_as(placeholder: &'static str) -> Parsed<String> {
+    Parsed {
+        allowed: "a text of 1 to 1000 bytes without control characters",
+        placeholder,
+        parse: claim,
     }
-    let problem = if is_needed {
-        format!("must be set with inbound.auth={auth}")
-    } else {
-        format!("does nothing without inbound.auth={auth}: set that, or leave this out")
-    };
-    values.refuse(row, &problem);
 }
 
-fn projects(values: &mut Values<'_>) -> Option<BTreeSet<ProjectId>> {
-    let projects = values.read(&PROJECTS)?;
-    if projects.is_empty() {
-        values.refuse(&PROJECTS, "must name a project; leave it out to serve all");
-    }
-    Some(projects.into_iter().collect())
-}
-
-fn file(text: &str) -> Option<PathBuf> {
+fn path(text: &str) -> Option<PathBuf> {
     is_plain(text).then(|| PathBuf::from(text))
 }
 
@@ -325,7 +306,7 @@ fn is_plain(text: &str) -> bool {
 /// Reads an address or a path: whatever has a scheme is an address.
 fn jwks(text: &str) -> Option<JwksSource> {
     if !text.contains("://") {
-        return file(text).map(JwksSource::File);
+        return path(text).map(JwksSource::File);
     }
     let url = Url::parse(text).ok()?;
     let is_web = matches!(url.scheme(), "http" | "https");

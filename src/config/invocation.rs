@@ -1,19 +1,12 @@
-//! From arguments, environment and file to one command with checked settings.
+//! From arguments, environment and settings file to one command with checked settings.
 
 use std::ffi::OsString;
-use std::sync::Arc;
 
-use url::Url;
-
-use super::files::Files;
-use super::flags::{self, Asked};
-use super::packaging::{completions, manual};
-use super::reread::{Given, SettingsSource};
-use super::setting::Role;
-use super::source::Flags;
-use super::surroundings::Surroundings;
-use super::values::{Again, Loaded, Refusal, Values};
-use super::{Config, DemoConfig, SimulateArgs};
+use super::command_line::{self, CommandLine};
+use super::completions::{completions, manual};
+use super::settings::{FailedLoad, Loaded, Role, SettingsError, SettingsLoader};
+use super::sources::{Environment, Flags, Inputs};
+use super::{Config, DemoConfig, SimulateArgs, load};
 
 /// One command, its settings checked.
 #[derive(Clone, Debug)]
@@ -39,106 +32,49 @@ pub enum Invocation {
 
 /// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
-pub enum Usage {
-    /// The arguments: wrong ones, or a wish for help.
+pub enum UsageError {
+    /// The arguments are wrong, or ask for help.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
-    /// The settings.
+    /// The settings cannot be used.
     #[error(transparent)]
-    Settings(#[from] Refusal),
+    Settings(#[from] SettingsError),
 }
 
 impl Invocation {
-    /// Reads what is to be done. The first argument is the program's own name.
+    /// Reads the command and its settings. The first argument is the program's own name.
     ///
     /// # Errors
-    /// [`Usage`], with everything that is wrong with the settings at once.
+    /// [`UsageError`], with everything that is wrong with the settings.
     pub fn parse(
         args: impl IntoIterator<Item = OsString>,
-        surroundings: &Surroundings,
-    ) -> Result<Self, Usage> {
-        Ok(match flags::parse(args)? {
-            Asked::Demo(flags) => Self::Demo(DemoConfig::load(flags, surroundings)?),
-            Asked::Serve(flags) => Self::Serve(Config::load(flags, surroundings)?),
-            Asked::Check(flags) => Self::Check(Config::load(flags, surroundings)?),
-            Asked::Simulate(flags) => Self::Simulate(SimulateArgs::load(flags, surroundings)?),
-            Asked::Schema { federation } => Self::Schema { federation },
-            Asked::Completions(shell) => Self::Completions(completions(shell)),
-            Asked::Manual(name) => Self::Manual(manual(name.as_deref())),
+        environment: &Environment,
+    ) -> Result<Self, UsageError> {
+        let inputs = |role, flags: Flags| Inputs { role, flags, environment: environment.clone() };
+        Ok(match command_line::parse(args)? {
+            CommandLine::Demo(flags) => {
+                Self::Demo(first(&inputs(Role::Demo, flags), DemoConfig::load)?)
+            }
+            CommandLine::Serve(flags) => {
+                Self::Serve(first(&inputs(Role::Serve, flags), Config::load)?)
+            }
+            CommandLine::Check(flags) => {
+                Self::Check(first(&inputs(Role::Serve, flags), Config::load)?)
+            }
+            CommandLine::Simulate(flags) => {
+                Self::Simulate(first(&inputs(Role::Simulate, flags), SimulateArgs::load)?)
+            }
+            CommandLine::Schema { federation } => Self::Schema { federation },
+            CommandLine::Completions(shell) => Self::Completions(completions(shell)),
+            CommandLine::Manual(page) => Self::Manual(manual(page.as_deref())),
         })
     }
 }
 
-impl Config {
-    fn load(flags: Flags, surroundings: &Surroundings) -> Result<Loaded<Self>, Refusal> {
-        load(Again::new(Role::Serve, flags, surroundings), Self::read)
-    }
-}
-
-impl DemoConfig {
-    fn load(flags: Flags, surroundings: &Surroundings) -> Result<Loaded<Self>, Refusal> {
-        load(Again::new(Role::Demo, flags, surroundings), Self::read)
-    }
-}
-
-/// Reads settings that can be read again.
-fn load<T>(again: Again, read: fn(&mut Values<'_>) -> T) -> Result<Loaded<T>, Refusal> {
-    let (loaded, files) = again.read(None, read);
-    Ok(Loaded { again: Some(again), files, ..loaded? })
-}
-
-impl Again {
-    fn new(role: Role, flags: Flags, surroundings: &Surroundings) -> Self {
-        Self { role, flags, surroundings: Arc::new(surroundings.afresh()) }
-    }
-
-    /// Reads all sources anew.
-    fn read<T>(
-        &self,
-        kept: Option<&Given>,
-        read: fn(&mut Values<'_>) -> T,
-    ) -> (Result<Loaded<T>, Refusal>, Files) {
-        let surroundings = self.surroundings.afresh();
-        let mut values = Values::new(self.role, self.flags.clone(), &surroundings).keeping(kept);
-        let settings = read(&mut values);
-        let loaded = values.accept(settings);
-        (loaded, surroundings.files())
-    }
-}
-
-impl Loaded<Config> {
-    /// Where these settings came from, to be read again.
-    pub fn source(&self) -> SettingsSource {
-        match self.again.clone() {
-            Some(again) => SettingsSource::new(move |kept| again.read(kept, Config::read)),
-            None => SettingsSource::fixed(self.settings.clone()),
-        }
-    }
-}
-
-impl Loaded<DemoConfig> {
-    /// The gateway's settings, once the simulated upstream listens at `endpoint`.
-    pub fn against(self, endpoint: &Url) -> Loaded<Config> {
-        let Self { settings, shown, given, files, again } = self;
-        Loaded { settings: settings.against(endpoint.clone()), shown, given, files, again }
-    }
-
-    /// Where these settings came from, to be read again, for an upstream at `endpoint`.
-    pub fn source(&self, endpoint: Url) -> SettingsSource {
-        let Some(again) = self.again.clone() else {
-            return SettingsSource::fixed(self.settings.clone().against(endpoint));
-        };
-        SettingsSource::new(move |kept| {
-            let (loaded, files) = again.read(kept, DemoConfig::read);
-            (loaded.map(|loaded| loaded.against(&endpoint)), files)
-        })
-    }
-}
-
-impl SimulateArgs {
-    fn load(flags: Flags, surroundings: &Surroundings) -> Result<Loaded<Self>, Refusal> {
-        let mut values = Values::new(Role::Simulate, flags, surroundings);
-        let args = Self::read(&mut values);
-        values.accept(args)
-    }
+/// Reads settings for the first time.
+fn first<T>(
+    inputs: &Inputs,
+    read: fn(&mut SettingsLoader<'_>) -> T,
+) -> Result<Loaded<T>, SettingsError> {
+    load(inputs, None, read).map_err(|FailedLoad { error, .. }| error)
 }

@@ -3,205 +3,92 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::form::{Bytes, Count, Parsed, Span};
-use super::setting::{Row, Setting};
-use super::values::Values;
+use super::settings::{
+    ByteRange, DurationRange, NumberRange, Optional, Parsed, SettingsLoader, setting, settings,
+};
 
-const TIMEOUT: Span = Span { least: Duration::from_millis(1), most: Duration::from_hours(1) };
+const TIMEOUT: DurationRange = DurationRange(Duration::from_millis(1)..=Duration::from_hours(1));
+const MILLION: NumberRange = NumberRange(1..=1_000_000);
+const RATE: Parsed<Rate> = Parsed {
+    allowed: "a number from 1 to 1000000 for each s, m or h, such as 50/s or 600/m",
+    placeholder: "N/UNIT",
+    parse: Rate::parse,
+};
 
-static MAX_BODY_BYTES: Setting<Bytes> = Setting::new(
-    "limits.max_body_bytes",
-    Bytes { least: 1024, most: 64 << 20 },
-    "largest body of a request; a larger one gets 413",
-)
-.or("256KiB")
-.changeable();
-static MAX_DEPTH: Setting<Count> = Setting::new(
-    "limits.max_depth",
-    Count { least: 1, most: 100 },
-    "levels of fields in a request, batches included; introspection does not count",
-)
-.or("10")
-.changeable();
-static MAX_COMPLEXITY: Setting<Count> = Setting::new(
-    "limits.max_complexity",
-    Count { least: 1, most: 1_000_000_000 },
-    "weight of all fields of a request, batches included",
-)
-.or("10000")
-.changeable();
-static MAX_ALIASES: Setting<Count> = Setting::new(
-    "limits.max_aliases",
-    Count { least: 1, most: 1_000_000 },
-    "aliases in a request, batches included",
-)
-.or("100")
-.changeable();
-static MAX_DIRECTIVES: Setting<Count> = Setting::new(
-    "limits.max_directives",
-    Count { least: 1, most: 1_000_000 },
-    "directives in a request, batches included",
-)
-.or("50")
-.changeable();
-static MAX_ROOT_FIELDS: Setting<Count> = Setting::new(
-    "limits.max_root_fields",
-    Count { least: 1, most: 1_000_000 },
-    "fields of the root in a request, batches included",
-)
-.or("200")
-.changeable();
-static MAX_REPRESENTATIONS: Setting<Count> = Setting::new(
-    "limits.max_representations",
-    Count { least: 1, most: 1_000_000 },
-    "entities that a router asks for in a request, batches included",
-)
-.or("1000")
-.changeable();
-static MAX_TOKENS: Setting<Count> = Setting::new(
-    "limits.max_tokens",
-    Count { least: 1, most: 1_000_000 },
-    "words and signs in a request, batches included",
-)
-.or("10000")
-.changeable();
-static MAX_BATCH: Setting<Count> = Setting::new(
-    "limits.max_batch",
-    Count { least: 1, most: 1000 },
-    "operations in one HTTP request",
-)
-.or("10")
-.changeable();
-static REQUEST_TIMEOUT: Setting<Span> = Setting::new(
-    "limits.request_timeout",
-    TIMEOUT,
-    "time for a whole operation; loads go on for other callers until upstream.deadline",
-)
-.or("15s")
-.changeable();
-static MAX_IN_FLIGHT: Setting<Count> = Setting::new(
-    "limits.max_in_flight",
-    Count { least: 1, most: 1_000_000 },
-    "requests under way; more get 503 with Retry-After at once",
-)
-.or("1024")
-.changeable();
-static MAX_CONNECTIONS: Setting<Count> = Setting::new(
-    "limits.max_connections",
-    Count { least: 1, most: 1_000_000 },
-    "connections to a listener, sockets and event streams among them; more wait to be accepted until \
-     one ends. The process needs as many open files, and some more",
-)
-.or("10000")
-.changeable();
-static HEADER_TIMEOUT: Setting<Span> = Setting::new(
-    "limits.header_timeout",
-    TIMEOUT,
-    "time for the TLS handshake, and again for the headers of a request; who needs longer is \
-     disconnected",
-)
-.or("10s")
-.changeable();
-static IDLE_TIMEOUT: Setting<Span> = Setting::new(
-    "limits.idle_timeout",
-    TIMEOUT,
-    "how long a connection is kept without a request; what stands before the gateway should keep its \
-     connections for less",
-)
-.or("75s")
-.changeable();
-static WRITE_TIMEOUT: Setting<Span> = Setting::new(
-    "limits.write_timeout",
-    TIMEOUT,
-    "how long a client may take nothing of an answer before it is disconnected",
-)
-.or("30s")
-.changeable();
-static RATE: Setting<Parsed<Rate>> = Setting::new(
-    "limits.rate",
-    Parsed {
-        allowed: "a number from 1 to 1000000 for each s, m or h, such as 50/s or 600/m",
-        placeholder: "N/UNIT",
-        parse: Rate::parse,
-    },
-    "operations of one caller, each of a batch by itself; more get 429 with Retry-After",
-)
-.or_unset("no limit")
-.changeable();
-static RATE_BURST: Setting<Count> = Setting::new(
-    "limits.rate_burst",
-    Count { least: 1, most: 1_000_000 },
-    "operations that a caller who has rested may ask for at once; only with limits.rate",
-)
-.or_unset("the number in limits.rate")
-.changeable();
+settings! {
+    /// The limits of a whole HTTP request, batches included, and of the process.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct LimitsConfig in "limits." {
+        /// largest body of a request; a larger one gets 413
+        pub max_body_bytes: usize =
+            setting(&ByteRange(1024..=64 << 20)).default("256KiB").reloadable(),
+        /// levels of fields in a request, batches included; introspection does not count
+        pub max_depth: usize = setting(&NumberRange(1..=100)).default("10").reloadable(),
+        /// weight of all fields of a request, batches included
+        pub max_complexity: usize =
+            setting(&NumberRange(1..=1_000_000_000)).default("10000").reloadable(),
+        /// aliases in a request, batches included
+        pub max_aliases: usize = setting(&MILLION).default("100").reloadable(),
+        /// directives in a request, batches included
+        pub max_directives: usize = setting(&MILLION).default("50").reloadable(),
+        /// fields of the root in a request, batches included
+        pub max_root_fields: usize = setting(&MILLION).default("200").reloadable(),
+        /// entities that a router asks for in a request, batches included
+        pub max_representations: usize = setting(&MILLION).default("1000").reloadable(),
+        /// tokens of the documents in a request, batches included
+        pub max_tokens: usize = setting(&MILLION).default("10000").reloadable(),
+        /// operations in one HTTP request
+        pub max_batch: usize = setting(&NumberRange(1..=1000)).default("10").reloadable(),
+        /// time for a whole operation; loads go on for other callers until `upstream.deadline`
+        pub request_timeout: Duration = setting(&TIMEOUT).default("15s").reloadable(),
+        /// requests under way; more get 503 with Retry-After at once
+        pub max_in_flight: usize = setting(&MILLION).default("1024").reloadable(),
+        /// connections to a listener, sockets and event streams among them; more wait to be accepted until
+        /// one ends. The process needs as many open files, and some more
+        pub max_connections: usize = setting(&MILLION).default("10000").reloadable(),
+        /// time for the TLS handshake, and again for the headers of a request; a slower client is
+        /// disconnected
+        pub header_timeout: Duration = setting(&TIMEOUT).default("10s").reloadable(),
+        /// how long a connection is kept without a request; a proxy in front of the gateway should keep its
+        /// connections for less
+        pub idle_timeout: Duration = setting(&TIMEOUT).default("75s").reloadable(),
+        /// how long a client may read nothing of an answer before it is disconnected
+        pub write_timeout: Duration = setting(&TIMEOUT).default("30s").reloadable(),
+    } and {
+        /// `limits.rate`, `limits.rate_burst`: operations of one caller; `None` for no limit.
+        pub rate: Option<Rate> = None,
+    }
+}
 
-pub(super) static ROWS: &[&dyn Row] = &[
-    &MAX_BODY_BYTES,
-    &MAX_DEPTH,
-    &MAX_COMPLEXITY,
-    &MAX_ALIASES,
-    &MAX_DIRECTIVES,
-    &MAX_ROOT_FIELDS,
-    &MAX_REPRESENTATIONS,
-    &MAX_TOKENS,
-    &MAX_BATCH,
-    &REQUEST_TIMEOUT,
-    &MAX_IN_FLIGHT,
-    &MAX_CONNECTIONS,
-    &HEADER_TIMEOUT,
-    &IDLE_TIMEOUT,
-    &WRITE_TIMEOUT,
-    &RATE,
-    &RATE_BURST,
-];
-
-/// The limits of a whole HTTP request, batches included, and of the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitsConfig {
-    /// `limits.max_body_bytes`
-    pub max_body_bytes: usize,
-    /// `limits.max_depth`
-    pub max_depth: usize,
-    /// `limits.max_complexity`
-    pub max_complexity: usize,
-    /// `limits.max_aliases`
-    pub max_aliases: usize,
-    /// `limits.max_directives`
-    pub max_directives: usize,
-    /// `limits.max_root_fields`
-    pub max_root_fields: usize,
-    /// `limits.max_representations`: keys in `_entities`.
-    pub max_representations: usize,
-    /// `limits.max_tokens`
-    pub max_tokens: usize,
-    /// `limits.max_batch`: operations in one HTTP request.
-    pub max_batch: usize,
-    /// `limits.request_timeout`: the whole operation.
-    pub request_timeout: Duration,
-    /// `limits.max_in_flight`: requests under way; more get 503 at once.
-    pub max_in_flight: usize,
-    /// `limits.max_connections`: to a listener; more wait to be accepted.
-    pub max_connections: usize,
-    /// `limits.header_timeout`: the TLS handshake, and the headers of each request.
-    pub header_timeout: Duration,
-    /// `limits.idle_timeout`: a connection without a request.
-    pub idle_timeout: Duration,
-    /// `limits.write_timeout`: a client that takes nothing of an answer.
-    pub write_timeout: Duration,
-    /// `limits.rate`, `limits.rate_burst`: operations of one caller; `None` for as many as there are.
-    pub rate: Option<Rate>,
+settings! {
+    /// The settings that [`Rate`] is made of.
+    pub(super) struct RateSettings in "limits." {
+        /// operations of one caller, each of a batch by itself; more get 429 with Retry-After
+        rate: Option<Rate> =
+            setting(&Optional(RATE)).shown_when_unset("no limit").reloadable(),
+        /// operations that an idle caller may send at once; only with `limits.rate`
+        rate_burst: Option<NonZeroU32> = setting(&Optional(MILLION))
+            .shown_when_unset("the number in limits.rate")
+            .reloadable(),
+    }
 }
 
 /// How often something may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How often in a span of time.
+    /// How often within [`Self::per`].
     pub count: NonZeroU32,
-    /// The span.
+    /// The period that the count is for.
     pub per: Duration,
-    /// How often at once, after a rest.
+    /// How often at once, after an idle time.
     pub burst: NonZeroU32,
+}
+
+impl LimitsConfig {
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
+        let limits = Self::read(loader);
+        Self { rate: Rate::load(loader), ..limits }
+    }
 }
 
 impl Rate {
@@ -222,62 +109,13 @@ impl Rate {
         Some(Self { count, per, burst: count })
     }
 
-    fn read(values: &mut Values<'_>) -> Option<Self> {
-        let rate = values.read(&RATE);
-        let burst = values.read(&RATE_BURST);
-        if burst.is_some() && rate.is_none() && values.are_sound(&[&RATE]) {
-            values.refuse(&RATE_BURST, "does nothing without limits.rate: set that as well");
+    fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
+        let RateSettings { rate, rate_burst } = RateSettings::read(loader);
+        if rate_burst.is_some() && rate.is_none() && loader.are_valid(&[&RateSettings::rate]) {
+            let problem = "does nothing without limits.rate: set that as well";
+            loader.refuse(&RateSettings::rate_burst, problem);
         }
-        let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
-        rate.map(|rate| Self { burst: burst.unwrap_or(rate.burst), ..rate })
-    }
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 256 * 1024,
-            max_depth: 10,
-            max_complexity: 10_000,
-            max_aliases: 100,
-            max_directives: 50,
-            max_root_fields: 200,
-            max_representations: 1000,
-            max_tokens: 10_000,
-            max_batch: 10,
-            request_timeout: Duration::from_secs(15),
-            max_in_flight: 1024,
-            max_connections: 10_000,
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(30),
-            rate: None,
-        }
-    }
-}
-
-impl LimitsConfig {
-    pub(super) fn read(values: &mut Values<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            max_body_bytes: values.read_size(&MAX_BODY_BYTES, default.max_body_bytes),
-            max_depth: values.read_size(&MAX_DEPTH, default.max_depth),
-            max_complexity: values.read_size(&MAX_COMPLEXITY, default.max_complexity),
-            max_aliases: values.read_size(&MAX_ALIASES, default.max_aliases),
-            max_directives: values.read_size(&MAX_DIRECTIVES, default.max_directives),
-            max_root_fields: values.read_size(&MAX_ROOT_FIELDS, default.max_root_fields),
-            max_representations: values
-                .read_size(&MAX_REPRESENTATIONS, default.max_representations),
-            max_tokens: values.read_size(&MAX_TOKENS, default.max_tokens),
-            max_batch: values.read_size(&MAX_BATCH, default.max_batch),
-            request_timeout: values.read_or(&REQUEST_TIMEOUT, default.request_timeout),
-            max_in_flight: values.read_size(&MAX_IN_FLIGHT, default.max_in_flight),
-            max_connections: values.read_size(&MAX_CONNECTIONS, default.max_connections),
-            header_timeout: values.read_or(&HEADER_TIMEOUT, default.header_timeout),
-            idle_timeout: values.read_or(&IDLE_TIMEOUT, default.idle_timeout),
-            write_timeout: values.read_or(&WRITE_TIMEOUT, default.write_timeout),
-            rate: Rate::read(values),
-        }
+        rate.map(|rate| Self { burst: rate_burst.unwrap_or(rate.burst), ..rate })
     }
 }
 

@@ -1,32 +1,33 @@
-//! Settings that may change while the process runs.
+//! Settings that can be replaced while the process runs.
 
 use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-/// Settings in use, which may be replaced at any time. Clones share them.
+/// Settings in use, which can be replaced at any time. Clones share them.
 ///
-/// Reading takes no lock. What belongs together is read once: a second reading may see others.
+/// Reading takes no lock. Read settings that belong together in one call: the next call may return other
+/// settings.
 pub struct Live<T>(Arc<ArcSwap<T>>);
 
 impl<T> Live<T> {
-    /// Settings to begin with.
+    /// The first settings.
     pub fn new(settings: T) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(settings)))
     }
 
-    /// The settings that are in use now. Not to be held across a wait; [`Self::get`] is for that.
+    /// The current settings, for a short use without `await`; otherwise use [`Self::get`].
     pub fn load(&self) -> Guard<Arc<T>> {
         self.0.load()
     }
 
-    /// As [`Self::load`], to be kept.
+    /// The current settings, to be kept.
     pub fn get(&self) -> Arc<T> {
         self.0.load_full()
     }
 
-    /// Has others used from now on.
+    /// Replaces the settings.
     pub fn set(&self, settings: T) {
         self.0.store(Arc::new(settings));
     }

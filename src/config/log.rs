@@ -1,41 +1,30 @@
 //! `log` and `log_format`.
 
-use super::form::{OneOf, Parsed};
-use super::setting::{Role, Row, Setting};
-use super::values::Values;
+use super::settings::{OneOf, Optional, Parsed, Role, setting, settings};
 
 const EVERY_ROLE: &[Role] = &[Role::Serve, Role::Demo, Role::Simulate];
 
-static FILTER: Setting<Parsed<String>> = Setting::new(
-    "log",
-    Parsed {
-        allowed: "error, warn, info, debug, trace or off, or target=level directives with commas \
-                  between them",
-        placeholder: "LEVEL",
-        parse: filter,
-    },
-    "what is logged: a level, or a level for each part of the program",
-)
-.or("info")
-.only_for(EVERY_ROLE)
-.changeable();
-static FORMAT: Setting<OneOf<LogFormat>> = Setting::new(
-    "log_format",
-    OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-    "form of a log line: for people, or one JSON object",
-)
-.or_unset("text on a terminal, else json")
-.only_for(EVERY_ROLE);
+const FILTER: Parsed<String> = Parsed {
+    allowed: "error, warn, info, debug, trace or off, or target=level directives with commas between \
+              them",
+    placeholder: "LEVEL",
+    parse: filter,
+};
 
-pub(super) static ROWS: &[&dyn Row] = &[&FILTER, &FORMAT];
-
-/// How logs are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// `log`: a level, or `target=level` directives.
-    pub filter: String,
-    /// `log_format`; `None` writes text on a terminal and JSON elsewhere.
-    pub format: Option<LogFormat>,
+settings! {
+    /// How logs are written.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct LogConfig in "" {
+        /// what is logged: a level, or a level for each part of the program
+        pub filter: String =
+            setting(&FILTER).with_key("log").default("info").only_for(EVERY_ROLE).reloadable(),
+        /// form of a log line: for people, or one JSON object
+        pub format: Option<LogFormat> =
+            setting(&Optional(OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)])))
+                .with_key("log_format")
+                .shown_when_unset("text on a terminal, else json")
+                .only_for(EVERY_ROLE),
+    }
 }
 
 /// The form of a log line.
@@ -47,21 +36,8 @@ pub enum LogFormat {
     Json,
 }
 
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), format: None }
-    }
-}
-
-impl LogConfig {
-    pub(super) fn read(values: &mut Values<'_>) -> Self {
-        let default = Self::default();
-        Self { filter: values.read_or(&FILTER, default.filter), format: values.read(&FORMAT) }
-    }
-}
-
-/// Takes levels and `target=level` only. Filter parsers take any other word for the name of a
-/// target, so that a mistyped level would turn all logs off.
+/// Takes levels and `target=level` only. Filter parsers take any other word for the name of a target, so a
+/// mistyped level would turn all logs off.
 fn filter(text: &str) -> Option<String> {
     text.split(',').all(is_directive).then(|| text.to_owned())
 }

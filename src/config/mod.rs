@@ -1,11 +1,14 @@
-//! The settings: one struct per section, each with its defaults.
+//! The settings: one struct per section, declared by the macro of [`settings`].
 //!
-//! Only this area reads flags, the environment and the settings file. Everything else is handed
-//! the section it needs. Each section declares its settings as rows of one table (`setting`), in
-//! the forms of `form`; `source` finds what flag, environment or file give for a row, `values`
-//! turns that into types and gathers every refusal.
+//! Only this area reads flags, the environment and the settings file. Every other area is handed the
+//! section it needs. [`sources`] finds the value of a setting, [`settings`] reads it into its type and
+//! collects everything that is wrong.
 
+mod settings;
+mod sources;
+mod web_address;
 mod upstream;
+mod access_key;
 mod cache;
 mod redis;
 mod iam;
@@ -17,94 +20,111 @@ mod subscriptions;
 mod log;
 mod traces;
 mod simulate;
-mod credentials;
-mod setting;
-mod form;
-mod secret_file;
-mod values;
-mod source;
-mod file;
-mod surroundings;
-mod flags;
-mod packaging;
+mod command_line;
+mod completions;
 mod invocation;
 mod live;
-mod files;
-mod reread;
+mod reload;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use url::Url;
 
-use form::Address;
-use inbound::AUTH_ROWS;
-use setting::{Row, Setting};
-use upstream::CredentialsKind;
-use values::Values;
+use cache::SharedCacheSettings;
+use iam::IamSettings;
+use inbound::AuthSettings;
+use limits::RateSettings;
+use settings::{FailedLoad, ListenAddress, SettingSpec, SettingsLoader, setting, settings};
+use sources::{Inputs, RawSettings};
+use tls::TlsSettings;
+use upstream::{CredentialsKind, UpstreamTarget};
 
+pub use access_key::AccessKey;
 pub use cache::{CacheConfig, SharedCacheConfig};
-pub use files::Files;
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, ProjectScope};
 pub use inbound::{InboundAuth, InboundConfig, JwksSource, JwtConfig};
-pub use invocation::{Invocation, Usage};
+pub use invocation::{Invocation, UsageError};
 pub use limits::{LimitsConfig, Rate};
 pub use live::Live;
 pub use log::{LogConfig, LogFormat};
 pub use redis::{RedisKind, RedisNode, RedisServers};
-pub use reread::{Reread, Running, SettingsSource};
-pub use simulate::SimulateArgs;
-pub use source::Origin;
+pub use reload::{ActiveSettings, FailedReload, ReloadedSettings, SettingsSource};
+pub use settings::{Loaded, SettingsError, ShownSetting};
+pub use simulate::{SimulateArgs, SimulatedKey, SimulatedUser};
+pub use sources::{Environment, FileStates, Origin};
+pub(crate) use sources::{LARGEST_FILE, read_bounded};
 pub use subscriptions::SubscriptionsConfig;
-pub use surroundings::Surroundings;
-pub(crate) use surroundings::{LARGEST_FILE, read_bounded};
 pub use tls::{TlsConfig, ca_certificates_of};
 pub use traces::{OtlpForm, TracesConfig, TracesSampler};
-pub use upstream::{AccessKey, BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
-pub use values::{Loaded, Refusal, ShownSetting};
+pub use upstream::{BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
 
-static LISTEN: Setting<Address> = Setting::new(
-    "listen",
-    Address,
-    "address of the GraphQL listener; port 0 picks a free one, and the address is printed",
-)
-.or("127.0.0.1:8080");
-static ADMIN_LISTEN: Setting<Address> =
-    Setting::new("admin_listen", Address, "address of health, metrics and purge")
-        .or("127.0.0.1:8081");
+settings! {
+    /// All settings of the gateway, checked.
+    #[derive(Clone, Debug)]
+    pub struct Config in "" {
+        /// address of the GraphQL listener; port 0 picks a free one, and the address is printed
+        pub listen: SocketAddr = setting(&ListenAddress).default("127.0.0.1:8080"),
+        /// address of health, metrics and purge
+        pub admin_listen: SocketAddr = setting(&ListenAddress).default("127.0.0.1:8081"),
+    } and {
+        /// `upstream.*`
+        pub upstream: UpstreamConfig = UpstreamConfig::default(),
+        /// `cache.*`
+        pub cache: CacheConfig = CacheConfig::default(),
+        /// `inbound.*`
+        pub inbound: InboundConfig = InboundConfig::default(),
+        /// `tls.*`: the GraphQL listener's; `None` for HTTP without TLS.
+        pub tls: Option<TlsConfig> = None,
+        /// `limits.*`
+        pub limits: LimitsConfig = LimitsConfig::default(),
+        /// `graphql.*`, `cors.*`
+        pub graphql: GraphqlConfig = GraphqlConfig::default(),
+        /// `subscriptions.*`
+        pub subscriptions: SubscriptionsConfig = SubscriptionsConfig::default(),
+        /// `log`, `log_format`
+        pub log: LogConfig = LogConfig::default(),
+        /// OpenTelemetry's own variables; `None` if traces are off.
+        pub traces: Option<TracesConfig> = None,
+    }
+}
 
-/// The settings without section.
-static ROWS: &[&dyn Row] = &[&LISTEN, &ADMIN_LISTEN];
+/// Every setting, in the order in which they are documented.
+fn all_settings() -> Vec<&'static SettingSpec> {
+    [
+        Config::SPECS,
+        UpstreamTarget::SPECS,
+        UpstreamConfig::SPECS,
+        BreakerConfig::SPECS,
+        CacheConfig::SPECS,
+        SharedCacheSettings::SPECS,
+        IamSettings::SPECS,
+        AuthSettings::SPECS,
+        InboundConfig::SPECS,
+        TlsSettings::SPECS,
+        LimitsConfig::SPECS,
+        RateSettings::SPECS,
+        SubscriptionsConfig::SPECS,
+        GraphqlConfig::SPECS,
+        LogConfig::SPECS,
+        SimulateArgs::SPECS,
+    ]
+    .concat()
+}
 
-/// All settings of the gateway, checked.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// `listen`: address of the GraphQL listener; port 0 picks a free one.
-    pub listen: SocketAddr,
-    /// `admin_listen`: address of health and metrics; port 0 picks a free one.
-    pub admin_listen: SocketAddr,
-    /// `upstream.*`
-    pub upstream: UpstreamConfig,
-    /// `cache.*`
-    pub cache: CacheConfig,
-    /// `inbound.*`
-    pub inbound: InboundConfig,
-    /// `tls.*`: the GraphQL listener's; `None` for HTTP without TLS.
-    pub tls: Option<TlsConfig>,
-    /// `limits.*`
-    pub limits: LimitsConfig,
-    /// `graphql.*`
-    pub graphql: GraphqlConfig,
-    /// `subscriptions.*`
-    pub subscriptions: SubscriptionsConfig,
-    /// `log`, `log_format`
-    pub log: LogConfig,
-    /// OpenTelemetry's own variables; `None` where traces are off.
-    pub traces: Option<TracesConfig>,
+/// Reads all sources. Settings that need a restart keep their pinned values, if there are any.
+fn load<T>(
+    inputs: &Inputs,
+    pinned: Option<&RawSettings>,
+    read: fn(&mut SettingsLoader<'_>) -> T,
+) -> Result<Loaded<T>, FailedLoad> {
+    let mut loader = SettingsLoader::new(inputs, &all_settings(), pinned);
+    let settings = read(&mut loader);
+    loader.finish(settings)
 }
 
 /// The settings of the demo, whose upstream has no address before it runs.
@@ -123,15 +143,16 @@ impl DemoConfig {
         &self.0.log
     }
 
-    fn read(values: &mut Values<'_>) -> Self {
-        let credentials = CredentialsKind::Passthrough;
-        let upstream = UpstreamConfig::read_limits(values, upstream::nowhere());
-        let config = Config::around(upstream, credentials, values);
-        for (setting, address) in [(&LISTEN, config.listen), (&ADMIN_LISTEN, config.admin_listen)] {
-            if values.are_sound(&[setting]) && !is_loopback(address) {
+    fn load(loader: &mut SettingsLoader<'_>) -> Self {
+        let upstream = UpstreamConfig::load_limits(loader);
+        let config = Config::load_around(loader, upstream, CredentialsKind::Passthrough);
+        let listeners: [(&SettingSpec, SocketAddr); 2] =
+            [(&Config::listen, config.listen), (&Config::admin_listen, config.admin_listen)];
+        for (setting, address) in listeners {
+            if loader.are_valid(&[setting]) && !is_loopback(address) {
                 let problem = "must be a loopback address, such as 127.0.0.1:8080: the demo is for \
                                this machine alone";
-                values.refuse(setting, problem);
+                loader.refuse(setting, problem);
             }
         }
         Self(config)
@@ -139,39 +160,38 @@ impl DemoConfig {
 }
 
 impl Config {
-    fn read(values: &mut Values<'_>) -> Self {
-        let credentials = CredentialsKind::read(values);
-        let upstream = UpstreamConfig::read(values, credentials);
-        let config = Self::around(upstream, credentials, values);
-        config.refuse_open_proxy(values, credentials);
+    fn load(loader: &mut SettingsLoader<'_>) -> Self {
+        let target = UpstreamTarget::read(loader);
+        let credentials = target.credentials;
+        let upstream = UpstreamConfig::load(loader, target);
+        let config = Self::load_around(loader, upstream, credentials);
+        config.refuse_open_proxy(loader, credentials);
         config
     }
 
-    fn around(
+    fn load_around(
+        loader: &mut SettingsLoader<'_>,
         upstream: UpstreamConfig,
         credentials: CredentialsKind,
-        values: &mut Values<'_>,
     ) -> Self {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listeners = Self::read(loader);
         let config = Self {
-            listen: values.read_or(&LISTEN, any),
-            admin_listen: values.read_or(&ADMIN_LISTEN, any),
             upstream,
-            cache: CacheConfig::read(values, credentials),
-            inbound: InboundConfig::read(values),
-            tls: TlsConfig::read(values),
-            limits: LimitsConfig::read(values),
-            graphql: GraphqlConfig::read(values, credentials),
-            subscriptions: SubscriptionsConfig::read(values),
-            log: LogConfig::read(values),
-            traces: TracesConfig::read(values),
+            cache: CacheConfig::load(loader, credentials),
+            inbound: InboundConfig::load(loader),
+            tls: TlsConfig::load(loader),
+            limits: LimitsConfig::load(loader),
+            graphql: GraphqlConfig::load(loader, credentials),
+            subscriptions: SubscriptionsConfig::read(loader),
+            log: LogConfig::read(loader),
+            traces: TracesConfig::load(loader),
+            ..listeners
         };
-        config.refuse_one_port_for_both(values);
+        config.refuse_one_port_for_both(loader);
         config
     }
 
-    /// Whether a caller needs nothing but to be on this machine: calls are made with the gateway's own
-    /// credentials, for everybody who can connect.
+    /// Whether every program on this machine may call the upstream with the gateway's own credentials.
     pub fn trusts_this_machine(&self) -> bool {
         let are_own = !matches!(self.upstream.credentials, CredentialsMode::Passthrough);
         let is_anybody = !self.inbound.allow_anonymous && !self.inbound.asks_who();
@@ -183,31 +203,33 @@ impl Config {
         is_loopback(self.admin_listen)
     }
 
-    fn refuse_one_port_for_both(&self, values: &mut Values<'_>) {
+    fn refuse_one_port_for_both(&self, loader: &mut SettingsLoader<'_>) {
         let (listen, admin) = (self.listen, self.admin_listen);
         let are_equal = listen.ip().to_canonical() == admin.ip().to_canonical();
         let overlap = are_equal || listen.ip().is_unspecified() || admin.ip().is_unspecified();
         let is_one_port = listen.port() == admin.port() && listen.port() != 0;
-        if is_one_port && overlap && values.are_sound(&[&LISTEN, &ADMIN_LISTEN]) {
+        if is_one_port && overlap && loader.are_valid(&[&Self::listen, &Self::admin_listen]) {
             let problem = format!("must be another port than that of listen, which is {listen}");
-            values.refuse(&ADMIN_LISTEN, &problem);
+            loader.refuse(&Self::admin_listen, &problem);
         }
     }
 
-    /// Whoever can connect would act with the gateway's own credentials.
-    fn refuse_open_proxy(&self, values: &mut Values<'_>, credentials: CredentialsKind) {
+    /// Everybody who can connect would act with the gateway's own credentials.
+    fn refuse_open_proxy(&self, loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) {
         let is_open = credentials.are_the_gateways()
             && !is_loopback(self.listen)
             && !self.inbound.allow_anonymous
             && !self.inbound.asks_who();
-        if is_open && values.are_sound(&[&LISTEN]) && values.are_sound(AUTH_ROWS) {
+        let are_valid =
+            loader.are_valid(&[&Self::listen]) && loader.are_valid(InboundConfig::AUTH_SPECS);
+        if is_open && are_valid {
             let problem = format!(
                 "under upstream.credentials={} anybody who can connect would use the gateway's own \
                  credentials: must be a loopback address, such as 127.0.0.1:8080, {}",
                 credentials.word(),
                 InboundConfig::remedies()
             );
-            values.refuse(&LISTEN, &problem);
+            loader.refuse(&Self::listen, &problem);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the shared tier of the cache is: one server, a cluster, or what sentinels name.
+//! The address of the shared tier of the cache: one server, a cluster, or a service of sentinels.
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -13,14 +13,14 @@ pub(super) const ALLOWED: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], redi
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// The servers of the shared tier: Redis, or what speaks as it does.
+/// The servers of the shared tier: Redis or Valkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisServers {
-    /// How the servers belong together.
+    /// Single server, cluster or sentinels.
     pub kind: RedisKind,
-    /// Where they are: the one server, some of a cluster's nodes, or the sentinels.
+    /// The server, some of the cluster's nodes, or the sentinels.
     pub nodes: Vec<RedisNode>,
-    /// Who we are to the servers that hold data.
+    /// User of the servers that hold data.
     pub user: Option<String>,
     /// That user's password.
     pub password: Option<Secret>,
@@ -30,21 +30,21 @@ pub struct RedisServers {
     pub database: i64,
 }
 
-/// How servers belong together.
+/// How the shared tier is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisKind {
-    /// There is one.
+    /// One server.
     Single,
-    /// They share the keys among them.
+    /// The keys are spread over a cluster.
     Cluster,
-    /// Sentinels know which one leads.
+    /// Sentinels name the primary server.
     Sentinel {
         /// The name that the sentinels know the service by.
         service: String,
     },
 }
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisNode {
     /// A name or an address; IPv6 without brackets.
@@ -76,7 +76,7 @@ pub(super) fn servers(text: &str) -> Option<RedisServers> {
     Some(RedisServers { kind, nodes, user, password, tls, database })
 }
 
-/// What stands after the hosts, which differs between the kinds.
+/// Reads the part after the hosts, which differs between the kinds.
 fn place(kind: &str, path: &str) -> Option<(RedisKind, i64, u16)> {
     match kind {
         "" => Some((RedisKind::Single, database(path)?, PORT)),
@@ -105,8 +105,7 @@ fn user_and_password(text: &str) -> Option<(Option<String>, Option<Secret>)> {
 }
 
 fn node(text: &str, default_port: u16) -> Option<RedisNode> {
-    // A name, an IPv4 address or an IPv6 address in brackets, and a port: what an address on the
-    // web has, too.
+    // A name, an IPv4 address or an IPv6 address in brackets, and a port: the same as in a URL.
     let url = Url::parse(&format!("redis://{text}")).ok()?;
     let is_plain = url.path().is_empty() && url.query().is_none() && url.fragment().is_none();
     let host = url.host_str().filter(|host| is_plain && !host.is_empty())?;

@@ -2,8 +2,8 @@
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>,
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>).
 //!
-//! Traces are on where an endpoint is set. Nothing else is looked at where they are off: variables of
-//! other programs in the same surroundings are no mistake.
+//! Traces are on if an endpoint is set. While they are off no other variable is checked, because it may be
+//! meant for another program.
 
 use std::time::Duration;
 
@@ -11,10 +11,9 @@ use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::form::one_line;
-use super::source::Origin;
-use super::upstream::base_address;
-use super::values::Values;
+use super::settings::{SettingsLoader, one_line};
+use super::sources::Origin;
+use super::web_address::{self, base_address};
 use crate::domain::Secret;
 
 /// The names in the environment that every SDK of OpenTelemetry has, and their meaning here.
@@ -91,17 +90,17 @@ const MOST_SPANS: u64 = 1_000_000;
 /// Where traces go, which are kept, and what waits to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracesConfig {
-    /// The whole address that batches are posted to.
+    /// The address that batches are posted to.
     pub endpoint: Url,
-    /// In which form.
+    /// The encoding of a batch.
     pub form: OtlpForm,
     /// Whether batches are compressed.
     pub gzip: bool,
-    /// Headers for the receiver, credentials among them.
+    /// Headers for the receiver. They may hold credentials.
     pub headers: Vec<(HeaderName, Secret)>,
     /// How long sending a batch may take, retries included.
     pub timeout: Duration,
-    /// What is said of this process, `service.name` among it.
+    /// Attributes of this process, such as `service.name`.
     pub resource: Vec<(String, String)>,
     /// Which traces are kept.
     pub sampler: TracesSampler,
@@ -132,7 +131,7 @@ pub struct TracesSampler {
 }
 
 impl TracesConfig {
-    /// Everything as by default, sent to `endpoint`.
+    /// The defaults, sent to `endpoint`.
     pub fn to(endpoint: Url) -> Self {
         Self {
             endpoint,
@@ -148,104 +147,102 @@ impl TracesConfig {
         }
     }
 
-    /// Reads the variables; nothing where traces are off, or where something was refused.
-    pub(super) fn read(values: &mut Values<'_>) -> Option<Self> {
-        if is_disabled(values) || !is_exported(values) {
+    /// Reads the variables. `None` if traces are off, or the endpoint was refused.
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
+        if is_disabled(loader) || !is_exported(loader) {
             return None;
         }
-        let default = Self::to(endpoint(values)?);
-        let timeout = milliseconds(values, &TIMEOUT, default.timeout);
-        let longest = milliseconds(values, &[EXPORT_TIMEOUT], Duration::from_secs(30));
-        let max_queue_size = spans(values, MAX_QUEUE_SIZE, default.max_queue_size);
+        let default = Self::to(endpoint(loader)?);
+        let timeout = milliseconds(loader, &TIMEOUT, default.timeout);
+        let longest = milliseconds(loader, &[EXPORT_TIMEOUT], Duration::from_secs(30));
+        let max_queue_size = spans(loader, MAX_QUEUE_SIZE, default.max_queue_size);
         let read = Self {
-            form: form(values).unwrap_or(default.form),
-            gzip: gzip(values).unwrap_or(default.gzip),
-            headers: headers(values),
+            form: form(loader).unwrap_or(default.form),
+            gzip: gzip(loader).unwrap_or(default.gzip),
+            headers: headers(loader),
             timeout: timeout.min(longest),
-            resource: resource(values),
-            sampler: sampler(values).unwrap_or(default.sampler),
-            schedule_delay: milliseconds(values, &[SCHEDULE_DELAY], default.schedule_delay),
+            resource: resource(loader),
+            sampler: sampler(loader).unwrap_or(default.sampler),
+            schedule_delay: milliseconds(loader, &[SCHEDULE_DELAY], default.schedule_delay),
             max_queue_size,
-            max_batch_size: batch(values, max_queue_size, default.max_batch_size),
+            max_batch_size: batch(loader, max_queue_size, default.max_batch_size),
             endpoint: default.endpoint,
         };
         Some(read)
     }
 }
 
-/// What the first of some variables holds, and its name; nothing, and a refusal, where it is not text.
-fn text(values: &mut Values<'_>, names: &[&'static str]) -> Option<(&'static str, String)> {
-    let name = *names.iter().find(|name| values.surroundings().variable(name).is_some())?;
-    let Ok(text) = values.surroundings().text(name)? else {
-        values.refuse_line(format!("{name} is (redacted): must be UTF-8"));
+/// The name and value of the first variable that is set. `None` after a refusal, if it is not text.
+fn text(loader: &mut SettingsLoader<'_>, names: &[&'static str]) -> Option<(&'static str, String)> {
+    let name = *names.iter().find(|name| loader.variable(name).is_some())?;
+    let Ok(text) = loader.variable_text(name)? else {
+        loader.add_problem(format!("{name} is (redacted): must be UTF-8"));
         return None;
     };
     Some((name, text.trim().to_owned()))
 }
 
-fn refuse(values: &mut Values<'_>, name: &str, shown: &str, allowed: &str) {
-    values.refuse_line(format!("{name} is {shown}: must be {allowed}"));
+fn refuse(loader: &mut SettingsLoader<'_>, name: &str, shown: &str, allowed: &str) {
+    loader.add_problem(format!("{name} is {shown}: must be {allowed}"));
 }
 
-/// The meaning of a word; nothing where none is set, or after a refusal.
+/// The meaning of a word. `None` if none is set, or after a refusal.
 fn word<T: Copy>(
-    values: &mut Values<'_>,
+    loader: &mut SettingsLoader<'_>,
     names: &[&'static str],
     known: &[(&str, T)],
 ) -> Option<T> {
-    let (name, text) = text(values, names)?;
+    let (name, text) = text(loader, names)?;
     let found = known.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text));
     if found.is_none() {
         let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
-        refuse(values, name, &one_line(&text), &words.join(" or "));
+        refuse(loader, name, &one_line(&text), &words.join(" or "));
     }
     found.map(|(_, meaning)| *meaning)
 }
 
-fn is_disabled(values: &mut Values<'_>) -> bool {
-    word(values, &[DISABLED], &[("true", true), ("false", false)]).unwrap_or(false)
+fn is_disabled(loader: &mut SettingsLoader<'_>) -> bool {
+    word(loader, &[DISABLED], &[("true", true), ("false", false)]).unwrap_or(false)
 }
 
-fn is_exported(values: &mut Values<'_>) -> bool {
-    word(values, &[EXPORTER], &[("otlp", true), ("none", false)]).unwrap_or(true)
+fn is_exported(loader: &mut SettingsLoader<'_>) -> bool {
+    word(loader, &[EXPORTER], &[("otlp", true), ("none", false)]).unwrap_or(true)
 }
 
-fn endpoint(values: &mut Values<'_>) -> Option<Url> {
-    let (name, text) = text(values, &ENDPOINT)?;
+fn endpoint(loader: &mut SettingsLoader<'_>) -> Option<Url> {
+    let (name, text) = text(loader, &ENDPOINT)?;
     let Some(mut url) = base_address(&text) else {
-        // There may be a password in it.
-        let is_secret = text.contains(['@', '?', '#']);
-        let shown = if is_secret { "(redacted)".to_owned() } else { one_line(&text) };
+        let shown = web_address::shown(&text);
         let allowed = "an http or https address without user, query and fragment, such as \
                        http://localhost:4318";
-        refuse(values, name, &shown, allowed);
+        refuse(loader, name, &shown, allowed);
         return None;
     };
     if name == ENDPOINT[1] {
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/v1/traces"));
     }
-    values.show("traces endpoint", url.as_str(), Origin::Environment(name.to_owned()));
+    loader.show("traces endpoint", url.as_str(), Origin::Environment(name.to_owned()));
     Some(url)
 }
 
-fn form(values: &mut Values<'_>) -> Option<OtlpForm> {
-    let (name, text) = text(values, &PROTOCOL)?;
+fn form(loader: &mut SettingsLoader<'_>) -> Option<OtlpForm> {
+    let (name, text) = text(loader, &PROTOCOL)?;
     if text == "grpc" {
         let allowed = "http/protobuf or http/json, which receivers take at port 4318: gRPC is not \
                        spoken here";
-        refuse(values, name, "grpc", allowed);
+        refuse(loader, name, "grpc", allowed);
         return None;
     }
     let known = [("http/protobuf", OtlpForm::Protobuf), ("http/json", OtlpForm::Json)];
-    word(values, &PROTOCOL, &known)
+    word(loader, &PROTOCOL, &known)
 }
 
-fn gzip(values: &mut Values<'_>) -> Option<bool> {
-    word(values, &COMPRESSION, &[("none", false), ("gzip", true)])
+fn gzip(loader: &mut SettingsLoader<'_>) -> Option<bool> {
+    word(loader, &COMPRESSION, &[("none", false), ("gzip", true)])
 }
 
-/// Pairs with commas between them, values percent-encoded; nothing where one is no pair.
+/// Pairs with commas between them, values percent-encoded. `None` if one is no pair.
 fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let pair = |pair: &str| {
         let (key, value) = pair.split_once('=')?;
@@ -256,8 +253,8 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     text.split(',').filter(|pair| !pair.trim().is_empty()).map(pair).collect()
 }
 
-fn headers(values: &mut Values<'_>) -> Vec<(HeaderName, Secret)> {
-    let Some((name, text)) = text(values, &HEADERS) else { return Vec::new() };
+fn headers(loader: &mut SettingsLoader<'_>) -> Vec<(HeaderName, Secret)> {
+    let Some((name, text)) = text(loader, &HEADERS) else { return Vec::new() };
     let header = |(name, value): (String, String)| {
         let name = HeaderName::try_from(name).ok()?;
         HeaderValue::try_from(&value).is_ok().then(|| (name, Secret::new(value)))
@@ -266,25 +263,25 @@ fn headers(values: &mut Values<'_>) -> Vec<(HeaderName, Secret)> {
         pairs(&text).and_then(|pairs| pairs.into_iter().map(header).collect());
     let Some(headers) = headers else {
         let allowed = "headers as name=value, with commas between them and percent-encoded values";
-        refuse(values, name, "(redacted)", allowed);
+        refuse(loader, name, "(redacted)", allowed);
         return Vec::new();
     };
-    values.show("traces headers", "(redacted)", Origin::Environment(name.to_owned()));
+    loader.show("traces headers", "(redacted)", Origin::Environment(name.to_owned()));
     headers
 }
 
-fn resource(values: &mut Values<'_>) -> Vec<(String, String)> {
+fn resource(loader: &mut SettingsLoader<'_>) -> Vec<(String, String)> {
     let mut resource = Vec::new();
-    if let Some((name, text)) = text(values, &[RESOURCE_ATTRIBUTES]) {
+    if let Some((name, text)) = text(loader, &[RESOURCE_ATTRIBUTES]) {
         let pairs = pairs(&text);
         if pairs.is_none() {
             let allowed = "key=value pairs, with commas between them and percent-encoded values";
-            refuse(values, name, &one_line(&text), allowed);
+            refuse(loader, name, &one_line(&text), allowed);
         }
         resource = pairs.unwrap_or_default();
     }
     let is_named = resource.iter().any(|(key, _)| key == "service.name");
-    let service = text(values, &[SERVICE_NAME]).map(|(_, name)| name);
+    let service = text(loader, &[SERVICE_NAME]).map(|(_, name)| name);
     let default = (!is_named).then(|| SERVICE.to_owned());
     if let Some(service) = service.or(default) {
         resource.retain(|(key, _)| key != "service.name");
@@ -293,7 +290,7 @@ fn resource(values: &mut Values<'_>) -> Vec<(String, String)> {
     resource
 }
 
-fn sampler(values: &mut Values<'_>) -> Option<TracesSampler> {
+fn sampler(loader: &mut SettingsLoader<'_>) -> Option<TracesSampler> {
     let own = |ratio| (Some(ratio), false);
     let parents = |ratio| (Some(ratio), true);
     let known = [
@@ -304,53 +301,57 @@ fn sampler(values: &mut Values<'_>) -> Option<TracesSampler> {
         ("parentbased_always_off", parents(0.0)),
         ("parentbased_traceidratio", (None, true)),
     ];
-    let (ratio, parent_based) = word(values, &[SAMPLER], &known)?;
+    let (ratio, parent_based) = word(loader, &[SAMPLER], &known)?;
     let ratio = match ratio {
         Some(ratio) => ratio,
-        None => self::ratio(values)?,
+        None => self::ratio(loader)?,
     };
     Some(TracesSampler { parent_based, ratio })
 }
 
-fn ratio(values: &mut Values<'_>) -> Option<f64> {
-    let Some((name, text)) = text(values, &[SAMPLER_ARG]) else { return Some(1.0) };
+fn ratio(loader: &mut SettingsLoader<'_>) -> Option<f64> {
+    let Some((name, text)) = text(loader, &[SAMPLER_ARG]) else { return Some(1.0) };
     let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
     if ratio.is_none() {
-        refuse(values, name, &one_line(&text), "a share from 0 to 1, such as 0.1");
+        refuse(loader, name, &one_line(&text), "a share from 0 to 1, such as 0.1");
     }
     ratio
 }
 
-fn milliseconds(values: &mut Values<'_>, names: &[&'static str], stand_in: Duration) -> Duration {
-    let read = number(values, names, LONGEST, "a whole number of milliseconds, 1 to 86400000");
+fn milliseconds(
+    loader: &mut SettingsLoader<'_>,
+    names: &[&'static str],
+    stand_in: Duration,
+) -> Duration {
+    let read = number(loader, names, LONGEST, "a whole number of milliseconds, 1 to 86400000");
     read.map_or(stand_in, Duration::from_millis)
 }
 
-fn spans(values: &mut Values<'_>, name: &'static str, stand_in: usize) -> usize {
-    let read = number(values, &[name], MOST_SPANS, "a whole number of spans, 1 to 1000000");
+fn spans(loader: &mut SettingsLoader<'_>, name: &'static str, stand_in: usize) -> usize {
+    let read = number(loader, &[name], MOST_SPANS, "a whole number of spans, 1 to 1000000");
     read.and_then(|spans| usize::try_from(spans).ok()).unwrap_or(stand_in)
 }
 
-/// A batch larger than what may wait could never fill; a default gives way.
-fn batch(values: &mut Values<'_>, queue: usize, stand_in: usize) -> usize {
-    let batch = spans(values, MAX_BATCH_SIZE, stand_in.min(queue));
+/// A batch must not exceed the queue, or it would never fill. A default is lowered to the queue's size.
+fn batch(loader: &mut SettingsLoader<'_>, queue: usize, stand_in: usize) -> usize {
+    let batch = spans(loader, MAX_BATCH_SIZE, stand_in.min(queue));
     if batch > queue {
         let allowed = format!("at most {MAX_QUEUE_SIZE}, which is {queue}");
-        refuse(values, MAX_BATCH_SIZE, &batch.to_string(), &allowed);
+        refuse(loader, MAX_BATCH_SIZE, &batch.to_string(), &allowed);
     }
     batch
 }
 
 fn number(
-    values: &mut Values<'_>,
+    loader: &mut SettingsLoader<'_>,
     names: &[&'static str],
     most: u64,
     allowed: &str,
 ) -> Option<u64> {
-    let (name, text) = text(values, names)?;
+    let (name, text) = text(loader, names)?;
     let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     if number.is_none() {
-        refuse(values, name, &one_line(&text), allowed);
+        refuse(loader, name, &one_line(&text), allowed);
     }
     number
 }

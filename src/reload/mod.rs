@@ -16,7 +16,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Files, Refusal, Reread, Running, SettingsSource};
+use crate::config::{
+    ActiveSettings, Config, FailedReload, FileStates, ReloadedSettings, SettingsSource,
+};
 
 pub use metrics::ReloadMetrics;
 
@@ -44,18 +46,18 @@ pub struct Part(Box<dyn Fn(Arc<Config>) -> BoxFuture<'static, Prepared> + Send +
 /// Reads the settings again, and has the parts use them.
 pub struct Reloader {
     source: Arc<SettingsSource>,
-    running: Arc<Running>,
+    active: Arc<ActiveSettings>,
     parts: Vec<Part>,
     metrics: ReloadMetrics,
     tasks: TaskTracker,
     asks: mpsc::Receiver<oneshot::Sender<Outcome>>,
     /// What was read last, and as it was then.
-    files: Files,
+    files: FileStates,
     /// The same of what is in use.
-    files_in_use: Files,
+    files_in_use: FileStates,
     /// How the files were at the last look, if they have changed, and for how many looks they have:
     /// whoever writes may not be done yet.
-    unsettled: Option<(Files, u32)>,
+    unsettled: Option<(FileStates, u32)>,
     /// After a failure.
     trouble: Option<Trouble>,
     /// Settings that need a restart, as they were told of last.
@@ -134,7 +136,7 @@ impl Reloader {
     /// change.
     pub fn new(
         source: SettingsSource,
-        running: Running,
+        active: ActiveSettings,
         parts: Vec<Part>,
         metrics: ReloadMetrics,
         tasks: TaskTracker,
@@ -143,9 +145,9 @@ impl Reloader {
         let reloader = Self {
             source: Arc::new(source),
             // As they were before the parts read them: they are looked at before the first of them does.
-            files: running.files(),
-            files_in_use: running.files(),
-            running: Arc::new(running),
+            files: active.files(),
+            files_in_use: active.files(),
+            active: Arc::new(active),
             parts,
             metrics,
             tasks,
@@ -183,7 +185,7 @@ impl Reloader {
     async fn look(&mut self) -> Option<Cause> {
         let files = self.files.clone();
         // Files may be far away, and slow.
-        let now = self.tasks.spawn_blocking(move || files.look()).await.ok()?;
+        let now = self.tasks.spawn_blocking(move || files.now()).await.ok()?;
         if now == self.files {
             self.unsettled = None;
             let trouble = self.trouble.as_mut()?;
@@ -201,26 +203,31 @@ impl Reloader {
     async fn reload(&mut self, cause: Cause) -> Outcome {
         self.unsettled = None;
         match self.prepare().await {
-            Ok((reread, commits)) => {
+            Ok((reloaded, commits)) => {
                 for commit in commits {
                     commit();
                 }
-                self.succeed(cause, reread)
+                self.succeed(cause, reloaded)
             }
             Err(reasons) => self.fail(cause, reasons),
         }
     }
 
     /// Reads everything, and has every part get ready for it.
-    async fn prepare(&mut self) -> Result<(Reread, Vec<Commit>), Vec<String>> {
-        let (source, running) = (Arc::clone(&self.source), Arc::clone(&self.running));
-        let reading = self.tasks.spawn_blocking(move || source.read(&running)).await;
-        let Ok((reread, files)) = reading else {
+    async fn prepare(&mut self) -> Result<(ReloadedSettings, Vec<Commit>), Vec<String>> {
+        let (source, active) = (Arc::clone(&self.source), Arc::clone(&self.active));
+        let Ok(read) = self.tasks.spawn_blocking(move || source.reload(&active)).await else {
             return Err(vec!["the settings could not be read to their end".to_owned()]);
         };
-        self.files = files;
-        let reread = reread.map_err(|refusal: Refusal| refusal.lines().to_vec())?;
-        let config = Arc::new(reread.next.config.clone());
+        let reloaded = match read {
+            Ok(reloaded) => reloaded,
+            Err(FailedReload { error, files }) => {
+                self.files = files;
+                return Err(error.problems().to_vec());
+            }
+        };
+        self.files = reloaded.next.files();
+        let config = Arc::new(reloaded.next.config.clone());
         let prepared =
             join_all(self.parts.iter().map(|Part(prepare)| prepare(Arc::clone(&config)))).await;
         let (mut commits, mut reasons) = (Vec::new(), Vec::new());
@@ -230,12 +237,12 @@ impl Reloader {
                 Err(more) => reasons.extend(more),
             }
         }
-        if reasons.is_empty() { Ok((reread, commits)) } else { Err(reasons) }
+        if reasons.is_empty() { Ok((reloaded, commits)) } else { Err(reasons) }
     }
 
-    fn succeed(&mut self, cause: Cause, reread: Reread) -> Outcome {
-        let Reread { next, changed, waiting } = reread;
-        self.running = Arc::new(next);
+    fn succeed(&mut self, cause: Cause, reloaded: ReloadedSettings) -> Outcome {
+        let ReloadedSettings { next, changed, waiting } = reloaded;
+        self.active = Arc::new(next);
         self.trouble = None;
         self.metrics.succeeded(waiting.len());
         let files = self.files.differing(&self.files_in_use);

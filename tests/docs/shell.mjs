@@ -108,7 +108,7 @@ export function missing(line) {
 
 /** The gateway's commands, by its source. */
 export function commands() {
-  const list = text("src/config/flags.rs").match(/COMMANDS: [^=]+=\s*\[([^\]]+)\]/)[1];
+  const list = text("src/config/command_line.rs").match(/COMMANDS: [^=]+=\s*\[([^\]]+)\]/)[1];
   return [...list.matchAll(/"([a-z]+)"/g)].map(([, name]) => name);
 }
 

@@ -1,11 +1,11 @@
-//! Settings as a whole: what the sources give, what is refused, and how it is told.
+//! Settings as a whole: what the sources give, what is refused, and what is shown.
 
-mod changes;
+mod access_key;
 mod contradictions;
-mod credentials;
 mod login;
 mod reference;
 mod refusals;
+mod reload;
 mod secret_files;
 mod sources;
 mod traces;
@@ -15,9 +15,10 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
+use super::settings::Role;
 use super::*;
 
-/// What `serve` cannot do without.
+/// The variable that `serve` needs.
 const ENDPOINT: (&str, &str) = ("GATEWAY_UPSTREAM__ENDPOINT", "http://127.0.0.1:8090");
 
 /// A command line, an environment and files, to be parsed.
@@ -36,6 +37,10 @@ fn given(args: &[&str]) -> Given {
 /// `serve` against some upstream.
 fn serve() -> Given {
     given(&["serve"]).variables(&[ENDPOINT])
+}
+
+fn settings_of(role: Role) -> Vec<&'static SettingSpec> {
+    all_settings().into_iter().filter(|setting| setting.is_for(role)).collect()
 }
 
 impl Given {
@@ -60,15 +65,15 @@ impl Given {
         self.file("gateway.toml", text).variables(&[("GATEWAY_CONFIG", "gateway.toml")])
     }
 
-    fn parse(self) -> Result<Invocation, Usage> {
+    fn parse(self) -> Result<Invocation, UsageError> {
         let files = self.files;
         let read_file = move |path: &Path| {
             let file = files.iter().find(|(name, _)| Path::new(name) == path);
             file.map(|(_, text)| text.clone().into_bytes())
                 .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         };
-        let surroundings = Surroundings::new(self.environment, read_file);
-        Invocation::parse(self.args.into_iter().map(OsString::from), &surroundings)
+        let environment = Environment::new(self.environment, read_file);
+        Invocation::parse(self.args.into_iter().map(OsString::from), &environment)
     }
 
     fn loaded(self) -> Loaded<Config> {
@@ -96,19 +101,19 @@ impl Given {
         }
     }
 
-    /// The reasons of a refusal; none where the settings are accepted.
+    /// What is wrong with the settings.
     fn refusals(self) -> Vec<String> {
         match self.parse() {
             Ok(_) => Vec::new(),
-            Err(Usage::Settings(refusal)) => refusal.lines().to_vec(),
-            Err(Usage::Arguments(error)) => panic!("expected a refusal, got {error}"),
+            Err(UsageError::Settings(error)) => error.problems().to_vec(),
+            Err(UsageError::Arguments(error)) => panic!("expected a refusal, got {error}"),
         }
     }
 
-    /// How the arguments are complained about.
+    /// The error of wrong arguments.
     fn complaint(self) -> clap::Error {
         match self.parse() {
-            Err(Usage::Arguments(error)) => error,
+            Err(UsageError::Arguments(error)) => error,
             other => panic!("expected a complaint about the arguments, got {other:#?}"),
         }
     }

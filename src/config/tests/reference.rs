@@ -1,11 +1,10 @@
-//! Holds `docs/SETTINGS.md` to the table of settings.
+//! Compares `docs/SETTINGS.md` with the declared settings.
 
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::config::credentials;
-use crate::config::setting::{Role, Row, rows};
-use crate::config::traces;
+use crate::config::settings::{Role, SettingSpec};
+use crate::config::{access_key, all_settings, traces};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md");
 const UPDATE: &str = "UPDATE_DOCS";
@@ -61,14 +60,17 @@ fn reference() -> String {
         let _ = writeln!(text, "## {title}\n");
         text.push_str("| key | flag | environment | default | reload | meaning | allowed |\n");
         text.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
-        for row in rows().filter(|row| row.roles().first() == Some(&role)) {
-            let _ = writeln!(text, "{}", line(row));
+        let is_shown = |setting: &&&SettingSpec| {
+            setting.is_for(role) && (role == Role::Serve || !setting.is_for(Role::Serve))
+        };
+        for setting in all_settings().iter().filter(is_shown) {
+            let _ = writeln!(text, "{}", line(setting));
         }
         text.push('\n');
     }
     text.push_str(NOTES);
     text.push_str("## The official SDKs' variables\n\n| environment | meaning |\n| --- | --- |\n");
-    for (name, meaning) in credentials::VARIABLES {
+    for (name, meaning) in access_key::VARIABLES {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text.push_str(
@@ -89,36 +91,36 @@ fn reference() -> String {
     text
 }
 
-fn line(row: &dyn Row) -> String {
+fn line(setting: &SettingSpec) -> String {
     format!(
         "| `{}` | `--{}` | `{}` | {} | {} | {} | {} |",
-        row.key(),
-        row.flag(),
-        row.environment(),
-        default(row),
-        if row.takes_changes() { "yes" } else { "restart" },
-        meaning(row),
-        row.allowed().replace('|', "\\|"),
+        setting.key,
+        setting.flag(),
+        setting.variable(),
+        default(setting),
+        if setting.is_reloadable { "yes" } else { "restart" },
+        meaning(setting),
+        setting.allowed().replace('|', "\\|"),
     )
 }
 
-fn default(row: &dyn Row) -> String {
-    let [serve, demo] = [Role::Serve, Role::Demo].map(|role| row.default_in(role));
+fn default(setting: &SettingSpec) -> String {
+    let [serve, demo] = [Role::Serve, Role::Demo].map(|role| setting.default_in(role));
     match (serve, demo) {
         (Some(serve), Some(demo)) if serve != demo => format!("`{serve}`; `demo`: `{demo}`"),
         (Some(default), _) => format!("`{default}`"),
-        (None, _) => row.unset().to_owned(),
+        (None, _) => setting.unset.to_owned(),
     }
 }
 
-fn meaning(row: &dyn Row) -> String {
-    let is_in_demo = row.roles().contains(&Role::Demo) || row.roles().contains(&Role::Simulate);
+fn meaning(setting: &SettingSpec) -> String {
+    let is_in_demo = setting.is_for(Role::Demo) || !setting.is_for(Role::Serve);
     let remark = if is_in_demo { "" } else { " (not in `demo`)" };
-    format!("{}{remark}", row.meaning().replace('|', "\\|"))
+    format!("{}{remark}", setting.meaning.replace('|', "\\|"))
 }
 
 #[test]
-fn the_settings_page_is_made_from_the_table() {
+fn the_settings_page_is_made_from_the_settings() {
     let reference = reference();
     if std::env::var_os(UPDATE).is_some() {
         fs::write(FILE, &reference).unwrap();

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::setting::{Role, rows, rows_of};
+use crate::config::settings::Role;
 
 #[test]
 fn a_refusal_names_every_wrong_setting_with_value_origin_and_what_is_allowed() {
@@ -32,15 +32,16 @@ fn a_refusal_names_every_wrong_setting_with_value_origin_and_what_is_allowed() {
 
 #[test]
 fn every_setting_refuses_nonsense_and_none_hides_behind_another() {
-    let settings = rows_of(Role::Serve).fold(given(&["serve"]), |settings, row| {
-        settings.variables(&[(&row.environment(), "\u{1}?")])
+    let settings = settings_of(Role::Serve);
+    let given = settings.iter().fold(given(&["serve"]), |given, setting| {
+        given.variables(&[(&setting.variable(), "\u{1}?")])
     });
 
-    let refusals = settings.refusals();
+    let refusals = given.refusals();
 
-    assert_eq!(refusals.len(), rows_of(Role::Serve).count(), "{refusals:#?}");
-    for row in rows_of(Role::Serve) {
-        let name = format!("{} is ", row.key());
+    assert_eq!(refusals.len(), settings.len(), "{refusals:#?}");
+    for setting in settings {
+        let name = format!("{} is ", setting.key);
         assert!(refusals.iter().any(|line| line.starts_with(&name)), "{name}: {refusals:#?}");
     }
     assert!(refusals.iter().all(|line| !line.contains(['\u{1}', '\n'])), "{refusals:#?}");
@@ -48,10 +49,10 @@ fn every_setting_refuses_nonsense_and_none_hides_behind_another() {
 
 #[test]
 fn zero_is_no_limit() {
-    for row in rows_of(Role::Serve).filter(|row| row.section() == "limits") {
-        let refusals = serve().variables(&[(&row.environment(), "0")]).refusals();
+    for setting in settings_of(Role::Serve).iter().filter(|setting| setting.section() == "limits") {
+        let refusals = serve().variables(&[(&setting.variable(), "0")]).refusals();
 
-        assert_eq!(refusals.len(), 1, "of {}", row.key());
+        assert_eq!(refusals.len(), 1, "of {}", setting.key);
     }
 }
 
@@ -262,14 +263,13 @@ proptest! {
 
     #[test]
     fn any_text_for_any_setting_is_read_or_refused_on_one_line(
-        row in prop::sample::select(rows().map(Row::key).collect::<Vec<_>>()),
+        at in 0..all_settings().len(),
         text in "\\PC{0,40}|[0-9a-zA-Z:/.,=@ \\-\\[\\]\n\t]{0,40}",
     ) {
-        let row = rows().find(|known| known.key() == row).unwrap();
-        let is_served = row.roles().contains(&Role::Serve);
-        let settings = if is_served { serve() } else { given(&["simulate"]) };
+        let setting = all_settings()[at];
+        let given = if setting.is_for(Role::Serve) { serve() } else { given(&["simulate"]) };
 
-        let refusals = settings.variables(&[(&row.environment(), &text)]).refusals();
+        let refusals = given.variables(&[(&setting.variable(), &text)]).refusals();
 
         prop_assert!(refusals.iter().all(|line| !line.contains('\n')), "{refusals:?}");
     }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use screen_record_gateway::app::{App, Start};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    BreakerConfig, CacheConfig, Config, GraphqlConfig, InboundConfig, Invocation, LimitsConfig,
-    LogConfig, Running, SubscriptionsConfig, Surroundings, UpstreamConfig,
+    ActiveSettings, BreakerConfig, Config, Environment, GraphqlConfig, Invocation, UpstreamConfig,
 };
 use screen_record_gateway::reload::{Outcome, Reloads};
 use serde_json::{Value, json};
@@ -77,15 +76,15 @@ impl Gateway {
         ];
         let variables = usual.iter().chain(variables);
         let variables = variables.map(|(name, value)| ((*name).into(), (*value).into()));
-        let surroundings = Surroundings::new(variables, |path| std::fs::read(path));
+        let environment = Environment::new(variables, |path| std::fs::read(path));
         let arguments = ["screen-record-gateway", "serve"].map(OsString::from);
-        let Ok(Invocation::Serve(loaded)) = Invocation::parse(arguments, &surroundings) else {
+        let Ok(Invocation::Serve(loaded)) = Invocation::parse(arguments, &environment) else {
             unreachable!("a test's settings are good to begin with");
         };
         let clock = Clock::default();
         let look_every = Duration::from_millis(10);
         let start = Start { look_every, ..Start::from(loaded.source(), clock.clone()) };
-        let app = App::start(Running::of(&loaded), start).await.unwrap();
+        let app = App::start(ActiveSettings::of(&loaded), start).await.unwrap();
         Self::running(app, upstream, clock)
     }
 
@@ -213,14 +212,8 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         admin_listen: "127.0.0.1:0".parse().unwrap(),
         upstream: one_attempt(UpstreamConfig::at(format!("http://{upstream}").parse().unwrap())),
-        cache: CacheConfig::default(),
-        inbound: InboundConfig::default(),
-        limits: LimitsConfig::default(),
         graphql: GraphqlConfig { introspection: true, graphiql: true, ..GraphqlConfig::default() },
-        subscriptions: SubscriptionsConfig::default(),
-        tls: None,
-        log: LogConfig::default(),
-        traces: None,
+        ..Config::default()
     }
 }
 

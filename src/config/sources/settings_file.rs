@@ -1,30 +1,29 @@
 //! The settings file: TOML, flattened to `section.name`, each value with its line.
 //!
-//! Reads with `toml` and is layered by `source`. A layering library merges the sources before
-//! anything is checked and stops at the first value it cannot convert; a refusal here has to list
-//! every wrong value at once, each with the flag, variable or line it came from.
+//! No layering library: those merge the sources first and stop at the first value they cannot convert.
+//! Here one error lists every wrong value, each with the flag, variable or line it came from.
 
 use std::collections::BTreeMap;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::form::Raw;
+use crate::config::settings::RawValue;
 
 /// A value of the settings file and the line it stands on.
 pub(super) struct FileValue {
-    pub(super) raw: Raw,
+    pub(super) raw: RawValue,
     pub(super) line: usize,
 }
 
-/// A place of the file that is not TOML.
+/// A line of the file that is not TOML.
 pub(super) struct SyntaxError {
     pub(super) line: usize,
     pub(super) problem: String,
 }
 
-/// Reads the whole file; with errors in its syntax none of its values are used.
-pub(super) fn read(text: &str) -> Result<BTreeMap<String, FileValue>, Vec<SyntaxError>> {
+/// Reads the whole file. With a syntax error none of its values are used.
+pub(super) fn parse(text: &str) -> Result<BTreeMap<String, FileValue>, Vec<SyntaxError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(errors.iter().map(|error| syntax_error(text, error)).collect());
@@ -58,24 +57,26 @@ fn collect(
     }
 }
 
-fn raw(value: &DeValue<'_>) -> Raw {
+fn raw(value: &DeValue<'_>) -> RawValue {
     match value {
-        DeValue::String(text) => Raw::Text(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.to_string()),
+        DeValue::String(text) => RawValue::Text(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => RawValue::Number(number.to_string()),
         DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Raw::Unusable("a number too large"), |number| Raw::Number(number.to_string())),
-        DeValue::Float(number) => Raw::Number(number.to_string()),
-        DeValue::Boolean(switch) => Raw::Switch(*switch),
+            .map_or(RawValue::Unusable("a number too large"), |number| {
+                RawValue::Number(number.to_string())
+            }),
+        DeValue::Float(number) => RawValue::Number(number.to_string()),
+        DeValue::Boolean(value) => RawValue::Bool(*value),
         DeValue::Array(items) => list(items),
-        DeValue::Datetime(_) => Raw::Unusable("a date"),
-        DeValue::Table(_) => Raw::Unusable("a table"),
+        DeValue::Datetime(_) => RawValue::Unusable("a date"),
+        DeValue::Table(_) => RawValue::Unusable("a table"),
     }
 }
 
-fn list(items: &DeArray<'_>) -> Raw {
+fn list(items: &DeArray<'_>) -> RawValue {
     let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
     let items: Option<Vec<String>> = items.iter().map(text).collect();
-    items.map_or(Raw::Unusable("a list of other things than text"), Raw::List)
+    items.map_or(RawValue::Unusable("a list of other things than text"), RawValue::List)
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
@@ -91,7 +92,7 @@ mod tests {
         let text =
             "listen = \"127.0.0.1:1\"\n\n[upstream]\ndeadline = \"9s\"\nmax_concurrency = 0x10\n";
 
-        let values = read(text).ok().unwrap();
+        let values = parse(text).ok().unwrap();
 
         let seen: Vec<(&str, String, usize)> = values
             .iter()
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_error_in_the_syntax_is_told_with_its_line() {
-        let errors = read("listen = \nlog = \"info\"\nlog_format = @\n").err().unwrap();
+        let errors = parse("listen = \nlog = \"info\"\nlog_format = @\n").err().unwrap();
 
         let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
         assert_eq!(lines.first(), Some(&1));

@@ -5,18 +5,17 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use super::sources::SAMPLES;
 use super::tls::certificate;
 use super::*;
-use crate::config::setting::{Role, rows_of};
+use crate::config::settings::{Role, SettingSpec};
 
-/// Settings that need company to mean anything, or whose sample means the same as their default: what
-/// stands in the file before and after the change.
+/// Settings that do nothing alone, or need a file: what stands in the settings file before and after the
+/// change. All others are changed to a value that their own refusal names as allowed.
 const PAIRS: &[(&str, &str, &str)] = &[
     ("upstream.region", "upstream.region = 'a-1'", "upstream.region = 'b-1'"),
-    ("upstream.endpoint", "upstream.endpoint = 'http://a'", "upstream.endpoint = 'http://b'"),
     ("upstream.credentials", HERE, "upstream.credentials = 'metadata'"),
     ("upstream.metadata_endpoint", METADATA, "upstream.metadata_endpoint = 'http://127.0.0.1:9'"),
+    ("upstream.ca_file", HERE, "upstream.ca_file = 'upstream-ca.pem'"),
     ("cache.redis_url", SHARED, "cache.redis_url = 'redis://b'"),
     ("cache.redis_url_file", SHARED_BY_FILES, "cache.redis_url_file = 'other-url'"),
     ("cache.redis_timeout", SHARED, "cache.redis_timeout = '20ms'"),
@@ -42,7 +41,6 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("tls.cert_file", TLS, "tls.cert_file = 'other'"),
     ("tls.key_file", TLS, "tls.key_file = 'other'"),
     ("tls.client_ca_file", TLS, "tls.client_ca_file = 'clients'"),
-    ("graphql.graphiql", HERE, "graphql.graphiql = true"),
     ("graphql.documents_only", DOCUMENTS, "graphql.documents_only = true"),
 ];
 
@@ -95,7 +93,7 @@ impl Disk {
         self.0.lock().unwrap().insert(name.to_owned(), text.to_owned());
     }
 
-    fn load(&self) -> Loaded<Config> {
+    fn load(&self) -> Result<Loaded<Config>, SettingsError> {
         let disk = self.clone();
         let read_file = move |path: &Path| {
             let files = disk.0.lock().unwrap();
@@ -110,20 +108,25 @@ impl Disk {
             ("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "profile"),
         ];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));
-        let surroundings = Surroundings::new(variables, read_file);
-        match Invocation::parse(["gateway", "serve"].map(OsString::from), &surroundings) {
-            Ok(Invocation::Serve(loaded)) => loaded,
+        let environment = Environment::new(variables, read_file);
+        match Invocation::parse(["gateway", "serve"].map(OsString::from), &environment) {
+            Ok(Invocation::Serve(loaded)) => Ok(loaded),
+            Err(UsageError::Settings(error)) => Err(error),
             other => panic!("expected settings to serve with, got {other:#?}"),
         }
     }
+
+    fn loaded(&self) -> Loaded<Config> {
+        self.load().unwrap_or_else(|error| panic!("{error}"))
+    }
 }
 
-/// What is read after some change, of settings that were read before it.
-fn reread(before: &Disk, change: impl FnOnce(&Disk)) -> Reread {
-    let loaded = before.load();
-    let (source, running) = (loaded.source(), Running::of(&loaded));
-    change(before);
-    source.read(&running).0.unwrap_or_else(|refusal| panic!("{refusal}"))
+/// Reads the settings, changes them, and reads them again.
+fn reload(disk: &Disk, change: impl FnOnce(&Disk)) -> ReloadedSettings {
+    let loaded = disk.loaded();
+    let (source, active) = (loaded.source(), ActiveSettings::of(&loaded));
+    change(disk);
+    source.reload(&active).unwrap_or_else(|failed| panic!("{}", failed.error))
 }
 
 /// The file's text with another value for one setting.
@@ -138,37 +141,47 @@ fn with(text: &str, key: &str, line: &str) -> String {
     lines.join("\n")
 }
 
-fn pair(key: &'static str) -> (String, String) {
+/// The settings that a file gives, if they are accepted.
+fn debug(file: &str) -> Option<String> {
+    Some(format!("{:?}", Disk::with(file).load().ok()?.settings))
+}
+
+/// The settings file before and after a change of one setting.
+fn pair(setting: &SettingSpec) -> (String, String) {
+    let key = setting.key;
     if let Some((_, before, line)) = PAIRS.iter().find(|(of, ..)| *of == key) {
         return ((*before).to_owned(), with(before, key, line));
     }
-    let (.., toml) = SAMPLES.iter().find(|(of, ..)| *of == key).unwrap();
-    (HERE.to_owned(), with(HERE, key, &format!("{key} = {toml}")))
+    let allowed = setting.allowed();
+    let words = allowed.split(' ').map(|word| word.trim_end_matches(','));
+    let mut files = words.map(|word| with(HERE, key, &format!("{key} = '{word}'")));
+    let before = debug(HERE);
+    let after = files.find(|file| debug(file).is_some_and(|after| Some(after) != before));
+    (HERE.to_owned(), after.unwrap_or_else(|| panic!("{key} needs a row in PAIRS: {allowed}")))
 }
 
 #[test]
-fn every_setting_takes_a_change_or_is_named_as_its_place_in_the_table_says() {
+fn every_setting_takes_a_change_or_waits_for_a_restart_as_it_is_declared() {
     let mut seen = [0, 0];
-    for row in rows_of(Role::Serve) {
-        let key = row.key();
-        let (before, after) = pair(key);
-        let old = format!("{:?}", Disk::with(&before).load().settings);
-        let new = format!("{:?}", Disk::with(&after).load().settings);
+    for setting in settings_of(Role::Serve) {
+        let key = setting.key;
+        let (before, after) = pair(setting);
+        let (old, new) = (debug(&before).unwrap(), debug(&after).unwrap());
 
-        let reread = reread(&Disk::with(&before), |disk| disk.write("gateway.toml", &after));
+        let reloaded = reload(&Disk::with(&before), |disk| disk.write("gateway.toml", &after));
 
-        let in_use = format!("{:?}", reread.next.config);
-        let (told, others, expected) = if row.takes_changes() {
-            (reread.changed, reread.waiting, new.clone())
+        let in_use = format!("{:?}", reloaded.next.config);
+        let (named, others, expected) = if setting.is_reloadable {
+            (reloaded.changed, reloaded.waiting, &new)
         } else {
-            (reread.waiting, reread.changed, old.clone())
+            (reloaded.waiting, reloaded.changed, &old)
         };
-        assert!(told.contains(&key), "{key} is not told of: {told:?}");
+        assert!(named.contains(&key), "{key} is not named: {named:?}");
         assert_eq!(others, Vec::<&str>::new(), "of {key}");
-        assert_eq!(in_use, expected, "of {key}");
+        assert_eq!(in_use, *expected, "of {key}");
         let is_secret = ["password", "secret"].iter().any(|part| key.contains(part));
-        assert!(old != new || is_secret, "the sample of {key} changes nothing");
-        seen[usize::from(row.takes_changes())] += 1;
+        assert!(old != new || is_secret, "the change of {key} changes nothing");
+        seen[usize::from(setting.is_reloadable)] += 1;
     }
     assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
 }
@@ -189,10 +202,10 @@ fn what_stands_in_a_file_counts_as_its_settings_value() {
             _ => "something else",
         };
 
-        let reread = reread(&Disk::with(settings), |disk| disk.write(file, other));
+        let reloaded = reload(&Disk::with(settings), |disk| disk.write(file, other));
 
         let expected = if takes_changes { (vec![key], vec![]) } else { (vec![], vec![key]) };
-        assert_eq!((reread.changed, reread.waiting), expected);
+        assert_eq!((reloaded.changed, reloaded.waiting), expected);
     }
 }
 
@@ -201,27 +214,30 @@ fn another_access_key_waits_where_the_shared_caches_names_are_made_of_it() {
     let settings = format!("{OWN_KEY}\ncache.redis_url = 'redis://a'\nlimits.max_depth = 9");
     let after = settings.replace("= 9", "= 8");
 
-    let reread = reread(&Disk::with(&settings), |disk| {
+    let reloaded = reload(&Disk::with(&settings), |disk| {
         disk.write("profile", "[basic]\nak = TWO\nsk = two\n");
         disk.write("gateway.toml", &after);
     });
 
-    assert_eq!((reread.changed, reread.waiting), (vec!["limits.max_depth"], vec!["access key"]));
-    assert_eq!(reread.next.config.limits.max_depth, 8);
-    let CredentialsMode::AkSk(key) = &reread.next.config.upstream.credentials else { panic!() };
+    assert_eq!(
+        (reloaded.changed, reloaded.waiting),
+        (vec!["limits.max_depth"], vec!["access key"])
+    );
+    assert_eq!(reloaded.next.config.limits.max_depth, 8);
+    let CredentialsMode::AkSk(key) = &reloaded.next.config.upstream.credentials else { panic!() };
     assert_eq!(key.access.expose(), "ONE");
 }
 
 #[test]
 fn nothing_that_waits_is_forgotten_by_a_later_reading() {
     let disk = Disk::with(HERE);
-    let loaded = disk.load();
-    let (source, running) = (loaded.source(), Running::of(&loaded));
+    let loaded = disk.loaded();
+    let (source, active) = (loaded.source(), ActiveSettings::of(&loaded));
     disk.write("gateway.toml", &format!("{HERE}\ncache.max_bytes = 0"));
-    let first = source.read(&running).0.unwrap();
+    let first = source.reload(&active).unwrap();
 
     disk.write("gateway.toml", &format!("{HERE}\ncache.max_bytes = 0\nlimits.max_depth = 9"));
-    let second = source.read(&first.next).0.unwrap();
+    let second = source.reload(&first.next).unwrap();
 
     assert_eq!(
         (second.changed, second.waiting),

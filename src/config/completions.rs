@@ -1,5 +1,4 @@
-//! What packages ship beside the binary, made from the command line: completions for shells, and
-//! manual pages.
+//! Shell completions and manual pages, made from the command line.
 
 use std::fmt::Write as _;
 
@@ -7,17 +6,17 @@ use clap::{Arg, Command};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
-use super::flags::command;
+use super::command_line::command;
 use crate::version::version;
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// The script that teaches a shell the commands and their flags.
+/// The completion script for a shell.
 pub(super) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     generate(shell, &mut command(), NAME, &mut script);
-    // For bash, clap_complete 4.6 spells the states of a program with dashes in its name in two
-    // ways, and so finds none of them again.
+    // clap_complete 4.6 spells the name of a program with dashes in two ways for bash, so that the
+    // script never finds its own states.
     let other_spelling = NAME.replace('-', "__subcmd__");
     String::from_utf8_lossy(&script).replace(&other_spelling, &NAME.replace('-', "__"))
 }
@@ -25,22 +24,21 @@ pub(super) fn completions(shell: Shell) -> String {
 /// The manual page of one command, or that of the whole program.
 pub(super) fn manual(name: Option<&str>) -> String {
     let mut whole = command().disable_help_subcommand(true);
-    // Gives each command the full name that its page goes by.
+    // Gives each command its full name, which is the name of its page.
     whole.build();
     let one = name.and_then(|name| whole.find_subcommand(name)).cloned();
     let mut page = Vec::new();
     Man::new(in_paragraphs(one.unwrap_or(whole)))
-        // An empty date would be left out, and what comes after it would take its place.
+        // An empty date would be left out, and the next field would take its place.
         .date("\"\"")
         .source(format!("{NAME} {}", version()))
         .manual("User Commands")
         .render(&mut page)
-        .expect("memory takes everything");
+        .expect("writing to memory cannot fail");
     String::from_utf8_lossy(&page).into_owned()
 }
 
-/// Help without line breaks, which a manual page fills into one paragraph, and the short usage,
-/// which does not list every flag.
+/// The same command for a manual page: help in one paragraph, and a usage that does not list every flag.
 fn in_paragraphs(mut command: Command) -> Command {
     let usage = command.render_usage().to_string();
     let after = command.get_after_help().map(|text| paragraph(&text.to_string()));
@@ -57,7 +55,7 @@ fn in_paragraphs(mut command: Command) -> Command {
     }
 }
 
-/// Makes a sentence of each line.
+/// Makes each line a sentence.
 fn paragraph(text: &str) -> String {
     let mut joined = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -71,7 +69,7 @@ fn paragraph(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::flags::COMMANDS;
+    use crate::config::command_line::COMMANDS;
 
     #[test]
     fn every_command_has_a_manual_page_under_its_full_name() {

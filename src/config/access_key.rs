@@ -1,15 +1,12 @@
-//! The gateway's own access key, under the official SDKs' names: the environment first, then the
+//! The gateway's own access key, under the official SDKs' names: from the environment, else from the
 //! profile file. Parts of the two are never mixed into one pair.
 
 use std::path::PathBuf;
 
 use ini::{Ini, ParseOption, Properties};
 
-use super::form::one_line;
-use super::source::Origin;
-use super::surroundings::Surroundings;
-use super::upstream::AccessKey;
-use super::values::Values;
+use super::settings::{RawValue, SettingsLoader, one_line};
+use super::sources::Origin;
 use crate::domain::{ProjectId, Secret};
 
 /// The names in the environment that the gateway shares with the official SDKs, and their meaning.
@@ -39,8 +36,24 @@ const PROFILE_FILE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
 const DEFAULT_PROFILE: &str = ".huaweicloud/credentials";
 /// The section of regional services.
 const SECTION: &str = "basic";
-/// The section whose values are every other section's as well, where that has none.
+/// The section that other sections take missing values from.
 const DEFAULTS: &str = "DEFAULT";
+
+/// What a reload calls the access key, which is no single setting.
+pub(super) const ACCESS_KEY: &str = "access key";
+
+/// An access key pair, permanent or temporary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Access key id. Not a secret by itself, but kept out of logs and errors.
+    pub access: Secret,
+    /// Secret key.
+    pub secret: Secret,
+    /// Makes the pair temporary.
+    pub security_token: Option<Secret>,
+    /// Sent as `X-Project-Id` where set.
+    pub project_id: Option<String>,
+}
 
 /// One part of the credentials: its name in its source, and the value if there is one.
 struct Part {
@@ -57,20 +70,35 @@ struct Parts {
     source: String,
 }
 
-/// Finds the access key; nothing, and a refusal, where there is none or it is incomplete.
-pub(super) fn access_key(values: &mut Values<'_>) -> Option<AccessKey> {
-    let environment = Parts::of_environment(values)?;
-    if environment.hold_any_of_the_pair() {
-        return environment.into_key(values);
+impl AccessKey {
+    /// Finds the access key. `None` after a refusal, if there is none or it is incomplete.
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
+        let key = Self::find(loader)?;
+        loader.note_content(ACCESS_KEY, key.content());
+        Some(key)
     }
-    let profile = Parts::of_profile(values)?;
-    profile.or_project_of(environment).into_key(values)
+
+    fn find(loader: &mut SettingsLoader<'_>) -> Option<Self> {
+        let environment = Parts::of_environment(loader)?;
+        if environment.hold_any_of_the_pair() {
+            return environment.into_key(loader);
+        }
+        let profile = Parts::of_profile(loader)?;
+        profile.or_project_of(environment).into_key(loader)
+    }
+
+    /// All parts, to compare with those of another key.
+    fn content(&self) -> RawValue {
+        let parts = [Some(&self.access), Some(&self.secret), self.security_token.as_ref()];
+        let exposed = parts.map(|part| part.map_or("", Secret::expose).to_owned());
+        RawValue::List(exposed.into_iter().chain(self.project_id.clone()).collect())
+    }
 }
 
 impl Parts {
-    fn of_environment(values: &mut Values<'_>) -> Option<Self> {
+    fn of_environment(loader: &mut SettingsLoader<'_>) -> Option<Self> {
         let [access, secret, security_token, project_id] =
-            [ACCESS, SECRET, SECURITY_TOKEN, PROJECT_ID].map(|name| variable(values, name));
+            [ACCESS, SECRET, SECURITY_TOKEN, PROJECT_ID].map(|name| variable(loader, name));
         let source = "the environment".to_owned();
         Some(Self {
             access: access?,
@@ -81,31 +109,31 @@ impl Parts {
         })
     }
 
-    fn of_profile(values: &mut Values<'_>) -> Option<Self> {
-        let Some(profile) = Profile::find(values.surroundings()) else {
-            values.refuse_line(missing("no home directory is known to look for a profile file in"));
+    fn of_profile(loader: &mut SettingsLoader<'_>) -> Option<Self> {
+        let Some(profile) = Profile::find(loader) else {
+            loader.add_problem(missing("no home directory is known to look for a profile file in"));
             return None;
         };
         let shown = one_line(&profile.path.to_string_lossy());
-        let text = match values.surroundings().file(&profile.path) {
+        let text = match loader.read_file(&profile.path) {
             Ok(text) => text,
             Err(problem) if profile.is_named => {
-                values.refuse_line(format!("{PROFILE_FILE} is {shown}: the file {problem}"));
+                loader.add_problem(format!("{PROFILE_FILE} is {shown}: the file {problem}"));
                 return None;
             }
             Err(problem) => {
-                values.refuse_line(missing(&format!("{shown} {problem}")));
+                loader.add_problem(missing(&format!("{shown} {problem}")));
                 return None;
             }
         };
         match Self::of_ini(&text, &shown) {
             Ok(parts) if parts.hold_any_of_the_pair() => Some(parts),
             Ok(_) => {
-                values.refuse_line(missing(&format!("{shown} has no [{SECTION}] ak and sk")));
+                loader.add_problem(missing(&format!("{shown} has no [{SECTION}] ak and sk")));
                 None
             }
             Err(line) => {
-                values.refuse_line(format!("{shown}:{line} is not INI: must be key = value"));
+                loader.add_problem(format!("{shown}:{line} is not INI: must be key = value"));
                 None
             }
         }
@@ -134,12 +162,12 @@ impl Parts {
         })
     }
 
-    /// A stray security token counts: it is half of something as well.
+    /// A security token alone counts too: it is an incomplete pair.
     fn hold_any_of_the_pair(&self) -> bool {
         [&self.access, &self.secret, &self.security_token].iter().any(|part| part.value.is_some())
     }
 
-    /// A project in the environment is for all sources, as the one that is set nearest by.
+    /// A project in the environment wins, whichever source has the pair.
     fn or_project_of(mut self, environment: Self) -> Self {
         if environment.project_id.value.is_some() {
             self.project_id = environment.project_id;
@@ -147,20 +175,20 @@ impl Parts {
         self
     }
 
-    fn into_key(self, values: &mut Values<'_>) -> Option<AccessKey> {
-        let are_readable = self.check(values);
+    fn into_key(self, loader: &mut SettingsLoader<'_>) -> Option<AccessKey> {
+        let are_readable = self.check(loader);
         let (Some(access), Some(secret)) = (self.access.value, self.secret.value) else {
             return None;
         };
         let origin = Origin::Derived(self.source);
-        values.show("access key", "(redacted)", origin.clone());
-        values.show("secret key", "(redacted)", origin.clone());
+        loader.show("access key", "(redacted)", origin.clone());
+        loader.show("secret key", "(redacted)", origin.clone());
         if self.security_token.value.is_some() {
-            values.show("security token", "(redacted)", origin);
+            loader.show("security token", "(redacted)", origin);
         }
         let project_id = self.project_id.value.map(|project| project.expose().to_owned());
         if let Some(project) = project_id.as_deref().filter(|_| are_readable) {
-            values.show("project id", project, Origin::Derived(self.project_id.name));
+            loader.show("project id", project, Origin::Derived(self.project_id.name));
         }
         are_readable.then_some(AccessKey {
             access,
@@ -171,7 +199,7 @@ impl Parts {
     }
 
     /// Refuses what is missing or could not be sent.
-    fn check(&self, values: &mut Values<'_>) -> bool {
+    fn check(&self, loader: &mut SettingsLoader<'_>) -> bool {
         let Self { access, secret, security_token, project_id, .. } = self;
         let mut lines = Vec::new();
         for missing in [access, secret].into_iter().filter(|part| part.value.is_none()) {
@@ -199,7 +227,7 @@ impl Parts {
         }
         let is_fine = lines.is_empty();
         for line in lines {
-            values.refuse_line(line);
+            loader.add_problem(line);
         }
         is_fine
     }
@@ -207,17 +235,16 @@ impl Parts {
 
 struct Profile {
     path: PathBuf,
-    /// Whether the settings name it; the default one may well be missing.
+    /// Whether the user named it. The default file may be missing.
     is_named: bool,
 }
 
 impl Profile {
-    fn find(surroundings: &Surroundings) -> Option<Self> {
-        if let Some(path) = surroundings.variable(PROFILE_FILE) {
+    fn find(loader: &SettingsLoader<'_>) -> Option<Self> {
+        if let Some(path) = loader.variable(PROFILE_FILE) {
             return Some(Self { path: PathBuf::from(path), is_named: true });
         }
-        let home =
-            surroundings.variable("HOME").or_else(|| surroundings.variable("USERPROFILE"))?;
+        let home = loader.variable("HOME").or_else(|| loader.variable("USERPROFILE"))?;
         Some(Self { path: PathBuf::from(home).join(DEFAULT_PROFILE), is_named: false })
     }
 }
@@ -228,16 +255,16 @@ fn value_in<'s>(section: &'s Properties, key: &str) -> Option<&'s str> {
     values.next().map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
 }
 
-/// Reads a variable; nothing, and a refusal, where it is not text.
-fn variable(values: &mut Values<'_>, name: &str) -> Option<Part> {
-    let Ok(value) = values.surroundings().text(name).transpose() else {
-        values.refuse_line(format!("{name} is (redacted): must be UTF-8"));
+/// Reads a variable. `None` after a refusal, if it is not text.
+fn variable(loader: &mut SettingsLoader<'_>, name: &str) -> Option<Part> {
+    let Ok(value) = loader.variable_text(name).transpose() else {
+        loader.add_problem(format!("{name} is (redacted): must be UTF-8"));
         return None;
     };
     Some(Part { name: name.to_owned(), value: value.map(Secret::new) })
 }
 
-/// Whether a text can stand in a header, and in the list that a signature's header is.
+/// Whether a text can be sent in the signature's header, which separates its parts with commas.
 fn is_sendable(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }

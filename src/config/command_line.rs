@@ -1,4 +1,4 @@
-//! The command line: commands written out here, the flags of their settings made from the table.
+//! The command line. The flags of a command are made from the declared settings.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -12,11 +12,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap_complete::Shell;
 
-use super::credentials;
-use super::form::{Raw, Shape};
-use super::setting::{Role, Row, rows_of};
-use super::source::{FILE_FLAG, FILE_VARIABLE, Flags};
-use super::traces;
+use super::settings::{Arity, RawValue, Role, SettingSpec};
+use super::sources::{FILE_FLAG, FILE_VARIABLE, Flags};
+use super::{access_key, all_settings, traces};
 use crate::version::version;
 
 /// The commands that have a manual page.
@@ -30,8 +28,8 @@ const ORDER: &str = "\
 Every setting is also a variable and a key of the settings file. A flag wins over the variable, \
 the variable over the file, the file over the default. An empty variable counts as not set.";
 
-/// What the command line asks for, its settings not yet read.
-pub(super) enum Asked {
+/// The command of a command line, its settings not yet read.
+pub(super) enum CommandLine {
     Demo(Flags),
     Serve(Flags),
     Check(Flags),
@@ -42,19 +40,21 @@ pub(super) enum Asked {
 }
 
 /// Reads the command line.
-pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, clap::Error> {
+pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     Ok(match matches.subcommand() {
-        Some(("demo", matches)) => Asked::Demo(flags(Role::Demo, matches)),
-        Some(("serve", matches)) => Asked::Serve(flags(Role::Serve, matches)),
-        Some(("check", matches)) => Asked::Check(flags(Role::Serve, matches)),
-        Some(("simulate", matches)) => Asked::Simulate(flags(Role::Simulate, matches)),
-        Some(("schema", matches)) => Asked::Schema { federation: matches.get_flag(FEDERATION) },
+        Some(("demo", matches)) => CommandLine::Demo(flags(Role::Demo, matches)),
+        Some(("serve", matches)) => CommandLine::Serve(flags(Role::Serve, matches)),
+        Some(("check", matches)) => CommandLine::Check(flags(Role::Serve, matches)),
+        Some(("simulate", matches)) => CommandLine::Simulate(flags(Role::Simulate, matches)),
+        Some(("schema", matches)) => {
+            CommandLine::Schema { federation: matches.get_flag(FEDERATION) }
+        }
         Some(("completions", matches)) => {
             let shell = matches.get_one::<Shell>(SHELL).expect("clap asks for it");
-            Asked::Completions(*shell)
+            CommandLine::Completions(*shell)
         }
-        Some(("man", matches)) => Asked::Manual(matches.get_one::<String>(PAGE).cloned()),
+        Some(("man", matches)) => CommandLine::Manual(matches.get_one::<String>(PAGE).cloned()),
         Some(_) | None => return Err(command().error(ErrorKind::MissingSubcommand, "no command")),
     })
 }
@@ -62,7 +62,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, c
 /// The commands and their flags.
 pub(super) fn command() -> Command {
     let with_settings = |name: &'static str, role: Role, about: &'static str| {
-        Command::new(name).about(about).args(settings(role)).after_help(after_help(role))
+        Command::new(name).about(about).args(flags_of(role)).after_help(after_help(role))
     };
     let federation = Arg::new(FEDERATION)
         .long(FEDERATION)
@@ -115,7 +115,7 @@ fn after_help(role: Role) -> String {
     let mut help = ORDER.to_owned();
     if role == Role::Serve {
         help.push_str("\n\nThe official SDKs' own variables are read too:\n");
-        for (name, meaning) in credentials::VARIABLES {
+        for (name, meaning) in access_key::VARIABLES {
             let _ = writeln!(help, "  {name}: {meaning}");
         }
     }
@@ -128,50 +128,54 @@ fn after_help(role: Role) -> String {
     help
 }
 
-fn settings(role: Role) -> impl Iterator<Item = Arg> {
+fn settings_of(role: Role) -> impl Iterator<Item = &'static SettingSpec> {
+    all_settings().into_iter().filter(move |setting| setting.is_for(role))
+}
+
+fn flags_of(role: Role) -> impl Iterator<Item = Arg> {
     let file = Arg::new(FILE_FLAG)
         .long(FILE_FLAG)
         .value_name("FILE")
         .value_parser(PathBufValueParser::new())
         .help(format!("Settings file, TOML [{FILE_VARIABLE}]"));
-    [file].into_iter().chain(rows_of(role).map(move |row| flag(row, role)))
+    [file].into_iter().chain(settings_of(role).map(move |setting| flag(setting, role)))
 }
 
-fn flag(row: &'static dyn Row, role: Role) -> Arg {
-    let default = row.default_in(role).unwrap_or(row.unset());
-    let about = format!("{} [{}] [default: {default}]", row.meaning(), row.environment());
+fn flag(setting: &'static SettingSpec, role: Role) -> Arg {
+    let SettingSpec { key, meaning, unset, .. } = *setting;
+    let variable = setting.variable();
+    let default = setting.default_in(role).unwrap_or(unset);
+    let about = format!("{meaning} [{variable}] [default: {default}]");
     let about_at_length = format!(
-        "{}\n\nAllowed: {}\nEnvironment: {}\nFile: {}\nDefault: {default}",
-        row.meaning(),
-        row.allowed(),
-        row.environment(),
-        row.key(),
+        "{meaning}\n\nAllowed: {}\nEnvironment: {variable}\nFile: {key}\nDefault: {default}",
+        setting.allowed(),
     );
-    let arg = Arg::new(row.key())
-        .long(row.flag())
-        .value_name(row.placeholder())
+    let arg = Arg::new(key)
+        .long(setting.flag())
+        .value_name(setting.placeholder())
         .help(about)
         .long_help(about_at_length);
-    let arg = match row.section() {
+    let arg = match setting.section() {
         "" => arg,
         section => arg.help_heading(format!("Settings of {section}")),
     };
-    match row.shape() {
-        Shape::One => arg.value_parser(NonEmptyStringValueParser::new()),
-        Shape::Switch => arg
+    match setting.arity() {
+        Arity::One => arg.value_parser(NonEmptyStringValueParser::new()),
+        Arity::AtMostOne => arg
             .value_parser(StringValueParser::new())
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true"),
-        Shape::Many => arg.value_parser(StringValueParser::new()).action(ArgAction::Append),
+        Arity::Many => arg.value_parser(StringValueParser::new()).action(ArgAction::Append),
     }
 }
 
 fn flags(role: Role, matches: &ArgMatches) -> Flags {
-    let values = rows_of(role).filter_map(|row| {
-        // Flags that stand several times mean the same as one with commas.
-        let given: Vec<&str> = matches.get_many::<String>(row.key())?.map(String::as_str).collect();
-        Some((row.key(), Raw::Text(given.join(","))))
+    let values = settings_of(role).filter_map(|setting| {
+        // A repeated flag means the same as one with commas.
+        let values = matches.get_many::<String>(setting.key)?;
+        let values: Vec<&str> = values.map(String::as_str).collect();
+        Some((setting.key, RawValue::Text(values.join(","))))
     });
     Flags { file: matches.get_one::<PathBuf>(FILE_FLAG).cloned(), values: values.collect() }
 }

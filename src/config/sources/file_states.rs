@@ -1,50 +1,42 @@
-//! Files that settings are read from, and how each was when it was read.
+//! The state of the files that settings are read from, to see when one changes.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Files, and how each was before it was read; nothing for a file that was not there.
+/// The state of each file before it was read; `None` for a file that did not exist.
 ///
-/// Links are followed, so another target is another state: this is how Kubernetes puts new content in
-/// place.
+/// Links are followed, because Kubernetes replaces content by changing the target of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files(BTreeMap<PathBuf, Option<State>>);
+pub struct FileStates(BTreeMap<PathBuf, Option<State>>);
 
-/// What changes with a file, as far as can be told without reading it.
+/// What changes with a file and can be seen without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     modified: Option<SystemTime>,
     length: u64,
-    number: u64,
+    inode: u64,
 }
 
-impl Files {
-    /// Notes a file that is about to be read. The first look counts: a change since then is one that
-    /// may not have been read.
+impl FileStates {
+    /// Notes the state of a file that is about to be read. The first state is kept: a later change may
+    /// not have been read.
     pub fn note(&mut self, path: &Path) {
         if !self.0.contains_key(path) {
             self.0.insert(path.to_owned(), state(path));
         }
     }
 
-    /// Notes the files of others, as they were then.
-    pub fn add(&mut self, others: Self) {
-        for (path, state) in others.0 {
-            self.0.entry(path).or_insert(state);
-        }
-    }
-
-    /// The files that are not as others say, by their paths.
-    pub fn differing(&self, others: &Self) -> Vec<String> {
-        let differs = |(path, state): &(&PathBuf, _)| others.0.get(*path) != Some(*state);
+    /// The paths of files whose state differs from the other.
+    pub fn differing(&self, other: &Self) -> Vec<String> {
+        let differs = |(path, state): &(&PathBuf, _)| other.0.get(*path) != Some(*state);
         self.0.iter().filter(differs).map(|(path, _)| path.display().to_string()).collect()
     }
 
-    /// The same files as they are now.
+    /// The state of the same files now.
     #[must_use]
-    pub fn look(&self) -> Self {
+    pub fn now(&self) -> Self {
         Self(self.0.keys().map(|path| (path.clone(), state(path))).collect())
     }
 }
@@ -52,17 +44,17 @@ impl Files {
 fn state(path: &Path) -> Option<State> {
     let metadata = fs::metadata(path).ok()?;
     let (modified, length) = (metadata.modified().ok(), metadata.len());
-    Some(State { modified, length, number: number(&metadata) })
+    Some(State { modified, length, inode: inode(&metadata) })
 }
 
-/// What tells a file from another that has been put in its place.
+/// Differs when another file was moved to the same path.
 #[cfg(unix)]
-fn number(metadata: &fs::Metadata) -> u64 {
+fn inode(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-fn number(_: &fs::Metadata) -> u64 {
+fn inode(_: &fs::Metadata) -> u64 {
     0
 }
 
@@ -74,18 +66,18 @@ mod tests {
     fn a_file_that_is_written_replaced_or_removed_is_seen_to_have_changed() {
         let path = std::env::temp_dir().join(format!("followed-{}", std::process::id()));
         let other = path.with_extension("other");
-        let mut files = Files::default();
+        let mut files = FileStates::default();
         fs::write(&path, "one").unwrap();
         files.note(&path);
-        let same = files.look();
+        let same = files.now();
 
         fs::write(&path, "longer").unwrap();
-        let written = files.look();
+        let written = files.now();
         fs::write(&other, "LONGER").unwrap();
         fs::rename(&other, &path).unwrap();
-        let replaced = files.look();
+        let replaced = files.now();
         fs::remove_file(&path).unwrap();
-        let removed = files.look();
+        let removed = files.now();
 
         assert_eq!((same.differing(&files), removed.differing(&same).len()), (vec![], 1));
         assert_eq!(same, files);
@@ -93,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_before_the_reading_counts() {
+    fn the_state_before_the_first_read_counts() {
         let path = std::env::temp_dir().join(format!("noted-{}", std::process::id()));
-        let mut files = Files::default();
+        let mut files = FileStates::default();
         files.note(&path);
         fs::write(&path, "new").unwrap();
         files.note(&path);
 
-        let now = files.look();
+        let now = files.now();
 
         fs::remove_file(&path).unwrap();
         assert_ne!(now, files);

@@ -1,0 +1,245 @@
+//! Reads settings from their sources into types, and collects everything that is wrong, so that one error
+//! names all of it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::formats::{RawValue, duration_text};
+use super::spec::{Setting, SettingSpec};
+use crate::config::sources::{
+    FileStates, Inputs, NotUnicode, Origin, RawSettings, SourcedValue, Sources,
+};
+
+/// Settings that passed all checks, and where each value came from.
+#[derive(Clone)]
+pub struct Loaded<T> {
+    /// The settings.
+    pub settings: T,
+    /// Every setting as it can be shown, without secrets.
+    pub shown: Vec<ShownSetting>,
+    pub(crate) raw: RawSettings,
+    pub(crate) files: FileStates,
+    pub(crate) inputs: Inputs,
+}
+
+/// A setting as it can be shown to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownSetting {
+    /// Name as in the settings file.
+    pub name: String,
+    /// Value as it was written, or `(redacted)`.
+    pub value: String,
+    /// Where the value came from.
+    pub origin: Origin,
+}
+
+/// Why the settings cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .problems.join("\n"))]
+pub struct SettingsError {
+    problems: Vec<String>,
+}
+
+/// Settings that cannot be used, and the files they were read from.
+#[derive(Debug)]
+pub(crate) struct FailedLoad {
+    pub(crate) error: SettingsError,
+    pub(crate) files: FileStates,
+}
+
+/// Reads settings and collects problems.
+pub(crate) struct SettingsLoader<'a> {
+    inputs: &'a Inputs,
+    sources: Sources<'a>,
+    files: FileStates,
+    /// Settings that need a restart have these values, whatever the sources say now.
+    pinned: Option<&'a RawSettings>,
+    raw: RawSettings,
+    shown: Vec<ShownSetting>,
+    refused: BTreeSet<&'static str>,
+    problems: Vec<String>,
+}
+
+/// A duration, and the setting it is the value of.
+#[derive(Clone, Copy)]
+pub(crate) struct CappedDuration {
+    pub(crate) setting: &'static SettingSpec,
+    pub(crate) value: Duration,
+}
+
+impl<T> Loaded<T> {
+    /// The same with other settings.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Loaded<U> {
+        let Self { settings, shown, raw, files, inputs } = self;
+        Loaded { settings: change(settings), shown, raw, files, inputs }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Loaded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("settings", &self.settings)
+            .field("shown", &self.shown)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ShownSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} ({})", self.name, self.value, self.origin)
+    }
+}
+
+impl SettingsError {
+    /// Every problem, each on one line.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// The same error of a reload in which some settings keep their value until a restart.
+    pub(crate) fn until_a_restart(mut self, waiting: &[&str]) -> Self {
+        let waiting = waiting.join(", ");
+        self.problems.push(format!("until a restart, these stay as they were: {waiting}"));
+        self
+    }
+}
+
+impl<'a> SettingsLoader<'a> {
+    /// Reads all sources. Names that are not those of a known setting are a problem.
+    pub(crate) fn new(
+        inputs: &'a Inputs,
+        known: &[&'static SettingSpec],
+        pinned: Option<&'a RawSettings>,
+    ) -> Self {
+        let (mut files, mut problems) = (FileStates::default(), Vec::new());
+        let sources = Sources::read(inputs, &mut files, &mut problems);
+        sources.refuse_unknown(known, &mut problems);
+        Self {
+            inputs,
+            sources,
+            files,
+            pinned,
+            raw: RawSettings::default(),
+            shown: Vec::new(),
+            refused: BTreeSet::new(),
+            problems,
+        }
+    }
+
+    /// The settings, unless anything was refused.
+    pub(crate) fn finish<T>(self, settings: T) -> Result<Loaded<T>, FailedLoad> {
+        let Self { inputs, files, raw, shown, problems, .. } = self;
+        if problems.is_empty() {
+            Ok(Loaded { settings, shown, raw, files, inputs: inputs.clone() })
+        } else {
+            Err(FailedLoad { error: SettingsError { problems }, files })
+        }
+    }
+
+    /// Reads a setting. A refused value is replaced by the default, so that reading can go on.
+    pub(crate) fn read<T>(&mut self, setting: &Setting<T>) -> T {
+        let role = self.inputs.role;
+        if !setting.is_for(role) {
+            return setting.default_value(role);
+        }
+        let sourced = match self.pinned {
+            Some(pinned) if !setting.is_reloadable => pinned.values.get(setting.key).cloned(),
+            Some(_) | None => self.sources.find(setting),
+        };
+        let Some(sourced) = sourced else {
+            let shown = match setting.default_in(role) {
+                Some(default) => setting.shown(&RawValue::Text(default.to_owned())),
+                None => setting.unset.to_owned(),
+            };
+            self.show(setting.key, &shown, Origin::Default);
+            return setting.default_value(role);
+        };
+        self.raw.values.insert(setting.key, sourced.clone());
+        let SourcedValue { raw, origin } = sourced;
+        self.show(setting.key, &setting.shown(&raw), origin);
+        setting.read(&raw).unwrap_or_else(|problem| {
+            self.refuse(setting, &problem);
+            setting.default_value(role)
+        })
+    }
+
+    /// A duration that must not exceed another. A default is lowered to the cap.
+    pub(crate) fn at_most(&mut self, duration: CappedDuration, cap: CappedDuration) -> Duration {
+        let CappedDuration { setting, value } = duration;
+        if value <= cap.value || !self.are_valid(&[setting, cap.setting]) {
+            return value;
+        }
+        let cap_key = cap.setting.key;
+        if self.shown_as(setting.key).is_some_and(|shown| shown.origin == Origin::Default) {
+            let lowered = Origin::Derived(format!("default, lowered to {cap_key}"));
+            self.show(setting.key, &duration_text(cap.value), lowered);
+            return cap.value;
+        }
+        let shown_cap = self.shown_as(cap_key).map_or("", |shown| &shown.value);
+        let problem = format!("must not exceed {cap_key}, which is {shown_cap}");
+        self.refuse(setting, &problem);
+        value
+    }
+
+    /// Whether these settings can be judged together: all sources were readable, and none is refused.
+    pub(crate) fn are_valid(&self, settings: &[&SettingSpec]) -> bool {
+        let is_refused = |setting: &&SettingSpec| self.refused.contains(setting.key);
+        !self.sources.are_incomplete() && !settings.iter().any(is_refused)
+    }
+
+    /// Refuses the value of a setting that was read before.
+    pub(crate) fn refuse(&mut self, setting: &SettingSpec, problem: &str) {
+        let key = setting.key;
+        let has_value = |shown: &&ShownSetting| {
+            shown.origin != Origin::Default || setting.default_in(self.inputs.role).is_some()
+        };
+        self.problems.push(match self.shown_as(key).filter(has_value) {
+            Some(ShownSetting { value, origin, .. }) => {
+                format!("{key} is {value} ({origin}): {problem}")
+            }
+            None => format!("{key} is not set: {problem}"),
+        });
+        self.refused.insert(key);
+    }
+
+    /// Adds a problem of something that is no setting of the gateway's own.
+    pub(crate) fn add_problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    /// Shows a value, in place of what was shown under the name before.
+    pub(crate) fn show(&mut self, name: &str, value: &str, origin: Origin) {
+        let new = ShownSetting { name: name.to_owned(), value: value.to_owned(), origin };
+        match self.shown.iter_mut().find(|shown| shown.name == name) {
+            Some(shown) => *shown = new,
+            None => self.shown.push(new),
+        }
+    }
+
+    /// A variable of the environment that is no setting of the gateway's own.
+    pub(crate) fn variable(&self, name: &str) -> Option<&'a OsStr> {
+        self.inputs.environment.variable(name)
+    }
+
+    /// The same as text.
+    pub(crate) fn variable_text(&self, name: &str) -> Option<Result<&'a str, NotUnicode>> {
+        self.inputs.environment.text(name)
+    }
+
+    /// Reads a file that a setting names; the error is a clause.
+    pub(crate) fn read_file(&mut self, path: &Path) -> Result<String, String> {
+        self.inputs.environment.read_file(path, &mut self.files)
+    }
+
+    /// Notes what a setting's file contains, so that a reload sees when it changes.
+    pub(crate) fn note_content(&mut self, key: &'static str, content: RawValue) {
+        self.raw.contents.insert(key, content);
+    }
+
+    fn shown_as(&self, key: &str) -> Option<&ShownSetting> {
+        self.shown.iter().find(|shown| shown.name == key)
+    }
+}

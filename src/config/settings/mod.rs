@@ -1,0 +1,91 @@
+//! Settings: each is declared once, by the macro [`settings!`], and read by [`SettingsLoader`].
+
+mod formats;
+mod spec;
+mod loader;
+mod secret_file;
+
+pub(crate) use formats::{
+    Arity, Bool, ByteRange, DurationRange, ListOf, ListenAddress, NumberRange, OneOf, Optional,
+    Parsed, Ratio, RawValue, one_line,
+};
+pub(crate) use loader::{CappedDuration, FailedLoad, SettingsLoader};
+pub use loader::{Loaded, SettingsError, ShownSetting};
+pub(crate) use secret_file::{FILE_PATH, SecretOrFile};
+pub(crate) use spec::{Role, Setting, SettingSpec, setting};
+
+/// Declares a section of settings: a struct whose fields are settings.
+///
+/// ```text
+/// settings! {
+///     /// How watched records are read.
+///     #[derive(Clone, Debug)]
+///     pub struct SubscriptionsConfig in "subscriptions." {
+///         /// how often a watched record is read
+///         pub poll_interval: Duration = setting(&DurationRange(…)).default("5s").reloadable(),
+///     } and {
+///         /// A field that is no setting, and its value before anything is read.
+///         pub other: Option<Other> = None,
+///     }
+/// }
+/// ```
+///
+/// The key is the prefix and the field's name: `subscriptions.poll_interval`. The doc comment is the
+/// meaning that `--help`, the manual page and `docs/SETTINGS.md` show. The expression is a [`Setting`]
+/// of the field's type: its format with the allowed range, its default, and how it differs from other
+/// settings.
+///
+/// The struct gets a constant for each setting, named like the field, so that rules between settings can
+/// name what they refuse: `loader.refuse(&Self::poll_interval, "must …")`. `Self::read` reads all fields,
+/// `Self::SPECS` lists the settings, and `Default` has the defaults of `serve`.
+macro_rules! settings {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $Section:ident in $prefix:literal {
+            $(
+                $(#[doc = $meaning:literal])+
+                $field_visibility:vis $field:ident: $Value:ty = $setting:expr,
+            )+
+        }
+        $(and {
+            $(
+                $(#[$other_attribute:meta])*
+                $other_visibility:vis $other:ident: $Other:ty = $initial:expr,
+            )+
+        })?
+    ) => {
+        $(#[$attribute])*
+        $visibility struct $Section {
+            $( $(#[doc = $meaning])+ $field_visibility $field: $Value, )+
+            $($( $(#[$other_attribute])* $other_visibility $other: $Other, )+)?
+        }
+
+        #[expect(non_upper_case_globals, reason = "a setting is named like its field")]
+        impl $Section {
+            $(
+                pub(super) const $field: $crate::config::settings::Setting<$Value> =
+                    $setting.named(concat!($prefix, stringify!($field)), concat!($($meaning),+));
+            )+
+            pub(super) const SPECS: &'static [&'static $crate::config::settings::SettingSpec] =
+                &[$(&Self::$field.spec),+];
+
+            pub(super) fn read(loader: &mut $crate::config::settings::SettingsLoader<'_>) -> Self {
+                Self {
+                    $( $field: loader.read(&Self::$field), )+
+                    $($( $other: $initial, )+)?
+                }
+            }
+        }
+
+        impl Default for $Section {
+            fn default() -> Self {
+                let role = $crate::config::settings::Role::Serve;
+                Self {
+                    $( $field: Self::$field.default_value(role), )+
+                    $($( $other: $initial, )+)?
+                }
+            }
+        }
+    };
+}
+pub(crate) use settings;

@@ -1,0 +1,199 @@
+//! One setting: its names, meaning, default, format and reload rule.
+//!
+//! Flags, variables, `--help`, refusals, completions, manual pages and `docs/SETTINGS.md` are all
+//! made from this.
+
+use std::ops::Deref;
+
+use super::formats::{Arity, RawValue, ReadValue, ValueFormat};
+
+/// What the process runs as. A setting may belong to some roles only, or have another default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Serve,
+    Demo,
+    Simulate,
+}
+
+/// A setting without the type of its value.
+pub(crate) struct SettingSpec {
+    /// Name in the settings file and in refusals: `upstream.deadline`.
+    pub(crate) key: &'static str,
+    pub(crate) meaning: &'static str,
+    /// What `--help` and `check` show in place of a default where there is none.
+    pub(crate) unset: &'static str,
+    /// Whether a change takes effect while the process runs. Other changes wait for a restart.
+    pub(crate) is_reloadable: bool,
+    format: &'static dyn ValueFormat,
+    default: Option<&'static str>,
+    demo_default: Option<&'static str>,
+    flag: Option<&'static str>,
+    roles: &'static [Role],
+    is_secret: fn(&str) -> bool,
+}
+
+/// A setting whose value is a `T`.
+pub(crate) struct Setting<T: 'static> {
+    pub(crate) spec: SettingSpec,
+    format: &'static dyn ReadValue<T>,
+}
+
+/// Declares a setting with a format. It needs a restart to change, belongs to `serve` and `demo`,
+/// and has no default, unless the methods of [`Setting`] say otherwise. The macro `settings!` adds
+/// key and meaning.
+pub(crate) const fn setting<T, F: ReadValue<T>>(format: &'static F) -> Setting<T> {
+    let spec = SettingSpec {
+        key: "",
+        meaning: "",
+        unset: "none",
+        is_reloadable: false,
+        format,
+        default: None,
+        demo_default: None,
+        flag: None,
+        roles: &[Role::Serve, Role::Demo],
+        is_secret: |_| false,
+    };
+    Setting { spec, format }
+}
+
+impl<T> Setting<T> {
+    /// The value where nothing is set, as a user would write it.
+    pub(crate) const fn default(mut self, text: &'static str) -> Self {
+        self.spec.default = Some(text);
+        self
+    }
+
+    /// The default of the command `demo`, where it differs.
+    pub(crate) const fn demo_default(mut self, text: &'static str) -> Self {
+        self.spec.demo_default = Some(text);
+        self
+    }
+
+    /// What is shown in place of a default.
+    pub(crate) const fn shown_when_unset(mut self, words: &'static str) -> Self {
+        self.spec.unset = words;
+        self
+    }
+
+    /// Changes take effect while the process runs.
+    pub(crate) const fn reloadable(mut self) -> Self {
+        self.spec.is_reloadable = true;
+        self
+    }
+
+    /// The commands that have this setting.
+    pub(crate) const fn only_for(mut self, roles: &'static [Role]) -> Self {
+        self.spec.roles = roles;
+        self
+    }
+
+    /// Another flag than the key's.
+    pub(crate) const fn with_flag(mut self, flag: &'static str) -> Self {
+        self.spec.flag = Some(flag);
+        self
+    }
+
+    /// Another key than that of the section and the field.
+    pub(crate) const fn with_key(mut self, key: &'static str) -> Self {
+        self.spec.key = key;
+        self
+    }
+
+    /// No value is ever shown.
+    pub(crate) const fn secret(self) -> Self {
+        self.secret_if(|_| true)
+    }
+
+    /// Values for which `is_secret` holds are never shown.
+    pub(crate) const fn secret_if(mut self, is_secret: fn(&str) -> bool) -> Self {
+        self.spec.is_secret = is_secret;
+        self
+    }
+
+    /// For the macro `settings!`. The meaning is a doc comment, which begins with a blank.
+    pub(crate) const fn named(mut self, key: &'static str, meaning: &'static str) -> Self {
+        if self.spec.key.is_empty() {
+            self.spec.key = key;
+        }
+        self.spec.meaning = meaning.trim_ascii_start();
+        self
+    }
+
+    /// Reads what a source gave; the error is a clause that says what is allowed.
+    pub(crate) fn read(&self, raw: &RawValue) -> Result<T, String> {
+        self.format.read(raw)
+    }
+
+    /// The value where nothing is set.
+    pub(crate) fn default_value(&self, role: Role) -> T {
+        match self.spec.default_in(role) {
+            Some(text) => self
+                .read(&RawValue::Text(text.to_owned()))
+                .expect("a declared default is allowed by its own setting"),
+            None => self.format.unset().expect("a setting without default has an optional format"),
+        }
+    }
+}
+
+impl<T> Deref for Setting<T> {
+    type Target = SettingSpec;
+
+    fn deref(&self) -> &SettingSpec {
+        &self.spec
+    }
+}
+
+impl SettingSpec {
+    /// Name in the environment: `GATEWAY_UPSTREAM__DEADLINE`.
+    pub(crate) fn variable(&self) -> String {
+        format!("GATEWAY_{}", self.key.replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// Name on the command line, without dashes in front: `upstream-deadline`.
+    pub(crate) fn flag(&self) -> String {
+        self.flag.map_or_else(|| self.key.replace(['.', '_'], "-"), str::to_owned)
+    }
+
+    /// The part of the key before the dot; empty for settings without section.
+    pub(crate) fn section(&self) -> &'static str {
+        self.key.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// What is allowed, as the end of a sentence.
+    pub(crate) fn allowed(&self) -> String {
+        self.format.allowed()
+    }
+
+    /// Stands for the value in the usage of the flag.
+    pub(crate) fn placeholder(&self) -> &'static str {
+        self.format.placeholder()
+    }
+
+    /// How many values the flag takes.
+    pub(crate) fn arity(&self) -> Arity {
+        self.format.arity()
+    }
+
+    pub(crate) fn is_for(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// The default as a user would write it, if there is one.
+    pub(crate) fn default_in(&self, role: Role) -> Option<&'static str> {
+        match role {
+            Role::Demo => self.demo_default.or(self.default),
+            Role::Serve | Role::Simulate => self.default,
+        }
+    }
+
+    /// What a source gave, without secrets.
+    pub(crate) fn shown(&self, raw: &RawValue) -> String {
+        let is_secret = match raw {
+            RawValue::Text(text) | RawValue::Number(text) => (self.is_secret)(text),
+            RawValue::List(items) => items.iter().any(|item| (self.is_secret)(item)),
+            RawValue::Bool(_) | RawValue::Unusable(_) => false,
+        };
+        if is_secret { "(redacted)".to_owned() } else { raw.to_string() }
+    }
+}
