@@ -109,6 +109,15 @@ pub struct UpstreamAnswer {
     pub encoded_authorization_message: Option<String>,
 }
 
+/// What a refusal says is gone. No copy of it may be served any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The credentials of the call, and with them everything they could see.
+    Credentials,
+    /// What was asked for, or the right to see it.
+    Resource,
+}
+
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unreachable {
@@ -337,20 +346,10 @@ impl Failure {
         }
     }
 
-    /// Whether this says that the record, or the right to see it, is gone, so that no copy of it
-    /// may be served any more.
-    pub fn revokes(&self) -> bool {
+    /// What this says is gone, if anything.
+    pub fn revokes(&self) -> Option<Revoked> {
         match self {
-            Self::Refused(refusal) => {
-                matches!(refusal.answer.status, 401 | 403 | 404)
-                    || matches!(
-                        refusal.kind,
-                        RefusalKind::NotFound
-                            | RefusalKind::Forbidden
-                            | RefusalKind::CallerUnauthenticated
-                            | RefusalKind::GatewayUnauthenticated
-                    )
-            }
+            Self::Refused(refusal) => refusal.revokes(),
             Self::BadInput { .. }
             | Self::TokenMissing
             | Self::ProjectNotAllowed
@@ -359,7 +358,28 @@ impl Failure {
             | Self::Malformed { .. }
             | Self::Unreadable(_)
             | Self::TooManyWatched { .. }
-            | Self::Overloaded => false,
+            | Self::Overloaded => None,
+        }
+    }
+}
+
+impl Refusal {
+    fn revokes(&self) -> Option<Revoked> {
+        match (self.kind, self.answer.status) {
+            (RefusalKind::CallerUnauthenticated | RefusalKind::GatewayUnauthenticated, _)
+            | (_, 401) => Some(Revoked::Credentials),
+            (RefusalKind::NotFound | RefusalKind::Forbidden, _) | (_, 403 | 404) => {
+                Some(Revoked::Resource)
+            }
+            (
+                RefusalKind::Invalid
+                | RefusalKind::Conflict
+                | RefusalKind::Throttled
+                | RefusalKind::Broken
+                | RefusalKind::OutOfService
+                | RefusalKind::TimedOut,
+                _,
+            ) => None,
         }
     }
 }

@@ -18,7 +18,7 @@ pub use caller::{CallerIdentity, LimitKey};
 pub use desktop_operation::{DesktopOperation, DesktopOperationLevel, DesktopOperationType};
 pub use download_link::DownloadLink;
 pub use failure::{
-    Failure, FailureCode, Refusal, RefusalKind, TimeLimit, Unreachable, UpstreamAnswer,
+    Failure, FailureCode, Refusal, RefusalKind, Revoked, TimeLimit, Unreachable, UpstreamAnswer,
 };
 pub use finding::Finding;
 pub use list::{Direction, OperationQuery, Page, RecordQuery};

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
+use super::caller_index::CallerIndex;
 use super::freshness::{Freshness, ttl_of};
+use super::generation::Generation;
 use super::key::RecordKey;
-use super::purge::{Era, Eras, Purge};
+use super::removal::{Refused, Removal};
 use super::weight::weight;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
@@ -47,13 +49,13 @@ pub(crate) struct Found {
 pub(crate) struct RecordCache {
     entries: Cache<RecordKey, Arc<Entry>, RandomState>,
     limits: Live<CacheConfig>,
+    callers: CallerIndex,
     max_bytes: u64,
-    eras: Eras,
     clock: Clock,
 }
 
 impl RecordCache {
-    pub(crate) fn new(limits: Live<CacheConfig>, max_bytes: u64, eras: Eras, clock: Clock) -> Self {
+    pub(crate) fn new(limits: Live<CacheConfig>, max_bytes: u64, clock: Clock) -> Self {
         // Per-entry expiry makes writes to moka several times as slow, it could not tell fresh from
         // stale anyway, and lives may change: what nothing may serve is let go of by `sweep`.
         let entries = Cache::builder()
@@ -61,7 +63,8 @@ impl RecordCache {
             .weigher(weight)
             .support_invalidation_closures()
             .build_with_hasher(RandomState::default());
-        Self { entries, limits, max_bytes, eras, clock }
+        let callers = CallerIndex::new(clock.clone());
+        Self { entries, limits, callers, max_bytes, clock }
     }
 
     /// The entry of a key, unless nothing may serve it any more.
@@ -85,11 +88,16 @@ impl RecordCache {
             .map(|found| found.entry)
     }
 
-    /// Keeps a record that has just been read by a load of some era.
-    pub(crate) fn keep(&self, key: &RecordKey, record: ScreenRecord, era: Era) -> Arc<Entry> {
+    /// Keeps a record that has just been read.
+    pub(crate) fn keep(
+        &self,
+        key: &RecordKey,
+        record: ScreenRecord,
+        generation: &Generation,
+    ) -> Arc<Entry> {
         let ttl = ttl_of(&record, &self.limits.load());
         let entry = self.entry(Value::Record(Arc::new(record)), 200, ttl);
-        self.insert(key, &entry, era);
+        self.insert(key, &entry, generation);
         entry
     }
 
@@ -99,34 +107,42 @@ impl RecordCache {
         &self,
         key: &RecordKey,
         record: &Arc<ScreenRecord>,
-        (asked, era): (Instant, Era),
+        asked: Instant,
+        generation: &Generation,
     ) {
         if self.entries.get(key).is_some_and(|entry| entry.fetched > asked) {
             return;
         }
         let ttl = ttl_of(record, &self.limits.load());
         let entry = self.entry(Value::Record(Arc::clone(record)), 200, ttl);
-        self.insert(key, &entry, era);
+        self.insert(key, &entry, generation);
     }
 
     /// Keeps what was found in the shared tier, unless what is kept was read after that.
-    pub(crate) fn keep_shared(&self, key: &RecordKey, entry: &Arc<Entry>, era: Era) {
+    pub(crate) fn keep_shared(&self, key: &RecordKey, entry: &Arc<Entry>, generation: &Generation) {
         if self.entries.get(key).is_none_or(|kept| kept.fetched < entry.fetched) {
-            self.insert(key, entry, era);
+            self.insert(key, entry, generation);
         }
     }
 
-    /// Keeps for a short while that there is no such record.
-    pub(crate) fn keep_absence(&self, key: &RecordKey, failure: Failure, era: Era) -> Arc<Entry> {
+    /// Keeps for a short while that there is no such record. Even where that is for no time at all, a list
+    /// that was asked for earlier does not bring the record back.
+    pub(crate) fn keep_absence(
+        &self,
+        key: &RecordKey,
+        failure: Failure,
+        generation: &Generation,
+    ) -> Arc<Entry> {
         let status = failure.upstream_status().unwrap_or_default();
         let ttl = self.limits.load().ttl_not_found;
         let entry = self.entry(Value::Absent(failure), status, ttl);
-        if ttl.is_zero() {
-            self.entries.invalidate(key);
-        } else {
-            self.insert(key, &entry, era);
-        }
+        self.insert(key, &entry, generation);
         entry
+    }
+
+    /// Whether an entry is still the one that is kept.
+    pub(crate) fn holds(&self, key: &RecordKey, entry: &Arc<Entry>) -> bool {
+        self.entries.get(key).is_some_and(|kept| Arc::ptr_eq(&kept, entry))
     }
 
     /// Drops what is kept for a key; whether there was anything.
@@ -134,12 +150,24 @@ impl RecordCache {
         self.entries.remove(key).is_some()
     }
 
-    /// Drops what a purge takes.
-    pub(crate) fn purge(&self, purge: &Purge) {
-        let purge = purge.clone();
-        let taken = move |key: &RecordKey, _: &Arc<Entry>| purge.takes(&key.project, &key.id);
-        // Fails only where the cache was built without the support that it was built with.
-        let _ = self.entries.invalidate_entries_if(taken);
+    /// Drops what a removal takes. A record that is refused by itself is dropped by [`Self::drop_entry`].
+    pub(crate) fn remove(&self, removal: &Removal) {
+        match removal.clone() {
+            Removal::Purge(purge) => {
+                self.drop_if(move |key| purge.takes(&key.project, &key.id));
+            }
+            Removal::Revocation(revocation) if revocation.of == Refused::Token => {
+                if self.callers.take(&revocation) {
+                    self.drop_if(move |key| key.caller == revocation.caller);
+                }
+            }
+            Removal::Revocation(_) => {}
+        }
+    }
+
+    fn drop_if(&self, is_removed: impl Fn(&RecordKey) -> bool + Send + Sync + 'static) {
+        // Infallible: invalidation closures are enabled above.
+        let _ = self.entries.invalidate_entries_if(move |key, _| is_removed(key));
     }
 
     /// How long an entry stays fresh from now on.
@@ -170,6 +198,7 @@ impl RecordCache {
                 self.entries.invalidate(&*key);
             }
         }
+        self.callers.evict_expired(longest_use(&limits));
     }
 
     /// Number of entries and their weight in bytes.
@@ -179,15 +208,24 @@ impl RecordCache {
     }
 
     /// A cache of no bytes keeps nothing at all.
-    fn insert(&self, key: &RecordKey, entry: &Arc<Entry>, era: Era) {
+    fn insert(&self, key: &RecordKey, entry: &Arc<Entry>, generation: &Generation) {
         if self.max_bytes > 0 {
-            self.eras.keep_in(era, || self.entries.insert(key.clone(), Arc::clone(entry)));
+            generation.keep(|| {
+                self.entries.insert(key.clone(), Arc::clone(entry));
+                self.callers.note(key.caller, &key.project);
+            });
         }
     }
 
     fn entry(&self, value: Value, status: u16, ttl: Duration) -> Arc<Entry> {
         Arc::new(Entry::new(value, status, self.clock.now(), ttl))
     }
+}
+
+/// How long a record may be served after it was read, if only in place of an error.
+fn longest_use(limits: &CacheConfig) -> Duration {
+    let fresh = limits.ttl_final.max(limits.ttl_active).max(limits.ttl_not_found);
+    fresh + limits.stale_if_error.max(limits.stale_while_revalidate)
 }
 
 impl Entry {
@@ -232,16 +270,21 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use super::super::generation::{Generations, LoadKind};
     use super::super::key::CallerKey;
     use super::*;
     use crate::domain::{ProjectId, RecordFields, RecordId, RecordText};
+
+    fn generation(key: &RecordKey) -> Generation {
+        Generations::default().begin(key.caller, &key.project, LoadKind::Record)
+    }
 
     #[test]
     fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
         let limits = CacheConfig { max_bytes: 64 * 1024, ..CacheConfig::default() };
         let max_bytes = limits.max_bytes;
         let (limits, clock) = (Live::new(limits), Clock::default());
-        let cache = RecordCache::new(limits, max_bytes, Eras::default(), clock);
+        let cache = RecordCache::new(limits, max_bytes, clock);
 
         for number in 0..5000 {
             let key = RecordKey {
@@ -251,7 +294,7 @@ mod tests {
             };
             let username = "u".repeat(number % 500);
             let fields = RecordFields::default().with_text(RecordText::Username, username);
-            cache.keep(&key, fields.into(), cache.eras.now());
+            cache.keep(&key, fields.into(), &generation(&key));
         }
 
         let (entries, bytes) = cache.size();
@@ -261,13 +304,13 @@ mod tests {
     #[test]
     fn what_nothing_may_serve_is_let_go_of_and_other_lives_count_at_once() {
         let (limits, clock) = (Live::new(CacheConfig::default()), Clock::default());
-        let cache = RecordCache::new(limits.clone(), 1 << 20, Eras::default(), clock.clone());
+        let cache = RecordCache::new(limits.clone(), 1 << 20, clock.clone());
         let key = RecordKey {
             caller: CallerKey::Gateway,
             project: ProjectId::parse("p").unwrap(),
             id: RecordId::parse("r").unwrap(),
         };
-        let entry = cache.keep(&key, ScreenRecord::default(), cache.eras.now());
+        let entry = cache.keep(&key, ScreenRecord::default(), &generation(&key));
         clock.advance(Duration::from_secs(4));
 
         let second = Duration::from_secs(1);

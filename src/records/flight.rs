@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::cache::{Entry, RecordCache};
+use super::generation::Generation;
 use super::key::RecordKey;
 use super::load::Landing;
 use super::metrics::RecordMetrics;
@@ -39,6 +40,7 @@ struct UnderWay<K, T> {
 struct Numbered<T> {
     number: u64,
     flight: WeakShared<Load<T>>,
+    generation: Generation,
     /// Under which it was begun.
     trace: Trace,
 }
@@ -49,6 +51,15 @@ struct Listed<K: Eq + Hash, T> {
     key: K,
     number: u64,
     landed: bool,
+}
+
+/// What is to be loaded, and on whose behalf.
+#[derive(Clone, Copy)]
+pub(crate) struct JoinRequest<'a, K> {
+    pub(crate) key: &'a K,
+    pub(crate) trace: &'a Trace,
+    /// The generation of a load that begins now.
+    pub(crate) begin: &'a dyn Fn() -> Generation,
 }
 
 /// A flight, and whether somebody else had begun it.
@@ -80,31 +91,49 @@ where
     ///
     /// `landed` is asked once more under the lock when there is none: a load that has just ended is
     /// in the cache by then, and its result is taken instead of beginning another.
+    ///
+    /// A load of an ended generation is not joined: it may have read what was removed since.
     pub(crate) fn board(
         &self,
-        (key, trace): (&K, &Trace),
+        request: JoinRequest<'_, K>,
         landed: impl FnOnce() -> Option<T>,
-        load: impl FnOnce() -> Load<T>,
+        load: impl FnOnce(Generation) -> Load<T>,
+    ) -> Boarding<T> {
+        self.board_if(Generation::is_current, request, landed, load)
+    }
+
+    /// As [`Self::board`], where `may_join` decides on loads that run.
+    pub(super) fn board_if(
+        &self,
+        may_join: fn(&Generation) -> bool,
+        request: JoinRequest<'_, K>,
+        landed: impl FnOnce() -> Option<T>,
+        load: impl FnOnce(Generation) -> Load<T>,
     ) -> Boarding<T> {
         let mut under_way = self.lock();
-        let flying = |listed: &Numbered<T>| Some((listed.flight.upgrade()?, listed.trace.clone()));
-        if let Some((flight, trace)) = under_way.flights.get(key).and_then(flying) {
+        let flying = |listed: &Numbered<T>| {
+            let is_joined = may_join(&listed.generation);
+            Some((listed.flight.upgrade().filter(|_| is_joined)?, listed.trace.clone()))
+        };
+        if let Some((flight, trace)) = under_way.flights.get(request.key).and_then(flying) {
             return Boarding { flight, joined: true, trace };
         }
         if let Some(value) = landed() {
             let flight = std::future::ready(Ok(value)).boxed().shared();
             return Boarding { flight, joined: true, trace: Trace::default() };
         }
-        let flight = self.begin(&mut under_way, (key, trace), load());
+        let flight = self.begin(&mut under_way, request, load);
         Boarding { flight, joined: false, trace: Trace::default() }
     }
 
     fn begin(
         &self,
         under_way: &mut UnderWay<K, T>,
-        (key, trace): (&K, &Trace),
-        load: Load<T>,
+        JoinRequest { key, trace, begin }: JoinRequest<'_, K>,
+        load: impl FnOnce(Generation) -> Load<T>,
     ) -> Flight<T> {
+        let generation = begin();
+        let load = load(generation.clone());
         under_way.next_number += 1;
         let number = under_way.next_number;
         let listed = Listed { flights: self.clone(), key: key.clone(), number, landed: false };
@@ -117,7 +146,7 @@ where
         .shared();
         // A flight that has not been polled cannot have ended, so it can always be listed.
         if let Some(weak) = flight.downgrade() {
-            let listed = Numbered { number, flight: weak, trace: trace.clone() };
+            let listed = Numbered { number, flight: weak, generation, trace: trace.clone() };
             under_way.flights.insert(key.clone(), listed);
             self.metrics.flights.inc();
         }
@@ -130,22 +159,17 @@ impl Flights<RecordKey, Landing> {
     /// there will do.
     pub(crate) fn board_record(
         &self,
-        of: (&RecordKey, &Trace),
+        request: JoinRequest<'_, RecordKey>,
         cache: &RecordCache,
         good: impl FnOnce(&Arc<Entry>) -> bool,
-        load: impl FnOnce() -> Load<Landing>,
+        load: impl FnOnce(Generation) -> Load<Landing>,
     ) -> Boarding<Landing> {
-        let (key, _) = of;
-        self.board(of, || cache.fresh(key).filter(good).map(Landing::first), load)
+        let key = request.key;
+        self.board(request, || cache.fresh(key).filter(good).map(Landing::first), load)
     }
 }
 
 impl<K: Eq + Hash, T> Flights<K, T> {
-    /// Lets nobody join the loads of some keys any more. Who waits for one goes on to.
-    pub(crate) fn part(&self, of: impl Fn(&K) -> bool) {
-        self.lock().flights.retain(|key, _| !of(key));
-    }
-
     fn lock(&self) -> MutexGuard<'_, UnderWay<K, T>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,12 +200,20 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::domain::Unreachable;
+    use crate::domain::{ProjectId, Unreachable};
+    use crate::records::generation::{Generations, LoadKind};
+    use crate::records::key::CallerKey;
 
     type Outcome = Result<Arc<str>, Failure>;
 
     const KEY: &str = "key";
-    const ASKED: (&&str, &Trace) = (&KEY, &Trace::NONE);
+    const ASKED: JoinRequest<'_, &str> =
+        JoinRequest { key: &KEY, trace: &Trace::NONE, begin: &generation };
+
+    fn generation() -> Generation {
+        let project = ProjectId::parse("p").unwrap();
+        Generations::default().begin(CallerKey::Gateway, &project, LoadKind::Record)
+    }
 
     fn flights() -> Flights<&'static str, Arc<str>> {
         Flights::new(RecordMetrics::default())
@@ -194,7 +226,7 @@ mod tests {
         (land, async move { landing.await.unwrap_or(lost) }.boxed())
     }
 
-    fn never_begun() -> Load<Arc<str>> {
+    fn never_begun(_: Generation) -> Load<Arc<str>> {
         panic!("a second load was begun")
     }
 
@@ -206,7 +238,7 @@ mod tests {
     async fn a_load_goes_on_when_the_one_who_began_it_leaves() {
         let flights = flights();
         let (land, load) = load();
-        let first = flights.board(ASKED, || None, || load);
+        let first = flights.board(ASKED, || None, |_| load);
         let second = flights.board(ASKED, || None, never_begun);
         // The first has driven the load before it leaves.
         assert!(first.flight.clone().now_or_never().is_none());
@@ -222,7 +254,7 @@ mod tests {
     async fn a_load_stops_when_nobody_waits_for_it_any_more() {
         let flights = flights();
         let (land, load) = load();
-        let only = flights.board(ASKED, || None, || load);
+        let only = flights.board(ASKED, || None, |_| load);
         assert!(only.flight.clone().now_or_never().is_none());
 
         drop(only);
@@ -236,7 +268,7 @@ mod tests {
     async fn a_load_is_off_the_list_once_it_has_landed() {
         let flights = flights();
         let (land, load) = load();
-        let boarding = flights.board(ASKED, || None, || load);
+        let boarding = flights.board(ASKED, || None, |_| load);
 
         land.send(failed()).unwrap();
         let _ = boarding.flight.await;

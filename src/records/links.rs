@@ -14,13 +14,14 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use moka::sync::Cache;
 
-use super::flight::Flights;
-use super::holders::Holders;
+use super::caller_index::CallerIndex;
+use super::flight::{Flights, JoinRequest};
+use super::generation::{Generation, LoadKind};
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
-use super::purge::{Era, Eras, Purge};
 use super::read::Read;
+use super::removal::{Removal, Revocation};
 use super::traced::{self, Content};
 use super::weight;
 use crate::clock::Clock;
@@ -54,9 +55,8 @@ type Answered = Arc<HashMap<RecordId, Arc<KeptLink>>>;
 pub(crate) struct Links {
     entries: Cache<RecordKey, Arc<KeptLink>>,
     flights: Flights<LinksKey, Answered>,
-    holders: Holders,
+    callers: CallerIndex,
     max_bytes: u64,
-    eras: Eras,
     clock: Clock,
 }
 
@@ -70,24 +70,20 @@ pub(crate) struct LinkBatch {
 pub(crate) type LinkLoader = Loader<RecordKey, Result<Arc<KeptLink>, Failure>, LinkBatch>;
 
 impl Links {
-    pub(crate) fn new(
-        max_bytes: u64,
-        metrics: RecordMetrics,
-        (eras, clock): (Eras, Clock),
-    ) -> Self {
+    pub(crate) fn new(max_bytes: u64, metrics: RecordMetrics, clock: Clock) -> Self {
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weight::of_link)
             .time_to_live(LINK_LIFE)
             .support_invalidation_closures()
             .build();
-        let (flights, holders) = (Flights::new(metrics), Holders::new(clock.clone()));
-        Self { entries, flights, holders, max_bytes, eras, clock }
+        let (flights, callers) = (Flights::new(metrics), CallerIndex::new(clock.clone()));
+        Self { entries, flights, callers, max_bytes, clock }
     }
 
     /// Forgets who can have no links any more.
     pub(crate) fn sweep(&self) {
-        self.holders.sweep(LINK_LIFE);
+        self.callers.evict_expired(LINK_LIFE);
     }
 
     /// The link that is kept for a recording, if it may be used.
@@ -97,36 +93,35 @@ impl Links {
         good.then_some(kept)
     }
 
-    fn keep(&self, key: &RecordKey, link: Field<DownloadLink>, era: Era) -> Arc<KeptLink> {
+    fn keep(
+        &self,
+        key: &RecordKey,
+        link: Field<DownloadLink>,
+        generation: &Generation,
+    ) -> Arc<KeptLink> {
         let kept = Arc::new(KeptLink { link, fetched: self.clock.now() });
         if self.max_bytes > 0 {
-            self.eras.keep_in(era, || {
+            generation.keep(|| {
                 self.entries.insert(key.clone(), Arc::clone(&kept));
-                self.holders.note(key.caller, &key.project);
+                self.callers.note(key.caller, &key.project);
             });
         }
         kept
     }
 
-    /// Drops what a purge takes.
-    pub(crate) fn purge(&self, purge: &Purge) {
-        let taken = purge.clone();
-        self.flights.part(|key| taken.takes_lists_of(&key.project));
-        let belongs = move |key: &RecordKey, _: &Arc<KeptLink>| taken.takes(&key.project, &key.id);
-        // Fails only where the cache was built without the support that it was built with.
-        let _ = self.entries.invalidate_entries_if(belongs);
-    }
-
-    /// Drops the links of a project, of one caller.
-    pub(crate) fn drop_project(&self, caller: CallerKey, project: ProjectId) {
-        if !self.holders.take(caller, &project) {
+    /// Drops what a removal takes.
+    pub(crate) fn remove(&self, removal: &Removal) {
+        if let Removal::Revocation(revocation) = removal
+            && !self.callers.take(revocation)
+        {
             return;
         }
-        let belongs = move |key: &RecordKey, _: &Arc<KeptLink>| {
-            key.caller == caller && key.project == project
-        };
-        // Fails only where the cache was built without the support that it was built with.
-        let _ = self.entries.invalidate_entries_if(belongs);
+        let removal = removal.clone();
+        // Infallible: invalidation closures are enabled above.
+        let _ = self.entries.invalidate_entries_if(move |key, _| match &removal {
+            Removal::Purge(purge) => purge.takes(&key.project, &key.id),
+            Removal::Revocation(_) => removal.takes_lists_of(&key.caller, &key.project),
+        });
     }
 
     fn age_of(&self, kept: &KeptLink) -> Duration {
@@ -230,12 +225,14 @@ impl LinkBatch {
                 |id: &RecordId| Some((id.clone(), links.get(&key.record(id), &self.asking)?));
             key.ids.iter().map(kept).collect::<Option<HashMap<_, _>>>().map(Arc::new)
         };
-        let load = || {
+        let load = |generation| {
             let (records, key, call) = (self.records.clone(), key.clone(), self.asking.call());
-            async move { records.load_links(key, call).await }.boxed()
+            async move { records.load_links(key, call, generation).await }.boxed()
         };
+        let begin = || self.records.generations().begin(key.caller, &key.project, LoadKind::List);
         // One call is for the links of many reads, so it is the operation's.
-        links.flights.board((key, &self.asking.trace), landed, load).flight.await
+        let request = JoinRequest { key, trace: &self.asking.trace, begin: &begin };
+        links.flights.board(request, landed, load).flight.await
     }
 }
 
@@ -246,17 +243,21 @@ impl LinksKey {
 }
 
 impl Records {
-    async fn load_links(self, key: LinksKey, call: Call) -> Result<Answered, Failure> {
-        let era = self.eras().now();
+    async fn load_links(
+        self,
+        key: LinksKey,
+        call: Call,
+        generation: Generation,
+    ) -> Result<Answered, Failure> {
         let read = self.upstream().list_download_links(&call, &key.project, &key.ids).await;
         let mut answered = read.inspect_err(|failure| {
-            if failure.revokes() {
-                self.drop_pages(key.caller, &key.project);
+            if let Some(revocation) = Revocation::by(failure, key.caller, &key.project, None) {
+                self.revoke(revocation);
             }
         })?;
         let mut keep = |id: &RecordId| {
             let link = answered.remove(&RecordId::folded(id.as_str())).flatten();
-            (id.clone(), self.links().keep(&key.record(id), link, era))
+            (id.clone(), self.links().keep(&key.record(id), link, &generation))
         };
         Ok(Arc::new(key.ids.iter().map(&mut keep).collect()))
     }

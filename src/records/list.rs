@@ -1,16 +1,19 @@
 //! Lists for one GraphQL request: recordings, and what happened during one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 
 use super::answers::{Source, WeakPage};
 use super::cursor::{Cursor, ListPrint};
+use super::flight::JoinRequest;
+use super::generation::{Generation, LoadKind};
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Reader, Records};
 use super::pages::{KeptPage, Listing, PageKey, Pages};
-use super::purge::Era;
 use super::read::{CacheOutcome, Read};
+use super::removal::Revocation;
 use super::slice::{Ask, Row, Slice, slice};
 use super::traced::{self, Content};
 use super::weight;
@@ -190,12 +193,16 @@ impl Reader {
         let _loading = self.loading();
         let span = Content::Page.begin(&asking.trace);
         let landed = || pages.get(&key).filter(|kept| good(kept));
-        let load = || {
-            let (records, pages) = (self.records().clone(), Arc::clone(pages));
+        let load = |generation| {
+            let records = self.records().clone();
             let call = Call { trace: span.trace().clone(), ..asking.call() };
-            records.load_page(pages, key.clone(), call, fill).boxed()
+            let load = PageLoad { pages: Arc::clone(pages), key: key.clone(), generation, fill };
+            records.load_page(load, call).boxed()
         };
-        let boarding = pages.flights.board((&key, span.trace()), landed, load);
+        let generations = self.records().generations();
+        let begin = || generations.begin(key.caller, &key.project, LoadKind::List);
+        let request = JoinRequest { key: &key, trace: span.trace(), begin: &begin };
+        let boarding = pages.flights.board(request, landed, load);
         span.trace().link(&boarding.trace);
         let outcome = asking.outcome(!boarding.joined, found.is_some());
         match (boarding.flight.await, found) {
@@ -204,7 +211,8 @@ impl Reader {
                 self.note_page(pages, (&key, outcome), Some(&kept), Some(200));
                 Ok(Arc::clone(&kept.page))
             }
-            (Err(failure), Some(spare)) if failure.permits_stale() => {
+            // A page that was dropped meanwhile must not be served.
+            (Err(failure), Some(spare)) if failure.permits_stale() && pages.holds(&key, &spare) => {
                 tracing::warn!(
                     code = failure.code().as_str(),
                     "served a stale page in place of an error"
@@ -248,31 +256,39 @@ impl Reader {
     }
 }
 
+/// A page to be read.
+struct PageLoad<L: Listing> {
+    pages: Arc<Pages<L>>,
+    key: PageKey<L>,
+    generation: Generation,
+    /// Is shown what was read.
+    fill: fn(&Records, &PageKey<L>, &Asked<L>),
+}
+
 /// A page that has just been read, and when it was asked for.
 pub(crate) struct Asked<L: Listing> {
     page: Arc<Page<L::Row>>,
-    at: (std::time::Instant, Era),
+    at: Instant,
+    generation: Generation,
 }
 
 impl Records {
     async fn load_page<L: Listing>(
         self,
-        pages: Arc<Pages<L>>,
-        key: PageKey<L>,
+        PageLoad { pages, key, generation, fill }: PageLoad<L>,
         call: Call,
-        fill: fn(&Self, &PageKey<L>, &Asked<L>),
     ) -> Result<Arc<KeptPage<L::Row>>, Failure> {
-        let at = (self.now(), self.eras().now());
+        let at = self.now();
         let read = key.listing.read(self.upstream(), &call, &key.project, key.range).await;
         match read {
             Ok(page) => {
-                let kept = pages.keep(&key, page, at.1);
-                fill(&self, &key, &Asked { page: Arc::clone(&kept.page), at });
+                let kept = pages.keep(&key, page, &generation);
+                fill(&self, &key, &Asked { page: Arc::clone(&kept.page), at, generation });
                 Ok(kept)
             }
             Err(failure) => {
-                if failure.revokes() {
-                    self.drop_pages(key.caller, &key.project);
+                if let Some(revocation) = Revocation::by(&failure, key.caller, &key.project, None) {
+                    self.revoke(revocation);
                 }
                 Err(failure)
             }
@@ -286,7 +302,8 @@ fn fill(records: &Records, key: &PageKey<RecordQuery>, asked: &Asked<RecordQuery
         let id = record.id().map(RecordId::parse);
         if let Some(Ok(id)) = id {
             let (caller, project): (CallerKey, _) = (key.caller, key.project.clone());
-            records.keep_listed(&RecordKey { caller, project, id }, record, asked.at);
+            let key = RecordKey { caller, project, id };
+            records.cache().keep_listed(&key, record, asked.at, &asked.generation);
         }
     }
 }

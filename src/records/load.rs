@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Entry;
+use super::generation::Generation;
 use super::key::RecordKey;
 use super::loader::{Asking, Records};
-use super::purge::Era;
+use super::removal::Revocation;
 use super::shared::{News, SharedTier, Turn};
 use crate::domain::{Failure, RefusalKind};
 use crate::trace::Trace;
@@ -51,12 +52,16 @@ impl Loadable {
 
 impl Records {
     /// Reads a record and brings the caches in line with the answer.
-    pub(crate) async fn load(self, key: RecordKey, how: Loadable) -> Result<Landing, Failure> {
-        let era = self.eras().now();
+    pub(crate) async fn load(
+        self,
+        key: RecordKey,
+        how: Loadable,
+        generation: Generation,
+    ) -> Result<Landing, Failure> {
         match self.shared_tier() {
             // Many times the size of the other, which would be set aside for every load.
-            Some(tier) => Box::pin(self.load_shared(tier, key, how, era)).await,
-            None => self.load_upstream(&key, &how.call, era).await.map(Landing::first),
+            Some(tier) => Box::pin(self.load_shared(tier, key, how, &generation)).await,
+            None => self.load_upstream(&key, &how.call, &generation).await.map(Landing::first),
         }
     }
 
@@ -65,7 +70,7 @@ impl Records {
         tier: &SharedTier,
         key: RecordKey,
         mut how: Loadable,
-        era: Era,
+        generation: &Generation,
     ) -> Result<Landing, Failure> {
         let begun = self.now();
         let is_good = |entry: &Entry| {
@@ -73,7 +78,7 @@ impl Records {
             self.cache().is_fresh(entry) && how.max_age.is_none_or(|most| age <= most)
         };
         let land = |entry: Arc<Entry>| {
-            self.cache().keep_shared(&key, &entry, era);
+            self.cache().keep_shared(&key, &entry, generation);
             Ok(Landing { entry, tier: Tier::Shared })
         };
         let patience = tier.patience();
@@ -93,7 +98,7 @@ impl Records {
         }
         // Nobody waits longer than the deadline, for whomever.
         how.call.waited = self.now().saturating_duration_since(begun);
-        let loading = self.load_upstream(&key, &how.call, era);
+        let loading = self.load_upstream(&key, &how.call, generation);
         let loaded = match &lease {
             Some(lease) => lease.held_while(loading).await,
             None => loading.await,
@@ -101,7 +106,7 @@ impl Records {
         match (&loaded, looked.entry) {
             (Ok(entry), _) => tier.keep(&key, entry, looked.stamps),
             (Err(failure), Some(spare)) if failure.permits_stale() => {
-                self.cache().keep_shared(&key, &spare, era);
+                self.cache().keep_shared(&key, &spare, generation);
             }
             (Err(_), _) => {}
         }
@@ -114,21 +119,19 @@ impl Records {
         &self,
         key: &RecordKey,
         call: &Call,
-        era: Era,
+        generation: &Generation,
     ) -> Result<Arc<Entry>, Failure> {
         match self.upstream().show_screen_record(call, &key.project, &key.id).await {
-            Ok(record) => Ok(self.cache().keep(key, record, era)),
+            Ok(record) => Ok(self.cache().keep(key, record, generation)),
             Err(failure) if is_absence(&failure) => {
                 let RecordKey { caller, project, id } = key.clone();
-                self.tell(News::Absent { caller, project, id });
-                Ok(self.cache().keep_absence(key, failure, era))
+                self.tell_others(News::Absent { caller, project, id });
+                Ok(self.cache().keep_absence(key, failure, generation))
             }
             Err(failure) => {
-                if failure.revokes() {
-                    self.drop_pages_here(key.caller, &key.project);
-                    self.drop_refused(key);
-                    let RecordKey { caller, project, id } = key.clone();
-                    self.tell(News::Refused { caller, project, id: Some(id) });
+                let RecordKey { caller, project, id } = key;
+                if let Some(revocation) = Revocation::by(&failure, *caller, project, Some(id)) {
+                    self.revoke(revocation);
                 }
                 Err(failure)
             }
@@ -143,7 +146,7 @@ impl Records {
     }
 
     /// Tells the other replicas.
-    fn tell(&self, news: News) {
+    pub(crate) fn tell_others(&self, news: News) {
         if let Some(tier) = self.shared_tier() {
             tier.tell_others(news);
         }

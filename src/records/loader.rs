@@ -16,17 +16,19 @@ use tokio_util::task::TaskTracker;
 use super::answers::{KeptAnswers, Source, Sources};
 use super::cache::{Entry, Found, RecordCache, Value};
 use super::explain::Explanation;
-use super::flight::{Boarding, Flight, Flights};
+use super::flight::{Boarding, Flight, Flights, JoinRequest};
 use super::freshness::Freshness;
+use super::generation::{Generations, LoadKind};
 use super::key::{CallerKey, RecordKey, TokenHasher};
 use super::links::{LinkLoader, Links};
 use super::list::OperationListing;
 use super::load::{Landing, Loadable, Tier};
 use super::metrics::RecordMetrics;
 use super::pages::Pages;
-use super::purge::{Era, Eras, Purge};
+use super::purge::Purge;
 use super::read::{CacheOutcome, Read, ReadSummary};
-use super::shared::{Identity, News, SharedTier};
+use super::removal::Removal;
+use super::shared::{Identity, SharedTier};
 use super::traced::{Content, TracedReads};
 use super::watch::Watches;
 use crate::clock::Clock;
@@ -61,7 +63,7 @@ struct Inner {
     operation_pages: Arc<Pages<OperationListing>>,
     links: Links,
     answers: KeptAnswers,
-    eras: Eras,
+    generations: Generations,
     hasher: TokenHasher,
     limits: Live<CacheConfig>,
     projects: Live<Option<BTreeSet<ProjectId>>>,
@@ -177,9 +179,7 @@ impl Records {
         // push out what is opened again and again.
         let share = cache.max_bytes / SHARES;
         let (pages, answers, links) = (2 * share, share, share);
-        let eras = Eras::default();
         let limits = Live::new(cache.clone());
-        let own = (eras.clone(), clock.clone());
         let records = cache.max_bytes - 2 * pages - answers - links;
         let hasher = match cache.shared.as_ref().and_then(|shared| shared.key_secret.as_ref()) {
             Some(secret) => TokenHasher::from_secret(secret),
@@ -194,18 +194,23 @@ impl Records {
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
         let records = Self(Arc::new(Inner {
             upstream,
-            cache: RecordCache::new(limits.clone(), records, eras.clone(), clock.clone()),
+            cache: RecordCache::new(limits.clone(), records, clock.clone()),
             flights: Flights::new(metrics.clone()),
-            record_pages: Arc::new(Pages::new(limits.clone(), pages, metrics.clone(), own.clone())),
+            record_pages: Arc::new(Pages::new(
+                limits.clone(),
+                pages,
+                metrics.clone(),
+                clock.clone(),
+            )),
             operation_pages: Arc::new(Pages::new(
                 limits.clone(),
                 pages,
                 metrics.clone(),
-                own.clone(),
+                clock.clone(),
             )),
-            links: Links::new(links, metrics.clone(), own),
+            links: Links::new(links, metrics.clone(), clock.clone()),
             answers: KeptAnswers::new(limits.clone(), answers),
-            eras,
+            generations: Generations::default(),
             hasher,
             limits,
             projects: Live::new(inbound.projects.clone()),
@@ -291,7 +296,7 @@ impl Records {
 
     /// Drops everything that this process holds, because it reads as somebody else from now on.
     pub fn forget_all(&self) {
-        self.forget(&Purge::All);
+        self.remove(&Removal::Purge(Purge::All));
     }
 
     pub(crate) fn upstream(&self) -> &Upstream {
@@ -334,42 +339,22 @@ impl Records {
         self.0.clock.now()
     }
 
-    /// Keeps a record that a list held, unless a newer one is kept already.
-    pub(crate) fn keep_listed(
-        &self,
-        key: &RecordKey,
-        record: &Arc<ScreenRecord>,
-        asked: (Instant, Era),
-    ) {
-        self.0.cache.keep_listed(key, record, asked);
+    pub(crate) fn generations(&self) -> &Generations {
+        &self.0.generations
     }
 
-    pub(crate) fn eras(&self) -> &Eras {
-        &self.0.eras
-    }
-
-    /// Drops what a purge takes, and lets nobody join a load of it that is under way.
-    pub(crate) fn drop_purged(&self, purge: &Purge) {
-        let Inner { cache, flights, record_pages, operation_pages, links, .. } = &*self.0;
-        purge.drop_records(flights, cache);
-        record_pages.purge(purge);
-        operation_pages.purge(purge);
-        links.purge(purge);
-    }
-
-    /// Drops all that lists of a project hold for a caller whose right to see it is in doubt, on
-    /// every replica.
-    pub(crate) fn drop_pages(&self, caller: CallerKey, project: &ProjectId) {
-        self.drop_pages_here(caller, project);
-        if let Some(tier) = &self.0.shared {
-            tier.tell_others(News::Refused { caller, project: project.clone(), id: None });
+    /// Drops what a removal takes from all caches.
+    pub(crate) fn drop_removed(&self, removal: &Removal) {
+        let Inner { cache, record_pages, operation_pages, links, .. } = &*self.0;
+        cache.remove(removal);
+        if let Removal::Revocation(revocation) = removal
+            && let Some(key) = revocation.record()
+        {
+            self.drop_refused(&key);
         }
-    }
-
-    pub(crate) fn drop_pages_here(&self, caller: CallerKey, project: &ProjectId) {
-        self.0.record_pages.drop_project(caller, project.clone());
-        self.0.operation_pages.drop_project(caller, project.clone());
-        self.0.links.drop_project(caller, project.clone());
+        record_pages.remove(removal);
+        operation_pages.remove(removal);
+        links.remove(removal);
     }
 
     pub(crate) fn watches(&self) -> &Watches {
@@ -391,8 +376,11 @@ impl Records {
     fn board(&self, key: &RecordKey, asking: &Asking, trace: &Trace) -> Boarding<Landing> {
         let Inner { cache, flights, .. } = &*self.0;
         let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
-        let load = || self.clone().load(key.clone(), Loadable::of(asking, trace)).boxed();
-        flights.board_record((key, trace), cache, young, load)
+        let load = |generation| {
+            self.clone().load(key.clone(), Loadable::of(asking, trace), generation).boxed()
+        };
+        let begin = || self.generations().begin(key.caller, &key.project, LoadKind::Record);
+        flights.board_record(JoinRequest { key, trace, begin: &begin }, cache, young, load)
     }
 
     /// Refreshes a record without anybody waiting for it, unless a load is under way already.
@@ -706,7 +694,8 @@ impl Reader {
         failure: Failure,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         match found {
-            Some(spare) if failure.permits_stale() => {
+            // A record that was dropped meanwhile must not be served.
+            Some(spare) if failure.permits_stale() && self.is_kept(key, &spare) => {
                 self.records.rest(&spare.entry, &failure);
                 let code = failure.code().as_str();
                 tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
@@ -725,6 +714,10 @@ impl Reader {
                 Err(failure)
             }
         }
+    }
+
+    fn is_kept(&self, key: &RecordKey, found: &Found) -> bool {
+        self.records.0.cache.holds(key, &found.entry)
     }
 
     async fn ticket(&self, key: &RecordKey) -> Ticket {

@@ -1,12 +1,12 @@
 //! The single flight under a model checker, which runs threads in thousands of orders.
 //!
-//! Under it is the code that is shipped: `flight`, the eras and the order of a purge, and the record
-//! cache; `sync` lends it the checker's locks. Only the upstream is the model's own. Tasks switch at every
+//! Under it is the code that is shipped: `flight`, the generations and the order of a removal, and the
+//! record cache; `sync` lends it the checker's locks. Only the upstream is the model's own. Tasks switch at every
 //! lock, and wherever a task waits.
 //!
 //! That the model sees what it is there for is tested, too: without one of the steps that it is about it
 //! has to fail. Beside that, it was seen to fail with a load that leaves the list before the cache is written,
-//! and with an insertion that looked at the era before and after, as it once was: for a moment a reader could
+//! and with an insertion that looked at the generation before and after: for a moment a reader could
 //! find what a purge had dropped already.
 
 use std::sync::Arc;
@@ -16,15 +16,17 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
-use shuttle::sync::atomic::AtomicU64;
+use shuttle::sync::atomic::{AtomicBool, AtomicU64};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 use super::cache::{RecordCache, Value};
-use super::flight::Flights;
+use super::flight::{Boarding, Flights, JoinRequest};
+use super::generation::{Generation, Generations, LoadKind};
 use super::key::{CallerKey, RecordKey};
 use super::load::Landing;
 use super::metrics::RecordMetrics;
-use super::purge::{Eras, Purge};
+use super::purge::Purge;
+use super::removal::{Refused, Removal, Revocation};
 use super::sync::modelling;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
@@ -39,15 +41,15 @@ const ORDERS: usize = 800;
 enum Without {
     Nothing,
     SecondLook,
-    EndOfEra,
-    Parting,
+    EndOfGeneration,
+    JoinCheck,
 }
 
 /// What one process has, and its upstream.
 struct World {
     flights: Flights<RecordKey, Landing>,
     cache: RecordCache,
-    eras: Eras,
+    generations: Generations,
     metrics: RecordMetrics,
     key: RecordKey,
     upstream: Upstream,
@@ -61,12 +63,21 @@ struct Upstream {
     begun: AtomicUsize,
     answered: AtomicUsize,
     at_once: AtomicUsize,
+    is_refusing: AtomicBool,
 }
 
 /// A call under way, answered or given up.
 struct Calling<'u>(&'u Upstream);
 
 impl Upstream {
+    /// Reads a list; whether the record is in it.
+    async fn lists(&self) -> bool {
+        yield_now().await;
+        let is_refusing = self.is_refusing.load(Ordering::SeqCst);
+        yield_now().await;
+        !is_refusing
+    }
+
     async fn read(&self) -> ScreenRecord {
         let _calling = Calling::begin(self);
         yield_now().await;
@@ -97,7 +108,7 @@ impl World {
     fn new(without: Without) -> Arc<Self> {
         let day = Duration::from_hours(24);
         let limits = CacheConfig { ttl_active: day, ttl_final: day, ..CacheConfig::default() };
-        let (eras, metrics) = (Eras::default(), RecordMetrics::default());
+        let metrics = RecordMetrics::default();
         let key = RecordKey {
             caller: CallerKey::Gateway,
             project: ProjectId::parse("p").unwrap(),
@@ -105,13 +116,8 @@ impl World {
         };
         Arc::new(Self {
             flights: Flights::new(metrics.clone()),
-            cache: RecordCache::new(
-                Live::new(limits.clone()),
-                limits.max_bytes,
-                eras.clone(),
-                Clock::default(),
-            ),
-            eras,
+            cache: RecordCache::new(Live::new(limits.clone()), limits.max_bytes, Clock::default()),
+            generations: Generations::default(),
             metrics,
             key,
             upstream: Upstream::default(),
@@ -119,10 +125,25 @@ impl World {
         })
     }
 
-    async fn load(self: Arc<Self>) -> Result<Landing, Failure> {
-        let era = self.eras.now();
+    async fn load(self: Arc<Self>, generation: Generation) -> Result<Landing, Failure> {
         let record = self.upstream.read().await;
-        Ok(Landing::first(self.cache.keep(&self.key, record, era)))
+        Ok(Landing::first(self.cache.keep(&self.key, record, &generation)))
+    }
+
+    fn begin(&self, kind: LoadKind) -> Generation {
+        self.generations.begin(self.key.caller, &self.key.project, kind)
+    }
+
+    fn board(self: &Arc<Self>) -> Boarding<Landing> {
+        let begin = || self.begin(LoadKind::Record);
+        let request = JoinRequest { key: &self.key, trace: &Trace::NONE, begin: &begin };
+        let load = |generation| Arc::clone(self).load(generation).boxed();
+        let looks = self.without != Without::SecondLook;
+        if self.without == Without::JoinCheck {
+            let landed = || self.cache.fresh(&self.key).map(Landing::first);
+            return self.flights.board_if(|_| true, request, landed, load);
+        }
+        self.flights.board_record(request, &self.cache, |_| looks, load)
     }
 
     /// Reads the record as a reader does; its version.
@@ -130,22 +151,28 @@ impl World {
         if let Some(entry) = self.cache.fresh(&self.key) {
             return version(&entry.value);
         }
-        let load = || Arc::clone(&self).load().boxed();
-        let looks = self.without != Without::SecondLook;
-        let boarding =
-            self.flights.board_record((&self.key, &Trace::NONE), &self.cache, |_| looks, load);
-        assert!(self.metrics.flights.get() <= 2, "more loads than eras");
+        let boarding = self.board();
+        let at_once = self.upstream.at_once.load(Ordering::SeqCst);
+        assert!(at_once <= 2, "more loads than generations");
         version(&boarding.flight.await.unwrap().entry.value)
     }
 
-    fn purge(&self) {
-        let purge = Purge::All;
-        match self.without {
-            Without::EndOfEra => purge.drop_records(&self.flights, &self.cache),
-            Without::Parting => self.eras.end(|| self.cache.purge(&purge)),
-            Without::Nothing | Without::SecondLook => {
-                self.eras.end(|| purge.drop_records(&self.flights, &self.cache));
-            }
+    /// Reads a list with the record in it, which goes into the cache.
+    async fn list(self: Arc<Self>) {
+        let (asked, generation) = (Clock::default().now(), self.begin(LoadKind::List));
+        if self.upstream.lists().await {
+            let record = Arc::new(ScreenRecord::default());
+            self.cache.keep_listed(&self.key, &record, asked, &generation);
+        }
+    }
+
+    fn remove(&self, removal: &Removal) {
+        if self.without != Without::EndOfGeneration {
+            self.generations.end(removal);
+        }
+        self.cache.remove(removal);
+        if let Removal::Revocation(_) = removal {
+            self.cache.drop_entry(&self.key);
         }
     }
 }
@@ -219,7 +246,7 @@ fn a_purge_comes_between(without: Without) {
             let world = Arc::clone(&world);
             async move {
                 world.upstream.version.store(1, Ordering::SeqCst);
-                world.purge();
+                world.remove(&Removal::Purge(Purge::All));
                 assert_eq!(Arc::clone(&world).ask().await, 1, "stale after a purge");
             }
         });
@@ -232,6 +259,39 @@ fn a_purge_comes_between(without: Without) {
         assert_eq!(Arc::clone(&world).ask().await, 1, "stale long after a purge");
         assert_eq!(world.metrics.flights.get(), 0);
     });
+}
+
+/// A list is read while the upstream withdraws the right to see a record in it.
+fn a_refusal_comes_between(without: Without) {
+    block_on(async move {
+        let world = World::new(without);
+        let listing = spawn(Arc::clone(&world).list());
+        let refusing = spawn({
+            let world = Arc::clone(&world);
+            async move {
+                world.upstream.is_refusing.store(true, Ordering::SeqCst);
+                let of = Refused::Record(world.key.project.clone(), world.key.id.clone());
+                let caller = world.key.caller;
+                world.remove(&Removal::Revocation(Revocation { caller, of }));
+            }
+        });
+
+        listing.await.unwrap();
+        refusing.await.unwrap();
+
+        assert!(world.cache.fresh(&world.key).is_none(), "a list brought it back");
+    });
+}
+
+#[test]
+fn in_every_order_a_list_does_not_bring_back_what_was_refused() {
+    in_many_orders(|| a_refusal_comes_between(Without::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "a list brought it back")]
+fn the_model_sees_that_a_refusal_has_to_end_a_generation() {
+    in_many_orders(|| a_refusal_comes_between(Without::EndOfGeneration));
 }
 
 #[test]
@@ -257,12 +317,12 @@ fn the_model_sees_that_the_second_look_is_needed() {
 
 #[test]
 #[should_panic(expected = "stale")]
-fn the_model_sees_that_an_era_has_to_end() {
-    in_many_orders(|| a_purge_comes_between(Without::EndOfEra));
+fn the_model_sees_that_a_generation_has_to_end() {
+    in_many_orders(|| a_purge_comes_between(Without::EndOfGeneration));
 }
 
 #[test]
 #[should_panic(expected = "stale")]
-fn the_model_sees_that_loads_have_to_be_parted_with() {
-    in_many_orders(|| a_purge_comes_between(Without::Parting));
+fn the_model_sees_that_a_load_of_an_ended_generation_must_not_be_joined() {
+    in_many_orders(|| a_purge_comes_between(Without::JoinCheck));
 }

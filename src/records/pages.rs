@@ -11,11 +11,12 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::answers::{Source, WeakPage};
+use super::caller_index::CallerIndex;
 use super::flight::Flights;
-use super::holders::Holders;
+use super::generation::Generation;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
-use super::purge::{Era, Eras, Purge};
+use super::removal::Removal;
 use super::slice::Row;
 use super::weight;
 use crate::clock::Clock;
@@ -65,10 +66,9 @@ pub(crate) struct KeptPage<T> {
 pub(crate) struct Pages<L: Listing> {
     entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>, RandomState>,
     pub(crate) flights: Flights<PageKey<L>, Arc<KeptPage<L::Row>>>,
-    holders: Holders,
+    callers: CallerIndex,
     limits: Live<CacheConfig>,
     max_bytes: u64,
-    eras: Eras,
     clock: Clock,
 }
 
@@ -77,7 +77,7 @@ impl<L: Listing> Pages<L> {
         limits: Live<CacheConfig>,
         max_bytes: u64,
         metrics: RecordMetrics,
-        (eras, clock): (Eras, Clock),
+        clock: Clock,
     ) -> Self {
         let entries = Cache::builder()
             .max_capacity(max_bytes)
@@ -87,10 +87,9 @@ impl<L: Listing> Pages<L> {
         Self {
             entries,
             flights: Flights::new(metrics),
-            holders: Holders::new(clock.clone()),
+            callers: CallerIndex::new(clock.clone()),
             limits,
             max_bytes,
-            eras,
             clock,
         }
     }
@@ -109,47 +108,44 @@ impl<L: Listing> Pages<L> {
                 self.entries.invalidate(&*key);
             }
         }
-        self.holders.sweep(longest_use);
+        self.callers.evict_expired(longest_use);
     }
 
-    /// Keeps a page that has just been read by a load of some era.
+    /// Keeps a page that has just been read.
     pub(crate) fn keep(
         &self,
         key: &PageKey<L>,
         page: Page<L::Row>,
-        era: Era,
+        generation: &Generation,
     ) -> Arc<KeptPage<L::Row>> {
         let kept = Arc::new(KeptPage { page: Arc::new(page), fetched: self.clock.now() });
         if self.max_bytes == 0 || self.ttl().is_zero() {
             return kept;
         }
-        self.eras.keep_in(era, || {
+        generation.keep(|| {
             self.entries.insert(key.clone(), Arc::clone(&kept));
-            self.holders.note(key.caller, &key.project);
+            self.callers.note(key.caller, &key.project);
         });
         kept
     }
 
-    /// Drops what a purge takes.
-    pub(crate) fn purge(&self, purge: &Purge) {
-        let taken = purge.clone();
-        self.flights.part(|key| taken.takes_lists_of(&key.project));
-        let belongs =
-            move |key: &PageKey<L>, _: &Arc<KeptPage<L::Row>>| taken.takes_lists_of(&key.project);
-        // Fails only where the cache was built without the support that it was built with.
-        let _ = self.entries.invalidate_entries_if(belongs);
-    }
-
-    /// Drops the pages of a project, of one caller.
-    pub(crate) fn drop_project(&self, caller: CallerKey, project: ProjectId) {
-        if !self.holders.take(caller, &project) {
+    /// Drops what a removal takes.
+    pub(crate) fn remove(&self, removal: &Removal) {
+        if let Removal::Revocation(revocation) = removal
+            && !self.callers.take(revocation)
+        {
             return;
         }
-        let belongs = move |key: &PageKey<L>, _: &Arc<KeptPage<L::Row>>| {
-            key.caller == caller && key.project == project
-        };
-        // Fails only where the cache was built without the support that it was built with.
-        let _ = self.entries.invalidate_entries_if(belongs);
+        let removal = removal.clone();
+        // Infallible: invalidation closures are enabled above.
+        let _ = self
+            .entries
+            .invalidate_entries_if(move |key, _| removal.takes_lists_of(&key.caller, &key.project));
+    }
+
+    /// Whether a page is still the one that is kept.
+    pub(crate) fn holds(&self, key: &PageKey<L>, page: &Arc<KeptPage<L::Row>>) -> bool {
+        self.entries.get(key).is_some_and(|kept| Arc::ptr_eq(&kept, page))
     }
 
     pub(crate) fn age_of(&self, kept: &KeptPage<L::Row>) -> Duration {

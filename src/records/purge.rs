@@ -1,17 +1,9 @@
 //! Purging: what is kept of a record, of a project or at all is dropped, for every caller.
-//!
-//! A load that was under way then must not bring back what was purged, and nobody may join it any more.
-//! So every purge begins a new era, loads remember the era they began in, and keep nothing in another.
 
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::cache::RecordCache;
-use super::flight::Flights;
-use super::key::RecordKey;
-use super::load::Landing;
 use super::loader::Records;
-use super::sync::RwLock;
+use super::removal::Removal;
 use crate::domain::{ProjectId, RecordId};
 
 /// How long a purge waits for the shared tier.
@@ -26,38 +18,6 @@ pub enum Purge {
     Project(ProjectId),
     /// Everything.
     All,
-}
-
-/// The time between two purges. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Eras(Arc<RwLock<u64>>);
-
-/// The era that a load began in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Era(u64);
-
-impl Eras {
-    pub(crate) fn now(&self) -> Era {
-        Era(*self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Keeps what a load of some era has read, unless that era is over. It does not end meanwhile: what
-    /// was kept for a moment only, somebody could have found after the purge.
-    pub(crate) fn keep_in(&self, era: Era, keep: impl FnOnce()) {
-        let now = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if *now == era.0 {
-            keep();
-        }
-    }
-
-    /// Ends the era, and drops what a purge takes: in this order, so that a load which ends during the
-    /// purge keeps nothing.
-    pub(super) fn end(&self, dropping: impl FnOnce()) {
-        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *now = now.wrapping_add(1);
-        drop(now);
-        dropping();
-    }
 }
 
 impl Purge {
@@ -82,13 +42,6 @@ impl Purge {
         }
     }
 
-    /// Lets nobody join a load of a recording that goes, and drops what is kept: in this order, so that
-    /// nobody finds the one or the other afterwards.
-    pub(super) fn drop_records(&self, flights: &Flights<RecordKey, Landing>, cache: &RecordCache) {
-        flights.part(|key| self.takes(&key.project, &key.id));
-        cache.purge(self);
-    }
-
     /// Whether what is kept of a project's lists goes: any of them may hold the recording.
     pub(crate) fn takes_lists_of(&self, project: &ProjectId) -> bool {
         match self {
@@ -103,7 +56,7 @@ impl Records {
     /// bringing it back. Whether all of that is done: where the shared tier is away, it is told as
     /// soon as it is back, and nothing is read from it before.
     pub async fn purge(&self, purge: &Purge) -> bool {
-        self.forget(purge);
+        self.remove(&Removal::Purge(purge.clone()));
         self.metrics().count_purge(purge.scope());
         let is_everywhere = match self.shared_tier() {
             Some(tier) => tier.purge(purge, SHARED_WITHIN).await,
@@ -111,10 +64,5 @@ impl Records {
         };
         tracing::info!(scope = purge.scope(), is_everywhere, "the cache was purged");
         is_everywhere
-    }
-
-    /// Drops what a purge takes from the memory of this process.
-    pub(crate) fn forget(&self, purge: &Purge) {
-        self.eras().end(|| self.drop_purged(purge));
     }
 }

@@ -3,6 +3,7 @@
 use super::key::RecordKey;
 use super::loader::Records;
 use super::purge::Purge;
+use super::removal::Removal;
 use super::shared::{Heard, News, SharedTier, Tasks};
 
 impl Records {
@@ -26,14 +27,11 @@ impl Records {
         match heard {
             Heard::News(News::Purged(purge)) => {
                 shared.count_news("purge");
-                self.forget(purge);
+                self.remove(&Removal::Purge(purge.clone()));
             }
-            Heard::News(News::Refused { caller, project, id }) => {
+            Heard::News(News::Revoked(revocation)) => {
                 shared.count_news("refusal");
-                self.drop_pages_here(*caller, project);
-                if let Some(id) = id.clone() {
-                    self.drop_refused(&RecordKey { caller: *caller, project: project.clone(), id });
-                }
+                self.remove(&Removal::Revocation(revocation.clone()));
             }
             Heard::News(News::Absent { caller, project, id }) => {
                 shared.count_news("absence");
@@ -43,7 +41,7 @@ impl Records {
             Heard::Missed => {
                 shared.count_news("missed");
                 tracing::warn!("purges of other replicas were missed: the cache was emptied");
-                self.forget(&Purge::All);
+                self.remove(&Removal::Purge(Purge::All));
             }
         }
     }

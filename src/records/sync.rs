@@ -1,4 +1,4 @@
-//! The primitives that the single flight and the eras of purges are made of.
+//! The primitives that the single flight and the generations of loads are made of.
 //!
 //! The standard library's. In tests they are those of the model checker while a model runs, so that
 //! `model` drives the very code that is shipped.

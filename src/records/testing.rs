@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::generation::LoadKind;
 use super::loader::{Asking, Reader, RecordParts, Records};
 use super::metrics::RecordMetrics;
 use crate::clock::Clock;
@@ -39,5 +40,6 @@ pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord
         (ProjectId::parse(project).expect("a project"), RecordId::parse(id).expect("a record"));
     let key = reader.admit(project, id).expect("a key");
     let records = reader.records();
-    records.cache().keep(&key, record, records.eras().now());
+    let generation = records.generations().begin(key.caller, &key.project, LoadKind::Record);
+    records.cache().keep(&key, record, &generation);
 }

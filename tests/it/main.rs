@@ -37,6 +37,7 @@ mod security_page;
 mod record;
 mod reload;
 mod resilience;
+mod revocation;
 mod schema_file;
 mod shared_cache;
 mod secrets;

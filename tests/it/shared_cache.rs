@@ -305,6 +305,50 @@ async fn a_refusal_reaches_the_other_replicas() {
 }
 
 #[tokio::test]
+async fn a_refused_token_finds_nothing_of_what_it_had_read_on_any_replica_or_in_redis() {
+    let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+    let second = format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "second") {{ id }} }}"#);
+    first.query(&second).await;
+    first.until_metric("gateway_shared_cache_writes_total{outcome=\"written\"} 2").await;
+    other.query(&second).await;
+    first.query_as("another", &second).await;
+    first.until_metric("gateway_shared_cache_writes_total{outcome=\"written\"} 3").await;
+
+    upstream.answer_with(|_| Reply::json(401, &json!({ "error_code": "APIGW.0301" })));
+    let headers = [("x-auth-token", TOKEN), ("cache-control", "no-cache")];
+    first.post(&screen_record("id"), &headers).await;
+    first.until_metric("gateway_shared_cache_undelivered_news 0").await;
+    other.until_metric("gateway_shared_cache_news_total{kind=\"refusal\"} 1").await;
+    upstream.answer_with(|_| Reply::json(503, &json!({})));
+
+    for replica in [&first, &other, &replica(&upstream, &redis).await] {
+        let answer = replica.query(&second).await;
+        let code = &answer["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "UPSTREAM_UNAVAILABLE", "{answer}");
+        let others = replica.query_as("another", &second).await;
+        assert_eq!(others["data"]["screenRecord"]["id"], "second", "{others}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_accepted_again_is_shared_again() {
+    let (upstream, redis, [first, _]) = two_of_which_one_has_read().await;
+    upstream.answer_with(|_| Reply::json(401, &json!({ "error_code": "APIGW.0301" })));
+    let headers = [("x-auth-token", TOKEN), ("cache-control", "no-cache")];
+    first.post(&screen_record("id"), &headers).await;
+    first.until_metric("gateway_shared_cache_undelivered_news 0").await;
+
+    upstream.answer_with(|_| Reply::json(200, &json!({ "id": RECORD })));
+    first.query(&screen_record("id")).await;
+    first.until_metric("gateway_shared_cache_writes_total{outcome=\"written\"} 2").await;
+    let calls = upstream.requests();
+    let answer = replica(&upstream, &redis).await.query(&screen_record("id")).await;
+
+    assert!(is_the_record(&answer));
+    assert_eq!(upstream.requests(), calls);
+}
+
+#[tokio::test]
 async fn a_replica_starts_without_redis_and_uses_it_once_it_is_there() {
     let (upstream, mut redis) = (upstream().await, RedisServer::stopped());
     let first = alone(&upstream, &redis).await;

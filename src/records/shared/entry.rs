@@ -19,12 +19,16 @@ pub(super) const LARGEST: usize = 64 * 1024;
 #[serde(transparent)]
 pub(crate) struct Stamp(u64);
 
-/// The last purges that an entry could fall to; `None` where there was none, or it is forgotten.
+/// The last purges that an entry could fall to, and the last refusal of its caller's token; `None` where
+/// there was none, or it is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamps {
     pub(super) all: Option<Stamp>,
     pub(super) project: Option<Stamp>,
     pub(super) record: Option<Stamp>,
+    /// Only of callers with tokens of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) caller: Option<Stamp>,
 }
 
 /// An entry as it was found.
@@ -212,8 +216,12 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const STAMPS: Stamps =
-        Stamps { all: Some(Stamp(1)), project: Some(Stamp(u64::MAX)), record: None };
+    const STAMPS: Stamps = Stamps {
+        all: Some(Stamp(1)),
+        project: Some(Stamp(u64::MAX)),
+        record: None,
+        caller: Some(Stamp(2)),
+    };
 
     fn time(value: &str) -> Timestamp {
         Timestamp::from_utc(value.parse().unwrap()).unwrap()

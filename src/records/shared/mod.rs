@@ -26,6 +26,7 @@ pub(crate) mod fuzz;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redis::AsyncCommands as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,7 @@ use self::server::{Connection, Server};
 use self::writer::Work;
 use super::cache::{Entry, Value};
 use super::freshness::ttl_of;
-use super::key::RecordKey;
+use super::key::{CallerKey, RecordKey};
 use super::purge::Purge;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live, SharedCacheConfig};
@@ -222,15 +223,22 @@ impl SharedTier {
         let entry = names.entry(key);
         let (of_project, of_record) =
             (names.project_purge(&key.project), names.record_purge(&key.project, &key.id));
-        let mut other = connection.clone();
+        let (mut other, mut third) = (connection.clone(), connection.clone());
         let mut last_of_all = redis::cmd("GET");
         last_of_all.arg(names.purge_of_all());
+        let refusal = async {
+            match key.caller {
+                CallerKey::Gateway => Ok(None),
+                CallerKey::Holder(_) => third.get(names.caller(&key.caller)).await,
+            }
+        };
         // The time to live comes first: an entry that is replaced in between looks older than it is,
         // never younger. The keys of one project are in one slot of a cluster.
         let mut of_one = redis::pipe();
         of_one.pttl(&entry).mget(&[entry.as_str(), &of_project, &of_record]);
-        let (all, (left, values)) = tokio::try_join!(
+        let (all, refusal, (left, values)) = tokio::try_join!(
             last_of_all.query_async::<Option<String>>(&mut other),
+            refusal,
             of_one.query_async::<(i64, Vec<Option<Vec<u8>>>)>(&mut connection),
         )?;
         let mut values = values.into_iter();
@@ -241,8 +249,11 @@ impl SharedTier {
             project: stamp(next()),
             record: stamp(next()),
             all: stamp(all.map(String::into_bytes)),
+            caller: stamp(refusal),
         };
-        Ok(Read { bytes, left, stamps })
+        // A token whose last refusal has no name any more has no entries that count.
+        let counts = key.caller == CallerKey::Gateway || stamps.caller.is_some();
+        Ok(Read { bytes: bytes.filter(|_| counts), left, stamps })
     }
 
     fn judge(&self, read: Read) -> (ReadOutcome, Option<Arc<Entry>>) {

@@ -44,6 +44,14 @@ impl Names {
         self.of_one("lease", key)
     }
 
+    /// The last refusal of a caller's token.
+    pub(super) fn caller(&self, caller: &CallerKey) -> String {
+        match caller {
+            CallerKey::Gateway => format!("{}:caller:gateway", self.prefix),
+            CallerKey::Holder(hash) => format!("{}:caller:{}", self.prefix, hex::encode(hash)),
+        }
+    }
+
     /// The last purge of everything.
     pub(super) fn purge_of_all(&self) -> String {
         format!("{}:purged", self.prefix)

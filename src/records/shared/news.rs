@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::key::CallerKey;
 use super::super::purge::Purge;
+use super::super::removal::{Refused, Revocation};
 use crate::domain::{ProjectId, RecordId};
 
 /// Something that every replica has to know.
@@ -14,15 +15,8 @@ use crate::domain::{ProjectId, RecordId};
 pub(crate) enum News {
     /// What is kept is to be dropped.
     Purged(Purge),
-    /// A caller was refused a record, or the lists of a project where none is named.
-    Refused {
-        /// Whose right to see it is in doubt.
-        caller: CallerKey,
-        /// The project.
-        project: ProjectId,
-        /// The record.
-        id: Option<RecordId>,
-    },
+    /// The upstream refused a caller.
+    Revoked(Revocation),
     /// The upstream says that there is no such record, which puts no right to see others in doubt.
     Absent {
         /// Who asked.
@@ -58,10 +52,27 @@ pub(super) struct Message {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Told {
     PurgedAll,
-    PurgedProject { project: String },
-    PurgedRecord { project: String, id: String },
-    Refused { caller: Option<String>, project: String, id: Option<String> },
-    Absent { caller: Option<String>, project: String, id: String },
+    PurgedProject {
+        project: String,
+    },
+    PurgedRecord {
+        project: String,
+        id: String,
+    },
+    Refused {
+        caller: Option<String>,
+        project: String,
+        id: Option<String>,
+    },
+    /// Versions before this one take it for something missed and empty their cache.
+    RefusedToken {
+        caller: Option<String>,
+    },
+    Absent {
+        caller: Option<String>,
+        project: String,
+        id: String,
+    },
 }
 
 impl Told {
@@ -74,11 +85,19 @@ impl Told {
             News::Purged(Purge::Record(project, id)) => {
                 Self::PurgedRecord { project: project.to_string(), id: id.to_string() }
             }
-            News::Refused { caller, project, id } => Self::Refused {
-                caller: told_caller(*caller),
-                project: project.to_string(),
-                id: id.as_ref().map(RecordId::to_string),
-            },
+            News::Revoked(Revocation { caller, of }) => {
+                let caller = told_caller(*caller);
+                match of {
+                    Refused::Token => Self::RefusedToken { caller },
+                    Refused::Record(project, id) => {
+                        let (project, id) = (project.to_string(), Some(id.to_string()));
+                        Self::Refused { caller, project, id }
+                    }
+                    Refused::Lists(project) => {
+                        Self::Refused { caller, project: project.to_string(), id: None }
+                    }
+                }
+            }
             News::Absent { caller, project, id } => Self::Absent {
                 caller: told_caller(*caller),
                 project: project.to_string(),
@@ -96,11 +115,18 @@ impl Told {
             Self::PurgedRecord { project: of, id } => {
                 News::Purged(Purge::Record(project(of)?, record(id)?))
             }
-            Self::Refused { caller, project: of, id } => News::Refused {
-                caller: heard_caller(caller)?,
-                project: project(of)?,
-                id: id.map(record).map_or(Some(None), |id| id.map(Some))?,
-            },
+            Self::Refused { caller, project: of, id } => {
+                let (caller, project) = (heard_caller(caller)?, project(of)?);
+                let of = match id {
+                    Some(id) => Refused::Record(project, record(id)?),
+                    None => Refused::Lists(project),
+                };
+                News::Revoked(Revocation { caller, of })
+            }
+            Self::RefusedToken { caller } => {
+                let caller = heard_caller(caller)?;
+                News::Revoked(Revocation { caller, of: Refused::Token })
+            }
             Self::Absent { caller, project: of, id } => News::Absent {
                 caller: heard_caller(caller)?,
                 project: project(of)?,
@@ -190,6 +216,10 @@ mod tests {
         serde_json::to_vec(&Message { from, purges, told: news.map(Told::of) }).unwrap()
     }
 
+    fn revoked(caller: CallerKey, of: Refused) -> News {
+        News::Revoked(Revocation { caller, of })
+    }
+
     fn project() -> ProjectId {
         ProjectId::parse("p").unwrap()
     }
@@ -201,9 +231,10 @@ mod tests {
             News::Purged(Purge::All),
             News::Purged(Purge::Project(project())),
             News::Purged(Purge::Record(project(), id.clone())),
-            News::Refused { caller: CallerKey::Gateway, project: project(), id: None },
+            revoked(CallerKey::Gateway, Refused::Lists(project())),
+            revoked(CallerKey::Holder([7; 32]), Refused::Token),
             News::Absent { caller: CallerKey::Gateway, project: project(), id: id.clone() },
-            News::Refused { caller: CallerKey::Holder([7; 32]), project: project(), id: Some(id) },
+            revoked(CallerKey::Holder([7; 32]), Refused::Record(project(), id)),
         ] {
             let heard = Count::default().hear(OWN, &message(OTHER, None, Some(&news)));
 

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::key::RecordKey;
 use super::super::purge::Purge;
+use super::super::removal::{Refused, Revocation};
 use super::SharedTier;
 use super::entry::Stamp;
 use super::metrics::SharedMetrics;
@@ -25,6 +26,9 @@ const MOST_PURGES: usize = 100;
 const MOST_REFUSALS: usize = 1000;
 /// News that go out together.
 const MOST_AT_ONCE: usize = 64;
+/// How long the refusal of a token is remembered: longer than a load takes that began before it. Short,
+/// because anyone can make tokens up.
+const REFUSAL_LIFE_MS: u64 = 60 * 1000;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// What has still to be told, oldest first.
@@ -142,16 +146,36 @@ impl SharedTier {
                 self.stamp(&mut connection, purge).await?;
                 Some(connection.incr::<_, _, u64>(names.purge_count(), 1).await?)
             }
-            News::Refused { caller, project, id: Some(id) }
-            | News::Absent { caller, project, id } => {
+            News::Absent { caller, project, id } => {
                 let (project, id) = (project.clone(), id.clone());
                 let key = RecordKey { caller: *caller, project, id };
                 connection.del::<_, ()>(names.entry(&key)).await?;
                 None
             }
-            News::Refused { id: None, .. } => None,
+            News::Revoked(revocation) => {
+                self.drop_revoked(&mut connection, revocation).await?;
+                None
+            }
         };
         self.tell(&mut connection, &Message { from: own, purges, told: Some(Told::of(news)) }).await
+    }
+
+    /// Drops the entries that a caller may not see any more.
+    async fn drop_revoked(
+        &self,
+        connection: &mut Connection,
+        revocation: &Revocation,
+    ) -> RedisResult<()> {
+        let names = &self.0.names;
+        if let Some(key) = revocation.record() {
+            connection.del::<_, ()>(names.entry(&key)).await?;
+        }
+        if revocation.of == Refused::Token {
+            let refusal = Stamp::of_purge().map_err(|_| failed("there is no random number"))?;
+            let name = names.caller(&revocation.caller);
+            connection.pset_ex::<_, _, ()>(name, refusal.to_text(), REFUSAL_LIFE_MS).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn tell(
@@ -181,7 +205,7 @@ impl SharedTier {
         connection.pset_ex(name, stamp, life_ms).await
     }
 
-    fn longest_life_ms(&self) -> u64 {
+    pub(super) fn longest_life_ms(&self) -> u64 {
         let limits = self.0.limits.load();
         let fresh = limits.ttl_final.max(limits.ttl_active);
         let life = fresh + limits.stale_if_error.max(limits.stale_while_revalidate);
@@ -202,10 +226,10 @@ mod tests {
     #[test]
     fn a_purge_is_told_before_the_refusals_that_came_earlier() {
         let (owed, metrics) = (Owed::default(), SharedMetrics::default());
-        let refusal = |number: usize| News::Refused {
-            caller: CallerKey::Gateway,
-            project: ProjectId::parse("p").unwrap(),
-            id: RecordId::parse(&format!("r{number}")).ok(),
+        let refusal = |number: usize| {
+            let id = RecordId::parse(&format!("r{number}")).unwrap();
+            let of = Refused::Record(ProjectId::parse("p").unwrap(), id);
+            News::Revoked(Revocation { caller: CallerKey::Gateway, of })
         };
         (0..MOST_REFUSALS).for_each(|number| owed.add(refusal(number), &metrics));
         let purge = News::Purged(Purge::All);

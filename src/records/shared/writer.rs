@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::cache::{Entry, Value};
-use super::super::key::RecordKey;
+use super::super::key::{CallerKey, RecordKey};
 use super::SharedTier;
 use super::entry::{self, Stamp, Stamps};
 use super::lease::{LEASE, millis};
@@ -104,31 +104,46 @@ impl SharedTier {
         Ok(true)
     }
 
-    /// Gives names to the last purges of the project and of all where they have none, so that an
-    /// entry never rests on the absence of a name that may be forgotten. `None` where a purge came
-    /// in between.
+    /// Gives names to the last purges of the project and of all, and to the last refusal of the caller,
+    /// where they have none: an entry must not rest on the absence of a name that may be forgotten. `None`
+    /// where a purge or a refusal came in between.
     async fn named(
         &self,
         connection: &mut Connection,
         key: &RecordKey,
         mut stamps: Stamps,
     ) -> RedisResult<Option<Stamps>> {
+        let names = &self.0.names;
         if stamps.all.is_none() {
-            stamps.all = name(connection, self.0.names.purge_of_all()).await?;
+            stamps.all = name(connection, names.purge_of_all(), STAMP_LIFE_MS).await?;
         }
         if stamps.project.is_none() {
-            stamps.project = name(connection, self.0.names.project_purge(&key.project)).await?;
+            stamps.project =
+                name(connection, names.project_purge(&key.project), STAMP_LIFE_MS).await?;
         }
-        Ok((stamps.all.is_some() && stamps.project.is_some()).then_some(stamps))
+        let has_token = key.caller != CallerKey::Gateway;
+        if has_token && stamps.caller.is_none() {
+            // There may be many of these.
+            let life_ms = 2 * self.longest_life_ms();
+            stamps.caller = name(connection, names.caller(&key.caller), life_ms).await?;
+        }
+        let is_named = stamps.all.is_some()
+            && stamps.project.is_some()
+            && (stamps.caller.is_some() || !has_token);
+        Ok(is_named.then_some(stamps))
     }
 }
 
 /// The name where none was found: a new one, or what another load has set since; `None` where a purge
 /// has.
-async fn name(connection: &mut Connection, key: String) -> RedisResult<Option<Stamp>> {
+async fn name(
+    connection: &mut Connection,
+    key: String,
+    life_ms: u64,
+) -> RedisResult<Option<Stamp>> {
     let Ok(stamp) = Stamp::of_none() else { return Ok(None) };
     let mut set = redis::cmd("SET");
-    set.arg(&key).arg(stamp.to_text()).arg("NX").arg("PX").arg(STAMP_LIFE_MS);
+    set.arg(&key).arg(stamp.to_text()).arg("NX").arg("PX").arg(life_ms);
     if set.query_async::<Option<String>>(connection).await?.is_some() {
         return Ok(Some(stamp));
     }

@@ -57,6 +57,8 @@ pub(crate) enum Reply {
     CutMidway,
     /// Nothing, ever.
     Hang,
+    /// Another reply, once the gate has a permit.
+    Held(Arc<Semaphore>, Box<Self>),
 }
 
 /// The upstream under a test's control.
@@ -103,8 +105,8 @@ impl Reply {
                 ]);
                 Response::new(Body::from_stream(part))
             }
-            Self::Hang => {
-                unreachable!("a hanging request is never turned into a response")
+            Self::Hang | Self::Held(..) => {
+                unreachable!("a request that waits is never turned into a response")
             }
         }
     }
@@ -170,8 +172,13 @@ async fn handle(
     script.arrived.send_modify(|count| *count += 1);
     drop(script.gate.acquire().await);
     let reply = (script.answering.lock().unwrap())(&seen);
-    if matches!(reply, Reply::Hang) {
-        std::future::pending::<()>().await;
-    }
+    let reply = match reply {
+        Reply::Hang => std::future::pending().await,
+        Reply::Held(gate, reply) => {
+            drop(gate.acquire().await);
+            *reply
+        }
+        reply => reply,
+    };
     Ok(reply.into_response())
 }

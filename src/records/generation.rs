@@ -1,0 +1,218 @@
+//! Keeps a load from bringing back what was dropped while it ran.
+//!
+//! All loads of one caller and project that run at the same time share a generation. Whatever drops cached
+//! data, a purge or a refusal, ends the generation first: a load that began in it keeps nothing any more,
+//! and nobody joins it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, Weak};
+
+use super::key::CallerKey;
+use super::removal::Removal;
+use super::sync::{Mutex, MutexGuard, RwLock};
+use crate::domain::ProjectId;
+
+/// The generations of all loads that run. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Generations(Arc<Mutex<Running>>);
+
+type Running = HashMap<CallerKey, HashMap<ProjectId, Weak<Numbers>>>;
+
+/// What a load reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoadKind {
+    /// One record.
+    Record,
+    /// A page of a list, or links: it may hold any record of the project.
+    List,
+}
+
+/// The generation that a load began in.
+#[derive(Clone)]
+pub(crate) struct Generation {
+    numbers: Arc<Numbers>,
+    kind: LoadKind,
+    number: u64,
+}
+
+/// The numbers of the current generations of one caller and project. Kept while a load runs.
+struct Numbers {
+    all: Generations,
+    caller: CallerKey,
+    project: ProjectId,
+    records: RwLock<u64>,
+    lists: RwLock<u64>,
+}
+
+impl Generations {
+    /// The generation of a load that begins now.
+    pub(crate) fn begin(
+        &self,
+        caller: CallerKey,
+        project: &ProjectId,
+        kind: LoadKind,
+    ) -> Generation {
+        let mut running = self.lock();
+        let of_caller = running.entry(caller).or_default();
+        let known = of_caller.get(project).and_then(Weak::upgrade);
+        let numbers = known.unwrap_or_else(|| {
+            let numbers = Arc::new(Numbers::new(self.clone(), caller, project.clone()));
+            of_caller.insert(project.clone(), Arc::downgrade(&numbers));
+            numbers
+        });
+        drop(running);
+        let number = *numbers.of(kind).read().unwrap_or_else(PoisonError::into_inner);
+        Generation { numbers, kind, number }
+    }
+
+    /// Ends the generations of everything that is removed.
+    pub(crate) fn end(&self, removal: &Removal) {
+        for numbers in self.running(removal) {
+            if removal.takes_records_of(&numbers.caller, &numbers.project) {
+                Numbers::end(&numbers.records);
+            }
+            Numbers::end(&numbers.lists);
+        }
+    }
+
+    /// Those of which something is removed. They are dropped without the lock, which that needs.
+    fn running(&self, removal: &Removal) -> Vec<Arc<Numbers>> {
+        let running = self.lock();
+        let of_callers: Vec<_> = match removal.caller() {
+            Some(caller) => running.get(&caller).into_iter().collect(),
+            None => running.values().collect(),
+        };
+        let numbers = of_callers.into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade);
+        // Whatever is not removed is dropped after the lock, too.
+        let numbers: Vec<_> = numbers.collect();
+        drop(running);
+        let is_removed =
+            |numbers: &Arc<Numbers>| removal.takes_lists_of(&numbers.caller, &numbers.project);
+        numbers.into_iter().filter(is_removed).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Generation {
+    /// Keeps what a load of this generation has read, unless the generation has ended. It does not end
+    /// meanwhile: a reader must not find after a removal what was kept for a moment only.
+    pub(crate) fn keep(&self, keep: impl FnOnce()) {
+        let number = self.numbers.of(self.kind).read().unwrap_or_else(PoisonError::into_inner);
+        if *number == self.number {
+            keep();
+        }
+    }
+
+    /// Whether the generation has not ended.
+    pub(crate) fn is_current(&self) -> bool {
+        let number = self.numbers.of(self.kind).read().unwrap_or_else(PoisonError::into_inner);
+        *number == self.number
+    }
+}
+
+impl Numbers {
+    fn new(all: Generations, caller: CallerKey, project: ProjectId) -> Self {
+        Self { all, caller, project, records: RwLock::new(0), lists: RwLock::new(0) }
+    }
+
+    fn of(&self, kind: LoadKind) -> &RwLock<u64> {
+        match kind {
+            LoadKind::Record => &self.records,
+            LoadKind::List => &self.lists,
+        }
+    }
+
+    fn end(number: &RwLock<u64>) {
+        let mut number = number.write().unwrap_or_else(PoisonError::into_inner);
+        *number = number.wrapping_add(1);
+    }
+}
+
+/// Forgets the caller and project once no load of theirs runs.
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        let mut running = self.all.lock();
+        let Some(of_caller) = running.get_mut(&self.caller) else { return };
+        // Another load may have begun since.
+        if of_caller.get(&self.project).is_some_and(|numbers| numbers.strong_count() == 0) {
+            of_caller.remove(&self.project);
+        }
+        if of_caller.is_empty() {
+            running.remove(&self.caller);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::RecordId;
+    use crate::records::purge::Purge;
+    use crate::records::removal::{Refused, Revocation};
+
+    const ONE: CallerKey = CallerKey::Holder([1; 32]);
+    const OTHER: CallerKey = CallerKey::Holder([2; 32]);
+
+    fn project(name: &str) -> ProjectId {
+        ProjectId::parse(name).unwrap()
+    }
+
+    fn revoked(of: Refused) -> Removal {
+        Removal::Revocation(Revocation { caller: ONE, of })
+    }
+
+    #[test]
+    fn a_removal_ends_the_loads_it_takes_and_no_others() {
+        let id = RecordId::parse("r").unwrap();
+        let loads = [
+            (ONE, "p", LoadKind::Record),
+            (ONE, "p", LoadKind::List),
+            (ONE, "q", LoadKind::Record),
+            (OTHER, "p", LoadKind::Record),
+            (OTHER, "q", LoadKind::List),
+        ];
+        for (removal, ended) in [
+            (Removal::Purge(Purge::All), [true, true, true, true, true]),
+            (Removal::Purge(Purge::Project(project("p"))), [true, true, false, true, false]),
+            (
+                Removal::Purge(Purge::Record(project("p"), id.clone())),
+                [true, true, false, true, false],
+            ),
+            (revoked(Refused::Token), [true, true, true, false, false]),
+            (revoked(Refused::Record(project("p"), id)), [false, true, false, false, false]),
+            (revoked(Refused::Lists(project("p"))), [false, true, false, false, false]),
+        ] {
+            let all = Generations::default();
+            let begun = loads.map(|(caller, name, kind)| all.begin(caller, &project(name), kind));
+
+            all.end(&removal);
+
+            let is_ended = |load: &Generation| {
+                let mut is_kept = false;
+                load.keep(|| is_kept = true);
+                assert_eq!(is_kept, load.is_current());
+                !is_kept
+            };
+            assert_eq!(begun.each_ref().map(is_ended), ended, "after {removal:?}");
+            assert!(all.begin(ONE, &project("p"), LoadKind::List).is_current());
+        }
+    }
+
+    #[test]
+    fn callers_without_a_load_are_forgotten() {
+        let all = Generations::default();
+        let first = all.begin(ONE, &project("p"), LoadKind::Record);
+        let second = all.begin(ONE, &project("p"), LoadKind::List);
+        let other = all.begin(ONE, &project("q"), LoadKind::List);
+
+        drop(first);
+        all.end(&revoked(Refused::Token));
+        let is_ended = !second.is_current();
+        drop((second, other));
+
+        assert!(is_ended && all.lock().is_empty());
+    }
+}
