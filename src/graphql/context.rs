@@ -24,6 +24,19 @@ struct Execution {
     deadline: Instant,
 }
 
+/// A field, or a row of the list that it answers.
+#[derive(Clone, Copy)]
+pub(crate) struct FieldRow<'c> {
+    pub(crate) field: &'c Context<'c>,
+    pub(crate) row: Option<usize>,
+}
+
+impl<'c> FieldRow<'c> {
+    pub(crate) fn of(field: &'c Context<'c>) -> Self {
+        Self { field, row: None }
+    }
+}
+
 impl OperationContext {
     /// A context for an operation that begins now and may take `limits.request_timeout`.
     pub fn new(reader: Arc<Reader>, timeout: Duration) -> Self {
@@ -89,18 +102,17 @@ impl OperationContext {
         Arc::clone(&self.execution().reader)
     }
 
-    /// What is read for a field, or for a row of its list, noted as that where it is asked what was
-    /// read.
+    /// Reads for a field, and notes the field's path if the request asks what was read for it.
     pub(crate) async fn for_field<T>(
         &self,
-        (field, row): (&Context<'_>, Option<usize>),
+        place: FieldRow<'_>,
         reading: impl Future<Output = T> + Send,
     ) -> T {
         if !self.reader().is_explained() {
             return reading.await;
         }
-        let mut path = path_of(field);
-        path.extend(row.map(Step::Index));
+        let mut path = path_of(place.field);
+        path.extend(place.row.map(Step::Index));
         Box::pin(records::at(path, reading)).await
     }
 

@@ -11,18 +11,18 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
 use super::conversion::{self, Converted};
-use super::document::{self, Document, DocumentError, MAX_NESTING};
+use super::document::{self, Document, DocumentError};
 use super::document_cache::{DocumentCache, PreparedOperation};
-use super::entity::FederationQuery;
 use super::error::{ErrorCode, request_error, set_code};
-use super::limits::{self, LimitExceeded, Limits, QueryCost};
-use super::plan::{self, Written};
-use super::query::{RecordQuery, Root};
+use super::limits::{self, LimitExceeded, Limits, MAX_NESTING, QueryCost};
+use super::operation::{Answer, Operation};
+use super::plan;
 use super::recall::{KnownRequests, PlainRequest};
 use super::response_shape::ObjectShape;
+use super::schema::entity::FederationQuery;
+use super::schema::query::{RecordQuery, Root};
+use super::schema::subscription::Subscription;
 use super::sdl::{federation_sdl, validation_schema};
-use super::subscription::Subscription;
-use super::values::Values;
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::records::Reader;
@@ -46,31 +46,6 @@ pub struct Engine {
     requests: KnownRequests,
     introspection: bool,
 }
-
-/// One GraphQL operation as it was sent.
-#[derive(Clone, Debug, Default)]
-pub struct Operation {
-    /// The document.
-    pub query: String,
-    /// Which of the document's operations to execute.
-    pub operation_name: Option<Arc<str>>,
-    /// Values of its variables.
-    pub variables: Values,
-    /// Whether only a query will do, as by GET.
-    pub only_query: bool,
-    /// The hash that the document was sent with, or in place of it.
-    pub persisted: Option<PersistedQuery>,
-    /// The id of a trusted document, sent in place of it.
-    pub document_id: Option<String>,
-    /// Whether the answer has to say where all that was read came from.
-    pub explain: bool,
-    /// Why it cannot be executed, where that is known before anything of it is looked at.
-    pub fault: Option<Box<ServerError>>,
-}
-
-/// The SHA-256 of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PersistedQuery(pub [u8; 32]);
 
 /// An operation that may be executed, or the answer where it may not.
 #[derive(Debug)]
@@ -121,22 +96,6 @@ impl From<ServerError> for Rejection {
     fn from(error: ServerError) -> Self {
         Self::Operation(Box::new(refused(vec![error])))
     }
-}
-
-/// What became of an operation.
-#[derive(Debug)]
-pub enum Answer {
-    /// It was executed; fields may have failed.
-    Executed(Response),
-    /// It was executed, by a plan, and is written already.
-    Written(Written),
-    /// It was executed without an error, and this is the whole answer: now, or before for the same
-    /// operation of the same caller, and all that it was made of is still so.
-    Whole(Bytes),
-    /// It was refused before execution: it does not parse, validate or coerce.
-    Refused(Response),
-    /// It is not a query, and nothing else may be asked for this way.
-    NotAQuery,
 }
 
 fn executor(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, Subscription> {

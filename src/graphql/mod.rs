@@ -4,19 +4,10 @@
 //! in one place. Knows nothing of HTTP.
 
 mod context;
-mod query;
-mod subscription;
-mod screen_record;
-mod desktop_operation;
-mod desktop;
-mod connection;
-mod filter;
-mod field;
-mod entity;
-mod enums;
-mod scalars;
+mod schema;
 mod error;
 mod values;
+mod operation;
 mod sdl;
 mod literals;
 mod document;
@@ -32,8 +23,9 @@ mod engine;
 pub(crate) mod fuzz;
 
 pub use context::OperationContext;
-pub use engine::{Admitted, Answer, Engine, Operation, PersistedQuery};
+pub use engine::{Admitted, Engine};
 pub use error::{ErrorCode, rate_limited, request_error};
+pub use operation::{Answer, Operation, PersistedQuery};
 pub use plan::Written;
 pub use sdl::{federation_sdl, sdl};
 pub use values::{Flat, FlatVariables, Values};

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 
-use super::engine::Answer;
 use super::limits::QueryCost;
+use super::operation::Answer;
 use super::plan::{BoundPlan, Written};
 use crate::domain::ScreenRecord;
 use crate::records::Reader;

@@ -4,8 +4,8 @@ use apollo_compiler::Schema as ParsedSchema;
 use apollo_compiler::validation::Valid;
 use async_graphql::{EmptyMutation, SDLExportOptions, Schema};
 
-use super::query::{RecordQuery, ShownRoot};
-use super::subscription::Subscription;
+use super::schema::query::{RecordQuery, ShownRoot};
+use super::schema::subscription::Subscription;
 
 /// The newest version of the federation specification that Apollo's composition accepts.
 const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";

@@ -11,7 +11,7 @@ use async_graphql::{Name, ServerError, Value, Variables};
 use super::document::FieldPositions;
 use super::error::{ErrorCode, request_error};
 use super::literals::Literals;
-use super::scalars;
+use super::schema::scalars;
 use super::values::Values;
 
 /// The values of an operation's variables, defaults filled in. A variable without a value is absent.

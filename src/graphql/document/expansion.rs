@@ -8,8 +8,7 @@ use std::collections::HashMap;
 
 use apollo_compiler::ast::{Definition, Document, Selection};
 
-use super::MAX_NESTING;
-use crate::graphql::limits::{Limit, LimitExceeded, SELECTIONS_PER_TOKEN};
+use crate::graphql::limits::{Limit, LimitExceeded, MAX_NESTING, SELECTIONS_PER_TOKEN};
 
 /// Checks every definition of a document.
 pub(super) fn check(document: &Document, max_tokens: usize) -> Result<(), LimitExceeded> {

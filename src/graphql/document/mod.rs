@@ -14,21 +14,16 @@ mod tests;
 use apollo_compiler::ast;
 use apollo_compiler::diagnostic::ToCliReport as _;
 use apollo_compiler::executable::{Operation, OperationType};
-use apollo_compiler::validation::{DiagnosticData, Valid, WithErrors};
+use apollo_compiler::validation::{Valid, WithErrors};
 use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::{Pos, ServerError};
 
 use super::error::{ErrorCode, request_error};
-use super::limits::{Limit, LimitExceeded};
+use super::limits::{Limit, LimitExceeded, MAX_NESTING};
 pub(crate) use positions::FieldPositions;
 use positions::LineCounter;
+use subscription::Diagnostic;
 
-/// A fault that the parser or the validator found.
-type Diagnostic<'e> = apollo_compiler::diagnostic::Diagnostic<'e, DiagnosticData>;
-
-/// How deep brackets may nest, and selection sets with fragments expanded. All code that walks a
-/// document recurses no deeper, and a stack of 2 MiB holds that several times over in a debug build.
-pub(crate) const MAX_NESTING: usize = 64;
 /// How many operations one document may define. Each is validated with the fragments it reaches.
 const MAX_OPERATIONS: usize = 50;
 

@@ -17,7 +17,7 @@ use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::Variables;
 
 use crate::graphql::literals::Literals;
-use crate::graphql::scalars;
+use crate::graphql::schema::scalars;
 
 /// A rule that a document breaks.
 pub(super) struct BrokenRule {

@@ -9,8 +9,7 @@ use std::ops::Range;
 
 use apollo_parser::{Lexer, Token, TokenKind};
 
-use super::MAX_NESTING;
-use crate::graphql::limits::{Limit, LimitExceeded};
+use crate::graphql::limits::{Limit, LimitExceeded, MAX_NESTING};
 
 /// A document to parse.
 pub(super) struct Scanned<'d> {

@@ -6,8 +6,10 @@ use std::collections::HashSet;
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::diagnostic::ToCliReport as _;
 use apollo_compiler::executable::{Selection, SelectionSet};
+use apollo_compiler::validation::DiagnosticData;
 
-use super::Diagnostic;
+/// A fault that the parser or the validator found.
+pub(super) type Diagnostic<'e> = apollo_compiler::diagnostic::Diagnostic<'e, DiagnosticData>;
 
 /// How the validator's message ends. A test notices when it no longer does.
 const SEVERAL_ROOT_FIELDS: &str = "can only have one root field";

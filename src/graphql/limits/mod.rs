@@ -18,6 +18,9 @@ use async_graphql::{Name, Value as ConstValue, Variables};
 
 use crate::config::LimitsConfig;
 
+/// How deep brackets may nest, and selection sets with fragments expanded. All code that walks a
+/// document recurses no deeper, and a stack of 2 MiB holds that several times over in a debug build.
+pub(crate) const MAX_NESTING: usize = 64;
 /// What introspection may cost: about three times the fullest query of the usual tools.
 const MAX_INTROSPECTION: usize = 100_000;
 /// Selections that the operations of a document may expand to for each token that

@@ -6,16 +6,10 @@ use futures_util::future::join_all;
 use smallvec::SmallVec;
 
 use super::write::Writer;
-use super::{BoundPlan, RecordRef, Written};
+use super::{Asked, BoundPlan, RecordRef, Written};
 use crate::domain::{Failure, ScreenRecord};
 use crate::graphql::context::OperationContext;
 use crate::records::Reader;
-
-/// A recording that was read for a field of the root, and what it was asked for by.
-pub(super) struct Asked<'b> {
-    pub(super) record: Arc<ScreenRecord>,
-    pub(super) by: &'b RecordRef,
-}
 
 /// What came of reading for a field of the root.
 type Answered<'b> = Result<Asked<'b>, Failure>;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_graphql::{Pos, ServerError, Value, Variables};
 
-use crate::domain::{Failure, ProjectId, RecordId, RecordText, RecordTime};
+use crate::domain::{Failure, ProjectId, RecordId, RecordText, RecordTime, ScreenRecord};
 pub(crate) use compile::compile;
 
 /// An operation of a valid document that is executed without async-graphql.
@@ -40,6 +40,12 @@ pub(crate) struct BoundPlan {
 struct RecordRef {
     project: ProjectId,
     id: RecordId,
+}
+
+/// A recording that was read for a field of the root, and what it was asked for by.
+struct Asked<'b> {
+    record: Arc<ScreenRecord>,
+    by: &'b RecordRef,
 }
 
 /// An answer, as it is written.

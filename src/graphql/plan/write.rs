@@ -3,8 +3,7 @@
 use async_graphql::{Error, PathSegment, Pos, ServerError};
 use serde::Serialize;
 
-use super::execute::Asked;
-use super::{BoundPlan, DesktopField, RecordField, Root, ScalarField, Selected, Written};
+use super::{Asked, BoundPlan, DesktopField, RecordField, Root, ScalarField, Selected, Written};
 use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
 
 /// Room for an answer of common size, so that it grows in one piece.

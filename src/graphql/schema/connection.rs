@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use async_graphql::{Context, Object, OutputType, SimpleObject, TypeName};
+use async_graphql::{Context, Object, OutputType, TypeName};
 
+use super::page_info::PageInfo;
 use crate::domain::{Failure, Field, Unreadable};
 use crate::records::{Cursor, Slice, Wanted};
 
@@ -29,19 +30,6 @@ pub(crate) struct Connection<N> {
 pub(crate) struct Edge<N> {
     cursor: Cursor,
     node: Result<N, Arc<Unreadable>>,
-}
-
-/// Where a part of a list stands in it.
-#[derive(SimpleObject)]
-pub(crate) struct PageInfo {
-    /// Whether rows follow.
-    has_next_page: bool,
-    /// Whether rows come before.
-    has_previous_page: bool,
-    /// Cursor of the first row; `null` where there is none.
-    start_cursor: Option<String>,
-    /// Cursor of the last row, for `after`; `null` where there is none.
-    end_cursor: Option<String>,
 }
 
 impl<N> Connection<N> {

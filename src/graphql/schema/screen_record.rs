@@ -5,14 +5,15 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object};
 
 use super::connection::{Connection, DEFAULT_FIRST, Node, wanted};
-use super::context::OperationContext;
 use super::desktop::Desktop;
 use super::desktop_operation::DesktopOperation;
-use super::enums::{ScreenRecordStatus, ScreenRecordType};
+use super::desktop_operation_filter::{DesktopOperationFilter, operation_query};
 use super::field::shown;
-use super::filter::{DesktopOperationFilter, operation_query};
 use super::scalars::{DateTime, Long};
+use super::screen_record_status::ScreenRecordStatus;
+use super::screen_record_type::ScreenRecordType;
 use crate::domain::{self, Failure, ProjectId, RecordId, RecordText, RecordTime, Unreadable};
+use crate::graphql::context::{FieldRow, OperationContext};
 
 /// A recording and what it is found by.
 pub(crate) struct ScreenRecord {
@@ -23,6 +24,19 @@ pub(crate) struct ScreenRecord {
 }
 
 impl ScreenRecord {
+    /// Reads one recording for a field, or for a row of the field's list.
+    pub(crate) async fn read(
+        place: FieldRow<'_>,
+        project_id: &str,
+        id: &str,
+    ) -> Result<Self, Failure> {
+        let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
+        let operation = place.field.data_unchecked::<OperationContext>();
+        let reading = operation.screen_record(project.clone(), id.clone());
+        let record = operation.for_field(place, reading).await?;
+        Ok(Self::asked(record, project, &id))
+    }
+
     /// A recording that was asked for.
     pub(crate) fn asked(
         record: Arc<domain::ScreenRecord>,
@@ -195,7 +209,7 @@ impl ScreenRecord {
         match self.key() {
             Ok((project, id)) => {
                 let reading = operation.download_url(project, id);
-                operation.for_field((context, None), reading).await.transpose()
+                operation.for_field(FieldRow::of(context), reading).await.transpose()
             }
             Err(failure) => Some(Err(failure)),
         }
@@ -225,7 +239,7 @@ impl ScreenRecord {
         let query = operation_query(filter);
         let reader = operation.reader();
         let reading = reader.desktop_operations(project, id, query, wanted);
-        let slice = operation.for_field((context, None), operation.within(reading)).await;
+        let slice = operation.for_field(FieldRow::of(context), operation.within(reading)).await;
         Some(slice.map(|slice| Connection::new(slice, DesktopOperation::of)))
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_graphql::{ID, Object};
 
 use super::connection::Node;
-use super::enums::{DesktopOperationLevel, DesktopOperationType};
+use super::desktop_operation_level::DesktopOperationLevel;
+use super::desktop_operation_type::DesktopOperationType;
 use super::field::{raw, read, text};
 use super::scalars::DateTime;
 use crate::domain::{self, Failure, Unreadable};

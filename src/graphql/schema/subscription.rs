@@ -3,9 +3,9 @@
 use async_graphql::{Context, ID, Subscription as Subscriptions};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use super::context::OperationContext;
 use super::screen_record::ScreenRecord;
 use crate::domain::{Failure, ProjectId, RecordId};
+use crate::graphql::context::OperationContext;
 
 /// What can be watched.
 pub(crate) struct Subscription;

@@ -3,11 +3,12 @@
 use async_graphql::{Context, ID, MergedObject, Object};
 
 use super::connection::{Connection, DEFAULT_FIRST, wanted};
-use super::context::OperationContext;
 use super::entity::FederationQuery;
-use super::filter::{ScreenRecordFilter, ScreenRecordOrder, record_query};
 use super::screen_record::ScreenRecord;
-use crate::domain::{Failure, ProjectId, RecordId};
+use super::screen_record_filter::{ScreenRecordFilter, record_query};
+use super::screen_record_order::ScreenRecordOrder;
+use crate::domain::{Failure, ProjectId};
+use crate::graphql::context::{FieldRow, OperationContext};
 
 /// Screen recordings of cloud desktops.
 // With what federation routers ask for, which is hidden.
@@ -42,7 +43,7 @@ impl RecordQuery {
         )]
         id: ID,
     ) -> Option<Result<ScreenRecord, Failure>> {
-        Some(screen_record((context, None), &project_id, &id).await)
+        Some(ScreenRecord::read(FieldRow::of(context), &project_id, &id).await)
     }
 
     /// The screen recordings of a project, the newest first; a Relay connection.
@@ -72,21 +73,8 @@ impl RecordQuery {
         let query = record_query(filter, order_by);
         let reader = operation.reader();
         let reading = reader.screen_records(project.clone(), query, wanted);
-        let reading = operation.for_field((context, None), operation.within(reading));
+        let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
         let slice = reading.await?;
         Ok(Connection::new(slice, |record| ScreenRecord::listed(record, project.clone())))
     }
-}
-
-/// One recording, for a field or for a row of its list.
-pub(crate) async fn screen_record(
-    field: (&Context<'_>, Option<usize>),
-    project_id: &str,
-    id: &str,
-) -> Result<ScreenRecord, Failure> {
-    let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
-    let operation = field.0.data_unchecked::<OperationContext>();
-    let reading = operation.screen_record(project.clone(), id.clone());
-    let record = operation.for_field(field, reading).await?;
-    Ok(ScreenRecord::asked(record, project, &id))
 }

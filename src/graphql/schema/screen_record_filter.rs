@@ -1,12 +1,14 @@
-//! What lists are narrowed to and sorted by.
+//! What a list of recordings is narrowed to.
 
-use async_graphql::{Enum, ID, InputObject};
+use async_graphql::{ID, InputObject};
 
-use super::enums::{
-    DesktopOperationLevel, DesktopOperationType, ScreenRecordStatus, ScreenRecordType,
-};
+use super::order_direction::OrderDirection;
 use super::scalars::DateTime;
-use crate::domain::{Direction, OperationQuery, RecordQuery};
+use super::screen_record_order::ScreenRecordOrder;
+use super::screen_record_order_field::ScreenRecordOrderField;
+use super::screen_record_status::ScreenRecordStatus;
+use super::screen_record_type::ScreenRecordType;
+use crate::domain::{Direction, RecordQuery};
 
 /// Narrows a list of recordings. Every part that is given has to hold.
 #[derive(Default, InputObject)]
@@ -29,49 +31,6 @@ pub(crate) struct ScreenRecordFilter {
     started_before: Option<DateTime>,
 }
 
-/// How a list of recordings is sorted.
-#[derive(Default, InputObject)]
-pub(crate) struct ScreenRecordOrder {
-    /// What it is sorted by.
-    #[graphql(default)]
-    field: ScreenRecordOrderField,
-    /// Which way.
-    #[graphql(default)]
-    direction: OrderDirection,
-}
-
-/// What recordings can be sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
-pub(crate) enum ScreenRecordOrderField {
-    /// When they began.
-    #[default]
-    StartTime,
-}
-
-/// Which way a list is sorted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
-pub(crate) enum OrderDirection {
-    /// The oldest first.
-    Asc,
-    /// The newest first.
-    #[default]
-    Desc,
-}
-
-/// Narrows a list of operations. Every part that is given has to hold.
-#[derive(Default, InputObject)]
-pub(crate) struct DesktopOperationFilter {
-    /// On this kind of thing. `UNKNOWN` cannot be looked for.
-    #[graphql(name = "type")]
-    kind: Option<DesktopOperationType>,
-    /// Of this event, such as `FILE_CREATE`.
-    event: Option<String>,
-    /// Of this level. `UNKNOWN` cannot be looked for.
-    level: Option<DesktopOperationLevel>,
-    /// With this in its data.
-    data: Option<String>,
-}
-
 /// What a list of recordings is asked for by.
 pub(crate) fn record_query(
     filter: Option<ScreenRecordFilter>,
@@ -92,16 +51,5 @@ pub(crate) fn record_query(
         started_after: filter.started_after.map(|time| time.0),
         started_before: filter.started_before.map(|time| time.0),
         direction,
-    }
-}
-
-/// What a list of operations is asked for by.
-pub(crate) fn operation_query(filter: Option<DesktopOperationFilter>) -> OperationQuery {
-    let filter = filter.unwrap_or_default();
-    OperationQuery {
-        kind: filter.kind.map(Into::into),
-        event: filter.event,
-        level: filter.level.map(Into::into),
-        data: filter.data,
     }
 }

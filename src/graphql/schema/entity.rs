@@ -12,9 +12,9 @@ use async_graphql::{
 };
 use futures_util::future::join_all;
 
-use super::query;
 use super::screen_record::ScreenRecord;
 use crate::domain::Failure;
+use crate::graphql::context::FieldRow;
 
 /// What routers ask for.
 pub(crate) struct FederationQuery {
@@ -39,7 +39,9 @@ impl FederationQuery {
         representations: Vec<Representation>,
     ) -> Vec<Option<Result<Entity, Failure>>> {
         let numbered = representations.iter().enumerate();
-        let reading = numbered.map(|(row, representation)| entity((context, row), representation));
+        let reading = numbered.map(|(row, representation)| {
+            entity(FieldRow { field: context, row: Some(row) }, representation)
+        });
         join_all(reading).await.into_iter().map(Some).collect()
     }
 }
@@ -79,10 +81,7 @@ impl ScalarType for Representation {
     }
 }
 
-async fn entity(
-    (context, row): (&Context<'_>, usize),
-    representation: &Representation,
-) -> Result<Entity, Failure> {
+async fn entity(place: FieldRow<'_>, representation: &Representation) -> Result<Entity, Failure> {
     let typename = representation.text("__typename")?;
     if typename != "ScreenRecord" {
         return Err(bad_representation(format!(
@@ -90,7 +89,7 @@ async fn entity(
         )));
     }
     let (project, id) = (representation.id("projectId")?, representation.id("id")?);
-    query::screen_record((context, Some(row)), &project, &id).await.map(Entity::ScreenRecord)
+    ScreenRecord::read(place, &project, &id).await.map(Entity::ScreenRecord)
 }
 
 impl Representation {

@@ -1,0 +1,50 @@
+//! An operation as it was sent, and what became of it.
+
+use std::sync::Arc;
+
+use async_graphql::{Response, ServerError};
+use bytes::Bytes;
+
+use super::plan::Written;
+use super::values::Values;
+
+/// One GraphQL operation as it was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Operation {
+    /// The document.
+    pub query: String,
+    /// Which of the document's operations to execute.
+    pub operation_name: Option<Arc<str>>,
+    /// Values of its variables.
+    pub variables: Values,
+    /// Whether only a query will do, as by GET.
+    pub only_query: bool,
+    /// The hash that the document was sent with, or in place of it.
+    pub persisted: Option<PersistedQuery>,
+    /// The id of a trusted document, sent in place of it.
+    pub document_id: Option<String>,
+    /// Whether the answer has to say where all that was read came from.
+    pub explain: bool,
+    /// Why it cannot be executed, where that is known before anything of it is looked at.
+    pub fault: Option<Box<ServerError>>,
+}
+
+/// The SHA-256 of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PersistedQuery(pub [u8; 32]);
+
+/// What became of an operation.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was executed; fields may have failed.
+    Executed(Response),
+    /// It was executed, by a plan, and is written already.
+    Written(Written),
+    /// It was executed without an error, and this is the whole answer: now, or before for the same
+    /// operation of the same caller, and all that it was made of is still so.
+    Whole(Bytes),
+    /// It was refused before execution: it does not parse, validate or coerce.
+    Refused(Response),
+    /// It is not a query, and nothing else may be asked for this way.
+    NotAQuery,
+}

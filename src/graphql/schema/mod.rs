@@ -1,0 +1,23 @@
+//! The types of the GraphQL schema, one in a file, and their resolvers. Their doc comments are the
+//! schema's descriptions.
+
+pub(super) mod query;
+pub(super) mod subscription;
+pub(super) mod entity;
+mod screen_record;
+mod screen_record_type;
+mod screen_record_status;
+mod screen_record_filter;
+mod screen_record_order;
+mod screen_record_order_field;
+mod order_direction;
+mod desktop;
+mod desktop_operation;
+mod desktop_operation_type;
+mod desktop_operation_level;
+mod desktop_operation_filter;
+mod connection;
+mod page_info;
+pub(super) mod scalars;
+mod enums;
+mod field;
