@@ -13,20 +13,20 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::causes;
 use crate::clock::Clock;
 use crate::config::{ActiveSettings, Config, Live, SettingsSource};
+use crate::error_chain::on_one_line;
 use crate::http::{
     Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics,
     GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsChange,
     TlsError, TlsMetrics, Validated, admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
-use crate::reload::{Commit, LOOK_EVERY, Part, ReloadMetrics, Reloader, Reloads};
+use crate::reload::{Commit, POLL_INTERVAL, Part, ReloadHandle, ReloadMetrics, Reloader};
 use crate::telemetry::{LogHandle, MetricsPage, TraceMetrics, Traces, TracesError};
 use crate::upstream::{TransportError, Upstream, UpstreamMetrics};
 
-/// How long tasks that nobody waits for may take to end at the stop.
+/// How long background tasks may take to end at the stop.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The gateway, built and bound, not yet serving.
@@ -35,7 +35,7 @@ pub struct App {
     admin: (Listener, Validated<Router>),
     draining: Arc<AtomicBool>,
     ends: Ends,
-    reloads: Reloads,
+    reloads: ReloadHandle,
     traces: Traces,
 }
 
@@ -83,15 +83,15 @@ pub struct Start {
     pub log: Option<LogHandle>,
     /// The source of time.
     pub clock: Clock,
-    /// How often files are looked at for changes.
-    pub look_every: Duration,
+    /// How often files are polled for changes.
+    pub poll_interval: Duration,
 }
 
 impl Start {
     /// With settings from some source, and defaults for all else.
     pub fn from(source: SettingsSource, clock: Clock) -> Self {
         let graphiql_defaults = GraphiqlDefaults::default();
-        Self { source, graphiql_defaults, log: None, clock, look_every: LOOK_EVERY }
+        Self { source, graphiql_defaults, log: None, clock, poll_interval: POLL_INTERVAL }
     }
 }
 
@@ -106,7 +106,7 @@ struct Metrics {
     tls: TlsMetrics,
 }
 
-/// What ends with the process.
+/// The tasks of the process, and the signals that end them.
 #[derive(Clone)]
 struct Ends {
     tasks: TaskTracker,
@@ -130,7 +130,7 @@ impl App {
     /// # Errors
     /// [`StartError`], before anything is served.
     pub async fn start(active: ActiveSettings, start: Start) -> Result<Self, StartError> {
-        let Start { source, graphiql_defaults, log, clock, look_every } = start;
+        let Start { source, graphiql_defaults, log, clock, poll_interval } = start;
         let config = &active.config;
         let ends = Ends {
             tasks: TaskTracker::new(),
@@ -142,7 +142,7 @@ impl App {
         let traces = Traces::start(config.traces.as_ref(), metrics.traces)?;
         let tls = Tls::load(config.tls.as_ref(), metrics.tls, clock.clone())?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
-        let records = records(config, &upstream, (metrics.records, clock.clone()), &ends)?;
+        let records = records(config, &upstream, metrics.records, clock.clone(), &ends)?;
         let callers = CallerParts {
             passes_tokens: upstream.uses_callers_token(),
             clock: clock.clone(),
@@ -179,17 +179,17 @@ impl App {
         ];
         let (reloader, reloads) =
             Reloader::new(source, active, parts, metrics.reload, ends.tasks.clone());
-        ends.tasks.spawn(reloader.run(look_every, ends.stopping.clone()));
+        ends.tasks.spawn(reloader.run(poll_interval, ends.stopping.clone()));
         let draining = Arc::new(AtomicBool::new(false));
-        let admin = admin(Arc::clone(&draining), (records, callers), main.clone(), page);
+        let admin = admin(Arc::clone(&draining), records, callers, main.clone(), page);
         let main = Validated::new(hosts, main);
         let admin = Validated::new(admin_hosts, admin);
         let (main, admin) = ((listener, main), (admin_listener, admin));
         Ok(Self { main, admin, draining, ends, reloads, traces })
     }
 
-    /// Has everything read again that may change while the process runs.
-    pub fn reloads(&self) -> Reloads {
+    /// Requests reloads of everything that can change while the process runs.
+    pub fn reloads(&self) -> ReloadHandle {
         self.reloads.clone()
     }
 
@@ -225,11 +225,11 @@ impl App {
             main.serve(main_router, draining_begins).await;
             ended.cancel();
             tasks.close();
-            // Refreshes that nobody waits for are not worth waiting for either.
+            // Background refreshes get little time: no caller waits for them.
             let _ = timeout(TASKS_END_WITHIN, tasks.wait()).await;
             main_done.cancel();
         };
-        // Health and metrics stay on show until the last request is through.
+        // Health and metrics are served until the last request has ended.
         tokio::join!(serve_main, admin.serve(admin_router, main_done.cancelled()));
         traces.end().await;
         tracing::info!("stopped");
@@ -268,7 +268,8 @@ impl Metrics {
 fn records(
     config: &Config,
     upstream: &Upstream,
-    (metrics, clock): (RecordMetrics, Clock),
+    metrics: RecordMetrics,
+    clock: Clock,
     ends: &Ends,
 ) -> Result<Records, getrandom::Error> {
     let parts = RecordParts {
@@ -288,7 +289,8 @@ fn records(
 
 fn admin(
     draining: Arc<AtomicBool>,
-    (records, callers): (Records, Callers),
+    records: Records,
+    callers: Callers,
     main: Main,
     page: MetricsPage,
 ) -> Router {
@@ -307,25 +309,25 @@ fn log_part(log: Option<LogHandle>) -> Part {
     })
 }
 
-/// Who may call decides which hosts are answered for.
+/// The allowed `Host` headers follow from the settings of callers.
 fn hosts_part(hosts: Live<Hosts>) -> Part {
     Part::always_ready(move |config| {
         hosts.set(Hosts::this_machine_if(config.trusts_this_machine()));
     })
 }
 
-/// Files that have changed, or others, and whether there is TLS at all.
+/// Certificates, keys, and whether the listener speaks TLS.
 fn tls_part(tls: Tls) -> Part {
     Part::new(move |config| {
         let tls = tls.clone();
         async move {
-            let change = TlsChange::read(config.tls.as_ref()).map_err(|error| told(&error))?;
+            let change = TlsChange::read(config.tls.as_ref()).map_err(|error| reasons(&error))?;
             Ok(Box::new(move || tls.change(change)) as Commit)
         }
     })
 }
 
-/// Both listeners go by the same limits, each with places of its own.
+/// Both listeners have the same limits, each with its own permits.
 fn connections_part(listeners: [ConnectionLimits; 2], tasks: TaskTracker) -> Part {
     Part::always_ready(move |config| {
         for limits in &listeners {
@@ -338,7 +340,7 @@ fn callers_part(callers: Callers) -> Part {
     Part::new(move |config| {
         let callers = callers.clone();
         async move {
-            let change = callers.prepare(&config.inbound).await.map_err(|error| told(&error))?;
+            let change = callers.prepare(&config.inbound).await.map_err(|error| reasons(&error))?;
             Ok(Box::new(move || callers.change(change)) as Commit)
         }
     })
@@ -350,23 +352,23 @@ fn main_part(main: Main) -> Part {
         async move {
             let Config { limits, subscriptions, graphql, .. } = &*config;
             let change = main.prepare(limits, subscriptions, graphql);
-            let change = change.map_err(|error| told(&StartError::from(error)))?;
+            let change = change.map_err(|error| reasons(&StartError::from(error)))?;
             Ok(Box::new(move || main.change(change)) as Commit)
         }
     })
 }
 
-/// The upstream and what is kept of it.
+/// The upstream and the caches of its records.
 fn data_part(upstream: Upstream, records: Records) -> Part {
     Part::new(move |config| {
         let (upstream, records) = (upstream.clone(), records.clone());
         async move {
             let change = upstream.prepare(&config.upstream);
-            let change = change.map_err(|error| told(&StartError::from(error)))?;
+            let change = change.map_err(|error| reasons(&StartError::from(error)))?;
             Ok(Box::new(move || {
-                let is_somebody_else = upstream.change(change);
+                let is_other_identity = upstream.change(change);
                 records.change(&config.cache, &config.inbound, &config.subscriptions);
-                if is_somebody_else {
+                if is_other_identity {
                     records.forget_all();
                 }
             }) as Commit)
@@ -374,8 +376,8 @@ fn data_part(upstream: Upstream, records: Records) -> Part {
     })
 }
 
-fn told(error: &dyn Error) -> Vec<String> {
-    vec![causes::on_one_line(error)]
+fn reasons(error: &dyn Error) -> Vec<String> {
+    vec![on_one_line(error)]
 }
 
 /// The GraphQL listener and the admin listener. The latter has no TLS: probes and monitoring speak HTTP to

@@ -1,27 +1,27 @@
-//! What the command `check` looks at: the files that the settings name, callers' keys, the shared cache and
+//! The checks of the command `check`: the files that the settings name, callers' keys, the shared cache and
 //! the upstream.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::causes::on_one_line;
 use crate::clock::Clock;
 use crate::config::{
     Config, CredentialsMode, InboundAuth, InboundConfig, JwksSource, UpstreamConfig,
 };
 use crate::domain::Finding;
+use crate::error_chain::on_one_line;
 use crate::http::{CallerParts, Callers, CallersError, Tls, TlsMetrics, check_documents};
 use crate::records::check_shared;
 use crate::upstream::{Place, Probe, Reached, Upstream, UpstreamMetrics, reach};
 
-/// What to do about a file.
+/// The remedy for a file.
 const FILES: &str = "check the path, and that the user whom the gateway runs as may read the file";
 
-/// Looks at everything. What is worth knowing where all is well, the reason for that first.
+/// Checks everything. Returns notes if all is well; the first says why.
 ///
 /// # Errors
-/// All that is wrong.
+/// Everything that is wrong.
 pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Finding>> {
     let mut findings = files(config);
     let Config { upstream, inbound, cache, .. } = config;
@@ -47,7 +47,7 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Finding>> {
     }
 }
 
-/// Files of certificates and of trusted documents.
+/// Checks the files of certificates and of trusted documents.
 fn files(config: &Config) -> Vec<Finding> {
     let loaded = Tls::load(config.tls.as_ref(), TlsMetrics::default(), Clock::default());
     let tls = loaded.map(drop).map_err(|error| Finding::new(on_one_line(&error), FILES));
@@ -57,7 +57,7 @@ fn files(config: &Config) -> Vec<Finding> {
     [tls, documents].into_iter().filter_map(Result::err).collect()
 }
 
-/// Keys of callers, or of those who sign their tokens.
+/// Checks the keys of callers, or of their tokens' issuer.
 async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(), Finding> {
     let parts = CallerParts {
         passes_tokens: matches!(upstream.credentials, CredentialsMode::Passthrough),
@@ -91,7 +91,7 @@ fn jwks_address(inbound: &InboundConfig) -> Option<&Url> {
     }
 }
 
-/// Why there are no keys at an address.
+/// Finds out why an address has no keys.
 async fn keys(address: &Url, upstream: &UpstreamConfig) -> Finding {
     // The upstream's certificates are trusted for the upstream alone.
     let config = UpstreamConfig { ca_certificates: Vec::new(), ..upstream.clone() };

@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::app::{App, Start};
-use crate::causes::causes;
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
@@ -23,9 +22,10 @@ use crate::config::{
     SimulateArgs, SimulatedKey, SimulatedUser, UsageError,
 };
 use crate::domain::Secret;
+use crate::error_chain::sources;
 use crate::graphql;
 use crate::http::GraphiqlDefaults;
-use crate::reload::Reloads;
+use crate::reload::ReloadHandle;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::start_logging;
 
@@ -214,14 +214,14 @@ impl Hangups {
     }
 
     #[cfg(unix)]
-    async fn reload(mut self, reloads: Reloads) {
+    async fn reload(mut self, reloads: ReloadHandle) {
         while self.signal.recv().await.is_some() {
             reloads.reload().await;
         }
     }
 
     #[cfg(not(unix))]
-    async fn reload(self, _: Reloads) {}
+    async fn reload(self, _: ReloadHandle) {}
 }
 
 /// Done when the process is asked to stop.
@@ -255,7 +255,7 @@ fn refuse(error: &SettingsError) -> ExitCode {
 
 fn fail(error: &dyn Error) -> ExitCode {
     complain(format_args!("error: {error}"));
-    for cause in causes(error) {
+    for cause in sources(error) {
         complain(format_args!("  because {cause}"));
     }
     ExitCode::from(FAILED)

@@ -1,12 +1,12 @@
-//! Counters that are there before anything is counted.
+//! Counters that start at 0.
 
 use std::hash::Hash;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-/// Counters of which these are watched: they read 0 before the first time, since a rate needs something to
-/// rise from.
+/// A family of counters in which these labels start at 0. Without that an alert would not see the first
+/// increase, because a rate needs an earlier value.
 pub(crate) fn counted<L: Clone + Eq + Hash>(
     watched: impl IntoIterator<Item = L>,
 ) -> Family<L, Counter> {

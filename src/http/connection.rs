@@ -26,7 +26,7 @@ use super::linger::Linger;
 use super::metrics::{ConnectionMetrics, Ended};
 use super::request_end::{BodyLength, RequestEnd};
 use crate::config::{LimitsConfig, Live};
-use crate::slots::Slots;
+use crate::resizable_semaphore::ResizableSemaphore;
 
 /// Bytes that a client has to take in a second, on average over `limits.write_timeout`, of an answer
 /// that is not moving otherwise.
@@ -41,7 +41,7 @@ const JOINED_BYTES: usize = 2048;
 pub struct ConnectionLimits {
     slowness: Live<Slowness>,
     /// `limits.max_connections`
-    places: Slots,
+    places: ResizableSemaphore,
     metrics: ConnectionMetrics,
 }
 
@@ -167,7 +167,7 @@ impl ConnectionLimits {
     pub fn new(limits: &LimitsConfig, metrics: ConnectionMetrics) -> Self {
         metrics.limit(limits.max_connections);
         let slowness = Live::new(Slowness::of(limits));
-        Self { slowness, places: Slots::new(limits.max_connections), metrics }
+        Self { slowness, places: ResizableSemaphore::new(limits.max_connections), metrics }
     }
 
     /// Has others hold from now on. No connection is ended for it: where there may be fewer, those that

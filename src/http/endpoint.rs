@@ -47,7 +47,7 @@ use crate::graphql::{
     Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery,
 };
 use crate::records::{Asking, ReadSummary, Reader, Records};
-use crate::slots::Slots;
+use crate::resizable_semaphore::ResizableSemaphore;
 use crate::trace::{self, Trace, Tracer};
 
 /// The forms of answer that operations have.
@@ -70,9 +70,9 @@ pub(crate) struct Endpoint {
     pub(crate) compression: bool,
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
-    pub(crate) in_flight: Slots,
+    pub(crate) in_flight: ResizableSemaphore,
     /// Places for sockets and event streams, as many as for requests.
-    pub(crate) long_lived: Slots,
+    pub(crate) long_lived: ResizableSemaphore,
     pub(crate) documents: Documents,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::refusal::{Refusal, quoted};
-use crate::bodies::{self, Unread};
+use crate::body_limit::{BodyError, read_body};
 use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
 
 /// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
@@ -78,14 +78,14 @@ pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
 
 /// Takes in the body of a POST, of which no more than `max_bytes` are allowed.
 pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
-    bodies::whole(body, max_bytes).await.map_err(|unread| match unread {
-        Unread::TooLarge => {
+    read_body(body, max_bytes).await.map_err(|error| match error {
+        BodyError::TooLarge => {
             let message =
                 format!("the body is larger than limits.max_body_bytes, which is {max_bytes}");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             Refusal::new(status, ErrorCode::QueryTooComplex, message)
         }
-        Unread::Broken(_) => Refusal::bad_request("the body ended early"),
+        BodyError::Broken(_) => Refusal::bad_request("the body ended early"),
     })
 }
 

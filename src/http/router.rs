@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
-use crate::slots::Slots;
+use crate::resizable_semaphore::ResizableSemaphore;
 use crate::trace::Tracer;
 
 const GRAPHQL: &str = "/graphql";
@@ -180,9 +180,9 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             callers: parts.callers,
             rates,
             connections: ConnectionQuota::new(parts.subscriptions.max_connections_per_caller),
-            in_flight: Slots::new(limits.max_in_flight),
+            in_flight: ResizableSemaphore::new(limits.max_in_flight),
             // As many that last as requests.
-            long_lived: Slots::new(limits.max_in_flight),
+            long_lived: ResizableSemaphore::new(limits.max_in_flight),
             documents,
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),

@@ -1,4 +1,4 @@
-//! What is counted of settings that are read again.
+//! The metrics of reloads.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -28,7 +28,7 @@ const SUCCESS: OutcomeLabel = OutcomeLabel { outcome: "success" };
 const FAILURE: OutcomeLabel = OutcomeLabel { outcome: "failure" };
 
 impl ReloadMetrics {
-    /// Of settings that have just been read well, for the start.
+    /// The metrics of a process that has just read its settings.
     pub fn new(clock: Clock) -> Self {
         let reloads = counted([SUCCESS, FAILURE]);
         let (last_successful, last_success) = (Gauge::default(), Gauge::default());
@@ -38,7 +38,7 @@ impl ReloadMetrics {
         metrics
     }
 
-    /// Puts the metrics on show.
+    /// Adds the metrics to the metrics page.
     pub fn register(&self, registry: &mut Registry) {
         let config = registry.sub_registry_with_prefix("gateway_config");
         config.register("reloads", "Reloads of the settings, by outcome", self.reloads.clone());

@@ -1,9 +1,8 @@
-//! Settings, credentials, keys and documents that change while the process runs.
+//! ReloadHandle settings, credentials, keys and documents while the process runs.
 //!
-//! Everything is read again when somebody asks for it, as by a signal, and when a file has changed that
-//! something was read from. Each part of the process first gets ready for what was read; only when all of
-//! them are, all of them change. Otherwise everything stays as it was, which is said once, and it is tried
-//! again: at the next change, and now and then, for what is wrong may pass.
+//! A signal and a changed file cause a reload. Each part of the process first prepares its change; all
+//! changes are made only if every part is prepared. After a failure nothing changes: the failure is logged
+//! once, and the reload is retried with backoff and at the next change of a file.
 
 mod metrics;
 
@@ -22,88 +21,94 @@ use crate::config::{
 
 pub use metrics::ReloadMetrics;
 
-/// How often files are looked at, unless somebody wants it otherwise.
-pub const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After a failure it is tried again after so many looks; each time after twice as many.
-const FIRST_PAUSE: u32 = 2;
-/// The most looks between two attempts.
-const LONGEST_PAUSE: u32 = 60;
-/// So many looks a file may go on changing before it is read all the same.
+/// How often files are polled by default.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Polls between a failure and the first retry. Each further retry waits for twice as many.
+const FIRST_BACKOFF: u32 = 2;
+/// The most polls between two retries.
+const LONGEST_BACKOFF: u32 = 60;
+/// Polls after which a file that keeps changing is read all the same.
 const LONGEST_WRITE: u32 = 10;
-/// Requests to read everything again that may wait.
-const MOST_ASKS: usize = 16;
+/// Requests for a reload that may wait.
+const MAX_WAITING_REQUESTS: usize = 16;
 
-/// Puts into use what a part has got ready. Cannot fail, and takes no time.
+/// Makes a prepared change. Cannot fail, and takes no time.
 pub type Commit = Box<dyn FnOnce() + Send>;
 
-/// What a part has to say to new settings: that it is ready, or each reason why they cannot be used, with
-/// the setting's name and without secrets.
+/// A prepared change, or each reason why the settings cannot be used, with the setting's name and without
+/// secrets.
 pub type Prepared = Result<Commit, Vec<String>>;
 
-/// A part of the process that takes changes: gets ready for settings, and changes nothing yet.
+/// A reloadable part of the process: prepares a change for new settings, without making it.
 pub struct Part(Box<dyn Fn(Arc<Config>) -> BoxFuture<'static, Prepared> + Send + Sync>);
 
-/// Reads the settings again, and has the parts use them.
+/// Reads the settings again and applies them to the parts.
 pub struct Reloader {
     source: Arc<SettingsSource>,
     active: Arc<ActiveSettings>,
     parts: Vec<Part>,
     metrics: ReloadMetrics,
     tasks: TaskTracker,
-    asks: mpsc::Receiver<oneshot::Sender<Outcome>>,
-    /// What was read last, and as it was then.
+    requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
+    /// The files that were read last, as they were then.
     files: FileStates,
-    /// The same of what is in use.
+    /// The files of the settings in use.
     files_in_use: FileStates,
-    /// How the files were at the last look, if they have changed, and for how many looks they have:
-    /// whoever writes may not be done yet.
-    unsettled: Option<(FileStates, u32)>,
-    /// After a failure.
-    trouble: Option<Trouble>,
-    /// Settings that need a restart, as they were told of last.
-    told: Vec<&'static str>,
+    /// Files that have changed and may still be written to.
+    unsettled: Option<UnsettledFiles>,
+    failure: Option<LastFailure>,
+    /// Keys of settings that need a restart, as logged last.
+    logged_waiting: Vec<&'static str>,
 }
 
-/// Asks for everything to be read again. Clones ask the same.
+/// Requests reloads. Clones request the same.
 #[derive(Clone)]
-pub struct Reloads(mpsc::Sender<oneshot::Sender<Outcome>>);
+pub struct ReloadHandle(mpsc::Sender<oneshot::Sender<Outcome>>);
 
-/// What became of it.
+/// The result of a requested reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything that was read is in use.
+    /// The new settings are in use.
     Done {
-        /// Settings that have changed, by name. Files that they name may have changed, too.
+        /// Keys of settings that have changed. Files that they name may have changed, too.
         changed: Vec<&'static str>,
-        /// Settings that have changed and need a restart, by name.
+        /// Keys of settings that have changed and need a restart.
         waiting: Vec<&'static str>,
     },
-    /// Everything stays as it was; each reason.
+    /// Nothing has changed, for these reasons.
     Refused(Vec<String>),
-    /// The process is about to end, and reads nothing any more.
+    /// The process is stopping and does not reload any more.
     Stopping,
 }
 
-/// Why something is read again.
+/// What caused a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Somebody asked for it.
-    Asked,
-    /// A file has changed.
+    /// A request, such as a signal.
+    Request,
+    /// A changed file.
     Change,
-    /// It failed before.
+    /// A failure before.
     Retry,
 }
 
-struct Trouble {
+/// Files that have changed since they were read.
+struct UnsettledFiles {
+    /// Their state at the last poll.
+    states: FileStates,
+    /// The number of polls that saw a change.
+    polls: u32,
+}
+
+/// The last reload, if it failed.
+struct LastFailure {
     reasons: Vec<String>,
-    /// Looks until the next attempt.
-    left: u32,
-    pause: u32,
+    polls_until_retry: u32,
+    backoff: u32,
 }
 
 impl Part {
-    /// A part that gets ready by `prepare`.
+    /// A part that prepares its changes by `prepare`.
     pub fn new<F>(prepare: impl Fn(Arc<Config>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Prepared> + Send + 'static,
@@ -111,7 +116,7 @@ impl Part {
         Self(Box::new(move |config| prepare(config).boxed()))
     }
 
-    /// A part that is ready for whatever settings there are.
+    /// A part that can apply all settings.
     pub fn always_ready(change: impl Fn(&Config) + Clone + Send + Sync + 'static) -> Self {
         Self::new(move |config| {
             let change = change.clone();
@@ -120,60 +125,57 @@ impl Part {
     }
 }
 
-impl Reloads {
-    /// Reads everything again, and tells what became of it.
+impl ReloadHandle {
+    /// Requests a reload and waits for its outcome.
     pub async fn reload(&self) -> Outcome {
-        let (answer, answered) = oneshot::channel();
-        if self.0.send(answer).await.is_err() {
+        let (sender, outcome) = oneshot::channel();
+        if self.0.send(sender).await.is_err() {
             return Outcome::Stopping;
         }
-        answered.await.unwrap_or(Outcome::Stopping)
+        outcome.await.unwrap_or(Outcome::Stopping)
     }
 }
 
 impl Reloader {
-    /// For settings that are in use already, and the parts that use them, in the order in which they
-    /// change.
+    /// A reloader of the settings in use. The parts are changed in this order.
     pub fn new(
         source: SettingsSource,
         active: ActiveSettings,
         parts: Vec<Part>,
         metrics: ReloadMetrics,
         tasks: TaskTracker,
-    ) -> (Self, Reloads) {
-        let (ask, asks) = mpsc::channel(MOST_ASKS);
+    ) -> (Self, ReloadHandle) {
+        let (sender, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         let reloader = Self {
             source: Arc::new(source),
-            // As they were before the parts read them: they are looked at before the first of them does.
             files: active.files(),
             files_in_use: active.files(),
             active: Arc::new(active),
             parts,
             metrics,
             tasks,
-            asks,
+            requests,
             unsettled: None,
-            trouble: None,
-            told: Vec::new(),
+            failure: None,
+            logged_waiting: Vec::new(),
         };
-        (reloader, Reloads(ask))
+        (reloader, ReloadHandle(sender))
     }
 
-    /// Looks at the files so often, and reads everything again where that is due, until the process is
-    /// asked to stop.
-    pub async fn run(mut self, look_every: Duration, stopping: CancellationToken) {
-        let mut looks = interval(look_every);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Polls the files and reloads, until the process stops.
+    pub async fn run(mut self, poll_interval: Duration, stopping: CancellationToken) {
+        let mut polls = interval(poll_interval);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
-                Some(ask) = self.asks.recv() => {
-                    let outcome = self.reload(Cause::Asked).await;
-                    // Who asked may have gone.
-                    let _ = ask.send(outcome);
+                Some(request) = self.requests.recv() => {
+                    let outcome = self.reload(Cause::Request).await;
+                    // The receiver may be gone.
+                    let _ = request.send(outcome);
                 }
-                _ = looks.tick() => {
-                    if let Some(cause) = self.look().await {
+                _ = polls.tick() => {
+                    if let Some(cause) = self.poll().await {
                         self.reload(cause).await;
                     }
                 }
@@ -181,23 +183,23 @@ impl Reloader {
         }
     }
 
-    /// Whether something has to be read again.
-    async fn look(&mut self) -> Option<Cause> {
+    /// Whether a reload is due.
+    async fn poll(&mut self) -> Option<Cause> {
         let files = self.files.clone();
-        // Files may be far away, and slow.
+        // A network file system may be slow.
         let now = self.tasks.spawn_blocking(move || files.now()).await.ok()?;
         if now == self.files {
             self.unsettled = None;
-            let trouble = self.trouble.as_mut()?;
-            trouble.left = trouble.left.saturating_sub(1);
-            return (trouble.left == 0).then_some(Cause::Retry);
+            let failure = self.failure.as_mut()?;
+            failure.polls_until_retry = failure.polls_until_retry.saturating_sub(1);
+            return (failure.polls_until_retry == 0).then_some(Cause::Retry);
         }
-        // Read only once it has stood for a while: half a file may look like a whole one.
-        let (before, looks) = self.unsettled.take().unzip();
-        let looks = looks.unwrap_or(0) + 1;
-        let is_due = before.as_ref() == Some(&now) || looks > LONGEST_WRITE;
-        self.unsettled = Some((now, looks));
-        is_due.then_some(Cause::Change)
+        // A file is read once two polls see the same state: half a file may look like a whole one.
+        let before = self.unsettled.take();
+        let is_settled = before.as_ref().is_some_and(|before| before.states == now);
+        let polls = before.map_or(1, |before| before.polls + 1);
+        self.unsettled = Some(UnsettledFiles { states: now, polls });
+        (is_settled || polls > LONGEST_WRITE).then_some(Cause::Change)
     }
 
     async fn reload(&mut self, cause: Cause) -> Outcome {
@@ -213,7 +215,7 @@ impl Reloader {
         }
     }
 
-    /// Reads everything, and has every part get ready for it.
+    /// Reads everything, and prepares every part for it.
     async fn prepare(&mut self) -> Result<(ReloadedSettings, Vec<Commit>), Vec<String>> {
         let (source, active) = (Arc::clone(&self.source), Arc::clone(&self.active));
         let Ok(read) = self.tasks.spawn_blocking(move || source.reload(&active)).await else {
@@ -243,7 +245,7 @@ impl Reloader {
     fn succeed(&mut self, cause: Cause, reloaded: ReloadedSettings) -> Outcome {
         let ReloadedSettings { next, changed, waiting } = reloaded;
         self.active = Arc::new(next);
-        self.trouble = None;
+        self.failure = None;
         self.metrics.succeeded(waiting.len());
         let files = self.files.differing(&self.files_in_use);
         self.files_in_use = self.files.clone();
@@ -253,19 +255,19 @@ impl Reloader {
             cause = cause.word(),
             "settings, keys and documents were read again and are in use"
         );
-        if !waiting.is_empty() && (waiting != self.told || cause == Cause::Asked) {
+        if !waiting.is_empty() && (waiting != self.logged_waiting || cause == Cause::Request) {
             tracing::warn!(
                 settings = waiting.join(", "),
                 "settings have changed that need a restart: they stay as they were until then"
             );
         }
-        self.told.clone_from(&waiting);
+        self.logged_waiting.clone_from(&waiting);
         Outcome::Done { changed, waiting }
     }
 
     fn fail(&mut self, cause: Cause, reasons: Vec<String>) -> Outcome {
         self.metrics.failed();
-        let before = self.trouble.take();
+        let before = self.failure.take();
         let is_known = before.as_ref().is_some_and(|before| before.reasons == reasons);
         if !(cause == Cause::Retry && is_known) {
             tracing::error!(
@@ -274,20 +276,21 @@ impl Reloader {
                 "the settings cannot be used: everything stays as it was"
             );
         }
-        let pause = match (cause, before) {
-            (Cause::Retry, Some(before)) => (before.pause * 2).min(LONGEST_PAUSE),
-            _ => FIRST_PAUSE,
+        let backoff = match (cause, before) {
+            (Cause::Retry, Some(before)) => (before.backoff * 2).min(LONGEST_BACKOFF),
+            _ => FIRST_BACKOFF,
         };
-        self.trouble = Some(Trouble { reasons: reasons.clone(), left: pause, pause });
+        let polls_until_retry = backoff;
+        self.failure = Some(LastFailure { reasons: reasons.clone(), polls_until_retry, backoff });
         Outcome::Refused(reasons)
     }
 }
 
 impl Cause {
-    /// As it stands in the log.
+    /// The word in the log.
     fn word(self) -> &'static str {
         match self {
-            Self::Asked => "asked",
+            Self::Request => "asked",
             Self::Change => "change",
             Self::Retry => "retry",
         }

@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use super::credentials::skew;
 use super::transport::{http_client, proxy_of};
-use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::Finding;
+use crate::error_chain::chain;
 
 /// An address, as the settings name it.
 pub struct Place<'p> {

@@ -37,10 +37,10 @@ use tower::util::MapFuture;
 use tower_http::decompression::Decompression;
 
 use super::client::malformed;
-use crate::bodies::{self, Unread};
-use crate::causes::chain;
+use crate::body_limit::{BodyError, read_body};
 use crate::config::UpstreamConfig;
 use crate::domain::{Failure, TimeLimit, Unreachable};
+use crate::error_chain::chain;
 
 /// Idle connections are kept this long: less than servers commonly keep theirs.
 const POOL_IDLE: Duration = Duration::from_secs(55);
@@ -148,9 +148,9 @@ where
 {
     let (head, body) = response.into_parts();
     let status = head.status.as_u16();
-    let body = bodies::whole(body, most).await.map_err(|unread| match unread {
-        Unread::TooLarge => malformed(format!("is larger than {most} bytes"), status),
-        Unread::Broken(error) => broken_body(&*error.into(), status),
+    let body = read_body(body, most).await.map_err(|error| match error {
+        BodyError::TooLarge => malformed(format!("is larger than {most} bytes"), status),
+        BodyError::Broken(error) => broken_body(&*error.into(), status),
     })?;
     Ok(Answer { status, headers: head.headers, body })
 }

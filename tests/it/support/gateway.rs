@@ -10,7 +10,7 @@ use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
     ActiveSettings, BreakerConfig, Config, Environment, GraphqlConfig, Invocation, UpstreamConfig,
 };
-use screen_record_gateway::reload::{Outcome, Reloads};
+use screen_record_gateway::reload::{Outcome, ReloadHandle};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -31,7 +31,7 @@ pub(crate) struct Gateway {
     pub(crate) upstream: ScriptedUpstream,
     clock: Clock,
     http: reqwest::Client,
-    reloads: Reloads,
+    reloads: ReloadHandle,
     stop: Option<oneshot::Sender<()>>,
     running: Option<tokio::task::JoinHandle<()>>,
 }
@@ -82,8 +82,8 @@ impl Gateway {
             unreachable!("a test's settings are good to begin with");
         };
         let clock = Clock::default();
-        let look_every = Duration::from_millis(10);
-        let start = Start { look_every, ..Start::from(loaded.source(), clock.clone()) };
+        let poll_interval = Duration::from_millis(10);
+        let start = Start { poll_interval, ..Start::from(loaded.source(), clock.clone()) };
         let app = App::start(ActiveSettings::of(&loaded), start).await.unwrap();
         Self::running(app, upstream, clock)
     }

@@ -1,4 +1,4 @@
-//! Bodies of HTTP messages, taken in whole and bounded.
+//! Reads bodies of HTTP messages up to a limit.
 
 use std::pin::pin;
 
@@ -6,27 +6,26 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
 
-/// Why a body is not there.
+/// Why a body could not be read.
 #[derive(Debug)]
-pub(crate) enum Unread<E> {
-    /// It has more bytes than are allowed.
+pub(crate) enum BodyError<E> {
+    /// It is larger than the limit.
     TooLarge,
-    /// It broke off, or cannot be decoded.
+    /// It ended early, or cannot be decoded.
     Broken(E),
 }
 
-/// Takes in a body of which no more than `most` bytes are allowed. Most bodies come in one piece, which
-/// is passed on as it is.
-pub(crate) async fn whole<B: Body<Data = Bytes>>(
+/// Reads a body of at most `limit` bytes. A body of one piece, as most are, is not copied.
+pub(crate) async fn read_body<B: Body<Data = Bytes>>(
     body: B,
-    most: usize,
-) -> Result<Bytes, Unread<B::Error>> {
+    limit: usize,
+) -> Result<Bytes, BodyError<B::Error>> {
     let mut body = pin!(body);
     let (mut first, mut several) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.as_mut().frame().await {
-        let piece = frame.map_err(Unread::Broken)?.into_data().unwrap_or_default();
-        if first.len().max(several.len()) + piece.len() > most {
-            return Err(Unread::TooLarge);
+        let piece = frame.map_err(BodyError::Broken)?.into_data().unwrap_or_default();
+        if first.len().max(several.len()) + piece.len() > limit {
+            return Err(BodyError::TooLarge);
         }
         if first.is_empty() {
             first = piece;
@@ -53,24 +52,27 @@ mod tests {
 
     use super::*;
 
-    async fn taken(pieces: &[&'static str], most: usize) -> Result<Bytes, Unread<Infallible>> {
+    async fn read(pieces: &[&'static str], limit: usize) -> Result<Bytes, BodyError<Infallible>> {
         let frame = |piece: &&'static str| Ok(Frame::data(Bytes::from_static(piece.as_bytes())));
-        whole(StreamBody::new(stream::iter(pieces.iter().map(frame).collect::<Vec<_>>())), most)
-            .await
+        read_body(
+            StreamBody::new(stream::iter(pieces.iter().map(frame).collect::<Vec<_>>())),
+            limit,
+        )
+        .await
     }
 
     #[tokio::test]
-    async fn pieces_are_put_together_up_to_what_is_allowed() {
+    async fn pieces_are_joined_up_to_the_limit() {
         for (pieces, body) in [
             (&[][..], ""),
             (&["one"], "one"),
             (&["", "one", "", "two"], "onetwo"),
             (&["a", "b", "cdef"], "abcdef"),
         ] {
-            assert_eq!(taken(pieces, body.len()).await.unwrap(), body);
+            assert_eq!(read(pieces, body.len()).await.unwrap(), body);
             if !body.is_empty() {
-                let refused = taken(pieces, body.len() - 1).await;
-                assert!(matches!(refused, Err(Unread::TooLarge)), "{pieces:?}");
+                let refused = read(pieces, body.len() - 1).await;
+                assert!(matches!(refused, Err(BodyError::TooLarge)), "{pieces:?}");
             }
         }
     }
@@ -79,7 +81,7 @@ mod tests {
     async fn one_piece_is_not_copied() {
         let piece = Bytes::from_static(b"one");
 
-        let body = whole(Full::new(piece.clone()), 3).await.unwrap();
+        let body = read_body(Full::new(piece.clone()), 3).await.unwrap();
 
         assert_eq!(body.as_ptr(), piece.as_ptr());
     }
