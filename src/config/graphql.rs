@@ -48,7 +48,9 @@ settings! {
 impl GraphqlConfig {
     pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
         let graphql = Self::read(loader);
-        if graphql.documents_only && graphql.documents_file.is_none() {
+        let has_no_file = graphql.documents_file.is_none();
+        let is_valid = loader.are_valid(&[&Self::documents_file]);
+        if graphql.documents_only && has_no_file && is_valid {
             let problem = "needs graphql.documents_file: without it every document is refused";
             loader.refuse(&Self::documents_only, problem);
         }

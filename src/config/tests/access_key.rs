@@ -10,67 +10,45 @@ fn aksk() -> Given {
     serve().variables(&[("GATEWAY_UPSTREAM__CREDENTIALS", "aksk"), HOME])
 }
 
-fn key_of(settings: Given) -> AccessKey {
-    match settings.config().upstream.credentials {
-        CredentialsMode::AkSk(key) => key,
-        _ => panic!("expected an access key"),
+#[test]
+fn the_key_comes_from_the_environment_else_from_the_profile_file() {
+    let pair = "[basic]\nak = AKID\nsk = SKEY\nproject_id = p1\n";
+    let odd = "\u{feff}; keys of the team\n[global]\nak = other\n\n[basic]\nak = AKID\nsk=S\\K'E\"Y=#\n\
+               security_token : STOKEN\nproject_id = p1\n";
+    let capitals = "[DEFAULT]\nProject_Id = p1\nsk = other\n[basic]\nAK=AKID\nSk = SKEY\n\
+                    SECURITY_TOKEN: STOKEN\n";
+    let variables = [
+        ("HUAWEICLOUD_SDK_AK", "AK"),
+        ("HUAWEICLOUD_SDK_SK", "SK"),
+        ("HUAWEICLOUD_SDK_SECURITY_TOKEN", "TOKEN"),
+    ];
+    let named = ("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "/run/secrets/key");
+    let project = ("HUAWEICLOUD_SDK_PROJECT_ID", "p2");
+    let at_home = |profile| aksk().file(PROFILE, profile);
+    for (what, given, key) in [
+        ("the file alone", at_home(pair), ("AKID", "SKEY", None, Some("p1"))),
+        ("odd characters", at_home(odd), ("AKID", "S\\K'E\"Y=#", Some("STOKEN"), Some("p1"))),
+        ("capitals", at_home(capitals), ("AKID", "SKEY", Some("STOKEN"), Some("p1"))),
+        ("both", at_home(pair).variables(&variables), ("AK", "SK", Some("TOKEN"), None)),
+        (
+            "a named file",
+            at_home("[basic]\nak = home\nsk = home\n").file(named.1, pair).variables(&[named]),
+            ("AKID", "SKEY", None, Some("p1")),
+        ),
+        (
+            "a project in the environment",
+            at_home(pair).variables(&[project]),
+            ("AKID", "SKEY", None, Some("p2")),
+        ),
+    ] {
+        let credentials = given.config().upstream.credentials;
+
+        let CredentialsMode::AkSk(found) = &credentials else { panic!("{what}: no key") };
+        let token = found.security_token.as_ref().map(Secret::expose);
+        let found =
+            (found.access.expose(), found.secret.expose(), token, found.project_id.as_deref());
+        assert_eq!(found, key, "{what}");
     }
-}
-
-fn exposed(key: &AccessKey) -> (&str, &str, Option<&str>, Option<&str>) {
-    let token = key.security_token.as_ref().map(Secret::expose);
-    (key.access.expose(), key.secret.expose(), token, key.project_id.as_deref())
-}
-
-#[test]
-fn the_environment_wins_over_the_profile_file() {
-    let settings = aksk().file(PROFILE, "[basic]\nak = file\nsk = file\nproject_id = file\n");
-
-    let key = key_of(settings.variables(&[
-        ("HUAWEICLOUD_SDK_AK", "AKID"),
-        ("HUAWEICLOUD_SDK_SK", "SKEY"),
-        ("HUAWEICLOUD_SDK_SECURITY_TOKEN", "STOKEN"),
-    ]));
-
-    assert_eq!(exposed(&key), ("AKID", "SKEY", Some("STOKEN"), None));
-}
-
-#[test]
-fn the_profile_file_is_read_as_it_stands() {
-    let profile = "\u{feff}; keys of the team\n[global]\nak = other\n\n[basic]\nak = AKID\nsk=S\\K'E\"Y=#\n\
-                   security_token : STOKEN\nproject_id = p1\n";
-
-    let key = key_of(aksk().file(PROFILE, profile));
-
-    assert_eq!(exposed(&key), ("AKID", "S\\K'E\"Y=#", Some("STOKEN"), Some("p1")));
-}
-
-#[test]
-fn keys_of_the_profile_file_are_read_in_capitals_too() {
-    let profile = "[DEFAULT]\nProject_Id = p1\nsk = other\n[basic]\nAK=AKID\nSk = SKEY\nSECURITY_TOKEN: STOKEN\n";
-
-    let key = key_of(aksk().file(PROFILE, profile));
-
-    assert_eq!(exposed(&key), ("AKID", "SKEY", Some("STOKEN"), Some("p1")));
-}
-
-#[test]
-fn a_named_profile_file_takes_the_place_of_the_one_at_home() {
-    let settings = aksk()
-        .file(PROFILE, "[basic]\nak = home\nsk = home\n")
-        .file("/run/secrets/key", "[basic]\nak = AKID\nsk = SKEY\n")
-        .variables(&[("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "/run/secrets/key")]);
-
-    assert_eq!(key_of(settings).access.expose(), "AKID");
-}
-
-#[test]
-fn a_project_in_the_environment_goes_with_a_key_of_the_profile_file() {
-    let settings = aksk()
-        .file(PROFILE, "[basic]\nak = AKID\nsk = SKEY\nproject_id = p1\n")
-        .variables(&[("HUAWEICLOUD_SDK_PROJECT_ID", "p2")]);
-
-    assert_eq!(key_of(settings).project_id.as_deref(), Some("p2"));
 }
 
 #[test]

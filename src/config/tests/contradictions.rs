@@ -157,8 +157,8 @@ fn an_open_listener_is_fine_where_callers_are_asked_who_they_are() {
 }
 
 #[test]
-fn what_a_way_to_authenticate_needs_is_asked_for_and_what_does_nothing_is_refused() {
-    for (args, expected) in [
+fn a_setting_that_needs_another_is_refused_with_what_to_set() {
+    for (flags, expected) in [
         (
             &["--inbound-auth=api-key"][..],
             &["inbound.api_keys_file is not set: must be set with inbound.auth=api-key"][..],
@@ -189,10 +189,33 @@ fn what_a_way_to_authenticate_needs_is_asked_for_and_what_does_nothing_is_refuse
                that as well",
             ],
         ),
+        (
+            &["--graphql-documents-only"],
+            &["graphql.documents_only is true (--graphql-documents-only): needs \
+               graphql.documents_file: without it every document is refused"],
+        ),
+        (&["--tls-cert-file=c"], &["tls.key_file is not set: must be set beside tls.cert_file"]),
+        (
+            &["--tls-key-file=k", "--tls-client-ca-file=a"],
+            &["tls.cert_file is not set: must be set beside tls.key_file"],
+        ),
+        (
+            &["--tls-client-ca-file=a"],
+            &[
+                "tls.client_ca_file is a (--tls-client-ca-file): does nothing without tls.cert_file \
+               and tls.key_file: set both, or leave this out",
+            ],
+        ),
+        (
+            &["--cache-redis-url=redis://cache.example"],
+            &["cache.key_secret is not set: it or cache.key_secret_file is needed where \
+               cache.redis_url is set and upstream.credentials is passthrough: callers are known \
+               there by a hash of their token"],
+        ),
     ] {
-        let settings = args.iter().fold(aksk(), |settings, flag| settings.arg(*flag));
+        let given = flags.iter().fold(serve(), |given, flag| given.arg(*flag));
 
-        assert_eq!(settings.refusals(), expected, "of {args:?}");
+        assert_eq!(given.refusals(), expected, "of {flags:?}");
     }
 }
 

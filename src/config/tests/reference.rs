@@ -13,42 +13,43 @@ const INTRODUCTION: &str = "\
 # Settings
 
 Every setting is a flag, an environment variable and a key of the TOML file that `--config FILE` or
-`GATEWAY_CONFIG` names. The flag wins over the variable, the variable over the file, the file over the
-default. A variable that is set to nothing counts as not set.
+`GATEWAY_CONFIG` names. The flag wins over the variable, the variable over the file, the file over
+the default. An empty variable counts as not set.
 
-What is wrong stops the start with exit code 2 and one message that lists every wrong setting: its
-name, its value, where the value came from, and what is allowed. That includes unknown keys of the
-file and unknown variables that begin with `GATEWAY_`. (Variables that Kubernetes sets by itself for a
-service called `gateway` are passed over.) Secrets are never shown.
+Wrong settings stop the start with exit code 2. One message lists all of them: name, value, where
+the value came from, and what is allowed. Unknown keys of the file and unknown variables that begin
+with `GATEWAY_` are wrong, too, except variables that Kubernetes sets for a service called
+`gateway`. Secrets are never shown.
 
-- Durations have units: `250ms`, `5s`, `10m`, `1h`, also `1m30s`.
-- Sizes: `64KiB`, `256MiB` and `1GiB` are powers of 1024; `KB`, `MB`, `GB` and `k`, `M`, `G` are powers of
-  1000; a bare number counts bytes.
-- Lists: commas in flags and variables, a list or a text with commas in the file; list flags may be
-  repeated.
+- Durations need a unit: `250ms`, `5s`, `10m`, `1h`, also `1m30s`.
+- Sizes: `64KiB`, `256MiB` and `1GiB` are powers of 1024; `KB`, `MB`, `GB` and `k`, `M`, `G` are
+  powers of 1000; a bare number counts bytes.
+- Lists: separated by commas in flags and variables, a list or a text with commas in the file; list
+  flags may be repeated.
 - Switches: `true` or `false`; a flag without value means `true`.
-- `reload`: `yes` where a change takes effect while the gateway runs, `restart` where it waits for one;
-  [DEPLOYMENT.md](DEPLOYMENT.md#changing-settings-while-it-runs) says how it is noticed.
+- `reload`: `yes` if a change takes effect while the gateway runs, `restart` if it needs a restart;
+  see [DEPLOYMENT.md](DEPLOYMENT.md#changing-settings-while-it-runs).
 - In the file, counts and sizes may be numbers: `[limits]` and below it `max_depth = 12`.
 
 ";
 
 const NOTES: &str = "\
-Further rules:
+Rules between settings:
 
-- `upstream.attempt_timeout` may not exceed `upstream.deadline`, nor `upstream.connect_timeout`
-  `upstream.attempt_timeout`. Where only the longer one is lowered, the default of the shorter follows.
-- `limits.request_timeout` may be shorter than `upstream.deadline`: a load is shared by its callers
-  and goes on for the others and for the cache.
-- `listen` and `admin_listen` may not be the same port on overlapping addresses.
-- With credentials of the gateway's own (`aksk`, `password`, `metadata`), `listen` has to be a loopback address unless `inbound.auth` is
-  `api-key` or `jwt` or `inbound.allow_anonymous` is true, and `cors.allow_origins` may not be `*`.
+- `upstream.attempt_timeout` must not exceed `upstream.deadline`, and `upstream.connect_timeout`
+  must not exceed `upstream.attempt_timeout`. A default that would exceed the other is lowered.
+- `limits.request_timeout` may be shorter than `upstream.deadline`: callers share a load, and it
+  goes on for the others and for the cache.
+- `listen` and `admin_listen` must not have the same port on overlapping addresses.
+- With credentials of the gateway's own (`aksk`, `password`, `metadata`), `listen` must be a
+  loopback address unless `inbound.auth` is `api-key` or `jwt` or `inbound.allow_anonymous` is true,
+  and `cors.allow_origins` must not be `*`.
 - `inbound.auth=api-key` needs `inbound.api_keys_file`; `inbound.auth=jwt` needs `inbound.jwt_jwks`,
   `inbound.jwt_issuer` and `inbound.jwt_audience`. Each of these is refused without its
-  `inbound.auth`, for it would guard nothing.
-- `serve` and `check` need `upstream.endpoint` or `upstream.region`; `demo` brings an upstream of its
-  own, and listens on loopback addresses only.
-- Settings of other commands are passed over, so that one file can serve them all.
+  `inbound.auth`, because it would guard nothing.
+- `serve` and `check` need `upstream.endpoint` or `upstream.region`; `demo` brings an upstream of
+  its own, and listens on loopback addresses only.
+- Each command ignores the settings of other commands, so one file can serve all commands.
 
 ";
 
@@ -74,15 +75,16 @@ fn reference() -> String {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text.push_str(
-        "\nThe pair is taken from the environment, else from section `[basic]` of the profile file\n\
-         (INI, UTF-8; keys `ak`, `sk`, `security_token`, `project_id`, in small letters or capitals), by default\n\
-         `~/.huaweicloud/credentials`. Half a pair is refused. Another pair in the profile file takes effect\n\
-         while the gateway runs; with a shared cache, whose names are made of it, another `ak` waits for a restart.\n",
+        "\nThe pair comes from the environment, else from section `[basic]` of the profile file (INI,\n\
+         UTF-8; keys `ak`, `sk`, `security_token`, `project_id`, in small letters or capitals), by\n\
+         default `~/.huaweicloud/credentials`. Half a pair is refused. Another pair in the profile file\n\
+         takes effect while the gateway runs. With a shared cache, another `ak` needs a restart, because\n\
+         the keys of the shared cache are made of it.\n",
     );
     text.push_str(
         "\n## OpenTelemetry's variables\n\n\
-         Traces are on where one of the first two is set; [DEPLOYMENT.md](DEPLOYMENT.md#traces) says what is in them. A value that is \
-         not allowed stops the\nstart. Variables that are not listed are not read.\n\n\
+         Traces are on if one of the first two is set; [DEPLOYMENT.md](DEPLOYMENT.md#traces) describes\n\
+         their spans. A wrong value stops the start. Variables that are not listed are not read.\n\n\
          | environment | meaning |\n| --- | --- |\n",
     );
     for (names, meaning) in traces::VARIABLES {

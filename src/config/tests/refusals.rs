@@ -12,12 +12,15 @@ fn a_refusal_names_every_wrong_setting_with_value_origin_and_what_is_allowed() {
     let refusals = serve()
         .settings_file("[cache]\nttl_final = 60\n")
         .variables(&[("GATEWAY_LIMITS__MAX_DEPTH", "0"), ("GATEWAY_UPSTREAM__TIME_ZONE", "Mars")])
+        .variables(&[("GATEWAY_UPSTREAM__CREDENTIALS", "AKSK")])
         .arg("--listen=localhost")
         .refusals();
 
     assert_eq!(
         refusals,
         [
+            "upstream.credentials is AKSK (GATEWAY_UPSTREAM__CREDENTIALS): must be passthrough, \
+             aksk, password or metadata",
             "upstream.time_zone is Mars (GATEWAY_UPSTREAM__TIME_ZONE): must be an IANA time zone, \
              such as UTC or Asia/Shanghai",
             "listen is localhost (--listen): must be an IP address with a port, such as \
@@ -53,19 +56,6 @@ fn zero_is_no_limit() {
         let refusals = serve().variables(&[(&setting.variable(), "0")]).refusals();
 
         assert_eq!(refusals.len(), 1, "of {}", setting.key);
-    }
-}
-
-#[test]
-fn credentials_that_do_not_exist_yet_are_refused_with_those_that_do() {
-    for word in ["token", "AKSK"] {
-        let refusals = serve().variables(&[("GATEWAY_UPSTREAM__CREDENTIALS", word)]).refusals();
-
-        let expected = format!(
-            "upstream.credentials is {word} (GATEWAY_UPSTREAM__CREDENTIALS): must be \
-             passthrough, aksk, password or metadata"
-        );
-        assert_eq!(refusals, [expected]);
     }
 }
 
@@ -166,20 +156,6 @@ fn a_missing_file_is_refused_by_its_name() {
     assert!(
         refusals[0].starts_with("the settings file nowhere.toml (--config) cannot be read: "),
         "{refusals:?}"
-    );
-}
-
-#[test]
-fn a_shared_cache_under_tokens_of_callers_needs_a_secret_and_says_why() {
-    let shared = ("GATEWAY_CACHE__REDIS_URL", "redis://cache.example");
-
-    let refusals = serve().variables(&[shared]).refusals();
-
-    assert_eq!(
-        refusals,
-        ["cache.key_secret is not set: it or cache.key_secret_file is needed where \
-          cache.redis_url is set and upstream.credentials is passthrough: callers are known there \
-          by a hash of their token"]
     );
 }
 

@@ -113,33 +113,36 @@ fn the_demo_has_no_flag_for_another_upstream() {
 }
 
 #[test]
-fn the_region_gives_its_public_endpoint() {
-    let settings = given(&["serve", "--upstream-region", "ap-southeast-1"]).loaded();
+fn the_endpoint_wins_over_the_sdks_address_of_a_region_and_that_over_the_public_one() {
+    const SDK: &str = "HUAWEICLOUD_SDK_REGION_WORKSPACE_AP_SOUTHEAST_1";
+    let region = || given(&["serve", "--upstream-region=ap-southeast-1"]);
+    let sdk = || region().variables(&[(SDK, "https://first.example, https://second.example")]);
+    for (given, endpoint, origin) in [
+        (region(), "https://workspace.ap-southeast-1.myhuaweicloud.com/", "upstream.region"),
+        (sdk(), "https://first.example/", SDK),
+        (sdk().variables(&[ENDPOINT]), "http://127.0.0.1:8090/", ENDPOINT.0),
+    ] {
+        let loaded = given.loaded();
 
-    let endpoint = settings.settings.upstream.endpoint.to_string();
-    assert_eq!(endpoint, "https://workspace.ap-southeast-1.myhuaweicloud.com/");
-    let shown = settings.shown.iter().find(|shown| shown.name == "upstream.endpoint").unwrap();
-    assert_eq!(shown.origin, Origin::Derived("upstream.region".to_owned()));
+        let shown = loaded.shown.iter().find(|shown| shown.name == "upstream.endpoint").unwrap();
+        assert_eq!(loaded.settings.upstream.endpoint.as_str(), endpoint);
+        assert_eq!(shown.origin.to_string(), origin);
+    }
 }
 
 #[test]
-fn the_endpoint_wins_over_the_region_and_the_sdks_override_of_it() {
-    let settings = serve().arg("--upstream-region=ap-southeast-1").variables(&[(
-        "HUAWEICLOUD_SDK_REGION_WORKSPACE_AP_SOUTHEAST_1",
-        "https://override.example.com",
-    )]);
+fn the_file_may_have_numbers_truth_values_and_lists_in_place_of_text() {
+    let config = serve()
+        .settings_file(
+            "limits.max_depth = 12\nupstream.max_body_bytes = 2097152\n\
+             upstream.breaker_failure_rate = 0.25\ngraphql.introspection = true\n\
+             inbound.projects = ['p1', 'p2']\n",
+        )
+        .config();
 
-    assert_eq!(settings.config().upstream.endpoint.to_string(), "http://127.0.0.1:8090/");
-}
-
-#[test]
-fn the_sdks_override_of_a_region_gives_the_first_of_its_addresses() {
-    let settings = given(&["serve", "--upstream-region=ap-southeast-1"]).variables(&[(
-        "HUAWEICLOUD_SDK_REGION_WORKSPACE_AP_SOUTHEAST_1",
-        "https://first.example.com, https://second.example.com",
-    )]);
-
-    assert_eq!(settings.config().upstream.endpoint.to_string(), "https://first.example.com/");
+    assert_eq!((config.limits.max_depth, config.upstream.max_body_bytes), (12, 2_097_152));
+    assert_eq!((config.upstream.breaker.failure_rate, config.graphql.introspection), (0.25, true));
+    assert_eq!(config.inbound.projects.unwrap().len(), 2);
 }
 
 #[test]

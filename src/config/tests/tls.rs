@@ -16,21 +16,6 @@ fn trusting(text: &str) -> Given {
 }
 
 #[test]
-fn certificate_and_key_belong_together_and_a_client_ca_to_both() {
-    for (variables, refusal) in [
-        (&[CERT][..], "tls.key_file is not set: must be set beside tls.cert_file"),
-        (&[KEY, CLIENT_CA], "tls.cert_file is not set: must be set beside tls.key_file"),
-        (
-            &[CLIENT_CA],
-            "tls.client_ca_file is /etc/gateway/clients.pem (GATEWAY_TLS__CLIENT_CA_FILE): does \
-             nothing without tls.cert_file and tls.key_file: set both, or leave this out",
-        ),
-    ] {
-        assert_eq!(serve().variables(variables).refusals(), [refusal], "of {variables:?}");
-    }
-}
-
-#[test]
 fn the_listener_speaks_tls_where_both_files_are_named_and_not_elsewhere() {
     let tls = serve().variables(&[CERT, KEY, CLIENT_CA]).config().tls.unwrap();
 
