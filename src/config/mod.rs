@@ -1,8 +1,8 @@
-//! The settings: one struct per section, declared by the macro of [`settings`].
+//! The settings: one struct per section, declared by the macro `settings!`.
 //!
 //! Only this area reads flags, the environment and the settings file. Every other area is handed the
-//! section it needs. [`sources`] finds the value of a setting, [`settings`] reads it into its type and
-//! collects everything that is wrong.
+//! section it needs. `sources` finds the value of a setting; `settings` reads it into its type and collects
+//! everything that is wrong.
 
 mod settings;
 mod sources;

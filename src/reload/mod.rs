@@ -1,4 +1,4 @@
-//! ReloadHandle settings, credentials, keys and documents while the process runs.
+//! Reloads settings, credentials, keys and documents while the process runs.
 //!
 //! A signal and a changed file cause a reload. Each part of the process first prepares its change; all
 //! changes are made only if every part is prepared. After a failure nothing changes: the failure is logged
