@@ -1,6 +1,7 @@
 //! What the gateway talks about: records, their ids, instants, callers and what can go wrong.
 //!
-//! Knows nothing of HTTP, GraphQL, JSON or any framework, and does no I/O.
+//! Knows nothing of HTTP, GraphQL, JSON or any framework, and does no I/O. Only the table of a
+//! recording's fields holds the names that the other areas give them.
 
 mod record_id;
 mod token;
@@ -23,6 +24,7 @@ pub use failure::{
 pub use finding::Finding;
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use record_id::{ProjectId, RecordId};
+pub(crate) use screen_record::record_fields;
 pub use screen_record::{Field, RecordFields, RecordText, RecordTime, ScreenRecord, Unreadable};
 pub use status::{OpenEnum, ScreenRecordStatus, ScreenRecordType};
 pub use timestamp::Timestamp;

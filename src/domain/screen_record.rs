@@ -7,11 +7,6 @@ use std::sync::Arc;
 
 use super::{ScreenRecordStatus, ScreenRecordType, Timestamp};
 
-/// How many texts a recording has.
-const TEXTS: usize = 16;
-/// How many instants.
-const TIMES: usize = 3;
-
 /// A field of an upstream object: absent, read, or there but not readable.
 pub type Field<T> = Option<Result<T, Arc<Unreadable>>>;
 
@@ -24,53 +19,141 @@ pub struct Unreadable {
     pub value: String,
 }
 
-/// A text of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordText {
-    /// The id the upstream gave.
-    Id,
-    /// The desktop.
-    DesktopId,
-    /// The desktop's name.
-    DesktopName,
-    /// The pool the desktop belongs to.
-    DesktopPoolId,
-    /// Who was logged in, in any script.
-    Username,
-    /// What made the recording run, in the upstream's own text.
-    Type,
-    /// Where the recording stands, in the upstream's own text.
-    Status,
-    /// The recording policy.
-    PolicyId,
-    /// Bucket in object storage.
-    ObsBucket,
-    /// Directory in the bucket.
-    FileDirectory,
-    /// Name of the video file.
-    VideoFilename,
-    /// SHA-256 of the video file, hexadecimal.
-    VideoFileSha256,
-    /// Name of the file of events.
-    EventFilename,
-    /// SHA-256 of the file of events, hexadecimal.
-    EventFileSha256,
-    /// How the file was uploaded; values are not documented.
-    UploadType,
-    /// The kind of site; values are not documented.
-    SiteType,
+/// The texts and timestamps of a recording, each declared once. `$declare` is a macro that makes something
+/// of them: the types here, the entries of the shared cache, the resolvers of the schema.
+///
+/// The comment is the field's description in the schema. The columns are the variant, the name in
+/// Rust and in the shared cache, the name on the wire, the name in the schema and the type there.
+macro_rules! record_fields {
+    ($declare:ident) => {
+        $declare! {
+            texts {
+                /// Id of the desktop.
+                DesktopId desktop_id "desktop_id" "desktopId" ID,
+                /// Name of the desktop.
+                DesktopName desktop_name "desktop_name" "desktopName" String,
+                /// Id of the pool the desktop belongs to.
+                DesktopPoolId desktop_pool_id "desktop_pool_id" "desktopPoolId" ID,
+                /// Who was logged in to the desktop; any script.
+                Username username "username" "username" String,
+                /// The type in the upstream's own text.
+                Type kind "type" "rawType" String,
+                /// The status in the upstream's own text.
+                Status status "status" "rawStatus" String,
+                /// Id of the recording policy.
+                PolicyId policy_id "policy_id" "policyId" ID,
+                /// Bucket of the files in object storage.
+                ObsBucket obs_bucket "obs_bucket" "obsBucket" String,
+                /// Directory of the files in the bucket.
+                FileDirectory file_directory "file_directory" "fileDirectory" String,
+                /// Name of the video file.
+                VideoFilename video_filename "video_filename" "videoFilename" String,
+                /// SHA-256 of the video file, hexadecimal.
+                VideoFileSha256 video_file_sha256 "video_file_sha256" "videoFileSha256" String,
+                /// Name of the file with the events of the recording.
+                EventFilename event_filename "event_filename" "eventFilename" String,
+                /// SHA-256 of the file with the events, hexadecimal.
+                EventFileSha256 event_file_sha256 "event_file_sha256" "eventFileSha256" String,
+                /// How the files were uploaded. The upstream does not document the values.
+                UploadType upload_type "upload_type" "uploadType" String,
+                /// The kind of site the desktop is at. The upstream does not document the values.
+                SiteType site_type "site_type" "siteType" String,
+            }
+            times {
+                /// When recording began.
+                Start start_time "start_time" "startTime" DateTime,
+                /// When recording ended; `null` while it runs.
+                End end_time "end_time" "endTime" DateTime,
+                /// When the record last changed.
+                Update update_time "update_time" "updateTime" DateTime,
+            }
+        }
+    };
+}
+pub(crate) use record_fields;
+
+macro_rules! declare_types {
+    (
+        texts { $($(#[$text_doc:meta])* $text:ident $text_name:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
+        times { $($(#[$time_doc:meta])* $time:ident $time_name:ident $time_wire:literal $time_shown:literal $time_type:ident,)* }
+    ) => {
+        /// A text of a recording.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum RecordText {
+            /// The id the upstream gave.
+            Id,
+            $($(#[$text_doc])* $text,)*
+        }
+
+        /// A timestamp of a recording.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum RecordTime {
+            $($(#[$time_doc])* $time,)*
+        }
+
+        const TEXTS: usize = 1 + [$($text_wire),*].len();
+        const TIMES: usize = [$($time_wire),*].len();
+
+        impl RecordText {
+            /// Every text, in the order of a record.
+            pub const ALL: [Self; TEXTS] = [Self::Id, $(Self::$text),*];
+
+            /// The text that the upstream sends under a name.
+            pub fn of_wire_name(name: &str) -> Option<Self> {
+                match name {
+                    "id" => Some(Self::Id),
+                    $($text_wire => Some(Self::$text),)*
+                    _ => None,
+                }
+            }
+
+            /// The name that the upstream sends it under.
+            pub fn wire_name(self) -> &'static str {
+                match self {
+                    Self::Id => "id",
+                    $(Self::$text => $text_wire,)*
+                }
+            }
+
+            /// Its name in the schema.
+            pub fn schema_name(self) -> &'static str {
+                match self {
+                    Self::Id => "id",
+                    $(Self::$text => $text_shown,)*
+                }
+            }
+        }
+
+        impl RecordTime {
+            /// Every timestamp, in the order of a record.
+            pub const ALL: [Self; TIMES] = [$(Self::$time),*];
+
+            /// The timestamp that the upstream sends under a name.
+            pub fn of_wire_name(name: &str) -> Option<Self> {
+                match name {
+                    $($time_wire => Some(Self::$time),)*
+                    _ => None,
+                }
+            }
+
+            /// The name that the upstream sends it under.
+            pub fn wire_name(self) -> &'static str {
+                match self {
+                    $(Self::$time => $time_wire,)*
+                }
+            }
+
+            /// Its name in the schema.
+            pub fn schema_name(self) -> &'static str {
+                match self {
+                    $(Self::$time => $time_shown,)*
+                }
+            }
+        }
+    };
 }
 
-/// An instant of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordTime {
-    /// When recording began.
-    Start,
-    /// When recording ended.
-    End,
-    /// When the record last changed.
-    Update,
-}
+record_fields!(declare_types);
 
 /// The fields of a recording, before a [`ScreenRecord`] is made of them. Texts may borrow from what
 /// they were read from.
@@ -109,36 +192,16 @@ pub struct ScreenRecord {
 const SIZE_BIT: u32 = 1 << (TEXTS + TIMES);
 const DURATION_BIT: u32 = 1 << (TEXTS + TIMES + 1);
 
-impl RecordText {
-    /// Every text, in the order of a record.
-    pub const ALL: [Self; TEXTS] = [
-        Self::Id,
-        Self::DesktopId,
-        Self::DesktopName,
-        Self::DesktopPoolId,
-        Self::Username,
-        Self::Type,
-        Self::Status,
-        Self::PolicyId,
-        Self::ObsBucket,
-        Self::FileDirectory,
-        Self::VideoFilename,
-        Self::VideoFileSha256,
-        Self::EventFilename,
-        Self::EventFileSha256,
-        Self::UploadType,
-        Self::SiteType,
-    ];
+/// Each field has a bit.
+const _: () = assert!(TEXTS + TIMES + 2 <= u32::BITS as usize);
 
+impl RecordText {
     const fn bit(self) -> u32 {
         1 << self as usize
     }
 }
 
 impl RecordTime {
-    /// Every instant, in the order of a record.
-    pub const ALL: [Self; TIMES] = [Self::Start, Self::End, Self::Update];
-
     const fn bit(self) -> u32 {
         1 << (TEXTS + self as usize)
     }
@@ -162,39 +225,15 @@ impl Unreadable {
 
 impl<'t> RecordFields<'t> {
     /// The place of a text.
+    #[expect(clippy::indexing_slicing, reason = "there is a place for each variant")]
     pub fn text(&mut self, of: RecordText) -> &mut Field<Cow<'t, str>> {
-        let [id, desktop_id, desktop_name, desktop_pool_id, username, kind, status, rest @ ..] =
-            &mut self.texts;
-        let [policy_id, obs_bucket, file_directory, rest @ ..] = rest;
-        let [video_filename, video_sha256, event_filename, event_sha256, upload, site] = rest;
-        match of {
-            RecordText::Id => id,
-            RecordText::DesktopId => desktop_id,
-            RecordText::DesktopName => desktop_name,
-            RecordText::DesktopPoolId => desktop_pool_id,
-            RecordText::Username => username,
-            RecordText::Type => kind,
-            RecordText::Status => status,
-            RecordText::PolicyId => policy_id,
-            RecordText::ObsBucket => obs_bucket,
-            RecordText::FileDirectory => file_directory,
-            RecordText::VideoFilename => video_filename,
-            RecordText::VideoFileSha256 => video_sha256,
-            RecordText::EventFilename => event_filename,
-            RecordText::EventFileSha256 => event_sha256,
-            RecordText::UploadType => upload,
-            RecordText::SiteType => site,
-        }
+        &mut self.texts[of as usize]
     }
 
-    /// The place of an instant.
+    /// The place of a timestamp.
+    #[expect(clippy::indexing_slicing, reason = "there is a place for each variant")]
     pub fn time(&mut self, of: RecordTime) -> &mut Field<Timestamp> {
-        let [start, end, update] = &mut self.times;
-        match of {
-            RecordTime::Start => start,
-            RecordTime::End => end,
-            RecordTime::Update => update,
-        }
+        &mut self.times[of as usize]
     }
 
     /// The same fields with a text.
@@ -299,13 +338,8 @@ impl ScreenRecord {
 
     /// An instant.
     pub fn time(&self, of: RecordTime) -> Field<Timestamp> {
-        let [start, end, update] = self.times;
-        let time = match of {
-            RecordTime::Start => start,
-            RecordTime::End => end,
-            RecordTime::Update => update,
-        };
-        self.field(of.bit(), self.has(of.bit()).then_some(time))
+        let time = self.times.get(of as usize).copied();
+        self.field(of.bit(), time.filter(|_| self.has(of.bit())))
     }
 
     /// Size of the video in bytes.
@@ -417,6 +451,10 @@ mod tests {
 
     #[test]
     fn a_record_is_small_beside_its_texts() {
-        assert!(size_of::<ScreenRecord>() <= 176, "{}", size_of::<ScreenRecord>());
+        let ends_and_times = size_of::<[u32; TEXTS]>() + size_of::<[Timestamp; TIMES]>();
+
+        let rest = size_of::<ScreenRecord>() - ends_and_times;
+
+        assert!(rest <= 64, "{rest}");
     }
 }

@@ -122,7 +122,8 @@ pub(crate) fn wire(bytes: &[u8]) {
 }
 
 fn is_record(record: &ScreenRecord, members: &Map<String, Value>) {
-    for (key, of) in TEXTS {
+    for of in RecordText::ALL.into_iter().filter(|of| *of != RecordText::Id) {
+        let key = of.wire_name();
         let slow = match members.get(key) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(Ok(text.as_str())),
@@ -137,29 +138,10 @@ fn is_record(record: &ScreenRecord, members: &Map<String, Value>) {
     {
         assert_eq!(record.size(), Some(Ok(number)));
     }
-    for unreadable in TEXTS.iter().filter_map(|(_, of)| record.text(*of)?.err()) {
+    for unreadable in RecordText::ALL.into_iter().filter_map(|of| record.text(of)?.err()) {
         assert!(unreadable.value.chars().count() <= Unreadable::LONGEST_VALUE);
     }
 }
-
-/// The texts that are kept to the letter, by their keys.
-const TEXTS: [(&str, RecordText); 15] = [
-    ("desktop_id", RecordText::DesktopId),
-    ("desktop_name", RecordText::DesktopName),
-    ("desktop_pool_id", RecordText::DesktopPoolId),
-    ("username", RecordText::Username),
-    ("type", RecordText::Type),
-    ("status", RecordText::Status),
-    ("policy_id", RecordText::PolicyId),
-    ("obs_bucket", RecordText::ObsBucket),
-    ("file_directory", RecordText::FileDirectory),
-    ("video_filename", RecordText::VideoFilename),
-    ("video_file_sha256", RecordText::VideoFileSha256),
-    ("event_filename", RecordText::EventFilename),
-    ("event_file_sha256", RecordText::EventFileSha256),
-    ("upload_type", RecordText::UploadType),
-    ("site_type", RecordText::SiteType),
-];
 
 fn is_list(bytes: &[u8], slow: Option<&Value>) {
     let read = list(bytes, RECORDS, |row| screen_record(row, &TimeZone::UTC));

@@ -1,7 +1,8 @@
 //! One recording, from the upstream's JSON to the caller's.
 
 use insta::assert_json_snapshot;
-use serde_json::json;
+use screen_record_gateway::domain::{RecordText, RecordTime};
+use serde_json::{Value, json};
 
 use crate::support::{Gateway, Reply, ScriptedUpstream, screen_record};
 
@@ -58,6 +59,34 @@ async fn all_21_fields_of_the_upstream_are_mapped() {
       }
     }
     "#);
+}
+
+#[tokio::test]
+async fn every_text_and_timestamp_comes_from_its_name_on_the_wire() {
+    let mut body = serde_json::Map::new();
+    let mut expected = serde_json::Map::new();
+    for text in RecordText::ALL {
+        body.insert(text.wire_name().to_owned(), format!("a {text:?}").into());
+        expected.insert(text.schema_name().to_owned(), format!("a {text:?}").into());
+    }
+    for (time, second) in RecordTime::ALL.into_iter().zip(10..) {
+        body.insert(time.wire_name().to_owned(), format!("2026-01-01 00:00:{second}").into());
+        let shown = format!("2026-01-01T00:00:{second}.000Z");
+        expected.insert(time.schema_name().to_owned(), shown.into());
+    }
+    let selection: Vec<_> = expected.keys().map(String::as_str).collect();
+    let selection = selection.join(" ");
+    let body = Value::from(body);
+    let upstream = ScriptedUpstream::start(move |_| Reply::json(200, &body)).await;
+    let gateway = Gateway::before(upstream).await;
+
+    let by_plan = gateway.query(&screen_record(&selection)).await;
+    // A link has no plan, so async-graphql answers.
+    let by_resolvers = gateway.query(&screen_record(&format!("{selection} downloadUrl"))).await;
+
+    assert_eq!(by_plan["data"]["screenRecord"], Value::from(expected.clone()));
+    expected.insert("downloadUrl".to_owned(), Value::Null);
+    assert_eq!(by_resolvers["data"]["screenRecord"], Value::from(expected));
 }
 
 #[tokio::test]

@@ -170,33 +170,17 @@ fn desktop_field(field: &Field) -> Option<DesktopField> {
 impl ScalarField {
     /// The field of a name.
     fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "__typename" => Self::Typename,
-            "id" => Self::Id,
-            "projectId" => Self::ProjectId,
-            "desktopId" => Self::Text(RecordText::DesktopId),
-            "desktopName" => Self::Text(RecordText::DesktopName),
-            "desktopPoolId" => Self::Text(RecordText::DesktopPoolId),
-            "username" => Self::Text(RecordText::Username),
-            "size" => Self::Size,
-            "duration" => Self::Duration,
-            "type" => Self::Type,
-            "rawType" => Self::Text(RecordText::Type),
-            "status" => Self::Status,
-            "rawStatus" => Self::Text(RecordText::Status),
-            "policyId" => Self::Text(RecordText::PolicyId),
-            "obsBucket" => Self::Text(RecordText::ObsBucket),
-            "fileDirectory" => Self::Text(RecordText::FileDirectory),
-            "videoFilename" => Self::Text(RecordText::VideoFilename),
-            "videoFileSha256" => Self::Text(RecordText::VideoFileSha256),
-            "eventFilename" => Self::Text(RecordText::EventFilename),
-            "eventFileSha256" => Self::Text(RecordText::EventFileSha256),
-            "startTime" => Self::Time(RecordTime::Start),
-            "endTime" => Self::Time(RecordTime::End),
-            "updateTime" => Self::Time(RecordTime::Update),
-            "uploadType" => Self::Text(RecordText::UploadType),
-            "siteType" => Self::Text(RecordText::SiteType),
-            _ => return None,
-        })
+        let text = || RecordText::ALL.into_iter().find(|of| of.schema_name() == name);
+        let time = || RecordTime::ALL.into_iter().find(|of| of.schema_name() == name);
+        match name {
+            "__typename" => Some(Self::Typename),
+            "id" => Some(Self::Id),
+            "projectId" => Some(Self::ProjectId),
+            "size" => Some(Self::Size),
+            "duration" => Some(Self::Duration),
+            "type" => Some(Self::Type),
+            "status" => Some(Self::Status),
+            _ => text().map(Self::Text).or_else(|| time().map(Self::Time)),
+        }
     }
 }

@@ -15,7 +15,8 @@ pub(crate) struct Long(pub(crate) i64);
 ///
 /// The upstream writes instants in many shapes; all of them read the same here. A value without a
 /// zone is read in the gateway's configured zone. A bare number counts seconds since 1970 if it has 9
-/// or 10 digits, milliseconds if it has 12 or 13, microseconds if 15 or 16, nanoseconds if 18 or 19.
+/// or 10 digits before its decimal point, milliseconds if it has 12 or 13, microseconds if 15 or 16,
+/// nanoseconds if 18 or 19.
 ///
 /// As an input: an instant as RFC 3339 writes it, with `Z` or an offset.
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]

@@ -12,7 +12,9 @@ use super::field::shown;
 use super::scalars::{DateTime, Long};
 use super::screen_record_status::ScreenRecordStatus;
 use super::screen_record_type::ScreenRecordType;
-use crate::domain::{self, Failure, ProjectId, RecordId, RecordText, RecordTime, Unreadable};
+use crate::domain::{
+    self, Failure, ProjectId, RecordId, RecordText, RecordTime, Unreadable, record_fields,
+};
 use crate::graphql::context::{FieldRow, OperationContext};
 
 /// A recording and what it is found by.
@@ -55,15 +57,41 @@ impl ScreenRecord {
         Ok(Self { record, project, id })
     }
 
-    fn text(&self, of: RecordText) -> Option<Result<&str, Failure>> {
-        shown(self.record.text(of), |text| text)
-    }
-
     /// What the upstream's calls about this recording take.
     fn key(&self) -> Result<(ProjectId, RecordId), Failure> {
         Ok((self.project.clone(), RecordId::parse(&self.id)?))
     }
 }
+
+/// The fields of a recording that are texts or timestamps.
+struct TextsAndTimes<'r>(&'r domain::ScreenRecord);
+
+macro_rules! declare_resolvers {
+    (
+        texts { $($(#[$text_doc:meta])* $text:ident $text_name:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
+        times { $($(#[$time_doc:meta])* $time:ident $time_name:ident $time_wire:literal $time_shown:literal $time_type:ident,)* }
+    ) => {
+        #[Object]
+        impl TextsAndTimes<'_> {
+            $(
+                $(#[$text_doc])*
+                #[graphql(name = $text_shown)]
+                async fn $text_name(&self) -> Option<Result<$text_type, Failure>> {
+                    shown(self.0.text(RecordText::$text), $text_type::from)
+                }
+            )*
+            $(
+                $(#[$time_doc])*
+                #[graphql(name = $time_shown)]
+                async fn $time_name(&self) -> Option<Result<$time_type, Failure>> {
+                    shown(self.0.time(RecordTime::$time), $time_type)
+                }
+            )*
+        }
+    };
+}
+
+record_fields!(declare_resolvers);
 
 impl Node for ScreenRecord {
     const CONNECTION: &'static str = "ScreenRecordConnection";
@@ -88,24 +116,9 @@ impl ScreenRecord {
         ID::from(self.project.as_str())
     }
 
-    /// Id of the desktop.
-    async fn desktop_id(&self) -> Option<Result<ID, Failure>> {
-        shown(self.record.text(RecordText::DesktopId), ID::from)
-    }
-
-    /// Name of the desktop.
-    async fn desktop_name(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::DesktopName)
-    }
-
-    /// Id of the pool the desktop belongs to.
-    async fn desktop_pool_id(&self) -> Option<Result<ID, Failure>> {
-        shown(self.record.text(RecordText::DesktopPoolId), ID::from)
-    }
-
-    /// Who was logged in to the desktop; any script.
-    async fn username(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::Username)
+    #[graphql(flatten)]
+    async fn texts_and_times(&self) -> TextsAndTimes<'_> {
+        TextsAndTimes(&self.record)
     }
 
     /// Size of the video in bytes; 0 while it is being recorded.
@@ -124,80 +137,10 @@ impl ScreenRecord {
         shown(self.record.kind(), Into::into)
     }
 
-    /// The type in the upstream's own text.
-    async fn raw_type(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::Type)
-    }
-
     /// Where the recording stands. `UNKNOWN` where the upstream's text is not known here; it is in
     /// `rawStatus`.
     async fn status(&self) -> Option<Result<ScreenRecordStatus, Failure>> {
         shown(self.record.status(), Into::into)
-    }
-
-    /// The status in the upstream's own text.
-    async fn raw_status(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::Status)
-    }
-
-    /// Id of the recording policy.
-    async fn policy_id(&self) -> Option<Result<ID, Failure>> {
-        shown(self.record.text(RecordText::PolicyId), ID::from)
-    }
-
-    /// Bucket of the files in object storage.
-    async fn obs_bucket(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::ObsBucket)
-    }
-
-    /// Directory of the files in the bucket.
-    async fn file_directory(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::FileDirectory)
-    }
-
-    /// Name of the video file.
-    async fn video_filename(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::VideoFilename)
-    }
-
-    /// SHA-256 of the video file, hexadecimal.
-    async fn video_file_sha256(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::VideoFileSha256)
-    }
-
-    /// Name of the file with the events of the recording.
-    async fn event_filename(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::EventFilename)
-    }
-
-    /// SHA-256 of the file with the events, hexadecimal.
-    async fn event_file_sha256(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::EventFileSha256)
-    }
-
-    /// When recording began.
-    async fn start_time(&self) -> Option<Result<DateTime, Failure>> {
-        shown(self.record.time(RecordTime::Start), DateTime)
-    }
-
-    /// When recording ended; `null` while it runs.
-    async fn end_time(&self) -> Option<Result<DateTime, Failure>> {
-        shown(self.record.time(RecordTime::End), DateTime)
-    }
-
-    /// When the record last changed.
-    async fn update_time(&self) -> Option<Result<DateTime, Failure>> {
-        shown(self.record.time(RecordTime::Update), DateTime)
-    }
-
-    /// How the files were uploaded. The upstream does not document the values.
-    async fn upload_type(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::UploadType)
-    }
-
-    /// The kind of site the desktop is at. The upstream does not document the values.
-    async fn site_type(&self) -> Option<Result<&str, Failure>> {
-        self.text(RecordText::SiteType)
     }
 
     /// Signed, short-lived link to the video. One upstream call for all records of an operation;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Field, RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable,
+    Field, RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable, record_fields,
 };
 
 /// The form of entries that this version writes and reads. Any other is not read.
@@ -142,9 +142,12 @@ fn restore<T, U>(stored: StoredField<T>, value: impl FnOnce(T) -> Option<U>) -> 
     })
 }
 
-/// Declares how a record is written: its texts and instants by their names here, and what else there is.
-macro_rules! stored_record {
-    (texts: { $($text:ident: $text_of:ident),* }, times: { $($time:ident: $time_of:ident),* }) => {
+/// Declares how a record is written.
+macro_rules! declare_stored_record {
+    (
+        texts { $($(#[$text_doc:meta])* $text_of:ident $text:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
+        times { $($(#[$time_doc:meta])* $time_of:ident $time:ident $time_wire:literal $time_shown:literal $time_type:ident,)* }
+    ) => {
         #[derive(Default, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         struct StoredRecord<'r> {
@@ -190,26 +193,7 @@ macro_rules! stored_record {
     };
 }
 
-stored_record! {
-    texts: {
-        desktop_id: DesktopId,
-        desktop_name: DesktopName,
-        desktop_pool_id: DesktopPoolId,
-        username: Username,
-        kind: Type,
-        status: Status,
-        policy_id: PolicyId,
-        obs_bucket: ObsBucket,
-        file_directory: FileDirectory,
-        video_filename: VideoFilename,
-        video_file_sha256: VideoFileSha256,
-        event_filename: EventFilename,
-        event_file_sha256: EventFileSha256,
-        upload_type: UploadType,
-        site_type: SiteType
-    },
-    times: { start_time: Start, end_time: End, update_time: Update }
-}
+record_fields!(declare_stored_record);
 
 #[cfg(test)]
 mod tests {

@@ -57,27 +57,12 @@ impl Place {
     fn named(key: &str) -> Option<Self> {
         Some(match key {
             "id" => Self::Id,
-            "desktop_id" => Self::Text(RecordText::DesktopId),
-            "desktop_name" => Self::Text(RecordText::DesktopName),
-            "desktop_pool_id" => Self::Text(RecordText::DesktopPoolId),
-            "username" => Self::Text(RecordText::Username),
             "size" => Self::Size,
-            "type" => Self::Text(RecordText::Type),
-            "status" => Self::Text(RecordText::Status),
-            "policy_id" => Self::Text(RecordText::PolicyId),
-            "obs_bucket" => Self::Text(RecordText::ObsBucket),
-            "file_directory" => Self::Text(RecordText::FileDirectory),
-            "video_filename" => Self::Text(RecordText::VideoFilename),
-            "video_file_sha256" => Self::Text(RecordText::VideoFileSha256),
-            "event_filename" => Self::Text(RecordText::EventFilename),
-            "event_file_sha256" => Self::Text(RecordText::EventFileSha256),
-            "start_time" => Self::Time(RecordTime::Start),
-            "end_time" => Self::Time(RecordTime::End),
-            "update_time" => Self::Time(RecordTime::Update),
             "duration" => Self::Duration,
-            "upload_type" => Self::Text(RecordText::UploadType),
-            "site_type" => Self::Text(RecordText::SiteType),
-            _ => return None,
+            _ => {
+                let text = RecordText::of_wire_name(key).map(Self::Text);
+                return text.or_else(|| RecordTime::of_wire_name(key).map(Self::Time));
+            }
         })
     }
 
