@@ -62,7 +62,7 @@ pub enum StartError {
     /// The files of the listener's TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Callers cannot be asked who they are.
+    /// The authentication of callers cannot be set up.
     #[error(transparent)]
     Callers(#[from] CallersError),
     /// Traces cannot be exported.
@@ -73,9 +73,9 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
 }
 
-/// What the gateway starts with beside its settings.
+/// What the gateway needs to start, beside its settings.
 pub struct Start {
-    /// Where the settings came from, to be read again.
+    /// Where the settings came from, for reloads.
     pub source: SettingsSource,
     /// What GraphiQL starts with.
     pub graphiql_defaults: GraphiqlDefaults,
@@ -95,7 +95,7 @@ impl Start {
     }
 }
 
-/// The parts that are counted.
+/// The metrics of all parts.
 struct Metrics {
     upstream: UpstreamMetrics,
     records: RecordMetrics,
@@ -115,8 +115,8 @@ struct Ends {
 }
 
 impl App {
-    /// Makes every part and binds both sockets. The settings stay as they are; the files that they name
-    /// are followed.
+    /// Makes every part and binds both sockets. The settings never change; the files that they name are
+    /// reloaded.
     ///
     /// # Errors
     /// [`StartError`], before anything is served.
@@ -196,7 +196,7 @@ impl App {
     /// The address of the GraphQL listener.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// If the system does not know it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.main.0.local_addr()
     }
@@ -204,13 +204,13 @@ impl App {
     /// The address of the admin listener.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// If the system does not know it.
     pub fn admin_addr(&self) -> io::Result<SocketAddr> {
         self.admin.0.local_addr()
     }
 
     /// Serves until `stop` is done. Then accepts nothing more, reports not ready, lets requests
-    /// under way finish for up to 20 s, and returns.
+    /// in flight finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
         let Self { draining, ends: Ends { tasks, stopping, ended }, traces, .. } = self;

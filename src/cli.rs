@@ -1,6 +1,6 @@
 //! The commands, one function each.
 //!
-//! What a command prints is its product, written by `say` and `complain` alone.
+//! Only `say` and `complain` print.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -34,14 +34,14 @@ const FAILED: u8 = 1;
 /// Arguments or settings that are refused.
 const REFUSED: u8 = 2;
 
-/// What a command ends with.
+/// The result of a command.
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// Runs the program: 0 for success, 1 for a failing start or a check that is not ready, 2 for
 /// arguments or settings that are refused.
 pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    // From the first moment on: nobody who asks for the settings to be read again may end the process.
+    // Registered first, because a SIGHUP before that would end the process.
     let hangups = args.iter().any(|arg| arg == "serve").then(Hangups::listen).flatten();
     let outcome = match Invocation::parse(args, &Environment::of_process()) {
         Ok(Invocation::Demo(demo_config)) => demo(demo_config).await,
@@ -105,7 +105,7 @@ fn demo_query(simulator: &Simulator) -> String {
     )
 }
 
-/// Tells a newcomer what to do next.
+/// Shows a new user how to send a query.
 fn introduce(address: &str, query: &str) {
     let one_line = query.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" ");
     let body = serde_json::json!({ "query": one_line });
@@ -175,8 +175,8 @@ fn iam_user(user: &SimulatedUser) -> IamUser {
     IamUser { name, password: password.expose().to_owned(), domain }
 }
 
-/// Prints the settings that would be used and looks at all that they name. Everything that is wrong is
-/// told at once, with what to do about it.
+/// Prints the settings and checks everything that they name. One error lists everything that is wrong, with
+/// remedies.
 async fn check(config: Loaded<Config>) -> Outcome {
     for setting in &config.shown {
         say(setting);
@@ -195,8 +195,7 @@ async fn check(config: Loaded<Config>) -> Outcome {
     }
 }
 
-/// Hears SIGHUP, which asks for the settings to be read again. Once this listens, the signal ends the
-/// process no more, whether anybody heeds it or not.
+/// Receives SIGHUP, which requests a reload. Once this exists, the signal no longer ends the process.
 struct Hangups {
     #[cfg(unix)]
     signal: Signal,
@@ -224,7 +223,7 @@ impl Hangups {
     async fn reload(self, _: ReloadHandle) {}
 }
 
-/// Done when the process is asked to stop.
+/// Completes on SIGINT or SIGTERM.
 async fn stop_signal() {
     let interrupted = tokio::signal::ctrl_c();
     let terminated = async {
@@ -240,7 +239,7 @@ async fn stop_signal() {
 
 /// Prints help to standard output, and what is wrong with the arguments to standard error.
 fn explain(error: &clap::Error) -> ExitCode {
-    // Nobody is left to be told when the terminal is gone.
+    // Fails only if the terminal is gone.
     let _ = error.print();
     u8::try_from(error.exit_code()).map_or(ExitCode::from(REFUSED), ExitCode::from)
 }
@@ -261,7 +260,7 @@ fn fail(error: &dyn Error) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-/// Prints a line. When nobody reads any more (`check | head`), that is no reason to panic.
+/// Prints a line. A closed pipe (`check | head`) is no reason to panic.
 fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }

@@ -1,17 +1,17 @@
-//! The source of time. Everything that asks for the time asks this, so that tests can move it.
+//! The source of time for everything, so that tests can move it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Tells the time: the machine's, plus whatever a test has added.
+/// The machine's time, plus what a test has added.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     added_millis: Arc<AtomicU64>,
 }
 
 impl Clock {
-    /// A moment to measure spans from; never goes back.
+    /// The monotonic time.
     #[expect(clippy::disallowed_methods, reason = "this is the one source of time")]
     pub fn now(&self) -> Instant {
         Instant::now() + self.added()

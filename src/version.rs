@@ -1,12 +1,11 @@
-//! What this build is: its version, and the commit that it was made from.
+//! The version and commit of this build.
 
 /// The version, as in `Cargo.toml`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit; none where the build was not told.
+/// The commit, from a variable at build time; `None` without it.
 ///
-/// Told by a variable and not asked of git, so that a build needs neither git nor its folder. The
-/// name does not begin as the settings' do, which are read when the gateway runs.
+/// A build needs neither git nor its folder. The variable does not begin with `GATEWAY_`, because settings do.
 pub const COMMIT: Option<&str> = option_env!("BUILD_COMMIT");
 
 /// Version and commit, as `--version` shows them: `0.1.0 (1a2b3c4d5e6f)`.
@@ -15,7 +14,7 @@ pub fn version() -> String {
 }
 
 fn describe(version: &str, commit: Option<&str>) -> String {
-    // Build files cannot unset a variable: what is set to nothing counts as not told.
+    // An empty variable counts as not set, because build files cannot unset one.
     match commit.filter(|commit| !commit.is_empty()) {
         Some(commit) => format!("{version} ({commit})"),
         None => version.to_owned(),

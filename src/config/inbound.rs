@@ -15,8 +15,8 @@ use crate::domain::ProjectId;
 
 /// The demo has one project and no credentials of its own to guard.
 const SERVE: &[Role] = &[Role::Serve];
-/// The algorithms whose keys can be public. With a shared secret, whoever can check a token can make
-/// one, and `none` proves nothing.
+/// The algorithms whose keys can be public. With a shared secret, a program that checks tokens could also
+/// make them, and `none` proves nothing.
 const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
@@ -150,7 +150,7 @@ pub enum JwksSource {
     File(PathBuf),
 }
 
-/// A setting that one way to authenticate needs and every other refuses.
+/// A setting that one value of `inbound.auth` needs and every other refuses.
 struct AuthNeed {
     setting: &'static SettingSpec,
     is_set: bool,
@@ -158,7 +158,7 @@ struct AuthNeed {
 }
 
 impl InboundConfig {
-    /// What has to be valid before it is known whether callers have to authenticate.
+    /// The settings that decide whether callers have to authenticate.
     pub(super) const AUTH_SPECS: &[&SettingSpec] = &[
         &AuthSettings::auth.spec,
         &AuthSettings::api_keys_file.spec,
@@ -303,7 +303,7 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_control)
 }
 
-/// Reads an address or a path: whatever has a scheme is an address.
+/// Reads an address, which has a scheme, or else a path.
 fn jwks(text: &str) -> Option<JwksSource> {
     if !text.contains("://") {
         return path(text).map(JwksSource::File);

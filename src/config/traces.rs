@@ -1,4 +1,4 @@
-//! Where traces go: the variables that OpenTelemetry's specification names, which every SDK shares
+//! The export of traces: the variables of OpenTelemetry's specification, which every SDK has
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>,
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>).
 //!
@@ -16,7 +16,7 @@ use super::sources::Origin;
 use super::web_address::{self, base_address};
 use crate::domain::Secret;
 
-/// The names in the environment that every SDK of OpenTelemetry has, and their meaning here.
+/// The variables that every SDK of OpenTelemetry has, and their meaning here.
 pub(super) const VARIABLES: [(&str, &str); 14] = [
     (
         ENDPOINT[1],
@@ -62,7 +62,7 @@ pub(super) const VARIABLES: [(&str, &str); 14] = [
     ),
 ];
 
-/// For traces alone, then for all signals.
+/// The variable for traces alone, then the one for all signals.
 type Names = [&'static str; 2];
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
@@ -83,11 +83,11 @@ const MAX_QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 const MAX_BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
 
 const SERVICE: &str = "screen-record-gateway";
-/// The most that a number may be: a day in milliseconds, and more spans than memory is well spent on.
+/// The largest numbers: a day in milliseconds, and more spans than should be kept in memory.
 const LONGEST: u64 = 24 * 60 * 60 * 1000;
 const MOST_SPANS: u64 = 1_000_000;
 
-/// Where traces go, which are kept, and what waits to be sent.
+/// How traces are sampled, queued and exported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracesConfig {
     /// The address that batches are posted to.
@@ -104,15 +104,15 @@ pub struct TracesConfig {
     pub resource: Vec<(String, String)>,
     /// Which traces are kept.
     pub sampler: TracesSampler,
-    /// The longest that a span waits for a batch to fill.
+    /// The longest time that a span waits in the queue.
     pub schedule_delay: Duration,
-    /// Spans that wait; more are dropped.
+    /// Spans in the queue; more are dropped.
     pub max_queue_size: usize,
     /// Spans in one batch.
     pub max_batch_size: usize,
 }
 
-/// The form of a batch.
+/// The encoding of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtlpForm {
     /// `http/protobuf`
@@ -124,7 +124,7 @@ pub enum OtlpForm {
 /// Which traces are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TracesSampler {
-    /// Whether a caller's own decision, where one comes, wins.
+    /// Whether the decision in a caller's `traceparent` wins.
     pub parent_based: bool,
     /// The share of the traces that begin here, from 0 to 1.
     pub ratio: f64,
