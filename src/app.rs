@@ -24,7 +24,7 @@ use crate::http::{
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, POLL_INTERVAL, Part, ReloadHandle, ReloadMetrics, Reloader};
 use crate::telemetry::{LogHandle, MetricsPage, TraceMetrics, Traces, TracesError};
-use crate::upstream::{TransportError, Upstream, UpstreamMetrics};
+use crate::upstream::{Upstream, UpstreamMetrics};
 
 /// How long background tasks may take to end at the stop.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ pub enum StartError {
     },
     /// The client for the upstream cannot be set up.
     #[error("the upstream's client cannot be set up")]
-    Client(#[from] TransportError),
+    Client(#[from] reqwest::Error),
     /// The trusted documents cannot be read.
     #[error("graphql.documents_file cannot be used")]
     Documents(#[from] ManifestError),

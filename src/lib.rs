@@ -12,6 +12,7 @@ mod resizable_semaphore;
 mod body_limit;
 mod error_chain;
 mod counters;
+mod proxies;
 pub mod trace;
 pub mod config;
 pub mod telemetry;

@@ -12,6 +12,7 @@ use super::settings::{
     setting, settings,
 };
 use crate::domain::ProjectId;
+use crate::proxies::Proxies;
 
 /// The demo has one project and no credentials of its own to guard.
 const SERVE: &[Role] = &[Role::Serve];
@@ -139,6 +140,8 @@ pub struct JwtConfig {
     pub leeway: Duration,
     /// `inbound.jwt_projects_claim`
     pub projects_claim: String,
+    /// The proxies on the way to the keys.
+    pub proxies: Proxies,
 }
 
 /// Where public keys are.
@@ -211,6 +214,7 @@ impl JwtConfig {
             algorithms: defaults.jwt_algorithms,
             leeway: defaults.jwt_leeway,
             projects_claim: defaults.jwt_projects_claim,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -227,7 +231,7 @@ impl AuthSettings {
         match self.auth {
             AuthKind::None => InboundAuth::None,
             AuthKind::ApiKey => self.api_keys_file.map_or(InboundAuth::None, InboundAuth::ApiKey),
-            AuthKind::Jwt => self.jwt().map_or(InboundAuth::None, InboundAuth::Jwt),
+            AuthKind::Jwt => self.jwt(loader.proxies()).map_or(InboundAuth::None, InboundAuth::Jwt),
         }
     }
 
@@ -260,7 +264,7 @@ impl AuthSettings {
         loader.refuse(setting, &problem);
     }
 
-    fn jwt(self) -> Option<JwtConfig> {
+    fn jwt(self, proxies: Proxies) -> Option<JwtConfig> {
         Some(JwtConfig {
             jwks: self.jwt_jwks?,
             issuer: self.jwt_issuer?,
@@ -268,6 +272,7 @@ impl AuthSettings {
             algorithms: self.jwt_algorithms,
             leeway: self.jwt_leeway,
             projects_claim: self.jwt_projects_claim,
+            proxies,
         })
     }
 }

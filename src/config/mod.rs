@@ -43,6 +43,7 @@ use sources::{Inputs, RawSettings};
 use tls::TlsSettings;
 use upstream::{CredentialsKind, UpstreamTarget};
 
+pub use crate::proxies::Proxies;
 pub use access_key::AccessKey;
 pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;

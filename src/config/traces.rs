@@ -15,6 +15,7 @@ use super::settings::{SettingsLoader, one_line};
 use super::sources::Origin;
 use super::web_address::{self, base_address};
 use crate::domain::Secret;
+use crate::proxies::Proxies;
 
 /// The variables that every SDK of OpenTelemetry has, and their meaning here.
 pub(super) const VARIABLES: [(&str, &str); 14] = [
@@ -92,6 +93,8 @@ const MOST_SPANS: u64 = 1_000_000;
 pub struct TracesConfig {
     /// The address that batches are posted to.
     pub endpoint: Url,
+    /// The proxies on the way to the receiver.
+    pub proxies: Proxies,
     /// The encoding of a batch.
     pub form: OtlpForm,
     /// Whether batches are compressed.
@@ -135,6 +138,7 @@ impl TracesConfig {
     pub fn to(endpoint: Url) -> Self {
         Self {
             endpoint,
+            proxies: Proxies::default(),
             form: OtlpForm::Protobuf,
             gzip: false,
             headers: Vec::new(),
@@ -167,6 +171,7 @@ impl TracesConfig {
             max_queue_size,
             max_batch_size: batch(loader, max_queue_size, default.max_batch_size),
             endpoint: default.endpoint,
+            proxies: loader.proxies(),
         };
         Some(read)
     }

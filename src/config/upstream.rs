@@ -18,6 +18,7 @@ use super::settings::{
 use super::sources::Origin;
 use super::tls::ca_certificates_of;
 use super::web_address::{self, base_address, may_hold_secret};
+use crate::proxies::Proxies;
 
 /// The demo brings an upstream of its own.
 const SERVE: &[Role] = &[Role::Serve];
@@ -100,6 +101,8 @@ settings! {
         pub credentials: CredentialsMode = CredentialsMode::Passthrough,
         /// What `upstream.ca_file` holds: trusted beside the system's own.
         pub ca_certificates: Vec<CertificateDer<'static>> = Vec::new(),
+        /// The proxies on the way to the upstream, IAM and the callers' keys.
+        pub proxies: Proxies = Proxies::default(),
         /// `upstream.breaker_*`
         pub breaker: BreakerConfig = BreakerConfig::default(),
     }
@@ -185,7 +188,8 @@ impl UpstreamConfig {
         let endpoint = target.resolve_endpoint(loader).unwrap_or_else(nowhere);
         let ca_certificates = ca_certificates(loader, target.ca_file.as_deref());
         let credentials = target.resolve_credentials(loader);
-        Self { endpoint, credentials, ca_certificates, ..Self::load_limits(loader) }
+        let proxies = loader.proxies();
+        Self { endpoint, credentials, ca_certificates, proxies, ..Self::load_limits(loader) }
     }
 
     /// Reads how the gateway calls an upstream whose address and credentials are known.

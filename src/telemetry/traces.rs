@@ -185,6 +185,7 @@ fn client(config: &TracesConfig) -> Result<reqwest::Client, reqwest::Error> {
         .referer(false)
         .timeout(config.timeout)
         .connect_timeout(CONNECT_WITHIN.min(config.timeout));
+    builder = config.proxies.apply(builder, &config.endpoint)?;
     if config.endpoint.scheme() == "http" {
         // Nothing will be verified, so a machine without root certificates will do.
         builder = builder.tls_certs_only([]);

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
+use super::attempt::Answer;
 use super::client::{Call, Outgoing, Upstream};
-use super::transport::Answer;
 use super::wire::{self, Listed};
 use crate::domain::{
     DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,

@@ -1,30 +1,31 @@
-//! One attempt to call the upstream, its limits, and what comes back.
+//! Calls of the upstream: places, the circuit, attempts and their limits.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery};
-use http::{Method, Request, Uri};
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
-use reqwest::Url;
-use tokio::time::{sleep, timeout};
+use reqwest::Client;
+use tokio::time::{Instant as Deadline, sleep, timeout_at};
+use url::{Position, Url};
 
+use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
 use super::breaker::{Breaker, Circuit, Pass};
 use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
 use super::fair_semaphore::{FairSemaphore, Permit, Requester};
+use super::http_client::http_client;
 use super::metrics::UpstreamMetrics;
 use super::probe::{self, Probe};
-use super::retry::{self, RetryBudget, Worth};
+use super::retry::{self, RetryBudget, Worth, chance};
 use super::traced::TracedAttempt;
-use super::transport::{Answer, Transport, TransportError};
 use super::wire;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
-use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token, Unreachable, UpstreamAnswer};
+use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token};
 use crate::signature::canonical_query;
 use crate::trace::Trace;
 
@@ -41,12 +42,12 @@ pub struct Upstream(Arc<Inner>);
 pub struct UpstreamChange {
     config: UpstreamConfig,
     /// Where it takes another one.
-    transport: Option<Transport>,
+    http: Option<Client>,
     credentials: CredentialsChange,
 }
 
 struct Inner {
-    transport: Live<Transport>,
+    http: Live<Client>,
     endpoint: Endpoint,
     credentials: Credentials,
     limits: Live<UpstreamConfig>,
@@ -60,7 +61,7 @@ struct Inner {
 
 /// The base address, in the parts that every call needs.
 struct Endpoint {
-    base: Uri,
+    base: Url,
     /// Its path without a slash at the end, which stands before those of calls and is signed with them.
     base_path: String,
 }
@@ -95,6 +96,17 @@ pub(super) struct Outgoing {
     pub(super) body: Bytes,
 }
 
+/// A request with the upstream's credentials on it.
+pub(super) struct SignedRequest {
+    pub(super) http: HttpRequest,
+    /// Of the credentials.
+    generation: Generation,
+    /// The path without ids.
+    pub(super) template: &'static str,
+    /// Attempts before this one.
+    pub(super) earlier_attempts: u32,
+}
+
 /// What the circuit is told of an attempt. One that is given up, by its callers or because the
 /// deadline has come, counts as unanswered if it had half of its time.
 struct Verdict<'u> {
@@ -112,12 +124,12 @@ impl Upstream {
         config: &UpstreamConfig,
         metrics: UpstreamMetrics,
         clock: Clock,
-    ) -> Result<Self, TransportError> {
-        let transport = Transport::new(config)?;
+    ) -> Result<Self, reqwest::Error> {
+        let http = http_client(&config.endpoint, config)?;
         let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
-            transport: Live::new(transport),
-            endpoint: Endpoint::of(&config.endpoint)?,
+            http: Live::new(http),
+            endpoint: Endpoint::of(&config.endpoint),
             credentials,
             permits: FairSemaphore::new(most_calls(config)),
             breaker: Breaker::new(&config.breaker),
@@ -133,12 +145,12 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, TransportError> {
+    pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
         let old = self.0.limits.load();
         let is_same = old.connect_timeout == config.connect_timeout
             && old.ca_certificates == config.ca_certificates;
         Ok(UpstreamChange {
-            transport: (!is_same).then(|| Transport::new(config)).transpose()?,
+            http: (!is_same).then(|| http_client(&self.0.endpoint.base, config)).transpose()?,
             credentials: self.0.credentials.prepare(config)?,
             config: config.clone(),
         })
@@ -147,9 +159,9 @@ impl Upstream {
     /// Has other settings used from now on; calls under way end as they began. Whether calls are made
     /// as somebody else now, so that what was read before is not theirs.
     pub fn change(&self, change: UpstreamChange) -> bool {
-        let UpstreamChange { config, transport, credentials } = change;
-        if let Some(transport) = transport {
-            self.0.transport.set(transport);
+        let UpstreamChange { config, http, credentials } = change;
+        if let Some(http) = http {
+            self.0.http.set(http);
         }
         self.0.permits.resize(most_calls(&config));
         self.0.breaker.change(&config.breaker);
@@ -224,9 +236,9 @@ impl Upstream {
     /// One call within its deadline: as many attempts as it is worth.
     pub(super) async fn send(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
         let left = self.0.limits.load().deadline.saturating_sub(call.waited);
-        let deadline = self.0.clock.now() + left;
+        let deadline = Deadline::now() + left;
         self.0.budget.earn();
-        let within = timeout(left, self.attempts(call, outgoing, deadline)).await;
+        let within = timeout_at(deadline, self.attempts(call, outgoing, deadline)).await;
         within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
     }
 
@@ -234,16 +246,16 @@ impl Upstream {
         &self,
         call: &Call,
         outgoing: &Outgoing,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let mut failed = 0;
         let mut renewed = false;
         let mut most = self.0.limits.load().max_attempts.get();
         loop {
             // Credentials have pauses of their own after a failure, so it is told at once.
-            let request = self.request(call, outgoing).await?;
-            let sent_before = failed + u32::from(renewed);
-            let failure = match self.one(call, request, (outgoing.template, sent_before)).await {
+            let mut request = self.request(call, outgoing).await?;
+            request.earlier_attempts = failed + u32::from(renewed);
+            let failure = match self.one(call, request, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -259,7 +271,7 @@ impl Upstream {
                 Worth::Never => return Err(failure),
             }
             let wait = retry::wait(failed, failure.retry_after(), chance());
-            if failed >= most || self.0.clock.now() + wait >= deadline {
+            if failed >= most || Deadline::now() + wait >= deadline {
                 return Err(failure);
             }
             if !self.0.budget.spend() {
@@ -282,8 +294,8 @@ impl Upstream {
     async fn one(
         &self,
         call: &Call,
-        request: (Request<Bytes>, Generation),
-        traced: (&'static str, u32),
+        request: SignedRequest,
+        deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let Inner { breaker, clock, metrics, .. } = &*self.0;
         let count = |_: &Failure| {
@@ -294,7 +306,7 @@ impl Upstream {
         let _permit = self.permit(call).await?;
         let pass = breaker.admit(clock.now()).inspect_err(count)?;
         let mut verdict = Verdict { pass: Some(pass), upstream: &self.0, begun: clock.now() };
-        let answer = self.attempt(call, request, traced).await;
+        let answer = self.attempt(call, request, deadline).await;
         verdict.tell(answer.as_ref().is_err_and(Worth::is_outage));
         answer
     }
@@ -308,44 +320,45 @@ impl Upstream {
         })
     }
 
-    /// One attempt: signed for itself, timed, counted.
+    /// One attempt: signed for itself, timed, counted. Sending again what the upstream has not processed
+    /// is part of it.
     async fn attempt(
         &self,
         call: &Call,
-        (mut request, used): (Request<Bytes>, Generation),
-        traced: (&'static str, u32),
+        mut request: SignedRequest,
+        deadline: Deadline,
     ) -> Result<Answer, Failure> {
-        let traced = TracedAttempt::begin(&call.trace, &mut request, traced);
-        let started = self.0.clock.now();
-        let longest = self.0.limits.load().attempt_timeout;
-        let exchange = timeout(longest, self.exchange(request)).await;
-        let answer = exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)));
-        let took = self.0.clock.now().saturating_duration_since(started);
+        let Inner { http, limits, metrics, clock, .. } = &*self.0;
+        let traced = TracedAttempt::begin(&call.trace, &mut request);
+        let started = clock.now();
+        let limits = {
+            let limits = limits.load();
+            let (timeout, max_body_bytes) = (limits.attempt_timeout, limits.max_body_bytes);
+            ExchangeLimits { timeout, deadline, max_body_bytes }
+        };
+        let count_resend = || {
+            metrics.resends.inc();
+        };
+        let answer = exchange(&http.get(), &request.http, limits, count_resend).await;
+        let took = clock.now().saturating_duration_since(started);
         let outcome = answer.as_ref().map(|answer| answer.status);
-        self.0.metrics.count_attempt(outcome, took);
+        metrics.count_attempt(outcome, took);
         traced.end(outcome);
         let answer = answer?;
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
-        Err(self.refusal(&answer, call, used))
+        Err(self.refusal(&answer, call, request.generation))
     }
 
-    async fn request(
-        &self,
-        call: &Call,
-        outgoing: &Outgoing,
-    ) -> Result<(Request<Bytes>, Generation), Failure> {
+    async fn request(&self, call: &Call, outgoing: &Outgoing) -> Result<SignedRequest, Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
-        let Outgoing { method, path, query, body, .. } = outgoing;
+        let Outgoing { method, path, query, body, template } = outgoing;
         let signed_path = match endpoint.base_path.as_str() {
             "" => Cow::Borrowed(path.as_str()),
             base => Cow::Owned([base, path].concat()),
         };
-        let mut request = Request::new(body.clone());
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = endpoint.uri(&signed_path, query)?;
-        let headers = request.headers_mut();
+        let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, JSON);
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             headers.insert(REQUEST_ID, id);
@@ -355,13 +368,10 @@ impl Upstream {
         }
         let part = CallerPart { token: call.token.as_ref(), host: endpoint.host() };
         let signable = Signable { method: method.as_str(), path: &signed_path, query, body };
-        let used = credentials.authorize(headers, &part, &signable).await?;
-        Ok((request, used))
-    }
-
-    async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, Failure> {
-        let most = self.0.limits.load().max_body_bytes;
-        self.0.transport.get().send(request, most).await
+        let generation = credentials.authorize(&mut headers, &part, &signable).await?;
+        let url = endpoint.url(&signed_path, query);
+        let http = HttpRequest { method: method.clone(), url, headers, body: body.clone() };
+        Ok(SignedRequest { http, generation, template, earlier_attempts: 0 })
     }
 
     fn refusal(&self, answer: &Answer, call: &Call, used: Generation) -> Failure {
@@ -417,41 +427,28 @@ impl Outgoing {
 }
 
 impl Endpoint {
-    fn of(endpoint: &Url) -> Result<Self, TransportError> {
-        let base: Uri = endpoint.as_str().parse().map_err(TransportError::Address)?;
-        Ok(Self { base_path: base.path().trim_end_matches('/').to_owned(), base })
+    fn of(endpoint: &Url) -> Self {
+        let base_path = endpoint.path().trim_end_matches('/').to_owned();
+        Self { base: endpoint.clone(), base_path }
     }
 
     /// The address of a call. Path and query are made of checked ids and encoded values, so they stand in
-    /// it as they are signed, and it can always be made.
-    fn uri(&self, path: &str, query: &Query) -> Result<Uri, Failure> {
-        let target = if query.is_empty() {
-            PathAndQuery::try_from(path)
-        } else {
-            PathAndQuery::try_from([path, "?", &canonical_query(query)].concat())
-        };
-        let mut parts = self.base.clone().into_parts();
-        parts.path_and_query = target.ok();
-        Uri::from_parts(parts).map_err(|_| Failure::Unreachable(Unreachable::Connect))
+    /// it as they are signed.
+    fn url(&self, path: &str, query: &Query) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        if !query.is_empty() {
+            url.set_query(Some(&canonical_query(query)));
+        }
+        url
     }
 
     /// As it stands in the `Host` header: with the port unless it is the scheme's own.
     fn host(&self) -> &str {
-        self.base.authority().map_or("", Authority::as_str)
+        &self.base[Position::BeforeHost..Position::AfterPort]
     }
 }
 
 fn most_calls(config: &UpstreamConfig) -> usize {
     usize::try_from(config.max_concurrency.get()).unwrap_or(1)
-}
-
-/// From 0 to 1. Without randomness those who failed together come back together, which is no reason
-/// not to come back.
-pub(super) fn chance() -> f64 {
-    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
-}
-
-pub(super) fn malformed(problem: String, status: u16) -> Failure {
-    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
-    Failure::Malformed { problem, answer: Arc::new(answer) }
 }

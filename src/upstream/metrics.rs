@@ -28,6 +28,7 @@ pub struct UpstreamMetrics {
     waiting: Gauge,
     in_flight: Gauge,
     most_in_flight: Gauge,
+    pub(crate) resends: Counter,
     pub(crate) retries: Counter,
     pub(crate) retries_over_budget: Counter,
     pub(crate) breaker_opened: Counter,
@@ -61,6 +62,7 @@ impl Default for UpstreamMetrics {
             waiting: Gauge::default(),
             in_flight: Gauge::default(),
             most_in_flight: Gauge::default(),
+            resends: Counter::default(),
             retries: Counter::default(),
             retries_over_budget: Counter::default(),
             breaker_opened: Counter::default(),
@@ -100,6 +102,11 @@ impl UpstreamMetrics {
             "calls_in_flight_limit",
             "Limit of calls in progress",
             self.most_in_flight.clone(),
+        );
+        upstream.register(
+            "resends",
+            "Requests sent again, within an attempt, because the upstream had not processed them",
+            self.resends.clone(),
         );
         upstream.register("retries", "Attempts after a failed one", self.retries.clone());
         upstream.register(

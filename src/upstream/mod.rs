@@ -3,8 +3,11 @@
 //! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
 
 mod client;
+mod attempt;
+mod coding;
+mod http_client;
+mod connecting;
 mod fair_semaphore;
-mod transport;
 mod reach;
 mod probe;
 mod calls;
@@ -28,5 +31,4 @@ pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
 pub use probe::Probe;
 pub use reach::{Place, Reached, reach};
-pub use transport::TransportError;
 pub use wire::{Unlike, screen_record};

@@ -4,7 +4,6 @@ use jiff::SignedDuration;
 
 use super::failure::Code;
 use super::reach::{Place, Reached, reach};
-use super::transport::proxy_of;
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, UpstreamConfig};
 use crate::domain::{Failure, FailureCode, Finding, UpstreamAnswer};
@@ -32,7 +31,7 @@ pub(super) async fn look_around(
     let mut notes = Vec::new();
     let mut findings = Vec::new();
     for place in places(config) {
-        if let Some(proxy) = proxy_of(place.url) {
+        if let Some(proxy) = config.proxies.shown_for(place.url) {
             notes.push(format!("{} is called through the proxy {proxy}", place.what));
         }
         match reach(&place, config, clock).await {

@@ -13,7 +13,7 @@ use rustls::CertificateError;
 use tokio::time::timeout;
 
 use super::credentials::skew;
-use super::transport::{http_client, proxy_of};
+use super::http_client::http_client;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::Finding;
@@ -90,7 +90,7 @@ impl Place<'_> {
 
     /// Why a request got no answer.
     async fn explain(&self, error: &reqwest::Error, config: &UpstreamConfig) -> Finding {
-        if let Some(proxy) = proxy_of(self.url).filter(|_| error.is_connect()) {
+        if let Some(proxy) = config.proxies.shown_for(self.url).filter(|_| error.is_connect()) {
             let why = tls_error(error).map_or_else(|| innermost(error), ToString::to_string);
             return Finding::new(
                 format!("{} cannot be reached through the proxy {proxy}: {why}", self.address()),
@@ -264,12 +264,5 @@ mod tests {
         let finding = found("https://a.example:8080", error);
 
         assert_eq!(finding.problem, "a.example:8080 does not speak TLS");
-    }
-
-    #[test]
-    fn nothing_on_this_machine_is_called_through_a_proxy() {
-        for url in ["http://127.0.0.1:9", "https://localhost", "http://[::1]"] {
-            assert_eq!(proxy_of(&url.parse().unwrap()), None);
-        }
     }
 }

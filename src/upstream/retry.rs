@@ -15,6 +15,10 @@ use crate::domain::{Failure, RefusalKind, TimeLimit, Unreachable};
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The bound of the longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// A request that was not processed is sent again this often without a wait.
+const RESENDS_AT_ONCE: u32 = 3;
+/// The bound of the wait from then on.
+const LONGEST_RESEND_WAIT: Duration = Duration::from_millis(100);
 /// The budget: so many retries a second in any case, and this share of the loads beside them, counted
 /// over this while.
 const BUDGET_A_SECOND: u32 = 10;
@@ -110,6 +114,21 @@ pub(crate) fn wait(failed: u32, asked: Option<Duration>, chance: f64) -> Duratio
     let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failed.saturating_sub(1)));
     let jittered = doubled.min(LONGEST_WAIT).mul_f64(chance.clamp(0.0, 1.0));
     asked.map_or(jittered, |asked| asked + jittered.min(FIRST_WAIT))
+}
+
+/// How long to wait before a request that was not processed is sent again, for the `resends`-th time.
+/// The first ones are sent at once; an upstream that refuses still more is overloaded.
+pub(crate) fn wait_before_resend(resends: u32, chance: f64) -> Duration {
+    if resends <= RESENDS_AT_ONCE {
+        return Duration::ZERO;
+    }
+    LONGEST_RESEND_WAIT.mul_f64(chance.clamp(0.0, 1.0))
+}
+
+/// From 0 to 1. Without a random generator all failed calls come back at the same time, which is no
+/// reason not to come back.
+pub(crate) fn chance() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

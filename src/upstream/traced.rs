@@ -1,10 +1,7 @@
 //! The spans of attempts to call the upstream: one for each, with what OpenTelemetry's conventions for
 //! HTTP clients say of it. Addresses are shown as templates, so projects and records are not named.
 
-use bytes::Bytes;
-use http::Request;
-use http::uri::Scheme;
-
+use super::client::SignedRequest;
 use super::metrics::reason;
 use crate::domain::Failure;
 use crate::trace::{Begun, Kind, Span, Trace};
@@ -18,13 +15,9 @@ pub(super) struct TracedAttempt {
 
 impl TracedAttempt {
     /// Begins, and writes into the request under which trace.
-    pub(super) fn begin(
-        trace: &Trace,
-        request: &mut Request<Bytes>,
-        (template, resent): (&'static str, u32),
-    ) -> Self {
-        let span = trace.begin(|| begun(request, template, resent));
-        span.trace().write(request.headers_mut());
+    pub(super) fn begin(trace: &Trace, request: &mut SignedRequest) -> Self {
+        let span = trace.begin(|| begun(request));
+        span.trace().write(&mut request.http.headers);
         Self { span, has_ended: false }
     }
 
@@ -51,9 +44,9 @@ impl Drop for TracedAttempt {
     }
 }
 
-fn begun(request: &Request<Bytes>, template: &'static str, resent: u32) -> Begun {
-    let (method, uri) = (request.method().as_str(), request.uri());
-    let usual_port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
+fn begun(request: &SignedRequest) -> Begun {
+    let SignedRequest { http, template, earlier_attempts, .. } = request;
+    let (method, url) = (http.method.as_str(), &http.url);
     let begun = Begun {
         name: format!("{method} {template}").into(),
         kind: Kind::Client,
@@ -61,9 +54,12 @@ fn begun(request: &Request<Bytes>, template: &'static str, resent: u32) -> Begun
     };
     begun
         .with("http.request.method", method.to_owned())
-        .with_some("url.scheme", uri.scheme_str().map(str::to_owned))
-        .with("url.template", template)
-        .with_some("server.address", uri.host().map(str::to_owned))
-        .with("server.port", i64::from(uri.port_u16().unwrap_or(usual_port)))
-        .with_some("http.request.resend_count", (resent > 0).then(|| i64::from(resent)))
+        .with("url.scheme", url.scheme().to_owned())
+        .with("url.template", *template)
+        .with_some("server.address", url.host_str().map(str::to_owned))
+        .with_some("server.port", url.port_or_known_default().map(i64::from))
+        .with_some(
+            "http.request.resend_count",
+            (*earlier_attempts > 0).then(|| i64::from(*earlier_attempts)),
+        )
 }

@@ -257,6 +257,40 @@ async fn a_proxy_that_works_is_noted() {
 }
 
 #[tokio::test]
+async fn a_password_of_a_proxy_may_hold_an_at_sign() {
+    let proxy = good_upstream().await;
+    let proxied = [("http_proxy", &*format!("http://user:p@ss@{}", proxy.address))];
+    let environment = [&SIGNING[..], &proxied[..]].concat();
+
+    let checked = check("http://upstream.example", &SIGNED, &environment).await;
+
+    assert_eq!(checked.code, 0, "{}", checked.complained);
+    // user:p@ss
+    let expected = "Basic dXNlcjpwQHNz";
+    assert!(proxy.seen().iter().all(|seen| seen.headers["proxy-authorization"] == expected));
+    assert!(!checked.said.contains("p@ss"), "{}", checked.said);
+}
+
+#[tokio::test]
+async fn a_proxy_variable_that_cannot_be_parsed_stops_check_and_serve_by_its_name() {
+    let proxied = [("HTTPS_PROXY", "http://user:proxy-secret:99999")];
+
+    let checked =
+        check("https://upstream.example", &SIGNED, &[&SIGNING[..], &proxied[..]].concat()).await;
+    let (code, _, complained) =
+        output(&["serve", "--upstream-endpoint", "https://upstream.example"], &proxied);
+
+    assert_eq!((checked.code, code), (2, 2), "{}", checked.complained);
+    for complained in [checked.complained, complained] {
+        assert!(
+            complained.contains("HTTPS_PROXY is (redacted): must be the address"),
+            "{complained}"
+        );
+        assert!(!complained.contains("proxy-secret"), "{complained}");
+    }
+}
+
+#[tokio::test]
 async fn a_shared_cache_that_lets_nobody_in_is_told() {
     let upstream = good_upstream().await;
     let endpoint = format!("http://{}", upstream.address);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app`, `checks`, `cli` and `fuzzing` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
@@ -14,7 +14,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("body_limit", &[]),
     ("error_chain", &[]),
     ("counters", &[]),
-    ("config", &["domain", "version"]),
+    ("proxies", &[]),
+    ("config", &["domain", "version", "proxies"]),
     ("telemetry", &["trace", "clock", "config", "version"]),
     (
         "upstream",

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::formats::{RawValue, duration_text};
-use super::spec::{Setting, SettingSpec};
+use super::spec::{Role, Setting, SettingSpec};
 use crate::config::sources::{
     FileStates, Inputs, NotUnicode, Origin, RawSettings, SourcedValue, Sources,
 };
+use crate::proxies::Proxies;
 
 /// Settings that passed all checks, and where each value came from.
 #[derive(Clone)]
@@ -61,6 +62,7 @@ pub(crate) struct SettingsLoader<'a> {
     shown: Vec<ShownSetting>,
     refused: BTreeSet<&'static str>,
     problems: Vec<String>,
+    proxies: Proxies,
 }
 
 /// A duration, and the setting it is the value of.
@@ -117,6 +119,14 @@ impl<'a> SettingsLoader<'a> {
         let (mut files, mut problems) = (FileStates::default(), Vec::new());
         let sources = Sources::read(inputs, &mut files, &mut problems);
         sources.refuse_unknown(known, &mut problems);
+        let proxies = Proxies::read(|name| inputs.environment.variable(name));
+        let proxies = proxies.unwrap_or_else(|error| {
+            // The demo's upstream is on this machine, so that no proxy is needed.
+            if inputs.role == Role::Serve {
+                problems.push(error.to_string());
+            }
+            Proxies::default()
+        });
         Self {
             inputs,
             sources,
@@ -126,7 +136,13 @@ impl<'a> SettingsLoader<'a> {
             shown: Vec::new(),
             refused: BTreeSet::new(),
             problems,
+            proxies,
         }
+    }
+
+    /// The proxies that the environment names.
+    pub(crate) fn proxies(&self) -> Proxies {
+        self.proxies.clone()
     }
 
     /// The settings, unless anything was refused.

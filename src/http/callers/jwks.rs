@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{CallerParts, CallersError, LOOK_EVERY};
 use crate::clock::Clock;
-use crate::config::{JwksSource, LARGEST_FILE, read_bounded};
+use crate::config::{JwksSource, JwtConfig, LARGEST_FILE, Proxies, read_bounded};
 
 const SETTING: &str = "inbound.jwt_jwks";
 /// How old keys may become before they are fetched again.
@@ -75,13 +75,15 @@ impl Jwks {
     /// Reads the keys once. Those at an address are fetched again and again from now on, for as long as
     /// anybody holds this.
     pub(super) async fn start(
-        source: &JwksSource,
+        config: &JwtConfig,
         parts: CallerParts,
     ) -> Result<Self, CallersError> {
         let CallerParts { clock, tasks, stopping, .. } = parts;
-        let (keys, remote) = match source {
+        let (keys, remote) = match &config.jwks {
             JwksSource::File(path) => (read(path)?, None),
-            JwksSource::Address(address) => (Arc::default(), Some(Remote::new(address)?)),
+            JwksSource::Address(address) => {
+                (Arc::default(), Some(Remote::new(address, &config.proxies)?))
+            }
         };
         let (is_remote, tracker) = (remote.is_some(), tasks.clone());
         let jwks = Self(Arc::new(Shared { keys: RwLock::new(keys), remote, clock, tasks }));
@@ -193,7 +195,7 @@ async fn follow(shared: Weak<Shared>) {
 }
 
 impl Remote {
-    fn new(address: &Url) -> Result<Self, reqwest::Error> {
+    fn new(address: &Url, proxies: &Proxies) -> Result<Self, reqwest::Error> {
         // Fails only when a provider has been installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
@@ -202,9 +204,7 @@ impl Remote {
             .timeout(FETCH_WITHIN)
             .pool_max_idle_per_host(0)
             .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(address) {
-            builder = builder.no_proxy();
-        }
+        builder = proxies.apply(builder, address)?;
         if address.scheme() == "http" {
             // Nothing will be verified, so a machine without root certificates will do.
             builder = builder.tls_certs_only([]);
@@ -336,15 +336,6 @@ fn parse(json: &[u8]) -> Result<Arc<[Arc<PublicKey>]>, String> {
         );
     }
     Ok(keys)
-}
-
-fn is_loopback(address: &Url) -> bool {
-    match address.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 #[cfg(test)]

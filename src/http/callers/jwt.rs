@@ -54,7 +54,7 @@ impl Tokens {
         verifier::install();
         let clock = parts.clock.clone();
         let config = Arc::new(config.clone());
-        Ok(Self { jwks: Jwks::start(&config.jwks, parts).await?, config, clock })
+        Ok(Self { jwks: Jwks::start(&config, parts).await?, config, clock })
     }
 
     /// Tokens are held against something else. Keys of the same address stay as they are; those of

@@ -6,12 +6,17 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Certificate, Client, Method, Request, Response, Url};
+use reqwest::{Certificate, Client};
 use serde_json::{Map, Value};
+use tokio::time::timeout_at;
+use url::Url;
 
-use super::super::transport::{client_builder, no_answer};
+use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
+use super::super::http_client::client_builder;
 use super::renewing::{Issuer, Lease};
 use crate::clock::Clock;
 use crate::config::{AccessKey, Live, MetadataService};
@@ -27,9 +32,10 @@ const SESSION_LIFE: Duration = Duration::from_hours(6);
 const SESSION_USE: Duration = SESSION_LIFE.saturating_sub(Duration::from_mins(1));
 /// How long a service that knows no session tokens is not asked for one again.
 const NO_SESSIONS_FOR: Duration = Duration::from_hours(24);
-/// The official SDK's limits for this address: to connect, and for an answer.
+/// The official SDK's limit to connect to this address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The same, with three seconds for an answer.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(6);
 /// Keys are renewed when less than this is left.
 const RENEW_AHEAD: Duration = Duration::from_mins(10);
 /// How long nobody asks after the service has said that the server has no agency.
@@ -106,8 +112,8 @@ impl MetadataKeys {
             Session::None | Session::Token(..) | Session::Unknown(_) => {}
         }
         let mut request = self.request(Method::PUT, "/meta-data/latest/api/token")?;
-        request.headers_mut().insert(SESSION_TTL_HEADER, HeaderValue::from(SESSION_LIFE.as_secs()));
-        let (status, body) = self.exchange(request).await?;
+        request.headers.insert(SESSION_TTL_HEADER, HeaderValue::from(SESSION_LIFE.as_secs()));
+        let (status, body) = self.ask(&request).await?;
         match status {
             200..300 => {
                 let token = Secret::new(body.trim());
@@ -128,11 +134,11 @@ impl MetadataKeys {
         let mut request = self.request(Method::GET, "/openstack/latest/securitykey")?;
         if let Some(session) = session {
             let mut value = HeaderValue::from_str(session.expose())
-                .map_err(|_| unlike(200, "has a session token that no header can carry"))?;
+                .map_err(|_| malformed("has a session token that no header can carry", 200))?;
             value.set_sensitive(true);
-            request.headers_mut().insert(SESSION_HEADER, value);
+            request.headers.insert(SESSION_HEADER, value);
         }
-        self.exchange(request).await
+        self.ask(&request).await
     }
 
     fn read(&self, status: u16, body: &str) -> Result<Lease<AccessKey>, Failure> {
@@ -145,7 +151,7 @@ impl MetadataKeys {
             _ => return Err(refused(status, RefusalKind::Broken, status >= 500)),
         }
         let answer: Option<Map<String, Value>> = serde_json::from_str(body).ok();
-        let answer = answer.ok_or_else(|| unlike(status, "is not a JSON object"))?;
+        let answer = answer.ok_or_else(|| malformed("is not a JSON object", status))?;
         let nested = ["credential", "credentials"].iter().find_map(|key| answer.get(*key));
         let parts = nested.and_then(Value::as_object).unwrap_or(&answer);
         let text = |keys: &[&str]| keys.iter().find_map(|key| parts.get(*key)?.as_str());
@@ -155,7 +161,7 @@ impl MetadataKeys {
         let ends = text(&["expires_at", "expiration"]).and_then(|ends| ends.parse().ok());
         let (Some(access), Some(secret), Some(token), Some(ends)) = (access, secret, token, ends)
         else {
-            return Err(unlike(status, "lacks a part of the temporary key"));
+            return Err(malformed("lacks a part of the temporary key", status));
         };
         Ok(self.lease(
             AccessKey {
@@ -175,28 +181,22 @@ impl MetadataKeys {
         Lease { value, renew_at: now + life.saturating_sub(RENEW_AHEAD), ends_at: now + life }
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<Request, Failure> {
+    fn request(&self, method: Method, path: &str) -> Result<HttpRequest, Failure> {
         let base = self.service.endpoint.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{path}"));
         let url = url.map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
-        Ok(Request::new(method, url))
+        Ok(HttpRequest { method, url, headers: HeaderMap::new(), body: Bytes::new() })
     }
 
-    async fn exchange(&self, request: Request) -> Result<(u16, String), Failure> {
-        let exchange = async {
-            let sent = self.http.get().execute(request).await;
-            let mut response: Response = sent.map_err(|error| no_answer(&error))?;
-            let (status, mut body) = (response.status().as_u16(), Vec::new());
-            while let Ok(Some(chunk)) = response.chunk().await {
-                if body.len() + chunk.len() > LARGEST_ANSWER {
-                    return Err(unlike(status, "is too large for a temporary key"));
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok((status, String::from_utf8_lossy(&body).into_owned()))
-        };
-        let within = tokio::time::timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, exchange).await;
-        within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
+    /// Status and body of an answer.
+    async fn ask(&self, request: &HttpRequest) -> Result<(u16, String), Failure> {
+        let timeout = EXCHANGE_TIMEOUT;
+        let deadline = tokio::time::Instant::now() + timeout;
+        let limits = ExchangeLimits { timeout, deadline, max_body_bytes: LARGEST_ANSWER };
+        let http = self.http.get();
+        let answer = timeout_at(deadline, exchange(&http, request, limits, || {})).await;
+        let answer = answer.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))?;
+        Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
     }
 
     fn remember(&self, session: Session) {
@@ -227,9 +227,4 @@ fn says_no_agency(body: &str) -> bool {
 fn refused(status: u16, kind: RefusalKind, retryable: bool) -> Failure {
     let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
     Failure::Refused(Refusal { kind, retryable, retry_after: None, answer }.into())
-}
-
-fn unlike(status: u16, problem: &str) -> Failure {
-    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
-    Failure::Malformed { problem: problem.to_owned(), answer: answer.into() }
 }

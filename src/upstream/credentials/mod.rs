@@ -19,7 +19,7 @@ use self::refusals::Refusals;
 pub(crate) use self::renewing::Generation;
 use self::renewing::Renewing;
 use super::failure::{Code, Whose};
-use super::transport::ca_certificates;
+use super::http_client::ca_certificates;
 use crate::clock::Clock;
 use crate::config::{AccessKey, CredentialsMode, ProjectScope, UpstreamConfig};
 use crate::domain::{Failure, Token};
@@ -242,10 +242,10 @@ impl Credentials {
 }
 
 /// Whether the API gateway says that a token has ended (0307), or that it cannot make anything of it
-/// (0301), as of one that was withdrawn before its end.
+/// (0301), as of one that was withdrawn before its end. A 401 without a code may be either.
 fn wants_a_new_token(failure: &Failure) -> bool {
     let Some(answer) = failure.upstream() else { return false };
-    let code = answer.error_code.as_deref().unwrap_or_default();
+    let Some(code) = answer.error_code.as_deref() else { return answer.status == 401 };
     match Code::of(code) {
         Some(Code::Gateway("0307")) => true,
         Some(Code::Gateway("0301")) => answer.status == 401,

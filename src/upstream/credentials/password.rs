@@ -7,13 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Client, Method, Request, Url};
+use reqwest::Client;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
 
-use super::super::transport::{http_client, no_answer};
+use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
+use super::super::http_client::http_client;
+use super::super::retry::chance;
 use super::renewing::{Issuer, Lease};
 use super::skew;
 use crate::clock::Clock;
@@ -55,7 +60,7 @@ impl Terms {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Body {
     token: Token,
 }
 
@@ -91,7 +96,7 @@ impl PasswordLogin {
         Option::as_ref(&previous).cloned().into_iter().chain([current]).collect()
     }
 
-    fn request(login: &IamLogin) -> Result<Request, Failure> {
+    fn request(login: &IamLogin) -> Result<HttpRequest, Failure> {
         let IamLogin { endpoint, user, password, domain, scope } = login;
         let base = endpoint.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}/v3/auth/tokens?nocatalog=true"))
@@ -107,33 +112,28 @@ impl PasswordLogin {
             "identity": { "methods": ["password"], "password": { "user": user } },
             "scope": { "project": project },
         } });
-        let mut request = Request::new(Method::POST, url);
         let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json);
-        *request.body_mut() = Some(body.to_string().into());
-        Ok(request)
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
+        let body = body.to_string().into();
+        Ok(HttpRequest { method: Method::POST, url, headers, body })
     }
 
-    async fn exchange(&self, terms: &Terms) -> Result<Lease<Secret>, Failure> {
-        let sent = terms.http.execute(Self::request(&terms.login)?).await;
-        let mut response = sent.map_err(|error| no_answer(&error))?;
-        let (status, headers) =
-            (response.status().as_u16(), std::mem::take(response.headers_mut()));
-        let mut body = Vec::new();
-        while let Ok(Some(chunk)) = response.chunk().await {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                break;
-            }
-            body.extend_from_slice(&chunk);
-        }
+    async fn log_in(
+        &self,
+        terms: &Terms,
+        limits: ExchangeLimits,
+    ) -> Result<Lease<Secret>, Failure> {
+        let request = Self::request(&terms.login)?;
+        let answer = exchange(&terms.http, &request, limits, || {}).await?;
+        let (status, headers) = (answer.status, answer.headers);
         if !(200..300).contains(&status) {
             return Err(self.refusal(status, &headers));
         }
         let token = headers.get(SUBJECT_TOKEN).and_then(|value| value.to_str().ok());
-        let token = token.ok_or_else(|| unlike(status, "has no X-Subject-Token"))?;
-        let answer: Option<Answer> = serde_json::from_slice(&body).ok();
-        let ends = answer.and_then(|answer| answer.token.expires_at.parse().ok());
-        let ends = ends.ok_or_else(|| unlike(status, "does not say when the token ends"))?;
+        let token = token.ok_or_else(|| malformed("has no X-Subject-Token", status))?;
+        let body: Option<Body> = serde_json::from_slice(&answer.body).ok();
+        let ends = body.and_then(|body| body.token.expires_at.parse().ok());
+        let ends = ends.ok_or_else(|| malformed("does not say when the token ends", status))?;
         Ok(self.lease(Secret::new(token), ends))
     }
 
@@ -143,7 +143,7 @@ impl PasswordLogin {
         let life = left.unsigned_abs();
         // Gateways that were started together do not renew together.
         let ahead = life / RENEW_AHEAD;
-        let ahead = ahead.mul_f64(0.75 + 0.25 * super::super::client::chance());
+        let ahead = ahead.mul_f64(0.75 + 0.25 * chance());
         Lease { value: token, renew_at: now + life.saturating_sub(ahead), ends_at: now + life }
     }
 
@@ -173,16 +173,14 @@ impl Issuer for PasswordLogin {
 
     async fn issue(&self) -> Result<Lease<Secret>, Failure> {
         let terms = self.terms.get();
-        let exchange = tokio::time::timeout(terms.timeout, self.exchange(&terms)).await;
-        exchange.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
+        let timeout = terms.timeout;
+        let deadline = Instant::now() + timeout;
+        let limits = ExchangeLimits { timeout, deadline, max_body_bytes: LARGEST_ANSWER };
+        let login = timeout_at(deadline, self.log_in(&terms, limits)).await;
+        login.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
     }
 
     fn rest_after(failure: &Failure) -> Option<Duration> {
         (failure.code() == FailureCode::UpstreamUnauthenticated).then_some(REST)
     }
-}
-
-fn unlike(status: u16, problem: &str) -> Failure {
-    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
-    Failure::Malformed { problem: problem.to_owned(), answer: answer.into() }
 }

@@ -55,9 +55,10 @@ impl Refusals {
 }
 
 /// Whether it was the API gateway's check of the key, and not the service behind it, that refused.
+/// Where no code says which, the key rests: signing on could lock it.
 fn refuses_the_key(failure: &Failure) -> bool {
     let Failure::Refused(refusal) = failure else { return false };
-    let code = refusal.answer.error_code.as_deref().unwrap_or_default();
+    let code = refusal.answer.error_code.as_deref();
     refusal.kind == RefusalKind::GatewayUnauthenticated
-        && Code::of(code) == Some(Code::Gateway("0301"))
+        && code.is_none_or(|code| Code::of(code) == Some(Code::Gateway("0301")))
 }

@@ -1,0 +1,198 @@
+//! One exchange with a server: a request goes out, and its response is read within limits.
+//!
+//! The status decides what a response means. The body of an error only refines that, so an error
+//! whose body cannot be read is an error with an empty body.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::HeaderMap;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::Connected;
+use reqwest::{Body, Client, Request, Url};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::coding;
+use super::connecting::with_connection;
+use super::retry::{chance, wait_before_resend};
+use crate::body_limit::{self, BodyError};
+use crate::domain::{Failure, TimeLimit, Unreachable, UpstreamAnswer};
+use crate::error_chain::chain;
+
+/// The longest time for the body of an error.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A request that can be sent several times.
+pub(super) struct HttpRequest {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// A response, whatever its status.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// Decompressed.
+    pub(super) body: Bytes,
+}
+
+/// The limits of an exchange.
+#[derive(Clone, Copy)]
+pub(super) struct ExchangeLimits {
+    /// From sending the request to the end of the body.
+    pub(super) timeout: Duration,
+    /// When the caller gives up. The exchange itself goes on; only the body of an error is cut short.
+    pub(super) deadline: Instant,
+    /// Bytes of the body, both as sent and decompressed.
+    pub(super) max_body_bytes: usize,
+}
+
+/// Why a request got no response.
+enum NoResponse {
+    /// The server has not begun to process it, and said so, or closed the connection before.
+    NotProcessed,
+    Failed(Failure),
+}
+
+impl HttpRequest {
+    fn to_client_request(&self) -> Request {
+        let mut request = Request::new(self.method.clone(), self.url.clone());
+        *request.headers_mut() = self.headers.clone();
+        if !self.body.is_empty() {
+            *request.body_mut() = Some(self.body.clone().into());
+        }
+        request
+    }
+}
+
+/// Sends a request and reads the response. A request that the server has not processed is sent again,
+/// which `on_resend` hears of, until the caller gives up.
+pub(super) async fn exchange(
+    client: &Client,
+    request: &HttpRequest,
+    limits: ExchangeLimits,
+    on_resend: impl Fn(),
+) -> Result<Answer, Failure> {
+    let mut resends = 0;
+    loop {
+        match send(client, request.to_client_request(), limits).await {
+            Ok(answer) => return Ok(answer),
+            Err(NoResponse::Failed(failure)) => return Err(failure),
+            Err(NoResponse::NotProcessed) => {}
+        }
+        resends += 1;
+        on_resend();
+        sleep(wait_before_resend(resends, chance())).await;
+    }
+}
+
+async fn send(
+    client: &Client,
+    request: Request,
+    limits: ExchangeLimits,
+) -> Result<Answer, NoResponse> {
+    let end = Instant::now() + limits.timeout;
+    let sending = timeout_at(end, with_connection(client.execute(request)));
+    let (sent, is_new_connection) = sending.await.map_err(|_| timed_out())?;
+    let response = sent.map_err(|error| {
+        if was_not_processed(&error, is_new_connection) {
+            NoResponse::NotProcessed
+        } else {
+            NoResponse::Failed(no_response(&error))
+        }
+    })?;
+    let (head, body) = http::Response::<Body>::from(response).into_parts();
+    let body = if head.status.is_success() {
+        let reading = timeout_at(end, read_body(&head, body, limits.max_body_bytes));
+        reading.await.map_err(|_| timed_out())??
+    } else {
+        read_error_body(&head, body, end.min(limits.deadline), limits.max_body_bytes).await
+    };
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+async fn read_body(head: &http::response::Parts, body: Body, max: usize) -> Result<Bytes, Failure> {
+    let status = head.status.as_u16();
+    let sent = body_limit::read_body(body, max).await.map_err(|error| match error {
+        BodyError::TooLarge => malformed(coding::DecodeError::TooLarge { max }.to_string(), status),
+        BodyError::Broken(_) => Failure::Unreachable(Unreachable::Cut),
+    })?;
+    coding::decode(&head.headers, sent, max).map_err(|error| malformed(error.to_string(), status))
+}
+
+/// Takes half of the time that is left at most, so that the status is known before the time is up.
+async fn read_error_body(
+    head: &http::response::Parts,
+    body: Body,
+    end: Instant,
+    max: usize,
+) -> Bytes {
+    let left = end.saturating_duration_since(Instant::now());
+    let reading = timeout(ERROR_BODY_TIMEOUT.min(left / 2), body_limit::read_body(body, max));
+    let Ok(Ok(sent)) = reading.await else { return Bytes::new() };
+    // It may be plain text that only says that it is compressed.
+    coding::decode(&head.headers, sent.clone(), max).unwrap_or(sent)
+}
+
+/// Whether a server has surely not begun to process a request, so that it may be sent again.
+fn was_not_processed(error: &reqwest::Error, is_new_connection: bool) -> bool {
+    if error.is_connect() || error.is_timeout() {
+        return false;
+    }
+    if let Some(error) = chain(error).find_map(|error| error.downcast_ref::<h2::Error>()) {
+        // A stream gets the error of a GOAWAY only if it is behind the last one that the server names.
+        let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        return error.is_remote() && (error.is_go_away() || is_refused);
+    }
+    // A connection of HTTP/2 ended while the client still held the request back.
+    if chain(error).filter_map(|error| error.downcast_ref()).any(hyper::Error::is_user) {
+        return true;
+    }
+    // Servers close connections of HTTP/1.1 that were idle; the request may be on its way then.
+    !is_new_connection && !is_http_2(error) && chain(error).any(is_closed_connection)
+}
+
+fn is_http_2(error: &reqwest::Error) -> bool {
+    let error = chain(error).find_map(|error| error.downcast_ref::<legacy::Error>());
+    error.and_then(legacy::Error::connect_info).is_some_and(Connected::is_negotiated_h2)
+}
+
+fn is_closed_connection(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let is_closed = |error: &io::Error| {
+        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+    };
+    error.downcast_ref().is_some_and(is_closed)
+        || error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
+}
+
+/// Why a request got no response: on connecting, or afterwards.
+fn no_response(error: &reqwest::Error) -> Failure {
+    match (error.is_connect(), error.is_timeout()) {
+        (true, true) => Failure::TimedOut(TimeLimit::Connect),
+        (true, false) => Failure::Unreachable(Unreachable::Connect),
+        (false, true) => Failure::TimedOut(TimeLimit::Attempt),
+        (false, false) => Failure::Unreachable(Unreachable::Cut),
+    }
+}
+
+fn timed_out() -> NoResponse {
+    NoResponse::Failed(Failure::TimedOut(TimeLimit::Attempt))
+}
+
+impl From<Failure> for NoResponse {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A response of success that is not what was promised; `problem` is a clause.
+pub(super) fn malformed(problem: impl Into<String>, status: u16) -> Failure {
+    let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
+    Failure::Malformed { problem: problem.into(), answer: answer.into() }
+}
