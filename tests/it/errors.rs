@@ -236,6 +236,61 @@ async fn a_connection_cut_midway_is_unavailable() {
     assert_eq!(error(&answer), &json!({ "code": "UPSTREAM_UNAVAILABLE", "retryable": true }));
 }
 
+/// A server that does not speak HTTP: it writes some bytes when something comes, and closes or hangs.
+async fn raw_server(says: &'static [u8], hangs: bool) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(says).await;
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_anywhere_is_unavailable() {
+    for says in
+        ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhalf", "not HTTP\r\n\r\n"]
+    {
+        let address = raw_server(says.as_bytes(), false).await;
+        let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
+        let gateway = Gateway::configured(unused, |config| {
+            config.upstream.endpoint = format!("http://{address}").parse().unwrap();
+        })
+        .await;
+
+        let answer = gateway.query(&screen_record("id")).await;
+
+        let expected = json!({ "code": "UPSTREAM_UNAVAILABLE", "retryable": true });
+        assert_eq!(error(&answer), &expected, "{says:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_does_not_end_is_a_connection_that_is_not_made() {
+    let address = raw_server(b"", true).await;
+    let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
+    let gateway = Gateway::configured(unused, |config| {
+        config.upstream.endpoint = format!("https://{address}").parse().unwrap();
+        config.upstream.connect_timeout = Duration::from_millis(50);
+    })
+    .await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(error(&answer), &json!({ "code": "UPSTREAM_TIMEOUT", "retryable": true }));
+    let message = "the upstream could not be connected to in time";
+    assert_eq!(answer["errors"][0]["message"], message);
+}
+
 #[tokio::test]
 async fn an_answer_that_is_too_large_once_decompressed_is_refused() {
     use std::io::Write as _;

@@ -4,12 +4,14 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Version};
 use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
@@ -55,6 +57,16 @@ pub(crate) enum Reply {
     },
     /// Headers and a part of the body, then the connection ends.
     CutMidway,
+    /// Status, headers and an endless body that comes byte by byte.
+    Trickle {
+        status: u16,
+        headers: Vec<(String, String)>,
+    },
+    /// Status, headers and a part of the body, then the connection ends.
+    Cut {
+        status: u16,
+        headers: Vec<(String, String)>,
+    },
     /// Nothing, ever.
     Hang,
     /// Another reply, once the gate has a permit.
@@ -89,27 +101,41 @@ impl Reply {
 
     fn into_response(self) -> Response {
         match self {
-            Self::Answer { status, headers, body } => {
-                let mut response = Response::new(Body::from(body));
-                *response.status_mut() = StatusCode::from_u16(status).unwrap();
-                for (name, value) in headers {
-                    let name: HeaderName = name.parse().unwrap();
-                    response.headers_mut().append(name, value.parse().unwrap());
-                }
-                response
+            Self::Answer { status, headers, body } => response(status, headers, Body::from(body)),
+            Self::CutMidway => Self::Cut { status: 200, headers: Vec::new() }.into_response(),
+            Self::Cut { status, headers } => {
+                let part = async { Ok(Bytes::from_static(b"{\"id\":")) };
+                let end = async {
+                    // The server sends what it has when nothing more comes at once.
+                    tokio::task::yield_now().await;
+                    Err(io::Error::other("cut"))
+                };
+                let body = stream::once(part).chain(stream::once(end));
+                response(status, headers, Body::from_stream(body))
             }
-            Self::CutMidway => {
-                let part = futures_util::stream::iter([
-                    Ok(Bytes::from_static(b"{\"id\":")),
-                    Err(io::Error::other("cut")),
-                ]);
-                Response::new(Body::from_stream(part))
+            Self::Trickle { status, headers } => {
+                let pace = tokio::time::interval(Duration::from_millis(5));
+                let bytes = stream::unfold(pace, async |mut pace| {
+                    pace.tick().await;
+                    Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), pace))
+                });
+                response(status, headers, Body::from_stream(bytes))
             }
             Self::Hang | Self::Held(..) => {
                 unreachable!("a request that waits is never turned into a response")
             }
         }
     }
+}
+
+fn response(status: u16, headers: Vec<(String, String)>, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    for (name, value) in headers {
+        let name: HeaderName = name.parse().unwrap();
+        response.headers_mut().append(name, value.parse().unwrap());
+    }
+    response
 }
 
 impl ScriptedUpstream {

@@ -1,0 +1,253 @@
+//! The status of an error decides, whatever becomes of its body.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use screen_record_gateway::config::{
+    AccessKey, Config, CredentialsMode, IamLogin, MetadataService, ProjectScope,
+};
+use screen_record_gateway::domain::Secret;
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, screen_record};
+
+/// What goes wrong while a body is read.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// It says that it is gzip, and is plain text.
+    Mislabelled,
+    /// It is in a coding that was not asked for.
+    UnknownCoding,
+    TooLarge,
+    Cut,
+    Trickle,
+}
+
+const FAULTS: [Fault; 5] =
+    [Fault::Mislabelled, Fault::UnknownCoding, Fault::TooLarge, Fault::Cut, Fault::Trickle];
+
+impl Fault {
+    fn reply(self, status: u16, headers: &[(&str, &str)]) -> Reply {
+        let owned = |headers: &[(&str, &str)]| {
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        match self {
+            Self::Mislabelled => {
+                let headers = [headers, &[("content-encoding", "gzip")]].concat();
+                Reply::bytes(status, &headers, "plain text")
+            }
+            Self::UnknownCoding => {
+                let headers = [headers, &[("content-encoding", "br")]].concat();
+                Reply::bytes(status, &headers, "who knows")
+            }
+            Self::TooLarge => Reply::bytes(status, headers, "<html>".repeat(350_000)),
+            Self::Cut => Reply::Cut { status, headers: owned(headers) },
+            Self::Trickle => Reply::Trickle { status, headers: owned(headers) },
+        }
+    }
+}
+
+/// So that the time for a body passes quickly.
+fn hasty(config: &mut Config) {
+    config.upstream.connect_timeout = Duration::from_millis(500);
+    config.upstream.attempt_timeout = Duration::from_millis(500);
+}
+
+async fn gateway(
+    answering: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    adjust: impl FnOnce(&mut Config),
+) -> Gateway {
+    let upstream = ScriptedUpstream::start(move |seen| answering(&seen.path)).await;
+    Gateway::configured(upstream, |config| {
+        hasty(config);
+        adjust(config);
+    })
+    .await
+}
+
+fn good() -> Reply {
+    Reply::json(200, &json!({ "id": RECORD, "status": "RECORDING" }))
+}
+
+fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_code_follows_the_status_although_the_body_cannot_be_read() {
+    for (status, expected) in [
+        (401, "UNAUTHENTICATED"),
+        (403, "FORBIDDEN"),
+        (404, "NOT_FOUND"),
+        (409, "CONFLICT"),
+        (429, "RATE_LIMITED"),
+        (500, "UPSTREAM_ERROR"),
+        (503, "UPSTREAM_UNAVAILABLE"),
+        (504, "UPSTREAM_TIMEOUT"),
+        (302, "UPSTREAM_ERROR"),
+    ] {
+        for fault in FAULTS {
+            let headers = [("x-request-id", "id-of-the-upstream"), ("retry-after", "3")];
+            let gateway = gateway(move |_| fault.reply(status, &headers), |_| {}).await;
+
+            let answer = gateway.query(&screen_record("id")).await;
+
+            let extensions = &answer["errors"][0]["extensions"];
+            assert_eq!(code(&answer), expected, "{status}, {fault:?}: {answer}");
+            assert_eq!(extensions["upstream"]["status"], status, "{status}, {fault:?}");
+            assert_eq!(extensions["upstream"]["requestId"], "id-of-the-upstream");
+            assert_eq!(extensions["retryAfterMs"], 3000, "{status}, {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_only_says_that_it_is_compressed_still_refines_the_status() {
+    let body = r#"{"error_code":"WKS.0202","error_msg":"no such recording"}"#;
+    let headers = [("content-encoding", "gzip")];
+    let gateway = gateway(move |_| Reply::bytes(500, &headers, body), |_| {}).await;
+
+    let answer = gateway.query(&screen_record("id")).await;
+
+    assert_eq!(code(&answer), "NOT_FOUND", "{answer}");
+}
+
+#[tokio::test]
+async fn a_recording_that_was_taken_away_is_not_served_from_the_cache() {
+    for fault in FAULTS {
+        for status in [401, 403, 404] {
+            let gateway = gateway(|_| good(), |_| {}).await;
+            gateway.query(&screen_record("id")).await;
+            gateway.advance(Duration::from_mins(1));
+            gateway.upstream.answer_with(move |_| fault.reply(status, &[]));
+
+            let answer = gateway.query(&screen_record("id")).await;
+
+            assert_eq!(
+                answer["data"]["screenRecord"],
+                Value::Null,
+                "{status}, {fault:?}: {answer}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn throttling_and_outages_are_tried_again_although_the_body_cannot_be_read() {
+    for fault in FAULTS {
+        for status in [429, 503] {
+            let gateway = gateway(
+                move |_| fault.reply(status, &[]),
+                |config| config.upstream.max_attempts = NonZeroU32::new(3).unwrap(),
+            )
+            .await;
+
+            gateway.query(&screen_record("id")).await;
+
+            assert_eq!(gateway.upstream_requests(), 3, "{status}, {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_key_signs_no_more_although_the_body_cannot_be_read() {
+    for fault in FAULTS {
+        let gateway = gateway(
+            move |_| fault.reply(401, &[]),
+            |config| {
+                config.upstream.credentials = CredentialsMode::AkSk(AccessKey {
+                    access: Secret::new("ACCESSKEY"),
+                    secret: Secret::new("secret"),
+                    security_token: None,
+                    project_id: None,
+                });
+            },
+        )
+        .await;
+
+        for _ in 0..3 {
+            let answer = gateway.query(&screen_record("id")).await;
+            assert_eq!(code(&answer), "UPSTREAM_UNAUTHENTICATED", "{fault:?}: {answer}");
+        }
+
+        assert_eq!(gateway.upstream_requests(), 1, "{fault:?}");
+    }
+}
+
+/// A gateway that logs in where it asks for records.
+async fn logging_in(answering: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Gateway {
+    let upstream = ScriptedUpstream::start(move |seen| answering(&seen.path)).await;
+    let endpoint: url::Url = format!("http://{}", upstream.address).parse().unwrap();
+    Gateway::configured(upstream, |config| {
+        hasty(config);
+        config.upstream.credentials = CredentialsMode::Password(IamLogin {
+            endpoint,
+            user: "user".to_owned(),
+            password: Secret::new("password"),
+            domain: "account".to_owned(),
+            scope: ProjectScope::Id(PROJECT.to_owned()),
+        });
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refused_login_is_not_repeated_although_the_body_cannot_be_read() {
+    for fault in FAULTS {
+        let gateway = logging_in(move |_| fault.reply(401, &[])).await;
+
+        for _ in 0..3 {
+            let answer = gateway.query(&screen_record("id")).await;
+            assert_eq!(code(&answer), "UPSTREAM_UNAUTHENTICATED", "{fault:?}: {answer}");
+            gateway.advance(Duration::from_mins(1));
+        }
+
+        assert_eq!(gateway.upstream_requests(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_without_a_readable_reason_is_renewed_once() {
+    for fault in FAULTS {
+        let gateway = logging_in(move |path| {
+            if path.starts_with("/v3/auth/tokens") {
+                let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+                let answer = json!({ "token": { "expires_at": ends.to_string() } });
+                return Reply::bytes(201, &[("x-subject-token", "issued")], answer.to_string());
+            }
+            fault.reply(401, &[])
+        })
+        .await;
+
+        let answer = gateway.query(&screen_record("id")).await;
+
+        assert_eq!(code(&answer), "UPSTREAM_UNAUTHENTICATED", "{fault:?}: {answer}");
+        let seen = gateway.upstream.seen();
+        let paths = seen.iter().map(|seen| seen.path.contains("/auth/tokens"));
+        assert_eq!(paths.collect::<Vec<_>>(), [true, false, true, false], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_agency_is_told_although_the_body_cannot_be_read() {
+    for fault in FAULTS {
+        let upstream = ScriptedUpstream::start(move |seen| {
+            if seen.path.ends_with("/api/token") {
+                fault.reply(404, &[])
+            } else {
+                fault.reply(401, &[])
+            }
+        })
+        .await;
+        let endpoint = format!("http://{}", upstream.address).parse().unwrap();
+        let gateway = Gateway::configured(upstream, |config| {
+            config.upstream.credentials =
+                CredentialsMode::Metadata(MetadataService { endpoint, project_id: None });
+        })
+        .await;
+
+        let answer = gateway.query(&screen_record("id")).await;
+
+        assert_eq!(code(&answer), "UPSTREAM_UNAUTHENTICATED", "{fault:?}: {answer}");
+    }
+}

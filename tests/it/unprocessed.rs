@@ -1,0 +1,234 @@
+//! Requests that the upstream never processed are sent again: no attempt is used, and the circuit
+//! does not hear of them.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use screen_record_gateway::config::{BreakerConfig, Config, ca_certificates_of};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Authority, Closing, ClosingUpstream, Gateway, Http2Upstream, Nginx, PROJECT, RECORD, Reply,
+    ScriptedUpstream, TlsWay, Turn,
+};
+
+const NO_ERROR: u32 = 0;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+fn body() -> String {
+    json!({ "id": RECORD }).to_string()
+}
+
+fn record(number: usize) -> String {
+    format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "r{number}") {{ id }} }}"#)
+}
+
+/// A gateway with one attempt and the usual circuit, whose upstream is at an address.
+async fn gateway_to(
+    url: url::Url,
+    authority: Option<&Authority>,
+    adjust: impl FnOnce(&mut Config),
+) -> Gateway {
+    let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
+    Gateway::configured(unused, |config| {
+        config.upstream.endpoint = url;
+        config.upstream.max_attempts = NonZeroU32::MIN;
+        config.upstream.breaker = BreakerConfig::default();
+        if let Some(authority) = authority {
+            let pem = authority.pem();
+            config.upstream.ca_certificates = ca_certificates_of(pem.as_bytes()).unwrap();
+        }
+        adjust(config);
+    })
+    .await
+}
+
+async fn answers(gateway: &Gateway, numbers: std::ops::Range<usize>) -> Vec<Value> {
+    let documents: Vec<String> = numbers.map(record).collect();
+    join_all(documents.iter().map(|document| gateway.query(document))).await
+}
+
+fn assert_all_answered(answers: &[Value]) {
+    let failed: Vec<&Value> =
+        answers.iter().filter(|answer| answer.get("errors").is_some()).collect();
+    assert!(failed.is_empty(), "{} of {}: {}", failed.len(), answers.len(), failed[0]);
+}
+
+/// What is counted of answered attempts, retries and the circuit.
+async fn assert_counted(gateway: &Gateway, attempts: usize) {
+    let page = gateway.admin_get("/metrics").await.1;
+    for line in [
+        format!(r#"gateway_upstream_attempts_total{{outcome="200"}} {attempts}"#),
+        r#"gateway_upstream_attempts_total{outcome="unreachable"} 0"#.to_owned(),
+        "gateway_upstream_retries_total 0".to_owned(),
+        "gateway_upstream_breaker_opened_total 0".to_owned(),
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line} is not on {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_upstream_closes_costs_no_attempt() {
+    for closing in [Closing::Unread, Closing::Unanswered] {
+        let upstream = ClosingUpstream::after(1, closing, &body()).await;
+        let url = format!("http://{}", upstream.address).parse().unwrap();
+        let gateway = gateway_to(url, None, |_| {}).await;
+
+        for number in 0..30 {
+            let answer = gateway.query(&record(number)).await;
+            assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "{closing:?}: {answer}");
+        }
+
+        assert_eq!((upstream.answered(), upstream.closed()), (30, 29), "{closing:?}");
+        assert_counted(&gateway, 30).await;
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_of_tls_that_the_upstream_closes_costs_no_attempt() {
+    let authority = Authority::new("of the upstream");
+    let upstream = ClosingUpstream::after(1, Closing::Unanswered, &body()).await;
+    let way = TlsWay::to(upstream.address, &authority).await;
+    let gateway = gateway_to(way.url, Some(&authority), |_| {}).await;
+
+    for number in 0..3 {
+        let answer = gateway.query(&record(number)).await;
+        assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn all_kept_connections_may_be_closed_at_once() {
+    let upstream = ClosingUpstream::after(1, Closing::Unread, &body()).await;
+    let url = format!("http://{}", upstream.address).parse().unwrap();
+    let gateway = gateway_to(url, None, |_| {}).await;
+    assert_all_answered(&answers(&gateway, 0..50).await);
+
+    let again = answers(&gateway, 50..100).await;
+
+    assert_all_answered(&again);
+    assert_counted(&gateway, 100).await;
+}
+
+#[tokio::test]
+async fn a_new_connection_that_is_closed_without_a_response_is_a_failure() {
+    let upstream = ClosingUpstream::after(0, Closing::Unanswered, "").await;
+    let url = format!("http://{}", upstream.address).parse().unwrap();
+    let gateway = gateway_to(url, None, |_| {}).await;
+
+    let answer = gateway.query(&record(0)).await;
+
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE", "{answer}");
+    assert_eq!((upstream.connections(), upstream.closed()), (1, 1));
+}
+
+#[tokio::test]
+async fn streams_behind_the_last_one_of_a_goaway_are_answered_by_another_connection() {
+    for reason in [NO_ERROR, ENHANCE_YOUR_CALM] {
+        let authority = Authority::new("of the upstream");
+        let upstream = Http2Upstream::start(&authority, &body(), move |place| {
+            if place.in_connection < 50 { Turn::Answer } else { Turn::GoAway { reason } }
+        })
+        .await;
+        let gateway = gateway_to(upstream.url.clone(), Some(&authority), |_| {}).await;
+
+        let answers = answers(&gateway, 0..200).await;
+
+        assert_all_answered(&answers);
+        assert!(upstream.requests() > 200, "no stream was refused");
+        assert_counted(&gateway, 200).await;
+        assert_eq!(gateway.admin_get("/readyz").await.1, "ready\n");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_that_ends_is_replaced_by_one_and_not_by_one_for_each_caller() {
+    let authority = Authority::new("of the upstream");
+    let upstream = Http2Upstream::start(&authority, &body(), |place| {
+        if place.in_connection < 50 { Turn::Answer } else { Turn::GoAway { reason: NO_ERROR } }
+    })
+    .await;
+    let gateway = gateway_to(upstream.url.clone(), Some(&authority), |_| {}).await;
+    // From then on the gateway knows that the upstream speaks HTTP/2.
+    gateway.query(&record(0)).await;
+
+    let answers = answers(&gateway, 1..201).await;
+
+    assert_all_answered(&answers);
+    assert!((5..20).contains(&upstream.connections()), "{}", upstream.connections());
+}
+
+#[tokio::test]
+async fn refused_streams_are_sent_again() {
+    let authority = Authority::new("of the upstream");
+    let upstream = Http2Upstream::start(&authority, &body(), |place| {
+        if place.overall.is_multiple_of(2) { Turn::Refuse } else { Turn::Answer }
+    })
+    .await;
+    let gateway = gateway_to(upstream.url.clone(), Some(&authority), |_| {}).await;
+
+    let answers = answers(&gateway, 0..100).await;
+
+    assert_all_answered(&answers);
+    assert!(upstream.requests() >= 199, "{}", upstream.requests());
+    assert_counted(&gateway, 100).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_every_stream_is_asked_until_the_deadline_and_not_in_haste() {
+    let authority = Authority::new("of the upstream");
+    let upstream = Http2Upstream::start(&authority, &body(), |_| Turn::Refuse).await;
+    let gateway = gateway_to(upstream.url.clone(), Some(&authority), |config| {
+        config.upstream.connect_timeout = Duration::from_millis(400);
+        config.upstream.attempt_timeout = Duration::from_millis(400);
+        config.upstream.deadline = Duration::from_millis(400);
+    })
+    .await;
+
+    let begun = Instant::now();
+    let answer = gateway.query(&record(0)).await;
+
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_TIMEOUT", "{answer}");
+    assert!(begun.elapsed() >= Duration::from_millis(400));
+    assert!((3..100).contains(&upstream.requests()), "{} requests", upstream.requests());
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_that_ends_without_a_word_is_a_failure() {
+    let authority = Authority::new("of the upstream");
+    let upstream = Http2Upstream::start(&authority, &body(), |place| {
+        if place.overall == 0 { Turn::Answer } else { Turn::Hang }
+    })
+    .await;
+    let gateway = gateway_to(upstream.url.clone(), Some(&authority), |_| {}).await;
+    gateway.query(&record(0)).await;
+
+    let answer = gateway.query(&record(1)).await;
+
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_UNAVAILABLE", "{answer}");
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn nginx_that_closes_connections_after_a_hundred_requests_answers_every_caller() {
+    const CALLERS: usize = 256;
+    const EACH: usize = 6;
+    let authority = Authority::new("of the upstream");
+    let nginx = Nginx::start(&authority, 100, &body()).await;
+    let gateway = gateway_to(nginx.url.clone(), Some(&authority), |_| {}).await;
+
+    let callers = (0..CALLERS).map(async |caller| {
+        let mut answers = Vec::new();
+        for number in 0..EACH {
+            answers.push(gateway.query(&record(caller * EACH + number)).await);
+        }
+        answers
+    });
+    let answers = join_all(callers).await.concat();
+
+    assert_all_answered(&answers);
+    assert_eq!(nginx.answered(), ["HTTP/2.0 200"; CALLERS * EACH]);
+    assert_counted(&gateway, CALLERS * EACH).await;
+    assert_eq!(gateway.admin_get("/readyz").await.1, "ready\n");
+}
