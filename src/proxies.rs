@@ -1,5 +1,9 @@
 //! The HTTP proxies that the environment names, for every client of the gateway.
 
+use std::ffi::OsStr;
+use std::fmt;
+use std::sync::Arc;
+
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, Proxy};
 use url::Url;
@@ -9,9 +13,13 @@ const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Proxies by the scheme of the address that is called.
+/// The proxies. Clones share them.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Proxies {
+pub struct Proxies(Arc<ByScheme>);
+
+/// Proxies by the scheme of the address that is called.
+#[derive(Default, PartialEq, Eq)]
+struct ByScheme {
     http: Option<Url>,
     https: Option<Url>,
     no_proxy: String,
@@ -33,9 +41,7 @@ impl Proxies {
     ///
     /// # Errors
     /// The first variable in use that names no proxy.
-    pub(crate) fn read<'e>(
-        variable: impl Fn(&str) -> Option<&'e std::ffi::OsStr>,
-    ) -> Result<Self, BadProxy> {
+    pub(crate) fn read<'e>(variable: impl Fn(&str) -> Option<&'e OsStr>) -> Result<Self, BadProxy> {
         let set = |names: &[&'static str]| {
             names.iter().find_map(|name| Some((*name, variable(name)?.to_str())))
         };
@@ -46,7 +52,7 @@ impl Proxies {
             parsed.map(Some).map_err(|problem| BadProxy { variable, problem })
         };
         let no_proxy = set(&NO_PROXY).and_then(|(_, text)| text).unwrap_or_default().to_owned();
-        Ok(Self { http: proxy(&HTTP)?, https: proxy(&HTTPS)?, no_proxy })
+        Ok(Self(Arc::new(ByScheme { http: proxy(&HTTP)?, https: proxy(&HTTPS)?, no_proxy })))
     }
 
     /// Sends a client's requests to `address` through the proxy for it, if there is one.
@@ -75,15 +81,16 @@ impl Proxies {
 
     /// Loopback addresses are always called directly.
     fn proxy_of(&self, address: &Url) -> Option<&Url> {
-        let proxy = if address.scheme() == "http" { &self.http } else { &self.https };
+        let ByScheme { http, https, no_proxy } = &*self.0;
+        let proxy = if address.scheme() == "http" { http } else { https };
         let proxy = proxy.as_ref().filter(|_| !is_loopback(address))?;
-        let matcher = Matcher::builder().all(proxy.as_str()).no(self.no_proxy.as_str()).build();
+        let matcher = Matcher::builder().all(proxy.as_str()).no(no_proxy.as_str()).build();
         matcher.intercept(&address.as_str().parse().ok()?).is_some().then_some(proxy)
     }
 }
 
-impl std::fmt::Debug for Proxies {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proxies(…)")
     }
 }
@@ -115,8 +122,6 @@ fn parse(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
 
     fn read(variables: &[(&str, &'static str)]) -> Result<Proxies, BadProxy> {

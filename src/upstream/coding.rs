@@ -70,11 +70,11 @@ fn inflate(body: &[u8], max: usize) -> Result<Bytes, DecodeError> {
 }
 
 fn read_bounded(decoder: impl Read, max: usize) -> Result<Bytes, DecodeError> {
-    let mut decoded = Vec::new();
+    let mut body = Vec::new();
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(limit).read_to_end(&mut decoded).map_err(|_| DecodeError::Corrupt)?;
-    if decoded.len() > max {
+    decoder.take(limit).read_to_end(&mut body).map_err(|_| DecodeError::Corrupt)?;
+    if body.len() > max {
         return Err(DecodeError::TooLarge { max });
     }
-    Ok(Bytes::from(decoded))
+    Ok(Bytes::from(body))
 }

@@ -15,9 +15,8 @@ use crate::domain::{Failure, RefusalKind, TimeLimit, Unreachable};
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The bound of the longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// A request that was not processed is sent again this often without a wait.
-const RESENDS_AT_ONCE: u32 = 3;
-/// The bound of the wait from then on.
+/// The bound of the wait before a request that was not processed is sent again; it doubles with each.
+const FIRST_RESEND_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_RESEND_WAIT: Duration = Duration::from_millis(100);
 /// The budget: so many retries a second in any case, and this share of the loads beside them, counted
 /// over this while.
@@ -117,12 +116,10 @@ pub(crate) fn wait(failed: u32, asked: Option<Duration>, chance: f64) -> Duratio
 }
 
 /// How long to wait before a request that was not processed is sent again, for the `resends`-th time.
-/// The first ones are sent at once; an upstream that refuses still more is overloaded.
+/// The first waits are next to nothing; an upstream that refuses more is overloaded.
 pub(crate) fn wait_before_resend(resends: u32, chance: f64) -> Duration {
-    if resends <= RESENDS_AT_ONCE {
-        return Duration::ZERO;
-    }
-    LONGEST_RESEND_WAIT.mul_f64(chance.clamp(0.0, 1.0))
+    let doubled = FIRST_RESEND_WAIT.saturating_mul(2_u32.saturating_pow(resends.saturating_sub(1)));
+    doubled.min(LONGEST_RESEND_WAIT).mul_f64(chance.clamp(0.0, 1.0))
 }
 
 /// From 0 to 1. Without a random generator all failed calls come back at the same time, which is no

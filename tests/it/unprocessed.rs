@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Authority, Closing, ClosingUpstream, Gateway, Http2Upstream, Nginx, PROJECT, RECORD, Reply,
-    ScriptedUpstream, TlsWay, Turn,
+    ScriptedUpstream, TlsWay, Turn, patient,
 };
 
 const NO_ERROR: u32 = 0;
@@ -32,6 +32,7 @@ async fn gateway_to(
 ) -> Gateway {
     let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
     Gateway::configured(unused, |config| {
+        patient(config);
         config.upstream.endpoint = url;
         config.upstream.max_attempts = NonZeroU32::MIN;
         config.upstream.breaker = BreakerConfig::default();
@@ -228,7 +229,7 @@ async fn nginx_that_closes_connections_after_a_hundred_requests_answers_every_ca
     let answers = join_all(callers).await.concat();
 
     assert_all_answered(&answers);
-    assert_eq!(nginx.answered(), ["HTTP/2.0 200"; CALLERS * EACH]);
+    assert_eq!(nginx.answered(), vec!["HTTP/2.0 200"; CALLERS * EACH]);
     assert_counted(&gateway, CALLERS * EACH).await;
     assert_eq!(gateway.admin_get("/readyz").await.1, "ready\n");
 }

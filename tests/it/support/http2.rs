@@ -28,7 +28,7 @@ const STATUS_200: u8 = 0x88;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
     Answer,
-    /// RST_STREAM with REFUSED_STREAM.
+    /// `RST_STREAM` with `REFUSED_STREAM`.
     Refuse,
     /// GOAWAY, with the stream before this one as the last that was processed, and this reason; then
     /// the connection ends.
@@ -79,7 +79,7 @@ impl Http2Upstream {
                 counts.connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
                     let stream = acceptor.accept(stream).await?;
-                    let connection = Connection { stream, in_connection: 0, last_processed: 0 };
+                    let connection = Connection { stream, requests: 0, last_processed: 0 };
                     connection.serve(&counts.requests, body.as_bytes(), &*script).await
                 });
             }
@@ -100,7 +100,7 @@ impl Http2Upstream {
 
 struct Connection {
     stream: TlsStream<TcpStream>,
-    in_connection: usize,
+    requests: usize,
     last_processed: u32,
 }
 
@@ -127,8 +127,8 @@ impl Connection {
                 (PING, 0) => self.write(PING, ACK, 0, &frame.payload).await?,
                 (HEADERS, _) => {
                     let overall = count.fetch_add(1, Ordering::Relaxed);
-                    let place = Place { overall, in_connection: self.in_connection };
-                    self.in_connection += 1;
+                    let place = Place { overall, in_connection: self.requests };
+                    self.requests += 1;
                     let turn = script(place);
                     self.act(turn, frame.stream, body).await?;
                     if matches!(turn, Turn::GoAway { .. } | Turn::Hang) {

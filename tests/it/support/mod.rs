@@ -24,8 +24,8 @@ pub(crate) use gateway::{
 pub(crate) use http2::{Http2Upstream, Turn};
 pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, seconds_from_now};
 pub(crate) use log::{keep_log, log};
-pub(crate) use raw::RawResponse;
 pub(crate) use nginx::Nginx;
+pub(crate) use raw::RawResponse;
 pub(crate) use receiver::{Receiver, Spanned, tree};
 pub(crate) use redis_server::RedisServer;
 pub(crate) use scripted::{Reply, ScriptedUpstream, Seen};
