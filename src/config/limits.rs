@@ -22,6 +22,9 @@ settings! {
         /// largest body of a request; a larger one gets 413
         pub max_body_bytes: usize =
             setting(&ByteRange(1024..=64 << 20)).default("256KiB").reloadable(),
+        /// largest answer before compression, batches included; in place of a larger one comes an error
+        pub max_response_bytes: usize =
+            setting(&ByteRange(1024..=1 << 30)).default("16MiB").reloadable(),
         /// levels of fields in a request, batches included; introspection does not count
         pub max_depth: usize = setting(&NumberRange(1..=100)).default("10").reloadable(),
         /// weight of all fields of a request, batches included

@@ -51,6 +51,9 @@ pub enum Failure {
         /// How many recordings one caller may watch.
         limit: usize,
     },
+    /// The answer has become larger than `limits.max_response_bytes`, so this part of it is not made.
+    #[error("the answer is larger than limits.max_response_bytes allows")]
+    ResponseTooLarge,
     /// The gateway has more to do than it is allowed to take on.
     #[error("the gateway is overloaded")]
     Overloaded,
@@ -107,6 +110,21 @@ pub struct UpstreamAnswer {
     pub request_id: Option<String>,
     /// Encrypted reason of a denial, for its owner to decode; only for the caller's own token.
     pub encoded_authorization_message: Option<String>,
+}
+
+impl UpstreamAnswer {
+    /// How many bytes its texts have.
+    pub fn text_bytes(&self) -> usize {
+        let Self {
+            status: _,
+            error_code,
+            error_message,
+            request_id,
+            encoded_authorization_message,
+        } = self;
+        let texts = [error_code, error_message, request_id, encoded_authorization_message];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
 }
 
 /// What a refusal says is gone. No copy of it may be served any more.
@@ -177,13 +195,15 @@ pub enum FailureCode {
     UpstreamTimeout,
     /// The upstream's answer is not what it documents.
     UpstreamInvalidResponse,
+    /// The answer is over the limit of its size.
+    ResponseTooLarge,
     /// The gateway has too much to do.
     Overloaded,
 }
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadUserInput,
         Self::Unauthenticated,
         Self::UpstreamUnauthenticated,
@@ -195,6 +215,7 @@ impl FailureCode {
         Self::UpstreamUnavailable,
         Self::UpstreamTimeout,
         Self::UpstreamInvalidResponse,
+        Self::ResponseTooLarge,
         Self::Overloaded,
     ];
 
@@ -212,6 +233,7 @@ impl FailureCode {
             Self::UpstreamUnavailable => "UPSTREAM_UNAVAILABLE",
             Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
             Self::UpstreamInvalidResponse => "UPSTREAM_INVALID_RESPONSE",
+            Self::ResponseTooLarge => "RESPONSE_TOO_LARGE",
             Self::Overloaded => "OVERLOADED",
         }
     }
@@ -263,6 +285,7 @@ impl Failure {
             Self::TimedOut(_) => FailureCode::UpstreamTimeout,
             Self::Malformed { .. } | Self::Unreadable(_) => FailureCode::UpstreamInvalidResponse,
             Self::TooManyWatched { .. } => FailureCode::RateLimited,
+            Self::ResponseTooLarge => FailureCode::ResponseTooLarge,
             Self::Overloaded => FailureCode::Overloaded,
         }
     }
@@ -274,6 +297,7 @@ impl Failure {
             Self::Unreachable(_)
             | Self::TimedOut(_)
             | Self::TooManyWatched { .. }
+            | Self::ResponseTooLarge
             | Self::Overloaded => true,
             Self::BadInput { .. }
             | Self::TokenMissing
@@ -296,6 +320,7 @@ impl Failure {
             | Self::Malformed { .. }
             | Self::Unreadable(_)
             | Self::TooManyWatched { .. }
+            | Self::ResponseTooLarge
             | Self::Overloaded => None,
         }
     }
@@ -312,6 +337,7 @@ impl Failure {
             | Self::TimedOut(_)
             | Self::Unreadable(_)
             | Self::TooManyWatched { .. }
+            | Self::ResponseTooLarge
             | Self::Overloaded => None,
         }
     }
@@ -342,6 +368,7 @@ impl Failure {
             | Self::Malformed { .. }
             | Self::Unreadable(_)
             | Self::TooManyWatched { .. }
+            | Self::ResponseTooLarge
             | Self::Overloaded => false,
         }
     }
@@ -358,6 +385,7 @@ impl Failure {
             | Self::Malformed { .. }
             | Self::Unreadable(_)
             | Self::TooManyWatched { .. }
+            | Self::ResponseTooLarge
             | Self::Overloaded => None,
         }
     }

@@ -7,7 +7,8 @@ use async_graphql::{Context, QueryPathSegment};
 use futures_util::stream::Stream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit};
+use super::response_size::ResponseSize;
+use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, UpstreamAnswer};
 use crate::records::{self, ReadSummary, Reader, Step};
 
 /// The reader and the deadline of an operation. Clones share them.
@@ -16,6 +17,7 @@ pub struct OperationContext {
     /// Replaced for each event of a subscription.
     execution: Arc<Mutex<Execution>>,
     timeout: Duration,
+    size: Arc<ResponseSize>,
 }
 
 /// What one answer is made with.
@@ -38,10 +40,16 @@ impl<'c> FieldRow<'c> {
 }
 
 impl OperationContext {
-    /// A context for an operation that begins now and may take `limits.request_timeout`.
-    pub fn new(reader: Arc<Reader>, timeout: Duration) -> Self {
+    /// A context for an operation that begins now and may take `limits.request_timeout`. `size` counts
+    /// the response that the operation is part of.
+    pub fn new(reader: Arc<Reader>, timeout: Duration, size: Arc<ResponseSize>) -> Self {
         let execution = Execution { reader, deadline: Instant::now() + timeout };
-        Self { execution: Arc::new(Mutex::new(execution)), timeout }
+        Self { execution: Arc::new(Mutex::new(execution)), timeout, size }
+    }
+
+    /// The size of the response so far.
+    pub fn size(&self) -> &ResponseSize {
+        &self.size
     }
 
     /// Gives the next event of a subscription a deadline and a reader of its own: a subscription has
@@ -50,6 +58,7 @@ impl OperationContext {
         let mut execution = self.execution();
         let reader = Arc::new(execution.reader.renewed());
         *execution = Execution { reader, deadline: Instant::now() + self.timeout };
+        self.size.reset();
     }
 
     /// What was read since the last call.
@@ -123,7 +132,18 @@ impl OperationContext {
     ) -> Result<T, Failure> {
         let deadline = self.execution().deadline;
         let in_time = timeout_at(deadline, reading).await;
-        in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)))
+        let read = in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)));
+        read.map_err(|failure| self.counted(failure))
+    }
+
+    /// Counts what the upstream said with a failure: each error of the response repeats it. Once the
+    /// response is too large to be sent, it is left out.
+    fn counted(&self, failure: Failure) -> Failure {
+        if self.size.is_exceeded() {
+            return Failure::ResponseTooLarge;
+        }
+        self.size.add(failure.upstream().map_or(0, UpstreamAnswer::text_bytes));
+        failure
     }
 
     fn execution(&self) -> MutexGuard<'_, Execution> {

@@ -19,6 +19,7 @@ use super::operation::{Answer, Operation};
 use super::plan;
 use super::recall::{KnownRequests, PlainRequest};
 use super::response_shape::ObjectShape;
+use super::response_size::{ResponseSize, TooLarge};
 use super::schema::entity::FederationQuery;
 use super::schema::query::{RecordQuery, Root};
 use super::schema::subscription::Subscription;
@@ -27,8 +28,8 @@ use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::records::Reader;
 
-/// The most errors of one operation that are answered.
-const MOST_ERRORS: usize = 50;
+/// The most faults of one document that are told; how many more there are is told, too.
+const MAX_FAULTS: usize = 50;
 /// Where an answer says what was read for it, in its `extensions`.
 const EXPLAINED: &str = "cache";
 /// The longest message of one, in characters. The parser repeats the line that it cannot read.
@@ -234,14 +235,15 @@ impl Engine {
     /// Executes an admitted operation that has one answer: a query.
     async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
         match admitted.0 {
-            Ok(Ready::Plain(request)) => Answer::Written(request.bound.execute(&context).await),
+            Ok(Ready::Plain(request)) => request.bound.execute(&context).await.into(),
             Ok(Ready::Other(operation)) if operation.prepared.operation.is_subscription() => {
                 let message = "a subscription needs a WebSocket or an event stream";
                 refused(vec![request_error(ErrorCode::ValidationFailed, message)])
             }
-            Ok(Ready::Other(operation)) => match self.convert(&operation, context) {
+            Ok(Ready::Other(operation)) => match self.convert(&operation, context.clone()) {
                 Ok(LibraryRequest { request, shape }) => {
-                    coded(shape.apply(self.executor.execute(request).await))
+                    let response = self.executor.execute(request).await;
+                    executed(response, &shape, context.size())
                 }
                 Err(error) => refused(vec![error]),
             },
@@ -266,9 +268,14 @@ impl Engine {
 
     /// The answer to an admitted operation, where everything is at hand; else nothing, and nothing is
     /// begun.
-    pub fn answer_now(&self, admitted: &Admitted, reader: &Reader) -> Option<Answer> {
+    pub fn answer_now(
+        &self,
+        admitted: &Admitted,
+        reader: &Reader,
+        size: &ResponseSize,
+    ) -> Option<Answer> {
         match admitted.0.as_ref().ok()? {
-            Ready::Plain(request) => request.answer_now(reader),
+            Ready::Plain(request) => request.answer_now(reader, size),
             Ready::Other(_) => reader.kept_answer(&admitted.question()?).map(Answer::Whole),
         }
     }
@@ -285,14 +292,14 @@ impl Engine {
             return self.execute(admitted, context).await;
         };
         reader.note_sources();
-        match self.execute(admitted, context).await {
+        match self.execute(admitted, context.clone()).await {
             Answer::Executed(response) if response.errors.is_empty() && reader.may_keep() => {
-                match whole(&response) {
+                match whole(&response, context.size()) {
                     Ok(body) => {
                         reader.keep_answer(question, &body);
                         Answer::Whole(body)
                     }
-                    Err(_) => Answer::Executed(response),
+                    Err(too_large) => too_large.into(),
                 }
             }
             answer => answer,
@@ -308,13 +315,13 @@ impl Engine {
         match admitted.0 {
             Ok(Ready::Plain(request)) => {
                 let written = async move { request.bound.execute(&context).await };
-                stream::once(written).map(Answer::Written).boxed()
+                stream::once(written).map(Answer::from).boxed()
             }
-            Ok(Ready::Other(operation)) => match self.convert(&operation, context) {
+            Ok(Ready::Other(operation)) => match self.convert(&operation, context.clone()) {
                 Ok(LibraryRequest { request, shape }) => self
                     .executor
                     .execute_stream(request)
-                    .map(move |response| coded(shape.apply(response)))
+                    .map(move |response| executed(response, &shape, context.size()))
                     .boxed(),
                 Err(error) => stream::iter([refused(vec![error])]).boxed(),
             },
@@ -389,30 +396,28 @@ fn explained(answer: Answer, reader: &Reader) -> Answer {
 }
 
 /// The JSON of an answer without errors.
-fn whole(response: &Response) -> Result<Bytes, serde_json::Error> {
-    let mut body = Vec::from(b"{\"data\":");
-    serde_json::to_writer(&mut body, &response.data)?;
-    body.push(b'}');
-    Ok(body.into())
+fn whole(response: &Response, size: &ResponseSize) -> Result<Bytes, TooLarge> {
+    let mut json = size.json();
+    json.raw(b"{\"data\":")?;
+    json.value(&response.data)?;
+    json.raw(b"}")?;
+    json.finish().map(Bytes::from)
 }
 
-/// Sets codes where the executor has set none: those are values that an argument refuses.
-fn coded(mut response: Response) -> Answer {
-    cut(&mut response.errors);
+/// What the executor has made, with every error: each says why a field is `null`. Sets codes where the
+/// executor has set none: those are values that an argument refuses.
+fn executed(response: Response, shape: &ObjectShape, size: &ResponseSize) -> Answer {
+    if let Err(too_large) = size.check() {
+        return too_large.into();
+    }
+    let mut response = shape.apply(response);
     for error in &mut response.errors {
+        shorten(&mut error.message);
         if error.extensions.is_none() {
             set_code(error, ErrorCode::BadUserInput);
         }
     }
     Answer::Executed(response)
-}
-
-/// A short document can be wrong in thousands of ways; a client needs a few of them.
-fn cut(errors: &mut Vec<ServerError>) {
-    errors.truncate(MOST_ERRORS);
-    for error in errors {
-        shorten(&mut error.message);
-    }
 }
 
 fn shorten(message: &mut String) {
@@ -423,7 +428,16 @@ fn shorten(message: &mut String) {
 }
 
 fn refused(mut errors: Vec<ServerError>) -> Answer {
-    cut(&mut errors);
+    // A short document can be wrong in thousands of ways; a client needs a few of them.
+    let left_out = errors.len().saturating_sub(MAX_FAULTS);
+    errors.truncate(MAX_FAULTS);
+    for error in &mut errors {
+        shorten(&mut error.message);
+    }
+    if left_out > 0 {
+        let message = format!("{left_out} more errors are not listed");
+        errors.push(request_error(ErrorCode::ValidationFailed, message));
+    }
     Answer::Refused(Response::from_errors(errors))
 }
 

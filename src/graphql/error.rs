@@ -25,6 +25,8 @@ pub enum ErrorCode {
     NotInSafelist,
     /// The request is over a limit.
     QueryTooComplex,
+    /// The answer is over the limit of its size.
+    ResponseTooLarge,
     /// The caller has not shown who they are.
     Unauthenticated,
     /// The caller asks too often.
@@ -47,6 +49,7 @@ impl ErrorCode {
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::NotInSafelist => "QUERY_NOT_IN_SAFELIST",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
+            Self::ResponseTooLarge => "RESPONSE_TOO_LARGE",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
@@ -60,7 +63,7 @@ impl ErrorCode {
     pub fn retryable(self) -> Option<bool> {
         match self {
             Self::RateLimited | Self::Overloaded => Some(true),
-            Self::Unauthenticated => Some(false),
+            Self::Unauthenticated | Self::ResponseTooLarge => Some(false),
             Self::BadRequest
             | Self::ParseFailed
             | Self::ValidationFailed

@@ -7,7 +7,7 @@ use async_graphql::{Pos, Response, ServerError};
 use futures_util::FutureExt as _;
 use tokio::runtime::Runtime;
 
-use super::{Answer, Engine, Flat, Operation, OperationContext, Values};
+use super::{Answer, Engine, Flat, Operation, OperationContext, ResponseSize, Values};
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::domain::{RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable};
 use crate::records::Reader;
@@ -54,6 +54,10 @@ fn records() -> [ScreenRecord; 3] {
     [full.into(), ScreenRecord::default(), broken.into()]
 }
 
+fn size() -> Arc<ResponseSize> {
+    Arc::new(ResponseSize::new(LimitsConfig::default().max_response_bytes))
+}
+
 fn values() -> Values {
     let text = |text: &str| Flat::Text(text.to_owned());
     let named = [
@@ -76,8 +80,8 @@ pub(crate) fn execution(bytes: &[u8]) {
     };
     let Ok(admitted) = engine.admit(vec![asked()]) else { return };
     let Some(admitted) = admitted.into_iter().next() else { return };
-    let context = || OperationContext::new(Arc::clone(reader), Duration::from_secs(15));
-    let now = engine.answer_now(&admitted, reader);
+    let context = || OperationContext::new(Arc::clone(reader), Duration::from_secs(15), size());
+    let now = engine.answer_now(&admitted, reader, &size());
     // What is not in the cache is begun, and given up at once.
     let answer = engine.answer(admitted, context()).now_or_never();
     if matches!(answer, Some(Answer::Refused(_) | Answer::NotAQuery)) {
@@ -106,7 +110,7 @@ pub(crate) fn document(bytes: &[u8]) {
         Ok(mut admitted) => admitted.pop().expect("one for each operation"),
         Err(error) => return points_into(query, &error),
     };
-    let context = OperationContext::new(Arc::clone(reader), Duration::from_secs(15));
+    let context = OperationContext::new(Arc::clone(reader), Duration::from_secs(15), size());
     match engine.answer(admitted, context).now_or_never() {
         Some(Answer::Refused(response)) => {
             assert!(!response.errors.is_empty());

@@ -6,6 +6,7 @@ use async_graphql::{Response, ServerError};
 use bytes::Bytes;
 
 use super::plan::Written;
+use super::response_size::TooLarge;
 use super::values::Values;
 
 /// One GraphQL operation as it was sent.
@@ -47,4 +48,17 @@ pub enum Answer {
     Refused(Response),
     /// It is not a query, and nothing else may be asked for this way.
     NotAQuery,
+}
+
+/// An error in place of the answer.
+impl From<TooLarge> for Answer {
+    fn from(too_large: TooLarge) -> Self {
+        Self::Executed(Response::from_errors(vec![too_large.error()]))
+    }
+}
+
+impl From<Result<Written, TooLarge>> for Answer {
+    fn from(written: Result<Written, TooLarge>) -> Self {
+        written.map_or_else(Self::from, Self::Written)
+    }
 }

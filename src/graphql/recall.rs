@@ -18,6 +18,7 @@ use foldhash::quality::RandomState;
 use super::limits::QueryCost;
 use super::operation::Answer;
 use super::plan::{BoundPlan, Written};
+use super::response_size::ResponseSize;
 use crate::domain::ScreenRecord;
 use crate::records::Reader;
 
@@ -82,11 +83,11 @@ impl PlainRequest {
     }
 
     /// The answer, where everything is at hand; else nothing, and nothing is begun.
-    pub(crate) fn answer_now(&self, reader: &Reader) -> Option<Answer> {
+    pub(crate) fn answer_now(&self, reader: &Reader, size: &ResponseSize) -> Option<Answer> {
         let reads = self.bound.read_now(reader)?;
         // Who would have to wait for another writes it anew for less.
         let (Some(record), Ok(mut last)) = (reads.only_record(), self.last.try_lock()) else {
-            return Some(Answer::Written(self.bound.write(reads)));
+            return Some(self.bound.write(reads, size).into());
         };
         let is_same = std::ptr::eq(last.of.as_ptr(), Arc::as_ptr(record));
         if let (true, Some(body)) = (is_same, &last.body) {
@@ -95,9 +96,12 @@ impl PlainRequest {
         if !is_same {
             *last = LastAnswer { of: Arc::downgrade(record), body: None };
             drop(last);
-            return Some(Answer::Written(self.bound.write(reads)));
+            return Some(self.bound.write(reads, size).into());
         }
-        let Written { mut body, errors } = self.bound.write(reads);
+        let Written { mut body, errors } = match self.bound.write(reads, size) {
+            Ok(written) => written,
+            Err(too_large) => return Some(too_large.into()),
+        };
         if !errors.is_empty() {
             return Some(Answer::Written(Written { body, errors }));
         }

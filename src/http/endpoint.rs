@@ -44,7 +44,7 @@ use super::websocket;
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{
-    Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery,
+    Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery, ResponseSize,
 };
 use crate::records::{Asking, ReadSummary, Reader, Records};
 use crate::resizable_semaphore::ResizableSemaphore;
@@ -324,9 +324,10 @@ async fn carry_out(
     (form, asker): (Form, Asker),
 ) -> (Response, Noted) {
     let Todo { begun, persisted, is_batch, name } = todo;
+    let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
     let begun: Vec<Begun> = if begun.iter().any(|one| matches!(one, Begun::Admitted(_))) {
         let asking = asker.asking(cache_headers::wanted(headers));
-        begun.into_iter().map(|one| endpoint.begin(one, asking.clone())).collect()
+        begun.into_iter().map(|one| endpoint.begin(one, asking.clone(), &size)).collect()
     } else {
         begun
     };
@@ -336,12 +337,13 @@ async fn carry_out(
         gathered(begun.into_iter().filter_map(Begun::answered))
     } else {
         let span = span((&request_id, &trace), caller.as_deref());
-        Box::pin(endpoint.complete(begun).instrument(span)).await
+        Box::pin(endpoint.complete(begun, &size).instrument(span)).await
     };
     endpoint.keep_documents(&served, persisted);
     let mut answers = Answers { served, summary, is_batch, form };
+    let body = answers.write(&size);
     let noted = Noted::of(&endpoint.metrics, name, &answers).by(caller);
-    let mut response = answers.response();
+    let mut response = answers.response(body);
     if endpoint.compression {
         compression::choose(headers, &mut response, answers.summary.has_links);
     }
@@ -443,12 +445,12 @@ impl Endpoint {
     }
 
     /// Answers an operation for which everything is at hand; any other waits.
-    fn begin(&self, begun: Begun, asking: Asking) -> Begun {
+    fn begin(&self, begun: Begun, asking: Asking, size: &ResponseSize) -> Begun {
         let Begun::Admitted(operation) = begun else { return begun };
         let span = traced::operation(&asking.trace, operation.name().map(|name| &**name));
         let asking = Asking { trace: span.trace().clone(), ..asking };
         let reader = self.records.reader(asking);
-        match self.engine.answer_now(&operation, &reader) {
+        match self.engine.answer_now(&operation, &reader, size) {
             Some(answer) => {
                 let served = Served { answer, is_stale: false };
                 traced::told(&span, &served);
@@ -459,8 +461,12 @@ impl Endpoint {
     }
 
     /// Executes what waits side by side, each within the time that is allowed for the request.
-    async fn complete(&self, begun: Vec<Begun>) -> (Vec<Served>, ReadSummary) {
-        let mut completing = begun.into_iter().map(|one| self.complete_one(one));
+    async fn complete(
+        &self,
+        begun: Vec<Begun>,
+        size: &Arc<ResponseSize>,
+    ) -> (Vec<Served>, ReadSummary) {
+        let mut completing = begun.into_iter().map(|one| self.complete_one(one, size));
         // Most requests have one operation.
         if completing.len() == 1
             && let Some(only) = completing.next()
@@ -483,9 +489,14 @@ impl Endpoint {
         }
     }
 
-    async fn complete_one(&self, begun: Begun) -> Option<(Served, ReadSummary)> {
+    async fn complete_one(
+        &self,
+        begun: Begun,
+        size: &Arc<ResponseSize>,
+    ) -> Option<(Served, ReadSummary)> {
         let Begun::Waits(operation, reader, span) = begun else { return begun.answered() };
-        let context = OperationContext::new(Arc::clone(&reader), self.limits.request_timeout);
+        let timeout = self.limits.request_timeout;
+        let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
         let answer = self.engine.answer(operation, context).await;
         let read = reader.take_summary();
         let served = Served { answer, is_stale: read.is_stale_on_error() };

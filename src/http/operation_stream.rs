@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::endpoint::Endpoint;
 use super::response::Served;
 use super::stream_log::{LoggedOperation, StreamLog};
-use crate::graphql::{Operation, OperationContext};
+use crate::graphql::{Operation, OperationContext, ResponseSize};
 use crate::records::Asking;
 use crate::trace::Span;
 
@@ -20,17 +21,25 @@ pub(crate) struct StreamedOperation {
     pub(crate) span: Span,
 }
 
+/// One answer of a stream.
+pub(crate) struct StreamedAnswer {
+    pub(crate) served: Served,
+    pub(crate) json: Bytes,
+}
+
 /// The answers to an operation: one for a query, any number for a subscription. The log says at the
 /// end of the stream what became of it.
 pub(crate) fn answers(
     endpoint: &Endpoint,
     streamed: StreamedOperation,
-) -> BoxStream<'static, Served> {
+) -> BoxStream<'static, StreamedAnswer> {
     let Endpoint { engine, records, limits, metrics, clock, .. } = endpoint;
     let StreamedOperation { operation, asking, caller_name, span } = streamed;
     let asking = Asking { trace: span.trace().clone(), ..asking };
     let (name, request_id) = (operation.operation_name.clone(), Arc::clone(&asking.request_id));
-    let context = OperationContext::new(Arc::new(records.reader(asking)), limits.request_timeout);
+    let reader = Arc::new(records.reader(asking));
+    let size = Arc::new(ResponseSize::new(limits.max_response_bytes));
+    let context = OperationContext::new(reader, limits.request_timeout, size);
     let logged = LoggedOperation { name, request_id, caller_name, span };
     let mut log = StreamLog::begin(logged, context.clone(), metrics, clock);
     let executed = match engine.admit(vec![operation]) {
@@ -41,11 +50,12 @@ pub(crate) fn answers(
         }
         Err(error) => stream::iter([Served::refused(error).answer]).boxed(),
     };
-    let served = executed.map(move |answer| {
+    let written = executed.map(move |answer| {
         let read = context.take_summary();
-        let served = Served { answer, is_stale: read.is_stale_on_error() };
+        let mut served = Served { answer, is_stale: read.is_stale_on_error() };
+        let json = served.write(context.size());
         log.add(&served, &read);
-        served
+        StreamedAnswer { served, json }
     });
-    served.boxed()
+    written.boxed()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use async_graphql::{Response as GraphqlResponse, ServerError};
+use async_graphql::{Response as GraphqlResponse, ServerError, Value};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -14,7 +14,7 @@ use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
 use super::request_id::X_REQUEST_ID;
-use crate::graphql::{Answer, ErrorCode, Written};
+use crate::graphql::{Answer, LimitedJson, ResponseSize, TooLarge, Written};
 use crate::records::ReadSummary;
 
 static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
@@ -74,38 +74,39 @@ impl Answers {
         self.served.iter().flat_map(Served::errors)
     }
 
-    /// The response, with validators and cache headers. The answers are spent afterwards.
-    pub(crate) fn response(&mut self) -> Response {
+    /// Writes the body. An error replaces all answers where they are too large together.
+    pub(crate) fn write(&mut self, size: &ResponseSize) -> Bytes {
+        self.body(size).unwrap_or_else(|too_large| {
+            self.is_batch = false;
+            self.served.truncate(1);
+            self.served.first_mut().map_or_else(Bytes::new, |served| served.replace(too_large))
+        })
+    }
+
+    /// The response with that body, with validators and cache headers.
+    pub(crate) fn response(&self, body: Bytes) -> Response {
         if self.served.iter().any(|served| matches!(served.answer, Answer::NotAQuery)) {
             let message = "only queries may be asked for by GET: use POST";
             return Refusal::method("POST", message).into_response();
         }
-        let (status, headers) = (self.status(), self.headers());
-        let Ok(body) = self.body() else {
-            let message = "the answer could not be written";
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            return Refusal::new(status, ErrorCode::Internal, message).into_response();
-        };
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
+        *response.status_mut() = self.status();
+        *response.headers_mut() = self.headers();
         response
     }
 
-    fn body(&mut self) -> Result<Bytes, serde_json::Error> {
-        let mut served = std::mem::take(&mut self.served).into_iter();
+    fn body(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
+        size.check()?;
         if !self.is_batch {
-            return served.next().map_or(Ok(Bytes::new()), Served::json);
+            return self.served.first_mut().map_or(Ok(Bytes::new()), |served| served.json(size));
         }
-        let mut body = Vec::from(b"[");
-        for (number, served) in served.enumerate() {
-            if number > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(&served.json()?);
+        let mut body = size.json();
+        for (number, served) in self.served.iter_mut().enumerate() {
+            body.raw(if number == 0 { b"[" } else { b"," })?;
+            body.raw(&served.json(size)?)?;
         }
-        body.push(b']');
-        Ok(body.into())
+        body.raw(b"]")?;
+        body.finish().map(Bytes::from)
     }
 
     /// 400 for a single operation that was not executed, where the form of answer allows it.
@@ -167,43 +168,66 @@ impl Served {
         }
     }
 
-    /// The answer as JSON: without `data` where nothing was executed, empty for no query.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn json(self) -> Result<Bytes, serde_json::Error> {
-        let mut extensions = BTreeMap::new();
-        let (mut body, errors) = match self.answer {
-            // Stale data is never in one.
-            Answer::Whole(body) => return Ok(body),
-            Answer::Written(Written { body, errors }) => (body, errors),
-            Answer::Executed(GraphqlResponse { data, errors, extensions: more, .. }) => {
-                extensions = more;
-                let mut body = Vec::from(b"{\"data\":");
-                serde_json::to_writer(&mut body, &data)?;
-                (body, errors)
-            }
-            Answer::Refused(GraphqlResponse { errors, .. }) => (Vec::from(b"{"), errors),
-            Answer::NotAQuery => return Ok(Bytes::new()),
-        };
-        let mut member = |name: &[u8]| {
-            if body.len() > 1 {
-                body.push(b',');
-            }
-            body.extend_from_slice(name);
-        };
-        if !errors.is_empty() {
-            member(b"\"errors\":");
-            serde_json::to_writer(&mut body, &errors)?;
-        }
-        if self.is_stale {
-            extensions.insert("stale".to_owned(), true.into());
-        }
-        if !extensions.is_empty() {
-            body.extend_from_slice(b",\"extensions\":");
-            serde_json::to_writer(&mut body, &extensions)?;
-        }
-        body.push(b'}');
-        Ok(body.into())
+    /// Writes the answer as JSON. An error replaces an answer that is too large.
+    pub(crate) fn write(&mut self, size: &ResponseSize) -> Bytes {
+        let written = size.check().and_then(|()| self.json(size));
+        written.unwrap_or_else(|too_large| self.replace(too_large))
     }
+
+    /// Replaces the answer by an error, which is written.
+    fn replace(&mut self, too_large: TooLarge) -> Bytes {
+        *self = Self { answer: too_large.into(), is_stale: false };
+        // One error is short.
+        self.json(&ResponseSize::new(usize::MAX)).unwrap_or_default()
+    }
+
+    /// The answer as JSON: without `data` where nothing was executed, empty for no query. What a plan has
+    /// written is taken out of the answer; its errors stay.
+    fn json(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
+        match &mut self.answer {
+            // Stale data is never in one.
+            Answer::Whole(body) => size.check_length(body.len()).map(|()| body.clone()),
+            Answer::Written(Written { body, errors }) => {
+                let json = size.json().continuing(std::mem::take(body));
+                end(json, errors, &stale(self.is_stale))
+            }
+            Answer::Executed(GraphqlResponse { data, errors, extensions, .. }) => {
+                extensions.extend(stale(self.is_stale));
+                let mut json = size.json();
+                json.raw(b"{\"data\":")?;
+                json.value(data)?;
+                end(json, errors, extensions)
+            }
+            Answer::Refused(GraphqlResponse { errors, .. }) => {
+                let mut json = size.json();
+                json.raw(b"{\"errors\":")?;
+                json.value(errors)?;
+                json.raw(b"}")?;
+                json.finish().map(Bytes::from)
+            }
+            Answer::NotAQuery => Ok(Bytes::new()),
+        }
+    }
+}
+
+fn stale(is_stale: bool) -> BTreeMap<String, Value> {
+    is_stale.then(|| ("stale".to_owned(), true.into())).into_iter().collect()
+}
+
+/// Writes what follows the data.
+fn end(
+    mut json: LimitedJson,
+    errors: &[ServerError],
+    extensions: &BTreeMap<String, Value>,
+) -> Result<Bytes, TooLarge> {
+    if !errors.is_empty() {
+        json.raw(b",\"errors\":")?;
+        json.value(errors)?;
+    }
+    if !extensions.is_empty() {
+        json.raw(b",\"extensions\":")?;
+        json.value(extensions)?;
+    }
+    json.raw(b"}")?;
+    json.finish().map(Bytes::from)
 }

@@ -13,9 +13,8 @@ use tokio::time::timeout;
 
 use super::callers::Caller;
 use super::endpoint::Endpoint;
-use super::operation_stream::{self, StreamedOperation};
+use super::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use super::refusal::Refusal;
-use super::response::Served;
 use super::traced;
 use crate::graphql::Operation;
 use crate::records::Asking;
@@ -58,7 +57,8 @@ pub(crate) fn answer(
             () = callers.lapse(caller) => {}
         }
     };
-    let events = answers.map(next).chain(stream::iter([COMPLETE])).take_until(ended);
+    let events =
+        answers.map(|answer| next(&answer)).chain(stream::iter([COMPLETE])).take_until(ended);
     let body = kept_alive(events).map(move |bytes| {
         let _held_while_the_stream_lives = (&permit, &own_permit);
         Ok::<_, Infallible>(bytes)
@@ -67,9 +67,8 @@ pub(crate) fn answer(
 }
 
 /// An event with an answer. JSON is written on one line, so one `data` line holds it.
-fn next(served: Served) -> Bytes {
-    let json = served.json().unwrap_or_default();
-    [b"event: next\ndata: ", &*json, b"\n\n"].concat().into()
+fn next(answer: &StreamedAnswer) -> Bytes {
+    [b"event: next\ndata: ", &*answer.json, b"\n\n"].concat().into()
 }
 
 /// Adds a comment wherever no event comes for a while.

@@ -23,11 +23,10 @@ use super::callers::{Caller, LOOK_EVERY, Presented, Stranger};
 use super::connection_quota::{self, ConnectionPermit};
 use super::csrf;
 use super::endpoint::Endpoint;
-use super::operation_stream::{self, StreamedOperation};
+use super::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use super::rate::TooMany;
 use super::refusal::Refusal;
 use super::request;
-use super::response::Served;
 use super::traced;
 use crate::graphql::{Answer, ErrorCode, Operation, request_error};
 use crate::records::Asking;
@@ -88,7 +87,7 @@ enum Incoming {
 }
 
 /// What an operation has to say: an answer, or that it is done.
-type Event = (String, Option<Served>);
+type Event = (String, Option<StreamedAnswer>);
 
 /// One socket and what runs on it.
 struct Session {
@@ -196,7 +195,7 @@ impl Session {
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
                     }
                 }
-                Some((id, served)) = self.operations.next() => self.tell(id, served, line).await,
+                Some((id, answer)) = self.operations.next() => self.tell(id, answer, line).await,
                 () = &mut init_is_late, if self.admitted.is_none() => Err(Closing::InitTimeout),
                 _ = pings.tick() => {
                     if last_heard.elapsed() > SILENCE {
@@ -290,7 +289,11 @@ impl Session {
         Ok(())
     }
 
-    fn answers(&self, caller: &Caller, mut operation: Operation) -> BoxStream<'static, Served> {
+    fn answers(
+        &self,
+        caller: &Caller,
+        mut operation: Operation,
+    ) -> BoxStream<'static, StreamedAnswer> {
         if let Err(error) = self.check_place(caller) {
             operation.fault = Some(Box::new(error));
         }
@@ -316,10 +319,10 @@ impl Session {
     async fn tell(
         &mut self,
         id: String,
-        served: Option<Served>,
+        answer: Option<StreamedAnswer>,
         line: &mut Line,
     ) -> Result<(), Closing> {
-        let Some(served) = served else {
+        let Some(StreamedAnswer { served, json }) = answer else {
             if self.under_way.remove(&id).is_none() {
                 return Ok(());
             }
@@ -331,7 +334,7 @@ impl Session {
             return line.say(&json!({ "type": "error", "id": id, "payload": errors })).await;
         }
         // As it was written: clients are promised the document's order.
-        let json = served.json().ok().and_then(|json| String::from_utf8(json.into()).ok());
+        let json = String::from_utf8(json.into()).ok();
         let payload = json.and_then(|json| RawValue::from_string(json).ok());
         line.say(&Next { kind: "next", id: &id, payload }).await
     }

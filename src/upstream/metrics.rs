@@ -182,6 +182,7 @@ pub(super) fn reason(code: FailureCode) -> &'static str {
         | FailureCode::Conflict
         | FailureCode::RateLimited
         | FailureCode::UpstreamError
+        | FailureCode::ResponseTooLarge
         | FailureCode::Overloaded => "other",
     }
 }

@@ -102,6 +102,7 @@ pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String
         }
         FailureCode::NotFound
         | FailureCode::BadUserInput
+        | FailureCode::ResponseTooLarge
         | FailureCode::UpstreamInvalidResponse => Err(another_service(&said)),
         FailureCode::Unauthenticated if callers => Err(another_service(&said)),
         FailureCode::Unauthenticated | FailureCode::UpstreamUnauthenticated => {

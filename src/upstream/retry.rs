@@ -75,6 +75,7 @@ impl Worth {
             | Failure::Malformed { .. }
             | Failure::Unreadable(_)
             | Failure::TooManyWatched { .. }
+            | Failure::ResponseTooLarge
             | Failure::Overloaded => Self::Never,
         }
     }
@@ -102,6 +103,7 @@ impl Worth {
             | Failure::Malformed { .. }
             | Failure::Unreadable(_)
             | Failure::TooManyWatched { .. }
+            | Failure::ResponseTooLarge
             | Failure::Overloaded => false,
         }
     }

@@ -25,6 +25,9 @@ export const CAUSES = {
   OPERATION_RESOLUTION_FAILURE: { body: { query: "query A { __typename } query B { __typename }" } },
   PERSISTED_QUERY_NOT_FOUND: { body: { extensions: { persistedQuery: { version: 1, sha256Hash: "0".repeat(64) } } } },
   QUERY_TOO_COMPLEX: { body: { query: `{ ${"a: __typename ".repeat(101)} }` } },
+  RESPONSE_TOO_LARGE: {
+    heldBy: ["tests/it/response_size.rs", "an_answer_over_the_limit_is_replaced_by_an_error_on_every_way_to_make_it"],
+  },
   BAD_REQUEST: { body: "this is no JSON" },
   QUERY_NOT_IN_SAFELIST: { heldBy: ["tests/it/trusted.rs", "where_only_trusted_documents_count_every_other_is_refused"] },
   OVERLOADED: { heldBy: ["tests/it/limits.rs", "one_request_more_than_allowed_is_turned_away_at_once"] },

@@ -39,6 +39,7 @@ mod security_page;
 mod record;
 mod reload;
 mod resilience;
+mod response_size;
 mod revocation;
 mod schema_file;
 mod shared_cache;

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use apollo_parser::{Lexer, Token, TokenKind};
 
-use crate::graphql::limits::{Limit, LimitExceeded, MAX_NESTING};
+use crate::graphql::limits::{Limit, LimitExceeded, MAX_NAME_BYTES, MAX_NESTING};
 
 /// A document to parse.
 pub(super) struct Scanned<'d> {
@@ -28,6 +28,9 @@ pub(super) fn scan(document: &str) -> Result<Scanned<'_>, LimitExceeded> {
             TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof
         );
         if !is_ignored {
+            if token.kind() == TokenKind::Name {
+                Limit::Names.check(token.data().len(), MAX_NAME_BYTES)?;
+            }
             scanner.take(&token);
             Limit::Nesting.check(scanner.nesting, MAX_NESTING)?;
         }

@@ -21,6 +21,9 @@ use crate::config::LimitsConfig;
 /// How deep brackets may nest, and selection sets with fragments expanded. All code that walks a
 /// document recurses no deeper, and a stack of 2 MiB holds that several times over in a debug build.
 pub(crate) const MAX_NESTING: usize = 64;
+/// The longest name in a document. The path of each error repeats the names of its fields, and there may
+/// be thousands of errors.
+pub(crate) const MAX_NAME_BYTES: usize = 256;
 /// What introspection may cost: about three times the fullest query of the usual tools.
 const MAX_INTROSPECTION: usize = 100_000;
 /// Selections that the operations of a document may expand to for each token that
@@ -70,6 +73,8 @@ pub(crate) enum Limit {
     Representations,
     /// Cost of introspection; fixed.
     Introspection,
+    /// Bytes of a name, an alias for example; fixed.
+    Names,
     /// Nesting of brackets, and of selection sets with fragments expanded; fixed.
     Nesting,
     /// Selections that all operations of a document expand to, in proportion to `limits.max_tokens`.
@@ -98,7 +103,7 @@ impl Limit {
             Self::RootFields => "limits.max_root_fields",
             Self::Representations => "limits.max_representations",
             Self::Selections => "five times limits.max_tokens",
-            Self::Introspection | Self::Nesting | Self::Operations => "the gateway",
+            Self::Introspection | Self::Names | Self::Nesting | Self::Operations => "the gateway",
         }
     }
 
@@ -113,6 +118,7 @@ impl Limit {
             Self::RootFields => format!("has {sent} root fields"),
             Self::Representations => format!("asks for {sent} entities"),
             Self::Introspection => format!("has introspection that costs {sent}"),
+            Self::Names => format!("has a name of {sent} bytes"),
             Self::Nesting => format!("nests selections or brackets {sent} deep"),
             Self::Selections => format!("expands to {sent} selections"),
             Self::Operations => format!("has a document with {sent} operations"),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::write::Writer;
 use super::{Asked, BoundPlan, RecordRef, Written};
 use crate::domain::{Failure, ScreenRecord};
 use crate::graphql::context::OperationContext;
+use crate::graphql::response_size::{ResponseSize, TooLarge};
 use crate::records::Reader;
 
 /// What came of reading for a field of the root.
@@ -45,30 +46,38 @@ impl BoundPlan {
     }
 
     /// Writes the answer from what was read.
-    pub(crate) fn write(&self, ReadNow(reads): ReadNow<'_>) -> Written {
-        let mut writer = Writer::new(self);
+    ///
+    /// # Errors
+    /// Where the answer would be too large.
+    pub(crate) fn write(
+        &self,
+        ReadNow(reads): ReadNow<'_>,
+        size: &ResponseSize,
+    ) -> Result<Written, TooLarge> {
+        let mut writer = Writer::new(self, size.left());
         for ((root, _), read) in self.roots().zip(reads) {
             writer.root(root, read);
         }
-        writer.end()
+        let (written, bytes) = writer.end().ok_or_else(|| size.exceed())?;
+        size.add(bytes);
+        Ok(written)
     }
 
     /// Executes the plan.
-    pub(crate) async fn execute(&self, context: &OperationContext) -> Written {
-        let mut writer = Writer::new(self);
-        // Most operations ask for one recording.
-        if let [_only] = self.plan.roots.as_slice() {
-            for (root, wanted) in self.roots() {
-                let read = self.read(wanted, context).await;
-                writer.root(root, read);
-            }
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) async fn execute(&self, context: &OperationContext) -> Result<Written, TooLarge> {
+        let mut roots = self.roots();
+        let first = roots.next();
+        let reads = if let (Some((_, wanted)), None) = (first, roots.next()) {
+            // Most operations ask for one recording.
+            smallvec![self.read(wanted, context).await]
         } else {
             let reads = self.roots().map(|(_, wanted)| self.read(wanted, context));
-            for ((root, _), read) in self.roots().zip(join_all(reads).await) {
-                writer.root(root, read);
-            }
-        }
-        writer.end()
+            join_all(reads).await.into()
+        };
+        self.write(ReadNow(reads), context.size())
     }
 
     /// Reads what a field of the root needs; nothing where it needs nothing or is left out.

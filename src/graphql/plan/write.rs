@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Asked, BoundPlan, DesktopField, RecordField, Root, ScalarField, Selected, Written};
 use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
+use crate::graphql::response_size::json_len;
 
 /// Room for an answer of common size, so that it grows in one piece.
 const COMMON_BYTES: usize = 768;
@@ -16,6 +17,9 @@ const UNKNOWN: &str = "UNKNOWN";
 pub(super) struct Writer<'b> {
     bound: &'b BoundPlan,
     written: Written,
+    /// How many bytes body and errors may have.
+    limit: usize,
+    error_bytes: usize,
     /// Whether a member precedes the next one.
     follows: bool,
 }
@@ -28,21 +32,37 @@ struct Place<'p> {
 }
 
 impl<'b> Writer<'b> {
-    pub(super) fn new(bound: &'b BoundPlan) -> Self {
+    /// A writer of no more than `limit` bytes.
+    pub(super) fn new(bound: &'b BoundPlan, limit: usize) -> Self {
         let mut body = Vec::with_capacity(COMMON_BYTES);
         body.extend_from_slice(b"{\"data\":{");
-        Self { bound, written: Written { body, errors: Vec::new() }, follows: false }
+        let written = Written { body, errors: Vec::new() };
+        Self { bound, written, limit, error_bytes: 0, follows: false }
     }
 
-    /// The answer, once every field of the root is written.
-    pub(super) fn end(mut self) -> Written {
-        self.written.body.push(b'}');
-        self.written
+    /// The answer, once every field of the root is written, and the bytes it has. `None` where it would
+    /// have more than it may.
+    pub(super) fn end(mut self) -> Option<(Written, usize)> {
+        self.byte(b'}');
+        (!self.is_full()).then(|| {
+            let bytes = self.bytes_written();
+            (self.written, bytes)
+        })
+    }
+
+    fn bytes_written(&self) -> usize {
+        self.written.body.len() + self.error_bytes
+    }
+
+    /// Whether the limit is exceeded, so that nothing more needs to be written. A single field may have
+    /// exceeded it.
+    fn is_full(&self) -> bool {
+        self.bytes_written() > self.limit
     }
 
     /// Writes a field of the root, unless it is left out.
     pub(super) fn root(&mut self, root: &Selected<Root>, read: Option<Result<Asked<'_>, Failure>>) {
-        if !self.bound.shows(root) {
+        if self.is_full() || !self.bound.shows(root) {
             return;
         }
         self.key(&root.key);
@@ -51,9 +71,7 @@ impl<'b> Writer<'b> {
                 self.record(&root.key, fields, &asked);
             }
             (Root::Record { .. }, Some(Err(failure))) => {
-                self.bytes(ABSENT);
-                let path = vec![name(&root.key)];
-                self.written.errors.push(error(failure, root.at, path));
+                self.fail(failure, root.at, vec![name(&root.key)]);
             }
             (Root::Typename, _) => self.bytes(b"\"Query\""),
             // A record that is shown has been read.
@@ -65,6 +83,9 @@ impl<'b> Writer<'b> {
     fn record(&mut self, root: &str, fields: &[Selected<RecordField>], asked: &Asked<'_>) {
         self.open();
         for field in fields.iter().filter(|field| self.bound.shows(field)) {
+            if self.is_full() {
+                return;
+            }
             self.key(&field.key);
             let place = Place { root, at: field.at, key: &field.key };
             match &field.what {
@@ -131,11 +152,18 @@ impl<'b> Writer<'b> {
             Some(Ok(value)) => write(self, value),
             None => self.bytes(ABSENT),
             Some(Err(unreadable)) => {
-                self.bytes(ABSENT);
                 let path = vec![name(place.root), name(place.key)];
-                self.written.errors.push(error(Failure::Unreadable(unreadable), place.at, path));
+                self.fail(Failure::Unreadable(unreadable), place.at, path);
             }
         }
+    }
+
+    /// Writes `null` for a field that failed, with an error.
+    fn fail(&mut self, failure: Failure, at: Pos, path: Vec<PathSegment>) {
+        self.bytes(ABSENT);
+        let error = ServerError { path, ..Error::from(failure).into_server_error(at) };
+        self.error_bytes += json_len(&error);
+        self.written.errors.push(error);
     }
 
     fn time(&mut self, time: Timestamp) {
@@ -182,8 +210,4 @@ impl<'b> Writer<'b> {
 /// The name in a key, which is written `,"name":`.
 fn name(key: &str) -> PathSegment {
     PathSegment::Field(key.trim_matches([',', '"', ':']).to_owned())
-}
-
-fn error(failure: Failure, at: Pos, path: Vec<PathSegment>) -> ServerError {
-    ServerError { path, ..Error::from(failure).into_server_error(at) }
 }

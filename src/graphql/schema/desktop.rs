@@ -2,10 +2,12 @@
 
 use async_graphql::{ID, SimpleObject};
 
+use super::counted::Counted;
+
 /// A cloud desktop. This graph knows its id only; a router joins the rest from the graph that owns
 /// desktops.
 #[derive(SimpleObject)]
 pub(crate) struct Desktop {
     /// Id of the desktop.
-    pub(crate) id: ID,
+    pub(crate) id: Counted<ID>,
 }

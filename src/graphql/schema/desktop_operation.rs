@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{ID, Object};
 
 use super::connection::Node;
+use super::counted::Counted;
 use super::desktop_operation_level::DesktopOperationLevel;
 use super::desktop_operation_type::DesktopOperationType;
 use super::field::{raw, read, text};
@@ -37,17 +38,17 @@ impl Node for DesktopOperation {
 #[Object]
 impl DesktopOperation {
     /// Id of the operation.
-    async fn id(&self) -> ID {
-        ID::from(&*self.id)
+    async fn id(&self) -> Counted<ID> {
+        Counted(ID::from(&*self.id))
     }
 
     /// Id of the desktop.
-    async fn desktop_id(&self) -> Option<Result<ID, Failure>> {
-        read(&self.operation.desktop_id, |id| ID::from(&**id))
+    async fn desktop_id(&self) -> Option<Result<Counted<ID>, Failure>> {
+        read(&self.operation.desktop_id, |id| Counted(ID::from(&**id)))
     }
 
     /// Who was logged in to the desktop; any script.
-    async fn username(&self) -> Option<Result<&str, Failure>> {
+    async fn username(&self) -> Option<Result<Counted<&str>, Failure>> {
         text(&self.operation.username)
     }
 
@@ -58,7 +59,7 @@ impl DesktopOperation {
     }
 
     /// The type in the upstream's own text.
-    async fn raw_type(&self) -> Option<Result<&str, Failure>> {
+    async fn raw_type(&self) -> Option<Result<Counted<&str>, Failure>> {
         raw(&self.operation.kind)
     }
 
@@ -68,17 +69,17 @@ impl DesktopOperation {
     }
 
     /// The level in the upstream's own text.
-    async fn raw_level(&self) -> Option<Result<&str, Failure>> {
+    async fn raw_level(&self) -> Option<Result<Counted<&str>, Failure>> {
         raw(&self.operation.level)
     }
 
     /// Name of the event, such as `FILE_CREATE` or `HDP_CLIPBOARD`.
-    async fn event(&self) -> Option<Result<&str, Failure>> {
+    async fn event(&self) -> Option<Result<Counted<&str>, Failure>> {
         text(&self.operation.event)
     }
 
     /// What the event was about, free text.
-    async fn data(&self) -> Option<Result<&str, Failure>> {
+    async fn data(&self) -> Option<Result<Counted<&str>, Failure>> {
         text(&self.operation.data)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::counted::Counted;
 use crate::domain::{Failure, Field, OpenEnum};
 
 /// A field that is kept, shown.
@@ -23,10 +24,10 @@ pub(crate) fn shown<T, U>(
     field.map(|read| read.map(show).map_err(Failure::Unreadable))
 }
 
-pub(crate) fn text(field: &Field<Arc<str>>) -> Option<Result<&str, Failure>> {
-    read(field, |text| &**text)
+pub(crate) fn text(field: &Field<Arc<str>>) -> Option<Result<Counted<&str>, Failure>> {
+    read(field, |text| Counted(&**text))
 }
 
-pub(crate) fn raw<T>(field: &Field<OpenEnum<T>>) -> Option<Result<&str, Failure>> {
-    read(field, |value| &*value.raw)
+pub(crate) fn raw<T>(field: &Field<OpenEnum<T>>) -> Option<Result<Counted<&str>, Failure>> {
+    read(field, |value| Counted(&*value.raw))
 }

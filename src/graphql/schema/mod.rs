@@ -21,3 +21,4 @@ mod page_info;
 pub(super) mod scalars;
 mod enums;
 mod field;
+mod counted;

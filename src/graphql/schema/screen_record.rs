@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object};
 
 use super::connection::{Connection, DEFAULT_FIRST, Node, wanted};
+use super::counted::Counted;
 use super::desktop::Desktop;
 use super::desktop_operation::DesktopOperation;
 use super::desktop_operation_filter::{DesktopOperationFilter, operation_query};
@@ -76,8 +77,8 @@ macro_rules! declare_resolvers {
             $(
                 $(#[$text_doc])*
                 #[graphql(name = $text_shown)]
-                async fn $text_name(&self) -> Option<Result<$text_type, Failure>> {
-                    shown(self.0.text(RecordText::$text), $text_type::from)
+                async fn $text_name(&self) -> Option<Result<Counted<$text_type>, Failure>> {
+                    shown(self.0.text(RecordText::$text), |text| Counted($text_type::from(text)))
                 }
             )*
             $(
@@ -107,8 +108,8 @@ impl Node for ScreenRecord {
 impl ScreenRecord {
     /// Id of the recording as the upstream gave it, or as it was asked for where it gave none. The
     /// upstream writes the same id with or without dashes, in either case.
-    async fn id(&self) -> ID {
-        ID::from(self.record.id().unwrap_or(&self.id))
+    async fn id(&self) -> Counted<ID> {
+        Counted(ID::from(self.record.id().unwrap_or(&self.id)))
     }
 
     /// Project the recording was asked for in.
@@ -147,12 +148,16 @@ impl ScreenRecord {
     /// `null` where there is no file.
     ///
     /// Whoever has the link can fetch the video until it ends, so treat it as a secret.
-    async fn download_url(&self, context: &Context<'_>) -> Option<Result<String, Failure>> {
+    async fn download_url(
+        &self,
+        context: &Context<'_>,
+    ) -> Option<Result<Counted<String>, Failure>> {
         let operation = context.data_unchecked::<OperationContext>();
         match self.key() {
             Ok((project, id)) => {
                 let reading = operation.download_url(project, id);
-                operation.for_field(FieldRow::of(context), reading).await.transpose()
+                let url = operation.for_field(FieldRow::of(context), reading).await.transpose();
+                url.map(|url| url.map(Counted))
             }
             Err(failure) => Some(Err(failure)),
         }
@@ -188,6 +193,6 @@ impl ScreenRecord {
 
     /// The desktop as a stub that other graphs can fill; `null` where `desktopId` is.
     async fn desktop(&self) -> Option<Result<Desktop, Failure>> {
-        shown(self.record.text(RecordText::DesktopId), |id| Desktop { id: ID::from(id) })
+        shown(self.record.text(RecordText::DesktopId), |id| Desktop { id: Counted(ID::from(id)) })
     }
 }
