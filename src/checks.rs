@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{
     Config, CredentialsMode, InboundAuth, InboundConfig, JwksSource, UpstreamConfig,
 };
-use crate::domain::Finding;
+use crate::domain::Diagnostic;
 use crate::error_chain::on_one_line;
 use crate::http::{CallerParts, Callers, CallersError, Tls, TlsMetrics, check_documents};
 use crate::records::check_shared;
@@ -22,43 +22,43 @@ const FILES: &str = "check the path, and that the user whom the gateway runs as 
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Finding>> {
-    let mut findings = files(config);
+pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Diagnostic>> {
+    let mut diagnostics = files(config);
     let Config { upstream, inbound, cache, .. } = config;
-    findings.extend(callers(inbound, upstream).await.err());
+    diagnostics.extend(callers(inbound, upstream).await.err());
     if let Some(shared) = &cache.shared {
-        findings.extend(check_shared(shared).await.err());
+        diagnostics.extend(check_shared(shared).await.err());
     }
     let project = inbound.projects.as_ref().and_then(|projects| projects.first());
     let probe = match Upstream::new(upstream, UpstreamMetrics::default(), Clock::default()) {
         Ok(client) => client.probe(project).await,
-        Err(error) => Probe::NotReady(vec![Finding::new(
+        Err(error) => Probe::NotReady(vec![Diagnostic::new(
             on_one_line(&error),
             "install the package ca-certificates, or set upstream.ca_file",
         )]),
     };
     match probe {
-        Probe::Ready(notes) if findings.is_empty() => Ok(notes),
-        Probe::Ready(_) => Err(findings),
+        Probe::Ready(notes) if diagnostics.is_empty() => Ok(notes),
+        Probe::Ready(_) => Err(diagnostics),
         Probe::NotReady(more) => {
-            findings.extend(more);
-            Err(findings)
+            diagnostics.extend(more);
+            Err(diagnostics)
         }
     }
 }
 
 /// Checks the files of certificates and of trusted documents.
-fn files(config: &Config) -> Vec<Finding> {
+fn files(config: &Config) -> Vec<Diagnostic> {
     let loaded = Tls::load(config.tls.as_ref(), TlsMetrics::default(), Clock::default());
-    let tls = loaded.map(drop).map_err(|error| Finding::new(on_one_line(&error), FILES));
+    let tls = loaded.map(drop).map_err(|error| Diagnostic::new(on_one_line(&error), FILES));
     let documents = check_documents(&config.graphql).map_err(|error| {
-        Finding::new(format!("graphql.documents_file: {}", on_one_line(&error)), FILES)
+        Diagnostic::new(format!("graphql.documents_file: {}", on_one_line(&error)), FILES)
     });
     [tls, documents].into_iter().filter_map(Result::err).collect()
 }
 
 /// Checks the keys of callers, or of their tokens' issuer.
-async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(), Finding> {
+async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(), Diagnostic> {
     let parts = CallerParts {
         passes_tokens: matches!(upstream.credentials, CredentialsMode::Passthrough),
         clock: Clock::default(),
@@ -68,13 +68,13 @@ async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(
     match Callers::start(inbound, parts).await {
         Ok(callers) => match (callers.trouble(), jwks_address(inbound)) {
             (Some(_), Some(address)) => Err(keys(address, upstream).await),
-            (Some(trouble), None) => Err(Finding::new(trouble, "check inbound.jwt_jwks")),
+            (Some(trouble), None) => Err(Diagnostic::new(trouble, "check inbound.jwt_jwks")),
             (None, _) => Ok(()),
         },
         Err(error @ CallersError::Unreadable { .. }) => {
-            Err(Finding::new(on_one_line(&error), FILES))
+            Err(Diagnostic::new(on_one_line(&error), FILES))
         }
-        Err(error) => Err(Finding::new(
+        Err(error) => Err(Diagnostic::new(
             on_one_line(&error),
             "write the file as docs/DEPLOYMENT.md describes it",
         )),
@@ -92,17 +92,17 @@ fn jwks_address(inbound: &InboundConfig) -> Option<&Url> {
 }
 
 /// Finds out why an address has no keys.
-async fn keys(address: &Url, upstream: &UpstreamConfig) -> Finding {
+async fn keys(address: &Url, upstream: &UpstreamConfig) -> Diagnostic {
     // The upstream's certificates are trusted for the upstream alone.
     let config = UpstreamConfig { ca_certificates: Vec::new(), ..upstream.clone() };
     let (what, setting) = ("the address of the keys", "inbound.jwt_jwks");
     match reach(&Place { what, setting, url: address }, &config, &Clock::default()).await {
-        Err(finding) => finding,
-        Ok(Reached { status: 200, .. }) => Finding::new(
+        Err(diagnostic) => diagnostic,
+        Ok(Reached { status: 200, .. }) => Diagnostic::new(
             "inbound.jwt_jwks answers, but not with a set of keys that signatures can be checked with",
             "set it to the address that the issuer's metadata names as jwks_uri",
         ),
-        Ok(Reached { status, .. }) => Finding::new(
+        Ok(Reached { status, .. }) => Diagnostic::new(
             format!("inbound.jwt_jwks answers with status {status}, not with keys"),
             "set it to the address that the issuer's metadata names as jwks_uri",
         ),

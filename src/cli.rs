@@ -188,9 +188,9 @@ async fn check(config: Loaded<Config>) -> Outcome {
             notes.for_each(|note| say(format_args!("  note: {note}")));
             Ok(())
         }
-        Err(findings) => {
-            let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            Err(format!("not ready\n{}", findings.join("\n")).into())
+        Err(diagnostics) => {
+            let diagnostics: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            Err(format!("not ready\n{}", diagnostics.join("\n")).into())
         }
     }
 }

@@ -13,15 +13,15 @@ mod desktop_operation;
 mod download_link;
 mod list;
 mod failure;
-mod finding;
+mod diagnostic;
 
 pub use caller::{CallerIdentity, LimitKey};
 pub use desktop_operation::{DesktopOperation, DesktopOperationLevel, DesktopOperationType};
+pub use diagnostic::Diagnostic;
 pub use download_link::DownloadLink;
 pub use failure::{
     Failure, FailureCode, Refusal, RefusalKind, Revoked, TimeLimit, Unreachable, UpstreamAnswer,
 };
-pub use finding::Finding;
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use record_id::{ProjectId, RecordId};
 pub(crate) use screen_record::record_fields;

@@ -186,7 +186,7 @@ impl Upstream {
         let config = self.0.limits.get();
         let mut notes = match probe::look_around(&config, &self.0.clock).await {
             Ok(notes) => notes,
-            Err(findings) => return Probe::NotReady(findings),
+            Err(diagnostics) => return Probe::NotReady(diagnostics),
         };
         // No recording has this id, so the best answer is that there is none.
         let id = "00000000000000000000000000000000";
@@ -207,7 +207,7 @@ impl Upstream {
                 notes.insert(0, reason);
                 Probe::Ready(notes)
             }
-            Err(finding) => Probe::NotReady(vec![finding]),
+            Err(diagnostic) => Probe::NotReady(vec![diagnostic]),
         }
     }
 

@@ -6,7 +6,7 @@ use super::failure::Code;
 use super::reach::{Place, Reached, reach};
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, UpstreamConfig};
-use crate::domain::{Failure, FailureCode, Finding, UpstreamAnswer};
+use crate::domain::{Diagnostic, Failure, FailureCode, UpstreamAnswer};
 
 /// How far clocks may be apart for a signature to be accepted. See
 /// <https://support.huaweicloud.com/eu/nl-nl/devg-apisign/api-sign-0001.html>.
@@ -20,31 +20,31 @@ pub enum Probe {
     /// The settings work; why that is known, and what is worth knowing besides.
     Ready(Vec<String>),
     /// They do not.
-    NotReady(Vec<Finding>),
+    NotReady(Vec<Diagnostic>),
 }
 
 /// Looks at every address that a call needs, and at the clocks. What is worth knowing even if all is well.
 pub(super) async fn look_around(
     config: &UpstreamConfig,
     clock: &Clock,
-) -> Result<Vec<String>, Vec<Finding>> {
+) -> Result<Vec<String>, Vec<Diagnostic>> {
     let mut notes = Vec::new();
-    let mut findings = Vec::new();
+    let mut diagnostics = Vec::new();
     for place in places(config) {
         if let Some(proxy) = config.proxies.shown_for(place.url) {
             notes.push(format!("{} is called through the proxy {proxy}", place.what));
         }
         match reach(&place, config, clock).await {
             Ok(Reached { skew: Some(skew), .. }) => match clocks(&place, skew, config) {
-                Some(Clocks::TooFarApart(finding)) => findings.push(finding),
+                Some(Clocks::TooFarApart(diagnostic)) => diagnostics.push(diagnostic),
                 Some(Clocks::Apart(note)) => notes.push(note),
                 None => {}
             },
             Ok(Reached { skew: None, .. }) => {}
-            Err(finding) => findings.push(finding),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    if findings.is_empty() { Ok(notes) } else { Err(findings) }
+    if diagnostics.is_empty() { Ok(notes) } else { Err(diagnostics) }
 }
 
 fn places(config: &UpstreamConfig) -> Vec<Place<'_>> {
@@ -66,7 +66,7 @@ fn places(config: &UpstreamConfig) -> Vec<Place<'_>> {
 
 enum Clocks {
     Apart(String),
-    TooFarApart(Finding),
+    TooFarApart(Diagnostic),
 }
 
 fn clocks(place: &Place<'_>, skew: SignedDuration, config: &UpstreamConfig) -> Option<Clocks> {
@@ -82,13 +82,13 @@ fn clocks(place: &Place<'_>, skew: SignedDuration, config: &UpstreamConfig) -> O
         let problem = format!("{apart}, and signatures are refused from 15 minutes on");
         let remedy =
             "set this machine's clock, and keep it right by NTP (chrony, systemd-timesyncd)";
-        return Some(Clocks::TooFarApart(Finding::new(problem, remedy)));
+        return Some(Clocks::TooFarApart(Diagnostic::new(problem, remedy)));
     }
     Some(Clocks::Apart(format!("{apart}: set it, for lives of tokens and certificates go by it")))
 }
 
 /// What a failed test request says about the settings, once the addresses are known to answer.
-pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String, Finding> {
+pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String, Diagnostic> {
     let callers = matches!(config.credentials, CredentialsMode::Passthrough);
     let has_code = failure.upstream().is_some_and(|answer| answer.error_code.is_some());
     let said = failure.upstream().map(said).unwrap_or_default();
@@ -108,23 +108,23 @@ pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String
         FailureCode::Unauthenticated | FailureCode::UpstreamUnauthenticated => {
             Err(refused_credentials(&config.credentials, &said))
         }
-        FailureCode::Forbidden => Err(Finding::new(
+        FailureCode::Forbidden => Err(Diagnostic::new(
             format!("the credentials may not read recordings of this project{said}"),
             "check that the project (HUAWEICLOUD_SDK_PROJECT_ID, inbound.projects) is of the region \
              that upstream.region or upstream.endpoint names, and grant workspace:screenRecord:get",
         )),
-        FailureCode::RateLimited => Err(Finding::new(
+        FailureCode::RateLimited => Err(Diagnostic::new(
             format!("{failure}{said}"),
             "wait a minute and check again; if that stays so, have the quota of the API raised",
         )),
-        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => Err(Finding::new(
+        FailureCode::UpstreamUnavailable | FailureCode::UpstreamTimeout => Err(Diagnostic::new(
             format!("{failure}, although its address answers{said}"),
             "check again; if that stays so, look at the status of the service, at \
              upstream.attempt_timeout and upstream.deadline, and at what stands in between",
         )),
         FailureCode::UpstreamError if is_another_place(failure) => Err(another_service(&said)),
         FailureCode::Conflict | FailureCode::UpstreamError | FailureCode::Overloaded => {
-            Err(Finding::new(
+            Err(Diagnostic::new(
                 format!("{failure}{said}"),
                 "check upstream.endpoint and upstream.region; the id of the request, where there is \
                  one, is what the cloud's support asks for",
@@ -142,15 +142,15 @@ fn is_another_place(failure: &Failure) -> bool {
     )
 }
 
-fn another_service(said: &str) -> Finding {
-    Finding::new(
+fn another_service(said: &str) -> Diagnostic {
+    Diagnostic::new(
         format!("what answers is not the screen-recording API{said}"),
         "check that upstream.endpoint is Workspace's address, or that upstream.region is a region \
          that has Workspace",
     )
 }
 
-fn refused_credentials(mode: &CredentialsMode, said: &str) -> Finding {
+fn refused_credentials(mode: &CredentialsMode, said: &str) -> Diagnostic {
     let (whose, remedy) = match mode {
         CredentialsMode::Passthrough => ("the token", "send one of the project and region"),
         CredentialsMode::AkSk(_) => (
@@ -169,7 +169,7 @@ fn refused_credentials(mode: &CredentialsMode, said: &str) -> Finding {
             "check that the server has an agency, and that it may read recordings",
         ),
     };
-    Finding::new(format!("the upstream does not accept {whose}{said}"), remedy)
+    Diagnostic::new(format!("the upstream does not accept {whose}{said}"), remedy)
 }
 
 /// What the upstream said, which is redacted already.

@@ -16,7 +16,7 @@ use super::credentials::skew;
 use super::http_client::http_client;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
-use crate::domain::Finding;
+use crate::domain::Diagnostic;
 use crate::error_chain::chain;
 
 /// An address, as the settings name it.
@@ -46,10 +46,10 @@ pub async fn reach(
     place: &Place<'_>,
     config: &UpstreamConfig,
     clock: &Clock,
-) -> Result<Reached, Finding> {
+) -> Result<Reached, Diagnostic> {
     let http = http_client(place.url, config).map_err(|_| {
         let problem = "the certificates that this machine trusts cannot be read";
-        Finding::new(problem, "install the package ca-certificates, or set upstream.ca_file")
+        Diagnostic::new(problem, "install the package ca-certificates, or set upstream.ca_file")
     })?;
     let within = config.attempt_timeout;
     match timeout(within, ask(&http, place.url)).await {
@@ -76,9 +76,9 @@ impl Place<'_> {
         format!("{}:{port}", self.host())
     }
 
-    fn says_nothing(&self, within: Duration) -> Finding {
+    fn says_nothing(&self, within: Duration) -> Diagnostic {
         let (what, address) = (self.what, self.address());
-        Finding::new(
+        Diagnostic::new(
             format!("{what} at {address} takes connections but gives no answer within {within:?}"),
             format!(
                 "check host, port and scheme in {}, and what stands between here and there; a slow \
@@ -89,10 +89,10 @@ impl Place<'_> {
     }
 
     /// Why a request got no answer.
-    async fn explain(&self, error: &reqwest::Error, config: &UpstreamConfig) -> Finding {
+    async fn explain(&self, error: &reqwest::Error, config: &UpstreamConfig) -> Diagnostic {
         if let Some(proxy) = config.proxies.shown_for(self.url).filter(|_| error.is_connect()) {
             let why = tls_error(error).map_or_else(|| innermost(error), ToString::to_string);
-            return Finding::new(
+            return Diagnostic::new(
                 format!("{} cannot be reached through the proxy {proxy}: {why}", self.address()),
                 "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY to go \
                  without the proxy",
@@ -120,15 +120,15 @@ impl Place<'_> {
         tokio::net::lookup_host(self.address()).await.is_err()
     }
 
-    fn has_no_such_name(&self) -> Finding {
-        Finding::new(
+    fn has_no_such_name(&self) -> Diagnostic {
+        Diagnostic::new(
             format!("the name {} cannot be resolved", self.host()),
             format!("check the spelling of {}, and the DNS of this machine", self.setting),
         )
     }
 
-    fn takes_no_connection(&self, within: Duration) -> Finding {
-        Finding::new(
+    fn takes_no_connection(&self, within: Duration) -> Diagnostic {
+        Diagnostic::new(
             format!("{} does not take a connection within {within:?}", self.address()),
             format!(
                 "check host and port in {}, and firewalls, routes and security groups on the way; \
@@ -138,71 +138,73 @@ impl Place<'_> {
         )
     }
 
-    fn hangs_up(&self) -> Finding {
+    fn hangs_up(&self) -> Diagnostic {
         let other = if self.url.scheme() == "https" { "http" } else { "https" };
-        Finding::new(
+        Diagnostic::new(
             format!("{} closes the connection without an answer", self.address()),
             format!("check host, port and scheme in {}: it may be {other}://", self.setting),
         )
     }
 
-    fn explain_connection(&self, error: &reqwest::Error) -> Finding {
+    fn explain_connection(&self, error: &reqwest::Error) -> Diagnostic {
         let address = self.address();
         match io_error(error).map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => Finding::new(
+            Some(io::ErrorKind::ConnectionRefused) => Diagnostic::new(
                 format!("{address} refuses connections"),
                 format!("check host and port in {}, and that the service runs", self.setting),
             ),
             Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
-                Finding::new(
+                Diagnostic::new(
                     format!("there is no route to {address}"),
                     "check the network of this machine, its routes and its default gateway",
                 )
             }
-            Some(_) | None => Finding::new(
+            Some(_) | None => Diagnostic::new(
                 format!("{address} cannot be connected to: {}", innermost(error)),
                 format!("check host, port and scheme in {}, and the network", self.setting),
             ),
         }
     }
 
-    fn explain_tls(&self, error: &rustls::Error) -> Finding {
+    fn explain_tls(&self, error: &rustls::Error) -> Diagnostic {
         let (host, setting) = (self.host(), self.setting);
         let certificate = format!("the certificate that {} shows", self.address());
         match error {
             rustls::Error::InvalidCertificate(why) => match why {
-                CertificateError::UnknownIssuer | CertificateError::BadSignature => Finding::new(
-                    format!("{certificate} is signed by nobody whom this machine trusts"),
-                    "set upstream.ca_file to the certificate of the CA that signed it, or add that to \
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                    Diagnostic::new(
+                        format!("{certificate} is signed by nobody whom this machine trusts"),
+                        "set upstream.ca_file to the certificate of the CA that signed it, or add that to \
                      the system's own",
-                ),
+                    )
+                }
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    Finding::new(
+                    Diagnostic::new(
                         format!("{certificate} has expired"),
                         "have it renewed; if it is a new one, set the clock of this machine",
                     )
                 }
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    Finding::new(
+                    Diagnostic::new(
                         format!("{certificate} is not valid yet"),
                         "set the clock of this machine; if it is right, have another one issued",
                     )
                 }
                 CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. } => Finding::new(
+                | CertificateError::NotValidForNameContext { .. } => Diagnostic::new(
                     format!("{certificate} is for other names than {host}"),
                     format!("write one of the names that it is for into {setting}"),
                 ),
-                other => Finding::new(
+                other => Diagnostic::new(
                     format!("{certificate} cannot be accepted: {other}"),
                     "have another one issued",
                 ),
             },
-            rustls::Error::InvalidMessage(_) => Finding::new(
+            rustls::Error::InvalidMessage(_) => Diagnostic::new(
                 format!("{} does not speak TLS", self.address()),
                 format!("check host and port in {setting}; plain HTTP is written http://"),
             ),
-            other => Finding::new(
+            other => Diagnostic::new(
                 format!("no TLS connection to {} comes about: {other}", self.address()),
                 format!("check host and port in {setting}: TLS 1.2 or 1.3 is needed"),
             ),
@@ -227,7 +229,7 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 mod tests {
     use super::*;
 
-    fn found(url: &str, error: rustls::Error) -> Finding {
+    fn found(url: &str, error: rustls::Error) -> Diagnostic {
         let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
         let url = url.parse().unwrap();
         let place = Place { what: "the upstream", setting: "upstream.endpoint", url: &url };
@@ -247,13 +249,13 @@ mod tests {
             (CertificateError::NotValidForName, "other names than a.example", "upstream.endpoint"),
             (CertificateError::BadEncoding, "cannot be accepted", "issued"),
         ] {
-            let finding =
+            let diagnostic =
                 found("https://a.example/x?secret=1", rustls::Error::InvalidCertificate(why));
 
-            assert!(finding.problem.contains(problem), "{finding}");
-            assert!(finding.problem.contains("a.example:443"), "{finding}");
-            assert!(finding.remedy.contains(remedy), "{finding}");
-            assert!(!finding.to_string().contains("secret"), "{finding}");
+            assert!(diagnostic.problem.contains(problem), "{diagnostic}");
+            assert!(diagnostic.problem.contains("a.example:443"), "{diagnostic}");
+            assert!(diagnostic.remedy.contains(remedy), "{diagnostic}");
+            assert!(!diagnostic.to_string().contains("secret"), "{diagnostic}");
         }
     }
 
@@ -261,8 +263,8 @@ mod tests {
     fn a_server_that_speaks_something_else_is_told_as_that() {
         let error = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
 
-        let finding = found("https://a.example:8080", error);
+        let diagnostic = found("https://a.example:8080", error);
 
-        assert_eq!(finding.problem, "a.example:8080 does not speak TLS");
+        assert_eq!(diagnostic.problem, "a.example:8080 does not speak TLS");
     }
 }

@@ -27,7 +27,7 @@ struct Checked {
 
 impl Checked {
     /// Each thing that is wrong, and what to do about it.
-    fn findings(&self) -> Vec<(&str, &str)> {
+    fn diagnostics(&self) -> Vec<(&str, &str)> {
         let lines: Vec<&str> = self.complained.lines().map(str::trim).collect();
         let pairs = lines.windows(2).filter_map(|pair| {
             Some((pair[0].strip_prefix("wrong: ")?, pair[1].strip_prefix("to do: ")?))
@@ -37,9 +37,9 @@ impl Checked {
 
     /// Asserts that one thing is wrong, and only that.
     fn tells(&self, problem: &str, remedy: &str) {
-        let findings = self.findings();
-        assert_eq!((self.code, findings.len()), (1, 1), "{}", self.complained);
-        let (wrong, to_do) = findings[0];
+        let diagnostics = self.diagnostics();
+        assert_eq!((self.code, diagnostics.len()), (1, 1), "{}", self.complained);
+        let (wrong, to_do) = diagnostics[0];
         assert!(wrong.contains(problem), "{problem:?} is not in {wrong:?}");
         assert!(to_do.contains(remedy), "{remedy:?} is not in {to_do:?}");
         assert!(!(self.said.clone() + &self.complained).contains(SK), "the secret key was printed");
@@ -361,13 +361,13 @@ async fn everything_that_is_wrong_is_told_at_once() {
 
     let checked = check(&format!("http://{free}"), &[], &files).await;
 
-    let findings = checked.findings();
-    assert_eq!((checked.code, findings.len()), (1, 4), "{}", checked.complained);
-    let wrong = |part: &str| findings.iter().any(|(problem, _)| problem.contains(part));
+    let diagnostics = checked.diagnostics();
+    assert_eq!((checked.code, diagnostics.len()), (1, 4), "{}", checked.complained);
+    let wrong = |part: &str| diagnostics.iter().any(|(problem, _)| problem.contains(part));
     for part in ["/nowhere/keys.toml", "/nowhere/documents.json", "shared cache", "refuses"] {
         assert!(wrong(part), "{part} is not in {}", checked.complained);
     }
-    assert!(findings.iter().all(|(_, to_do)| to_do.starts_with("check ")), "{findings:?}");
+    assert!(diagnostics.iter().all(|(_, to_do)| to_do.starts_with("check ")), "{diagnostics:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use redis::{ErrorKind, RedisError};
 use super::metrics::SharedMetrics;
 use super::server::Server;
 use crate::config::{RedisKind, SharedCacheConfig};
-use crate::domain::Finding;
+use crate::domain::Diagnostic;
 
 /// A channel that nobody tells anything on.
 const CHANNEL: &str = "check";
@@ -15,29 +15,29 @@ const SETTING: &str = "cache.redis_url or cache.redis_url_file";
 ///
 /// # Errors
 /// What stands in the way.
-pub async fn check_shared(config: &SharedCacheConfig) -> Result<(), Finding> {
+pub async fn check_shared(config: &SharedCacheConfig) -> Result<(), Diagnostic> {
     let server = Server::new(config, SharedMetrics::default());
     server.connect(CHANNEL).await.map(drop).map_err(|error| explain(&error, config))
 }
 
-fn explain(error: &RedisError, config: &SharedCacheConfig) -> Finding {
+fn explain(error: &RedisError, config: &SharedCacheConfig) -> Diagnostic {
     let nodes = config.servers.nodes.iter().map(|node| format!("{}:{}", node.host, node.port));
     let nodes = nodes.collect::<Vec<_>>().join(", ");
     let code = error.code().unwrap_or_default();
     if error.kind() == ErrorKind::AuthenticationFailed || ["NOAUTH", "WRONGPASS"].contains(&code) {
-        return Finding::new(
+        return Diagnostic::new(
             format!("the shared cache at {nodes} does not accept the user or the password"),
             format!("check user and password in {SETTING}"),
         );
     }
     if code == "NOPERM" {
-        return Finding::new(
+        return Diagnostic::new(
             format!("the user may not do with the shared cache at {nodes} what the gateway does"),
             "grant the user the keys, channels and commands that docs/DEPLOYMENT.md lists",
         );
     }
     if error.is_connection_refusal() {
-        return Finding::new(
+        return Diagnostic::new(
             format!("the shared cache at {nodes} refuses connections"),
             format!("check host and port in {SETTING}, and that Redis runs"),
         );
@@ -47,7 +47,7 @@ fn explain(error: &RedisError, config: &SharedCacheConfig) -> Finding {
         RedisKind::Cluster => "a cluster",
         RedisKind::Sentinel { .. } => "sentinels",
     };
-    Finding::new(
+    Diagnostic::new(
         format!("the shared cache at {nodes}, {kind}, cannot be used: {error}"),
         format!(
             "check {SETTING}: host, port, TLS (rediss) and the kind of servers, and the network"
