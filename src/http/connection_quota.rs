@@ -1,65 +1,129 @@
-//! Limits how many sockets and event streams one caller may have open.
+//! Limits how many sockets and event streams may be open, for each caller and for all together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::LimitKey;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
 
-/// Counts the open connections of every caller. Clones share the counts.
+use crate::domain::LimitKey;
+use crate::resizable_semaphore::ResizableSemaphore;
+
+/// Counts open connections. Clones share the counts.
 #[derive(Clone)]
 pub(crate) struct ConnectionQuota {
+    /// Connections of callers who have authenticated.
+    authenticated: ResizableSemaphore,
+    /// Sockets whose caller has yet to authenticate. Their limit is apart, so that they take no room
+    /// from those who have.
+    unauthenticated: ResizableSemaphore,
     /// Holds only callers with an open connection.
-    open: Arc<Mutex<HashMap<LimitKey, usize>>>,
-    limit: usize,
+    by_caller: Arc<Mutex<HashMap<LimitKey, usize>>>,
+    limits: QuotaLimits,
 }
 
-/// One open connection of a caller. Dropping it gives it back.
+/// How many connections may be open.
+#[derive(Clone, Copy)]
+pub(crate) struct QuotaLimits {
+    /// `limits.max_in_flight`: of all callers who have authenticated, and as many of others.
+    pub(crate) total: usize,
+    /// `subscriptions.max_connections_per_caller`
+    pub(crate) per_caller: usize,
+}
+
+/// Which limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QuotaExceeded {
+    Total,
+    PerCaller { limit: usize },
+}
+
+/// An open connection of a caller. Dropping it makes room for another.
 pub(crate) struct ConnectionPermit {
     quota: ConnectionQuota,
     caller: LimitKey,
+    _authenticated: OwnedSemaphorePermit,
 }
 
 impl ConnectionQuota {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { open: Arc::default(), limit }
-    }
-
-    /// The same counts under another limit.
-    pub(crate) fn with_limit(&self, limit: usize) -> Self {
-        Self { open: Arc::clone(&self.open), limit }
-    }
-
-    /// Counts one connection more, unless the caller is at the limit.
-    pub(crate) fn acquire(&self, caller: LimitKey) -> Option<ConnectionPermit> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.get(&caller).copied().unwrap_or_default();
-        if count >= self.limit {
-            return None;
+    pub(crate) fn new(limits: QuotaLimits) -> Self {
+        Self {
+            authenticated: ResizableSemaphore::new(limits.total),
+            unauthenticated: ResizableSemaphore::new(limits.total),
+            by_caller: Arc::default(),
+            limits,
         }
-        open.insert(caller, count + 1);
-        Some(ConnectionPermit { quota: self.clone(), caller })
     }
 
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
+    /// The same counts under other limits. That of all callers changes with [`Self::resize`].
+    pub(crate) fn with_limits(&self, limits: QuotaLimits) -> Self {
+        Self { limits, ..self.clone() }
+    }
+
+    pub(crate) fn resize(&self, tasks: &TaskTracker) {
+        self.authenticated.resize(self.limits.total, tasks);
+        self.unauthenticated.resize(self.limits.total, tasks);
+    }
+
+    /// Counts one connection more of a caller who has authenticated.
+    pub(crate) fn acquire(&self, caller: LimitKey) -> Result<ConnectionPermit, QuotaExceeded> {
+        let authenticated = Arc::clone(&self.authenticated).try_acquire_owned();
+        let authenticated = authenticated.map_err(|_| QuotaExceeded::Total)?;
+        let mut by_caller = self.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_caller.get(&caller).copied().unwrap_or_default();
+        if count >= self.limits.per_caller {
+            return Err(QuotaExceeded::PerCaller { limit: self.limits.per_caller });
+        }
+        by_caller.insert(caller, count + 1);
+        drop(by_caller);
+        Ok(ConnectionPermit { quota: self.clone(), caller, _authenticated: authenticated })
+    }
+
+    /// Counts one socket more whose caller has yet to authenticate.
+    pub(crate) fn acquire_unauthenticated(&self) -> Result<OwnedSemaphorePermit, QuotaExceeded> {
+        let permit = Arc::clone(&self.unauthenticated).try_acquire_owned();
+        permit.map_err(|_| QuotaExceeded::Total)
+    }
+
+    /// Whether half of the room for sockets that have yet to authenticate is taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.unauthenticated.available_permits() <= self.limits.total / 2
+    }
+
+    /// How many connections of callers who have authenticated are open.
+    pub(crate) fn open(&self) -> usize {
+        self.limits.total.saturating_sub(self.authenticated.available_permits())
+    }
+}
+
+impl QuotaExceeded {
+    /// Says which limit it is, for the client.
+    pub(crate) fn message(self) -> String {
+        match self {
+            Self::Total => "Too many connections: limits.max_in_flight is reached".to_owned(),
+            Self::PerCaller { limit } => format!(
+                "Too many connections: subscriptions.max_connections_per_caller allows {limit}"
+            ),
+        }
+    }
+}
+
+impl ConnectionPermit {
+    pub(crate) fn is_of(&self, caller: &LimitKey) -> bool {
+        self.caller == *caller
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut open = self.quota.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(&self.caller) {
+        let mut by_caller = self.quota.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+        match by_caller.get_mut(&self.caller) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) | None => {
-                open.remove(&self.caller);
+                by_caller.remove(&self.caller);
             }
         }
     }
-}
-
-/// Tells a caller that it is at the limit.
-pub(crate) fn message(limit: usize) -> String {
-    format!("Too many connections: subscriptions.max_connections_per_caller allows {limit}")
 }
 
 #[cfg(test)]
@@ -68,17 +132,21 @@ mod tests {
 
     #[test]
     fn a_permit_that_is_dropped_can_be_acquired_again_and_no_caller_is_remembered() {
-        let quota = ConnectionQuota::new(2);
+        let quota = ConnectionQuota::new(QuotaLimits { total: 3, per_caller: 2 });
         let [one, other] = [1, 2].map(|byte| move || LimitKey::Name([byte; 32]));
 
-        let mut permits = vec![quota.acquire(one()), quota.acquire(one())];
-        let third = quota.acquire(one()).is_some();
-        let of_the_other = quota.acquire(other()).is_some();
-        permits.pop();
-        let again = quota.acquire(one()).is_some();
+        let mut permits = vec![quota.acquire(one()).unwrap(), quota.acquire(one()).unwrap()];
+        let third = quota.acquire(one()).err();
+        permits.push(quota.acquire(other()).unwrap());
+        let over_the_total = quota.acquire(other()).err();
+        permits.remove(0);
+        let again = quota.acquire(one());
 
-        assert_eq!((third, of_the_other, again), (false, true, true));
-        drop(permits);
-        assert!(quota.open.lock().unwrap().is_empty());
+        assert_eq!(third, Some(QuotaExceeded::PerCaller { limit: 2 }));
+        assert_eq!(over_the_total, Some(QuotaExceeded::Total));
+        assert!(again.is_ok());
+        drop((permits, again));
+        assert!(quota.by_caller.lock().unwrap().is_empty());
+        assert_eq!(quota.open(), 0);
     }
 }

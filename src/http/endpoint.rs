@@ -40,7 +40,7 @@ use super::router::Newest;
 use super::sse;
 use super::traced;
 use super::validators::validated;
-use super::websocket;
+use super::websocket::{self, Handshake};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
 use crate::graphql::{
@@ -62,7 +62,7 @@ pub(crate) struct Endpoint {
     pub(crate) records: Records,
     pub(crate) callers: Callers,
     pub(crate) rates: Rates,
-    /// Limits the sockets and event streams of each caller.
+    /// Limits sockets and event streams.
     pub(crate) connections: ConnectionQuota,
     pub(crate) limits: LimitsConfig,
     pub(crate) subscriptions: SubscriptionsConfig,
@@ -71,8 +71,6 @@ pub(crate) struct Endpoint {
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: ResizableSemaphore,
-    /// Places for sockets and event streams, as many as for requests.
-    pub(crate) long_lived: ResizableSemaphore,
     pub(crate) documents: Documents,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,
@@ -162,9 +160,9 @@ async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, 
         Method::GET if is_upgrade(&arrival.parts.headers) => {
             let Arrival { parts, peer, id, trace } = arrival;
             let span = span((&id, &trace), None);
-            let upgrading = websocket::upgrade(endpoint, (parts, peer), (id, trace));
-            let (response, caller) = upgrading.instrument(span).await?;
-            Ok((response, Noted::default().by(caller)))
+            let handshake = Handshake { parts, peer, request_id: id, trace };
+            let upgrade = websocket::upgrade(endpoint, handshake).instrument(span).await?;
+            Ok((upgrade.response, Noted::default().by(upgrade.caller_name)))
         }
         Method::GET | Method::HEAD => get(endpoint, arrival).await,
         Method::OPTIONS => Ok((options(), Noted::default())),

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, json};
 
 use super::callers::Stranger;
-use super::connection_quota;
+use super::connection_quota::QuotaExceeded;
 use super::rate::TooMany;
 use crate::graphql::ErrorCode;
 
@@ -79,10 +79,24 @@ impl Refusal {
         }
     }
 
-    /// 429: the caller has too many connections open already.
-    pub(crate) fn too_many_connections(limit: usize) -> Self {
-        let message = connection_quota::message(limit);
-        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
+    /// 429 where the caller has too many connections, 503 where all callers together have.
+    pub(crate) fn quota_exceeded(exceeded: QuotaExceeded) -> Self {
+        let message = exceeded.message();
+        match exceeded {
+            QuotaExceeded::Total => Self::unavailable(message),
+            QuotaExceeded::PerCaller { .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
+            }
+        }
+    }
+
+    /// 426, with the version of WebSocket to ask for.
+    pub(crate) fn websocket_version(version: &'static str) -> Self {
+        let message = format!("Sec-WebSocket-Version has to be {version}");
+        Self::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::BadRequest, message)
+            .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(version))
+            .with(header::UPGRADE, HeaderValue::from_static("websocket"))
+            .with(header::CONNECTION, HeaderValue::from_static("upgrade"))
     }
 
     /// 500: the request ended in a panic.
@@ -92,7 +106,7 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message)
     }
 
-    fn unavailable(message: &'static str) -> Self {
+    fn unavailable(message: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let refusal = Self::new(status, ErrorCode::Overloaded, message);
         refusal.with(header::RETRY_AFTER, HeaderValue::from_static("1"))

@@ -19,7 +19,7 @@ use super::browsers;
 use super::callers::Callers;
 use super::compression;
 use super::connection::RequestBody;
-use super::connection_quota::ConnectionQuota;
+use super::connection_quota::{ConnectionQuota, QuotaLimits};
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
 use super::graphiql::{self, GraphiqlDefaults};
@@ -96,12 +96,12 @@ impl Newest {
 impl Main {
     /// Brings the gauges of what is known, and of sockets and streams, up to date.
     pub fn observe(&self) {
-        let Endpoint { metrics, engine, long_lived, limits, .. } = &*self.0.current.load().endpoint;
+        let Endpoint { metrics, engine, connections, limits, .. } =
+            &*self.0.current.load().endpoint;
         metrics.documents(engine.documents());
         metrics.known_requests(engine.requests());
         metrics.limit(limits.max_in_flight);
-        // As many places as there are for requests.
-        metrics.streams(limits.max_in_flight.saturating_sub(long_lived.available_permits()));
+        metrics.streams(connections.open());
     }
 
     /// Everything by routes, for callers that have no listener.
@@ -129,7 +129,7 @@ impl Main {
         let endpoint = Endpoint {
             engine: old.engine.changed(graphql, limits),
             rates,
-            connections: old.connections.with_limit(subscriptions.max_connections_per_caller),
+            connections: old.connections.with_limits(quota_limits(limits, subscriptions)),
             documents: old.documents.reload(graphql)?,
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
@@ -143,9 +143,9 @@ impl Main {
 
     /// Serves requests that come from now on under other settings.
     pub fn change(&self, MainChange(served): MainChange) {
-        let Endpoint { in_flight, long_lived, limits, tasks, .. } = &*served.endpoint;
+        let Endpoint { in_flight, connections, limits, tasks, .. } = &*served.endpoint;
         in_flight.resize(limits.max_in_flight, tasks);
-        long_lived.resize(limits.max_in_flight, tasks);
+        connections.resize(tasks);
         self.0.current.set(served);
     }
 }
@@ -179,10 +179,8 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             records,
             callers: parts.callers,
             rates,
-            connections: ConnectionQuota::new(parts.subscriptions.max_connections_per_caller),
+            connections: ConnectionQuota::new(quota_limits(&limits, &parts.subscriptions)),
             in_flight: ResizableSemaphore::new(limits.max_in_flight),
-            // As many that last as requests.
-            long_lived: ResizableSemaphore::new(limits.max_in_flight),
             documents,
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
@@ -222,6 +220,13 @@ impl Served {
             origins => router.layer(cors(origins)),
         };
         Self { endpoint, router }
+    }
+}
+
+fn quota_limits(limits: &LimitsConfig, subscriptions: &SubscriptionsConfig) -> QuotaLimits {
+    QuotaLimits {
+        total: limits.max_in_flight,
+        per_caller: subscriptions.max_connections_per_caller,
     }
 }
 

@@ -40,12 +40,8 @@ pub(crate) fn answer(
     asking: Asking,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    let Ok(permit) = Arc::clone(&endpoint.long_lived).try_acquire_owned() else {
-        return Err(Refusal::overloaded());
-    };
-    let Some(own_permit) = endpoint.connections.acquire(caller.identity.limit_key()) else {
-        return Err(Refusal::too_many_connections(endpoint.connections.limit()));
-    };
+    let permit = endpoint.connections.acquire(caller.identity.limit_key());
+    let permit = permit.map_err(Refusal::quota_exceeded)?;
     let span = traced::operation(&asking.trace, operation.operation_name.as_deref());
     let caller_name = caller.name.clone();
     let streamed = StreamedOperation { operation, asking, caller_name, span };
@@ -60,7 +56,7 @@ pub(crate) fn answer(
     let events =
         answers.map(|answer| next(&answer)).chain(stream::iter([COMPLETE])).take_until(ended);
     let body = kept_alive(events).map(move |bytes| {
-        let _held_while_the_stream_lives = (&permit, &own_permit);
+        let _held_while_the_stream_lives = &permit;
         Ok::<_, Infallible>(bytes)
     });
     Ok((HEADERS, Body::from_stream(body)).into_response())

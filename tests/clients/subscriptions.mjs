@@ -45,7 +45,7 @@ function closed(messages, { protocol = PROTOCOL, headers = {} } = {}) {
     const heard = [];
     socket.on("open", () => messages.forEach((message) => socket.send(message)));
     socket.on("message", (data) => heard.push(JSON.parse(data)));
-    socket.on("close", (code) => resolve({ code, heard }));
+    socket.on("close", (code, reason) => resolve({ code, reason: String(reason), heard }));
     socket.on("unexpected-response", (_, response) => resolve({ status: response.statusCode }));
     socket.on("error", reject);
     setTimeout(() => reject(new Error("the socket stayed open")), 20_000).unref();
@@ -132,7 +132,26 @@ const checks = {
   },
   "close 4409: an id that is in use": async () => {
     const twice = [subscribe("1", watch(liveId)), subscribe("1", watch(liveId))];
-    equal((await closed([init, ...twice])).code, 4409);
+    const { code, reason } = await closed([init, ...twice]);
+    equal([code, reason], [4409, "Subscriber for 1 already exists"]);
+  },
+  "close 1009: a message over the limit": async () => equal((await closed([init, "x".repeat(300 * 1024)])).code, 1009),
+  "a client that closes hears its own code back": async () => {
+    const socket = new WebSocket(socketUrl, PROTOCOL);
+    socket.on("open", () => socket.close(1000, "done"));
+    const code = await new Promise((resolve) => socket.on("close", resolve));
+    equal(code, 1000);
+  },
+  "a handshake of another version is told which to use": async () => {
+    const socket = new WebSocket(socketUrl, PROTOCOL, { protocolVersion: 8 });
+    const response = await new Promise((resolve) => socket.on("unexpected-response", (_, answer) => resolve(answer)));
+    equal([response.statusCode, response.headers["sec-websocket-version"]], [426, "13"]);
+  },
+  "close 4403: a null credential is none, a wrong one is refused": async () => {
+    const none = JSON.stringify({ type: "connection_init", payload: { "X-Auth-Token": null } });
+    const wrong = JSON.stringify({ type: "connection_init", payload: { "X-Auth-Token": 7 } });
+    const { heard } = await closed([none, "{"]);
+    equal([heard[0].type, (await closed([wrong])).code], ["connection_ack", 4403]);
   },
   "close 4429: a second connection_init": async () => equal((await closed([init, init])).code, 4429),
   "close 4408: no connection_init in time": async () => equal((await closed([])).code, 4408),

@@ -54,3 +54,4 @@ mod tls;
 mod trusted;
 mod unprocessed;
 mod upstream_ca;
+mod websocket;

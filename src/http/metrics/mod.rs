@@ -147,7 +147,11 @@ impl HttpMetrics {
             "Completed GraphQL operations, by outcome",
             self.operations.clone(),
         );
-        http.register("streams", "Open WebSockets and event streams", self.streams.clone());
+        http.register(
+            "streams",
+            "Open event streams, and open WebSockets that have authenticated",
+            self.streams.clone(),
+        );
         http.register(
             "known_documents",
             "GraphQL documents in the document cache",

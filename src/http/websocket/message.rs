@@ -1,0 +1,89 @@
+//! The messages of `graphql-transport-ws`.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::close::CloseReason;
+
+/// The longest id of an operation, in bytes. Every answer repeats it.
+const MAX_ID_BYTES: usize = 256;
+
+/// A message of the client.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Incoming {
+    ConnectionInit {
+        #[serde(default)]
+        payload: Option<Value>,
+    },
+    Ping {
+        #[serde(default)]
+        payload: Option<Value>,
+    },
+    Pong {},
+    Subscribe {
+        id: String,
+        payload: Map<String, Value>,
+    },
+    Complete {
+        id: String,
+    },
+}
+
+/// An answer of an operation.
+#[derive(Serialize)]
+pub(super) struct Next<'n> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'n str,
+    payload: Option<Box<RawValue>>,
+}
+
+impl Incoming {
+    pub(super) fn parse(text: &str) -> Result<Self, CloseReason> {
+        // What is wrong is not repeated: it may hold a token, and reasons are logged.
+        const EXPECTED: &str =
+            "Invalid message: connection_init, ping, pong, subscribe and complete are known";
+        let message = serde_json::from_str(text).map_err(|_| CloseReason::BadRequest(EXPECTED))?;
+        match &message {
+            Self::Subscribe { id, .. } if !(1..=MAX_ID_BYTES).contains(&id.len()) => {
+                Err(CloseReason::BadRequest("Invalid message: an id has 1 to 256 bytes"))
+            }
+            _ => Ok(message),
+        }
+    }
+}
+
+impl<'n> Next<'n> {
+    /// The answer as it was written: clients are promised the order of the document's fields.
+    pub(super) fn new(id: &'n str, json: Vec<u8>) -> Self {
+        let json = String::from_utf8(json).ok();
+        Self { kind: "next", id, payload: json.and_then(|json| RawValue::from_string(json).ok()) }
+    }
+}
+
+/// The credentials in the payload of `connection_init`, as the headers whose names they have. One that
+/// is null is none.
+pub(super) fn credentials(payload: Option<Value>) -> Result<HeaderMap, CloseReason> {
+    let mut headers = HeaderMap::new();
+    let members = match payload {
+        None | Some(Value::Null) => return Ok(headers),
+        Some(Value::Object(members)) => members,
+        Some(_) => return Err(CloseReason::BadRequest("The payload has to be an object")),
+    };
+    for (name, value) in &members {
+        let name = name.to_ascii_lowercase();
+        if value.is_null() || !matches!(&*name, "x-auth-token" | "x-api-key" | "authorization") {
+            continue;
+        }
+        let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
+        let (Ok(name), Some(value)) = (name.parse::<HeaderName>(), value) else {
+            return Err(CloseReason::Forbidden);
+        };
+        // A name that comes twice, in other letters, is refused as a header that comes twice is.
+        headers.append(name, value);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,271 @@
+//! One socket: who speaks over it, and the operations in progress on it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::ServerError;
+use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable};
+use serde_json::{Map, Value, json};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, interval, interval_at};
+use tokio_tungstenite::tungstenite::protocol::Message;
+
+use super::close::{CloseReason, Ending};
+use super::message::{self, Incoming, Next};
+use super::transport::Transport;
+use crate::graphql::{Answer, ErrorCode, Operation, request_error};
+use crate::http::callers::{Caller, LOOK_EVERY, Presented};
+use crate::http::connection_quota::ConnectionPermit;
+use crate::http::endpoint::Endpoint;
+use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
+use crate::http::rate::TooMany;
+use crate::http::request;
+use crate::http::traced;
+use crate::records::Asking;
+use crate::trace::Trace;
+
+/// How long a client may take to send `connection_init`.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same while many sockets have yet to authenticate.
+const SHORT_INIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the client is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// A client that was silent for so long is gone.
+const MAX_SILENCE: Duration = Duration::from_secs(45);
+/// Operations in progress on one socket.
+const MAX_OPERATIONS: usize = 100;
+
+/// Who connected, and with which request.
+pub(super) struct Client {
+    /// The credentials in the headers.
+    pub(super) presented: Presented,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) request_id: Arc<str>,
+    pub(super) trace: Trace,
+}
+
+/// What a socket counts towards.
+pub(super) enum SocketPermit {
+    Unauthenticated(
+        #[expect(dead_code, reason = "held while the socket lives")] OwnedSemaphorePermit,
+    ),
+    Caller(ConnectionPermit),
+}
+
+/// One socket and what runs on it.
+pub(super) struct Session {
+    endpoint: Arc<Endpoint>,
+    client: Client,
+    permit: SocketPermit,
+    /// Set by `connection_init`.
+    caller: Option<Caller>,
+    operations: SelectAll<BoxStream<'static, OperationEvent>>,
+    in_progress: HashMap<String, AbortHandle>,
+}
+
+/// An answer of an operation, or its end.
+struct OperationEvent {
+    id: String,
+    answer: Option<StreamedAnswer>,
+}
+
+impl Session {
+    pub(super) fn new(endpoint: Arc<Endpoint>, client: Client, permit: SocketPermit) -> Self {
+        Self {
+            endpoint,
+            client,
+            permit,
+            caller: None,
+            operations: SelectAll::new(),
+            in_progress: HashMap::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut transport: Transport, speaks_protocol: bool) {
+        let ending = if speaks_protocol {
+            self.converse(&mut transport).await
+        } else {
+            CloseReason::SubprotocolNotAcceptable.into()
+        };
+        // Operations end, and there is room for another socket, before the client answers the close.
+        drop(self);
+        transport.close(ending).await;
+    }
+
+    async fn converse(&mut self, transport: &mut Transport) -> Ending {
+        let stopping = self.endpoint.stopping.clone();
+        let opened = Instant::now();
+        let mut pings = interval_at(opened + PING_EVERY, PING_EVERY);
+        let mut checks = interval(LOOK_EVERY);
+        let mut last_heard = opened;
+        loop {
+            let step = tokio::select! {
+                received = transport.receive() => {
+                    last_heard = Instant::now();
+                    match received {
+                        Ok(message) => self.hear(message, transport).await,
+                        Err(ending) => Err(ending),
+                    }
+                }
+                Some(event) = self.operations.next() => self.send_event(event, transport).await,
+                _ = pings.tick() => match last_heard.elapsed() {
+                    silence if silence > MAX_SILENCE => Err(CloseReason::NoPong.into()),
+                    _ => transport.send_json(&json!({ "type": "ping" })).await,
+                },
+                _ = checks.tick() => self.check_caller(opened).map_err(Ending::from),
+                () = stopping.cancelled() => Err(CloseReason::GoingAway.into()),
+            };
+            if let Err(ending) = step {
+                return ending;
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: Message, transport: &mut Transport) -> Result<(), Ending> {
+        match message {
+            Message::Text(text) => self.obey(Incoming::parse(&text)?, transport).await,
+            // The pong is queued. It goes out before more is read, so that pongs cannot pile up.
+            Message::Ping(_) => transport.flush().await,
+            Message::Binary(_) => {
+                Err(CloseReason::BadRequest("Invalid message: expected text, not binary").into())
+            }
+            Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+        }
+    }
+
+    async fn obey(&mut self, message: Incoming, transport: &mut Transport) -> Result<(), Ending> {
+        // Settings may have changed since the last message.
+        if let Some(newest) = self.endpoint.newest.endpoint() {
+            self.endpoint = newest;
+        }
+        match message {
+            Incoming::ConnectionInit { .. } if self.caller.is_some() => {
+                Err(CloseReason::TooManyInits.into())
+            }
+            Incoming::ConnectionInit { payload } => {
+                self.authenticate(payload).await?;
+                transport.lift_byte_limit();
+                transport.send_json(&json!({ "type": "connection_ack" })).await
+            }
+            Incoming::Ping { payload: Some(payload) } => {
+                transport.send_json(&json!({ "type": "pong", "payload": payload })).await
+            }
+            Incoming::Ping { payload: None } => {
+                transport.send_json(&json!({ "type": "pong" })).await
+            }
+            Incoming::Pong {} => Ok(()),
+            Incoming::Subscribe { id, payload } => Ok(self.subscribe(id, payload)?),
+            Incoming::Complete { id } => {
+                self.stop(&id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Admits the caller by the credentials of `connection_init`, and by those in the headers where it
+    /// has none.
+    async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), CloseReason> {
+        let Endpoint { callers, connections, .. } = &*self.endpoint;
+        let credentials = message::credentials(payload)?;
+        let presented = callers.presented(&credentials).map_err(|_| CloseReason::Forbidden)?;
+        let presented = presented.or(self.client.presented.clone());
+        let caller = callers.admit(presented, self.client.peer).await?;
+        let key = caller.identity.limit_key();
+        let is_counted = match &self.permit {
+            SocketPermit::Caller(permit) => permit.is_of(&key),
+            SocketPermit::Unauthenticated(_) => false,
+        };
+        if !is_counted {
+            self.permit = SocketPermit::Caller(connections.acquire(key)?);
+        }
+        self.caller = Some(caller);
+        Ok(())
+    }
+
+    /// Checks that the caller would still be admitted, or has time left to authenticate.
+    fn check_caller(&self, opened: Instant) -> Result<(), CloseReason> {
+        match (&self.caller, &self.permit) {
+            (Some(caller), _) if self.endpoint.callers.still_admits(caller) => Ok(()),
+            (Some(_), _) => Err(CloseReason::Forbidden),
+            (None, permit) => {
+                let is_unknown = matches!(permit, SocketPermit::Unauthenticated(_));
+                let is_crowded = is_unknown && self.endpoint.connections.is_crowded();
+                let timeout = if is_crowded { SHORT_INIT_TIMEOUT } else { INIT_TIMEOUT };
+                let is_late = opened.elapsed() >= timeout;
+                if is_late { Err(CloseReason::InitTimeout) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), CloseReason> {
+        let Some(caller) = &self.caller else { return Err(CloseReason::Unauthorized) };
+        if self.in_progress.contains_key(&id) {
+            return Err(CloseReason::SubscriberExists(id));
+        }
+        let Ok(mut operation) = request::operation(payload) else {
+            return Err(CloseReason::BadRequest("The payload is no GraphQL request"));
+        };
+        self.endpoint.documents.resolve(&mut operation);
+        if let Err(error) = self.check_limits(caller) {
+            operation.fault = Some(Box::new(error));
+        }
+        let answers = self.answers(caller, operation);
+        let event_id = id.clone();
+        let events = answers.map(Some).chain(stream::iter([None]));
+        let events = events.map(move |answer| OperationEvent { id: event_id.clone(), answer });
+        let (events, handle) = abortable(events);
+        self.in_progress.insert(id, handle);
+        self.operations.push(events.boxed());
+        Ok(())
+    }
+
+    fn answers(&self, caller: &Caller, operation: Operation) -> BoxStream<'static, StreamedAnswer> {
+        let Caller { identity, token, projects, name, .. } = caller.clone();
+        let request_id = Arc::clone(&self.client.request_id);
+        let name_of_operation = operation.operation_name.as_deref();
+        let span = traced::socket_operation(&self.client.trace, name_of_operation);
+        let asking = Asking { identity, token, projects, request_id, ..Asking::default() };
+        let streamed = StreamedOperation { operation, asking, caller_name: name, span };
+        operation_stream::answers(&self.endpoint, streamed)
+    }
+
+    /// Checks that the socket and its caller may have one operation more.
+    fn check_limits(&self, caller: &Caller) -> Result<(), ServerError> {
+        if self.in_progress.len() >= MAX_OPERATIONS {
+            let message = format!("one socket may have {MAX_OPERATIONS} operations in progress");
+            return Err(request_error(ErrorCode::Overloaded, message));
+        }
+        self.endpoint.rates.take(|| caller.identity.limit_key(), 1).map_err(TooMany::error)
+    }
+
+    /// Ends an operation, unless it has ended. Nothing more comes of it: its id may be used again.
+    fn stop(&mut self, id: &str) {
+        if let Some(operation) = self.in_progress.remove(id) {
+            operation.abort();
+        }
+    }
+
+    /// Passes on an answer, or the end of an operation. The `error` of an operation that was refused is
+    /// its end, too.
+    async fn send_event(
+        &mut self,
+        event: OperationEvent,
+        transport: &mut Transport,
+    ) -> Result<(), Ending> {
+        let OperationEvent { id, answer } = event;
+        let Some(StreamedAnswer { served, json }) = answer else {
+            self.stop(&id);
+            return transport.send_json(&json!({ "type": "complete", "id": id })).await;
+        };
+        if let Answer::Refused(response) = &served.answer {
+            self.stop(&id);
+            let errors = &response.errors;
+            return transport
+                .send_json(&json!({ "type": "error", "id": id, "payload": errors }))
+                .await;
+        }
+        transport.send_json(&Next::new(&id, json.into())).await
+    }
+}
