@@ -69,7 +69,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Runs the gateway and the simulated upstream in one process.
 async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     let clock = Clock::default();
-    let log = start_logging(demo.settings.log(), &clock)?;
+    let log = start_logging(demo.settings.log())?;
     let simulator = Simulator::bind(SimulatorConfig::for_demo(), clock.clone()).await?;
     let query = demo_query(&simulator);
     let endpoint: Url = format!("http://{}", simulator.local_addr()?).parse()?;
@@ -119,7 +119,7 @@ fn introduce(address: &str, query: &str) {
 /// Runs the gateway against the configured upstream.
 async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
     let clock = Clock::default();
-    let log = start_logging(&config.settings.log, &clock)?;
+    let log = start_logging(&config.settings.log)?;
     let start = Start { log: Some(log.handle()), ..Start::from(config.source(), clock) };
     let app = App::start(ActiveSettings::of(&config), start).await?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
@@ -139,7 +139,7 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
 /// Runs only the simulated upstream.
 async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     let clock = Clock::default();
-    let _log = start_logging(&args.settings.log, &clock)?;
+    let _log = start_logging(&args.settings.log)?;
     let simulator = Simulator::bind(simulated(&args.settings), clock).await?;
     let (address, (project, record)) = (simulator.local_addr()?, simulator.sample());
     say(format_args!("Upstream http://{address}"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 use tracing::callsite::rebuild_interest_cache;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -18,7 +19,6 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::clock::Clock;
 use crate::config::{Live, LogConfig, LogFormat};
 
 /// Lines that may wait to be written: about 8 MiB.
@@ -43,7 +43,7 @@ pub struct LogHandle {
 ///
 /// # Errors
 /// When the process has a log already.
-pub fn start_logging(config: &LogConfig, clock: &Clock) -> Result<Log, TryInitError> {
+pub fn start_logging(config: &LogConfig) -> Result<Log, TryInitError> {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let format = config.format.unwrap_or(default);
     let filter = LogFilter::new(config);
@@ -53,7 +53,7 @@ pub fn start_logging(config: &LogConfig, clock: &Clock) -> Result<Log, TryInitEr
         .thread_name("log")
         .finish(io::stderr());
     let waits = Counter::default();
-    let lines = CountedWriter { lines, waits: waits.clone(), clock: clock.clone() };
+    let lines = CountedWriter { lines, waits: waits.clone() };
     subscriber(filter.clone(), format, move || lines.clone()).try_init()?;
     Ok(Log { handle: LogHandle { filter, waits }, _writer: writer })
 }
@@ -86,14 +86,13 @@ impl LogHandle {
 struct CountedWriter {
     lines: NonBlocking,
     waits: Counter,
-    clock: Clock,
 }
 
 impl io::Write for CountedWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let before = self.clock.now();
+        let before = Instant::now();
         let written = self.lines.write(line);
-        if self.clock.now().saturating_duration_since(before) >= WAITED {
+        if before.elapsed() >= WAITED {
             self.waits.inc();
         }
         written
@@ -224,7 +223,7 @@ mod tests {
         let (lines, guard) =
             NonBlockingBuilder::default().lossy(false).buffered_lines_limit(1).finish(writer);
         let waits = Counter::default();
-        let mut counted = CountedWriter { lines, waits: waits.clone(), clock: Clock::default() };
+        let mut counted = CountedWriter { lines, waits: waits.clone() };
         let line = vec![b'x'; 1024 * 1024];
 
         let reading = std::thread::spawn(move || {

@@ -82,11 +82,11 @@ fn header(first: u8, length: usize) -> Vec<u8> {
     match length {
         0..126 => header.push(0x80 | u8::try_from(length).unwrap()),
         126..65_536 => {
-            header.push(0x80 | 126);
+            header.push(0x80 | 0x7E);
             header.extend(u16::try_from(length).unwrap().to_be_bytes());
         }
         _ => {
-            header.push(0x80 | 127);
+            header.push(0x80 | 0x7F);
             header.extend(u64::try_from(length).unwrap().to_be_bytes());
         }
     }
