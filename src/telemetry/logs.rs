@@ -23,8 +23,8 @@ use crate::config::{Live, LogConfig, LogFormat};
 
 /// Lines that may wait to be written: about 8 MiB.
 const BUFFERED_LINES: usize = 16 * 1024;
-/// A line that takes longer to hand over had to wait for room.
-const WAITED: Duration = Duration::from_millis(1);
+/// A line that takes this long to hand over waited for room; a busy processor alone delays it less.
+const WAITED: Duration = Duration::from_millis(100);
 
 /// The log of this process. Dropping it writes the lines that wait.
 pub struct Log {
@@ -53,7 +53,7 @@ pub fn start_logging(config: &LogConfig) -> Result<Log, TryInitError> {
         .thread_name("log")
         .finish(io::stderr());
     let waits = Counter::default();
-    let lines = CountedWriter { lines, waits: waits.clone() };
+    let lines = CountedWriter { lines, waits: waits.clone(), threshold: WAITED };
     subscriber(filter.clone(), format, move || lines.clone()).try_init()?;
     Ok(Log { handle: LogHandle { filter, waits }, _writer: writer })
 }
@@ -86,13 +86,14 @@ impl LogHandle {
 struct CountedWriter {
     lines: NonBlocking,
     waits: Counter,
+    threshold: Duration,
 }
 
 impl io::Write for CountedWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let before = Instant::now();
         let written = self.lines.write(line);
-        if before.elapsed() >= WAITED {
+        if before.elapsed() >= self.threshold {
             self.waits.inc();
         }
         written
@@ -223,7 +224,8 @@ mod tests {
         let (lines, guard) =
             NonBlockingBuilder::default().lossy(false).buffered_lines_limit(1).finish(writer);
         let waits = Counter::default();
-        let mut counted = CountedWriter { lines, waits: waits.clone() };
+        let threshold = Duration::from_micros(100);
+        let mut counted = CountedWriter { lines, waits: waits.clone(), threshold };
         let line = vec![b'x'; 1024 * 1024];
 
         let reading = std::thread::spawn(move || {

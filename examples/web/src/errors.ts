@@ -23,6 +23,7 @@ const WORDS: Record<string, string> = {
   UPSTREAM_TIMEOUT: "The recording service took too long.",
   UPSTREAM_INVALID_RESPONSE: "The recording service sent a value that cannot be read.",
   QUERY_TOO_COMPLEX: "This asks for too much at once.",
+  RESPONSE_TOO_LARGE: "This answer would be too large. Ask for less.",
   OVERLOADED: "The service is overloaded right now.",
   INTERNAL_SERVER_ERROR: "Something went wrong in the gateway. Tell its operators.",
 };
