@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::refusal::Refusal;
 use super::request::{
     Operations, body as body_of, check_content_type, common, from_body, from_query, operation,
+    without_mark,
 };
 use crate::graphql::Operation;
 
@@ -42,7 +43,7 @@ fn body(bytes: &[u8]) {
         assert!(read.is_err());
         return;
     }
-    match (read, serde_json::from_slice::<Value>(bytes)) {
+    match (read, serde_json::from_slice::<Value>(without_mark(bytes))) {
         (Ok(_), Err(error)) => unreachable!("a body was read that is not JSON: {error}"),
         (Err(_), Err(_)) => {}
         (read, Ok(Value::Object(members))) => {

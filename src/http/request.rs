@@ -117,7 +117,7 @@ pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Ref
 }
 
 /// The body without a byte order mark, which a reader may ignore (RFC 8259, section 8.1).
-fn without_mark(body: &[u8]) -> &[u8] {
+pub(super) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
