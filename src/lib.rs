@@ -9,6 +9,7 @@ pub mod domain;
 pub mod clock;
 pub mod signature;
 mod resizable_semaphore;
+mod fair_semaphore;
 mod body_limit;
 mod error_chain;
 mod counters;

@@ -46,6 +46,10 @@ settings! {
         pub request_timeout: Duration = setting(&TIMEOUT).default("15s").reloadable(),
         /// requests under way; more get 503 with Retry-After at once
         pub max_in_flight: usize = setting(&MILLION).default("1024").reloadable(),
+        /// bytes of answers that clients have not read yet; more large answers are OVERLOADED. One caller gets
+        /// seven eighths of them
+        pub max_unsent_bytes: usize =
+            setting(&ByteRange(1024..=1 << 40)).default("128MiB").reloadable(),
         /// connections to a listener, sockets and event streams among them; more wait to be accepted until
         /// one ends. The process needs as many open files, and some more
         pub max_connections: usize = setting(&MILLION).default("10000").reloadable(),
@@ -90,6 +94,11 @@ pub struct Rate {
 impl LimitsConfig {
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
         let limits = Self::read(loader);
+        let are_valid = loader.are_valid(&[&Self::max_unsent_bytes, &Self::max_response_bytes]);
+        if are_valid && limits.max_unsent_bytes < limits.max_response_bytes {
+            let problem = "must not be less than limits.max_response_bytes";
+            loader.refuse(&Self::max_unsent_bytes, problem);
+        }
         Self { rate: Rate::load(loader), ..limits }
     }
 }

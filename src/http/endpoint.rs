@@ -39,10 +39,12 @@ use super::response::{self, Answers, Served, VARY};
 use super::router::Newest;
 use super::sse;
 use super::traced;
+use super::unsent;
 use super::validators::validated;
 use super::websocket::{self, Handshake};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
+use crate::fair_semaphore::FairSemaphore;
 use crate::graphql::{
     Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery, ResponseSize,
 };
@@ -71,6 +73,10 @@ pub(crate) struct Endpoint {
     /// What GraphiQL starts with, where it is served.
     pub(crate) graphiql: Option<GraphiqlDefaults>,
     pub(crate) in_flight: ResizableSemaphore,
+    /// Permits for requests that wait for the upstream or for their body, shared fairly by callers.
+    pub(crate) waiting: FairSemaphore,
+    /// Room for answers that clients have not read yet, in bytes.
+    pub(crate) unsent: FairSemaphore,
     pub(crate) documents: Documents,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,
@@ -146,13 +152,17 @@ async fn answer(
         Method::POST => post(endpoint, arrival, body).await,
         _ => Box::pin(other(endpoint, arrival)).await,
     };
-    match answered {
-        Ok((response, noted)) if compression::is_due(&response) => {
-            (Box::pin(compression::compressed(response, &endpoint.tasks)).await, noted)
-        }
+    let (mut response, noted) = match answered {
         Ok(answered) => answered,
-        Err(refusal) => refused(endpoint, refusal),
+        Err(refusal) => return refused(endpoint, refusal),
+    };
+    if compression::is_due(&response) {
+        response = Box::pin(compression::compressed(response, &endpoint.tasks)).await;
     }
+    if unsent::is_marked(&response) {
+        response = Box::pin(unsent::keep_room_for_body(response)).await;
+    }
+    (response, noted)
 }
 
 async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
@@ -231,13 +241,17 @@ async fn posted(
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
     request::check_content_type(headers)?;
     let mut reading = pin!(request::body(body, max_body_bytes));
-    let body = match poll_immediate(reading.as_mut()).await {
+    let body = if let Some(body) = poll_immediate(reading.as_mut()).await {
         // Most bodies arrive with the headers: no need to set a timer.
-        Some(body) => body?,
-        None => timeout(request_timeout, reading).await.map_err(|_| {
+        body?
+    } else {
+        let caller = asked.1.caller.identity.limit_key();
+        let permit = endpoint.waiting.try_acquire(caller, 1);
+        let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
+        timeout(request_timeout, reading).await.map_err(|_| {
             let message = "the body did not arrive within limits.request_timeout";
             Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
-        })??,
+        })??
     };
     match endpoint.read_common(headers, &body, (asked.0, &asked.1))? {
         Some(todo) => Ok(carry_out(endpoint, headers, todo, asked).await),
@@ -329,19 +343,25 @@ async fn carry_out(
     } else {
         begun
     };
-    let Asker { caller, request_id, trace } = asker;
-    let caller = caller.name;
+    let Asker { caller: Caller { name: caller, identity, .. }, request_id, trace } = asker;
     let (served, summary) = if begun.iter().all(Begun::is_answered) {
         gathered(begun.into_iter().filter_map(Begun::answered))
     } else {
+        let Some(_permit) = endpoint.waiting.try_acquire(identity.limit_key(), 1) else {
+            return refused_to(endpoint, Refusal::too_many_waiting(), caller);
+        };
         let span = span((&request_id, &trace), caller.as_deref());
         Box::pin(endpoint.complete(begun, &size).instrument(span)).await
     };
     endpoint.keep_documents(&served, persisted);
     let mut answers = Answers { served, summary, is_batch, form };
     let body = answers.write(&size);
+    let Ok(room) = unsent::reserve(&endpoint.unsent, || identity.limit_key(), body.len()) else {
+        return refused_to(endpoint, Refusal::too_much_unsent(), caller);
+    };
     let noted = Noted::of(&endpoint.metrics, name, &answers).by(caller);
     let mut response = answers.response(body);
+    unsent::mark(&mut response, room);
     if endpoint.compression {
         compression::choose(headers, &mut response, answers.summary.has_links);
     }

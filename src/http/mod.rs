@@ -22,6 +22,7 @@ mod callers;
 mod rate;
 mod connection_quota;
 mod response;
+mod unsent;
 mod heavy;
 mod compression;
 mod validators;

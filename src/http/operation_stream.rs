@@ -8,6 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use super::endpoint::Endpoint;
 use super::response::Served;
 use super::stream_log::{LoggedOperation, StreamLog};
+use super::unsent::{self, NoRoom, Room};
 use crate::graphql::{Operation, OperationContext, ResponseSize};
 use crate::records::Asking;
 use crate::trace::Span;
@@ -25,6 +26,8 @@ pub(crate) struct StreamedOperation {
 pub(crate) struct StreamedAnswer {
     pub(crate) served: Served,
     pub(crate) json: Bytes,
+    /// To be kept until the client has the answer.
+    pub(crate) room: Option<Room>,
 }
 
 /// The answers to an operation: one for a query, any number for a subscription. The log says at the
@@ -34,8 +37,10 @@ pub(crate) fn answers(
     streamed: StreamedOperation,
 ) -> BoxStream<'static, StreamedAnswer> {
     let Endpoint { engine, records, limits, metrics, clock, .. } = endpoint;
+    let unsent = endpoint.unsent.clone();
     let StreamedOperation { operation, asking, caller_name, span } = streamed;
     let asking = Asking { trace: span.trace().clone(), ..asking };
+    let caller = asking.identity.limit_key();
     let (name, request_id) = (operation.operation_name.clone(), Arc::clone(&asking.request_id));
     let reader = Arc::new(records.reader(asking));
     let size = Arc::new(ResponseSize::new(limits.max_response_bytes));
@@ -53,9 +58,14 @@ pub(crate) fn answers(
     let written = executed.map(move |answer| {
         let read = context.take_summary();
         let mut served = Served { answer, is_stale: read.is_stale_on_error() };
-        let json = served.write(context.size());
+        let mut json = served.write(context.size());
+        let room = unsent::reserve(&unsent, || caller, json.len()).unwrap_or_else(|NoRoom| {
+            served = Served::overloaded();
+            json = served.write(context.size());
+            None
+        });
         log.add(&served, &read);
-        StreamedAnswer { served, json }
+        StreamedAnswer { served, json, room }
     });
     written.boxed()
 }

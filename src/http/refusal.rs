@@ -46,6 +46,16 @@ impl Refusal {
         Self::unavailable("the gateway has too many requests under way")
     }
 
+    /// 503: as [`Self::overloaded`], because of this caller's own requests.
+    pub(crate) fn too_many_waiting() -> Self {
+        Self::unavailable("the caller has too many requests under way: some are left for others")
+    }
+
+    /// 503: come back once answers are read.
+    pub(crate) fn too_much_unsent() -> Self {
+        Self::unavailable("too many large answers are waiting for their clients to read them")
+    }
+
     /// 401, and how to authenticate; 503 where nobody can for now.
     pub(crate) fn stranger(stranger: Stranger) -> Self {
         const REALM: &str = "Bearer realm=\"screen-record-gateway\"";

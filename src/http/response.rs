@@ -14,7 +14,9 @@ use super::metrics::OperationOutcome;
 use super::negotiation::Form;
 use super::refusal::Refusal;
 use super::request_id::X_REQUEST_ID;
-use crate::graphql::{Answer, LimitedJson, ResponseSize, TooLarge, Written};
+use crate::graphql::{
+    Answer, ErrorCode, LimitedJson, ResponseSize, TooLarge, Written, request_error,
+};
 use crate::records::ReadSummary;
 
 static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
@@ -143,6 +145,13 @@ impl Served {
     pub(crate) fn refused(error: ServerError) -> Self {
         let answer = Answer::Refused(GraphqlResponse::from_errors(vec![error]));
         Self { answer, is_stale: false }
+    }
+
+    /// In place of an answer of a stream, for which there is no room.
+    pub(crate) fn overloaded() -> Self {
+        let message = "too many large answers are waiting for their clients to read them";
+        let errors = vec![request_error(ErrorCode::Overloaded, message)];
+        Self { answer: Answer::Executed(GraphqlResponse::from_errors(errors)), is_stale: false }
     }
 
     /// How the operation is counted.

@@ -29,6 +29,7 @@ use super::rate::Rates;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
+use crate::fair_semaphore::FairSemaphore;
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
 use crate::resizable_semaphore::ResizableSemaphore;
@@ -143,8 +144,11 @@ impl Main {
 
     /// Serves requests that come from now on under other settings.
     pub fn change(&self, MainChange(served): MainChange) {
-        let Endpoint { in_flight, connections, limits, tasks, .. } = &*served.endpoint;
+        let Endpoint { in_flight, waiting, unsent, connections, limits, tasks, .. } =
+            &*served.endpoint;
         in_flight.resize(limits.max_in_flight, tasks);
+        waiting.resize(limits.max_in_flight);
+        unsent.resize(limits.max_unsent_bytes);
         connections.resize(tasks);
         self.0.current.set(served);
     }
@@ -181,6 +185,8 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             rates,
             connections: ConnectionQuota::new(quota_limits(&limits, &parts.subscriptions)),
             in_flight: ResizableSemaphore::new(limits.max_in_flight),
+            waiting: FairSemaphore::new(limits.max_in_flight),
+            unsent: FairSemaphore::new(limits.max_unsent_bytes),
             documents,
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),

@@ -16,6 +16,7 @@ use super::endpoint::Endpoint;
 use super::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use super::refusal::Refusal;
 use super::traced;
+use super::unsent;
 use crate::graphql::Operation;
 use crate::records::Asking;
 
@@ -53,8 +54,7 @@ pub(crate) fn answer(
             () = callers.lapse(caller) => {}
         }
     };
-    let events =
-        answers.map(|answer| next(&answer)).chain(stream::iter([COMPLETE])).take_until(ended);
+    let events = answers.map(next).chain(stream::iter([COMPLETE])).take_until(ended);
     let body = kept_alive(events).map(move |bytes| {
         let _held_while_the_stream_lives = &permit;
         Ok::<_, Infallible>(bytes)
@@ -63,8 +63,9 @@ pub(crate) fn answer(
 }
 
 /// An event with an answer. JSON is written on one line, so one `data` line holds it.
-fn next(answer: &StreamedAnswer) -> Bytes {
-    [b"event: next\ndata: ", &*answer.json, b"\n\n"].concat().into()
+fn next(StreamedAnswer { json, room, .. }: StreamedAnswer) -> Bytes {
+    let event = [b"event: next\ndata: ", &*json, b"\n\n"].concat();
+    unsent::keep_room(event.into(), room)
 }
 
 /// Adds a comment wherever no event comes for a while.

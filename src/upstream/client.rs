@@ -16,7 +16,6 @@ use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
 use super::breaker::{Breaker, Circuit, Pass};
 use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
-use super::fair_semaphore::{FairSemaphore, Permit, Requester};
 use super::http_client::http_client;
 use super::metrics::UpstreamMetrics;
 use super::probe::{self, Probe};
@@ -26,6 +25,7 @@ use super::wire;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token};
+use crate::fair_semaphore::{FairSemaphore, Permit, Requester};
 use crate::signature::canonical_query;
 use crate::trace::Trace;
 

@@ -7,7 +7,6 @@ mod attempt;
 mod coding;
 mod http_client;
 mod connecting;
-mod fair_semaphore;
 mod reach;
 mod probe;
 mod calls;
@@ -23,10 +22,10 @@ mod wire;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 
+pub use crate::fair_semaphore::Requester;
 pub use calls::Range;
 pub(crate) use calls::{MOST_LINKS, operation_filter, record_filter};
 pub use client::{Call, Upstream, UpstreamChange};
-pub use fair_semaphore::Requester;
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
 pub use probe::Probe;

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app`, `checks`, `cli` and `fuzzing` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("signature", &[]),
     ("trace", &[]),
     ("resizable_semaphore", &[]),
+    ("fair_semaphore", &["domain"]),
     ("body_limit", &[]),
     ("error_chain", &[]),
     ("counters", &[]),
@@ -25,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "clock",
             "config",
             "domain",
-            "resizable_semaphore",
+            "fair_semaphore",
             "error_chain",
             "counters",
             "body_limit",
@@ -43,6 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "domain",
             "clock",
             "resizable_semaphore",
+            "fair_semaphore",
             "counters",
             "body_limit",
         ],

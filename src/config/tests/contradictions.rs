@@ -157,6 +157,17 @@ fn an_open_listener_is_fine_where_callers_are_asked_who_they_are() {
 }
 
 #[test]
+fn one_answer_must_find_room_among_those_that_are_not_read() {
+    let given = serve().arg("--limits-max-response-bytes=256MiB");
+
+    assert_eq!(
+        given.refusals(),
+        ["limits.max_unsent_bytes is 128MiB (default): must not be less than \
+          limits.max_response_bytes"]
+    );
+}
+
+#[test]
 fn a_setting_that_needs_another_is_refused_with_what_to_set() {
     for (flags, expected) in [
         (

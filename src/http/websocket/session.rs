@@ -255,7 +255,7 @@ impl Session {
         transport: &mut Transport,
     ) -> Result<(), Ending> {
         let OperationEvent { id, answer } = event;
-        let Some(StreamedAnswer { served, json }) = answer else {
+        let Some(StreamedAnswer { served, json, room: _kept_until_it_is_sent }) = answer else {
             self.stop(&id);
             return transport.send_json(&json!({ "type": "complete", "id": id })).await;
         };

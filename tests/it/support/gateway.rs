@@ -222,6 +222,8 @@ pub(crate) fn patient(config: &mut Config) {
     config.upstream.attempt_timeout = 2 * PATIENCE;
     config.upstream.deadline = 2 * PATIENCE;
     config.limits.request_timeout = 2 * PATIENCE;
+    // One caller gets seven eighths of it.
+    config.limits.max_in_flight = 2048;
     config.cache.ttl_active = 2 * PATIENCE;
 }
 

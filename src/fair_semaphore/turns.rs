@@ -73,20 +73,20 @@ impl<W> Turns<W> {
         operations.map(|operation| operation.calls.len()).sum()
     }
 
-    /// Takes a permit, if the caller may have one more.
-    pub(super) fn try_take(&mut self, caller: LimitKey) -> bool {
-        let may_take = self.may_take(&caller);
+    /// Takes permits, if the caller may have so many more.
+    pub(super) fn try_take(&mut self, caller: LimitKey, count: usize) -> bool {
+        let may_take = self.may_take(&caller, count);
         if may_take {
-            self.held += 1;
-            *self.held_by.entry(caller).or_default() += 1;
+            self.held += count;
+            *self.held_by.entry(caller).or_default() += count;
         }
         may_take
     }
 
-    pub(super) fn give_back(&mut self, caller: &LimitKey) {
-        self.held = self.held.saturating_sub(1);
+    pub(super) fn give_back(&mut self, caller: &LimitKey, count: usize) {
+        self.held = self.held.saturating_sub(count);
         match self.held_by.get_mut(caller) {
-            Some(held) if *held > 1 => *held -= 1,
+            Some(held) if *held > count => *held -= count,
             Some(_) | None => {
                 self.held_by.remove(caller);
             }
@@ -120,8 +120,8 @@ impl<W> Turns<W> {
 
     /// Takes a permit for the call whose turn it is. `None` where no waiting call may have one.
     pub(super) fn next(&mut self) -> Option<(LimitKey, W)> {
-        let (&caller, waiting) =
-            in_turn(&self.waiting, self.last.as_ref()).find(|(caller, _)| self.may_take(caller))?;
+        let (&caller, waiting) = in_turn(&self.waiting, self.last.as_ref())
+            .find(|(caller, _)| self.may_take(caller, 1))?;
         let (&operation, _) = in_turn(&waiting.operations, waiting.last.as_ref()).next()?;
         let requester = Requester { caller, operation };
         self.last = Some(caller);
@@ -130,13 +130,13 @@ impl<W> Turns<W> {
         let (_, waker) = served.calls.pop_first()?;
         self.waiting.get_mut(&caller)?.last = Some(operation);
         self.remove_if_empty(requester);
-        self.try_take(caller).then_some((caller, waker))
+        self.try_take(caller, 1).then_some((caller, waker))
     }
 
     /// Only a caller without permits may take the last free one.
-    fn may_take(&self, caller: &LimitKey) -> bool {
+    fn may_take(&self, caller: &LimitKey, count: usize) -> bool {
         let held = self.held_by.get(caller).copied().unwrap_or_default();
-        self.free().checked_sub(1).is_some_and(|left| held <= left.saturating_mul(SHARE))
+        self.free().checked_sub(count).is_some_and(|left| held <= left.saturating_mul(SHARE))
     }
 
     fn operation(&mut self, requester: Requester) -> Option<&mut WaitingOperation<W>> {
@@ -190,7 +190,7 @@ mod tests {
 
     /// Takes as many permits as a caller may have.
     fn take_all<W>(turns: &mut Turns<W>, caller: LimitKey) -> usize {
-        std::iter::from_fn(|| turns.try_take(caller).then_some(())).count()
+        std::iter::from_fn(|| turns.try_take(caller, 1).then_some(())).count()
     }
 
     #[test]
@@ -203,6 +203,17 @@ mod tests {
     }
 
     #[test]
+    fn several_permits_are_had_together_or_not_at_all() {
+        let mut turns = Turns::<()>::new(100);
+
+        let taken = [(A, 80), (A, 20), (B, 21), (B, 20), (C, 1)]
+            .map(|(caller, count)| turns.try_take(caller, count));
+        turns.give_back(&A, 80);
+
+        assert_eq!((taken, turns.free()), ([true, false, false, true, false], 80));
+    }
+
+    #[test]
     fn one_permit_can_be_had() {
         let mut turns = Turns::<()>::new(1);
 
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn callers_take_turns_and_so_do_the_operations_of_a_caller() {
         let mut turns = Turns::new(1);
-        assert!(turns.try_take(C));
+        assert!(turns.try_take(C, 1));
         for (requester, name) in [
             (of(A, 1), "a1 first"),
             (of(A, 1), "a1 second"),
@@ -227,7 +238,7 @@ mod tests {
         let mut served = Vec::new();
         let mut holder = C;
         for _ in 0..6 {
-            turns.give_back(&holder);
+            turns.give_back(&holder, 1);
             let (caller, name) = turns.next().unwrap();
             served.push(name);
             holder = caller;
@@ -244,7 +255,7 @@ mod tests {
         turns.wait(of(A, 1), "a");
 
         let while_over = turns.next();
-        turns.give_back(&A);
+        turns.give_back(&A, 1);
         let after = turns.next();
 
         assert_eq!((while_over, after), (None, Some((A, "a"))));
@@ -253,12 +264,12 @@ mod tests {
     #[test]
     fn a_call_that_left_is_not_served() {
         let mut turns = Turns::new(1);
-        assert!(turns.try_take(A));
+        assert!(turns.try_take(A, 1));
         let ticket = turns.wait(of(A, 1), "left");
         turns.wait(of(A, 1), "stayed");
 
         turns.leave(of(A, 1), ticket);
-        turns.give_back(&A);
+        turns.give_back(&A, 1);
 
         assert_eq!(turns.next(), Some((A, "stayed")));
         turns.leave(of(A, 1), ticket);
@@ -271,9 +282,9 @@ mod tests {
         take_all(&mut turns, A);
 
         turns.resize(2);
-        let while_too_many = turns.try_take(B);
-        (0..6).for_each(|_| turns.give_back(&A));
-        let after = turns.try_take(B);
+        let while_too_many = turns.try_take(B, 1);
+        (0..6).for_each(|_| turns.give_back(&A, 1));
+        let after = turns.try_take(B, 1);
 
         assert_eq!((while_too_many, after, turns.free()), (false, true, 0));
     }

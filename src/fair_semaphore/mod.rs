@@ -15,12 +15,13 @@ use crate::domain::LimitKey;
 
 /// The permits. Clones share them.
 #[derive(Clone)]
-pub(super) struct FairSemaphore(Arc<Mutex<Turns<oneshot::Sender<Permit>>>>);
+pub(crate) struct FairSemaphore(Arc<Mutex<Turns<oneshot::Sender<Permit>>>>);
 
-/// A permit, given back when dropped.
-pub(super) struct Permit {
+/// A permit, or several, given back when dropped.
+pub(crate) struct Permit {
     semaphore: FairSemaphore,
     caller: LimitKey,
+    count: usize,
 }
 
 /// A queued call. Leaves the queue when dropped.
@@ -32,28 +33,34 @@ struct Waiting<'s> {
 }
 
 impl FairSemaphore {
-    pub(super) fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self(Arc::new(Mutex::new(Turns::new(size))))
     }
 
     /// Changes the number of permits. Those that are held stay held, even where they are too many.
-    pub(super) fn resize(&self, size: usize) {
+    pub(crate) fn resize(&self, size: usize) {
         self.lock().resize(size);
         self.hand_out();
     }
 
-    pub(super) fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.lock().free()
     }
 
     /// How many calls wait for a permit.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.lock().waiting()
+    }
+
+    /// Takes so many permits, if the caller may have them now.
+    pub(crate) fn try_acquire(&self, caller: LimitKey, count: usize) -> Option<Permit> {
+        let is_taken = self.lock().try_take(caller, count);
+        is_taken.then(|| Permit { semaphore: self.clone(), caller, count })
     }
 
     /// Waits for a permit. `None` once the operation has got none for a whole `patience`: an operation
     /// that makes progress may go on waiting.
-    pub(super) async fn acquire(&self, requester: Requester, patience: Duration) -> Option<Permit> {
+    pub(crate) async fn acquire(&self, requester: Requester, patience: Duration) -> Option<Permit> {
         let mut waiting = match self.enter(requester) {
             Ok(permit) => return Some(permit),
             Err(waiting) => waiting,
@@ -70,10 +77,11 @@ impl FairSemaphore {
 
     /// Takes a permit, or queues.
     fn enter(&self, requester: Requester) -> Result<Permit, Waiting<'_>> {
+        let caller = requester.caller;
         let mut turns = self.lock();
-        if turns.try_take(requester.caller) {
+        if turns.try_take(caller, 1) {
             drop(turns);
-            return Ok(Permit { semaphore: self.clone(), caller: requester.caller });
+            return Ok(Permit { semaphore: self.clone(), caller, count: 1 });
         }
         let (waker, permit) = oneshot::channel();
         let ticket = turns.wait(requester, waker);
@@ -86,7 +94,7 @@ impl FairSemaphore {
             // The lock is released before a permit is sent: a call that has just left drops it.
             let next = self.lock().next();
             let Some((caller, waker)) = next else { return };
-            let _ = waker.send(Permit { semaphore: self.clone(), caller });
+            let _ = waker.send(Permit { semaphore: self.clone(), caller, count: 1 });
         }
     }
 
@@ -109,7 +117,7 @@ impl Drop for Waiting<'_> {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.semaphore.lock().give_back(&self.caller);
+        self.semaphore.lock().give_back(&self.caller, self.count);
         self.semaphore.hand_out();
     }
 }

@@ -1,0 +1,115 @@
+//! Bounds the bytes of answers that clients have not read.
+//!
+//! An answer stays in memory until its client has taken it. Clients that read slowly, or not at all, would
+//! fill the memory one answer after the other.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+
+use crate::domain::LimitKey;
+use crate::fair_semaphore::{FairSemaphore, Permit};
+
+/// Smaller answers are not counted: a connection takes more than that itself.
+const LEAST_COUNTED_BYTES: usize = 4 * 1024;
+
+/// Room for an answer, until its client has taken it.
+#[derive(Clone)]
+pub(crate) struct Room {
+    _permit: Arc<Permit>,
+}
+
+/// There is no room for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// Bytes that give their room back when they are dropped.
+struct RoomyBytes {
+    bytes: Bytes,
+    _room: Room,
+}
+
+/// Reserves room for an answer; `None` for one that is too small to count.
+///
+/// # Errors
+/// [`NoRoom`]: answers that clients have not read fill `limits.max_unsent_bytes`, or the caller's share of it.
+pub(crate) fn reserve(
+    unsent: &FairSemaphore,
+    caller: impl FnOnce() -> LimitKey,
+    bytes: usize,
+) -> Result<Option<Room>, NoRoom> {
+    if bytes < LEAST_COUNTED_BYTES {
+        return Ok(None);
+    }
+    let permit = unsent.try_acquire(caller(), bytes).ok_or(NoRoom)?;
+    Ok(Some(Room { _permit: Arc::new(permit) }))
+}
+
+/// The same bytes, which keep the room until they are dropped: hyper drops them once they are written.
+pub(crate) fn keep_room(bytes: Bytes, room: Option<Room>) -> Bytes {
+    match room {
+        Some(room) => Bytes::from_owner(RoomyBytes { bytes, _room: room }),
+        None => bytes,
+    }
+}
+
+/// Marks a response that has to keep its room.
+pub(crate) fn mark(response: &mut Response, room: Option<Room>) {
+    if let Some(room) = room {
+        response.extensions_mut().insert(room);
+    }
+}
+
+/// Whether [`mark`] has marked a response.
+pub(crate) fn is_marked(response: &Response) -> bool {
+    response.extensions().get::<Room>().is_some()
+}
+
+/// Has the body of a marked response keep its room.
+pub(crate) async fn keep_room_for_body(mut response: Response) -> Response {
+    let Some(room) = response.extensions_mut().remove::<Room>() else { return response };
+    let (parts, body) = response.into_parts();
+    // It is in memory already, and this takes it out again.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Response::from_parts(parts, Body::from(keep_room(bytes, Some(room))))
+}
+
+impl AsRef<[u8]> for RoomyBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALLER: LimitKey = LimitKey::Name([1; 32]);
+
+    #[test]
+    fn bytes_keep_their_room_until_the_last_of_them_is_dropped() {
+        let unsent = FairSemaphore::new(2 * LEAST_COUNTED_BYTES);
+        let answer = Bytes::from(vec![b'x'; LEAST_COUNTED_BYTES]);
+
+        let room = reserve(&unsent, || CALLER, answer.len()).unwrap();
+        let mut sent = keep_room(answer, room);
+        let first = sent.split_to(1);
+        drop(sent);
+        let while_a_part_is_left = unsent.free();
+        drop(first);
+
+        assert_eq!(while_a_part_is_left, LEAST_COUNTED_BYTES);
+        assert_eq!(unsent.free(), 2 * LEAST_COUNTED_BYTES);
+    }
+
+    #[test]
+    fn small_answers_need_no_room() {
+        let unsent = FairSemaphore::new(0);
+
+        let small = reserve(&unsent, || CALLER, LEAST_COUNTED_BYTES - 1);
+        let large = reserve(&unsent, || CALLER, LEAST_COUNTED_BYTES);
+
+        assert!(matches!(small, Ok(None)) && large.is_err());
+    }
+}
