@@ -39,8 +39,15 @@ impl SharedTier {
                 together.drain(..).for_each(|_| self.0.metrics.count_write("dropped"));
                 continue;
             };
-            let writes = together.drain(..).map(|work| self.write_one(connection.clone(), work));
-            if timeout(ANSWER_WITHIN, join_all(writes)).await.is_err() {
+            let write = |work| self.write_one(connection.clone(), work);
+            let is_entry = |work: &Work| matches!(work, Work::Keep { .. });
+            let (entries, leases): (Vec<_>, Vec<_>) = together.drain(..).partition(is_entry);
+            let writes = async {
+                // The replica that gets a lease next looks for the entry that was loaded under it.
+                join_all(entries.into_iter().map(write)).await;
+                join_all(leases.into_iter().map(write)).await;
+            };
+            if timeout(ANSWER_WITHIN, writes).await.is_err() {
                 self.0.server.is_slow();
                 self.0.metrics.count_write("failed");
             }
