@@ -22,6 +22,8 @@ pub(crate) struct Permit {
     semaphore: FairSemaphore,
     caller: LimitKey,
     count: usize,
+    /// The operation whose call it is for.
+    call: Option<Requester>,
 }
 
 /// A queued call. Leaves the queue when dropped.
@@ -55,11 +57,11 @@ impl FairSemaphore {
     /// Takes so many permits, if the caller may have them now.
     pub(crate) fn try_acquire(&self, caller: LimitKey, count: usize) -> Option<Permit> {
         let is_taken = self.lock().try_take(caller, count);
-        is_taken.then(|| Permit { semaphore: self.clone(), caller, count })
+        is_taken.then(|| Permit { semaphore: self.clone(), caller, count, call: None })
     }
 
-    /// Waits for a permit. `None` once the operation has got none for a whole `patience`: an operation
-    /// that makes progress may go on waiting.
+    /// Waits for a permit. `None` once the operation has got none for a whole `patience` and has no call
+    /// in progress: whatever waits for others gives up, and whatever waits for its own calls goes on.
     pub(crate) async fn acquire(&self, requester: Requester, patience: Duration) -> Option<Permit> {
         let mut waiting = match self.enter(requester) {
             Ok(permit) => return Some(permit),
@@ -69,7 +71,7 @@ impl FairSemaphore {
             let granted = waiting.granted();
             match timeout(patience, &mut waiting.permit).await {
                 Ok(permit) => return permit.ok(),
-                Err(_elapsed) if waiting.granted() == granted => return None,
+                Err(_elapsed) if waiting.has_stalled_since(granted) => return None,
                 Err(_elapsed) => {}
             }
         }
@@ -77,11 +79,11 @@ impl FairSemaphore {
 
     /// Takes a permit, or queues.
     fn enter(&self, requester: Requester) -> Result<Permit, Waiting<'_>> {
-        let caller = requester.caller;
         let mut turns = self.lock();
-        if turns.try_take(caller, 1) {
+        if turns.try_take(requester.caller, 1) {
+            turns.begin(requester);
             drop(turns);
-            return Ok(Permit { semaphore: self.clone(), caller, count: 1 });
+            return Ok(self.permit(requester));
         }
         let (waker, permit) = oneshot::channel();
         let ticket = turns.wait(requester, waker);
@@ -93,9 +95,14 @@ impl FairSemaphore {
         loop {
             // The lock is released before a permit is sent: a call that has just left drops it.
             let next = self.lock().next();
-            let Some((caller, waker)) = next else { return };
-            let _ = waker.send(Permit { semaphore: self.clone(), caller, count: 1 });
+            let Some((requester, waker)) = next else { return };
+            let _ = waker.send(self.permit(requester));
         }
+    }
+
+    fn permit(&self, requester: Requester) -> Permit {
+        let caller = requester.caller;
+        Permit { semaphore: self.clone(), caller, count: 1, call: Some(requester) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Turns<oneshot::Sender<Permit>>> {
@@ -107,6 +114,11 @@ impl Waiting<'_> {
     fn granted(&self) -> u64 {
         self.semaphore.lock().granted(self.requester)
     }
+
+    fn has_stalled_since(&self, granted: u64) -> bool {
+        let turns = self.semaphore.lock();
+        turns.granted(self.requester) == granted && !turns.is_active(&self.requester)
+    }
 }
 
 impl Drop for Waiting<'_> {
@@ -117,7 +129,12 @@ impl Drop for Waiting<'_> {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.semaphore.lock().give_back(&self.caller, self.count);
+        let mut turns = self.semaphore.lock();
+        turns.give_back(&self.caller, self.count);
+        if let Some(requester) = &self.call {
+            turns.end(requester);
+        }
+        drop(turns);
         self.semaphore.hand_out();
     }
 }
@@ -137,11 +154,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_operation_is_served_to_its_end_while_it_makes_progress() {
+    async fn a_long_operation_is_served_to_its_end_however_slow_its_calls_are() {
         let semaphore = FairSemaphore::new(2);
         let calls = (0..20).map(|_| async {
             let permit = semaphore.acquire(of(1, 1), PATIENCE).await;
-            sleep(Duration::from_millis(400)).await;
+            sleep(3 * PATIENCE).await;
             permit.is_some()
         });
 

@@ -12,7 +12,7 @@ use crate::domain::LimitKey;
 const SHARE: usize = 7;
 
 /// Which operation of which caller a permit is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Requester {
     /// Who calls. Not whose data is read: under the gateway's own credentials all read the same.
     pub caller: LimitKey,
@@ -28,6 +28,8 @@ pub(super) struct Turns<W> {
     size: usize,
     held: usize,
     held_by: HashMap<LimitKey, usize>,
+    /// Operations with calls in progress, and how many.
+    active: HashMap<Requester, usize>,
     waiting: BTreeMap<LimitKey, WaitingCaller<W>>,
     /// The caller who was served last.
     last: Option<LimitKey>,
@@ -52,6 +54,7 @@ impl<W> Turns<W> {
             size,
             held: 0,
             held_by: HashMap::new(),
+            active: HashMap::new(),
             waiting: BTreeMap::new(),
             last: None,
             next_ticket: 0,
@@ -93,6 +96,26 @@ impl<W> Turns<W> {
         }
     }
 
+    /// Notes that a call of an operation has begun.
+    pub(super) fn begin(&mut self, requester: Requester) {
+        *self.active.entry(requester).or_default() += 1;
+    }
+
+    /// Notes that a call of an operation has ended.
+    pub(super) fn end(&mut self, requester: &Requester) {
+        match self.active.get_mut(requester) {
+            Some(calls) if *calls > 1 => *calls -= 1,
+            Some(_) | None => {
+                self.active.remove(requester);
+            }
+        }
+    }
+
+    /// Whether calls of an operation are in progress.
+    pub(super) fn is_active(&self, requester: &Requester) -> bool {
+        self.active.contains_key(requester)
+    }
+
     /// Queues a call; the ticket removes it again.
     pub(super) fn wait(&mut self, requester: Requester, waker: W) -> u64 {
         let ticket = self.next_ticket;
@@ -119,7 +142,7 @@ impl<W> Turns<W> {
     }
 
     /// Takes a permit for the call whose turn it is. `None` where no waiting call may have one.
-    pub(super) fn next(&mut self) -> Option<(LimitKey, W)> {
+    pub(super) fn next(&mut self) -> Option<(Requester, W)> {
         let (&caller, waiting) = in_turn(&self.waiting, self.last.as_ref())
             .find(|(caller, _)| self.may_take(caller, 1))?;
         let (&operation, _) = in_turn(&waiting.operations, waiting.last.as_ref()).next()?;
@@ -130,7 +153,8 @@ impl<W> Turns<W> {
         let (_, waker) = served.calls.pop_first()?;
         self.waiting.get_mut(&caller)?.last = Some(operation);
         self.remove_if_empty(requester);
-        self.try_take(caller, 1).then_some((caller, waker))
+        self.begin(requester);
+        self.try_take(caller, 1).then_some((requester, waker))
     }
 
     /// Only a caller without permits may take the last free one.
@@ -203,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_is_active_until_its_last_call_has_ended() {
+        let mut turns = Turns::new(1);
+        turns.begin(of(A, 1));
+        turns.wait(of(A, 1), "second");
+        turns.next();
+
+        turns.end(&of(A, 1));
+        let after_one = [turns.is_active(&of(A, 1)), turns.is_active(&of(A, 2))];
+        turns.end(&of(A, 1));
+
+        assert_eq!((after_one, turns.is_active(&of(A, 1))), ([true, false], false));
+    }
+
+    #[test]
     fn several_permits_are_had_together_or_not_at_all() {
         let mut turns = Turns::<()>::new(100);
 
@@ -239,9 +277,9 @@ mod tests {
         let mut holder = C;
         for _ in 0..6 {
             turns.give_back(&holder, 1);
-            let (caller, name) = turns.next().unwrap();
+            let (requester, name) = turns.next().unwrap();
             served.push(name);
-            holder = caller;
+            holder = requester.caller;
         }
 
         assert_eq!(served, ["a1 first", "b first", "a2", "b second", "a1 second", "a1 third"]);
@@ -258,7 +296,7 @@ mod tests {
         turns.give_back(&A, 1);
         let after = turns.next();
 
-        assert_eq!((while_over, after), (None, Some((A, "a"))));
+        assert_eq!((while_over, after), (None, Some((of(A, 1), "a"))));
     }
 
     #[test]
@@ -271,7 +309,7 @@ mod tests {
         turns.leave(of(A, 1), ticket);
         turns.give_back(&A, 1);
 
-        assert_eq!(turns.next(), Some((A, "stayed")));
+        assert_eq!(turns.next(), Some((of(A, 1), "stayed")));
         turns.leave(of(A, 1), ticket);
         assert_eq!(turns.waiting(), 0);
     }

@@ -31,7 +31,8 @@ use crate::trace::Trace;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A call that waits for a permit is shed once its operation has got none for so long.
+/// A call that waits for a permit is shed once its operation has no call in progress and got no permit for
+/// so long.
 const LONGEST_WITHOUT_PERMIT: Duration = Duration::from_millis(500);
 
 /// The upstream. Clones share connections and limits.

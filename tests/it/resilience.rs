@@ -288,21 +288,25 @@ async fn what_finds_no_place_to_the_upstream_for_a_while_is_turned_away() {
         config.upstream.max_concurrency = NonZeroU32::new(3).unwrap();
     })
     .await;
-    let document = records(0, 5);
+    let (first, second) = (records(0, 5), records(5, 3));
 
-    let (answer, ()) = tokio::join!(gateway.query(&document), async {
-        gateway.until_metric("gateway_upstream_waiting 3").await;
+    let (waiting_for_itself, turned_away) = tokio::join!(gateway.query(&first), async {
+        gateway.upstream.arrived(2).await;
+        let turned_away = gateway.query(&second).await;
         gateway.until_metric("gateway_upstream_shed_total 3").await;
+        gateway.until_metric("gateway_upstream_waiting 3").await;
         gateway.upstream.release();
+        turned_away
     });
 
-    let errors = answer["errors"].as_array().unwrap();
+    assert_eq!(waiting_for_itself.get("errors"), None);
+    let errors = turned_away["errors"].as_array().unwrap();
     let shed = errors.iter().filter(|error| {
         let extensions = &error["extensions"];
         extensions["code"] == "OVERLOADED" && extensions["retryable"] == true
     });
-    assert_eq!((errors.len(), shed.count()), (3, 3), "{answer}");
-    assert_eq!(gateway.upstream_requests(), 2);
+    assert_eq!((errors.len(), shed.count()), (3, 3), "{turned_away}");
+    assert_eq!(gateway.upstream_requests(), 5);
 }
 
 #[tokio::test]
