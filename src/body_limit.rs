@@ -20,6 +20,9 @@ pub(crate) async fn read_body<B: Body<Data = Bytes>>(
     body: B,
     limit: usize,
 ) -> Result<Bytes, BodyError<B::Error>> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyError::TooLarge);
+    }
     let mut body = pin!(body);
     let (mut first, mut several) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.as_mut().frame().await {

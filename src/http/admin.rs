@@ -2,23 +2,30 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::callers::Callers;
 use super::metrics::{self, Exposition};
+use super::request;
+use crate::body_limit::{BodyError, read_body};
 use crate::domain::{ProjectId, RecordId};
 use crate::records::{Purge, Records};
 
 /// The largest body of a purge, in bytes.
 const LARGEST_PURGE: usize = 4096;
+const PURGE_ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+/// What the listener answers.
+const PATHS: &str = "there are GET /livez, GET /readyz, GET /metrics and POST /purge";
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -39,7 +46,9 @@ pub fn admin_router(admin: Admin) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_page))
-        .route("/purge", post(purge).layer(DefaultBodyLimit::max(LARGEST_PURGE)))
+        .route("/purge", post(purge))
+        .fallback(|| async { refusal(StatusCode::NOT_FOUND, PATHS) })
+        .method_not_allowed_fallback(|| async { refusal(StatusCode::METHOD_NOT_ALLOWED, PATHS) })
         .with_state(admin)
 }
 
@@ -52,18 +61,23 @@ struct PurgeRequest {
     all: Option<bool>,
 }
 
-/// A page of another site cannot send `application/json` without asking first, which nobody answers
-/// here.
-async fn purge(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> Response {
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if !is_json {
-        let problem = "Content-Type must be application/json";
-        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem);
+/// A page of another site cannot send `application/json` without a CORS preflight, which is never granted here.
+async fn purge(State(admin): State<Admin>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(refused) = request::check_content_type(&parts.headers) {
+        return refusal(refused.status(), refused.message());
     }
+    let body = match timeout(PURGE_ARRIVES_WITHIN, read_body(body, LARGEST_PURGE)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(BodyError::TooLarge)) => {
+            let problem = format!("the body is larger than {LARGEST_PURGE} bytes");
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE, &problem);
+        }
+        Ok(Err(BodyError::Broken(_))) => {
+            return refusal(StatusCode::BAD_REQUEST, "the body ended early");
+        }
+        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+    };
     let read = serde_json::from_slice(&body).map_err(|error| error.to_string());
     match read.and_then(PurgeRequest::scope) {
         Ok(purge) => {

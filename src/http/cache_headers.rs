@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::{BufMut as _, BytesMut};
 
-use super::list_header;
+use super::header_fields;
 use crate::records::{CacheOutcome, Read, ReadSummary};
 
 /// Room for a header of common length.
@@ -35,7 +35,7 @@ pub(crate) struct Wanted {
 /// Reads a request's `Cache-Control`. What makes no sense is passed over, as RFC 9111 has it.
 pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
     let mut wanted = Wanted::default();
-    for directive in list_header::elements(headers, &header::CACHE_CONTROL) {
+    for directive in header_fields::list(headers, &header::CACHE_CONTROL) {
         match directive.to_ascii_lowercase().split_once('=') {
             None if directive.eq_ignore_ascii_case("no-cache") => wanted.no_cache = true,
             Some(("max-age", seconds)) => {

@@ -15,8 +15,8 @@ use axum::response::Response;
 use flate2::write::GzEncoder;
 use tokio_util::task::TaskTracker;
 
+use super::header_fields;
 use super::heavy;
-use super::list_header;
 use super::negotiation::thousandths;
 
 /// The least length that is worth it, in bytes: five recordings.
@@ -110,7 +110,7 @@ pub(crate) fn accepted(request: &HeaderMap) -> Option<Coding> {
 impl Accepted {
     fn read(request: &HeaderMap) -> Self {
         let mut accepted = Self::default();
-        let elements = list_header::elements(request, &header::ACCEPT_ENCODING);
+        let elements = header_fields::list(request, &header::ACCEPT_ENCODING);
         for (name, quality) in elements.filter_map(weighted) {
             let place = match name.to_ascii_lowercase().as_str() {
                 "zstd" => &mut accepted.zstd,

@@ -11,7 +11,7 @@ mod linger;
 mod tls;
 mod router;
 mod endpoint;
-mod list_header;
+mod header_fields;
 mod negotiation;
 mod request;
 mod documents;

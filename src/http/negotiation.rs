@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use super::list_header;
+use super::header_fields;
 
 /// The forms of answer there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn named(accepted: &[u8], offered: &[Form]) -> Option<Form> {
 }
 
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
-    list_header::elements(headers, &header::ACCEPT).filter_map(Range::parse)
+    header_fields::list(headers, &header::ACCEPT).filter_map(Range::parse)
 }
 
 /// How much a media type is wanted: quality, then closeness, by the range that names it most closely.

@@ -122,6 +122,14 @@ impl Refusal {
         refusal.with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }

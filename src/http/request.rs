@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::header_fields;
 use super::refusal::{Refusal, quoted};
 use crate::body_limit::{BodyError, read_body};
 use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
@@ -52,6 +53,9 @@ impl Operations {
 
 /// Reads the parameters of a GET.
 pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
+    if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
+        return Err(Refusal::bad_request("the parameters are not UTF-8"));
+    }
     let mut parameters = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let value = match &*name {
@@ -194,7 +198,9 @@ fn persisted(extensions: Option<Value>) -> Result<Option<PersistedQuery>, Refusa
         Some(Value::Object(extensions)) => extensions,
         Some(other) => return Err(mistyped("extensions", &other, "an object or null")),
     };
-    let Some(persisted) = extensions.get("persistedQuery") else { return Ok(None) };
+    let Some(persisted) = extensions.get("persistedQuery").filter(|hash| !hash.is_null()) else {
+        return Ok(None);
+    };
     let hash = persisted.get("sha256Hash").and_then(Value::as_str).unwrap_or_default();
     let mut bytes = [0_u8; 32];
     if persisted.get("version") != Some(&Value::from(1))
@@ -221,11 +227,11 @@ pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
         let message = format!("{problem}: application/json in UTF-8 is needed");
         Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BadRequest, message))
     };
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+    let Some(value) = header_fields::single(headers, &header::CONTENT_TYPE)? else {
         return refuse("there is no Content-Type".to_owned());
     };
     // What nearly every client sends.
-    let encoding = headers.get(header::CONTENT_ENCODING);
+    let encoding = header_fields::single(headers, &header::CONTENT_ENCODING)?;
     if value == "application/json" && encoding.is_none() {
         return Ok(());
     }

@@ -214,6 +214,7 @@ impl Served {
         }
         let router = router
             .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
             .layer(CatchPanicLayer::custom(panicked))
             // Outside of the panic's answer, so that it carries the headers too.
             .layer(middleware::from_fn(secured))
@@ -251,6 +252,12 @@ async fn asset(
 async fn not_found() -> Response {
     let message = "there is nothing here: the GraphQL endpoint is /graphql";
     Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BadRequest, message).into_response()
+}
+
+/// axum adds `Allow`.
+async fn method_not_allowed() -> Response {
+    let message = "this file is only read: GET and HEAD are allowed";
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, message).into_response()
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::browsers;
 use super::connection::RequestBody;
+use super::header_fields;
 use super::listener::Serve;
 use super::refusal::Refusal;
 use crate::config::Live;
@@ -100,25 +101,22 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// CORS and the checks of other sites' pages read one origin. A second one would be judged by neither.
 fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut values = headers.get_all(header::ORIGIN).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(()),
-        (Some(only), None) if only.to_str().is_ok() => Ok(()),
-        _ => Err(Refusal::bad_request("the header Origin has to be given once, in ASCII")),
+    match header_fields::single(headers, &header::ORIGIN)? {
+        Some(origin) if origin.to_str().is_err() => {
+            Err(Refusal::bad_request("the header Origin has to be ASCII"))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
 /// HTTP/1.1 needs a valid `Host` exactly once (RFC 9112, section 3.2). In HTTP/1.0 and HTTP/2 there may be none:
 /// browsers always send one.
 fn host_header<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
-    let mut values = request.headers().get_all(header::HOST).iter();
-    let value = match (values.next(), values.next()) {
-        (Some(only), None) => only,
-        (None, _) if request.version() != Version::HTTP_11 => return Ok(None),
-        (None, _) => return Err(Refusal::bad_request("the header Host is missing")),
-        (Some(_), Some(_)) => {
-            return Err(Refusal::bad_request("the header Host is given more than once"));
+    let Some(value) = header_fields::single(request.headers(), &header::HOST)? else {
+        if request.version() == Version::HTTP_11 {
+            return Err(Refusal::bad_request("the header Host is missing"));
         }
+        return Ok(None);
     };
     let host = value.to_str().ok().and_then(parse_host);
     let message = "the header Host has to be a host name or an address, and at most a port";

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use super::compression::Coding;
+use super::header_fields;
 use super::heavy;
-use super::list_header;
 
 /// The strong validator of a content in a coding, another one for each.
 pub(crate) fn etag(digest: &str, coding: Option<Coding>) -> String {
@@ -20,7 +20,7 @@ pub(crate) fn etag(digest: &str, coding: Option<Coding>) -> String {
 
 /// Whether a client says that it has what this is the validator of.
 pub(crate) fn has(request: &HeaderMap, etag: &str) -> bool {
-    list_header::elements(request, &header::IF_NONE_MATCH)
+    header_fields::list(request, &header::IF_NONE_MATCH)
         .map(|tag| tag.trim_start_matches("W/"))
         .any(|tag| tag == etag || tag == "*")
 }

@@ -1,8 +1,9 @@
 //! Health and metrics.
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Gateway, screen_record};
+use crate::support::{Gateway, HttpAnswer, screen_record};
 
 #[tokio::test]
 async fn a_running_gateway_is_alive_and_ready() {
@@ -126,4 +127,38 @@ async fn the_classic_page_has_only_what_its_format_knows() {
     assert!(!page.contains("# UNIT") && !page.contains("# EOF"), "{page}");
     let samples = |page: &str| page.lines().filter(|line| !line.starts_with('#')).count();
     assert_eq!(samples(&page), samples(&openmetrics));
+}
+
+#[tokio::test]
+async fn what_the_admin_listener_refuses_it_explains_in_json() {
+    let gateway = Gateway::answering(200, json!({})).await;
+    let json_type = ("content-type", "application/json");
+    let large = format!("{{\"projectId\": \"{}\"}}", "p".repeat(10_000));
+    for (method, path, headers, body, status) in [
+        (Method::GET, "/nothing", &[][..], "", 404),
+        (Method::GET, "/purge", &[], "", 405),
+        (Method::POST, "/metrics", &[], "", 405),
+        (Method::POST, "/purge", &[], "{}", 415),
+        (Method::POST, "/purge", &[("content-type", "text/plain")], "{}", 415),
+        (Method::POST, "/purge", &[json_type, ("content-encoding", "gzip")], "{}", 415),
+        (
+            Method::POST,
+            "/purge",
+            &[("content-type", "application/json; charset=utf-16")],
+            "{}",
+            415,
+        ),
+        (Method::POST, "/purge", &[json_type], "{", 400),
+        (Method::POST, "/purge", &[json_type], &large, 413),
+    ] {
+        let url = format!("http://{}{path}", gateway.admin);
+        let mut request = gateway.http().request(method, url).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = HttpAnswer::of(request.send().await.unwrap()).await;
+
+        assert_eq!(answer.status, status, "{path} {headers:?}");
+        assert!(answer.json["error"].is_string(), "{path} {headers:?}: {}", answer.json);
+    }
 }

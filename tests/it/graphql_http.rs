@@ -157,10 +157,14 @@ async fn other_methods_and_paths_are_refused_in_json() {
     let gateway = gateway().await;
 
     let deleted = send(&gateway, reqwest::Method::DELETE, &[], &[], "").await;
+    let icon = format!("{}/assets/icon.svg", gateway.url());
+    let posted = HttpAnswer::of(gateway.http().post(icon).send().await.unwrap()).await;
     let elsewhere = gateway.http().get(gateway.url() + "x").send().await.unwrap();
     let elsewhere = HttpAnswer::of(elsewhere).await;
 
     assert_eq!((deleted.status, deleted.header("allow")), (405, "GET, HEAD, POST, OPTIONS"));
+    assert_eq!((posted.status, posted.header("allow")), (405, "GET,HEAD"));
+    assert_eq!(posted.json["errors"][0]["extensions"]["code"], "BAD_REQUEST");
     assert_eq!(elsewhere.status, 404);
     assert_eq!(elsewhere.json["errors"][0]["extensions"]["code"], "BAD_REQUEST");
 }
@@ -200,6 +204,28 @@ async fn a_batch_is_answered_in_order_and_bounded() {
     assert_eq!(batch.json[1]["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
     assert_eq!(too_many.status, 400);
     assert_eq!(too_many.json["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
+}
+
+#[tokio::test]
+async fn parameters_that_are_no_utf_8_are_refused() {
+    let gateway = gateway().await;
+    for query in ["query=%7B__typename%7D&operationName=%FF", "query=%C3%28"] {
+        let answer = gateway.http().get(format!("{}?{query}", gateway.url())).send().await.unwrap();
+        let answer = HttpAnswer::of(answer).await;
+
+        assert_eq!(answer.status, 400, "of {query}");
+        assert_eq!(answer.json["errors"][0]["message"], "the parameters are not UTF-8");
+    }
+}
+
+#[tokio::test]
+async fn a_persisted_query_that_is_null_is_none() {
+    let gateway = gateway().await;
+    let body = r#"{"query": "{ __typename }", "extensions": {"persistedQuery": null}}"#;
+
+    let answer = post(&gateway, &[JSON], body).await;
+
+    assert_eq!(answer.json, json!({ "data": { "__typename": "Query" } }));
 }
 
 #[tokio::test]

@@ -243,3 +243,41 @@ async fn limits_of_connections_hold_while_refused_bodies_are_dropped() {
 
     assert_eq!((refused.status, next.status), (413, 200));
 }
+
+#[tokio::test]
+async fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
+    let gateway = gateway().await;
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{JSON}\
+         Expect: 100-continue\r\nContent-Length: {LARGE}\r\n\r\n"
+    );
+
+    let answer = RawResponse::to(gateway.address, request.as_bytes()).await.unwrap();
+
+    assert_eq!((answer.status, answer.code()), (413, "QUERY_TOO_COMPLEX"));
+}
+
+#[tokio::test]
+async fn a_content_type_or_coding_that_is_given_twice_is_refused() {
+    let gateway = gateway().await;
+    let body = r#"{"query":"{ __typename }"}"#;
+    for (lines, status) in [
+        ("Content-Type: application/json\r\nContent-Type: text/plain\r\n", 400),
+        ("Content-Type: application/json\r\nContent-Type: application/json\r\n", 400),
+        (
+            "Content-Type: application/json\r\nContent-Encoding: identity\r\n\
+             Content-Encoding: gzip\r\n",
+            400,
+        ),
+        ("Content-Type: application/json\r\nContent-Encoding: identity\r\n", 200),
+    ] {
+        let request = format!(
+            "POST /graphql HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{lines}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = RawResponse::to(gateway.address, request.as_bytes()).await.unwrap();
+
+        assert_eq!(answer.status, status, "of {lines:?}");
+    }
+}

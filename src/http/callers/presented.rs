@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{Callers, Way};
 use crate::domain::{Secret, Token};
+use crate::http::header_fields;
 use crate::http::refusal::Refusal;
 
 static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -47,7 +48,7 @@ impl Callers {
 
 /// The token of `Authorization: Bearer …`; nothing for another scheme.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let value = only(headers, &AUTHORIZATION)?.map(readable).transpose()?;
+    let value = header_fields::single(headers, &AUTHORIZATION)?.map(readable).transpose()?;
     let (scheme, token) = value.and_then(|value| value.split_once(' ')).unwrap_or_default();
     if scheme.eq_ignore_ascii_case("bearer") { limited(token) } else { Ok(None) }
 }
@@ -56,21 +57,7 @@ fn header_text<'h>(
     headers: &'h HeaderMap,
     name: &'h HeaderName,
 ) -> Result<Option<&'h str>, Refusal> {
-    only(headers, name)?.map_or(Ok(None), |value| limited(readable(value)?))
-}
-
-/// The header, where it comes once: whoever stands before the gateway may have judged the other one.
-fn only<'h>(
-    headers: &'h HeaderMap,
-    name: &'h HeaderName,
-) -> Result<Option<&'h HeaderValue>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (first, None) => Ok(first),
-        (_, Some(_)) => {
-            Err(Refusal::bad_request(format!("the header {name} is given more than once")))
-        }
-    }
+    header_fields::single(headers, name)?.map_or(Ok(None), |value| limited(readable(value)?))
 }
 
 fn readable(value: &HeaderValue) -> Result<&str, Refusal> {

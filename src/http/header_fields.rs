@@ -1,20 +1,32 @@
-//! Header fields that are lists (RFC 9110, section 5.6.1).
-//!
-//! A header may have 96 KiB, so the work for one is bounded: clients send a handful of elements.
+//! Header fields that may come once, and those that are lists.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::refusal::Refusal;
 
 /// How many elements of a list count.
 const MOST_ELEMENTS: usize = 64;
 /// How much of a list counts, in bytes.
 const MOST_BYTES: usize = 4096;
 
-/// The elements of a list, without the blanks around them. What is over the bounds is ignored, and so is a line
-/// that is not visible ASCII.
-pub(crate) fn elements<'h>(
+/// A field that may come once. Two values would let two servers read two different messages.
+pub(crate) fn single<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
-) -> impl Iterator<Item = &'h str> {
+) -> Result<Option<&'h HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => {
+            Err(Refusal::bad_request(format!("the header {name} is given more than once")))
+        }
+    }
+}
+
+/// The elements of a list (RFC 9110, section 5.6.1), without the blanks around them. A header may have 96 KiB, and
+/// clients send a handful of elements, so what is over the bounds is ignored. So is a line that is not visible
+/// ASCII.
+pub(crate) fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
     let mut bytes_left = MOST_BYTES;
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     let bounded = lines.map(move |line| match line.get(..bytes_left) {
@@ -47,7 +59,7 @@ mod tests {
         for line in lines {
             headers.append(ACCEPT, line.parse().unwrap());
         }
-        elements(&headers, &ACCEPT).map(str::to_owned).collect()
+        list(&headers, &ACCEPT).map(str::to_owned).collect()
     }
 
     #[test]
