@@ -716,6 +716,50 @@ async fn a_caller_has_so_many_connections_and_others_have_their_own() {
     tokio::time::timeout(Duration::from_secs(10), free_again).await.expect("it is never free");
 }
 
+/// Callers by key, of whom each may have one connection, and room for two connections in all.
+async fn crowded(file: &TestFile) -> Gateway {
+    Gateway::configured(upstream().await, |config| {
+        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
+        config.subscriptions.max_connections_per_caller = 1;
+        config.limits.max_in_flight = 2;
+        sign(config);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_socket_with_a_good_key_in_its_headers_needs_no_room_among_unknown_ones() {
+    let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
+    let gateway = crowded(&file).await;
+    let unknown = [Socket::open(&gateway, &[]).await, Socket::open(&gateway, &[]).await];
+
+    let third_unknown = Socket::open(&gateway, &[]).await.err();
+    let mut known = Socket::open(&gateway, &[("x-api-key", KEY)]).await.ok().unwrap();
+    let second_of_the_caller = Socket::open(&gateway, &[("x-api-key", KEY)]).await.err();
+    known.say(json!({ "type": "connection_init" })).await;
+
+    assert!(unknown.iter().all(Result::is_ok));
+    assert_eq!((third_unknown, second_of_the_caller), (Some(503), Some(429)));
+    assert_eq!(known.hear().await.json()["type"], "connection_ack");
+}
+
+#[tokio::test]
+async fn a_socket_counts_for_the_caller_of_its_first_message_and_no_longer_for_that_of_its_headers()
+{
+    let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
+    let gateway = crowded(&file).await;
+    let mut socket = Socket::open(&gateway, &[("x-api-key", KEY)]).await.ok().unwrap();
+    let init = json!({ "type": "connection_init", "payload": { "x-api-key": OTHER_KEY } });
+    socket.say(init).await;
+    assert_eq!(socket.hear().await.json()["type"], "connection_ack");
+
+    let (_, of_the_other) = Socket::showing(&gateway, json!({ "x-api-key": OTHER_KEY })).await;
+    let (_own, of_the_first) = Socket::showing(&gateway, json!({ "x-api-key": KEY })).await;
+
+    assert!(matches!(of_the_other, Said::Closed(4429, _)), "{of_the_other:?}");
+    assert_eq!(of_the_first.json()["type"], "connection_ack");
+}
+
 #[tokio::test]
 async fn a_caller_who_watches_all_it_may_leaves_room_for_other_callers() {
     let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));

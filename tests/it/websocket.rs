@@ -253,7 +253,7 @@ async fn a_handshake_that_is_none_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn the_gateway_takes_its_protocol_among_others_on_several_lines() {
+async fn the_gateway_picks_its_protocol_among_those_that_are_offered() {
     let gateway = gateway().await;
     let offered = [("sec-websocket-protocol", "graphql-ws , graphql-transport-ws,other")];
 
@@ -261,6 +261,23 @@ async fn the_gateway_takes_its_protocol_among_others_on_several_lines() {
     socket.say(json!({ "type": "connection_init" })).await;
 
     assert_eq!(socket.hear().await.json()["type"], "connection_ack");
+}
+
+#[tokio::test]
+async fn a_stop_of_the_process_closes_sockets_with_1001() {
+    let mut gateway = gateway().await;
+    let mut silent = Socket::open(&gateway, &[]).await.ok().unwrap();
+    let (mut watching, _) = Socket::showing(&gateway, json!({ "x-auth-token": TOKEN })).await;
+    watching.subscribe("1", &format!("subscription {}", screen_record("id"))).await;
+    watching.hear().await;
+
+    gateway.stop();
+
+    let going_away = || Said::Closed(1001, "Going away".to_owned());
+    assert_eq!(silent.hear().await, going_away());
+    assert_eq!(watching.hear().await, going_away());
+    drop((silent, watching));
+    gateway.stopped().await;
 }
 
 #[tokio::test]
