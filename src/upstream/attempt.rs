@@ -16,7 +16,7 @@ use reqwest::{Body, Client, Request, Url};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::coding;
-use super::connecting::with_connection;
+use super::connecting::{ConnectionId, id_of, with_new_connection};
 use super::retry::{chance, wait_before_resend};
 use crate::body_limit::{self, BodyError};
 use crate::domain::{Failure, TimeLimit, Unreachable, UpstreamAnswer};
@@ -97,10 +97,10 @@ async fn send(
     limits: ExchangeLimits,
 ) -> Result<Answer, NoResponse> {
     let end = Instant::now() + limits.timeout;
-    let sending = timeout_at(end, with_connection(client.execute(request)));
-    let (sent, is_new_connection) = sending.await.map_err(|_| timed_out())?;
+    let sending = timeout_at(end, with_new_connection(client.execute(request)));
+    let (sent, new_connection) = sending.await.map_err(|_| timed_out())?;
     let response = sent.map_err(|error| {
-        if was_not_processed(&error, is_new_connection) {
+        if was_not_processed(&error, new_connection) {
             NoResponse::NotProcessed
         } else {
             NoResponse::Failed(no_response(&error))
@@ -140,7 +140,7 @@ async fn read_error_body(
 }
 
 /// Whether a server has surely not begun to process a request, so that it may be sent again.
-fn was_not_processed(error: &reqwest::Error, is_new_connection: bool) -> bool {
+fn was_not_processed(error: &reqwest::Error, new_connection: Option<ConnectionId>) -> bool {
     if error.is_connect() || error.is_timeout() {
         return false;
     }
@@ -154,12 +154,9 @@ fn was_not_processed(error: &reqwest::Error, is_new_connection: bool) -> bool {
         return true;
     }
     // Servers close connections of HTTP/1.1 that were idle; the request may be on its way then.
-    !is_new_connection && !is_http_2(error) && chain(error).any(is_closed_connection)
-}
-
-fn is_http_2(error: &reqwest::Error) -> bool {
-    let error = chain(error).find_map(|error| error.downcast_ref::<legacy::Error>());
-    error.and_then(legacy::Error::connect_info).is_some_and(Connected::is_negotiated_h2)
+    let used = chain(error).find_map(|error| error.downcast_ref::<legacy::Error>()?.connect_info());
+    let is_kept = |used: &Connected| !used.is_negotiated_h2() && id_of(used) != new_connection;
+    used.is_some_and(is_kept) && chain(error).any(is_closed_connection)
 }
 
 fn is_closed_connection(error: &(dyn Error + 'static)) -> bool {
