@@ -54,7 +54,7 @@ impl FairSemaphore {
         self.lock().waiting()
     }
 
-    /// Takes so many permits, if the caller may have them now.
+    /// Takes `count` permits, if the caller may have them now.
     pub(crate) fn try_acquire(&self, caller: LimitKey, count: usize) -> Option<Permit> {
         let is_taken = self.lock().try_take(caller, count);
         is_taken.then(|| Permit { semaphore: self.clone(), caller, count, call: None })

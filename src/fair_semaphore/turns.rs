@@ -76,7 +76,7 @@ impl<W> Turns<W> {
         operations.map(|operation| operation.calls.len()).sum()
     }
 
-    /// Takes permits, if the caller may have so many more.
+    /// Takes `count` permits, if the share of the caller allows.
     pub(super) fn try_take(&mut self, caller: LimitKey, count: usize) -> bool {
         let may_take = self.may_take(&caller, count);
         if may_take {

@@ -28,7 +28,7 @@ use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::records::Reader;
 
-/// The most faults of one document that are told; how many more there are is told, too.
+/// Validation errors listed for one document. One more error counts those left out.
 const MAX_FAULTS: usize = 50;
 /// Where an answer says what was read for it, in its `extensions`.
 const EXPLAINED: &str = "cache";

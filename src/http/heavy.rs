@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 /// Work about more bytes than this would keep a runtime thread from other requests for too long.
 const MOST_INLINE_BYTES: usize = 16 * 1024;
 
-/// Runs work about so many bytes: at once if they are few, else on a thread for blocking work.
+/// Runs work on `bytes` bytes: at once if they are few, else on a thread for blocking work.
 ///
 /// # Errors
 /// When the work panics on such a thread.

@@ -70,7 +70,8 @@ mod tests {
 
     use super::*;
 
-    /// How long a client is read from that sends a byte after each pause, and closes after so many.
+    /// How long lingering reads from a client that sends a byte after each pause and closes after
+    /// `bytes` bytes.
     async fn time_of(pause: Duration, bytes: usize) -> Duration {
         let (mut client, mut server) = duplex(64);
         let begun = Instant::now();

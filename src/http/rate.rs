@@ -32,7 +32,7 @@ struct Limiter {
 /// When each caller will have all of its burst again, for a bounded number of callers.
 ///
 /// A full table forgets the caller who is closest to that, who has the least to gain from beginning anew.
-/// So a flood of callers seen once pushes out its own, and nobody else is limited by it.
+/// So a flood of callers seen once evicts its own buckets and limits no other caller.
 struct Buckets {
     table: Mutex<BucketTable>,
     most: usize,

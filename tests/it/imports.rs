@@ -17,7 +17,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("counters", &[]),
     ("proxies", &[]),
     ("config", &["domain", "version", "proxies"]),
-    ("telemetry", &["trace", "clock", "config", "version"]),
+    ("telemetry", &["trace", "config", "version"]),
     (
         "upstream",
         &[

@@ -47,7 +47,7 @@ struct Counter<'d> {
 }
 
 impl<'d> Counter<'d> {
-    /// Counts a set that stands below so many others.
+    /// Counts a set nested below `above` others.
     fn set(&mut self, set: &'d [Selection], above: usize) -> Result<Expanded, LimitExceeded> {
         Limit::Nesting.check(above + 1, MAX_NESTING)?;
         let mut sum = Expanded::default();

@@ -250,7 +250,7 @@ fn fragments_that_expand_too_far_are_refused_before_validation() {
     assert!(refusal(&elsewhere).starts_with("the request expands to"), "{}", refusal(&elsewhere));
 }
 
-/// The fullest introspection query of the usual tools, types unwrapped so many times.
+/// The fullest introspection query of the usual tools, with `unwrapped` levels of `ofType`.
 fn introspection_query(unwrapped: usize) -> String {
     let of_type = "ofType { kind name ".repeat(unwrapped) + &"} ".repeat(unwrapped);
     format!(

@@ -1,4 +1,4 @@
-//! Makes the plan of an operation. The document is valid, so whatever is not known here has no plan.
+//! Makes the plan of an operation. The document is valid; a selection that is not handled here has no plan.
 
 use apollo_compiler::ast::Value;
 use apollo_compiler::executable::{DirectiveList, Field, Operation, Selection, SelectionSet};
