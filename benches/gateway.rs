@@ -14,7 +14,7 @@ use screen_record_gateway::config::{
     CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
 };
 use screen_record_gateway::http::{
-    CallerParts, Callers, GraphiqlDefaults, HttpMetrics, Main, MainParts, main_router,
+    AuthParts, Authenticator, GraphiqlDefaults, HttpMetrics, Main, MainParts, main_router,
 };
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
@@ -111,13 +111,13 @@ async fn gateway() -> (Main, String) {
             ended: CancellationToken::new(),
         },
     );
-    let callers = CallerParts {
+    let callers = AuthParts {
         passes_tokens: true,
         clock: clock.clone(),
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
     };
-    let callers = Callers::start(&InboundConfig::default(), callers).await.unwrap();
+    let callers = Authenticator::start(&InboundConfig::default(), callers).await.unwrap();
     let main = main_router(MainParts {
         records: records.unwrap(),
         callers,

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{ActiveSettings, Config, Live, SettingsSource};
 use crate::error_chain::on_one_line;
 use crate::http::{
-    Admin, CallerParts, Callers, CallersError, ConnectionLimits, ConnectionMetrics,
+    Admin, AuthParts, AuthSetupError, Authenticator, ConnectionLimits, ConnectionMetrics,
     GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsChange,
     TlsError, TlsMetrics, Validated, admin_router, main_router,
 };
@@ -64,7 +64,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// The authentication of callers cannot be set up.
     #[error(transparent)]
-    Callers(#[from] CallersError),
+    Auth(#[from] AuthSetupError),
     /// Traces cannot be exported.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -143,13 +143,13 @@ impl App {
         let tls = Tls::load(config.tls.as_ref(), metrics.tls, clock.clone())?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
         let records = records(config, &upstream, metrics.records, clock.clone(), &ends)?;
-        let callers = CallerParts {
+        let callers = AuthParts {
             passes_tokens: upstream.uses_callers_token(),
             clock: clock.clone(),
             tasks: ends.tasks.clone(),
             stopping: ends.stopping.clone(),
         };
-        let callers = Callers::start(&config.inbound, callers).await?;
+        let callers = Authenticator::start(&config.inbound, callers).await?;
         let main = main_router(MainParts {
             records: records.clone(),
             callers: callers.clone(),
@@ -290,7 +290,7 @@ fn records(
 fn admin(
     draining: Arc<AtomicBool>,
     records: Records,
-    callers: Callers,
+    callers: Authenticator,
     main: Main,
     page: MetricsPage,
 ) -> Router {
@@ -336,7 +336,7 @@ fn connections_part(listeners: [ConnectionLimits; 2], tasks: TaskTracker) -> Par
     })
 }
 
-fn callers_part(callers: Callers) -> Part {
+fn callers_part(callers: Authenticator) -> Part {
     Part::new(move |config| {
         let callers = callers.clone();
         async move {

@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::domain::Diagnostic;
 use crate::error_chain::on_one_line;
-use crate::http::{CallerParts, Callers, CallersError, Tls, TlsMetrics, check_documents};
+use crate::http::{AuthParts, AuthSetupError, Authenticator, Tls, TlsMetrics, check_documents};
 use crate::records::check_shared;
 use crate::upstream::{Place, Probe, Reached, Upstream, UpstreamMetrics, reach};
 
@@ -59,19 +59,19 @@ fn files(config: &Config) -> Vec<Diagnostic> {
 
 /// Checks the keys of callers, or of their tokens' issuer.
 async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(), Diagnostic> {
-    let parts = CallerParts {
+    let parts = AuthParts {
         passes_tokens: matches!(upstream.credentials, CredentialsMode::Passthrough),
         clock: Clock::default(),
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
     };
-    match Callers::start(inbound, parts).await {
+    match Authenticator::start(inbound, parts).await {
         Ok(callers) => match (callers.trouble(), jwks_address(inbound)) {
             (Some(_), Some(address)) => Err(keys(address, upstream).await),
             (Some(trouble), None) => Err(Diagnostic::new(trouble, "check inbound.jwt_jwks")),
             (None, _) => Ok(()),
         },
-        Err(error @ CallersError::Unreadable { .. }) => {
+        Err(error @ AuthSetupError::Unreadable { .. }) => {
             Err(Diagnostic::new(on_one_line(&error), FILES))
         }
         Err(error) => Err(Diagnostic::new(

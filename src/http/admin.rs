@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::callers::Callers;
+use super::auth::Authenticator;
 use super::metrics::{self, Exposition};
 use super::request;
 use crate::body_limit::{BodyError, read_body};
@@ -35,7 +35,7 @@ pub struct Admin {
     /// Asked whether the settings can work at all.
     pub records: Records,
     /// Asked whether anybody can be let in.
-    pub callers: Callers,
+    pub callers: Authenticator,
     /// Renders the metrics page as OpenMetrics text.
     pub metrics: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }

@@ -19,28 +19,28 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
-use super::browsers;
+use super::auth::{Authenticator, Caller};
 use super::cache_headers::{self, Wanted};
-use super::callers::{Caller, Callers};
 use super::compression;
 use super::connection_quota::ConnectionQuota;
 use super::csrf;
 use super::documents::Documents;
+use super::etag::validated;
 use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::log_line::Noted;
 use super::metrics::HttpMetrics;
-use super::negotiation::{Form, negotiate};
-use super::rate::Rates;
+use super::negotiation::{MediaType, negotiate};
+use super::rate_limit::RateLimiter;
 use super::refusal::{Refusal, quoted};
 use super::request::{self, IncomingBody, Operations};
 use super::request_id::{self, X_REQUEST_ID};
 use super::response::{self, Answers, Served, VARY};
 use super::router::Newest;
+use super::security_headers;
 use super::sse;
 use super::traced;
 use super::unsent;
-use super::validators::validated;
 use super::websocket::{self, Handshake};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
@@ -53,7 +53,8 @@ use crate::resizable_semaphore::ResizableSemaphore;
 use crate::trace::{self, Trace, Tracer};
 
 /// The forms of answer that operations have.
-const ANSWERS: [Form; 3] = [Form::Json, Form::GraphqlResponse, Form::EventStream];
+const ANSWERS: [MediaType; 3] =
+    [MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream];
 /// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
@@ -62,8 +63,8 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(crate) struct Endpoint {
     pub(crate) engine: Engine,
     pub(crate) records: Records,
-    pub(crate) callers: Callers,
-    pub(crate) rates: Rates,
+    pub(crate) callers: Authenticator,
+    pub(crate) rates: RateLimiter,
     /// Limits sockets and event streams.
     pub(crate) connections: ConnectionQuota,
     pub(crate) limits: LimitsConfig,
@@ -187,9 +188,9 @@ async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, No
     let headers = &arrival.parts.headers;
     let form = match &endpoint.graphiql {
         Some(defaults) => {
-            let offered = [&ANSWERS[..], &[Form::Html]].concat();
+            let offered = [&ANSWERS[..], &[MediaType::Html]].concat();
             match form(headers, &offered)? {
-                Form::Html => return Ok((graphiql::page(defaults), Noted::default())),
+                MediaType::Html => return Ok((graphiql::page(defaults), Noted::default())),
                 form => form,
             }
         }
@@ -203,7 +204,7 @@ async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, No
         Ok(operations) => operations,
         Err(refusal) => return Ok(refused_to(endpoint, refusal, caller)),
     };
-    if form == Form::EventStream {
+    if form == MediaType::EventStream {
         // A browser's event source can only GET, and a subscription changes nothing.
         for operation in &mut operations.operations {
             operation.only_query = false;
@@ -236,7 +237,7 @@ async fn posted(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
     body: impl IncomingBody,
-    asked: (Form, Asker),
+    asked: (MediaType, Asker),
 ) -> Result<(Response, Noted), Refusal> {
     let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
     request::check_content_type(headers)?;
@@ -264,14 +265,14 @@ async fn execute(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
     operations: Operations,
-    (form, asker): (Form, Asker),
+    (form, asker): (MediaType, Asker),
 ) -> Result<(Response, Noted), Refusal> {
     let Operations { mut operations, is_batch } = operations;
     endpoint.take_rate(&asker, operations.len())?;
     for operation in &mut operations {
         endpoint.documents.resolve(operation);
     }
-    if form == Form::EventStream {
+    if form == MediaType::EventStream {
         return streamed(endpoint, headers, operations, asker);
     }
     let explain = explain::is_wanted(&endpoint.engine, headers);
@@ -333,7 +334,7 @@ async fn carry_out(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
     todo: Todo,
-    (form, asker): (Form, Asker),
+    (form, asker): (MediaType, Asker),
 ) -> (Response, Noted) {
     let Todo { begun, persisted, is_batch, name } = todo;
     let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
@@ -423,8 +424,9 @@ impl Endpoint {
     /// Lets the caller of a request in.
     async fn identify(&self, arrival: &Arrival) -> Result<Asker, Refusal> {
         let Arrival { parts, peer, id, trace } = arrival;
-        let presented = self.callers.presented(&parts.headers)?;
-        let caller = self.callers.admit(presented, *peer).await.map_err(Refusal::stranger)?;
+        let presented = self.callers.credentials(&parts.headers)?;
+        let caller =
+            self.callers.authenticate(presented, *peer).await.map_err(Refusal::unauthenticated)?;
         Ok(Asker { caller, request_id: Arc::clone(id), trace: trace.clone() })
     }
 
@@ -434,9 +436,9 @@ impl Endpoint {
         &self,
         headers: &HeaderMap,
         body: &[u8],
-        (form, asker): (Form, &Asker),
+        (form, asker): (MediaType, &Asker),
     ) -> Result<Option<Todo>, Refusal> {
-        let is_other = form == Form::EventStream || explain::is_wanted(&self.engine, headers);
+        let is_other = form == MediaType::EventStream || explain::is_wanted(&self.engine, headers);
         if is_other || !self.documents.are_free() {
             return Ok(None);
         }
@@ -459,7 +461,7 @@ impl Endpoint {
     /// Takes so many operations off what a caller may ask for.
     fn take_rate(&self, asker: &Asker, operations: usize) -> Result<(), Refusal> {
         let taken = self.rates.take(|| asker.caller.identity.limit_key(), operations);
-        taken.map_err(Refusal::too_many)
+        taken.map_err(Refusal::rate_exceeded)
     }
 
     /// Answers an operation for which everything is at hand; any other waits.
@@ -624,7 +626,7 @@ fn refused_to(
     (response, noted.by(caller))
 }
 
-fn form(headers: &HeaderMap, offered: &[Form]) -> Result<Form, Refusal> {
+fn form(headers: &HeaderMap, offered: &[MediaType]) -> Result<MediaType, Refusal> {
     negotiate(headers, offered).ok_or_else(|| {
         let message = "none of the accepted media types can be served: \
                        application/graphql-response+json, application/json and \
@@ -646,6 +648,6 @@ fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
     headers.insert(&X_REQUEST_ID, request_id);
     if !response::is_made_of_common_headers(headers) {
         headers.append(header::VARY, VARY);
-        browsers::secure(headers);
+        security_headers::secure(headers);
     }
 }

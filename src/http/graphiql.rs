@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use super::compression::{Coding, Effort, LEAST};
-use super::{heavy, validators};
+use super::{etag, heavy};
 
 /// The page may load its own files and ask its own address, and nothing else. Styles are the
 /// exception: the editor puts its own into the page as it goes.
@@ -63,8 +63,8 @@ pub(crate) async fn file(
     let (_, content_type, content) = FILES.get(place).copied()?;
     let coding = coding.filter(|_| content.len() >= LEAST);
     let digest = digests(tasks).await?.get(place)?;
-    let wanted = validators::etag(digest, coding);
-    if validators::has(request, &wanted) {
+    let wanted = etag::etag(digest, coding);
+    if etag::has(request, &wanted) {
         return Some((StatusCode::NOT_MODIFIED, headers(content_type, &wanted)).into_response());
     }
     if let Some(coding) = coding
@@ -74,7 +74,7 @@ pub(crate) async fn file(
         headers.insert(header::CONTENT_ENCODING, coding.header());
         return Some((headers, Body::from(body)).into_response());
     }
-    let headers = headers(content_type, &validators::etag(digest, None));
+    let headers = headers(content_type, &etag::etag(digest, None));
     Some((headers, Body::from(content)).into_response())
 }
 

@@ -3,12 +3,9 @@
 //! Reads requests, hands operations to `graphql` and a reader from `records` with them, and writes
 //! answers.
 
-mod listener;
+mod server;
 mod validation;
-mod connection;
 mod request_end;
-mod linger;
-mod tls;
 mod router;
 mod endpoint;
 mod header_fields;
@@ -18,14 +15,14 @@ mod documents;
 mod explain;
 mod csrf;
 mod request_id;
-mod callers;
-mod rate;
+mod auth;
+mod rate_limit;
 mod connection_quota;
 mod response;
 mod unsent;
 mod heavy;
 mod compression;
-mod validators;
+mod etag;
 mod log_line;
 mod traced;
 mod stream_log;
@@ -33,7 +30,7 @@ mod operation_stream;
 mod sse;
 mod websocket;
 mod cache_headers;
-mod browsers;
+mod security_headers;
 mod refusal;
 mod graphiql;
 mod metrics;
@@ -42,12 +39,10 @@ mod admin;
 pub(crate) mod fuzz;
 
 pub use admin::{Admin, admin_router};
-pub use callers::{CallerParts, Callers, CallersChange, CallersError};
-pub use connection::{ConnectionLimits, RequestBody};
+pub use auth::{AuthChange, AuthParts, AuthSetupError, Authenticator};
 pub use documents::{ManifestError, check_documents};
 pub use graphiql::GraphiqlDefaults;
-pub use listener::{Listener, Serve};
 pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};
 pub use router::{Main, MainChange, MainParts, main_router};
-pub use tls::{Tls, TlsChange, TlsError};
+pub use server::{ConnectionLimits, Listener, RequestBody, Serve, Tls, TlsChange, TlsError};
 pub use validation::{Hosts, Validated};

@@ -6,7 +6,7 @@ use super::header_fields;
 
 /// The forms of answer there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum MediaType {
     /// `application/json`: status 200 whatever became of a well-formed request.
     Json,
     /// `application/graphql-response+json`: 400 for a request that was not executed.
@@ -17,7 +17,7 @@ pub(crate) enum Form {
     EventStream,
 }
 
-impl Form {
+impl MediaType {
     /// What stands in `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
         match self {
@@ -28,19 +28,19 @@ impl Form {
         }
     }
 
-    fn media_type(self) -> MediaType {
+    fn type_name(self) -> TypeName {
         match self {
-            Self::Json => MediaType("application", "json"),
-            Self::GraphqlResponse => MediaType("application", "graphql-response+json"),
-            Self::Html => MediaType("text", "html"),
-            Self::EventStream => MediaType("text", "event-stream"),
+            Self::Json => TypeName("application", "json"),
+            Self::GraphqlResponse => TypeName("application", "graphql-response+json"),
+            Self::Html => TypeName("text", "html"),
+            Self::EventStream => TypeName("text", "event-stream"),
         }
     }
 }
 
 /// A type and its subtype.
 #[derive(Clone, Copy)]
-pub(super) struct MediaType(pub(super) &'static str, pub(super) &'static str);
+pub(super) struct TypeName(pub(super) &'static str, pub(super) &'static str);
 
 /// A media range, how much it is wanted and how closely it names what it wants.
 struct Range<'h> {
@@ -52,7 +52,7 @@ struct Range<'h> {
 
 /// The form that is wanted most among those on offer; among equals the one named most closely, then
 /// the one offered first. `None` where nothing on offer will do.
-pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
+pub(crate) fn negotiate(headers: &HeaderMap, offered: &[MediaType]) -> Option<MediaType> {
     let mut values = headers.get_all(header::ACCEPT).iter();
     if let (Some(only), None) = (values.next(), values.next())
         && let Some(form) = named(only.as_bytes(), offered)
@@ -62,9 +62,9 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
     if ranges(headers).next().is_none() {
         return offered.first().copied();
     }
-    let mut best: Option<((u16, u8), Form)> = None;
+    let mut best: Option<((u16, u8), MediaType)> = None;
     for form in offered {
-        let Some(rank) = rank(form.media_type(), headers) else { continue };
+        let Some(rank) = rank(form.type_name(), headers) else { continue };
         if best.is_none_or(|(best, _)| rank > best) {
             best = Some((rank, *form));
         }
@@ -73,11 +73,11 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Form]) -> Option<Form> {
 }
 
 /// The form for what nearly every client accepts: all, or one form by its name.
-fn named(accepted: &[u8], offered: &[Form]) -> Option<Form> {
+fn named(accepted: &[u8], offered: &[MediaType]) -> Option<MediaType> {
     let form = match accepted {
         b"*/*" => return offered.first().copied(),
-        b"application/json" => Form::Json,
-        b"application/graphql-response+json" => Form::GraphqlResponse,
+        b"application/json" => MediaType::Json,
+        b"application/graphql-response+json" => MediaType::GraphqlResponse,
         _ => return None,
     };
     offered.contains(&form).then_some(form)
@@ -88,9 +88,9 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
 }
 
 /// How much a media type is wanted: quality, then closeness, by the range that names it most closely.
-pub(super) fn rank(media_type: MediaType, headers: &HeaderMap) -> Option<(u16, u8)> {
+pub(super) fn rank(type_name: TypeName, headers: &HeaderMap) -> Option<(u16, u8)> {
     let closest = ranges(headers)
-        .filter_map(|range| Some((range.closeness(media_type)?, range.quality)))
+        .filter_map(|range| Some((range.closeness(type_name)?, range.quality)))
         .max()?;
     let (closeness, quality) = closest;
     (quality > 0).then_some((quality, closeness))
@@ -108,7 +108,7 @@ impl<'h> Range<'h> {
     }
 
     /// 3 names the media type itself, 2 its main type, 1 everything.
-    fn closeness(&self, MediaType(main, sub): MediaType) -> Option<u8> {
+    fn closeness(&self, TypeName(main, sub): TypeName) -> Option<u8> {
         match (self.main, self.sub) {
             ("*", "*") => Some(1),
             (range, "*") if range.eq_ignore_ascii_case(main) => Some(2),
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_form_wanted_most_is_chosen() {
-        use Form::{GraphqlResponse, Html, Json};
+        use MediaType::{GraphqlResponse, Html, Json};
         for (accept, chosen) in [
             ("", Some(Json)),
             ("*/*", Some(Json)),

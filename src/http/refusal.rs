@@ -7,9 +7,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, json};
 
-use super::callers::Stranger;
+use super::auth::AuthError;
 use super::connection_quota::QuotaExceeded;
-use super::rate::TooMany;
+use super::rate_limit::RateExceeded;
 use crate::graphql::ErrorCode;
 
 /// How much of what a client sent is repeated in a message, in bytes.
@@ -57,14 +57,14 @@ impl Refusal {
     }
 
     /// 401, and how to authenticate; 503 where nobody can for now.
-    pub(crate) fn stranger(stranger: Stranger) -> Self {
+    pub(crate) fn unauthenticated(error: AuthError) -> Self {
         const REALM: &str = "Bearer realm=\"screen-record-gateway\"";
-        let (message, challenge) = match stranger {
-            Stranger::Nameless(missing) => (missing, REALM.to_owned()),
-            Stranger::Refused(why) => {
+        let (message, challenge) = match error {
+            AuthError::MissingCredential(missing) => (missing, REALM.to_owned()),
+            AuthError::InvalidCredential(why) => {
                 (why, format!("{REALM}, error=\"invalid_token\", error_description=\"{why}\""))
             }
-            Stranger::Unknowable => {
+            AuthError::Unavailable => {
                 return Self::unavailable("the gateway has no keys yet to check tokens with");
             }
         };
@@ -76,14 +76,14 @@ impl Refusal {
     }
 
     /// 429 for what is over the caller's rate, and when to come back; 400 for what always will be.
-    pub(crate) fn too_many(too_many: TooMany) -> Self {
-        let message = too_many.sentence();
-        match too_many {
-            TooMany::For(wait) => {
+    pub(crate) fn rate_exceeded(rate_exceeded: RateExceeded) -> Self {
+        let message = rate_exceeded.sentence();
+        match rate_exceeded {
+            RateExceeded::For(wait) => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Self::new(status, ErrorCode::RateLimited, message).after(wait)
             }
-            TooMany::AtOnce { .. } => {
+            RateExceeded::AtOnce { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message)
             }
         }

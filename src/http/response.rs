@@ -8,12 +8,12 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::browsers;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
 use super::metrics::OperationOutcome;
-use super::negotiation::Form;
+use super::negotiation::MediaType;
 use super::refusal::Refusal;
 use super::request_id::X_REQUEST_ID;
+use super::security_headers;
 use crate::graphql::{
     Answer, ErrorCode, LimitedJson, ResponseSize, TooLarge, Written, request_error,
 };
@@ -38,30 +38,30 @@ pub(crate) struct Answers {
     pub(crate) served: Vec<Served>,
     pub(crate) summary: ReadSummary,
     pub(crate) is_batch: bool,
-    pub(crate) form: Form,
+    pub(crate) form: MediaType,
 }
 
 /// The headers that all responses of a media type share, with placeholders for those that differ. Copying
 /// them costs a fraction of inserting one after the other.
-fn common_headers(form: Form) -> &'static HeaderMap {
-    static JSON: LazyLock<HeaderMap> = LazyLock::new(|| build_common_headers(Form::Json));
+fn common_headers(form: MediaType) -> &'static HeaderMap {
+    static JSON: LazyLock<HeaderMap> = LazyLock::new(|| build_common_headers(MediaType::Json));
     static GRAPHQL: LazyLock<HeaderMap> =
-        LazyLock::new(|| build_common_headers(Form::GraphqlResponse));
+        LazyLock::new(|| build_common_headers(MediaType::GraphqlResponse));
     match form {
-        Form::GraphqlResponse => &GRAPHQL,
+        MediaType::GraphqlResponse => &GRAPHQL,
         // Event streams and HTML pages are not written here.
-        Form::Json | Form::Html | Form::EventStream => &JSON,
+        MediaType::Json | MediaType::Html | MediaType::EventStream => &JSON,
     }
 }
 
-fn build_common_headers(form: Form) -> HeaderMap {
+fn build_common_headers(form: MediaType) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
     for name in [&CACHE_CONTROL, &AGE, &CACHE_STATUS, &X_REQUEST_ID] {
         headers.insert(name, HeaderValue::from_static(""));
     }
     headers.insert(header::VARY, VARY);
-    browsers::secure(&mut headers);
+    security_headers::secure(&mut headers);
     headers
 }
 
@@ -114,7 +114,7 @@ impl Answers {
     /// 400 for a single operation that was not executed, where the form of answer allows it.
     fn status(&self) -> StatusCode {
         match (self.form, self.is_batch, self.served.as_slice()) {
-            (Form::GraphqlResponse, false, [Served { answer: Answer::Refused(_), .. }]) => {
+            (MediaType::GraphqlResponse, false, [Served { answer: Answer::Refused(_), .. }]) => {
                 StatusCode::BAD_REQUEST
             }
             _ => StatusCode::OK,

@@ -15,18 +15,18 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::browsers;
-use super::callers::Callers;
+use super::auth::Authenticator;
 use super::compression;
-use super::connection::RequestBody;
 use super::connection_quota::{ConnectionQuota, QuotaLimits};
 use super::documents::{Documents, ManifestError};
 use super::endpoint::{self, Endpoint};
 use super::graphiql::{self, GraphiqlDefaults};
-use super::listener::Serve;
 use super::metrics::HttpMetrics;
-use super::rate::Rates;
+use super::rate_limit::RateLimiter;
 use super::refusal::Refusal;
+use super::security_headers;
+use super::server::RequestBody;
+use super::server::Serve;
 use crate::clock::Clock;
 use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::fair_semaphore::FairSemaphore;
@@ -44,7 +44,7 @@ pub struct MainParts {
     /// The door to the records.
     pub records: Records,
     /// Who may call.
-    pub callers: Callers,
+    pub callers: Authenticator,
     /// `limits.*`
     pub limits: LimitsConfig,
     /// `subscriptions.*`
@@ -124,7 +124,7 @@ impl Main {
         let rates = if old.limits.rate == limits.rate {
             old.rates.clone()
         } else {
-            Rates::new(limits.rate, &old.clock)
+            RateLimiter::new(limits.rate, &old.clock)
         };
         let page = graphql.graphiql.then(|| self.0.graphiql_defaults.clone());
         let endpoint = Endpoint {
@@ -176,7 +176,7 @@ impl Serve for Main {
 pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
     let documents = Documents::load(&parts.graphql)?;
     let MainParts { records, limits, graphql, graphiql_defaults, metrics, clock, .. } = parts;
-    let rates = Rates::new(limits.rate, &clock);
+    let rates = RateLimiter::new(limits.rate, &clock);
     let inner = |main: &Weak<Inner>| {
         let endpoint = Endpoint {
             engine: Engine::new(&graphql, &limits),
@@ -266,7 +266,7 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
 
 async fn secured(request: axum::extract::Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    browsers::secure(response.headers_mut());
+    security_headers::secure(response.headers_mut());
     response
 }
 

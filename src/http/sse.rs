@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::time::timeout;
 
-use super::callers::Caller;
+use super::auth::Caller;
 use super::endpoint::Endpoint;
 use super::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use super::refusal::Refusal;
@@ -51,7 +51,7 @@ pub(crate) fn answer(
     let ended = async move {
         tokio::select! {
             () = stopping.cancelled() => {}
-            () = callers.lapse(caller) => {}
+            () = callers.until_rejected(caller) => {}
         }
     };
     let events = answers.map(next).chain(stream::iter([COMPLETE])).take_until(ended);

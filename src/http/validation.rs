@@ -11,11 +11,11 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::browsers;
-use super::connection::RequestBody;
 use super::header_fields;
-use super::listener::Serve;
 use super::refusal::Refusal;
+use super::security_headers;
+use super::server::RequestBody;
+use super::server::Serve;
 use crate::config::Live;
 use crate::graphql::ErrorCode;
 
@@ -63,7 +63,7 @@ impl<S: Serve> Serve for Validated<S> {
         let hosts = **self.hosts.load();
         if let Err(refusal) = check(&request, hosts) {
             let mut response = refusal.into_response();
-            browsers::secure(response.headers_mut());
+            security_headers::secure(response.headers_mut());
             return response;
         }
         self.service.serve(peer, request).await

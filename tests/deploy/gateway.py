@@ -78,7 +78,7 @@ def simulator():
 
 def stop_seconds():
     """How long the gateway takes to stop at most, as its source has it."""
-    return seconds("src/http/listener.rs", "LONGEST_DRAIN") + seconds("src/app.rs", "TASKS_END_WITHIN")
+    return seconds("src/http/server/listener.rs", "LONGEST_DRAIN") + seconds("src/app.rs", "TASKS_END_WITHIN")
 
 
 def seconds(file, name):

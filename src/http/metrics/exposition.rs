@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use axum::http::HeaderMap;
 
-use crate::http::negotiation::{MediaType, rank};
+use crate::http::negotiation::{TypeName, rank};
 
 /// A format of the metrics page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub(crate) enum Exposition {
 impl Exposition {
     /// The format that a scraper prefers; classic if it does not prefer OpenMetrics. Prometheus does.
     pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
-        let openmetrics = rank(MediaType("application", "openmetrics-text"), headers);
-        let classic = rank(MediaType("text", "plain"), headers);
+        let openmetrics = rank(TypeName("application", "openmetrics-text"), headers);
+        let classic = rank(TypeName("text", "plain"), headers);
         if openmetrics > classic { Self::OpenMetrics } else { Self::Classic }
     }
 

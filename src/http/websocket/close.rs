@@ -5,7 +5,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::transport;
-use crate::http::callers::Stranger;
+use crate::http::auth::AuthError;
 use crate::http::connection_quota::QuotaExceeded;
 
 /// The longest reason of a close frame, in bytes (RFC 6455, section 5.5).
@@ -106,12 +106,12 @@ impl From<CloseReason> for Ending {
     }
 }
 
-impl From<Stranger> for CloseReason {
-    fn from(stranger: Stranger) -> Self {
-        match stranger {
-            Stranger::Nameless(_) => Self::Unauthorized,
-            Stranger::Refused(_) => Self::Forbidden,
-            Stranger::Unknowable => Self::TryAgainLater,
+impl From<AuthError> for CloseReason {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::MissingCredential(_) => Self::Unauthorized,
+            AuthError::InvalidCredential(_) => Self::Forbidden,
+            AuthError::Unavailable => Self::TryAgainLater,
         }
     }
 }

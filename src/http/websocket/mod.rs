@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use self::session::{Client, Session, SocketPermit};
 use self::transport::{Transport, TransportLimits};
-use super::callers::{Caller, Presented};
+use super::auth::{Caller, RequestCredentials};
 use super::csrf;
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
@@ -57,7 +57,7 @@ pub(crate) async fn upgrade(
 ) -> Result<Upgrade, Refusal> {
     let Handshake { mut parts, peer, request_id, trace } = handshake;
     check(endpoint, &mut parts).await?;
-    let presented = endpoint.callers.presented(&parts.headers)?;
+    let presented = endpoint.callers.credentials(&parts.headers)?;
     let caller = verified(endpoint, &presented, peer).await?;
     let permit = match &caller {
         Some(caller) => {
@@ -101,14 +101,14 @@ async fn check(endpoint: &Endpoint, parts: &mut Parts) -> Result<(), Refusal> {
 /// where there is none: it may come with `connection_init`.
 async fn verified(
     endpoint: &Endpoint,
-    presented: &Presented,
+    presented: &RequestCredentials,
     peer: Option<IpAddr>,
 ) -> Result<Option<Caller>, Refusal> {
     if presented.credential.is_none() {
         return Ok(None);
     }
-    let caller = endpoint.callers.admit(presented.clone(), peer).await;
-    caller.map(Some).map_err(Refusal::stranger)
+    let caller = endpoint.callers.authenticate(presented.clone(), peer).await;
+    caller.map(Some).map_err(Refusal::unauthenticated)
 }
 
 fn offers_protocol(headers: &HeaderMap) -> bool {

@@ -16,11 +16,11 @@ use super::close::{CloseReason, Ending};
 use super::message::{self, Incoming, Next};
 use super::transport::Transport;
 use crate::graphql::{Answer, ErrorCode, Operation, request_error};
-use crate::http::callers::{Caller, LOOK_EVERY, Presented};
+use crate::http::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
 use crate::http::connection_quota::ConnectionPermit;
 use crate::http::endpoint::Endpoint;
 use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
-use crate::http::rate::TooMany;
+use crate::http::rate_limit::RateExceeded;
 use crate::http::request;
 use crate::http::traced;
 use crate::records::Asking;
@@ -40,7 +40,7 @@ const MAX_OPERATIONS: usize = 100;
 /// Who connected, and with which request.
 pub(super) struct Client {
     /// The credentials in the headers.
-    pub(super) presented: Presented,
+    pub(super) presented: RequestCredentials,
     pub(super) peer: Option<IpAddr>,
     pub(super) request_id: Arc<str>,
     pub(super) trace: Trace,
@@ -98,7 +98,7 @@ impl Session {
         let stopping = self.endpoint.stopping.clone();
         let opened = Instant::now();
         let mut pings = interval_at(opened + PING_EVERY, PING_EVERY);
-        let mut checks = interval(LOOK_EVERY);
+        let mut checks = interval(CHECK_INTERVAL);
         let mut last_heard = opened;
         loop {
             let step = tokio::select! {
@@ -169,9 +169,9 @@ impl Session {
     async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), CloseReason> {
         let Endpoint { callers, connections, .. } = &*self.endpoint;
         let credentials = message::credentials(payload)?;
-        let presented = callers.presented(&credentials).map_err(|_| CloseReason::Forbidden)?;
+        let presented = callers.credentials(&credentials).map_err(|_| CloseReason::Forbidden)?;
         let presented = presented.or(self.client.presented.clone());
-        let caller = callers.admit(presented, self.client.peer).await?;
+        let caller = callers.authenticate(presented, self.client.peer).await?;
         let key = caller.identity.limit_key();
         let is_counted = match &self.permit {
             SocketPermit::Caller(permit) => permit.is_of(&key),
@@ -187,7 +187,7 @@ impl Session {
     /// Checks that the caller would still be admitted, or has time left to authenticate.
     fn check_caller(&self, opened: Instant) -> Result<(), CloseReason> {
         match (&self.caller, &self.permit) {
-            (Some(caller), _) if self.endpoint.callers.still_admits(caller) => Ok(()),
+            (Some(caller), _) if self.endpoint.callers.still_accepts(caller) => Ok(()),
             (Some(_), _) => Err(CloseReason::Forbidden),
             (None, permit) => {
                 let is_unknown = matches!(permit, SocketPermit::Unauthenticated(_));
@@ -237,7 +237,7 @@ impl Session {
             let message = format!("one socket may have {MAX_OPERATIONS} operations in progress");
             return Err(request_error(ErrorCode::Overloaded, message));
         }
-        self.endpoint.rates.take(|| caller.identity.limit_key(), 1).map_err(TooMany::error)
+        self.endpoint.rates.take(|| caller.identity.limit_key(), 1).map_err(RateExceeded::error)
     }
 
     /// Ends an operation, unless it has ended. Nothing more comes of it: its id may be used again.

@@ -17,7 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
 use super::close::{CloseReason, Ending};
-use crate::http::linger::Linger;
+use crate::http::server::Linger;
 
 /// Bytes that a client may send before it has authenticated: as many as headers may have, because the
 /// same credentials come in them.

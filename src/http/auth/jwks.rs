@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::interval;
 use tokio_util::task::TaskTracker;
 
-use super::{CallerParts, CallersError, LOOK_EVERY};
+use super::{AuthParts, AuthSetupError, CHECK_INTERVAL};
 use crate::clock::Clock;
 use crate::config::{JwksSource, JwtConfig, LARGEST_FILE, Proxies, read_bounded};
 
@@ -76,9 +76,9 @@ impl Jwks {
     /// anybody holds this.
     pub(super) async fn start(
         config: &JwtConfig,
-        parts: CallerParts,
-    ) -> Result<Self, CallersError> {
-        let CallerParts { clock, tasks, stopping, .. } = parts;
+        parts: AuthParts,
+    ) -> Result<Self, AuthSetupError> {
+        let AuthParts { clock, tasks, stopping, .. } = parts;
         let (keys, remote) = match &config.jwks {
             JwksSource::File(path) => (read(path)?, None),
             JwksSource::Address(address) => {
@@ -184,9 +184,9 @@ impl Jwks {
 
 /// Fetches the keys again and again, while anybody uses them.
 async fn follow(shared: Weak<Shared>) {
-    let mut looks = interval(LOOK_EVERY);
+    let mut checks = interval(CHECK_INTERVAL);
     loop {
-        looks.tick().await;
+        checks.tick().await;
         let Some(jwks) = shared.upgrade().map(Jwks) else { return };
         if jwks.is_due().await {
             jwks.fetch_unless_recent().await;
@@ -301,13 +301,13 @@ fn algorithm(algorithm: KeyAlgorithm) -> Result<Algorithm, jsonwebtoken::errors:
     algorithm.try_into()
 }
 
-fn read(path: &Path) -> Result<Arc<[Arc<PublicKey>]>, CallersError> {
-    let bytes = read_bounded(path).map_err(|source| CallersError::Unreadable {
+fn read(path: &Path) -> Result<Arc<[Arc<PublicKey>]>, AuthSetupError> {
+    let bytes = read_bounded(path).map_err(|source| AuthSetupError::Unreadable {
         setting: SETTING,
         path: path.to_owned(),
         source,
     })?;
-    parse(&bytes).map_err(|problem| CallersError::Wrong {
+    parse(&bytes).map_err(|problem| AuthSetupError::Wrong {
         setting: SETTING,
         problems: vec![format!("{}: {problem}", path.display())],
     })

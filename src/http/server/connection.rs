@@ -23,9 +23,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::linger::Linger;
-use super::metrics::{ConnectionMetrics, Ended};
-use super::request_end::{BodyLength, RequestEnd};
 use crate::config::{LimitsConfig, Live};
+use crate::http::metrics::{ConnectionMetrics, Ended};
+use crate::http::request_end::{BodyLength, RequestEnd};
 use crate::resizable_semaphore::ResizableSemaphore;
 
 /// Bytes that a client has to take in a second, on average over `limits.write_timeout`, of an answer

@@ -21,20 +21,20 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Reads and drops what a client still sends.
-pub(super) struct Linger {
+pub(crate) struct Linger {
     end: Instant,
     pause: Pin<Box<Sleep>>,
     bytes_left: usize,
 }
 
 impl Linger {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pause = Box::pin(sleep(LONGEST_PAUSE));
         Self { end: Instant::now() + LONGEST, pause, bytes_left: MOST_BYTES }
     }
 
     /// Ready once the client has closed the connection, or a bound is reached.
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         mut stream: impl AsyncRead + Unpin,

@@ -10,7 +10,7 @@ use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use super::jwks::Jwks;
-use super::{CallerParts, CallersError, Projects, Stranger, verifier};
+use super::{AuthError, AuthParts, AuthSetupError, Projects, verifier};
 use crate::clock::Clock;
 use crate::config::{JwksSource, JwtConfig};
 use crate::domain::{ProjectId, Secret};
@@ -49,8 +49,8 @@ impl Tokens {
     /// Reads the keys, and follows them from now on.
     pub(super) async fn start(
         config: &JwtConfig,
-        parts: CallerParts,
-    ) -> Result<Self, CallersError> {
+        parts: AuthParts,
+    ) -> Result<Self, AuthSetupError> {
         verifier::install();
         let clock = parts.clock.clone();
         let config = Arc::new(config.clone());
@@ -62,8 +62,8 @@ impl Tokens {
     pub(super) async fn changed(
         &self,
         config: &JwtConfig,
-        parts: CallerParts,
-    ) -> Result<Self, CallersError> {
+        parts: AuthParts,
+    ) -> Result<Self, AuthSetupError> {
         let is_followed = matches!(config.jwks, JwksSource::Address(_));
         if is_followed && config.jwks == self.config.jwks {
             let (jwks, clock) = (self.jwks.clone(), self.clock.clone());
@@ -75,11 +75,11 @@ impl Tokens {
     /// As [`Self::start`], where it is an error that there are no keys yet.
     pub(super) async fn start_with_keys(
         config: &JwtConfig,
-        parts: CallerParts,
-    ) -> Result<Self, CallersError> {
+        parts: AuthParts,
+    ) -> Result<Self, AuthSetupError> {
         let tokens = Self::start(config, parts).await?;
         if tokens.trouble().is_some() {
-            return Err(CallersError::NoKeys);
+            return Err(AuthSetupError::NoKeys);
         }
         Ok(tokens)
     }
@@ -99,18 +99,22 @@ impl Tokens {
     }
 
     /// Who bears a token, if it is good.
-    pub(super) async fn verify(&self, token: &Secret) -> Result<Bearer, Stranger> {
+    pub(super) async fn verify(&self, token: &Secret) -> Result<Bearer, AuthError> {
         let header = decode_header(token.expose()).map_err(|_| {
-            Stranger::Refused("the token is no JSON Web Token with a signature that is known here")
+            AuthError::InvalidCredential(
+                "the token is no JSON Web Token with a signature that is known here",
+            )
         })?;
         if !self.config.algorithms.contains(&header.alg) {
-            return Err(Stranger::Refused(
+            return Err(AuthError::InvalidCredential(
                 "the token is signed with an algorithm not allowed here",
             ));
         }
         if header.crit.is_some() {
             // What has to be understood (RFC 7515, section 4.1.11) is not.
-            return Err(Stranger::Refused("the token has critical headers, which are not known"));
+            return Err(AuthError::InvalidCredential(
+                "the token has critical headers, which are not known",
+            ));
         }
         let mut verified = self.verified(token, &header);
         let is_unsigned = matches!(verified, Err(Unverified::Signature(_)));
@@ -120,15 +124,16 @@ impl Tokens {
         let claims = match verified {
             Ok(claims) => claims,
             Err(Unverified::Signature(_)) if self.trouble().is_some() => {
-                return Err(Stranger::Unknowable);
+                return Err(AuthError::Unavailable);
             }
             Err(Unverified::Signature(reason) | Unverified::Claims(reason)) => {
-                return Err(Stranger::Refused(reason));
+                return Err(AuthError::InvalidCredential(reason));
             }
         };
         let until = self.check_times(&claims)?;
         let subject = text(&claims, "sub").filter(|subject| !subject.is_empty());
-        let subject = subject.ok_or(Stranger::Refused("the token has no subject (sub)"))?;
+        let subject =
+            subject.ok_or(AuthError::InvalidCredential("the token has no subject (sub)"))?;
         let projects = projects(claims.get(&self.config.projects_claim));
         let terms = Arc::clone(&self.config);
         Ok(Bearer { subject: subject.to_owned(), projects, until, terms })
@@ -156,20 +161,22 @@ impl Tokens {
     }
 
     /// When the token ends, unless that was before, or it has not begun.
-    fn check_times(&self, claims: &Claims) -> Result<Timestamp, Stranger> {
+    fn check_times(&self, claims: &Claims) -> Result<Timestamp, AuthError> {
         let leeway = self.config.leeway;
         let now = self.clock.timestamp();
         let end = claims.get("exp").and_then(instant);
-        let end = end.ok_or(Stranger::Refused("the token does not say when it ends (exp)"))?;
+        let end =
+            end.ok_or(AuthError::InvalidCredential("the token does not say when it ends (exp)"))?;
         let until = end.checked_add(leeway).unwrap_or(Timestamp::MAX);
         if until <= now {
-            return Err(Stranger::Refused("the token has expired"));
+            return Err(AuthError::InvalidCredential("the token has expired"));
         }
         if let Some(start) = claims.get("nbf") {
-            let malformed = Stranger::Refused("the token does not say when it begins (nbf)");
+            let malformed =
+                AuthError::InvalidCredential("the token does not say when it begins (nbf)");
             let start = instant(start).ok_or(malformed)?;
             if start.checked_sub(leeway).unwrap_or(Timestamp::MIN) > now {
-                return Err(Stranger::Refused("the token is not good yet"));
+                return Err(AuthError::InvalidCredential("the token is not good yet"));
             }
         }
         Ok(until)
@@ -202,7 +209,7 @@ fn projects(claim: Option<&Value>) -> Projects {
     Some(Arc::new(listed))
 }
 
-/// Whether a token's signature is good and its claims are not: the library looks at them in this order.
+/// Whether a token's signature is good and its claims are not: the library checks at them in this order.
 fn is_about_claims(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -271,12 +278,18 @@ mod tests {
                 format!("{message}."),
             ] {
                 let refused = tokens.verify(&Secret::new(&*forged)).await.err().unwrap();
-                assert!(matches!(refused, Stranger::Refused(_)), "{forged}: {refused:?}");
+                assert!(
+                    matches!(refused, AuthError::InvalidCredential(_)),
+                    "{forged}: {refused:?}"
+                );
             }
             for other in signed.iter().filter(|other| other["alg"] != row["alg"]) {
                 let token = Secret::new(other["token"].as_str().unwrap());
                 let refused = tokens.verify(&token).await.err().unwrap();
-                assert!(matches!(refused, Stranger::Refused(_)), "{token:?}: {refused:?}");
+                assert!(
+                    matches!(refused, AuthError::InvalidCredential(_)),
+                    "{token:?}: {refused:?}"
+                );
             }
             seen += 1;
         }

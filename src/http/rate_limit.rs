@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_graphql::ServerError;
+use governor::Quota;
 use governor::clock::Clock as Timing;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
-use governor::{Quota, RateLimiter};
 
 use crate::clock::Clock;
 use crate::config::Rate;
@@ -21,10 +21,10 @@ const MOST_CALLERS: usize = 100_000;
 
 /// The rates of all callers. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Rates(Option<Arc<Limiter>>);
+pub(crate) struct RateLimiter(Option<Arc<Limiter>>);
 
 struct Limiter {
-    rates: RateLimiter<LimitKey, Buckets, Ticking>,
+    rates: governor::RateLimiter<LimitKey, Buckets, Ticking>,
     clock: Clock,
     burst: NonZeroU32,
 }
@@ -49,7 +49,7 @@ struct Ticking(Clock);
 
 /// Operations over the caller's rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TooMany {
+pub(crate) enum RateExceeded {
     /// For so long.
     For(Duration),
     /// However long the caller waits: more operations in one request than may ever come at once.
@@ -69,7 +69,7 @@ impl Timing for Ticking {
     }
 }
 
-impl TooMany {
+impl RateExceeded {
     pub(crate) fn sentence(self) -> String {
         match self {
             Self::For(_) => {
@@ -83,7 +83,7 @@ impl TooMany {
     }
 }
 
-impl TooMany {
+impl RateExceeded {
     /// For an operation that has an answer of its own.
     pub(crate) fn error(self) -> ServerError {
         match self {
@@ -93,14 +93,14 @@ impl TooMany {
     }
 }
 
-impl Rates {
+impl RateLimiter {
     /// The rates of the settings; nothing is limited where there is none.
     pub(crate) fn new(rate: Option<Rate>, clock: &Clock) -> Self {
         Self(rate.and_then(|rate| {
             let Rate { count, per, burst } = rate;
             let quota = Quota::with_period(per / count.get())?.allow_burst(burst);
             let ticking = Ticking(clock.clone());
-            let rates = RateLimiter::new(quota, Buckets::new(MOST_CALLERS), ticking);
+            let rates = governor::RateLimiter::new(quota, Buckets::new(MOST_CALLERS), ticking);
             Some(Arc::new(Limiter { rates, clock: clock.clone(), burst }))
         }))
     }
@@ -110,7 +110,7 @@ impl Rates {
         &self,
         caller: impl FnOnce() -> LimitKey,
         operations: usize,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), RateExceeded> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         let Some(count) = u32::try_from(operations).ok().and_then(NonZeroU32::new) else {
             return Ok(());
@@ -121,9 +121,9 @@ impl Rates {
                 // Told in milliseconds: who comes back then must not be early.
                 let wait = until.wait_time_from(limiter.clock.now());
                 let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000));
-                Err(TooMany::For(Duration::from_millis(millis.unwrap_or(u64::MAX))))
+                Err(RateExceeded::For(Duration::from_millis(millis.unwrap_or(u64::MAX))))
             }
-            Err(_) => Err(TooMany::AtOnce { operations, most: limiter.burst.get() }),
+            Err(_) => Err(RateExceeded::AtOnce { operations, most: limiter.burst.get() }),
         }
     }
 }
@@ -170,8 +170,8 @@ impl BucketTable {
 mod tests {
     use super::*;
 
-    fn rates(text: &str, clock: &Clock) -> Rates {
-        Rates::new(Rate::parse(text), clock)
+    fn rates(text: &str, clock: &Clock) -> RateLimiter {
+        RateLimiter::new(Rate::parse(text), clock)
     }
 
     fn named(byte: u8) -> LimitKey {
@@ -185,7 +185,7 @@ mod tests {
 
         let taken = [1, 1, 1].map(|operations| rates.take(|| named(1), operations));
 
-        let [Ok(()), Ok(()), Err(TooMany::For(wait))] = taken else { panic!("{taken:?}") };
+        let [Ok(()), Ok(()), Err(RateExceeded::For(wait))] = taken else { panic!("{taken:?}") };
         assert!(wait > Duration::from_secs(29) && wait <= Duration::from_secs(30), "{wait:?}");
         clock.advance(wait + Duration::from_millis(1));
         assert_eq!(rates.take(|| named(1), 1), Ok(()));
@@ -207,10 +207,10 @@ mod tests {
 
         assert!(matches!(
             rates.take(|| named(1), 4),
-            Err(TooMany::AtOnce { operations: 4, most: 3 })
+            Err(RateExceeded::AtOnce { operations: 4, most: 3 })
         ));
         assert_eq!(rates.take(|| named(1), 2), Ok(()));
-        assert!(matches!(rates.take(|| named(1), 2), Err(TooMany::For(_))));
+        assert!(matches!(rates.take(|| named(1), 2), Err(RateExceeded::For(_))));
         assert_eq!(rates.take(|| named(1), 1), Ok(()));
     }
 
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(rates.take(|| named(1), 97), Ok(()), "a caller from before");
         assert_eq!(rates.take(|| named(2), 100), Ok(()), "a caller who came later");
         assert!(
-            matches!(rates.take(|| named(1), 1), Err(TooMany::For(_))),
+            matches!(rates.take(|| named(1), 1), Err(RateExceeded::For(_))),
             "the rate was forgotten"
         );
     }
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn without_a_rate_nothing_is_limited() {
-        let rates = Rates::new(None, &Clock::default());
+        let rates = RateLimiter::new(None, &Clock::default());
 
         assert!((0..10_000).all(|_| rates.take(|| named(1), 1000).is_ok()));
     }

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{Callers, Way};
+use super::{AuthMethod, Authenticator};
 use crate::domain::{Secret, Token};
 use crate::http::header_fields;
 use crate::http::refusal::Refusal;
@@ -15,34 +15,37 @@ const LONGEST_TOKEN: usize = 64_000;
 
 /// What a caller shows.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Presented {
+pub(crate) struct RequestCredentials {
     /// For the gateway, where it asks for one; never for the upstream.
     pub(crate) credential: Option<Secret>,
     /// For the upstream.
     pub(crate) token: Option<Token>,
 }
 
-impl Presented {
+impl RequestCredentials {
     /// This, and of another what is not in here.
     pub(crate) fn or(self, other: Self) -> Self {
         Self { credential: self.credential.or(other.credential), token: self.token.or(other.token) }
     }
 }
 
-impl Callers {
+impl Authenticator {
     /// What a caller shows, by the headers.
     ///
     /// A bearer token is the gateway's where the gateway asks callers who they are, and the
     /// upstream's where it does not. It is never both.
-    pub(crate) fn presented(&self, headers: &HeaderMap) -> Result<Presented, Refusal> {
+    pub(crate) fn credentials(&self, headers: &HeaderMap) -> Result<RequestCredentials, Refusal> {
         let (own, key) = (header_text(headers, &X_AUTH_TOKEN)?, header_text(headers, &X_API_KEY)?);
         let bearer = bearer(headers)?;
-        let (credential, token) = match &**self.0.way.load() {
-            Way::NotAtAll => (None, own.or(bearer)),
-            Way::ApiKeys(_) => (key.or(bearer), own),
-            Way::Tokens(_) => (bearer, own),
+        let (credential, token) = match &**self.0.method.load() {
+            AuthMethod::None => (None, own.or(bearer)),
+            AuthMethod::ApiKeys(_) => (key.or(bearer), own),
+            AuthMethod::Tokens(_) => (bearer, own),
         };
-        Ok(Presented { credential: credential.map(Secret::new), token: token.map(Token::new) })
+        Ok(RequestCredentials {
+            credential: credential.map(Secret::new),
+            token: token.map(Token::new),
+        })
     }
 }
 
@@ -86,32 +89,32 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::config::Live;
-    use crate::http::callers::{ApiKeys, CallerParts, Gate};
+    use crate::http::auth::{ApiKeys, AuthParts, Inner};
 
-    fn asking(way: Way) -> Callers {
-        let parts = CallerParts {
+    fn asking(method: AuthMethod) -> Authenticator {
+        let parts = AuthParts {
             passes_tokens: true,
             clock: Clock::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
-        Callers(Arc::new(Gate { way: Live::new(way), parts }))
+        Authenticator(Arc::new(Inner { method: Live::new(method), parts }))
     }
 
-    fn shown(callers: &Callers, given: &[(&'static str, &str)]) -> [Option<String>; 2] {
+    fn shown(callers: &Authenticator, given: &[(&'static str, &str)]) -> [Option<String>; 2] {
         let header = |(name, value): &(&'static str, &str)| {
             (HeaderName::from_static(name), value.parse().unwrap())
         };
-        let presented =
-            callers.presented(&given.iter().map(header).collect::<HeaderMap>()).unwrap();
-        let credential = presented.credential.as_ref().map(Secret::expose);
-        let token = presented.token.as_ref().map(Token::expose);
+        let credentials =
+            callers.credentials(&given.iter().map(header).collect::<HeaderMap>()).unwrap();
+        let credential = credentials.credential.as_ref().map(Secret::expose);
+        let token = credentials.token.as_ref().map(Token::expose);
         [credential, token].map(|part| part.map(str::to_owned))
     }
 
     #[test]
     fn where_nobody_is_asked_the_upstreams_own_header_wins_over_a_bearer_token() {
-        let callers = asking(Way::NotAtAll);
+        let callers = asking(AuthMethod::None);
         for (given, token) in [
             (&[("x-auth-token", "one"), ("authorization", "Bearer other")][..], Some("one")),
             (&[("authorization", "bearer  other ")], Some("other")),
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn where_a_key_is_asked_for_the_bearer_is_never_the_upstreams() {
-        let callers = asking(Way::ApiKeys(ApiKeys::default()));
+        let callers = asking(AuthMethod::ApiKeys(ApiKeys::default()));
         for (given, credential, token) in [
             (&[("authorization", "Bearer key")][..], Some("key"), None),
             (&[("x-api-key", "key"), ("authorization", "Bearer other")], Some("key"), None),
@@ -143,14 +146,14 @@ mod tests {
 
     #[test]
     fn a_credential_that_is_given_twice_is_refused() {
-        let callers = asking(Way::NotAtAll);
+        let callers = asking(AuthMethod::None);
         for name in [&X_AUTH_TOKEN, &X_API_KEY, &AUTHORIZATION] {
             let mut headers = HeaderMap::new();
             headers.append(name.clone(), "Bearer one".parse().unwrap());
-            assert!(callers.presented(&headers).is_ok());
+            assert!(callers.credentials(&headers).is_ok());
             headers.append(name.clone(), "Bearer two".parse().unwrap());
 
-            let refused = callers.presented(&headers);
+            let refused = callers.credentials(&headers);
 
             assert!(refused.is_err(), "of {name}");
         }
@@ -163,6 +166,6 @@ mod tests {
             "t".repeat(LONGEST_TOKEN + 1).parse().unwrap(),
         )]);
 
-        assert!(asking(Way::NotAtAll).presented(&headers).is_err());
+        assert!(asking(AuthMethod::None).credentials(&headers).is_err());
     }
 }

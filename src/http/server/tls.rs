@@ -26,9 +26,9 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
-use super::metrics::{HandshakeOutcome, TlsMetrics};
 use crate::clock::Clock;
 use crate::config::{Live, TlsConfig, ca_certificates_of, read_bounded};
+use crate::http::metrics::{HandshakeOutcome, TlsMetrics};
 
 const CERT_FILE: &str = "tls.cert_file";
 const KEY_FILE: &str = "tls.key_file";
@@ -43,7 +43,7 @@ pub struct Tls {
 }
 
 /// What files make of connections to come; none without TLS.
-pub struct TlsChange(Option<(Arc<ServerConfig>, Option<Validity>)>);
+pub struct TlsChange(Option<(Arc<ServerConfig>, Option<CertificateValidity>)>);
 
 /// The handshake of a connection.
 pub(super) struct Handshake<'t> {
@@ -63,12 +63,12 @@ pub struct TlsError {
 /// The certificates that a server shows.
 struct Chain {
     certificates: Vec<CertificateDer<'static>>,
-    validity: Option<Validity>,
+    validity: Option<CertificateValidity>,
 }
 
 /// When all certificates of a chain are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Validity {
+struct CertificateValidity {
     from: Timestamp,
     until: Timestamp,
 }
@@ -106,8 +106,8 @@ impl Tls {
     }
 
     /// Shows how long the certificate is good, and warns where it is not.
-    fn tell(&self, validity: Option<Validity>) {
-        let Some(Validity { from, until }) = validity else {
+    fn tell(&self, validity: Option<CertificateValidity>) {
+        let Some(CertificateValidity { from, until }) = validity else {
             tracing::warn!("when the certificate of the listener ends cannot be read");
             self.metrics.ends(0);
             return;
@@ -161,7 +161,7 @@ impl TlsError {
 }
 
 /// Makes a configuration from files.
-fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<Validity>), TlsError> {
+fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValidity>), TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = chain(&files.cert_file).map_err(TlsError::of(CERT_FILE, &files.cert_file))?;
     let key = certified_key(chain.certificates, &files.key_file, &provider)
@@ -189,7 +189,7 @@ fn chain(file: &Path) -> Result<Chain, String> {
     if certificates.is_empty() {
         return Err("it holds no certificate, which begins with -----BEGIN CERTIFICATE-----".into());
     }
-    let validity = Validity::of(&certificates);
+    let validity = CertificateValidity::of(&certificates);
     Ok(Chain { certificates, validity })
 }
 
@@ -250,7 +250,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
     String::from_utf8_lossy(pem).contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
 }
 
-impl Validity {
+impl CertificateValidity {
     /// When all of these are good; nothing where one cannot be read.
     fn of(certificates: &[CertificateDer<'_>]) -> Option<Self> {
         let each = |certificate: &CertificateDer<'_>| {

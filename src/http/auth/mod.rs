@@ -3,7 +3,7 @@
 //! What callers show to the gateway is the gateway's own business: it is compared or verified here,
 //! and never sent upstream, logged or kept with what was read for them.
 
-mod presented;
+mod credentials;
 mod api_keys;
 mod jwt;
 mod jwks;
@@ -27,35 +27,35 @@ use crate::clock::Clock;
 use crate::config::{InboundAuth, InboundConfig, JwtConfig, Live};
 use crate::domain::{CallerIdentity, ProjectId, Secret, Token};
 
-pub(crate) use self::presented::Presented;
+pub(crate) use self::credentials::RequestCredentials;
 
 /// How often it is looked whether callers may stay, and whether keys are old.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How many characters of a caller's name are logged.
 const LONGEST_SHOWN_NAME: usize = 64;
 
 /// The gate. Clones share it.
 #[derive(Clone)]
-pub struct Callers(Arc<Gate>);
+pub struct Authenticator(Arc<Inner>);
 
-struct Gate {
-    way: Live<Way>,
-    parts: CallerParts,
+struct Inner {
+    method: Live<AuthMethod>,
+    parts: AuthParts,
 }
 
-/// Another way to show who one is, or other keys, ready to be used.
-pub struct CallersChange(Way);
+/// Another method to show who one is, or other keys, ready to be used.
+pub struct AuthChange(AuthMethod);
 
 /// How callers show who they are.
-enum Way {
-    NotAtAll,
+enum AuthMethod {
+    None,
     ApiKeys(ApiKeys),
     Tokens(Arc<Tokens>),
 }
 
 /// What the gate is made of beside the settings.
 #[derive(Clone)]
-pub struct CallerParts {
+pub struct AuthParts {
     /// Whether the upstream is called with the caller's token: else it says nothing of the caller.
     pub passes_tokens: bool,
     /// The source of time.
@@ -68,7 +68,7 @@ pub struct CallerParts {
 
 /// Why the gate cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum CallersError {
+pub enum AuthSetupError {
     /// A file is not there, not readable, or too large.
     #[error("{setting} is {path}, which cannot be read")]
     Unreadable {
@@ -107,7 +107,7 @@ pub(crate) struct Caller {
     pub(crate) token: Option<Token>,
     /// What the caller may see; `None` for every project that is served.
     pub(crate) projects: Projects,
-    standing: Standing,
+    validity: Validity,
 }
 
 /// Projects; `None` for all.
@@ -115,7 +115,7 @@ pub(crate) type Projects = Option<Arc<BTreeSet<ProjectId>>>;
 
 /// For how long somebody is let in.
 #[derive(Clone)]
-enum Standing {
+enum Validity {
     Always,
     /// As long as the key is in the file as it was.
     Key(Arc<ApiKey>),
@@ -125,114 +125,118 @@ enum Standing {
 
 /// Why somebody is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stranger {
+pub(crate) enum AuthError {
     /// Nothing was shown; what would have to be, as a sentence.
-    Nameless(&'static str),
+    MissingCredential(&'static str),
     /// What was shown is no good; why, as a sentence.
-    Refused(&'static str),
+    InvalidCredential(&'static str),
     /// What was shown cannot be judged for now.
-    Unknowable,
+    Unavailable,
 }
 
-impl Callers {
+impl Authenticator {
     /// Reads the keys. Those at an address are followed from now on.
     ///
     /// # Errors
-    /// [`CallersError`]: a wrong file. An address that does not answer is no error but a reason not to
-    /// be ready, see [`Callers::trouble`].
-    pub async fn start(config: &InboundConfig, parts: CallerParts) -> Result<Self, CallersError> {
-        let way = match &config.auth {
-            InboundAuth::None => Way::NotAtAll,
-            InboundAuth::ApiKey(file) => Way::ApiKeys(ApiKeys::read(file)?),
+    /// [`AuthSetupError`]: a wrong file. An address that does not answer is no error but a reason not to
+    /// be ready, see [`Authenticator::trouble`].
+    pub async fn start(config: &InboundConfig, parts: AuthParts) -> Result<Self, AuthSetupError> {
+        let method = match &config.auth {
+            InboundAuth::None => AuthMethod::None,
+            InboundAuth::ApiKey(file) => AuthMethod::ApiKeys(ApiKeys::read(file)?),
             InboundAuth::Jwt(jwt) => {
-                Way::Tokens(Arc::new(Tokens::start(jwt, parts.clone()).await?))
+                AuthMethod::Tokens(Arc::new(Tokens::start(jwt, parts.clone()).await?))
             }
         };
-        Ok(Self(Arc::new(Gate { way: Live::new(way), parts })))
+        Ok(Self(Arc::new(Inner { method: Live::new(method), parts })))
     }
 
     /// Reads the keys anew, by settings that may have changed. They are not used yet.
     ///
     /// # Errors
-    /// [`CallersError`]: a wrong file, or another address that has no keys.
-    pub async fn prepare(&self, config: &InboundConfig) -> Result<CallersChange, CallersError> {
-        let (way, parts) = (self.0.way.get(), self.0.parts.clone());
-        Ok(CallersChange(match (&config.auth, &*way) {
-            (InboundAuth::None, _) => Way::NotAtAll,
-            (InboundAuth::ApiKey(file), _) => Way::ApiKeys(ApiKeys::read(file)?),
-            (InboundAuth::Jwt(jwt), Way::Tokens(tokens)) => {
-                Way::Tokens(Arc::new(tokens.changed(jwt, parts).await?))
+    /// [`AuthSetupError`]: a wrong file, or another address that has no keys.
+    pub async fn prepare(&self, config: &InboundConfig) -> Result<AuthChange, AuthSetupError> {
+        let (method, parts) = (self.0.method.get(), self.0.parts.clone());
+        Ok(AuthChange(match (&config.auth, &*method) {
+            (InboundAuth::None, _) => AuthMethod::None,
+            (InboundAuth::ApiKey(file), _) => AuthMethod::ApiKeys(ApiKeys::read(file)?),
+            (InboundAuth::Jwt(jwt), AuthMethod::Tokens(tokens)) => {
+                AuthMethod::Tokens(Arc::new(tokens.changed(jwt, parts).await?))
             }
-            (InboundAuth::Jwt(jwt), Way::NotAtAll | Way::ApiKeys(_)) => {
-                Way::Tokens(Arc::new(Tokens::start_with_keys(jwt, parts).await?))
+            (InboundAuth::Jwt(jwt), AuthMethod::None | AuthMethod::ApiKeys(_)) => {
+                AuthMethod::Tokens(Arc::new(Tokens::start_with_keys(jwt, parts).await?))
             }
         }))
     }
 
     /// Lets callers in by other keys from now on. Who would not be let in any more loses their sockets
     /// and event streams at the next look.
-    pub fn change(&self, change: CallersChange) {
-        self.0.way.set(change.0);
+    pub fn change(&self, change: AuthChange) {
+        self.0.method.set(change.0);
     }
 
     /// Why nobody can be let in for now, where that is so.
     pub fn trouble(&self) -> Option<&'static str> {
-        match &**self.0.way.load() {
-            Way::NotAtAll | Way::ApiKeys(_) => None,
-            Way::Tokens(tokens) => tokens.trouble(),
+        match &**self.0.method.load() {
+            AuthMethod::None | AuthMethod::ApiKeys(_) => None,
+            AuthMethod::Tokens(tokens) => tokens.trouble(),
         }
     }
 
     /// Lets somebody in who shows this and connects from there.
-    pub(crate) async fn admit(
+    pub(crate) async fn authenticate(
         &self,
-        presented: Presented,
+        credentials: RequestCredentials,
         from: Option<IpAddr>,
-    ) -> Result<Caller, Stranger> {
+    ) -> Result<Caller, AuthError> {
         // A token that is not forwarded is unverified and must not identify the caller.
-        let token = presented.token.filter(|_| self.0.parts.passes_tokens);
-        let credential = presented.credential;
-        let tokens = match &**self.0.way.load() {
-            Way::NotAtAll => return Ok(Caller::anybody(token, from)),
-            Way::ApiKeys(keys) => return keys.admit(credential, token),
-            Way::Tokens(tokens) => Arc::clone(tokens),
+        let token = credentials.token.filter(|_| self.0.parts.passes_tokens);
+        let credential = credentials.credential;
+        let tokens = match &**self.0.method.load() {
+            AuthMethod::None => return Ok(Caller::anybody(token, from)),
+            AuthMethod::ApiKeys(keys) => return keys.authenticate(credential, token),
+            AuthMethod::Tokens(tokens) => Arc::clone(tokens),
         };
         let missing = "no token was sent: give Authorization: Bearer";
-        let shown = credential.ok_or(Stranger::Nameless(missing))?;
+        let shown = credential.ok_or(AuthError::MissingCredential(missing))?;
         // Keys may have to be fetched, which is a large future for a rare case.
         let bearer = Box::pin(tokens.verify(&shown)).await?;
-        let standing = Standing::Until(bearer.until, bearer.terms);
-        Ok(Caller::named(&bearer.subject, token, bearer.projects, standing))
+        let validity = Validity::Until(bearer.until, bearer.terms);
+        Ok(Caller::named(&bearer.subject, token, bearer.projects, validity))
     }
 
     /// Whether somebody who was let in once would be let in now.
-    pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
-        match (&caller.standing, &**self.0.way.load()) {
-            (Standing::Always, Way::NotAtAll) => true,
-            (Standing::Key(key), Way::ApiKeys(keys)) => keys.hold(key),
-            (Standing::Until(end, terms), Way::Tokens(tokens)) => {
+    pub(crate) fn still_accepts(&self, caller: &Caller) -> bool {
+        match (&caller.validity, &**self.0.method.load()) {
+            (Validity::Always, AuthMethod::None) => true,
+            (Validity::Key(key), AuthMethod::ApiKeys(keys)) => keys.hold(key),
+            (Validity::Until(end, terms), AuthMethod::Tokens(tokens)) => {
                 self.0.parts.clock.timestamp() < *end && tokens.agree_with(terms)
             }
-            (Standing::Always | Standing::Key(_) | Standing::Until(..), _) => false,
+            (Validity::Always | Validity::Key(_) | Validity::Until(..), _) => false,
         }
     }
 
     /// Done when somebody who was let in would not be let in any more.
-    pub(crate) async fn lapse(self, caller: Caller) {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        while self.still_admits(&caller) {
-            looks.tick().await;
+    pub(crate) async fn until_rejected(self, caller: Caller) {
+        let mut checks = tokio::time::interval(CHECK_INTERVAL);
+        while self.still_accepts(&caller) {
+            checks.tick().await;
         }
     }
 }
 
 impl ApiKeys {
-    fn admit(&self, credential: Option<Secret>, token: Option<Token>) -> Result<Caller, Stranger> {
+    fn authenticate(
+        &self,
+        credential: Option<Secret>,
+        token: Option<Token>,
+    ) -> Result<Caller, AuthError> {
         let missing = "no key was sent: give X-API-Key or Authorization: Bearer";
-        let shown = credential.ok_or(Stranger::Nameless(missing))?;
-        let key = self.find(&shown).ok_or(Stranger::Refused("the key is not known"))?;
-        let (projects, standing) = (key.projects(), Standing::Key(Arc::clone(&key)));
-        Ok(Caller::named(key.name(), token, projects, standing))
+        let shown = credential.ok_or(AuthError::MissingCredential(missing))?;
+        let key = self.find(&shown).ok_or(AuthError::InvalidCredential("the key is not known"))?;
+        let (projects, validity) = (key.projects(), Validity::Key(Arc::clone(&key)));
+        Ok(Caller::named(key.name(), token, projects, validity))
     }
 }
 
@@ -243,12 +247,12 @@ impl Caller {
             (None, Some(address)) => CallerIdentity::Address(address),
             (None, None) => CallerIdentity::Unknown,
         };
-        Self { identity, name: None, token, projects: None, standing: Standing::Always }
+        Self { identity, name: None, token, projects: None, validity: Validity::Always }
     }
 
-    fn named(name: &str, token: Option<Token>, projects: Projects, standing: Standing) -> Self {
+    fn named(name: &str, token: Option<Token>, projects: Projects, validity: Validity) -> Self {
         let identity = CallerIdentity::Name(name.into());
-        Self { identity, name: Some(shown(name).into()), token, projects, standing }
+        Self { identity, name: Some(shown(name).into()), token, projects, validity }
     }
 }
 

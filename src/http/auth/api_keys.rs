@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{CallersError, Projects, hash};
+use super::{AuthSetupError, Projects, hash};
 use crate::config::read_bounded;
 use crate::domain::{ProjectId, Secret};
 
@@ -38,7 +38,7 @@ pub(super) struct ApiKey {
 
 impl ApiKeys {
     /// Reads the file.
-    pub(super) fn read(file: &Path) -> Result<Self, CallersError> {
+    pub(super) fn read(file: &Path) -> Result<Self, AuthSetupError> {
         read(file).map(Self)
     }
 
@@ -71,15 +71,15 @@ impl ApiKey {
     }
 }
 
-fn read(file: &Path) -> Result<List, CallersError> {
+fn read(file: &Path) -> Result<List, AuthSetupError> {
     let unreadable =
-        |source| CallersError::Unreadable { setting: SETTING, path: file.to_owned(), source };
+        |source| AuthSetupError::Unreadable { setting: SETTING, path: file.to_owned(), source };
     let bytes = read_bounded(file).map_err(unreadable)?;
     let text = String::from_utf8(bytes)
         .map_err(|_| unreadable(std::io::Error::other("it is not UTF-8")))?;
     parse(&text).map_err(|problems| {
         let shown = |(line, problem)| format!("{}:{line}: {problem}", file.display());
-        CallersError::Wrong {
+        AuthSetupError::Wrong {
             setting: SETTING,
             problems: problems.into_iter().map(shown).collect(),
         }

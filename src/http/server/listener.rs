@@ -30,9 +30,9 @@ use tower::ServiceExt as _;
 use super::connection::{
     Activity, ConnectionLimits, Monitored, Order, Place, RequestBody, Watchdog,
 };
-use super::metrics::ConnectionMetrics;
 use super::tls::Tls;
 use crate::config::LimitsConfig;
+use crate::http::metrics::ConnectionMetrics;
 
 /// Headers of one request; tokens have up to 64,000 characters. HTTP/2's usual limit is 16 KiB, hyper's
 /// for HTTP/1 more than 400 KiB.
