@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper_util::client::proxy::matcher::Matcher;
+use ipnet::IpNet;
 use reqwest::{ClientBuilder, Proxy};
-use url::Url;
+use url::{Host, Url};
 
 /// Looked up in this order; the first that is set counts. `ALL_PROXY` stands in for both schemes.
 const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
@@ -83,9 +84,8 @@ impl Proxies {
     fn proxy_of(&self, address: &Url) -> Option<&Url> {
         let ByScheme { http, https, no_proxy } = &*self.0;
         let proxy = if address.scheme() == "http" { http } else { https };
-        let proxy = proxy.as_ref().filter(|_| !is_loopback(address))?;
-        let matcher = Matcher::builder().all(proxy.as_str()).no(no_proxy.as_str()).build();
-        matcher.intercept(&address.as_str().parse().ok()?).is_some().then_some(proxy)
+        let host = address.host()?;
+        proxy.as_ref().filter(|_| !is_loopback(&host) && !is_named(no_proxy, &host))
     }
 }
 
@@ -95,14 +95,33 @@ impl fmt::Debug for Proxies {
     }
 }
 
-/// Whether an address is one of this machine's own.
-fn is_loopback(address: &Url) -> bool {
-    match address.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
+/// Whether a host is this machine.
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.is_loopback(),
+        Host::Domain(name) => *name == "localhost",
     }
+}
+
+/// Whether `NO_PROXY` names a host: by its name or a domain above it, its address or network, or by `*`.
+fn is_named(no_proxy: &str, host: &Host<&str>) -> bool {
+    let is_address = |entry: &str, ip: IpAddr| {
+        entry.parse() == Ok(ip) || entry.parse().is_ok_and(|network: IpNet| network.contains(&ip))
+    };
+    no_proxy.split(',').map(str::trim).any(|entry| match *host {
+        _ if entry == "*" => true,
+        Host::Ipv4(ip) => is_address(entry, ip.into()),
+        Host::Ipv6(ip) => is_address(entry, ip.into()),
+        Host::Domain(name) => is_within(name, &entry.to_ascii_lowercase()),
+    })
+}
+
+/// Whether a name is a domain, written with or without a dot before it, or one below it.
+fn is_within(name: &str, domain: &str) -> bool {
+    let domain = domain.trim_start_matches('.');
+    let above = name.strip_suffix(domain).filter(|_| !domain.is_empty());
+    above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
 }
 
 /// Parses the address of a proxy; the error is a clause without any part of the address. The URL
@@ -157,8 +176,15 @@ mod tests {
         for (no_proxy, address, is_direct) in [
             ("a.example", "https://a.example", true),
             ("a.example", "https://b.a.example", true),
+            (".A.example", "https://b.a.example", true),
+            ("a.example", "https://ba.example", false),
             (".example, 10.0.0.0/8", "https://10.1.2.3", true),
+            ("10.1.2.3,fd00::/8", "https://10.1.2.3", true),
+            ("10.1.2.3,fd00::/8", "https://[fd00::1]", true),
+            ("10.0.0.0/8", "https://11.1.2.3", false),
             ("*", "https://a.example", true),
+            ("*", "https://10.1.2.3", true),
+            (",", "https://a.example", false),
             ("b.example", "https://a.example", false),
         ] {
             let found = shown(&[("HTTPS_PROXY", "p:1"), ("NO_PROXY", no_proxy)], address);

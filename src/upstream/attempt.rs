@@ -10,13 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http::header::HeaderMap;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::Connected;
-use reqwest::{Body, Client, Request, Url};
+use reqwest::{Body, Request, Url};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::coding;
-use super::connecting::{ConnectionId, id_of, with_new_connection};
+use super::http_client::{HttpClient, Sent};
 use super::retry::{chance, wait_before_resend};
 use crate::body_limit::{self, BodyError};
 use crate::domain::{Failure, TimeLimit, Unreachable, UpstreamAnswer};
@@ -73,7 +71,7 @@ impl HttpRequest {
 /// Sends a request and reads the response. A request that the server has not processed is sent again,
 /// which `on_resend` hears of, until the caller gives up.
 pub(super) async fn exchange(
-    client: &Client,
+    client: &HttpClient,
     request: &HttpRequest,
     limits: ExchangeLimits,
     on_resend: impl Fn(),
@@ -92,15 +90,15 @@ pub(super) async fn exchange(
 }
 
 async fn send(
-    client: &Client,
+    client: &HttpClient,
     request: Request,
     limits: ExchangeLimits,
 ) -> Result<Answer, NoResponse> {
     let end = Instant::now() + limits.timeout;
-    let sending = timeout_at(end, with_new_connection(client.execute(request)));
-    let (sent, new_connection) = sending.await.map_err(|_| timed_out())?;
-    let response = sent.map_err(|error| {
-        if was_not_processed(&error, new_connection) {
+    let sending = timeout_at(end, client.execute(request));
+    let Sent { response, on_kept_http_1 } = sending.await.map_err(|_| timed_out())?;
+    let response = response.map_err(|error| {
+        if was_not_processed(&error, on_kept_http_1) {
             NoResponse::NotProcessed
         } else {
             NoResponse::Failed(no_response(&error))
@@ -139,8 +137,8 @@ async fn read_error_body(
     coding::decode(&head.headers, sent.clone(), max).unwrap_or(sent)
 }
 
-/// Whether a server has surely not begun to process a request, so that it may be sent again.
-fn was_not_processed(error: &reqwest::Error, new_connection: Option<ConnectionId>) -> bool {
+/// Whether the server cannot have begun to process a request, so that it may be sent again.
+fn was_not_processed(error: &reqwest::Error, on_kept_http_1: bool) -> bool {
     if error.is_connect() || error.is_timeout() {
         return false;
     }
@@ -153,10 +151,8 @@ fn was_not_processed(error: &reqwest::Error, new_connection: Option<ConnectionId
     if chain(error).filter_map(|error| error.downcast_ref()).any(hyper::Error::is_user) {
         return true;
     }
-    // Servers close connections of HTTP/1.1 that were idle; the request may be on its way then.
-    let used = chain(error).find_map(|error| error.downcast_ref::<legacy::Error>()?.connect_info());
-    let is_kept = |used: &Connected| !used.is_negotiated_h2() && id_of(used) != new_connection;
-    used.is_some_and(is_kept) && chain(error).any(is_closed_connection)
+    // A server may close an idle HTTP/1.1 connection while a request is on its way to it.
+    on_kept_http_1 && chain(error).any(is_closed_connection)
 }
 
 fn is_closed_connection(error: &(dyn Error + 'static)) -> bool {

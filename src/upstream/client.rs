@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
-use reqwest::Client;
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use url::{Position, Url};
 
@@ -16,7 +15,7 @@ use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
 use super::breaker::{Breaker, Circuit, Pass};
 use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
 use super::failure::{self, RawAnswer, ReadAnswer};
-use super::http_client::http_client;
+use super::http_client::HttpClient;
 use super::metrics::UpstreamMetrics;
 use super::probe::{self, Probe};
 use super::retry::{self, RetryBudget, Worth, chance};
@@ -43,12 +42,12 @@ pub struct Upstream(Arc<Inner>);
 pub struct UpstreamChange {
     config: UpstreamConfig,
     /// Where it takes another one.
-    http: Option<Client>,
+    http: Option<HttpClient>,
     credentials: CredentialsChange,
 }
 
 struct Inner {
-    http: Live<Client>,
+    http: Live<HttpClient>,
     endpoint: Endpoint,
     credentials: Credentials,
     limits: Live<UpstreamConfig>,
@@ -126,7 +125,7 @@ impl Upstream {
         metrics: UpstreamMetrics,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let http = http_client(&config.endpoint, config)?;
+        let http = HttpClient::new(&config.endpoint, config)?;
         let credentials = Credentials::new(config, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             http: Live::new(http),
@@ -151,7 +150,7 @@ impl Upstream {
         let is_same = old.connect_timeout == config.connect_timeout
             && old.ca_certificates == config.ca_certificates;
         Ok(UpstreamChange {
-            http: (!is_same).then(|| http_client(&self.0.endpoint.base, config)).transpose()?,
+            http: (!is_same).then(|| HttpClient::new(&self.0.endpoint.base, config)).transpose()?,
             credentials: self.0.credentials.prepare(config)?,
             config: config.clone(),
         })

@@ -1,50 +1,167 @@
-//! The HTTP clients: limits of connections, trusted certificates, proxies.
+//! HTTP clients of the upstream: certificates, proxies, and how connections are opened.
+//!
+//! One HTTP/2 connection carries all requests. While there is none, reqwest opens one for every waiting
+//! request and drops all but one. So a client opens one connection at a time, until a response shows that
+//! the server speaks HTTP/1.1, where each request needs its own.
 
+use std::cell::Cell;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Version;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, Url, retry};
+use reqwest::{Certificate, Client, ClientBuilder, Request, Response, Url, retry};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{sleep, timeout};
+use tower::util::MapFutureLayer;
 
 use super::coding;
-use super::connecting::Connecting;
 use crate::config::UpstreamConfig;
 
-/// Idle connections are kept this long: less than servers commonly keep theirs.
+/// Idle connections are kept for less time than servers commonly keep theirs.
 const POOL_IDLE: Duration = Duration::from_secs(55);
 const AGENT: &str = concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION"));
+/// The longest wait for another connection, in case that one hangs.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
+/// How long the pool may take to hand a new HTTP/2 connection to the requests that wait.
+const HANDOVER: Duration = Duration::from_millis(10);
 
-/// What every client here begins with.
-pub(super) fn client_builder() -> ClientBuilder {
-    // Fails only when a provider has been installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, coding::ACCEPTED)]);
-    Client::builder()
-        .default_headers(headers)
-        .user_agent(AGENT)
-        // The credentials would travel with a redirect.
-        .redirect(Policy::none())
-        .referer(false)
-        // `exchange` sends a request again where that is safe, and knows when to stop. Without
-        // a retry, the client need not copy each request.
-        .retry(retry::never().max_retries_per_request(0))
-        .pool_idle_timeout(POOL_IDLE)
-        .connector_layer(Connecting::default())
+tokio::task_local! {
+    /// Whether a connection was opened for the request that this task is sending.
+    static IS_NEW_CONNECTION: Cell<bool>;
 }
 
-/// A client for one address.
-pub(super) fn http_client(address: &Url, config: &UpstreamConfig) -> reqwest::Result<Client> {
-    let builder = client_builder().connect_timeout(config.connect_timeout);
-    let builder = config.proxies.apply(builder, address)?;
-    let builder = if address.scheme() == "http" {
-        // Nothing will be verified, so a machine without root certificates will do.
-        builder.tls_certs_only([])
-    } else if config.ca_certificates.is_empty() {
-        builder
-    } else {
-        builder.tls_certs_merge(ca_certificates(config)?)
-    };
-    builder.build()
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A client for one address. Clones share connections.
+#[derive(Clone)]
+pub(super) struct HttpClient {
+    client: Client,
+    connections: Arc<Connections>,
+}
+
+/// What a request led to.
+pub(super) struct Sent {
+    pub(super) response: reqwest::Result<Response>,
+    /// Whether it was sent on an HTTP/1.1 connection that had been used before.
+    pub(super) on_kept_http_1: bool,
+}
+
+/// Decides when a connection may be opened.
+struct Connections {
+    speaks_http_1: AtomicBool,
+    turn: Mutex<()>,
+}
+
+/// A connection that is not needed: the request got one that was opened for another.
+#[derive(Debug, thiserror::Error)]
+#[error("another connection was opened")]
+struct Superseded;
+
+impl HttpClient {
+    /// A client for an address, through the proxy that the environment names for it.
+    pub(super) fn new(address: &Url, config: &UpstreamConfig) -> reqwest::Result<Self> {
+        let builder = Client::builder().connect_timeout(config.connect_timeout);
+        let builder = config.proxies.apply(builder, address)?;
+        let builder = if address.scheme() == "http" {
+            // Nothing is verified, so a machine without root certificates will do.
+            builder.tls_certs_only([])
+        } else if config.ca_certificates.is_empty() {
+            builder
+        } else {
+            builder.tls_certs_merge(ca_certificates(config)?)
+        };
+        Self::build(builder, address)
+    }
+
+    /// A client for an address of this machine's own: without a proxy, and trusting only the given
+    /// certificates.
+    pub(super) fn direct(
+        address: &Url,
+        certificates: Vec<Certificate>,
+        connect_timeout: Duration,
+    ) -> reqwest::Result<Self> {
+        let builder = Client::builder().connect_timeout(connect_timeout);
+        Self::build(builder.no_proxy().tls_certs_only(certificates), address)
+    }
+
+    fn build(builder: ClientBuilder, address: &Url) -> reqwest::Result<Self> {
+        // Fails only when a provider has been installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let speaks_http_1 = AtomicBool::new(address.scheme() == "http");
+        let connections = Arc::new(Connections { speaks_http_1, turn: Mutex::default() });
+        let opened_by = Arc::clone(&connections);
+        let client = builder
+            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, coding::ACCEPTED)]))
+            .user_agent(AGENT)
+            // The credentials would travel with a redirect.
+            .redirect(Policy::none())
+            .referer(false)
+            // `attempt::exchange` resends, with waits and until the deadline. Without a retry of its own
+            // reqwest need not copy each request.
+            .retry(retry::never().max_retries_per_request(0))
+            .pool_idle_timeout(POOL_IDLE)
+            .connector_layer(MapFutureLayer::new(move |connecting| {
+                Connections::open(Arc::clone(&opened_by), connecting)
+            }))
+            .build()?;
+        Ok(Self { client, connections })
+    }
+
+    /// Sends a request.
+    pub(super) async fn execute(&self, request: Request) -> Sent {
+        let sending = async {
+            let response = self.client.execute(request).await;
+            (response, IS_NEW_CONNECTION.with(Cell::get))
+        };
+        let (response, is_new) = IS_NEW_CONNECTION.scope(Cell::new(false), sending).await;
+        let speaks_http_1 = &self.connections.speaks_http_1;
+        if let Ok(response) = &response {
+            speaks_http_1.store(response.version() < Version::HTTP_2, Ordering::Relaxed);
+        }
+        Sent { response, on_kept_http_1: !is_new && speaks_http_1.load(Ordering::Relaxed) }
+    }
+}
+
+impl Connections {
+    async fn open<C>(
+        self: Arc<Self>,
+        connecting: impl Future<Output = Result<C, BoxError>>,
+    ) -> Result<C, BoxError> {
+        let turn = self.wait_for_turn().await?;
+        let connection = connecting.await?;
+        drop(turn);
+        let _ = IS_NEW_CONNECTION.try_with(|is_new| is_new.set(true));
+        Ok(connection)
+    }
+
+    /// Waits until no other connection is being opened. Holds nothing where each request needs its own.
+    async fn wait_for_turn(&self) -> Result<Option<MutexGuard<'_, ()>>, Superseded> {
+        if self.speaks_http_1.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if let Ok(turn) = self.turn.try_lock() {
+            return Ok(Some(turn));
+        }
+        let turn = timeout(LONGEST_TURN, self.turn.lock()).await.ok();
+        if is_superseded() {
+            return Err(Superseded);
+        }
+        if self.speaks_http_1.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        sleep(HANDOVER).await;
+        if is_superseded() { Err(Superseded) } else { Ok(turn) }
+    }
+}
+
+/// Whether the request got another connection: the client then leaves the one that it began to open to a
+/// task of its own.
+fn is_superseded() -> bool {
+    IS_NEW_CONNECTION.try_with(|_| ()).is_err()
 }
 
 /// The certificates of `upstream.ca_file`.

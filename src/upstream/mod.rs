@@ -6,7 +6,6 @@ mod client;
 mod attempt;
 mod coding;
 mod http_client;
-mod connecting;
 mod reach;
 mod probe;
 mod calls;

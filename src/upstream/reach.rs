@@ -8,12 +8,12 @@ use std::io;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use reqwest::{Client, Url};
+use reqwest::{Method, Request, Url};
 use rustls::CertificateError;
 use tokio::time::timeout;
 
 use super::credentials::skew;
-use super::http_client::http_client;
+use super::http_client::HttpClient;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::Diagnostic;
@@ -47,12 +47,13 @@ pub async fn reach(
     config: &UpstreamConfig,
     clock: &Clock,
 ) -> Result<Reached, Diagnostic> {
-    let http = http_client(place.url, config).map_err(|_| {
+    let http = HttpClient::new(place.url, config).map_err(|_| {
         let problem = "the certificates that this machine trusts cannot be read";
         Diagnostic::new(problem, "install the package ca-certificates, or set upstream.ca_file")
     })?;
     let within = config.attempt_timeout;
-    match timeout(within, ask(&http, place.url)).await {
+    let request = Request::new(Method::GET, place.url.clone());
+    match timeout(within, http.execute(request)).await.map(|sent| sent.response) {
         Ok(Ok(response)) => {
             let skew = skew::between(response.headers(), clock.timestamp());
             Ok(Reached { status: response.status().as_u16(), skew })
@@ -60,10 +61,6 @@ pub async fn reach(
         Ok(Err(error)) => Err(place.explain(&error, config).await),
         Err(_elapsed) => Err(place.says_nothing(within)),
     }
-}
-
-async fn ask(http: &Client, url: &Url) -> Result<reqwest::Response, reqwest::Error> {
-    http.get(url.clone()).send().await
 }
 
 impl Place<'_> {

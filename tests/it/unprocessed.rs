@@ -103,14 +103,16 @@ async fn a_kept_connection_of_tls_that_the_upstream_closes_costs_no_attempt() {
 
 #[tokio::test]
 async fn all_kept_connections_may_be_closed_at_once() {
-    let upstream = ClosingUpstream::after(1, Closing::Unread, &body()).await;
+    let upstream = ClosingUpstream::after(usize::MAX, Closing::Unread, &body()).await;
     let url = format!("http://{}", upstream.address).parse().unwrap();
     let gateway = gateway_to(url, None, |_| {}).await;
     assert_all_answered(&answers(&gateway, 0..50).await);
+    upstream.restart();
 
     let again = answers(&gateway, 50..100).await;
 
     assert_all_answered(&again);
+    assert!(upstream.closed() > 0, "no kept connection was used");
     assert_counted(&gateway, 100).await;
 }
 

@@ -10,16 +10,15 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Certificate, Client};
 use serde_json::{Map, Value};
 use tokio::time::timeout_at;
 use url::Url;
 
 use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
-use super::super::http_client::client_builder;
+use super::super::http_client::{HttpClient, ca_certificates};
 use super::renewing::{Issuer, Lease};
 use crate::clock::Clock;
-use crate::config::{AccessKey, Live, MetadataService};
+use crate::config::{AccessKey, Live, MetadataService, UpstreamConfig};
 use crate::domain::{
     Failure, FailureCode, Refusal, RefusalKind, Secret, TimeLimit, Unreachable, UpstreamAnswer,
 };
@@ -46,7 +45,7 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 /// Fetches temporary keys.
 pub(crate) struct MetadataKeys {
     service: MetadataService,
-    http: Live<Client>,
+    http: Live<HttpClient>,
     session: Mutex<Session>,
     clock: Clock,
 }
@@ -66,22 +65,21 @@ enum Session {
 ///
 /// # Errors
 /// When no HTTP client can be made.
-pub(crate) fn http_client(ca_certificates: Vec<Certificate>) -> Result<Client, reqwest::Error> {
-    client_builder()
-        .no_proxy()
-        .tls_certs_only(ca_certificates)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .build()
+pub(crate) fn http_client(
+    service: &MetadataService,
+    config: &UpstreamConfig,
+) -> Result<HttpClient, reqwest::Error> {
+    HttpClient::direct(&service.endpoint, ca_certificates(config)?, CONNECT_TIMEOUT)
 }
 
 impl MetadataKeys {
     /// Fetches from a service, with a client as [`http_client`] makes it.
-    pub(crate) fn new(service: MetadataService, http: Client, clock: Clock) -> Self {
+    pub(crate) fn new(service: MetadataService, http: HttpClient, clock: Clock) -> Self {
         Self { service, http: Live::new(http), session: Mutex::default(), clock }
     }
 
     /// Fetches with another client from now on.
-    pub(crate) fn change(&self, http: Client) {
+    pub(crate) fn change(&self, http: HttpClient) {
         self.http.set(http);
     }
 

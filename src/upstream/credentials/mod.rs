@@ -10,7 +10,6 @@ pub(super) mod skew;
 use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::Client;
 
 use self::aksk::SigningKey;
 use self::metadata::MetadataKeys;
@@ -19,7 +18,7 @@ use self::refusals::Refusals;
 pub(crate) use self::renewing::Generation;
 use self::renewing::Renewing;
 use super::failure::{Code, Whose};
-use super::http_client::ca_certificates;
+use super::http_client::HttpClient;
 use crate::clock::Clock;
 use crate::config::{AccessKey, CredentialsMode, ProjectScope, UpstreamConfig};
 use crate::domain::{Failure, Token};
@@ -43,7 +42,7 @@ pub(crate) enum CredentialsChange {
     None,
     AkSk(AccessKey),
     Password(Terms),
-    Metadata(Client),
+    Metadata(HttpClient),
 }
 
 /// Temporary keys and whether they may be used now.
@@ -81,7 +80,7 @@ impl Credentials {
                 Self::Password(Renewing::new(login, clock))
             }
             CredentialsMode::Metadata(service) => {
-                let http = metadata::http_client(ca_certificates(config)?)?;
+                let http = metadata::http_client(service, config)?;
                 let keys = MetadataKeys::new(service.clone(), http, clock.clone());
                 let keys = Renewing::new(keys, clock.clone());
                 Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
@@ -99,8 +98,8 @@ impl Credentials {
             (Self::Password(_), CredentialsMode::Password(login)) => {
                 CredentialsChange::Password(Terms::new(login, config)?)
             }
-            (Self::Metadata(_), CredentialsMode::Metadata(_)) => {
-                CredentialsChange::Metadata(metadata::http_client(ca_certificates(config)?)?)
+            (Self::Metadata(_), CredentialsMode::Metadata(service)) => {
+                CredentialsChange::Metadata(metadata::http_client(service, config)?)
             }
             (Self::Passthrough | Self::AkSk(_) | Self::Password(_) | Self::Metadata(_), _) => {
                 CredentialsChange::None

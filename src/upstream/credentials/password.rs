@@ -10,14 +10,13 @@ use std::time::Duration;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::Client;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
-use super::super::http_client::http_client;
+use super::super::http_client::HttpClient;
 use super::super::retry::chance;
 use super::renewing::{Issuer, Lease};
 use super::skew;
@@ -48,13 +47,13 @@ pub(crate) struct PasswordLogin {
 /// As whom to log in, where, and how long that may take.
 pub(crate) struct Terms {
     pub(crate) login: IamLogin,
-    http: Client,
+    http: HttpClient,
     timeout: Duration,
 }
 
 impl Terms {
     pub(crate) fn new(login: &IamLogin, config: &UpstreamConfig) -> Result<Self, reqwest::Error> {
-        let http = http_client(&login.endpoint, config)?;
+        let http = HttpClient::new(&login.endpoint, config)?;
         Ok(Self { login: login.clone(), http, timeout: config.attempt_timeout })
     }
 }

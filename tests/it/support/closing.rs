@@ -27,10 +27,11 @@ struct Counts {
     connections: AtomicUsize,
     answered: AtomicUsize,
     closed: AtomicUsize,
+    restarts: AtomicUsize,
 }
 
 impl ClosingUpstream {
-    /// Answers so many requests of each connection, and closes it when another one comes.
+    /// Answers a number of requests of each connection, and closes it when another one comes.
     pub(crate) async fn after(answers: usize, closing: Closing, body: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -47,6 +48,11 @@ impl ClosingUpstream {
             }
         });
         Self { address, counts }
+    }
+
+    /// Closes the connections of before when the next request comes; later ones are kept.
+    pub(crate) fn restart(&self) {
+        self.counts.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -70,7 +76,12 @@ async fn serve(
     response: &str,
     counts: &Counts,
 ) -> std::io::Result<()> {
+    let restarts = counts.restarts.load(Ordering::Relaxed);
     for _ in 0..answers {
+        stream.peek(&mut [0]).await?;
+        if counts.restarts.load(Ordering::Relaxed) != restarts {
+            break;
+        }
         read_request(&mut stream).await?;
         counts.answered.fetch_add(1, Ordering::Relaxed);
         stream.write_all(response.as_bytes()).await?;
