@@ -28,43 +28,43 @@ macro_rules! record_fields {
     ($declare:ident) => {
         $declare! {
             texts {
-                /// Id of the desktop.
+                /// Id of the recorded desktop.
                 DesktopId desktop_id "desktop_id" "desktopId" ID,
-                /// Name of the desktop.
+                /// Name of the recorded desktop.
                 DesktopName desktop_name "desktop_name" "desktopName" String,
-                /// Id of the pool the desktop belongs to.
+                /// Id of the pool that the desktop belongs to.
                 DesktopPoolId desktop_pool_id "desktop_pool_id" "desktopPoolId" ID,
-                /// Who was logged in to the desktop; any script.
+                /// Name of the user who was logged in to the desktop, in any script.
                 Username username "username" "username" String,
-                /// The type in the upstream's own text.
+                /// The type as the upstream wrote it.
                 Type kind "type" "rawType" String,
-                /// The status in the upstream's own text.
+                /// The status as the upstream wrote it.
                 Status status "status" "rawStatus" String,
                 /// Id of the recording policy.
                 PolicyId policy_id "policy_id" "policyId" ID,
-                /// Bucket of the files in object storage.
+                /// Object storage bucket of the recording's files.
                 ObsBucket obs_bucket "obs_bucket" "obsBucket" String,
-                /// Directory of the files in the bucket.
+                /// Directory of the files within `obsBucket`.
                 FileDirectory file_directory "file_directory" "fileDirectory" String,
                 /// Name of the video file.
                 VideoFilename video_filename "video_filename" "videoFilename" String,
-                /// SHA-256 of the video file, hexadecimal.
+                /// SHA-256 of the video file, in hexadecimal digits.
                 VideoFileSha256 video_file_sha256 "video_file_sha256" "videoFileSha256" String,
-                /// Name of the file with the events of the recording.
+                /// Name of the file that holds the recording's events.
                 EventFilename event_filename "event_filename" "eventFilename" String,
-                /// SHA-256 of the file with the events, hexadecimal.
+                /// SHA-256 of the event file, in hexadecimal digits.
                 EventFileSha256 event_file_sha256 "event_file_sha256" "eventFileSha256" String,
                 /// How the files were uploaded. The upstream does not document the values.
                 UploadType upload_type "upload_type" "uploadType" String,
-                /// The kind of site the desktop is at. The upstream does not document the values.
+                /// Kind of site that the desktop is at. The upstream does not document the values.
                 SiteType site_type "site_type" "siteType" String,
             }
             times {
-                /// When recording began.
+                /// Time at which recording began.
                 Start start_time "start_time" "startTime" DateTime,
-                /// When recording ended; `null` while it runs.
+                /// Time at which recording ended. Usually `null` while it runs.
                 End end_time "end_time" "endTime" DateTime,
-                /// When the record last changed.
+                /// Time of the last change of the record.
                 Update update_time "update_time" "updateTime" DateTime,
             }
         }

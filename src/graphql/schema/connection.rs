@@ -56,20 +56,20 @@ impl<N: Node> TypeName for Edge<N> {
     }
 }
 
-/// A part of a list, as the Relay cursor specification has it.
+/// A page of a list, as the Relay cursor specification defines it.
 #[Object(name_type)]
 impl<N: Node> Connection<N> {
-    /// The rows with their cursors.
+    /// The rows of this page, each with its cursor.
     async fn edges(&self) -> &Vec<Edge<N>> {
         &self.edges
     }
 
-    /// The rows without their cursors. One that cannot be read is `null` with an error at its place.
+    /// The rows of this page. A row that cannot be read is `null`, with an error at its index.
     async fn nodes(&self) -> Vec<Option<Result<&N, Failure>>> {
         self.edges.iter().map(|edge| Some(edge.shown())).collect()
     }
 
-    /// Where this part stands in the list.
+    /// Position of this page in the list.
     async fn page_info(&self) -> PageInfo {
         let cursor = |edge: Option<&Edge<N>>| edge.map(|edge| edge.cursor.to_string());
         PageInfo {
@@ -80,8 +80,8 @@ impl<N: Node> Connection<N> {
         }
     }
 
-    /// How many rows the whole list has; `null` where the upstream does not say. Asked for alone, it
-    /// costs no more than one row.
+    /// Number of rows in the whole list. `null` if the upstream does not send it. Selected without rows,
+    /// it costs no more than one row.
     async fn total_count(&self) -> Option<Result<i32, Failure>> {
         let total = self.total.clone()?.and_then(|total| {
             i32::try_from(total)
@@ -91,16 +91,16 @@ impl<N: Node> Connection<N> {
     }
 }
 
-/// A row of a list and its place.
+/// A row of a list, with its cursor.
 #[Object(name_type)]
 impl<N: Node> Edge<N> {
-    /// The place of this row, for `after`. Opaque; it outlives restarts of the gateway and belongs to
-    /// the project, filter and order it was given out for.
+    /// Position of this row, for `after`; an opaque text. It stays valid when the gateway restarts. It is
+    /// valid only for the same list, with the same filter and order.
     async fn cursor(&self) -> String {
         self.cursor.to_string()
     }
 
-    /// The row. One that cannot be read is `null` with an error.
+    /// The row. `null` with an error if it cannot be read.
     async fn node(&self) -> Option<Result<&N, Failure>> {
         Some(self.shown())
     }

@@ -4,8 +4,7 @@ use async_graphql::{ID, SimpleObject};
 
 use super::counted::Counted;
 
-/// A cloud desktop. This graph knows its id only; a router joins the rest from the graph that owns
-/// desktops.
+/// A cloud desktop. This subgraph knows only its id; a router adds the fields of other subgraphs.
 #[derive(SimpleObject)]
 pub(crate) struct Desktop {
     /// Id of the desktop.

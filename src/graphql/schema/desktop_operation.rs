@@ -31,10 +31,11 @@ impl Node for DesktopOperation {
     const EDGE: &'static str = "DesktopOperationEdge";
 }
 
-/// Something that happened on the desktop while it was recorded.
+/// An operation on a desktop during a recording, such as the creation of a file.
 ///
-/// A value that cannot be read is `null` with an error `UPSTREAM_INVALID_RESPONSE` at its path; the
-/// other fields stand.
+/// A field that the upstream does not send is `null` without an error; `id` never is. A value that
+/// cannot be read is `null` with an error `UPSTREAM_INVALID_RESPONSE` at its path. The other fields
+/// are answered.
 #[Object]
 impl DesktopOperation {
     /// Id of the operation.
@@ -47,28 +48,29 @@ impl DesktopOperation {
         read(&self.operation.desktop_id, |id| Counted(ID::from(&**id)))
     }
 
-    /// Who was logged in to the desktop; any script.
+    /// Name of the user who was logged in to the desktop, in any script.
     async fn username(&self) -> Option<Result<Counted<&str>, Failure>> {
         text(&self.operation.username)
     }
 
-    /// What was operated on. `UNKNOWN` where the upstream's text is not known here; it is in
-    /// `rawType`.
+    /// What was operated on. `UNKNOWN` if the gateway does not know the upstream's value, which `rawType`
+    /// holds.
     async fn r#type(&self) -> Option<Result<DesktopOperationType, Failure>> {
         read(&self.operation.kind, |kind| kind.known.into())
     }
 
-    /// The type in the upstream's own text.
+    /// The type as the upstream wrote it.
     async fn raw_type(&self) -> Option<Result<Counted<&str>, Failure>> {
         raw(&self.operation.kind)
     }
 
-    /// How serious it is. `UNKNOWN` where the upstream's text is not known here; it is in `rawLevel`.
+    /// Severity of the operation. `UNKNOWN` if the gateway does not know the upstream's value, which
+    /// `rawLevel` holds.
     async fn level(&self) -> Option<Result<DesktopOperationLevel, Failure>> {
         read(&self.operation.level, |level| level.known.into())
     }
 
-    /// The level in the upstream's own text.
+    /// The level as the upstream wrote it.
     async fn raw_level(&self) -> Option<Result<Counted<&str>, Failure>> {
         raw(&self.operation.level)
     }
@@ -78,17 +80,17 @@ impl DesktopOperation {
         text(&self.operation.event)
     }
 
-    /// What the event was about, free text.
+    /// Details of the event, as free text.
     async fn data(&self) -> Option<Result<Counted<&str>, Failure>> {
         text(&self.operation.data)
     }
 
-    /// When it happened.
+    /// Time of the operation.
     async fn time(&self) -> Option<Result<DateTime, Failure>> {
         read(&self.operation.time, |time| DateTime(*time))
     }
 
-    /// Seconds from the start of the video.
+    /// Position in the video, in seconds from its start.
     async fn offset(&self) -> Option<Result<i32, Failure>> {
         read(&self.operation.offset, |seconds| *seconds)
     }

@@ -6,17 +6,17 @@ use super::desktop_operation_level::DesktopOperationLevel;
 use super::desktop_operation_type::DesktopOperationType;
 use crate::domain::OperationQuery;
 
-/// Narrows a list of operations. Every part that is given has to hold.
+/// Restricts a list of operations. An operation must match every given field.
 #[derive(Default, InputObject)]
 pub(crate) struct DesktopOperationFilter {
-    /// On this kind of thing. `UNKNOWN` cannot be looked for.
+    /// What was operated on: any except `UNKNOWN`.
     #[graphql(name = "type")]
     kind: Option<DesktopOperationType>,
-    /// Of this event, such as `FILE_CREATE`.
+    /// Name of the event, such as `FILE_CREATE`: 1 to 255 characters.
     event: Option<String>,
-    /// Of this level. `UNKNOWN` cannot be looked for.
+    /// Severity of the operation: any except `UNKNOWN`.
     level: Option<DesktopOperationLevel>,
-    /// With this in its data.
+    /// Text in the details of the event: 1 to 255 characters.
     data: Option<String>,
 }
 

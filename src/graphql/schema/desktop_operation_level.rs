@@ -5,16 +5,16 @@ use async_graphql::Enum;
 use super::enums::same_as_in_domain;
 use crate::domain;
 
-/// How serious an operation on a desktop is.
+/// Severity of an operation on a desktop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(crate) enum DesktopOperationLevel {
-    /// Nothing unusual.
+    /// A normal operation.
     Info,
-    /// Worth a look.
+    /// An operation that deserves attention.
     Alarm,
-    /// Something failed.
+    /// A failure.
     Error,
-    /// A level this gateway does not know; `rawLevel` has the upstream's text.
+    /// A level that this gateway does not know. `rawLevel` holds the upstream's text.
     Unknown,
 }
 

@@ -5,7 +5,7 @@ use async_graphql::Enum;
 use super::enums::same_as_in_domain;
 use crate::domain;
 
-/// What an operation on a desktop was on.
+/// What was operated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(crate) enum DesktopOperationType {
     /// An application.
@@ -14,9 +14,9 @@ pub(crate) enum DesktopOperationType {
     File,
     /// The registry.
     Reg,
-    /// The desktop protocol: clipboard, devices, printing.
+    /// The desktop protocol: clipboard, files, USB devices, printing, idle input.
     Hdp,
-    /// A type this gateway does not know; `rawType` has the upstream's text.
+    /// A type that this gateway does not know. `rawType` holds the upstream's text.
     Unknown,
 }
 

@@ -2,12 +2,12 @@
 
 use async_graphql::Enum;
 
-/// Which way a list is sorted.
+/// Direction of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 pub(crate) enum OrderDirection {
-    /// The oldest first.
+    /// Ascending: oldest first.
     Asc,
-    /// The newest first.
+    /// Descending: newest first.
     #[default]
     Desc,
 }

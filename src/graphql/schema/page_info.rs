@@ -2,15 +2,15 @@
 
 use async_graphql::SimpleObject;
 
-/// Where a part of a list stands in it.
+/// Position of a page in its list.
 #[derive(SimpleObject)]
 pub(crate) struct PageInfo {
-    /// Whether rows follow.
+    /// Whether there are rows after this page.
     pub(super) has_next_page: bool,
-    /// Whether rows come before.
+    /// Whether there are rows before this page.
     pub(super) has_previous_page: bool,
-    /// Cursor of the first row; `null` where there is none.
+    /// Cursor of the first row. `null` if the page has no rows.
     pub(super) start_cursor: Option<String>,
-    /// Cursor of the last row, for `after`; `null` where there is none.
+    /// Cursor of the last row, for `after`. `null` if the page has no rows.
     pub(super) end_cursor: Option<String>,
 }

@@ -29,43 +29,47 @@ pub(crate) struct RecordQuery;
 impl RecordQuery {
     /// One screen recording of a cloud desktop.
     ///
-    /// However often an operation asks for the same recording, and however many operations ask at
-    /// the same time, the upstream is called once. `null` comes with an error that says why:
-    /// `NOT_FOUND` where there is no such recording, `FORBIDDEN` or `UNAUTHENTICATED` where the
-    /// token does not allow it, `BAD_USER_INPUT` for an id that cannot exist.
+    /// Reads of the same recording share one upstream call, within an operation and between concurrent
+    /// operations of a caller.
+    ///
+    /// If the recording cannot be read, the field is `null` with an error. Its code is `NOT_FOUND` if
+    /// there is no such recording, `FORBIDDEN` or `UNAUTHENTICATED` if the caller may not read it, and
+    /// `BAD_USER_INPUT` if an id is malformed.
     async fn screen_record(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Project the desktop belongs to: 1 to 64 of `A-Z a-z 0-9 _ -`.")]
+        #[graphql(desc = "Id of the project: 1 to 64 characters of `A-Z a-z 0-9 _ -`.")]
         project_id: ID,
         #[graphql(
-            desc = "Id of the recording, with or without dashes: 1 to 64 of `A-Z a-z 0-9 _ -`."
+            desc = "Id of the recording, with or without dashes: 1 to 64 characters of `A-Z a-z 0-9 _ -`."
         )]
         id: ID,
     ) -> Option<Result<ScreenRecord, Failure>> {
         Some(ScreenRecord::read(FieldRow::of(context), &project_id, &id).await)
     }
 
-    /// The screen recordings of a project, the newest first; a Relay connection.
+    /// Screen recordings of a project, as a Relay connection. By default the newest comes first.
     ///
-    /// Every recording in the answer is in the cache afterwards, so that opening one costs no
-    /// upstream call. While recordings come and go between two parts, none is shown twice.
+    /// The gateway caches each recording of the answer, so that opening one needs no upstream call.
+    /// Recordings that are added or removed between two pages do not repeat rows.
     #[expect(clippy::too_many_arguments, reason = "the arguments of the field, one by one")]
     async fn screen_records(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Project the desktops belong to: 1 to 64 of `A-Z a-z 0-9 _ -`.")]
+        #[graphql(desc = "Id of the project: 1 to 64 characters of `A-Z a-z 0-9 _ -`.")]
         project_id: ID,
-        #[graphql(desc = "Narrows the list; every part that is given has to hold.")] filter: Option<
+        #[graphql(desc = "Restricts the list. A row must match every given field.")] filter: Option<
             ScreenRecordFilter,
         >,
-        #[graphql(desc = "How the list is sorted.")] order_by: Option<ScreenRecordOrder>,
+        #[graphql(desc = "Order of the list; by default `START_TIME`, `DESC`.")] order_by: Option<
+            ScreenRecordOrder,
+        >,
         #[graphql(
             default_with = "Some(DEFAULT_FIRST)",
-            desc = "The most recordings to show, 0 to 1000."
+            desc = "Maximum number of recordings to return, from 0 to 1000."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Shows those that follow this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Result<Connection<ScreenRecord>, Failure> {
         let wanted = wanted(context, first, after);
         let project = ProjectId::parse(&project_id)?;

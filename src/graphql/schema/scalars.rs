@@ -10,15 +10,15 @@ pub(crate) struct DateTime(pub(crate) Timestamp);
 /// A 64-bit integer as clients see it.
 pub(crate) struct Long(pub(crate) i64);
 
-/// An instant in UTC, always written YYYY-MM-DDTHH:MM:SS.sssZ: exactly three fraction digits (finer
-/// digits are cut) and Z.
+/// An instant in UTC, always written `YYYY-MM-DDTHH:MM:SS.sssZ`. It has three fraction digits; further
+/// digits are cut off.
 ///
-/// The upstream writes instants in many shapes; all of them read the same here. A value without a
-/// zone is read in the gateway's configured zone. A bare number counts seconds since 1970 if it has 9
-/// or 10 digits before its decimal point, milliseconds if it has 12 or 13, microseconds if 15 or 16,
-/// nanoseconds if 18 or 19.
+/// The upstream uses many formats; the gateway converts all of them to this one. A value without a
+/// zone is read in the gateway's configured time zone. A number is an epoch. The digits before its
+/// decimal point give the unit: 9 or 10 seconds, 12 or 13 milliseconds, 15 or 16 microseconds, 18 or
+/// 19 nanoseconds.
 ///
-/// As an input: an instant as RFC 3339 writes it, with `Z` or an offset.
+/// As an input, write an instant of RFC 3339, with `Z` or an offset.
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -40,7 +40,7 @@ impl ScalarType for DateTime {
     }
 }
 
-/// Signed 64-bit integer written as a JSON number.
+/// A signed 64-bit integer, written as a JSON number.
 #[Scalar]
 impl ScalarType for Long {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -101,18 +101,18 @@ impl Node for ScreenRecord {
 
 /// A recording of a cloud desktop's screen.
 ///
-/// Every field but `id` and `projectId` may be absent upstream and is `null` then, without an error.
-/// A value that cannot be read is `null` as well, with an error `UPSTREAM_INVALID_RESPONSE` at its
-/// path and the value in `extensions.upstream.value`; the other fields stand.
+/// A field that the upstream does not send is `null` without an error; `id` and `projectId` never are.
+/// A value that cannot be read is `null` with an error `UPSTREAM_INVALID_RESPONSE` at its path. That
+/// error holds the value in `extensions.upstream.value`. The other fields are answered.
 #[Object]
 impl ScreenRecord {
-    /// Id of the recording as the upstream gave it, or as it was asked for where it gave none. The
-    /// upstream writes the same id with or without dashes, in either case.
+    /// Id of the recording as the upstream sent it, or the requested id if it sent none. Ids that differ
+    /// only in case and dashes are the same.
     async fn id(&self) -> Counted<ID> {
         Counted(ID::from(self.record.id().unwrap_or(&self.id)))
     }
 
-    /// Project the recording was asked for in.
+    /// Id of the project, as requested.
     async fn project_id(&self) -> ID {
         ID::from(self.project.as_str())
     }
@@ -122,32 +122,32 @@ impl ScreenRecord {
         TextsAndTimes(&self.record)
     }
 
-    /// Size of the video in bytes; 0 while it is being recorded.
+    /// Size of the video file in bytes. It may be 0 while the screen is being recorded.
     async fn size(&self) -> Option<Result<Long, Failure>> {
         shown(self.record.size(), Long)
     }
 
-    /// Length of the video in seconds. Not always the time from `startTime` to `endTime`.
+    /// Length of the video in seconds. It may differ from the time between `startTime` and `endTime`.
     async fn duration(&self) -> Option<Result<i32, Failure>> {
         shown(self.record.duration(), |seconds| seconds)
     }
 
-    /// What made the recording run. `UNKNOWN` where the upstream's text is not known here; it is in
-    /// `rawType`.
+    /// When the screen is recorded. `UNKNOWN` if the gateway does not know the upstream's value, which
+    /// `rawType` holds.
     async fn r#type(&self) -> Option<Result<ScreenRecordType, Failure>> {
         shown(self.record.kind(), Into::into)
     }
 
-    /// Where the recording stands. `UNKNOWN` where the upstream's text is not known here; it is in
-    /// `rawStatus`.
+    /// Status of the recording. `UNKNOWN` if the gateway does not know the upstream's value, which
+    /// `rawStatus` holds.
     async fn status(&self) -> Option<Result<ScreenRecordStatus, Failure>> {
         shown(self.record.status(), Into::into)
     }
 
-    /// Signed, short-lived link to the video. One upstream call for all records of an operation;
-    /// `null` where there is no file.
+    /// Signed, short-lived link to the video. `null` if there is no video file. One upstream call
+    /// fetches the links of up to 100 recordings of an operation.
     ///
-    /// Whoever has the link can fetch the video until it ends, so treat it as a secret.
+    /// The link is a secret: it lets anyone fetch the video until it expires.
     async fn download_url(
         &self,
         context: &Context<'_>,
@@ -163,20 +163,20 @@ impl ScreenRecord {
         }
     }
 
-    /// What happened on the desktop while it was recorded; a Relay connection. `null` with an error
-    /// where the upstream refuses it: the recording stands.
+    /// Operations on the desktop during the recording, as a Relay connection. `null` with an error if
+    /// the upstream refuses them; the other fields of the recording are answered.
     async fn operations(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Narrows the list; every part that is given has to hold.")] filter: Option<
+        #[graphql(desc = "Restricts the list. A row must match every given field.")] filter: Option<
             DesktopOperationFilter,
         >,
         #[graphql(
             default_with = "Some(DEFAULT_FIRST)",
-            desc = "The most operations to show, 0 to 1000."
+            desc = "Maximum number of operations to return, from 0 to 1000."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Shows those that follow this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Option<Result<Connection<DesktopOperation>, Failure>> {
         let wanted = wanted(context, first, after);
         let (project, id) = match self.key() {
@@ -191,7 +191,7 @@ impl ScreenRecord {
         Some(slice.map(|slice| Connection::new(slice, DesktopOperation::of)))
     }
 
-    /// The desktop as a stub that other graphs can fill; `null` where `desktopId` is.
+    /// The recorded desktop, a stub that other subgraphs can extend. `null` if `desktopId` is `null`.
     async fn desktop(&self) -> Option<Result<Desktop, Failure>> {
         shown(self.record.text(RecordText::DesktopId), |id| Desktop { id: Counted(ID::from(id)) })
     }

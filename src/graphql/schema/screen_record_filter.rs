@@ -10,24 +10,24 @@ use super::screen_record_status::ScreenRecordStatus;
 use super::screen_record_type::ScreenRecordType;
 use crate::domain::{Direction, RecordQuery};
 
-/// Narrows a list of recordings. Every part that is given has to hold.
+/// Restricts a list of recordings. A recording must match every given field.
 #[derive(Default, InputObject)]
 pub(crate) struct ScreenRecordFilter {
-    /// Of this desktop.
+    /// Id of the desktop: 1 to 255 characters.
     desktop_id: Option<ID>,
-    /// Of one of the desktops with these names: at most 100, none with a comma.
+    /// Names of desktops, one of which must match: 1 to 100 names of 1 to 255 characters, without commas.
     desktop_names: Option<Vec<String>>,
-    /// Of this user.
+    /// Name of the user: 1 to 255 characters.
     username: Option<String>,
-    /// In this status. `UNKNOWN` cannot be looked for.
+    /// Status of the recording: any except `UNKNOWN`.
     status: Option<ScreenRecordStatus>,
-    /// Of this type. `UNKNOWN` cannot be looked for.
+    /// Type of the recording: any except `UNKNOWN`.
     #[graphql(name = "type")]
     kind: Option<ScreenRecordType>,
-    /// Begun at this time or later; fractions of a second are cut. Where it is left out, the upstream
-    /// goes back 15 days.
+    /// Earliest `startTime`, inclusive. Fractions of a second are cut off. Without it, the upstream goes
+    /// back 15 days.
     started_after: Option<DateTime>,
-    /// Begun at this time or earlier; fractions of a second are cut.
+    /// Latest `startTime`, inclusive. Fractions of a second are cut off.
     started_before: Option<DateTime>,
 }
 

@@ -5,13 +5,13 @@ use async_graphql::InputObject;
 use super::order_direction::OrderDirection;
 use super::screen_record_order_field::ScreenRecordOrderField;
 
-/// How a list of recordings is sorted.
+/// Order of a list of recordings.
 #[derive(Default, InputObject)]
 pub(crate) struct ScreenRecordOrder {
-    /// What it is sorted by.
+    /// Field to sort by.
     #[graphql(default)]
     pub(super) field: ScreenRecordOrderField,
-    /// Which way.
+    /// Direction of the order.
     #[graphql(default)]
     pub(super) direction: OrderDirection,
 }

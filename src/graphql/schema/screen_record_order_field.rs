@@ -2,10 +2,10 @@
 
 use async_graphql::Enum;
 
-/// What recordings can be sorted by.
+/// Fields that recordings can be sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 pub(crate) enum ScreenRecordOrderField {
-    /// When they began.
+    /// `startTime`, the time at which recording began.
     #[default]
     StartTime,
 }

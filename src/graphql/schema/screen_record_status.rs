@@ -5,23 +5,23 @@ use async_graphql::Enum;
 use super::enums::same_as_in_domain;
 use crate::domain;
 
-/// Where a recording stands: `RECORDING`, then `REC_COMPLETED` or `REC_FAILED`, then `UPLOADING`,
-/// then `UPLOAD_COMPLETED` or `UPLOAD_FAILED`.
+/// Status of a recording. `RECORDING` is followed by `REC_COMPLETED` or `REC_FAILED`, `REC_COMPLETED` by
+/// `UPLOADING`, and `UPLOADING` by `UPLOAD_COMPLETED` or `UPLOAD_FAILED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(crate) enum ScreenRecordStatus {
     /// The screen is being recorded.
     Recording,
-    /// Recorded, not yet uploaded.
+    /// Recording has ended; the upload has not begun.
     RecCompleted,
-    /// Recording failed and there is no file. Final.
+    /// Recording failed, and there is no file. A final status.
     RecFailed,
-    /// The file is on its way to object storage.
+    /// The file is being uploaded to object storage.
     Uploading,
-    /// The file is in object storage. Final.
+    /// The file is in object storage. A final status.
     UploadCompleted,
-    /// The upload failed. Final.
+    /// The upload failed. A final status.
     UploadFailed,
-    /// A status this gateway does not know; `rawStatus` has the upstream's text.
+    /// A status that this gateway does not know. `rawStatus` holds the upstream's text.
     Unknown,
 }
 

@@ -5,19 +5,18 @@ use async_graphql::Enum;
 use super::enums::same_as_in_domain;
 use crate::domain;
 
-/// What made a recording run.
+/// When the screen is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(crate) enum ScreenRecordType {
-    /// The whole session is recorded.
+    /// During the whole session.
     Full,
-    /// Recording runs at intervals.
+    /// At intervals.
     Interval,
-    /// Recording runs while the user operates the desktop. Older upstreams call it
-    /// `USER_OPERATION`.
+    /// While the user operates the desktop. Older versions of the upstream call it `USER_OPERATION`.
     Operation,
-    /// Recording follows the session's life cycle.
+    /// According to the session's life cycle.
     Session,
-    /// A type this gateway does not know; `rawType` has the upstream's text.
+    /// A type that this gateway does not know. `rawType` holds the upstream's text.
     Unknown,
 }
 

@@ -13,17 +13,17 @@ pub(crate) struct Subscription;
 /// Changes of screen recordings.
 #[Subscriptions]
 impl Subscription {
-    /// The record now, then again whenever it changes; completes after a final status.
+    /// The recording now, and again after each change. The stream completes after a final status.
     ///
-    /// `null` comes with an error that says why, and is the last that comes. While the upstream is
-    /// out of reach or throttles, the last state stands and nothing comes.
+    /// If the recording can no longer be read, the last event is `null` with an error that says why.
+    /// While the upstream cannot be reached or throttles, no event is sent.
     async fn screen_record(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Project the desktop belongs to: 1 to 64 of `A-Z a-z 0-9 _ -`.")]
+        #[graphql(desc = "Id of the project: 1 to 64 characters of `A-Z a-z 0-9 _ -`.")]
         project_id: ID,
         #[graphql(
-            desc = "Id of the recording, with or without dashes: 1 to 64 of `A-Z a-z 0-9 _ -`."
+            desc = "Id of the recording, with or without dashes: 1 to 64 characters of `A-Z a-z 0-9 _ -`."
         )]
         id: ID,
     ) -> impl Stream<Item = Option<Result<ScreenRecord, Failure>>> + use<> {
