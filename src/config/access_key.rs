@@ -15,15 +15,15 @@ pub(super) const VARIABLES: [(&str, &str); 7] = [
     (SECRET, "secret access key that belongs to it"),
     (SECURITY_TOKEN, "makes the pair a temporary one"),
     (PROJECT_ID, "sent as `X-Project-Id` with a signature; the project that a token is for"),
-    (PROFILE_FILE, "profile file, used where no pair is in the environment"),
+    (PROFILE_FILE, "profile file, used if the environment has no pair"),
     (
         "HUAWEICLOUD_SDK_IAM_ENDPOINT",
         "address of IAM in place of the region's public one, for `upstream.credentials=password`",
     ),
     (
         "HUAWEICLOUD_SDK_REGION_WORKSPACE_<REGION>",
-        "endpoint of that region in place of the public one, where `upstream.endpoint` is not \
-         set; of several with commas between them, the first is taken",
+        "endpoint of that region in place of the public one, if `upstream.endpoint` is not set; in a \
+         list with commas, the first counts",
     ),
 ];
 

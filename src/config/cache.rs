@@ -39,20 +39,20 @@ settings! {
     /// The record cache's limits.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct CacheConfig in "cache." {
-        /// memory for cached records, weighed and not counted; 0 turns the cache off
+        /// memory for cached records, pages, links and responses; 0 turns the cache off
         pub max_bytes: u64 = setting(&ByteRange(0..=1 << 40)).default("256MiB"),
-        /// how long a record that still changes is fresh: `RECORDING`, `REC_COMPLETED`, `UPLOADING`, unknown
+        /// how long a record in another status is fresh: `RECORDING`, `REC_COMPLETED`, `UPLOADING`, unknown
         pub ttl_active: Duration = setting(&WINDOW).default("5s").reloadable(),
         /// how long a record in a final status is fresh: `UPLOAD_COMPLETED`, `REC_FAILED`, `UPLOAD_FAILED`
         pub ttl_final: Duration = setting(&WINDOW).default("60s").reloadable(),
-        /// how long "no such record" is believed; other errors are never cached
+        /// how long "no such record" is cached; other errors never are
         pub ttl_not_found: Duration = setting(&WINDOW).default("2s").reloadable(),
         /// how long a page of a list is fresh
         pub ttl_list: Duration = setting(&WINDOW).default("5s").reloadable(),
-        /// how long after its freshness a record is served while a refresh runs behind it
+        /// for how long after its freshness a record is served while it is refreshed in the background
         pub stale_while_revalidate: Duration = setting(&WINDOW).default("30s").reloadable(),
-        /// how long after its freshness a record is served in place of an upstream failure; never on 401, 403
-        /// or 404
+        /// for how long after its freshness a record or page is served in place of an upstream error; never
+        /// on 401, 403 or 404
         pub stale_if_error: Duration = setting(&WINDOW).default("10m").reloadable(),
     } and {
         /// The tier that replicas share; `None` without an address.
@@ -63,17 +63,17 @@ settings! {
 settings! {
     /// The settings that [`SharedCacheConfig`] is made of.
     pub(super) struct SharedCacheSettings in "cache." {
-        /// a second tier of the cache that the replicas of one deployment share, in Redis or Valkey
+        /// address of the Redis or Valkey in which replicas share a cache
         redis_url: Option<RedisServers> =
             setting(&Optional(REDIS_URL)).secret_if(|text| text.contains(['@', '?', '#'])),
-        /// file with that address on its first line, in place of `cache.redis_url`
+        /// file whose first line is that address, in place of `cache.redis_url`
         redis_url_file: Option<PathBuf> = setting(&FILE_PATH),
-        /// the most that the shared tier may cost one read of a record that this replica does not hold
+        /// time that the shared cache may add to the read of a record that this replica does not hold
         redis_timeout: Duration = setting(&REDIS_TIMEOUT).default("50ms"),
-        /// keys the hash of callers in the shared tier, the same on every replica; needed with
+        /// key of the hash that stands for callers in the shared cache, the same on every replica; needed with
         /// `cache.redis_url` under `upstream.credentials=passthrough`
         key_secret: Option<Secret> = setting(&Optional(KEY_SECRET)).secret(),
-        /// file with that secret on its first line, in place of `cache.key_secret`
+        /// file whose first line is that key, in place of `cache.key_secret`
         key_secret_file: Option<PathBuf> = setting(&FILE_PATH),
     }
 }

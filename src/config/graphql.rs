@@ -26,20 +26,20 @@ settings! {
     /// What the GraphQL endpoint shows.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct GraphqlConfig in "graphql." {
-        /// answers introspection, and suggests names in errors
+        /// answers introspection queries, and suggests names in errors
         pub introspection: bool =
             setting(&Bool).default("false").demo_default("true").reloadable(),
-        /// serves GraphiQL to browsers; it knows the schema only where `graphql.introspection` is on
+        /// serves GraphiQL to browsers; it shows the schema only if `graphql.introspection` is on
         pub graphiql: bool = setting(&Bool).default("false").demo_default("true").reloadable(),
-        /// trusted documents by id: a manifest of Relay, of Apollo, or of graphql-codegen's client preset;
+        /// file with trusted documents by id: a manifest of Relay, Apollo, or graphql-codegen's client preset;
         /// read again when it changes
         pub documents_file: Option<PathBuf> = setting(&Optional(DOCUMENTS)).reloadable(),
         /// refuses every document that is not in `graphql.documents_file`
         pub documents_only: bool = setting(&Bool).default("false").reloadable(),
-        /// sends answers of 4 KiB and more as zstd, br or gzip where the client accepts that; never those
-        /// with download links
+        /// compresses answers of 4 KiB or more with zstd, br or gzip, as the client accepts; never those with
+        /// download links
         pub compression: bool = setting(&Bool).default("true").reloadable(),
-        /// origins whose pages may read answers; `*` is refused under the gateway's own credentials
+        /// origins whose pages may use the gateway; `*` is refused under the gateway's own credentials
         pub allow_origins: Vec<String> =
             setting(&ListOf(ORIGIN)).with_key("cors.allow_origins").reloadable(),
     }

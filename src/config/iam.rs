@@ -35,12 +35,12 @@ const PASSWORD_OR_FILE: SecretOrFile<Secret> = SecretOrFile {
 settings! {
     /// The settings that [`IamLogin`] is made of.
     pub(super) struct IamSettings in "iam." {
-        /// user to log in as, for `upstream.credentials=password`
+        /// user to log in as, with `upstream.credentials=password`
         user: Option<String> = setting(&Optional(USER_NAME)).only_for(SERVE),
         /// that user's password
         password: Option<Secret> =
             setting(&Optional(PASSWORD)).secret().only_for(SERVE).reloadable(),
-        /// file with the password on its first line, in place of `iam.password`
+        /// file whose first line is the password, in place of `iam.password`
         password_file: Option<PathBuf> = setting(&FILE_PATH).only_for(SERVE).reloadable(),
         /// account (domain) that the user belongs to
         domain: Option<String> = setting(&Optional(ACCOUNT_NAME)).only_for(SERVE),

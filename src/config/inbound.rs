@@ -56,29 +56,28 @@ const PROJECT: Parsed<ProjectId> = Parsed {
 settings! {
     /// The settings that [`InboundAuth`] is made of.
     pub(super) struct AuthSettings in "inbound." {
-        /// how callers show who they are: not at all, with a key of `inbound.api_keys_file`, or with a signed
-        /// token whose keys `inbound.jwt_jwks` has
+        /// how callers authenticate: not at all, with a key of `inbound.api_keys_file`, or with a token signed
+        /// by a key of `inbound.jwt_jwks`
         auth: AuthKind = setting(&AUTH).default("none").only_for(SERVE).reloadable(),
-        /// the keys of callers, as their SHA-256, with names and projects; read again when it changes. Needed
+        /// file with the SHA-256, name and projects of each caller's key; read again when it changes. Needed
         /// with `inbound.auth=api-key`
         api_keys_file: Option<PathBuf> =
             setting(&Optional(KEYS_FILE)).only_for(SERVE).reloadable(),
-        /// where the public keys of tokens are, as a JSON Web Key Set. Needed with `inbound.auth=jwt`
+        /// address or file of the JSON Web Key Set that verifies tokens. Needed with `inbound.auth=jwt`
         jwt_jwks: Option<JwksSource> = setting(&Optional(JWKS)).only_for(SERVE).reloadable(),
-        /// the issuer (iss) that tokens have to name. Needed with `inbound.auth=jwt`
+        /// issuer (iss) that tokens must name. Needed with `inbound.auth=jwt`
         jwt_issuer: Option<String> = setting(&Optional(CLAIM)).only_for(SERVE).reloadable(),
-        /// the audience (aud) that tokens have to name, alone or among others. Needed with
-        /// `inbound.auth=jwt`
+        /// audience (aud) that tokens must name, alone or among others. Needed with `inbound.auth=jwt`
         jwt_audience: Option<String> = setting(&Optional(CLAIM)).only_for(SERVE).reloadable(),
-        /// the algorithms that tokens may be signed with
+        /// algorithms that tokens may be signed with
         jwt_algorithms: Vec<Algorithm> = setting(&ListOf(OneOf(ALGORITHMS)))
             .default("RS256,ES256")
             .only_for(SERVE)
             .reloadable(),
-        /// how far the clocks of issuer and gateway may be apart
+        /// how far the clocks of issuer and gateway may differ
         jwt_leeway: Duration = setting(&LEEWAY).default("60s").only_for(SERVE).reloadable(),
-        /// the claim with the projects that a caller may see: a text with blanks between them or a list; `*`
-        /// is every project, a token without the claim sees none
+        /// claim with the projects that a caller may see: a list, or a text with spaces between the ids. `*` is
+        /// every project; a token without the claim sees none
         jwt_projects_claim: String = setting(&claim_shown_as("NAME"))
             .default("projects")
             .only_for(SERVE)
@@ -87,16 +86,16 @@ settings! {
 }
 
 settings! {
-    /// Which callers are let in.
+    /// Which callers are admitted.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct InboundConfig in "inbound." {
-        /// the projects that are served; others get FORBIDDEN without an upstream call
+        /// projects that are served; others are FORBIDDEN, without an upstream call
         pub projects: Option<BTreeSet<ProjectId>> = setting(&Optional(ListOf(PROJECT)))
             .shown_when_unset("all")
             .only_for(SERVE)
             .reloadable(),
-        /// lets anybody who can connect use the gateway's own credentials; without it and without
-        /// `inbound.auth`, `listen` has to be a loopback address under such credentials
+        /// lets everyone who can connect use the gateway's own credentials. Without it and without
+        /// `inbound.auth`, `listen` must be a loopback address under such credentials
         pub allow_anonymous: bool =
             setting(&Bool).default("false").only_for(SERVE).reloadable(),
     } and {

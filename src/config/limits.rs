@@ -19,47 +19,47 @@ settings! {
     /// The limits of a whole HTTP request, batches included, and of the process.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct LimitsConfig in "limits." {
-        /// largest body of a request; a larger one gets 413
+        /// largest body of a request; a larger one is answered with 413
         pub max_body_bytes: usize =
             setting(&ByteRange(1024..=64 << 20)).default("256KiB").reloadable(),
-        /// largest answer before compression, batches included; in place of a larger one comes an error
+        /// largest answer before compression, a batch as a whole; an error replaces a larger one
         pub max_response_bytes: usize =
             setting(&ByteRange(1024..=1 << 30)).default("16MiB").reloadable(),
-        /// levels of fields in a request, batches included; introspection does not count
+        /// nesting of fields in a request, batches included; introspection does not count
         pub max_depth: usize = setting(&NumberRange(1..=100)).default("10").reloadable(),
-        /// weight of all fields of a request, batches included
+        /// cost of all fields of a request, batches included
         pub max_complexity: usize =
             setting(&NumberRange(1..=1_000_000_000)).default("10000").reloadable(),
         /// aliases in a request, batches included
         pub max_aliases: usize = setting(&MILLION).default("100").reloadable(),
         /// directives in a request, batches included
         pub max_directives: usize = setting(&MILLION).default("50").reloadable(),
-        /// fields of the root in a request, batches included
+        /// root fields in a request, batches included
         pub max_root_fields: usize = setting(&MILLION).default("200").reloadable(),
-        /// entities that a router asks for in a request, batches included
+        /// entities that a router requests in one request, batches included
         pub max_representations: usize = setting(&MILLION).default("1000").reloadable(),
         /// tokens of the documents in a request, batches included
         pub max_tokens: usize = setting(&MILLION).default("10000").reloadable(),
         /// operations in one HTTP request
         pub max_batch: usize = setting(&NumberRange(1..=1000)).default("10").reloadable(),
-        /// time for a whole operation; loads go on for other callers until `upstream.deadline`
+        /// time for a whole operation; its loads continue for other callers until `upstream.deadline`
         pub request_timeout: Duration = setting(&TIMEOUT).default("15s").reloadable(),
-        /// requests under way; more get 503 with Retry-After at once
+        /// requests in progress; further ones are answered with 503 and Retry-After at once
         pub max_in_flight: usize = setting(&MILLION).default("1024").reloadable(),
-        /// bytes of answers that clients have not read yet; more large answers are OVERLOADED. One caller gets
-        /// seven eighths of them
+        /// bytes of answers that clients have not read yet; further large answers are OVERLOADED. One caller
+        /// gets at most seven eighths of them
         pub max_unsent_bytes: usize =
             setting(&ByteRange(1024..=1 << 40)).default("128MiB").reloadable(),
-        /// connections to a listener, sockets and event streams among them; more wait to be accepted until
-        /// one ends. The process needs as many open files, and some more
+        /// connections to a listener, sockets and event streams included; further ones wait until one
+        /// closes. The process needs a few more open files than that
         pub max_connections: usize = setting(&MILLION).default("10000").reloadable(),
-        /// time for the TLS handshake, and again for the headers of a request; a slower client is
+        /// time for the TLS handshake, and then for the headers of a request; a slower client is
         /// disconnected
         pub header_timeout: Duration = setting(&TIMEOUT).default("10s").reloadable(),
-        /// how long a connection is kept without a request; a proxy in front of the gateway should keep its
-        /// connections for less
+        /// how long a connection without a request stays open; a proxy in front of the gateway should close
+        /// its idle connections sooner
         pub idle_timeout: Duration = setting(&TIMEOUT).default("75s").reloadable(),
-        /// how long a client may read nothing of an answer before it is disconnected
+        /// a client that reads nothing of its answer for this long is disconnected
         pub write_timeout: Duration = setting(&TIMEOUT).default("30s").reloadable(),
     } and {
         /// `limits.rate`, `limits.rate_burst`: operations of one caller; `None` for no limit.
@@ -70,7 +70,8 @@ settings! {
 settings! {
     /// The settings that [`Rate`] is made of.
     pub(super) struct RateSettings in "limits." {
-        /// operations of one caller, each of a batch by itself; more get 429 with Retry-After
+        /// operations of one caller, each operation of a batch included; further ones are answered with 429 and
+        /// Retry-After
         rate: Option<Rate> =
             setting(&Optional(RATE)).shown_when_unset("no limit").reloadable(),
         /// operations that an idle caller may send at once; only with `limits.rate`

@@ -15,10 +15,10 @@ settings! {
     /// How logs are written.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct LogConfig in "" {
-        /// what is logged: a level, or a level for each part of the program
+        /// log level, or a level for each part of the program
         pub filter: String =
             setting(&FILTER).with_key("log").default("info").only_for(EVERY_ROLE).reloadable(),
-        /// form of a log line: for people, or one JSON object
+        /// format of a log line: text for people, or one JSON object
         pub format: Option<LogFormat> =
             setting(&Optional(OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)])))
                 .with_key("log_format")

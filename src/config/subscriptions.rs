@@ -10,13 +10,13 @@ settings! {
     /// How watched records are read, and how long clients may take to listen.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct SubscriptionsConfig in "subscriptions." {
-        /// how often a watched record is read, however many watch it
+        /// how often a watched record is read, once for all its subscribers
         pub poll_interval: Duration = setting(&INTERVAL).default("5s").reloadable(),
-        /// how long a message may take to go out over a WebSocket; a client that reads slower is let go
-        /// with close code 1008
+        /// time to send a message over a WebSocket; the socket of a client that reads slower is closed with
+        /// 1008
         pub send_timeout: Duration = setting(&INTERVAL).default("10s").reloadable(),
-        /// sockets and event streams that one caller may have open; a socket more is closed with 4429, an
-        /// event stream more gets 429; `limits.max_in_flight` bounds those of all callers together
+        /// sockets and event streams that one caller may have open. A further socket is closed with 4429, a
+        /// further event stream is answered with 429. `limits.max_in_flight` bounds those of all callers
         pub max_connections_per_caller: usize =
             setting(&NumberRange(1..=1_000_000)).default("100").reloadable(),
     }

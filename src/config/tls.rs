@@ -15,16 +15,16 @@ settings! {
     /// The settings that [`TlsConfig`] is made of.
     #[expect(clippy::struct_field_names, reason = "a field is named like its setting")]
     pub(super) struct TlsSettings in "tls." {
-        /// the certificate of the GraphQL listener, as PEM, with those between it and its CA behind it; read
-        /// again when it changes. With it and `tls.key_file` the listener speaks TLS
+        /// file with the certificate of the GraphQL listener, as PEM, followed by its intermediates; read again
+        /// when it changes. With it and `tls.key_file` the listener speaks TLS
         cert_file: Option<PathBuf> = setting(&FILE_PATH)
             .shown_when_unset("none: the listener speaks HTTP without TLS")
             .only_for(SERVE)
             .reloadable(),
-        /// the key of `tls.cert_file`, as PEM, not encrypted; read again when it changes
+        /// file with the key of that certificate, as PEM, not encrypted; read again when it changes
         key_file: Option<PathBuf> = setting(&FILE_PATH).only_for(SERVE).reloadable(),
-        /// certificates of CAs, as PEM: clients of the GraphQL listener have to show a certificate of one of
-        /// them; read again when it changes
+        /// file with CA certificates, as PEM; clients of the GraphQL listener must present a certificate of one
+        /// of them. Read again when it changes
         client_ca_file: Option<PathBuf> = setting(&FILE_PATH)
             .shown_when_unset("none: clients need no certificate")
             .only_for(SERVE)

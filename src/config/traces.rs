@@ -28,7 +28,10 @@ pub(super) const VARIABLES: [(&str, &str); 14] = [
     (DISABLED, "`true` turns traces off"),
     (EXPORTER, "`otlp`, the default, or `none`, which turns traces off"),
     (SERVICE_NAME, "name of this service in traces, by default `screen-record-gateway`"),
-    (RESOURCE_ATTRIBUTES, "more of this process, as `key=value,key=value`, values percent-encoded"),
+    (
+        RESOURCE_ATTRIBUTES,
+        "further attributes of this process, as `key=value,key=value`, values percent-encoded",
+    ),
     (
         SAMPLER,
         "which traces are kept: `parentbased_always_on`, the default, `always_on`, `always_off`, \
@@ -37,7 +40,7 @@ pub(super) const VARIABLES: [(&str, &str); 14] = [
     (SAMPLER_ARG, "the ratio of the last, from 0 to 1, the default"),
     (
         "OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-        "`http/protobuf`, the default, or `http/json`; `grpc` is not spoken",
+        "`http/protobuf`, the default, or `http/json`; `grpc` is not supported",
     ),
     (
         "OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TRACES_HEADERS",
@@ -45,7 +48,7 @@ pub(super) const VARIABLES: [(&str, &str); 14] = [
     ),
     (
         "OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-        "milliseconds that sending a batch may take, retries included, by default 10000",
+        "limit in milliseconds for sending a batch, retries included, by default 10000",
     ),
     (
         "OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
@@ -53,8 +56,8 @@ pub(super) const VARIABLES: [(&str, &str); 14] = [
     ),
     (
         "OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_EXPORT_TIMEOUT",
-        "milliseconds between two batches, by default 5000, and another limit to how long sending one \
-         may take, by default 30000",
+        "milliseconds between two batches, by default 5000, and a second limit in milliseconds for \
+         sending one, by default 30000",
     ),
     (
         "OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE",

@@ -52,15 +52,15 @@ const TIME_ZONE: Parsed<TimeZone> = Parsed {
 settings! {
     /// The settings that the upstream's address and credentials are made of.
     pub(super) struct UpstreamTarget in "upstream." {
-        /// picks the public endpoint of that region, `https://workspace.{region}.myhuaweicloud.com`
+        /// region whose public endpoint is used: `https://workspace.{region}.myhuaweicloud.com`
         region: Option<String> = setting(&Optional(REGION)).only_for(SERVE),
         /// base address of the upstream; wins over the region
         endpoint: Option<Url> = setting(&Optional(ENDPOINT))
             .shown_when_unset("that of the region")
             .secret_if(may_hold_secret)
             .only_for(SERVE),
-        /// who asks the upstream: the caller with a token of their own, or the gateway with its access key,
-        /// with a token that it logs in for, or with the temporary key of the cloud server it runs on
+        /// credentials for the upstream: each caller's token, the gateway's access key, a token that the
+        /// gateway logs in for, or the temporary key of the cloud server that it runs on
         pub(super) credentials: CredentialsKind =
             setting(&CREDENTIALS).default("passthrough").only_for(SERVE),
         /// address of the metadata service, for `upstream.credentials=metadata`
@@ -68,8 +68,8 @@ settings! {
             .default("http://169.254.169.254")
             .secret_if(may_hold_secret)
             .only_for(SERVE),
-        /// certificates of CAs, as PEM, that are trusted beside those of the system: by the upstream's
-        /// client, the login's and the metadata service's; read again when it changes
+        /// file with further trusted CA certificates, as PEM, for the upstream, IAM and the metadata service;
+        /// read again when it changes
         ca_file: Option<PathBuf> = setting(&FILE_PATH).only_for(SERVE).reloadable(),
     }
 }
@@ -78,20 +78,20 @@ settings! {
     /// How the upstream is reached.
     #[derive(Clone, Debug)]
     pub struct UpstreamConfig in "upstream." {
-        /// zone of the upstream's timestamps that carry none
+        /// time zone of upstream timestamps that name none
         pub time_zone: TimeZone = setting(&TIME_ZONE).default("UTC").only_for(SERVE),
-        /// time to connect; at most `upstream.attempt_timeout`, and lowered to it where not set
+        /// time to connect; at most `upstream.attempt_timeout`, to which the default is lowered
         pub connect_timeout: Duration = setting(&TIMEOUT).default("2s").reloadable(),
-        /// time for one attempt, body included; at most `upstream.deadline`, and lowered to it where not set
+        /// time for one attempt, body included; at most `upstream.deadline`, to which the default is lowered
         pub attempt_timeout: Duration = setting(&TIMEOUT).default("5s").reloadable(),
-        /// time for all attempts and waits of one load
+        /// time for one load, with all its attempts and waits
         pub deadline: Duration = setting(&TIMEOUT).default("10s").reloadable(),
         /// attempts of one load, within `upstream.deadline`; 1 turns retries off
         pub max_attempts: NonZeroU32 = setting(&NumberRange(1..=10)).default("3").reloadable(),
-        /// requests under way to the upstream; one caller gets seven eighths of them at most
+        /// calls to the upstream in progress; one caller gets at most seven eighths of them
         pub max_concurrency: NonZeroU32 =
             setting(&NumberRange(1..=100_000)).default("256").reloadable(),
-        /// largest answer of the upstream, once decompressed; a larger one is an error
+        /// largest answer of the upstream after decompression; a larger one is an error
         pub max_body_bytes: usize =
             setting(&ByteRange(1024..=64 << 20)).default("1MiB").reloadable(),
     } and {
@@ -112,14 +112,15 @@ settings! {
     /// When calls stop because too many have failed.
     #[derive(Clone, Debug, PartialEq)]
     pub struct BreakerConfig in "upstream.breaker_" {
-        /// attempts in the window below which the circuit never opens
+        /// with fewer attempts than this in the window, the circuit breaker stays closed
         pub min_calls: NonZeroU32 =
             setting(&NumberRange(1..=1_000_000_000)).default("20").reloadable(),
-        /// share of failed attempts at which the circuit opens: no answer, or one of 5xx
+        /// share of failed attempts at which the circuit breaker opens; an attempt fails without an answer or
+        /// with a 5xx
         pub failure_rate: f64 = setting(&Ratio).default("0.5").reloadable(),
-        /// how long attempts count for the circuit
+        /// how long an attempt counts for the circuit breaker
         pub window: Duration = setting(&TIMEOUT).default("10s").reloadable(),
-        /// how long an open circuit lets nothing through before one attempt probes the upstream
+        /// how long an open circuit breaker blocks all calls before one attempt probes the upstream
         pub open_for: Duration = setting(&TIMEOUT).default("5s").reloadable(),
     }
 }

@@ -17,14 +17,14 @@ Every setting is a flag, an environment variable and a key of the TOML file that
 the default. An empty variable counts as not set.
 
 Wrong settings stop the start with exit code 2. One message lists all of them: name, value, where
-the value came from, and what is allowed. Unknown keys of the file and unknown variables that begin
-with `GATEWAY_` are wrong, too, except variables that Kubernetes sets for a service called
+the value came from, and what is allowed. Unknown keys of the file are wrong too, and so are unknown
+variables that begin with `GATEWAY_`, except those that Kubernetes sets for a service called
 `gateway`. Secrets are never shown.
 
 - Durations need a unit: `250ms`, `5s`, `10m`, `1h`, also `1m30s`.
 - Sizes: `64KiB`, `256MiB` and `1GiB` are powers of 1024; `KB`, `MB`, `GB` and `k`, `M`, `G` are
   powers of 1000; a bare number counts bytes.
-- Lists: separated by commas in flags and variables, a list or a text with commas in the file; list
+- Lists: in flags and variables a text with commas; in the file a list, or a text with commas. List
   flags may be repeated.
 - Switches: `true` or `false`; a flag without value means `true`.
 - `reload`: `yes` if a change takes effect while the gateway runs, `restart` if it needs a restart;
@@ -38,17 +38,17 @@ Rules between settings:
 
 - `upstream.attempt_timeout` must not exceed `upstream.deadline`, and `upstream.connect_timeout`
   must not exceed `upstream.attempt_timeout`. A default that would exceed the other is lowered.
-- `limits.request_timeout` may be shorter than `upstream.deadline`: callers share a load, and it
-  goes on for the others and for the cache.
+- `limits.request_timeout` may be shorter than `upstream.deadline`: callers share a load, which
+  continues for the others and for the cache.
 - `listen` and `admin_listen` must not have the same port on overlapping addresses.
-- With credentials of the gateway's own (`aksk`, `password`, `metadata`), `listen` must be a
-  loopback address unless `inbound.auth` is `api-key` or `jwt` or `inbound.allow_anonymous` is true,
-  and `cors.allow_origins` must not be `*`.
+- With the gateway's own credentials (`aksk`, `password`, `metadata`), `cors.allow_origins` must not
+  be `*`. `listen` must be a loopback address, unless `inbound.auth` is `api-key` or `jwt`, or
+  `inbound.allow_anonymous` is true.
 - `inbound.auth=api-key` needs `inbound.api_keys_file`; `inbound.auth=jwt` needs `inbound.jwt_jwks`,
   `inbound.jwt_issuer` and `inbound.jwt_audience`. Each of these is refused without its
   `inbound.auth`, because it would guard nothing.
-- `serve` and `check` need `upstream.endpoint` or `upstream.region`; `demo` brings an upstream of
-  its own, and listens on loopback addresses only.
+- `serve` and `check` need `upstream.endpoint` or `upstream.region`; `demo` has its own
+  upstream, and listens on loopback addresses only.
 - Each command ignores the settings of other commands, so one file can serve all commands.
 
 ";
@@ -76,10 +76,10 @@ fn reference() -> String {
     }
     text.push_str(
         "\nThe pair comes from the environment, else from section `[basic]` of the profile file (INI,\n\
-         UTF-8; keys `ak`, `sk`, `security_token`, `project_id`, in small letters or capitals), by\n\
+         UTF-8; keys `ak`, `sk`, `security_token`, `project_id`, in lower or upper case), by\n\
          default `~/.huaweicloud/credentials`. Half a pair is refused. Another pair in the profile file\n\
          takes effect while the gateway runs. With a shared cache, another `ak` needs a restart, because\n\
-         the keys of the shared cache are made of it.\n",
+         the keys of the shared cache are derived from it.\n",
     );
     text.push_str(
         "\n## OpenTelemetry's variables\n\n\
