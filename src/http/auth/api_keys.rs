@@ -1,39 +1,37 @@
-//! Keys of callers, from a file that holds their hashes.
+//! API keys, from a file that holds their hashes.
 //!
-//! A key is random and long, so one SHA-256 of it is enough; passwords, which need more, are not
-//! what this is for.
+//! A key is long and random, so one SHA-256 is enough. Passwords would need a slow hash.
 
-use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{AuthSetupError, Projects, hash};
+use super::error::{AuthError, AuthSetupError};
+use super::grant::{Projects, projects_of_key};
 use crate::config::read_bounded;
-use crate::domain::{ProjectId, Secret};
+use crate::domain::Secret;
 
 const SETTING: &str = "inbound.api_keys_file";
-/// Stands for every project.
-const EVERY: &str = "*";
 /// The longest name of a key.
 const LONGEST_NAME: usize = 64;
 const FORM: &str = "a file is made of [[key]] with name, sha256 and projects";
 
-/// The keys that are let in.
-#[derive(Default)]
+/// The keys that are accepted.
 pub(super) struct ApiKeys(List);
 
 type List = Arc<[Arc<ApiKey>]>;
 
-/// A key, by its hash. Without `Debug`: the hash is nobody's business.
+/// A key, by its hash. No `Debug`, so that no log shows the hash.
 #[derive(PartialEq, Eq)]
 pub(super) struct ApiKey {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) projects: Projects,
     sha256: [u8; 32],
-    projects: Projects,
 }
 
 impl ApiKeys {
@@ -42,32 +40,28 @@ impl ApiKeys {
         read(file).map(Self)
     }
 
-    /// The key that somebody shows. Every key is compared, and each in full, so that the time it takes
-    /// tells nothing.
-    pub(super) fn find(&self, shown: &Secret) -> Option<Arc<ApiKey>> {
-        let shown = hash(shown.expose());
+    /// Finds the key that a caller sent.
+    pub(super) fn verify(&self, credential: Option<&Secret>) -> Result<Arc<ApiKey>, AuthError> {
+        let missing = "no key was sent: give X-API-Key or Authorization: Bearer";
+        let credential = credential.ok_or(AuthError::MissingCredential(missing))?;
+        self.find(credential).ok_or(AuthError::InvalidCredential("the key is not known"))
+    }
+
+    /// Compares with every key, each in full, so that the time taken reveals nothing.
+    fn find(&self, credential: &Secret) -> Option<Arc<ApiKey>> {
+        let hash: [u8; 32] = Sha256::digest(credential.expose().as_bytes()).into();
         let mut found = None;
         for key in self.0.iter() {
-            if bool::from(key.sha256.ct_eq(&shown)) {
+            if bool::from(key.sha256.ct_eq(&hash)) {
                 found = Some(Arc::clone(key));
             }
         }
         found
     }
 
-    /// Whether a key is still there, as it was.
-    pub(super) fn hold(&self, key: &ApiKey) -> bool {
-        self.0.iter().any(|held| **held == *key)
-    }
-}
-
-impl ApiKey {
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn projects(&self) -> Projects {
-        self.projects.clone()
+    /// Whether a key is still in the file, unchanged.
+    pub(super) fn contain(&self, key: &ApiKey) -> bool {
+        self.0.iter().any(|other| **other == *key)
     }
 }
 
@@ -78,7 +72,7 @@ fn read(file: &Path) -> Result<List, AuthSetupError> {
     let text = String::from_utf8(bytes)
         .map_err(|_| unreadable(std::io::Error::other("it is not UTF-8")))?;
     parse(&text).map_err(|problems| {
-        let shown = |(line, problem)| format!("{}:{line}: {problem}", file.display());
+        let shown = |problem| format!("{}:{problem}", file.display());
         AuthSetupError::Wrong {
             setting: SETTING,
             problems: problems.into_iter().map(shown).collect(),
@@ -86,19 +80,17 @@ fn read(file: &Path) -> Result<List, AuthSetupError> {
     })
 }
 
-/// What is wrong, each with its line.
-type Problems = Vec<(usize, String)>;
-
-fn parse(text: &str) -> Result<List, Problems> {
+/// Reads the keys; the errors begin with the number of their line.
+fn parse(text: &str) -> Result<List, Vec<String>> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        let at = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
-        return Err(errors
-            .iter()
-            .map(|error| (line(text, at(error)), format!("is not TOML: {}", error.message())))
-            .collect());
-    }
     let mut file = KeysFile { text, keys: Vec::new(), problems: Vec::new() };
+    if !errors.is_empty() {
+        for error in errors {
+            let start = error.span().map_or(0, |span| span.start);
+            file.problem(start, format!("is not TOML: {}", error.message()));
+        }
+        return Err(file.problems);
+    }
     for (name, value) in root.get_ref() {
         match (name.get_ref().as_ref(), value.get_ref()) {
             ("key", DeValue::Array(tables)) => tables.iter().for_each(|table| file.key(table)),
@@ -118,12 +110,13 @@ fn parse(text: &str) -> Result<List, Problems> {
 struct KeysFile<'t> {
     text: &'t str,
     keys: Vec<Arc<ApiKey>>,
-    problems: Problems,
+    problems: Vec<String>,
 }
 
 impl KeysFile<'_> {
-    fn problem(&mut self, at: usize, problem: String) {
-        self.problems.push((line(self.text, at), problem));
+    fn problem(&mut self, at: usize, problem: impl Display) {
+        let line = self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+        self.problems.push(format!("{line}: {problem}"));
     }
 
     fn key(&mut self, table: &Spanned<DeValue<'_>>) {
@@ -132,14 +125,14 @@ impl KeysFile<'_> {
             return self.problem(start, format!("a key is no table: {FORM}"));
         };
         for name in members.keys() {
-            if !["name", "sha256", "projects"].contains(&name.get_ref().as_ref()) {
+            if ![NAME.name, SHA256.name, PROJECTS.name].contains(&name.get_ref().as_ref()) {
                 let problem = format!("{:?} is not known: {FORM}", name.get_ref());
                 self.problem(name.span().start, problem);
             }
         }
-        let name = self.member(members, start, ("name", NAME_ALLOWED), name);
-        let sha256 = self.member(members, start, ("sha256", SHA256_ALLOWED), sha256);
-        let projects = self.member(members, start, ("projects", PROJECTS_ALLOWED), projects);
+        let name = self.member(members, start, &NAME);
+        let sha256 = self.member(members, start, &SHA256);
+        let projects = self.member(members, start, &PROJECTS);
         let (Some(name), Some(sha256), Some(projects)) = (name, sha256, projects) else { return };
         if self.keys.iter().any(|key| key.name == name) {
             self.problem(start, format!("name is {name:?} again: every key needs its own"));
@@ -153,15 +146,10 @@ impl KeysFile<'_> {
         }
     }
 
-    /// A member of a key. What it holds is not shown: it may be the key itself, by mistake.
-    fn member<T>(
-        &mut self,
-        members: &DeTable<'_>,
-        start: usize,
-        (name, allowed): (&str, &str),
-        read: impl FnOnce(&DeValue<'_>) -> Option<T>,
-    ) -> Option<T> {
-        let Some(value) = members.get(name) else {
+    /// Reads a member of a key. Problems never quote the value: it may be the key itself, by mistake.
+    fn member<T>(&mut self, members: &DeTable<'_>, start: usize, member: &Member<T>) -> Option<T> {
+        let Member { name, allowed, read } = member;
+        let Some(value) = members.get(*name) else {
             self.problem(start, format!("{name} is missing: must be {allowed}"));
             return None;
         };
@@ -173,57 +161,54 @@ impl KeysFile<'_> {
     }
 }
 
-const NAME_ALLOWED: &str = "a text of 1 to 64 letters, digits and . _ - @ : /";
-const SHA256_ALLOWED: &str = "the key's SHA-256, 64 hexadecimal digits";
-const PROJECTS_ALLOWED: &str = "a list of project ids, each of 1 to 64 letters, digits, - and _, or \
-                                [\"*\"] for every project";
-
-fn name(value: &DeValue<'_>) -> Option<Arc<str>> {
-    let name = value.as_str()?;
-    let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@:/".contains(&byte);
-    ((1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_sane)).then(|| name.into())
+/// A member of a key in the file.
+struct Member<T> {
+    name: &'static str,
+    /// What is allowed, as the end of a sentence.
+    allowed: &'static str,
+    read: fn(&DeValue<'_>) -> Option<T>,
 }
 
-fn sha256(value: &DeValue<'_>) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(value.as_str()?, &mut bytes).ok()?;
-    Some(bytes)
-}
-
-fn projects(value: &DeValue<'_>) -> Option<Projects> {
-    let DeValue::Array(items) = value else { return None };
-    let texts: Vec<&str> =
-        items.iter().map(|item| item.get_ref().as_str()).collect::<Option<_>>()?;
-    match texts.as_slice() {
-        [] => None,
-        [every] if *every == EVERY => Some(None),
-        listed => {
-            let projects: Option<BTreeSet<_>> =
-                listed.iter().map(|project| ProjectId::parse(project).ok()).collect();
-            Some(Some(Arc::new(projects?)))
-        }
-    }
-}
-
-fn line(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-}
+const NAME: Member<Arc<str>> = Member {
+    name: "name",
+    allowed: "a text of 1 to 64 letters, digits and . _ - @ : /",
+    read: |value| {
+        let name = value.as_str()?;
+        let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@:/".contains(&byte);
+        let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_sane);
+        is_name.then(|| name.into())
+    },
+};
+const SHA256: Member<[u8; 32]> = Member {
+    name: "sha256",
+    allowed: "the key's SHA-256, 64 hexadecimal digits",
+    read: |value| {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(value.as_str()?, &mut bytes).ok()?;
+        Some(bytes)
+    },
+};
+const PROJECTS: Member<Projects> = Member {
+    name: "projects",
+    allowed: "a list of project ids, each of 1 to 64 letters, digits, - and _, or [\"*\"] for every \
+              project",
+    read: |value| {
+        let items = value.as_array()?.iter().map(|item| item.get_ref().as_str());
+        projects_of_key(&items.collect::<Option<Vec<_>>>()?)
+    },
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Of the key `secret`.
-    const SHA256: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-
-    fn problems(text: &str) -> Vec<(usize, String)> {
-        parse(text).err().unwrap_or_default()
-    }
+    const HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     #[test]
     fn a_key_is_found_by_its_hash_and_knows_its_projects() {
         let file = format!(
-            "[[key]]\nname = \"some\"\nsha256 = \"{SHA256}\"\nprojects = [\"p1\", \"p2\"]\n\
+            "[[key]]\nname = \"some\"\nsha256 = \"{HASH}\"\nprojects = [\"p1\", \"p2\"]\n\
              [[key]]\nname = \"all\"\nsha256 = \"{}\"\nprojects = [\"*\"]\n",
             "AB".repeat(32)
         );
@@ -231,50 +216,49 @@ mod tests {
 
         let found = keys.find(&Secret::new("secret")).unwrap();
 
-        assert_eq!(found.name(), "some");
-        assert_eq!(found.projects().map(|projects| projects.len()), Some(2));
+        assert_eq!(&*found.name, "some");
+        assert_eq!(found.projects.as_ref().map(|projects| projects.len()), Some(2));
         assert!(keys.find(&Secret::new("Secret")).is_none());
-        assert!(keys.find(&Secret::new(SHA256)).is_none());
-        assert!(keys.0.iter().any(|key| key.name() == "all" && key.projects().is_none()));
+        assert!(keys.find(&Secret::new(HASH)).is_none());
+        assert!(keys.0.iter().any(|key| &*key.name == "all" && key.projects.is_none()));
     }
 
     #[test]
-    fn whatever_is_wrong_is_told_with_its_line_and_what_is_allowed() {
-        let good = format!("name = \"n\"\nsha256 = \"{SHA256}\"\nprojects = [\"*\"]\n");
+    fn every_problem_has_its_line_and_what_is_allowed() {
+        let good = format!("name = \"n\"\nsha256 = \"{HASH}\"\nprojects = [\"*\"]\n");
         for (file, expected) in [
-            ("[[key]\n".to_owned(), vec![(1, "is not TOML")]),
-            (String::new(), vec![(1, "there is no key")]),
-            ("[keys]\n".to_owned(), vec![(1, "\"keys\" is not known")]),
-            ("key = 1\n".to_owned(), vec![(1, "key is no table")]),
-            (format!("[[key]]\n{good}[[key]]\n{good}"), vec![(5, "name is \"n\" again")]),
+            ("[[key]\n".to_owned(), vec!["1: is not TOML"]),
+            (String::new(), vec!["1: there is no key"]),
+            ("[keys]\n".to_owned(), vec!["1: \"keys\" is not known"]),
+            ("key = 1\n".to_owned(), vec!["1: key is no table"]),
+            (format!("[[key]]\n{good}[[key]]\n{good}"), vec!["5: name is \"n\" again"]),
             (
                 format!("[[key]]\n{good}[[key]]\n{}", good.replace("\"n\"", "\"m\"")),
-                vec![(5, "the key of \"m\" is another's too")],
+                vec!["5: the key of \"m\" is another's too"],
             ),
             (
                 "[[key]]\nname = \"a b\"\nsha256 = \"secret\"\nprojects = []\nrole = 1\n"
                     .to_owned(),
                 vec![
-                    (5, "\"role\" is not known"),
-                    (2, "name must be a text of 1 to 64"),
-                    (3, "sha256 must be the key's SHA-256, 64 hexadecimal digits"),
-                    (4, "projects must be a list of project ids"),
+                    "5: \"role\" is not known",
+                    "2: name must be a text of 1 to 64",
+                    "3: sha256 must be the key's SHA-256, 64 hexadecimal digits",
+                    "4: projects must be a list of project ids",
                 ],
             ),
             (
-                format!("[[key]]\nname = \"n\"\nsha256 = \"{SHA256}\"\n"),
-                vec![(1, "projects is missing: must be a list")],
+                format!("[[key]]\nname = \"n\"\nsha256 = \"{HASH}\"\n"),
+                vec!["1: projects is missing: must be a list"],
             ),
             (
                 format!("[[key]]\n{}", good.replace("[\"*\"]", "[\"*\", \"p\"]")),
-                vec![(4, "projects must be a list of project ids")],
+                vec!["4: projects must be a list of project ids"],
             ),
         ] {
-            let problems = problems(&file);
+            let problems = parse(&file).err().unwrap_or_default();
 
             assert_eq!(problems.len(), expected.len(), "of {file}: {problems:#?}");
-            for ((line, problem), (expected_line, start)) in problems.iter().zip(expected) {
-                assert_eq!(*line, expected_line, "of {file}: {problem}");
+            for (problem, start) in problems.iter().zip(expected) {
                 assert!(problem.starts_with(start), "{problem} does not start with {start}");
                 assert!(!problem.contains("secret"), "{problem}");
             }

@@ -1,8 +1,7 @@
-//! What a caller shows: a credential for the gateway and a token for the upstream, read from headers.
+//! The credentials of a request: one for the gateway and a token for the upstream.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{AuthMethod, Authenticator};
 use crate::domain::{Secret, Token};
 use crate::http::header_fields;
 use crate::http::refusal::Refusal;
@@ -13,43 +12,47 @@ static AUTHORIZATION: HeaderName = header::AUTHORIZATION;
 /// The longest token the upstream accepts, in characters; credentials for the gateway are shorter.
 const LONGEST_TOKEN: usize = 64_000;
 
-/// What a caller shows.
+/// The credentials of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestCredentials {
-    /// For the gateway, where it asks for one; never for the upstream.
+    /// For the gateway, if it asks for one. Never sent upstream.
     pub(crate) credential: Option<Secret>,
     /// For the upstream.
     pub(crate) token: Option<Token>,
 }
 
+/// The credential that the gateway asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CredentialKind {
+    /// None: a bearer token is the upstream's.
+    None,
+    /// `X-API-Key`, or a bearer token.
+    ApiKey,
+    BearerToken,
+}
+
 impl RequestCredentials {
-    /// This, and of another what is not in here.
+    /// These credentials, with those of `other` where one is missing.
     pub(crate) fn or(self, other: Self) -> Self {
         Self { credential: self.credential.or(other.credential), token: self.token.or(other.token) }
     }
-}
 
-impl Authenticator {
-    /// What a caller shows, by the headers.
-    ///
-    /// A bearer token is the gateway's where the gateway asks callers who they are, and the
-    /// upstream's where it does not. It is never both.
-    pub(crate) fn credentials(&self, headers: &HeaderMap) -> Result<RequestCredentials, Refusal> {
-        let (own, key) = (header_text(headers, &X_AUTH_TOKEN)?, header_text(headers, &X_API_KEY)?);
+    /// Reads headers. A bearer token is for the gateway if the gateway asks for a credential, and for
+    /// the upstream if not. It is never both.
+    pub(super) fn read(headers: &HeaderMap, kind: CredentialKind) -> Result<Self, Refusal> {
+        let own = header_text(headers, &X_AUTH_TOKEN)?;
+        let key = header_text(headers, &X_API_KEY)?;
         let bearer = bearer(headers)?;
-        let (credential, token) = match &**self.0.method.load() {
-            AuthMethod::None => (None, own.or(bearer)),
-            AuthMethod::ApiKeys(_) => (key.or(bearer), own),
-            AuthMethod::Tokens(_) => (bearer, own),
+        let (credential, token) = match kind {
+            CredentialKind::None => (None, own.or(bearer)),
+            CredentialKind::ApiKey => (key.or(bearer), own),
+            CredentialKind::BearerToken => (bearer, own),
         };
-        Ok(RequestCredentials {
-            credential: credential.map(Secret::new),
-            token: token.map(Token::new),
-        })
+        Ok(Self { credential: credential.map(Secret::new), token: token.map(Token::new) })
     }
 }
 
-/// The token of `Authorization: Bearer …`; nothing for another scheme.
+/// The token of `Authorization: Bearer …`; `None` for other schemes.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let value = header_fields::single(headers, &AUTHORIZATION)?.map(readable).transpose()?;
     let (scheme, token) = value.and_then(|value| value.split_once(' ')).unwrap_or_default();
@@ -68,7 +71,7 @@ fn readable(value: &HeaderValue) -> Result<&str, Refusal> {
     value.to_str().map_err(|_| Refusal::bad_request(message))
 }
 
-/// The text without blanks around it; nothing for one of blanks alone.
+/// The trimmed text; `None` if it is empty.
 fn limited(text: &str) -> Result<Option<&str>, Refusal> {
     let text = text.trim();
     if text.len() > LONGEST_TOKEN {
@@ -81,91 +84,50 @@ fn limited(text: &str) -> Result<Option<&str>, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio_util::sync::CancellationToken;
-    use tokio_util::task::TaskTracker;
-
     use super::*;
-    use crate::clock::Clock;
-    use crate::config::Live;
-    use crate::http::auth::{ApiKeys, AuthParts, Inner};
 
-    fn asking(method: AuthMethod) -> Authenticator {
-        let parts = AuthParts {
-            passes_tokens: true,
-            clock: Clock::default(),
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-        };
-        Authenticator(Arc::new(Inner { method: Live::new(method), parts }))
-    }
-
-    fn shown(callers: &Authenticator, given: &[(&'static str, &str)]) -> [Option<String>; 2] {
-        let header = |(name, value): &(&'static str, &str)| {
-            (HeaderName::from_static(name), value.parse().unwrap())
-        };
-        let credentials =
-            callers.credentials(&given.iter().map(header).collect::<HeaderMap>()).unwrap();
-        let credential = credentials.credential.as_ref().map(Secret::expose);
-        let token = credentials.token.as_ref().map(Token::expose);
-        [credential, token].map(|part| part.map(str::to_owned))
-    }
+    const NONE: CredentialKind = CredentialKind::None;
+    const KEY: CredentialKind = CredentialKind::ApiKey;
 
     #[test]
-    fn where_nobody_is_asked_the_upstreams_own_header_wins_over_a_bearer_token() {
-        let callers = asking(AuthMethod::None);
-        for (given, token) in [
-            (&[("x-auth-token", "one"), ("authorization", "Bearer other")][..], Some("one")),
-            (&[("authorization", "bearer  other ")], Some("other")),
-            (&[("authorization", "Basic dTpw")], None),
-            (&[("authorization", "Bearer ")], None),
-            (&[("x-api-key", "key")], None),
-            (&[], None),
+    fn a_bearer_token_is_either_the_gateways_or_the_upstreams() {
+        let own = ("x-auth-token", "own");
+        for (kind, sent, credential, token) in [
+            (NONE, &[own, ("authorization", "Bearer other")][..], None, Some("own")),
+            (NONE, &[("authorization", "bearer  other ")], None, Some("other")),
+            (NONE, &[("authorization", "Basic dTpw")], None, None),
+            (NONE, &[("authorization", "Bearer ")], None, None),
+            (NONE, &[("x-api-key", "key")], None, None),
+            (NONE, &[], None, None),
+            (KEY, &[("authorization", "Bearer key")], Some("key"), None),
+            (KEY, &[("x-api-key", "key"), ("authorization", "Bearer other")], Some("key"), None),
+            (KEY, &[("x-api-key", "key"), own], Some("key"), Some("own")),
+            (KEY, &[own], None, Some("own")),
         ] {
-            let shown = shown(&callers, given);
+            let header = |(name, value): &(&'static str, &str)| {
+                (HeaderName::from_static(name), value.parse().unwrap())
+            };
+            let headers: HeaderMap = sent.iter().map(header).collect();
 
-            assert_eq!(shown, [None, token.map(str::to_owned)], "of {given:?}");
+            let read = RequestCredentials::read(&headers, kind).unwrap();
+
+            assert_eq!(read.credential.as_ref().map(Secret::expose), credential, "{sent:?}");
+            assert_eq!(read.token.as_ref().map(Token::expose), token, "{sent:?}");
         }
     }
 
     #[test]
-    fn where_a_key_is_asked_for_the_bearer_is_never_the_upstreams() {
-        let callers = asking(AuthMethod::ApiKeys(ApiKeys::default()));
-        for (given, credential, token) in [
-            (&[("authorization", "Bearer key")][..], Some("key"), None),
-            (&[("x-api-key", "key"), ("authorization", "Bearer other")], Some("key"), None),
-            (&[("x-api-key", "key"), ("x-auth-token", "own")], Some("key"), Some("own")),
-            (&[("x-auth-token", "own")], None, Some("own")),
-        ] {
-            let shown = shown(&callers, given);
-
-            assert_eq!(shown, [credential, token].map(|part| part.map(str::to_owned)), "{given:?}");
-        }
-    }
-
-    #[test]
-    fn a_credential_that_is_given_twice_is_refused() {
-        let callers = asking(AuthMethod::None);
+    fn a_credential_that_is_sent_twice_or_too_long_is_refused() {
         for name in [&X_AUTH_TOKEN, &X_API_KEY, &AUTHORIZATION] {
             let mut headers = HeaderMap::new();
             headers.append(name.clone(), "Bearer one".parse().unwrap());
-            assert!(callers.credentials(&headers).is_ok());
+            assert!(RequestCredentials::read(&headers, NONE).is_ok());
             headers.append(name.clone(), "Bearer two".parse().unwrap());
 
-            let refused = callers.credentials(&headers);
-
-            assert!(refused.is_err(), "of {name}");
+            assert!(RequestCredentials::read(&headers, NONE).is_err(), "of {name}");
         }
-    }
-
-    #[test]
-    fn a_token_longer_than_the_upstreams_is_refused() {
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static("x-auth-token"),
-            "t".repeat(LONGEST_TOKEN + 1).parse().unwrap(),
-        )]);
-
-        assert!(asking(AuthMethod::None).credentials(&headers).is_err());
+        let long = "t".repeat(LONGEST_TOKEN + 1).parse().unwrap();
+        let headers = HeaderMap::from_iter([(X_AUTH_TOKEN.clone(), long)]);
+        assert!(RequestCredentials::read(&headers, NONE).is_err());
     }
 }

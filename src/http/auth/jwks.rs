@@ -1,16 +1,13 @@
-//! The public keys of tokens: a JSON Web Key Set, kept in memory and fetched again behind the requests.
+//! The public keys of tokens: a JSON Web Key Set, kept in memory and refreshed in the background.
 //!
-//! Keys that are there stay until new ones have come in full: an address that does not answer, or
-//! answers with something else, changes nothing.
+//! A failed refresh keeps the keys in use.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::{Client, Url};
 use serde::Deserialize;
@@ -19,21 +16,22 @@ use tokio::sync::Mutex;
 use tokio::time::interval;
 use tokio_util::task::TaskTracker;
 
-use super::{AuthParts, AuthSetupError, CHECK_INTERVAL};
+use super::error::AuthSetupError;
+use super::{AuthParts, CHECK_INTERVAL};
 use crate::clock::Clock;
 use crate::config::{JwksSource, JwtConfig, LARGEST_FILE, Proxies, read_bounded};
 
 const SETTING: &str = "inbound.jwt_jwks";
-/// How old keys may become before they are fetched again.
-const REFRESH_EVERY: Duration = Duration::from_mins(10);
-/// The least time between two fetches, whoever asks for them.
-const REST: Duration = Duration::from_secs(30);
-/// How long a fetch may take in all.
-const FETCH_WITHIN: Duration = Duration::from_secs(5);
-/// Keys of one set; each may be tried for a token that names none.
+/// The age at which keys are fetched again.
+const REFRESH_INTERVAL: Duration = Duration::from_mins(10);
+/// The least time between two fetches.
+const BACKOFF: Duration = Duration::from_secs(30);
+/// The time limit of a fetch, body included.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Keys in one set. Each may be tried for a token that names no key.
 const MOST_KEYS: usize = 100;
 
-/// The keys and where they come from. Clones share them.
+/// The keys and their source. Clones share them.
 #[derive(Clone)]
 pub(super) struct Jwks(Arc<Shared>);
 
@@ -48,16 +46,16 @@ struct Shared {
 struct Remote {
     http: Client,
     address: Url,
-    /// When it was last asked. Held while it is asked, so that there is one fetch at a time.
-    asked: Mutex<Option<Instant>>,
-    /// Whether it answered as it should.
-    is_well: AtomicBool,
+    /// When the last fetch began. Locked during a fetch, so that there is one at a time.
+    fetched: Mutex<Option<Instant>>,
+    /// Whether the last fetch succeeded.
+    is_healthy: AtomicBool,
 }
 
 /// A key that tokens may be signed with.
 pub(super) struct PublicKey {
     id: Option<String>,
-    /// The one algorithm the key is for, where it says so.
+    /// The only algorithm that the key may be used with, if it names one.
     only: Option<Algorithm>,
     kind: Kind,
     key: DecodingKey,
@@ -72,8 +70,7 @@ enum Kind {
 }
 
 impl Jwks {
-    /// Reads the keys once. Those at an address are fetched again and again from now on, for as long as
-    /// anybody holds this.
+    /// Reads the keys. Keys at an address are refreshed for as long as a clone of this exists.
     pub(super) async fn start(
         config: &JwtConfig,
         parts: AuthParts,
@@ -89,13 +86,13 @@ impl Jwks {
         let jwks = Self(Arc::new(Shared { keys: RwLock::new(keys), remote, clock, tasks }));
         if is_remote {
             jwks.fetch_unless_recent().await;
-            let following = follow(Arc::downgrade(&jwks.0));
-            tracker.spawn(stopping.run_until_cancelled_owned(following));
+            let refreshing = keep_fresh(Arc::downgrade(&jwks.0));
+            tracker.spawn(stopping.run_until_cancelled_owned(refreshing));
         }
         Ok(jwks)
     }
 
-    /// Keys from nowhere, that stay as they are.
+    /// Fixed keys.
     #[cfg(test)]
     pub(super) fn of(json: &Value) -> Result<Self, String> {
         let keys = RwLock::new(parse(json.to_string().as_bytes())?);
@@ -103,13 +100,13 @@ impl Jwks {
         Ok(Self(Arc::new(Shared { keys, remote: None, clock, tasks })))
     }
 
-    /// Why no token can be verified, where that is so.
+    /// Why no token can be verified for now, if so.
     pub(super) fn trouble(&self) -> Option<&'static str> {
         self.keys().is_empty().then_some("there are no keys of inbound.jwt_jwks yet")
     }
 
-    /// The keys that a token may be signed with: those with the id that it names first, then those
-    /// without one.
+    /// The keys that may have signed a token: first those with the id that it names, then those without
+    /// an id.
     pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Arc<PublicKey>> {
         let keys = self.keys();
         let fits = |key: &&Arc<PublicKey>| key.fits(id, algorithm);
@@ -118,43 +115,42 @@ impl Jwks {
         candidates
     }
 
-    /// Fetches the keys again for a token that none of the candidates has signed. Whether there may be
-    /// others now: not where the key that the token names is there, and not where the keys have just been
-    /// fetched.
+    /// Fetches the keys again for a token that no candidate has signed. Returns whether they were fetched:
+    /// not if the set has the key that the token names, and not if they were fetched a moment ago.
     pub(super) async fn refresh_for(&self, id: Option<&str>) -> bool {
         let is_named = |key: &Arc<PublicKey>| id.is_some() && key.id.as_deref() == id;
         if self.keys().iter().any(is_named) {
             return false;
         }
         let Some(remote) = &self.0.remote else { return false };
-        if self.is_at_rest(remote) {
+        if self.is_backing_off(remote) {
             return false;
         }
-        // A task of its own: the fetch is for everybody and goes on if this caller hangs up.
+        // A task of its own: other callers need the keys even if this one hangs up.
         let jwks = self.clone();
         let fetching = self.0.tasks.spawn(async move { jwks.fetch_unless_recent().await });
         let _ = fetching.await;
         true
     }
 
-    /// Whether nothing is fetched now or soon.
-    fn is_at_rest(&self, remote: &Remote) -> bool {
-        remote.asked.try_lock().is_ok_and(|asked| self.is_recent(*asked))
+    /// Whether no fetch is running and the next one has to wait.
+    fn is_backing_off(&self, remote: &Remote) -> bool {
+        remote.fetched.try_lock().is_ok_and(|asked| self.is_recent(*asked))
     }
 
     fn is_recent(&self, asked: Option<Instant>) -> bool {
-        asked.is_some_and(|asked| self.0.clock.now().saturating_duration_since(asked) < REST)
+        asked.is_some_and(|asked| self.0.clock.now().saturating_duration_since(asked) < BACKOFF)
     }
 
     async fn fetch_unless_recent(&self) {
         let Some(remote) = &self.0.remote else { return };
-        let mut asked = remote.asked.lock().await;
+        let mut asked = remote.fetched.lock().await;
         if self.is_recent(*asked) {
             return;
         }
         *asked = Some(self.0.clock.now());
         let fetched = remote.fetch().await;
-        remote.is_well.store(fetched.is_ok(), Ordering::Relaxed);
+        remote.is_healthy.store(fetched.is_ok(), Ordering::Relaxed);
         match fetched {
             Ok(keys) => self.replace(keys),
             Err(problem) => tracing::warn!(
@@ -167,8 +163,9 @@ impl Jwks {
 
     async fn is_due(&self) -> bool {
         let Some(remote) = &self.0.remote else { return false };
-        let every = if remote.is_well.load(Ordering::Relaxed) { REFRESH_EVERY } else { REST };
-        let asked = *remote.asked.lock().await;
+        let every =
+            if remote.is_healthy.load(Ordering::Relaxed) { REFRESH_INTERVAL } else { BACKOFF };
+        let asked = *remote.fetched.lock().await;
         asked.is_none_or(|asked| self.0.clock.now().saturating_duration_since(asked) >= every)
     }
 
@@ -182,8 +179,8 @@ impl Jwks {
     }
 }
 
-/// Fetches the keys again and again, while anybody uses them.
-async fn follow(shared: Weak<Shared>) {
+/// Refreshes the keys while they are in use.
+async fn keep_fresh(shared: Weak<Shared>) {
     let mut checks = interval(CHECK_INTERVAL);
     loop {
         checks.tick().await;
@@ -201,19 +198,19 @@ impl Remote {
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .timeout(FETCH_WITHIN)
+            .timeout(FETCH_TIMEOUT)
             .pool_max_idle_per_host(0)
             .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
         builder = proxies.apply(builder, address)?;
         if address.scheme() == "http" {
-            // Nothing will be verified, so a machine without root certificates will do.
+            // Without TLS there is nothing to verify, and no root certificates are needed.
             builder = builder.tls_certs_only([]);
         }
-        let (http, asked) = (builder.build()?, Mutex::default());
-        Ok(Self { http, address: address.clone(), asked, is_well: AtomicBool::default() })
+        let (http, fetched) = (builder.build()?, Mutex::default());
+        Ok(Self { http, address: address.clone(), fetched, is_healthy: AtomicBool::default() })
     }
 
-    /// The keys at the address; the error is a clause. It holds no address: a query may hold a secret.
+    /// Fetches the keys. The error is a clause without the address, whose query may hold a secret.
     async fn fetch(&self) -> Result<Arc<[Arc<PublicKey>]>, String> {
         let unanswered = |error: reqwest::Error| match (error.is_connect(), error.is_timeout()) {
             (_, true) => "the address did not answer within 5 s".to_owned(),
@@ -241,13 +238,13 @@ impl PublicKey {
         &self.key
     }
 
-    /// A key and a token that both name a key have to name the same.
+    /// Whether this key may have signed the token. If both name an id, the ids must be equal.
     fn fits(&self, id: Option<&str>, algorithm: Algorithm) -> bool {
         let is_another = id.is_some() && self.id.is_some() && self.id.as_deref() != id;
         !is_another && self.kind.fits(algorithm) && self.only.is_none_or(|only| only == algorithm)
     }
 
-    /// A key for signatures of a kind that is known; nothing for any other.
+    /// `None` for a key of another kind or use.
     fn of(jwk: &Jwk) -> Option<Self> {
         let common = &jwk.common;
         let is_for_signatures =
@@ -257,7 +254,7 @@ impl PublicKey {
             .as_ref()
             .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
         let kind = Kind::of(&jwk.algorithm)?;
-        let only = common.key_algorithm.map(algorithm).transpose().ok()?;
+        let only = common.key_algorithm.map(Algorithm::try_from).transpose().ok()?;
         let key = DecodingKey::from_jwk(jwk).ok()?;
         let id = common.key_id.clone();
         (is_for_signatures && may_verify).then_some(Self { id, only, kind, key })
@@ -265,7 +262,7 @@ impl PublicKey {
 }
 
 impl Kind {
-    /// Public keys only: a shared secret in the set is passed over.
+    /// Public keys only: a shared secret in the set is ignored.
     fn of(parameters: &AlgorithmParameters) -> Option<Self> {
         match parameters {
             AlgorithmParameters::RSA(_) => Some(Self::Rsa),
@@ -297,10 +294,6 @@ impl Kind {
     }
 }
 
-fn algorithm(algorithm: KeyAlgorithm) -> Result<Algorithm, jsonwebtoken::errors::Error> {
-    algorithm.try_into()
-}
-
 fn read(path: &Path) -> Result<Arc<[Arc<PublicKey>]>, AuthSetupError> {
     let bytes = read_bounded(path).map_err(|source| AuthSetupError::Unreadable {
         setting: SETTING,
@@ -313,15 +306,14 @@ fn read(path: &Path) -> Result<Arc<[Arc<PublicKey>]>, AuthSetupError> {
     })
 }
 
-/// Reads a set of keys; the error is a clause. Keys of other kinds and for other uses are passed over,
-/// for a set may have them.
+/// Reads a set of keys; the error is a clause. Keys of other kinds and uses are ignored.
 fn parse(json: &[u8]) -> Result<Arc<[Arc<PublicKey>]>, String> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<Value>,
     }
     let set: Set = serde_json::from_slice(json).map_err(|error| {
-        // Without what the library quotes.
+        // The library's own message would quote the file.
         let (line, column) = (error.line(), error.column());
         format!("is no JSON Web Key Set, an object with a list keys (line {line}, column {column})")
     })?;

@@ -1,6 +1,5 @@
-//! Signed tokens: what they have to be like, and what they say of a caller.
+//! Verifies signed tokens, and reads what they say of a caller.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,44 +8,43 @@ use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
+use super::error::{AuthError, AuthSetupError};
+use super::grant::{Projects, projects_of_claim};
 use super::jwks::Jwks;
-use super::{AuthError, AuthParts, AuthSetupError, Projects, verifier};
+use super::{AuthParts, verifier};
 use crate::clock::Clock;
 use crate::config::{JwksSource, JwtConfig};
-use crate::domain::{ProjectId, Secret};
-
-/// Stands for every project.
-const EVERY: &str = "*";
+use crate::domain::Secret;
 
 /// Verifies tokens.
-pub(super) struct Tokens {
+pub(super) struct TokenVerifier {
     jwks: Jwks,
     config: Arc<JwtConfig>,
     clock: Clock,
 }
 
-/// What a token that is good says of who bears it.
-pub(super) struct Bearer {
+/// What a verified token says of its bearer.
+pub(super) struct VerifiedToken {
     pub(super) subject: String,
     pub(super) projects: Projects,
-    /// When it is good no longer.
-    pub(super) until: Timestamp,
-    /// What the token was held against.
-    pub(super) terms: Arc<JwtConfig>,
+    /// `exp`, plus `inbound.jwt_leeway`.
+    pub(super) expires: Timestamp,
+    /// The rules that the token was verified by.
+    pub(super) rules: Arc<JwtConfig>,
 }
 
 type Claims = Map<String, Value>;
 
-/// Why a token is not verified, as a sentence.
+/// Why verification failed, as a sentence.
 enum Unverified {
-    /// None of the keys has signed it.
+    /// None of the keys has signed the token.
     Signature(&'static str),
-    /// One has, but what it says is wrong.
+    /// A key has signed it, but a claim is wrong.
     Claims(&'static str),
 }
 
-impl Tokens {
-    /// Reads the keys, and follows them from now on.
+impl TokenVerifier {
+    /// Reads the keys, and refreshes them from then on.
     pub(super) async fn start(
         config: &JwtConfig,
         parts: AuthParts,
@@ -57,7 +55,7 @@ impl Tokens {
         Ok(Self { jwks: Jwks::start(&config, parts).await?, config, clock })
     }
 
-    /// Tokens are held against something else. Keys of the same address stay as they are; those of
+    /// TokenVerifier are held against something else. Keys of the same address stay as they are; those of
     /// another have to be there.
     pub(super) async fn changed(
         &self,
@@ -72,7 +70,7 @@ impl Tokens {
         Self::start_with_keys(config, parts).await
     }
 
-    /// As [`Self::start`], where it is an error that there are no keys yet.
+    /// Like [`Self::start`], but having no keys yet is an error.
     pub(super) async fn start_with_keys(
         config: &JwtConfig,
         parts: AuthParts,
@@ -84,59 +82,55 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Whether a token that was good under other terms would be judged the same way under these.
-    pub(super) fn agree_with(&self, terms: &Arc<JwtConfig>) -> bool {
+    /// Whether a token that was verified by `rules` would be verified the same way now.
+    pub(super) fn has_same_rules(&self, rules: &Arc<JwtConfig>) -> bool {
         let compared = |config: &JwtConfig| {
             let JwtConfig { issuer, audience, algorithms, projects_claim, .. } = config.clone();
             (issuer, audience, algorithms, projects_claim)
         };
-        Arc::ptr_eq(terms, &self.config) || compared(terms) == compared(&self.config)
+        Arc::ptr_eq(rules, &self.config) || compared(rules) == compared(&self.config)
     }
 
-    /// Why no token can be verified, where that is so.
+    /// Why no token can be verified for now, if so.
     pub(super) fn trouble(&self) -> Option<&'static str> {
         self.jwks.trouble()
     }
 
-    /// Who bears a token, if it is good.
-    pub(super) async fn verify(&self, token: &Secret) -> Result<Bearer, AuthError> {
+    /// Verifies a token.
+    pub(super) async fn verify(&self, token: Option<&Secret>) -> Result<VerifiedToken, AuthError> {
+        let missing = "no token was sent: give Authorization: Bearer";
+        let token = token.ok_or(AuthError::MissingCredential(missing))?;
+        let claims = self.claims(token).await?;
+        let expires = self.check_times(&claims)?;
+        let subject = claims.get("sub").and_then(Value::as_str);
+        let subject = subject.filter(|subject| !subject.is_empty());
+        let subject = subject.ok_or_else(|| invalid("the token has no subject (sub)"))?;
+        let projects = projects_of_claim(claims.get(&self.config.projects_claim));
+        let rules = Arc::clone(&self.config);
+        Ok(VerifiedToken { subject: subject.to_owned(), projects, expires, rules })
+    }
+
+    /// The claims of a token, once its signature is verified; fetches the keys again if none fits.
+    async fn claims(&self, token: &Secret) -> Result<Claims, AuthError> {
         let header = decode_header(token.expose()).map_err(|_| {
-            AuthError::InvalidCredential(
-                "the token is no JSON Web Token with a signature that is known here",
-            )
+            invalid("the token is no JSON Web Token with a signature that is known here")
         })?;
         if !self.config.algorithms.contains(&header.alg) {
-            return Err(AuthError::InvalidCredential(
-                "the token is signed with an algorithm not allowed here",
-            ));
+            return Err(invalid("the token is signed with an algorithm not allowed here"));
         }
         if header.crit.is_some() {
-            // What has to be understood (RFC 7515, section 4.1.11) is not.
-            return Err(AuthError::InvalidCredential(
-                "the token has critical headers, which are not known",
-            ));
+            // RFC 7515, section 4.1.11: critical headers must be understood, and none is.
+            return Err(invalid("the token has critical headers, which are not known"));
         }
         let mut verified = self.verified(token, &header);
         let is_unsigned = matches!(verified, Err(Unverified::Signature(_)));
         if is_unsigned && self.jwks.refresh_for(header.kid.as_deref()).await {
             verified = self.verified(token, &header);
         }
-        let claims = match verified {
-            Ok(claims) => claims,
-            Err(Unverified::Signature(_)) if self.trouble().is_some() => {
-                return Err(AuthError::Unavailable);
-            }
-            Err(Unverified::Signature(reason) | Unverified::Claims(reason)) => {
-                return Err(AuthError::InvalidCredential(reason));
-            }
-        };
-        let until = self.check_times(&claims)?;
-        let subject = text(&claims, "sub").filter(|subject| !subject.is_empty());
-        let subject =
-            subject.ok_or(AuthError::InvalidCredential("the token has no subject (sub)"))?;
-        let projects = projects(claims.get(&self.config.projects_claim));
-        let terms = Arc::clone(&self.config);
-        Ok(Bearer { subject: subject.to_owned(), projects, until, terms })
+        verified.map_err(|unverified| match unverified {
+            Unverified::Signature(_) if self.trouble().is_some() => AuthError::Unavailable,
+            Unverified::Signature(reason) | Unverified::Claims(reason) => invalid(reason),
+        })
     }
 
     /// The claims of a token that one of the keys has signed for this audience.
@@ -160,56 +154,39 @@ impl Tokens {
         Err(Unverified::Signature(reason))
     }
 
-    /// When the token ends, unless that was before, or it has not begun.
+    /// When the token expires. Refuses one that has expired, or is not valid yet.
     fn check_times(&self, claims: &Claims) -> Result<Timestamp, AuthError> {
         let leeway = self.config.leeway;
         let now = self.clock.timestamp();
         let end = claims.get("exp").and_then(instant);
-        let end =
-            end.ok_or(AuthError::InvalidCredential("the token does not say when it ends (exp)"))?;
-        let until = end.checked_add(leeway).unwrap_or(Timestamp::MAX);
-        if until <= now {
-            return Err(AuthError::InvalidCredential("the token has expired"));
+        let end = end.ok_or_else(|| invalid("the token does not say when it ends (exp)"))?;
+        let expires = end.checked_add(leeway).unwrap_or(Timestamp::MAX);
+        if expires <= now {
+            return Err(invalid("the token has expired"));
         }
         if let Some(start) = claims.get("nbf") {
-            let malformed =
-                AuthError::InvalidCredential("the token does not say when it begins (nbf)");
+            let malformed = invalid("the token does not say when it begins (nbf)");
             let start = instant(start).ok_or(malformed)?;
             if start.checked_sub(leeway).unwrap_or(Timestamp::MIN) > now {
-                return Err(AuthError::InvalidCredential("the token is not good yet"));
+                return Err(invalid("the token is not good yet"));
             }
         }
-        Ok(until)
+        Ok(expires)
     }
 }
 
-/// A moment in seconds since 1970; later ones than there are count as the last.
+fn invalid(reason: &'static str) -> AuthError {
+    AuthError::InvalidCredential(reason)
+}
+
+/// Seconds since 1970. Values out of range become the last instant that there is.
 fn instant(value: &Value) -> Option<Timestamp> {
     let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0)?;
     let since = Duration::try_from_secs_f64(seconds.floor()).unwrap_or(Duration::MAX);
     Some(Timestamp::UNIX_EPOCH.checked_add(since).unwrap_or(Timestamp::MAX))
 }
 
-fn text<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
-    claims.get(name).and_then(Value::as_str)
-}
-
-/// The projects of a claim: none where there is no claim, or it is of another form.
-fn projects(claim: Option<&Value>) -> Projects {
-    let texts: Vec<&str> = match claim {
-        Some(Value::String(text)) => text.split_whitespace().collect(),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-        Some(_) | None => Vec::new(),
-    };
-    if texts.contains(&EVERY) {
-        return None;
-    }
-    let listed: BTreeSet<_> =
-        texts.into_iter().filter_map(|project| ProjectId::parse(project).ok()).collect();
-    Some(Arc::new(listed))
-}
-
-/// Whether a token's signature is good and its claims are not: the library checks at them in this order.
+/// Whether the signature is valid and a claim is not. The library checks the signature first.
 fn is_about_claims(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -222,7 +199,7 @@ fn is_about_claims(error: &Error) -> bool {
     )
 }
 
-/// What is wrong with a token. Nothing of the token is in it.
+/// What is wrong with a token, without quoting it.
 fn sentence(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::InvalidSignature => "the token's signature is not that of its key",
@@ -246,14 +223,14 @@ mod tests {
 
     use super::*;
 
-    fn tokens(keys: &Value, algorithms: &[Algorithm]) -> Tokens {
+    fn tokens(keys: &Value, algorithms: &[Algorithm]) -> TokenVerifier {
         verifier::install();
         let jwks = JwksSource::File("nowhere".into());
         let algorithms = algorithms.to_vec();
         let config = JwtConfig { algorithms, ..JwtConfig::new(jwks, "issuer", "audience") };
         let config = Arc::new(config);
         let jwks = Jwks::of(&json!({ "keys": keys })).unwrap();
-        Tokens { jwks, config, clock: Clock::default() }
+        TokenVerifier { jwks, config, clock: Clock::default() }
     }
 
     #[tokio::test]
@@ -266,7 +243,7 @@ mod tests {
             let token = row["token"].as_str().unwrap();
             let tokens = tokens(&json!([row["key"]]), &[algorithm]);
 
-            let bearer = tokens.verify(&Secret::new(token)).await.unwrap();
+            let bearer = tokens.verify(Some(&Secret::new(token))).await.unwrap();
             assert_eq!(bearer.subject, "some", "of {algorithm:?}");
 
             let (message, signature) = token.rsplit_once('.').unwrap();
@@ -277,7 +254,7 @@ mod tests {
                 format!("{message}.{start}"),
                 format!("{message}."),
             ] {
-                let refused = tokens.verify(&Secret::new(&*forged)).await.err().unwrap();
+                let refused = tokens.verify(Some(&Secret::new(&*forged))).await.err().unwrap();
                 assert!(
                     matches!(refused, AuthError::InvalidCredential(_)),
                     "{forged}: {refused:?}"
@@ -285,7 +262,7 @@ mod tests {
             }
             for other in signed.iter().filter(|other| other["alg"] != row["alg"]) {
                 let token = Secret::new(other["token"].as_str().unwrap());
-                let refused = tokens.verify(&token).await.err().unwrap();
+                let refused = tokens.verify(Some(&token)).await.err().unwrap();
                 assert!(
                     matches!(refused, AuthError::InvalidCredential(_)),
                     "{token:?}: {refused:?}"
@@ -294,32 +271,6 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 9);
-    }
-
-    #[test]
-    fn the_claim_of_projects_is_a_text_or_a_list_and_grants_nothing_else() {
-        let of = |claim: Value| {
-            projects(Some(&claim)).map(|projects| {
-                projects.iter().map(|project| project.as_str().to_owned()).collect::<Vec<_>>()
-            })
-        };
-        for (claim, expected) in [
-            (json!("*"), None),
-            (json!(["p1", "*"]), None),
-            (json!("p1"), Some(vec!["p1"])),
-            (json!("p1 p2"), Some(vec!["p1", "p2"])),
-            (json!(["p2", "p1", 3, "../x"]), Some(vec!["p1", "p2"])),
-            (json!([]), Some(vec![])),
-            (json!(""), Some(vec![])),
-            (json!(true), Some(vec![])),
-            (json!({ "*": "*" }), Some(vec![])),
-        ] {
-            let expected =
-                expected.map(|list| list.into_iter().map(str::to_owned).collect::<Vec<String>>());
-
-            assert_eq!(of(claim.clone()), expected, "of {claim}");
-        }
-        assert_eq!(projects(None).map(|projects| projects.len()), Some(0));
     }
 
     #[test]

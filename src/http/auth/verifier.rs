@@ -1,5 +1,4 @@
-//! Signatures of tokens, verified by ring, which TLS brings in any case: `jsonwebtoken` reads tokens and
-//! keys, and leaves the arithmetic to whom it is given.
+//! Lets `jsonwebtoken` verify signatures with ring, which TLS needs anyway.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -8,7 +7,7 @@ use jsonwebtoken::signature::{self, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use ring::signature::{self as of_ring, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
 
-/// Verifies, and does nothing else: this process signs no token.
+/// Verifies only: this process signs no tokens.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(unsupported()),
     verifier_factory: |algorithm, key| Ok(Box::new(RingVerifier::new(*algorithm, key)?)),
@@ -21,13 +20,13 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     },
 };
 
-/// Has tokens verified by ring from now on, in the whole process.
+/// Makes ring the verifier of the whole process.
 pub(super) fn install() {
-    // Fails only when it has been done already.
+    // Fails only if it is installed already.
     let _ = PROVIDER.install_default();
 }
 
-/// A key, and the one algorithm it is used with now.
+/// A key, and the algorithm of the token.
 struct RingVerifier {
     algorithm: Algorithm,
     key: DecodingKey,
@@ -69,7 +68,7 @@ impl JwtVerifier for RingVerifier {
     }
 }
 
-/// Keys of 2048 bits and more.
+/// Parameters for keys of at least 2048 bits.
 fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     match algorithm {
         Algorithm::RS256 => Some(&of_ring::RSA_PKCS1_2048_8192_SHA256),

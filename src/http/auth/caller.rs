@@ -1,0 +1,117 @@
+//! An authenticated caller. Every caller is made here: from nothing, from a key or from a token.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::api_keys::ApiKey;
+use super::grant::Projects;
+use super::jwt::VerifiedToken;
+use crate::config::JwtConfig;
+use crate::domain::{CallerIdentity, Token};
+
+/// Characters of a caller's name that are logged.
+const MAX_LOGGED_NAME: usize = 64;
+
+/// An authenticated caller.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    /// The key of per-caller limits.
+    pub(crate) identity: CallerIdentity,
+    /// The name, safe to log; `None` where callers do not authenticate.
+    pub(crate) name: Option<Arc<str>>,
+    /// The token for the upstream.
+    pub(crate) token: Option<Token>,
+    /// The projects that the caller may see.
+    pub(crate) projects: Projects,
+    pub(super) validity: Validity,
+}
+
+/// How long an authentication is valid.
+#[derive(Clone)]
+pub(super) enum Validity {
+    /// Until callers have to authenticate.
+    Unlimited,
+    /// While the key file holds this key, unchanged.
+    Key(Arc<ApiKey>),
+    /// Until the token expires, or the rules that it was verified by change.
+    Token { expires: Timestamp, rules: Arc<JwtConfig> },
+}
+
+impl Caller {
+    /// A caller who does not have to authenticate.
+    pub(super) fn anonymous(token: Option<Token>, peer: Option<IpAddr>) -> Self {
+        let identity = match (&token, peer) {
+            (Some(token), _) => CallerIdentity::Token(token.clone()),
+            (None, Some(address)) => CallerIdentity::Address(address),
+            (None, None) => CallerIdentity::Unknown,
+        };
+        Self { identity, name: None, token, projects: None, validity: Validity::Unlimited }
+    }
+
+    /// The bearer of an API key.
+    pub(super) fn with_key(key: Arc<ApiKey>, token: Option<Token>) -> Self {
+        let projects = key.projects.clone();
+        Self { projects, ..Self::named(&Arc::clone(&key.name), token, Validity::Key(key)) }
+    }
+
+    /// The bearer of a verified token.
+    pub(super) fn with_token(verified: VerifiedToken, token: Option<Token>) -> Self {
+        let VerifiedToken { subject, projects, expires, rules } = verified;
+        let validity = Validity::Token { expires, rules };
+        Self { projects, ..Self::named(&subject, token, validity) }
+    }
+
+    fn named(name: &str, token: Option<Token>, validity: Validity) -> Self {
+        let identity = CallerIdentity::Name(name.into());
+        Self { identity, name: Some(loggable(name).into()), token, projects: None, validity }
+    }
+}
+
+/// Without the token and the identity.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Shortens a name and escapes it, so that it fits on one line of a log.
+fn loggable(name: &str) -> String {
+    let mut shown: String = name.chars().take(MAX_LOGGED_NAME).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    shown.escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_logged_on_one_line_and_not_at_any_length() {
+        for (name, expected) in [
+            ("reporting", "reporting"),
+            ("a\nb\u{1b}[31m", "a\\nb\\u{1b}[31m"),
+            ("\"quoted\"", "\\\"quoted\\\""),
+            ("Amélie", "Amélie"),
+        ] {
+            assert_eq!(loggable(name), expected);
+        }
+        assert_eq!(loggable(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
+    }
+
+    #[test]
+    fn anonymous_callers_are_told_apart_by_token_then_by_address() {
+        let of = |token: Option<&str>, from: &str| {
+            let caller = Caller::anonymous(token.map(Token::new), Some(from.parse().unwrap()));
+            caller.identity.limit_key()
+        };
+
+        assert!(of(Some("one"), "192.0.2.1") == of(Some("one"), "192.0.2.2"));
+        assert!(of(Some("one"), "192.0.2.1") != of(Some("other"), "192.0.2.1"));
+        assert!(of(None, "192.0.2.1") != of(None, "192.0.2.2"));
+    }
+}
