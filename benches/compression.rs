@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 use divan::{Bencher, black_box};
 
-/// Answers with so many recordings.
+/// Numbers of recordings in an answer.
 const ROWS: [usize; 7] = [1, 2, 3, 5, 10, 100, 1000];
 /// Codings and levels, from the cheapest on.
 const WAYS: [(&str, u32); 9] = [
@@ -101,7 +101,7 @@ fn compressed(coding: &str, level: u32, body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// An answer with so many recordings, all fields of each. What differs from row to row differs as in real
+/// An answer with `rows` recordings, all fields of each. What differs from row to row differs as in real
 /// ones: ids and sums are hexadecimal digits without a pattern, names and times are much alike.
 fn answer(rows: usize) -> Vec<u8> {
     let mut seed = 0x9E37_79B9_7F4A_7C15;

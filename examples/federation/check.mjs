@@ -41,7 +41,7 @@ async function ask(port, body) {
   return answer.json();
 }
 
-/** Asks until somebody answers. */
+/** Asks until there is an answer. */
 async function up(port) {
   for (let attempt = 0; attempt < 300; attempt += 1) {
     try {
@@ -50,7 +50,7 @@ async function up(port) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  throw new Error(`nobody answers at port ${port}`);
+  throw new Error(`no answer at port ${port}`);
 }
 
 const [desktopsPort, routerPort] = [await freePort(), await freePort()];

@@ -182,7 +182,7 @@ test("the gateway's own socket answers the page", async () => {
   assert.equal(JSON.parse(frame.payload).payload.data.screenRecord.status, "RECORDING");
 });
 
-test("what does not exist is said in words, without a retry", async () => {
+test("a missing recording is explained without a retry", async () => {
   await openRecord("00000000000000000000000000000000");
 
   const note = page.locator('[data-code="NOT_FOUND"]');
@@ -190,7 +190,7 @@ test("what does not exist is said in words, without a retry", async () => {
   assert.equal(await note.getByRole("button").count(), 0);
 });
 
-test("an error that may pass can be retried, and that asks again", async () => {
+test("a temporary error can be retried, which sends the query again", async () => {
   await openRecord("fault-apigw-0308-throttled-429");
   const note = page.locator('[data-code="RATE_LIMITED"]').first();
   await note.waitFor(PATIENCE);
@@ -201,7 +201,7 @@ test("an error that may pass can be retried, and that asks again", async () => {
   assert.match((await again).postData(), /fault-apigw-0308-throttled-429/);
 });
 
-test("a wait that the upstream asks for is kept before a retry", async () => {
+test("a retry waits as long as the upstream asks", async () => {
   await openRecord("fault-apigw-0308-throttled-with-retry-after-429");
 
   const button = page.locator('[data-code="RATE_LIMITED"]').first().getByRole("button");
@@ -210,14 +210,14 @@ test("a wait that the upstream asks for is kept before a retry", async () => {
   assert.ok(await button.isDisabled());
 });
 
-test("a field that cannot be read is told beside it, and the rest stands", async () => {
+test("an unreadable field shows its error, and the rest is shown", async () => {
   await openRecord("sample-size-not-a-number");
 
   assert.match(await text(page.locator('[data-field="size"] em')), /cannot be read/);
   assert.notEqual(await text(page.locator('[data-field="username"]')), "–");
 });
 
-test("a wrong token is said in words, and is kept nowhere", async () => {
+test("a wrong token is explained, and stored nowhere", async () => {
   await openList();
 
   await page.getByLabel("Token").fill("not-a-token");

@@ -15,7 +15,7 @@ export class Random {
     return (this.state >>> 0) % bound;
   }
 
-  /** True once in so many times. */
+  /** True once in `times`. */
   once(times) {
     return this.below(times) === 0;
   }

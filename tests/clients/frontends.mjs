@@ -76,7 +76,7 @@ const checks = {
     const entity = client.cache.extract()[key];
     equal(Object.keys(entity).sort(), ["__typename", "desktopName", "id", "projectId", "status"]);
   },
-  "Apollo Client: parts of a list are put together, none twice": async () => {
+  "Apollo Client: pages of a list are merged without duplicates": async () => {
     const client = apollo();
     const first = await client.query({ query: LIST, variables: { p: projectId } });
     const after = first.data.screenRecords.pageInfo.endCursor;
@@ -104,7 +104,7 @@ const checks = {
     const sha256 = (text) => createHash("sha256").update(text).digest("hex");
     const link = () =>
       new PersistedQueryLink({ sha256 }).concat(new HttpLink({ uri: url, headers, fetch: counting }));
-    // A document that nobody has sent before.
+    // A document that was never sent before.
     const query = gql`query ${`P${Date.now()}`}($p: ID!, $i: ID!) { screenRecord(projectId: $p, id: $i) { id projectId } }`;
 
     const results = [];
@@ -117,7 +117,7 @@ const checks = {
     // The hash alone, then with the document; after that the hash is enough.
     equal(sent, [false, true, false]);
   },
-  "Apollo Client: a subscription brings the cache up to date": async () => {
+  "Apollo Client: a subscription updates the cache": async () => {
     const socket = createClient({
       url: url.replace(/^http/, "ws"),
       webSocketImpl: WebSocket,

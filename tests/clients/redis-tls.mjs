@@ -112,7 +112,7 @@ async function replica(url, redisUrl, environment) {
 const data = { data: { screenRecord: { id: "a" } } };
 const reads = (outcome) => `gateway_shared_cache_reads_total{outcome="${outcome}"}`;
 
-/** Nothing is sent to a Redis that is not trusted, and nobody waits for it. */
+/** Nothing is sent to a Redis that is not trusted, and no request waits for it. */
 async function isNotUsed(redisUrl, environment, port) {
   const source = await upstream();
   const gateway = await replica(source.url, redisUrl, environment);

@@ -74,7 +74,7 @@ const ask = (socket, id, query) =>
   socket.send(JSON.stringify({ type: "subscribe", id: String(id), payload: { query } }));
 
 const checks = {
-  "a client that reads nothing is let go with 1008 and a reason, and holds up nobody": async () => {
+  "a client that reads nothing is closed with 1008 and a reason, and delays no other client": async () => {
     const socket = await opened();
     let answered = 0;
     socket.on("message", (data) => (answered += JSON.parse(data).type === "complete"));
@@ -95,7 +95,7 @@ const checks = {
     equal([said.code, said.reason], [1008, "Messages were not read in time"]);
     equal(answered < ANSWERS, true);
   },
-  "a caller's fourth socket is closed with 4429, and a place that is free again is given": async () => {
+  "a caller's fourth socket is closed with 4429, until another one closes": async () => {
     const sockets = [await opened(), await opened(), await opened()];
 
     const refused = await opened().then(
@@ -110,7 +110,7 @@ const checks = {
     const again = await until(opened);
     for (const socket of [again, ...sockets]) socket.close();
   },
-  "a client that reads is answered all of it": async () => {
+  "a client that reads gets all answers": async () => {
     const socket = await opened();
     const complete = new Promise((resolve) => {
       let completed = 0;

@@ -56,11 +56,11 @@ const init = JSON.stringify({ type: "connection_init", payload: { "X-Auth-Token"
 const subscribe = (id, payload) => JSON.stringify({ type: "subscribe", id, payload });
 
 const checks = {
-  "graphql-ws: a final record comes once and the subscription completes": async () => {
+  "graphql-ws: a final record is sent once and the subscription completes": async () => {
     const results = await all(overSocket().iterate(watch(finalId)));
     equal(results, [{ data: { screenRecord: { id: finalId, status: "UPLOAD_COMPLETED" } } }]);
   },
-  "graphql-ws: a live record comes at once": async () => {
+  "graphql-ws: a live record is sent at once": async () => {
     const client = overSocket();
     const iterator = client.iterate(watch(liveId));
     const { value } = await iterator.next();
@@ -76,25 +76,25 @@ const checks = {
     const failure = await all(overSocket().iterate({ query: "subscription { nothing }" })).catch((e) => e);
     equal(failure[0].extensions.code, "GRAPHQL_VALIDATION_FAILED");
   },
-  "graphql-ws: a missing record is null with its error, and the end": async () => {
+  "graphql-ws: a missing record is null with its error, and the subscription completes": async () => {
     const [result, ...more] = await all(overSocket().iterate(watch("no-such-record")));
     equal([result.data, result.errors[0].extensions.code, more], [{ screenRecord: null }, "NOT_FOUND", []]);
   },
-  "graphql-ws: without a token there is an error at the field": async () => {
+  "graphql-ws: without a token the field has an error": async () => {
     const [result] = await all(overSocket({ connectionParams: {} }).iterate(watch(finalId)));
     equal(result.errors[0].extensions.code, "UNAUTHENTICATED");
   },
-  "graphql-ws: a bearer token in connection_init is taken": async () => {
+  "graphql-ws: a bearer token in connection_init is accepted": async () => {
     const connectionParams = { authorization: `Bearer ${TOKEN}` };
     const [result] = await all(overSocket({ connectionParams }).iterate(watch(finalId)));
     equal(result.data.screenRecord.id, finalId);
   },
-  "graphql-sse: a final record comes once and the stream completes": async () => {
+  "graphql-sse: a final record is sent once and the stream completes": async () => {
     const client = createSseClient({ url, headers: { "x-auth-token": TOKEN }, retryAttempts: 0 });
     const results = await all(client.iterate(watch(finalId)));
     equal(results, [{ data: { screenRecord: { id: finalId, status: "UPLOAD_COMPLETED" } } }]);
   },
-  "graphql-sse: a live record comes at once": async () => {
+  "graphql-sse: a live record is sent at once": async () => {
     const client = createSseClient({ url, headers: { "x-auth-token": TOKEN }, retryAttempts: 0 });
     const iterator = client.iterate(watch(liveId));
     const { value } = await iterator.next();
@@ -102,7 +102,7 @@ const checks = {
     await iterator.return();
     client.dispose();
   },
-  "event source: a stream can be had by GET": async () => {
+  "event source: a stream can be opened by GET": async () => {
     const query = new URLSearchParams({
       query: watch(finalId).query,
       variables: JSON.stringify(watch(finalId).variables),
@@ -113,20 +113,20 @@ const checks = {
     equal(answer.headers.get("content-type"), "text/event-stream");
     equal(events, ["event: next", "event: complete"]);
   },
-  "close 4400: a message that is none": async () => equal((await closed(["{"])).code, 4400),
+  "close 4400: a malformed message": async () => equal((await closed(["{"])).code, 4400),
   "close 4400: a message of an unknown type": async () =>
     equal((await closed([init, '{"type":"start"}'])).code, 4400),
   "close 4401: a subscription before connection_init": async () =>
     equal((await closed([subscribe("1", watch(finalId))])).code, 4401),
-  "close 4403: a token that cannot be one": async () => {
+  "close 4403: a malformed token": async () => {
     const payload = { "X-Auth-Token": "a\u0000b" };
     equal((await closed([JSON.stringify({ type: "connection_init", payload })])).code, 4403);
   },
-  "a protocol that is not spoken is not agreed to": async () => {
+  "an unsupported protocol is not selected": async () => {
     const problem = await closed([], { protocol: "graphql-ws" }).catch((error) => error.message);
     equal(problem, "Server sent no subprotocol");
   },
-  "close 4406: no protocol agreed on": async () => {
+  "close 4406: no common protocol": async () => {
     const headers = { "sec-websocket-protocol": "graphql-ws" };
     equal((await closed([], { protocol: [], headers })).code, 4406);
   },
@@ -136,18 +136,18 @@ const checks = {
     equal([code, reason], [4409, "Subscriber for 1 already exists"]);
   },
   "close 1009: a message over the limit": async () => equal((await closed([init, "x".repeat(300 * 1024)])).code, 1009),
-  "a client that closes hears its own code back": async () => {
+  "a close is answered with the client's own code": async () => {
     const socket = new WebSocket(socketUrl, PROTOCOL);
     socket.on("open", () => socket.close(1000, "done"));
     const code = await new Promise((resolve) => socket.on("close", resolve));
     equal(code, 1000);
   },
-  "a handshake of another version is told which to use": async () => {
+  "a handshake of another version is 426 with the supported one": async () => {
     const socket = new WebSocket(socketUrl, PROTOCOL, { protocolVersion: 8 });
     const response = await new Promise((resolve) => socket.on("unexpected-response", (_, answer) => resolve(answer)));
     equal([response.statusCode, response.headers["sec-websocket-version"]], [426, "13"]);
   },
-  "close 4403: a null credential is none, a wrong one is refused": async () => {
+  "close 4403: a wrong credential is refused, a null one ignored": async () => {
     const none = JSON.stringify({ type: "connection_init", payload: { "X-Auth-Token": null } });
     const wrong = JSON.stringify({ type: "connection_init", payload: { "X-Auth-Token": 7 } });
     const { heard } = await closed([none, "{"]);

@@ -53,7 +53,7 @@ async function ask(address, id) {
 
 const trusting = { SSL_CERT_FILE: files.authority };
 const checks = {
-  "HTTP/2 is spoken where it is offered, over one connection": async () => {
+  "HTTP/2 is used if the client offers it, over one connection": async () => {
     const { seen, url } = await upstream((options, answer) =>
       createSecureServer({ ...options, allowHTTP1: true }, answer),
     );
@@ -64,14 +64,14 @@ const checks = {
     equal(seen.map(({ version }) => version), ["2.0", "2.0", "2.0"]);
     equal(new Set(seen.map(({ port }) => port)).size, 1);
   },
-  "HTTP/1.1 is spoken otherwise, over one connection as well": async () => {
+  "HTTP/1.1 is used otherwise, over one connection": async () => {
     const { seen, url } = await upstream(createServer);
     const address = await gateway(url, trusting);
     for (const id of ["r1", "r2", "r3"]) await ask(address, id);
     equal(seen.map(({ version }) => version), ["1.1", "1.1", "1.1"]);
     equal(new Set(seen.map(({ port }) => port)).size, 1);
   },
-  "a certificate that is not trusted is no upstream": async () => {
+  "an upstream whose certificate is not trusted gets no request": async () => {
     const { seen, url } = await upstream(createServer);
     const address = await gateway(url, {});
     const { errors } = await ask(address, "r1");

@@ -38,7 +38,7 @@ def check(arguments, environment, upstream):
 
 
 def is_good(checked):
-    """Whether a check found all well, but for a shared cache at a made-up address, where nobody answers."""
+    """Whether a check found only one problem: the shared cache at a made-up address does not answer."""
     wrong = [line for line in checked.stderr.splitlines() if line.startswith("  wrong: ")]
     only_the_cache = len(wrong) == 1 and wrong[0].startswith("  wrong: the shared cache at ")
     return checked.returncode == 0 or (checked.returncode == 1 and only_the_cache)

@@ -26,11 +26,11 @@ export const CAUSES = {
   PERSISTED_QUERY_NOT_FOUND: { body: { extensions: { persistedQuery: { version: 1, sha256Hash: "0".repeat(64) } } } },
   QUERY_TOO_COMPLEX: { body: { query: `{ ${"a: __typename ".repeat(101)} }` } },
   RESPONSE_TOO_LARGE: {
-    heldBy: ["tests/it/response_size.rs", "an_answer_over_the_limit_is_replaced_by_an_error_on_every_way_to_make_it"],
+    heldBy: ["tests/it/response_size.rs", "an_answer_over_the_limit_is_replaced_by_an_error_however_it_is_executed"],
   },
   BAD_REQUEST: { body: "this is no JSON" },
-  QUERY_NOT_IN_SAFELIST: { heldBy: ["tests/it/trusted.rs", "where_only_trusted_documents_count_every_other_is_refused"] },
-  OVERLOADED: { heldBy: ["tests/it/limits.rs", "one_request_more_than_allowed_is_turned_away_at_once"] },
+  QUERY_NOT_IN_SAFELIST: { heldBy: ["tests/it/trusted.rs", "with_documents_only_every_other_document_is_refused"] },
+  OVERLOADED: { heldBy: ["tests/it/limits.rs", "one_request_too_many_is_503_at_once"] },
   // A panic, which no request is known to bring about.
   INTERNAL_SERVER_ERROR: { heldBy: ["src/http/refusal.rs", "panicked"] },
 };

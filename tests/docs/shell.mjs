@@ -112,7 +112,7 @@ export function commands() {
   return [...list.matchAll(/"([a-z]+)"/g)].map(([, name]) => name);
 }
 
-/** The addresses of a document in place of which those of the demo are asked. */
+/** The addresses in a document that are replaced by those of the demo. */
 export function addressed(gateway, source) {
   return source
     .replaceAll(/(?:127\.0\.0\.1|localhost):8080\b/g, gateway.demo)

@@ -107,7 +107,7 @@ async fn the_metrics_page_is_in_the_format_that_the_scraper_prefers() {
 }
 
 #[tokio::test]
-async fn the_classic_page_has_only_what_its_format_knows() {
+async fn the_classic_metrics_page_has_no_openmetrics_syntax() {
     let gateway = Gateway::answering(200, json!({})).await;
     gateway.query(&screen_record("id")).await;
 
@@ -130,7 +130,7 @@ async fn the_classic_page_has_only_what_its_format_knows() {
 }
 
 #[tokio::test]
-async fn what_the_admin_listener_refuses_it_explains_in_json() {
+async fn the_admin_listener_answers_errors_in_json() {
     let gateway = Gateway::answering(200, json!({})).await;
     let json_type = ("content-type", "application/json");
     let large = format!("{{\"projectId\": \"{}\"}}", "p".repeat(10_000));

@@ -84,7 +84,7 @@ async fn queries_and_bodies_are_signed_as_the_upstream_checks_them() {
 }
 
 #[tokio::test]
-async fn a_callers_token_is_not_sent_on_under_the_gateways_key() {
+async fn under_the_gateways_key_the_callers_token_never_reaches_the_upstream() {
     let gateway = signing(echo().await).await;
 
     gateway.query(&screen_record("id")).await;
@@ -132,7 +132,7 @@ async fn clocks_that_differ_are_named_in_the_log_when_a_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_denial_of_the_gateways_own_key_keeps_its_encoded_reason_to_itself() {
+async fn a_denial_of_the_gateways_key_reaches_no_client_with_its_encoded_reason() {
     let body = include_str!("../fixtures/samples/errors/iam5-denied-403.json");
     let upstream = ScriptedUpstream::start(move |_| Reply::bytes(403, &[], body)).await;
     let gateway = signing(upstream).await;

@@ -81,7 +81,7 @@ async fn a_thousand_cold_requests_for_one_record_make_one_call() {
 }
 
 #[tokio::test]
-async fn two_callers_asking_for_one_record_share_nothing() {
+async fn two_callers_of_one_record_make_two_calls() {
     let gateway = Gateway::before(echoing().await).await;
     gateway.upstream.hold();
     let document = screen_record("username");
@@ -104,7 +104,7 @@ async fn two_callers_asking_for_one_record_share_nothing() {
 }
 
 #[tokio::test]
-async fn a_load_goes_on_for_the_others_when_the_first_caller_hangs_up() {
+async fn a_load_continues_for_other_callers_when_the_first_hangs_up() {
     let gateway = Gateway::before(echoing().await).await;
     gateway.upstream.hold();
     let document = screen_record("id");

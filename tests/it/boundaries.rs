@@ -34,7 +34,7 @@ async fn purge(gateway: &Gateway, host: &str) -> HttpAnswer {
 }
 
 #[tokio::test]
-async fn a_page_that_has_its_name_resolve_to_this_machine_does_not_get_at_the_gateways_key() {
+async fn a_page_that_rebinds_its_name_to_loopback_cannot_use_the_gateways_key() {
     let gateway = with_a_key(false).await;
 
     let refused = gateway.post(&screen_record("id"), &[("host", PAGE)]).await;
@@ -47,7 +47,7 @@ async fn a_page_that_has_its_name_resolve_to_this_machine_does_not_get_at_the_ga
 }
 
 #[tokio::test]
-async fn a_page_gets_nothing_that_is_in_the_cache_either() {
+async fn a_page_that_rebinds_its_name_to_loopback_cannot_read_the_cache() {
     let gateway = with_a_key(false).await;
     let document = screen_record("id");
     for _ in 0..4 {
@@ -60,7 +60,7 @@ async fn a_page_gets_nothing_that_is_in_the_cache_either() {
 }
 
 #[tokio::test]
-async fn every_host_is_answered_for_where_being_here_is_not_enough() {
+async fn every_host_is_answered_under_passthrough_or_allow_anonymous() {
     let anonymous = with_a_key(true).await;
     let passing = Gateway::answering(200, json!({ "id": RECORD })).await;
 
@@ -71,7 +71,7 @@ async fn every_host_is_answered_for_where_being_here_is_not_enough() {
 }
 
 #[tokio::test]
-async fn a_page_that_has_its_name_resolve_to_this_machine_cannot_purge() {
+async fn a_page_that_rebinds_its_name_to_loopback_cannot_purge() {
     let gateway = Gateway::answering(200, json!({ "id": RECORD })).await;
 
     assert_eq!(purge(&gateway, PAGE).await.status, 421);
@@ -79,7 +79,7 @@ async fn a_page_that_has_its_name_resolve_to_this_machine_cannot_purge() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_given_twice_is_refused_and_none_of_them_is_used() {
+async fn a_token_that_is_sent_twice_is_refused_and_not_used() {
     let gateway = Gateway::answering(200, json!({ "id": RECORD })).await;
 
     let twice = [("x-auth-token", "one"), ("x-auth-token", "two")];
@@ -90,7 +90,7 @@ async fn a_token_that_is_given_twice_is_refused_and_none_of_them_is_used() {
 }
 
 #[tokio::test]
-async fn whatever_a_header_holds_the_upstream_gets_no_header_of_its_making() {
+async fn no_client_header_adds_a_header_to_the_upstream_request() {
     let gateway = Gateway::answering(200, json!({ "id": RECORD })).await;
     let odd = [
         ("x-auth-token", TOKEN),
@@ -115,7 +115,7 @@ async fn whatever_a_header_holds_the_upstream_gets_no_header_of_its_making() {
 }
 
 #[tokio::test]
-async fn a_flood_of_callers_projects_and_documents_leaves_nothing_behind_but_what_is_bounded() {
+async fn a_flood_of_callers_projects_and_documents_grows_only_bounded_caches() {
     let upstream = ScriptedUpstream::start(|_| {
         Reply::json(401, &json!({ "error_code": "APIGW.0301", "error_msg": "token" }))
     })
@@ -136,13 +136,13 @@ async fn a_flood_of_callers_projects_and_documents_leaves_nothing_behind_but_wha
         assert!(page.contains(&line), "{line} is not in\n{page}");
     }
     assert!(page.contains("gateway_cache_loads_in_flight 0"));
-    // No name that somebody makes up becomes a label.
+    // No made-up name becomes a label.
     assert!(!page.contains("made-up") && !page.contains("p99") && !page.contains("Q99"));
     assert!(page.lines().count() < 1000, "{} lines of metrics", page.lines().count());
 }
 
 #[tokio::test]
-async fn a_body_that_never_ends_is_not_waited_for() {
+async fn a_body_that_never_ends_is_refused_in_time() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({}))).await;

@@ -95,7 +95,7 @@ async fn a_page_of_another_site_is_answered_only_if_its_origin_is_listed() {
 }
 
 #[tokio::test]
-async fn a_text_that_a_page_posts_without_asking_is_refused() {
+async fn a_cross_site_post_without_preflight_is_refused() {
     let gateway = gateway().await;
     let body = json!({ "query": screen_record("id") }).to_string();
 

@@ -120,7 +120,7 @@ async fn until_status(gateway: &Gateway, key: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn a_known_key_is_let_in_by_either_header() {
+async fn a_valid_key_is_accepted_in_either_header() {
     let file = TestFile::of(&everything());
     let gateway = with_keys(&file).await;
 
@@ -135,7 +135,7 @@ async fn a_known_key_is_let_in_by_either_header() {
 }
 
 #[tokio::test]
-async fn nobody_is_let_in_without_a_key_that_is_known() {
+async fn a_missing_or_unknown_key_is_401() {
     let file = TestFile::of(&everything());
     let gateway = with_keys(&file).await;
     let unknown = ", error=\"invalid_token\", error_description=\"the key is not known\"";
@@ -158,7 +158,7 @@ async fn nobody_is_let_in_without_a_key_that_is_known() {
 }
 
 #[tokio::test]
-async fn a_stranger_learns_nothing_by_get_or_event_stream_or_a_body_that_is_no_json() {
+async fn without_a_key_get_event_stream_and_bad_json_are_401() {
     let file = TestFile::of(&everything());
     let gateway = with_keys(&file).await;
     let http = gateway.http();
@@ -176,7 +176,7 @@ async fn a_stranger_learns_nothing_by_get_or_event_stream_or_a_body_that_is_no_j
 }
 
 #[tokio::test]
-async fn the_page_and_a_browsers_preliminary_question_need_no_key() {
+async fn graphiql_and_preflights_need_no_key() {
     let file = TestFile::of(&everything());
     let gateway = Gateway::configured(upstream().await, |config| {
         config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
@@ -202,7 +202,7 @@ async fn the_page_and_a_browsers_preliminary_question_need_no_key() {
 }
 
 #[tokio::test]
-async fn where_tokens_are_passed_through_the_gateways_key_is_not_one_of_them() {
+async fn under_passthrough_a_key_for_the_gateway_is_not_sent_upstream() {
     let file = TestFile::of(&everything());
     let gateway = Gateway::configured(upstream().await, |config| {
         config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
@@ -223,7 +223,7 @@ async fn where_tokens_are_passed_through_the_gateways_key_is_not_one_of_them() {
 }
 
 #[tokio::test]
-async fn a_key_that_leaves_the_file_is_good_no_longer_and_a_broken_file_changes_nothing() {
+async fn a_key_removed_from_the_file_is_refused_and_a_broken_file_changes_nothing() {
     let file = TestFile::of(&everything());
     let gateway = with_keys(&file).await;
 
@@ -239,14 +239,14 @@ async fn a_key_that_leaves_the_file_is_good_no_longer_and_a_broken_file_changes_
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), warned).await.expect("nobody was warned");
+    tokio::time::timeout(Duration::from_secs(10), warned).await.expect("no warning was logged");
 
     assert_let_in(&by_key(&gateway, OTHER_KEY).await);
     assert_eq!(by_key(&gateway, KEY).await.status, 401);
 }
 
 #[tokio::test]
-async fn a_start_with_a_wrong_file_is_refused_with_file_line_and_what_is_allowed() {
+async fn a_wrong_key_file_stops_the_start_with_file_line_and_what_is_allowed() {
     let file = TestFile::of("[[key]]\nname = \"one\"\nsha256 = \"key-of-one\"\n");
     let mut config = config_for("127.0.0.1:1".parse().unwrap());
     config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
@@ -262,7 +262,7 @@ async fn a_start_with_a_wrong_file_is_refused_with_file_line_and_what_is_allowed
 }
 
 #[tokio::test]
-async fn a_project_that_is_not_the_callers_is_forbidden_everywhere_without_a_call() {
+async fn another_callers_project_is_forbidden_everywhere_without_a_call() {
     let file = TestFile::of(&keys(&[(KEY, "one", &["another-project"])]));
     let gateway = with_keys(&file).await;
     let entity = format!(
@@ -291,7 +291,7 @@ async fn a_project_that_is_not_the_callers_is_forbidden_everywhere_without_a_cal
 }
 
 #[tokio::test]
-async fn a_project_that_the_gateway_does_not_serve_is_no_callers() {
+async fn a_project_that_is_not_served_is_forbidden_for_every_caller() {
     let file = TestFile::of(&everything());
     let gateway = Gateway::configured(upstream().await, |config| {
         config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
@@ -307,7 +307,7 @@ async fn a_project_that_the_gateway_does_not_serve_is_no_callers() {
 }
 
 #[tokio::test]
-async fn callers_share_what_was_read_only_where_each_may_see_the_project() {
+async fn callers_share_cached_records_only_of_projects_that_each_may_see() {
     let file = TestFile::of(&keys(&[
         ("first", "first", &[PROJECT]),
         ("second", "second", &[PROJECT, "another"]),
@@ -327,7 +327,7 @@ async fn callers_share_what_was_read_only_where_each_may_see_the_project() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_kept_is_for_callers_who_may_see_its_project() {
+async fn a_cached_response_is_only_for_callers_who_may_see_its_project() {
     let file = TestFile::of(&keys(&[(KEY, "one", &[PROJECT]), (OTHER_KEY, "other", &["b"])]));
     let rows = [json!({ "id": "r" })];
     let upstream = ScriptedUpstream::start(move |seen| seen.page_of("screen_records", &rows)).await;
@@ -347,7 +347,7 @@ async fn an_answer_that_is_kept_is_for_callers_who_may_see_its_project() {
 }
 
 #[tokio::test]
-async fn the_log_says_who_asked_for_what_and_what_became_of_it() {
+async fn the_log_names_caller_project_and_outcome_of_each_request() {
     keep_log();
     let file = TestFile::of(&keys(&[(KEY, "reporting", &["another-project"])]));
     let gateway = with_keys(&file).await;
@@ -368,7 +368,7 @@ async fn the_log_says_who_asked_for_what_and_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_issuer_is_let_in_and_sees_the_projects_that_it_names() {
+async fn a_valid_token_is_accepted_and_sees_the_projects_that_it_names() {
     let issuer = Issuer::new("one");
     let file = TestFile::of(&key_set(&[&issuer]).to_string());
     let gateway = with_tokens(&file).await;
@@ -395,7 +395,7 @@ async fn a_token_of_the_issuer_is_let_in_and_sees_the_projects_that_it_names() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_good_is_turned_away_with_the_reason() {
+async fn an_invalid_token_is_refused_with_the_reason() {
     let (issuer, impostor) = (Issuer::new("one"), Issuer::new("one"));
     let file = TestFile::of(&key_set(&[&issuer]).to_string());
     let gateway = with_tokens(&file).await;
@@ -436,7 +436,7 @@ async fn a_token_that_is_not_good_is_turned_away_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_shared_secret_and_nothing_is_no_signature() {
+async fn tokens_signed_with_a_public_key_as_secret_or_not_at_all_are_refused() {
     let issuer = Issuer::new("one");
     let jwks = key_set(&[&issuer]);
     let file = TestFile::of(&jwks.to_string());
@@ -466,7 +466,7 @@ async fn a_public_key_is_no_shared_secret_and_nothing_is_no_signature() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_until_its_end_and_the_leeway_after_it() {
+async fn a_token_is_accepted_until_its_expiry_plus_the_leeway() {
     let issuer = Issuer::new("one");
     let file = TestFile::of(&key_set(&[&issuer]).to_string());
     let gateway = with_tokens(&file).await;
@@ -481,7 +481,7 @@ async fn a_token_is_good_until_its_end_and_the_leeway_after_it() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_known_has_the_keys_fetched_again_but_not_again_and_again() {
+async fn an_unknown_key_causes_one_fetch_of_the_keys_in_30_seconds() {
     let (old, new, unknown) = (Issuer::new("old"), Issuer::new("new"), Issuer::new("unknown"));
     let set = key_set(&[&old]);
     let keys = ScriptedUpstream::start(move |_| Reply::json(200, &set)).await;
@@ -548,7 +548,7 @@ async fn a_new_key_is_fetched_for_a_token_that_only_keys_without_an_id_could_hav
 }
 
 #[tokio::test]
-async fn everybody_with_a_new_key_waits_for_the_one_fetch_of_it() {
+async fn callers_with_a_new_key_wait_for_one_fetch_of_the_keys() {
     let (old, new) = (Issuer::new("old"), Issuer::new("new"));
     let set = key_set(&[&old]);
     let keys = ScriptedUpstream::start(move |_| Reply::json(200, &set)).await;
@@ -572,7 +572,7 @@ async fn everybody_with_a_new_key_waits_for_the_one_fetch_of_it() {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_again_by_and_by_and_stay_while_their_address_is_out_of_order() {
+async fn keys_are_fetched_every_ten_minutes_and_stay_in_use_while_that_fails() {
     let issuer = Issuer::new("one");
     let set = key_set(&[&issuer]);
     let keys = ScriptedUpstream::start(move |_| Reply::json(200, &set)).await;
@@ -597,7 +597,7 @@ async fn keys_are_fetched_again_by_and_by_and_stay_while_their_address_is_out_of
 }
 
 #[tokio::test]
-async fn without_any_keys_nobody_can_be_judged_until_they_come() {
+async fn without_token_keys_requests_are_503_until_they_arrive() {
     let issuer = Issuer::new("one");
     let keys = ScriptedUpstream::start(|_| Reply::json(500, &json!({}))).await;
     let gateway = with_keys_at(&keys).await;
@@ -617,7 +617,7 @@ async fn without_any_keys_nobody_can_be_judged_until_they_come() {
 }
 
 #[tokio::test]
-async fn a_socket_is_let_in_by_its_first_message_or_its_headers() {
+async fn a_socket_authenticates_by_its_first_message_or_its_headers() {
     let file = TestFile::of(&everything());
     let gateway = with_keys(&file).await;
 
@@ -633,7 +633,7 @@ async fn a_socket_is_let_in_by_its_first_message_or_its_headers() {
 }
 
 #[tokio::test]
-async fn a_socket_of_a_stranger_is_closed_with_the_codes_of_the_protocol() {
+async fn a_socket_without_a_valid_key_is_closed_with_4401_or_4403() {
     let file = TestFile::of(&everything());
     let gateway = with_keys(&file).await;
 
@@ -651,7 +651,7 @@ async fn a_socket_of_a_stranger_is_closed_with_the_codes_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn a_socket_is_closed_when_its_key_is_taken_away() {
+async fn a_socket_is_closed_when_its_key_is_removed() {
     let file = TestFile::of(&everything());
     let gateway = with_keys(&file).await;
     let (mut socket, said) = Socket::showing(&gateway, json!({ "x-api-key": KEY })).await;
@@ -686,7 +686,7 @@ async fn an_event_stream_ends_with_the_token_it_was_opened_with() {
 }
 
 #[tokio::test]
-async fn a_caller_has_so_many_connections_and_others_have_their_own() {
+async fn sockets_are_limited_for_each_caller_separately() {
     let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
     let gateway = Gateway::configured(upstream().await, |config| {
         config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
@@ -728,7 +728,7 @@ async fn crowded(file: &TestFile) -> Gateway {
 }
 
 #[tokio::test]
-async fn a_socket_with_a_good_key_in_its_headers_needs_no_room_among_unknown_ones() {
+async fn a_socket_with_a_valid_key_in_its_headers_is_not_limited_with_unauthenticated_ones() {
     let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
     let gateway = crowded(&file).await;
     let unknown = [Socket::open(&gateway, &[]).await, Socket::open(&gateway, &[]).await];
@@ -744,8 +744,7 @@ async fn a_socket_with_a_good_key_in_its_headers_needs_no_room_among_unknown_one
 }
 
 #[tokio::test]
-async fn a_socket_counts_for_the_caller_of_its_first_message_and_no_longer_for_that_of_its_headers()
-{
+async fn a_socket_counts_for_the_caller_of_its_first_message_not_of_its_headers() {
     let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
     let gateway = crowded(&file).await;
     let mut socket = Socket::open(&gateway, &[("x-api-key", KEY)]).await.ok().unwrap();
@@ -761,7 +760,7 @@ async fn a_socket_counts_for_the_caller_of_its_first_message_and_no_longer_for_t
 }
 
 #[tokio::test]
-async fn a_caller_who_watches_all_it_may_leaves_room_for_other_callers() {
+async fn a_caller_at_its_limit_of_watched_records_does_not_limit_others() {
     let file = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
     let recording = json!({ "id": RECORD, "status": "RECORDING" });
     let upstream = ScriptedUpstream::start(move |_| Reply::json(200, &recording)).await;

@@ -83,7 +83,7 @@ async fn good_upstream() -> ScriptedUpstream {
 const SIGNED: [&str; 2] = ["--upstream-credentials", "aksk"];
 
 #[tokio::test]
-async fn a_good_set_up_is_ready() {
+async fn check_of_valid_settings_says_ready() {
     let upstream = good_upstream().await;
 
     let checked = check(&format!("http://{}", upstream.address), &SIGNED, &SIGNING).await;
@@ -96,14 +96,14 @@ async fn a_good_set_up_is_ready() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_knows_is_told() {
+async fn check_names_a_host_that_does_not_resolve() {
     let checked = check("https://nowhere.invalid", &[], &[]).await;
 
     checked.tells("nowhere.invalid cannot be resolved", "spelling of upstream.endpoint");
 }
 
 #[tokio::test]
-async fn a_refused_port_is_told() {
+async fn check_names_a_refused_port() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
 
     let checked = check(&format!("http://{free}"), &[], &[]).await;
@@ -112,7 +112,7 @@ async fn a_refused_port_is_told() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_says_nothing_is_told_with_the_time_limit() {
+async fn check_names_a_silent_upstream_and_the_time_limit() {
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
     let quick = ["--upstream-attempt-timeout", "2s", "--upstream-connect-timeout", "2s"];
 
@@ -122,7 +122,7 @@ async fn an_upstream_that_says_nothing_is_told_with_the_time_limit() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_good_is_told_by_what_is_wrong_with_it() {
+async fn check_says_what_is_wrong_with_a_certificate() {
     let upstream = good_upstream().await;
     let (authority, stranger) = (Authority::new("ours"), Authority::new("a stranger"));
     let trusted = TestFile::of(&authority.pem());
@@ -143,11 +143,11 @@ async fn a_certificate_that_is_not_good_is_told_by_what_is_wrong_with_it() {
         check(good.url.as_str(), &[&trusting[..], &SIGNED].concat(), &SIGNING).await.code,
         0
     );
-    assert_eq!(upstream.requests(), 2, "what is not trusted is told nothing");
+    assert_eq!(upstream.requests(), 2, "an untrusted server gets no credentials");
 }
 
 #[tokio::test]
-async fn an_upstream_without_tls_is_told() {
+async fn check_names_an_upstream_without_tls() {
     let upstream = good_upstream().await;
     let authority = TestFile::of(&Authority::new("any").pem());
     let trusting = ["--upstream-ca-file", authority.0.to_str().unwrap()];
@@ -157,7 +157,7 @@ async fn an_upstream_without_tls_is_told() {
     checked.tells("does not speak TLS", "http://");
 }
 
-/// The time that it is in so many minutes, as a `Date` header has it.
+/// The time `minutes` from now, as a `Date` header has it.
 fn date_in(minutes: i64) -> String {
     let now = Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
     now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
@@ -173,7 +173,7 @@ async fn upstream_in(minutes: i64) -> ScriptedUpstream {
 }
 
 #[tokio::test]
-async fn a_clock_that_no_signature_is_accepted_by_is_told_before_one_is_made() {
+async fn check_names_a_clock_that_would_fail_signatures_before_it_signs() {
     for (minutes, way) in [(20, "behind"), (-20, "ahead of")] {
         let upstream = upstream_in(minutes).await;
 
@@ -186,7 +186,7 @@ async fn a_clock_that_no_signature_is_accepted_by_is_told_before_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_a_little_wrong_is_noted() {
+async fn check_mentions_a_clock_that_is_slightly_off() {
     let (apart, right) = (upstream_in(8).await, upstream_in(0).await);
 
     let apart = check(&format!("http://{}", apart.address), &SIGNED, &SIGNING).await;
@@ -198,7 +198,7 @@ async fn a_clock_that_is_a_little_wrong_is_noted() {
 }
 
 #[tokio::test]
-async fn a_refused_access_key_is_told_without_the_key() {
+async fn check_names_a_refused_access_key_without_showing_it() {
     let body = json!({
         "error_code": "APIGW.0301",
         "error_msg": format!("Incorrect IAM authentication information: verify aksk signature fail, {AK} {SK}"),
@@ -213,7 +213,7 @@ async fn a_refused_access_key_is_told_without_the_key() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_told() {
+async fn check_names_a_missing_permission() {
     let body = json!({ "error_code": "PAP5.0001", "error_msg": "no policy allows it" });
 
     let checked = check_answering(403, body, &SIGNED).await;
@@ -223,7 +223,7 @@ async fn a_missing_permission_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_api_is_told_even_if_it_answers_well() {
+async fn check_detects_another_service_even_if_it_answers_200() {
     let none = json!({ "error_code": "APIGW.0101", "error_msg": "The API does not exist" });
     for (status, body) in [(404, none), (404, json!({})), (200, json!([])), (401, json!({}))] {
         let checked = check_answering(status, body, &[]).await;
@@ -233,7 +233,7 @@ async fn what_is_not_the_api_is_told_even_if_it_answers_well() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_in_the_way_is_told_without_its_password() {
+async fn check_names_a_failing_proxy_without_its_password() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let proxy = [("HTTP_PROXY", &*format!("http://user:proxy-secret@{free}"))];
 
@@ -244,7 +244,7 @@ async fn a_proxy_that_is_in_the_way_is_told_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_works_is_noted() {
+async fn check_mentions_a_proxy_in_use() {
     let proxy = good_upstream().await;
     let proxied = [("http_proxy", &*format!("http://{}", proxy.address))];
     let environment = [&SIGNING[..], &proxied[..]].concat();
@@ -291,7 +291,7 @@ async fn a_proxy_variable_that_cannot_be_parsed_stops_check_and_serve_by_its_nam
 }
 
 #[tokio::test]
-async fn a_shared_cache_that_lets_nobody_in_is_told() {
+async fn check_names_a_shared_cache_that_refuses_the_login() {
     let upstream = good_upstream().await;
     let endpoint = format!("http://{}", upstream.address);
     let redis = RedisServer::start().await;
@@ -315,7 +315,7 @@ async fn a_shared_cache_that_lets_nobody_in_is_told() {
 }
 
 #[tokio::test]
-async fn keys_of_tokens_that_cannot_be_had_are_told() {
+async fn check_names_token_keys_that_cannot_be_fetched() {
     let upstream = good_upstream().await;
     let endpoint = format!("http://{}", upstream.address);
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -349,7 +349,7 @@ async fn keys_of_tokens_that_cannot_be_had_are_told() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_at_once() {
+async fn check_lists_every_problem_at_once() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let files = [
         ("GATEWAY_INBOUND__AUTH", "api-key"),
@@ -371,7 +371,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_login_service_that_is_away_is_told_apart_from_the_upstream() {
+async fn check_tells_a_failing_iam_from_a_failing_upstream() {
     let upstream = good_upstream().await;
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let login = [

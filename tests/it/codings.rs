@@ -42,7 +42,7 @@ async fn answer(status: u16, coding: &str, body: Vec<u8>) -> (Value, Gateway) {
 }
 
 #[tokio::test]
-async fn every_way_of_writing_gzip_and_deflate_is_read() {
+async fn every_spelling_and_form_of_gzip_and_deflate_is_read() {
     let plain = plain();
     let (first, second) = plain.split_at(500);
     let members = [gzip(first), gzip(second)].concat();
@@ -64,7 +64,7 @@ async fn every_way_of_writing_gzip_and_deflate_is_read() {
 }
 
 #[tokio::test]
-async fn an_answer_in_a_coding_that_was_not_asked_for_is_invalid() {
+async fn an_upstream_answer_in_another_coding_is_invalid() {
     for coding in ["br", "zstd", "compress", "gzip, br"] {
         let (answer, gateway) = answer(200, coding, gzip(&plain())).await;
 
@@ -78,7 +78,7 @@ async fn an_answer_in_a_coding_that_was_not_asked_for_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_what_its_coding_says_is_invalid() {
+async fn an_upstream_body_that_does_not_match_its_coding_is_invalid() {
     for (coding, body) in [
         ("gzip", plain()),
         ("deflate", plain()),

@@ -20,7 +20,7 @@ pub(crate) fn output(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, 
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// A command that runs until it is told to stop.
+/// A command that runs until it is stopped.
 pub(crate) struct Running {
     process: Child,
     said: String,
@@ -90,7 +90,7 @@ fn an_address_that_is_taken_is_a_failing_start() {
 }
 
 #[test]
-fn the_demo_answers_the_query_it_prints_and_stops_when_told() {
+fn the_demo_answers_the_query_it_prints_and_stops_on_a_signal() {
     let free = ["demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let demo = Running::until("-d '", &free, &[]);
     let pasted: String =
@@ -104,7 +104,7 @@ fn the_demo_answers_the_query_it_prints_and_stops_when_told() {
 }
 
 #[test]
-fn a_key_of_the_gateways_own_is_checked_against_a_signing_upstream() {
+fn check_signs_a_request_with_the_gateways_own_key() {
     let pair = format!("{}:{}", KEY[0].1, KEY[1].1);
     let simulate = ["simulate", "--listen", "127.0.0.1:0", "--access-key", &pair];
     let upstream = Running::until("Faults", &simulate, &[]);
@@ -127,7 +127,7 @@ fn a_key_of_the_gateways_own_is_checked_against_a_signing_upstream() {
 }
 
 #[test]
-fn checking_an_upstream_that_is_not_there_says_what_to_look_at() {
+fn check_of_an_absent_upstream_says_what_to_do() {
     let (code, _, complaint) = output(&["check", "--upstream-endpoint", "http://127.0.0.1:9"], &[]);
 
     assert_eq!(code, 1);
@@ -143,7 +143,7 @@ fn the_schema_command_prints_the_schema_file() {
 }
 
 #[test]
-fn the_version_names_the_commit_only_where_the_build_was_told_it() {
+fn the_version_names_the_commit_only_if_the_build_was_given_it() {
     let (code, printed, _) = output(&["--version"], &[("BUILD_COMMIT", "told-too-late")]);
 
     assert_eq!(code, 0);

@@ -158,7 +158,7 @@ async fn a_small_answer_is_sent_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_the_client_does_not_accept_is_not_sent() {
+async fn a_coding_that_the_client_does_not_accept_is_not_sent() {
     let gateway = gateway().await;
     for (accepted, coding) in [
         ("", ""),
@@ -234,7 +234,7 @@ async fn a_head_has_the_headers_of_its_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_kept_is_compressed_as_each_client_wants_it() {
+async fn a_cached_response_is_compressed_as_each_client_accepts() {
     let gateway = gateway().await;
     let document = list(100, "id status");
     let plain = query(&gateway, &document, "identity").await;
@@ -261,7 +261,7 @@ async fn an_event_stream_is_never_compressed() {
 }
 
 #[tokio::test]
-async fn compression_can_be_switched_off() {
+async fn compression_can_be_turned_off() {
     let off = |config: &mut Config| config.graphql.compression = false;
     let gateway = Gateway::configured(upstream().await, off).await;
 
@@ -273,7 +273,7 @@ async fn compression_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn the_files_of_graphiql_are_compressed_once_for_all() {
+async fn the_files_of_graphiql_are_compressed_once() {
     let gateway = gateway().await;
     let get = async |name: &str, accepted: &str, tag: &str| {
         let request = raw_client().get(format!("{}/assets/{name}", gateway.url()));

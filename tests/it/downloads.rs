@@ -1,4 +1,4 @@
-//! Links to videos: one call for a whole operation, short-lived, and nobody else's.
+//! Links to videos: one call for a whole operation, cached for seconds and for one caller.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -64,7 +64,7 @@ async fn all_links_of_an_operation_come_in_one_call() {
 }
 
 #[tokio::test]
-async fn records_that_come_at_different_times_still_share_the_call() {
+async fn links_of_records_that_arrive_at_different_times_share_one_call() {
     let gateway = linking().await;
     // One is in the cache and there at once, the other has to be read.
     gateway
@@ -99,7 +99,7 @@ async fn more_than_a_hundred_ids_are_split() {
 }
 
 #[tokio::test]
-async fn a_link_is_kept_for_seconds_and_for_one_caller() {
+async fn a_link_is_cached_for_seconds_and_for_one_caller() {
     let gateway = linking().await;
     let document = document(["r1"].into_iter());
 
@@ -119,7 +119,7 @@ async fn a_link_is_kept_for_seconds_and_for_one_caller() {
 }
 
 #[tokio::test]
-async fn refused_links_leave_the_records_standing() {
+async fn refused_links_leave_the_records_intact() {
     let gateway = linking().await;
     gateway.upstream.answer_with(|seen| {
         if seen.path.ends_with("/download-address") {
@@ -138,7 +138,7 @@ async fn refused_links_leave_the_records_standing() {
 }
 
 #[tokio::test]
-async fn what_is_no_web_address_is_no_link_and_not_repeated() {
+async fn a_link_that_is_not_http_is_an_error_that_does_not_repeat_it() {
     let gateway = linking().await;
     gateway.upstream.answer_with(|seen| {
         if seen.path.ends_with("/download-address") {

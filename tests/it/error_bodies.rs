@@ -113,7 +113,7 @@ async fn a_body_that_only_says_that_it_is_compressed_still_refines_the_status() 
 }
 
 #[tokio::test]
-async fn a_recording_that_was_taken_away_is_not_served_from_the_cache() {
+async fn a_recording_that_the_upstream_refuses_is_not_served_from_the_cache() {
     for fault in FAULTS {
         for status in [401, 403, 404] {
             let gateway = gateway(|_| good(), |_| {}).await;
@@ -133,7 +133,7 @@ async fn a_recording_that_was_taken_away_is_not_served_from_the_cache() {
 }
 
 #[tokio::test]
-async fn throttling_and_outages_are_tried_again_although_the_body_cannot_be_read() {
+async fn throttling_and_outages_are_retried_although_the_body_cannot_be_read() {
     for fault in FAULTS {
         for status in [429, 503] {
             let gateway = gateway(
@@ -229,7 +229,7 @@ async fn a_token_that_is_refused_without_a_readable_reason_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn a_server_without_agency_is_told_although_the_body_cannot_be_read() {
+async fn a_server_without_agency_is_recognised_although_the_body_cannot_be_read() {
     for fault in FAULTS {
         let upstream = ScriptedUpstream::start(move |seen| {
             if seen.path.ends_with("/api/token") {

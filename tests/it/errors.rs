@@ -15,7 +15,7 @@ fn error(answer: &Value) -> &Value {
 }
 
 #[tokio::test]
-async fn every_error_seen_in_the_field_has_its_agreed_code() {
+async fn every_sampled_upstream_error_has_its_documented_code() {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/errors");
     let index: Vec<Value> =
         serde_json::from_slice(&fs::read(samples.join("index.json")).unwrap()).unwrap();
@@ -52,7 +52,7 @@ async fn every_error_seen_in_the_field_has_its_agreed_code() {
 }
 
 #[tokio::test]
-async fn an_error_in_iams_shape_is_read_by_its_status() {
+async fn an_error_in_iams_shape_has_the_code_of_its_status() {
     let gateway = Gateway::answering(200, json!({})).await;
 
     for (status, code) in [
@@ -94,7 +94,7 @@ async fn an_error_whose_message_is_not_utf8_keeps_its_code() {
 }
 
 #[tokio::test]
-async fn a_success_that_is_an_error_means_what_its_code_means() {
+async fn an_error_body_with_status_200_has_the_meaning_of_its_code() {
     let gateway = Gateway::answering(200, json!({})).await;
 
     for (number, (body_code, code)) in [
@@ -123,7 +123,7 @@ async fn a_success_that_is_an_error_means_what_its_code_means() {
 }
 
 #[tokio::test]
-async fn a_denial_carries_what_the_upstream_said() {
+async fn a_denial_carries_the_upstreams_code_message_and_request_id() {
     let body = include_str!("../fixtures/samples/errors/iam5-denied-403.json");
     let upstream = ScriptedUpstream::start(move |_| {
         Reply::bytes(403, &[("X-Request-Id", "fd6530a01c0980764018a9e65e837b8a")], body)
@@ -168,7 +168,7 @@ async fn a_denial_carries_what_the_upstream_said() {
 }
 
 #[tokio::test]
-async fn a_wait_the_upstream_asks_for_is_passed_on() {
+async fn the_upstreams_retry_after_becomes_retry_after_ms() {
     let upstream =
         ScriptedUpstream::start(|_| Reply::bytes(429, &[("retry-after", "3")], "")).await;
     let gateway = Gateway::before(upstream).await;
@@ -214,7 +214,7 @@ async fn an_upstream_that_cannot_be_reached_is_unavailable() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_says_nothing_times_out() {
+async fn a_silent_upstream_times_out() {
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(upstream, |config| {
         config.upstream.attempt_timeout = Duration::from_millis(50);
@@ -275,7 +275,7 @@ async fn a_response_that_breaks_off_anywhere_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_tls_handshake_that_does_not_end_is_a_connection_that_is_not_made() {
+async fn a_tls_handshake_that_does_not_end_is_unavailable() {
     let address = raw_server(b"", true).await;
     let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(unused, |config| {

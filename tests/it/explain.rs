@@ -61,7 +61,7 @@ fn outcomes(cache: &Value) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn a_miss_and_a_hit_are_told_with_their_age_and_what_the_upstream_answered() {
+async fn explain_shows_age_and_upstream_status_of_a_miss_and_a_hit() {
     let gateway = gateway().await;
 
     let miss = explained(&gateway, &screen_record("id")).await;
@@ -83,7 +83,7 @@ async fn a_miss_and_a_hit_are_told_with_their_age_and_what_the_upstream_answered
 }
 
 #[tokio::test]
-async fn stale_data_says_how_long_it_has_been_stale() {
+async fn explain_shows_how_long_stale_data_has_been_stale() {
     let gateway = gateway().await;
     gateway.query(&screen_record("id")).await;
     gateway.advance(Duration::from_secs(7));
@@ -96,7 +96,7 @@ async fn stale_data_says_how_long_it_has_been_stale() {
 }
 
 #[tokio::test]
-async fn data_in_an_errors_place_is_told_beside_the_mark_that_it_is_stale() {
+async fn explain_shows_stale_data_that_replaces_an_error() {
     let gateway = gateway().await;
     gateway.query(&screen_record("id")).await;
     gateway.advance(Duration::from_mins(1));
@@ -111,7 +111,7 @@ async fn data_in_an_errors_place_is_told_beside_the_mark_that_it_is_stale() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_without_an_age() {
+async fn explain_shows_a_failure_without_an_age() {
     let gateway = gateway().await;
     let document = format!("{{ {} }}", record("x", "broken", "id"));
 
@@ -126,7 +126,7 @@ async fn a_failure_is_told_without_an_age() {
 }
 
 #[tokio::test]
-async fn every_field_is_told_under_the_path_that_its_error_would_have() {
+async fn explain_lists_each_field_under_its_path() {
     let gateway = gateway().await;
     gateway.query(&format!("{{ {} }}", record("x", "r1", "id"))).await;
     let operations = "operations { totalCount }";
@@ -161,7 +161,7 @@ async fn every_field_is_told_under_the_path_that_its_error_would_have() {
 }
 
 #[tokio::test]
-async fn an_entity_is_told_under_its_place_in_the_list() {
+async fn explain_lists_an_entity_under_its_index() {
     let gateway = gateway().await;
     let query =
         "query ($r: [_Any!]!) { _entities(representations: $r) { ... on ScreenRecord { id } } }";
@@ -185,7 +185,7 @@ async fn send(gateway: &Gateway, body: &Value, is_explained: bool) -> HttpAnswer
 }
 
 #[tokio::test]
-async fn each_operation_of_a_batch_tells_its_own_reads() {
+async fn explain_lists_the_reads_of_each_operation_of_a_batch() {
     let gateway = gateway().await;
     gateway.query(&format!("{{ {} }}", record("a", "r1", "id"))).await;
     let operation = |alias, id| json!({ "query": format!("{{ {} }}", record(alias, id, "id")) });
@@ -200,7 +200,7 @@ async fn each_operation_of_a_batch_tells_its_own_reads() {
 }
 
 #[tokio::test]
-async fn where_introspection_is_off_nothing_is_told() {
+async fn explain_has_no_effect_without_introspection() {
     let off = |config: &mut screen_record_gateway::config::Config| {
         config.graphql.introspection = false;
     };
@@ -213,7 +213,7 @@ async fn where_introspection_is_off_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn only_the_value_1_asks_for_it() {
+async fn explain_needs_the_header_value_1() {
     let gateway = gateway().await;
     for value in ["0", "true", ""] {
         let headers = [("x-auth-token", TOKEN), (EXPLAIN.0, value)];
@@ -225,7 +225,7 @@ async fn only_the_value_1_asks_for_it() {
 }
 
 #[tokio::test]
-async fn an_explained_answer_is_neither_kept_nor_taken_from_what_is_kept() {
+async fn an_explained_answer_bypasses_the_response_cache() {
     let gateway = gateway().await;
     let list =
         format!(r#"{{ screenRecords(projectId: "{PROJECT}", first: 1) {{ nodes {{ id }} }} }}"#);
@@ -248,7 +248,7 @@ async fn an_explained_answer_is_neither_kept_nor_taken_from_what_is_kept() {
 }
 
 #[tokio::test]
-async fn explained_first_and_asked_again_without_it_is_an_answer_like_any_other() {
+async fn a_request_after_an_explained_one_is_answered_without_explanation() {
     let gateway = gateway().await;
     let list =
         format!(r#"{{ screenRecords(projectId: "{PROJECT}", first: 1) {{ nodes {{ id }} }} }}"#);
@@ -262,9 +262,9 @@ async fn explained_first_and_asked_again_without_it_is_an_answer_like_any_other(
 }
 
 #[tokio::test]
-async fn what_other_callers_hold_is_not_to_be_seen() {
+async fn explain_shows_nothing_of_other_callers_caches() {
     let gateway = gateway().await;
-    gateway.query_as("somebody-else", &screen_record("id")).await;
+    gateway.query_as("another-token", &screen_record("id")).await;
 
     let mine = explained(&gateway, &screen_record("id")).await;
 
@@ -287,7 +287,7 @@ async fn event_streams_are_not_explained() {
 }
 
 #[tokio::test]
-async fn what_replicas_share_is_told_apart_from_the_memory_of_the_process() {
+async fn explain_tells_the_shared_cache_from_the_memory_of_the_process() {
     let (upstream, redis) = (upstream().await, RedisServer::start().await);
     let config = redis.config();
     let replica = async || {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, TOKEN, screen_record};
 
-/// A query for so many recordings.
+/// A query for `count` recordings.
 fn records(count: usize) -> String {
     let mut document = "{".to_owned();
     for number in 0..count {
@@ -53,7 +53,7 @@ async fn a_single_read_is_answered_while_a_burst_of_another_caller_waits_for_a_d
 }
 
 #[tokio::test]
-async fn requests_of_one_caller_that_wait_leave_room_for_requests_of_another() {
+async fn waiting_requests_of_one_caller_leave_permits_for_another() {
     let gateway = half_hanging(|config| config.limits.max_in_flight = 8).await;
     let one = |number: usize| {
         format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "r{number}") {{ id }} }}"#)
@@ -97,7 +97,7 @@ async fn unread(gateway: &Gateway, document: &str) -> reqwest::Response {
 }
 
 #[tokio::test]
-async fn answers_that_a_caller_does_not_read_leave_room_for_answers_of_another() {
+async fn unread_answers_of_one_caller_leave_room_for_another() {
     let (gateway, document) = with_large_answers().await;
     let unread_answers = [unread(&gateway, &document).await, unread(&gateway, &document).await];
 
@@ -114,7 +114,7 @@ async fn answers_that_a_caller_does_not_read_leave_room_for_answers_of_another()
 }
 
 #[tokio::test]
-async fn events_that_a_caller_does_not_read_need_room_too() {
+async fn unread_events_count_as_unread_answers() {
     let (gateway, document) = with_large_answers().await;
     let _unread = [unread(&gateway, &document).await, unread(&gateway, &document).await];
 

@@ -39,7 +39,7 @@ async fn many_representations_of_few_keys_make_few_calls() {
 }
 
 #[tokio::test]
-async fn a_missing_entity_is_null_with_its_own_error_while_the_others_stand() {
+async fn a_missing_entity_is_null_with_its_own_error_and_the_others_are_answered() {
     let gateway = gateway().await;
     let representations = [
         representation("a"),
@@ -89,7 +89,7 @@ async fn a_number_is_an_id_in_a_representation_as_in_an_argument() {
 }
 
 #[tokio::test]
-async fn what_routers_ask_for_is_hidden_from_introspection() {
+async fn federation_fields_are_hidden_from_introspection() {
     let gateway = gateway().await;
 
     let answer = gateway.query("{ __type(name: \"Query\") { fields { name } } }").await;

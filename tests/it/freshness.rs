@@ -30,7 +30,7 @@ async fn a_record_in_a_final_status_is_fresh_for_a_minute() {
 }
 
 #[tokio::test]
-async fn a_record_still_changing_is_read_anew_once_neither_fresh_nor_stale() {
+async fn an_active_record_is_read_again_once_it_is_neither_fresh_nor_stale() {
     let gateway = gateway_for("RECORDING").await;
 
     gateway.query(&screen_record("id")).await;
@@ -41,7 +41,7 @@ async fn a_record_still_changing_is_read_anew_once_neither_fresh_nor_stale() {
 }
 
 #[tokio::test]
-async fn a_stale_record_is_served_at_once_and_refreshed_behind_the_answer() {
+async fn a_stale_record_is_served_at_once_and_refreshed_in_the_background() {
     let gateway = gateway_for("RECORDING").await;
     gateway.query(&screen_record("rawStatus")).await;
     gateway.advance(secs(6));
@@ -77,7 +77,7 @@ async fn no_cache_reads_from_the_upstream_and_refreshes_the_entry() {
 }
 
 #[tokio::test]
-async fn a_request_may_refuse_what_is_older_than_it_likes() {
+async fn a_request_with_max_age_gets_no_older_data() {
     let gateway = gateway_for("UPLOAD_COMPLETED").await;
     gateway.query(&screen_record("id")).await;
     gateway.advance(secs(20));
@@ -94,7 +94,7 @@ async fn a_request_may_refuse_what_is_older_than_it_likes() {
 }
 
 #[tokio::test]
-async fn an_absence_is_remembered_for_two_seconds() {
+async fn not_found_is_cached_for_two_seconds() {
     let gateway = Gateway::answering(404, missing()).await;
 
     let first = gateway.query(&screen_record("id")).await;
@@ -109,7 +109,7 @@ async fn an_absence_is_remembered_for_two_seconds() {
 }
 
 #[tokio::test]
-async fn other_errors_are_never_remembered() {
+async fn other_errors_are_never_cached() {
     for status in [400, 401, 403, 429, 500, 503] {
         let upstream = ScriptedUpstream::start(move |_| Reply::json(status, &json!({}))).await;
         let gateway = Gateway::before(upstream).await;

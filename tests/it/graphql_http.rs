@@ -78,7 +78,7 @@ async fn variables_and_operation_name_count_by_get_and_by_post() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_executed_is_refused_with_a_code_and_by_status_where_the_form_allows() {
+async fn a_document_that_cannot_be_executed_has_a_code_and_400_only_as_graphql_response() {
     let gateway = gateway().await;
     let strict = ("accept", "application/graphql-response+json");
     for (body, code) in [
@@ -122,7 +122,7 @@ async fn what_cannot_be_executed_is_refused_with_a_code_and_by_status_where_the_
 }
 
 #[tokio::test]
-async fn what_is_no_graphql_request_is_refused_in_json() {
+async fn a_request_that_is_not_graphql_is_refused_in_json() {
     let gateway = gateway().await;
     for (headers, body, status) in [
         (&[JSON][..], "{", 400),
@@ -170,7 +170,7 @@ async fn other_methods_and_paths_are_refused_in_json() {
 }
 
 #[tokio::test]
-async fn fields_are_answered_in_the_documents_order_whoever_is_done_first() {
+async fn fields_are_answered_in_the_order_of_the_document() {
     let gateway = gateway().await;
     let field = |alias: &str, id: &str| {
         format!("{alias}: screenRecord(projectId: \"p\", id: \"{id}\") {{ status id }} ")
@@ -207,7 +207,7 @@ async fn a_batch_is_answered_in_order_and_bounded() {
 }
 
 #[tokio::test]
-async fn parameters_that_are_no_utf_8_are_refused() {
+async fn parameters_that_are_not_utf_8_are_refused() {
     let gateway = gateway().await;
     for query in ["query=%7B__typename%7D&operationName=%FF", "query=%C3%28"] {
         let answer = gateway.http().get(format!("{}?{query}", gateway.url())).send().await.unwrap();
@@ -219,7 +219,7 @@ async fn parameters_that_are_no_utf_8_are_refused() {
 }
 
 #[tokio::test]
-async fn a_persisted_query_that_is_null_is_none() {
+async fn a_null_persisted_query_is_ignored() {
     let gateway = gateway().await;
     let body = r#"{"query": "{ __typename }", "extensions": {"persistedQuery": null}}"#;
 

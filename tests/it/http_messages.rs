@@ -27,7 +27,7 @@ async fn get(address: SocketAddr, target: &str, lines: &str) -> RawResponse {
 const TYPENAME: &str = "/graphql?query={__typename}";
 
 #[tokio::test]
-async fn a_request_needs_exactly_one_host_that_is_one() {
+async fn a_request_needs_exactly_one_valid_host() {
     let gateway = gateway().await;
     for (lines, status) in [
         ("", 400),
@@ -100,7 +100,7 @@ async fn a_transfer_coding_other_than_chunked_is_not_implemented() {
 }
 
 #[tokio::test]
-async fn an_origin_that_is_given_twice_or_is_no_text_is_refused() {
+async fn a_repeated_or_malformed_origin_is_refused() {
     let gateway = gateway().await;
     for origins in [
         "Origin: https://a.example\r\nOrigin: https://b.example\r\n",
@@ -112,7 +112,7 @@ async fn an_origin_that_is_given_twice_or_is_no_text_is_refused() {
     }
 }
 
-/// A POST with a large body, of which the gateway refuses the head.
+/// A POST with a large body, whose head the gateway refuses.
 fn large(request_line: &str, lines: &str) -> Vec<u8> {
     let head = format!(
         "{request_line} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{lines}\
@@ -145,7 +145,7 @@ async fn a_client_that_is_still_sending_gets_the_refusal() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_still_sending_is_told_that_it_may_not_or_not_now() {
+async fn a_client_that_is_still_sending_gets_401_and_503() {
     let file = TestFile::of(&format!(
         "[[key]]\nname = \"a\"\nsha256 = \"{}\"\nprojects = [\"*\"]\n",
         "0".repeat(64)
@@ -245,7 +245,7 @@ async fn limits_of_connections_hold_while_refused_bodies_are_dropped() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
+async fn a_content_length_over_the_limit_is_refused_before_the_body() {
     let gateway = gateway().await;
     let request = format!(
         "POST /graphql HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{JSON}\
@@ -258,7 +258,7 @@ async fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_content_type_or_coding_that_is_given_twice_is_refused() {
+async fn a_repeated_content_type_or_content_encoding_is_refused() {
     let gateway = gateway().await;
     let body = r#"{"query":"{ __typename }"}"#;
     for (lines, status) in [

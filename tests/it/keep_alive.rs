@@ -163,7 +163,7 @@ async fn each_request_counts_once_against_the_callers_rate() {
 }
 
 #[tokio::test]
-async fn a_lowered_body_limit_holds_for_a_body_that_was_answered_before() {
+async fn a_lowered_body_limit_refuses_a_body_that_was_answered_before() {
     let settings = TestFile::of("");
     let record = json!({ "id": RECORD, "size": 7 });
     let upstream = ScriptedUpstream::start(move |_| Reply::json(200, &record)).await;

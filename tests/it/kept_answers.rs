@@ -50,7 +50,7 @@ async fn given_again(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn a_list_is_given_again_as_it_was_written_with_headers_of_its_own() {
+async fn a_cached_list_has_the_same_body_and_current_headers() {
     let gateway = numbering().await;
     let first = gateway.post(&list_of(PROJECT), &[("x-auth-token", TOKEN)]).await;
     gateway.advance(Duration::from_secs(2));
@@ -68,7 +68,7 @@ async fn a_list_is_given_again_as_it_was_written_with_headers_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_answer_ends_with_the_life_of_its_page() {
+async fn a_cached_response_expires_with_its_page() {
     let gateway = numbering().await;
     let first = gateway.query(&list_of(PROJECT)).await;
 
@@ -80,7 +80,7 @@ async fn an_answer_ends_with_the_life_of_its_page() {
 }
 
 #[tokio::test]
-async fn a_purge_between_two_hits_ends_the_answers() {
+async fn a_purge_between_two_hits_invalidates_the_cached_response() {
     let gateway = numbering().await;
     for document in [list_of(PROJECT), record_of(RECORD)] {
         let first = gateway.query(&document).await;
@@ -95,7 +95,7 @@ async fn a_purge_between_two_hits_ends_the_answers() {
 }
 
 #[tokio::test]
-async fn two_callers_never_get_each_others_answer() {
+async fn two_callers_never_get_each_others_cached_response() {
     let gateway = numbering().await;
     for document in [list_of(PROJECT), record_of(RECORD)] {
         let body = json!({ "query": document });
@@ -109,7 +109,7 @@ async fn two_callers_never_get_each_others_answer() {
 }
 
 #[tokio::test]
-async fn the_same_text_with_other_variables_is_another_question() {
+async fn the_same_document_with_other_variables_is_answered_separately() {
     let gateway = numbering().await;
     let of_list = "query($p: ID!, $n: Int) { screenRecords(projectId: $p, first: $n) { nodes { size } totalCount } }";
     let of_record = "query($p: ID!, $r: ID!) { screenRecord(projectId: $p, id: $r) { size } }";
@@ -130,7 +130,7 @@ async fn the_same_text_with_other_variables_is_another_question() {
 }
 
 #[tokio::test]
-async fn two_operations_of_one_document_are_two_questions() {
+async fn two_operations_of_one_document_are_answered_separately() {
     let gateway = numbering().await;
     let list = |project: &str, name: &str| format!("query {name} {}", list_of(project));
     let query = format!("{} {}", list("a", "A"), list("b", "B"));
@@ -166,7 +166,7 @@ async fn get_post_batch_and_both_media_types_give_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn no_cache_and_max_age_are_asked_of_the_upstream() {
+async fn no_cache_and_max_age_read_from_the_upstream() {
     let gateway = numbering().await;
     let first = gateway.query(&list_of(PROJECT)).await;
     gateway.advance(Duration::from_secs(3));
@@ -186,7 +186,7 @@ async fn no_cache_and_max_age_are_asked_of_the_upstream() {
 }
 
 #[tokio::test]
-async fn an_answer_with_an_error_is_not_given_again() {
+async fn a_response_with_an_error_is_not_cached() {
     let upstream = ScriptedUpstream::start(|seen| {
         let rows = [json!({ "id": "r", "size": "no number" })];
         seen.page_of("screen_records", &rows)
@@ -203,7 +203,7 @@ async fn an_answer_with_an_error_is_not_given_again() {
 }
 
 #[tokio::test]
-async fn an_answer_with_a_link_is_not_given_again() {
+async fn a_response_with_a_link_is_not_cached() {
     let upstream = ScriptedUpstream::start(|seen| {
         if seen.path.ends_with("download-address") {
             let link =

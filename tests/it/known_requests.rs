@@ -56,7 +56,7 @@ async fn requests_known(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_again_and_again_is_answered_like_the_first() {
+async fn a_repeated_body_is_answered_like_the_first() {
     let gateway = numbering(|_| {}).await;
 
     let first = send(&gateway, &body_of(RECORD), &[("x-auth-token", TOKEN)]).await;
@@ -69,7 +69,7 @@ async fn a_body_that_comes_again_and_again_is_answered_like_the_first() {
 }
 
 #[tokio::test]
-async fn another_caller_with_the_same_body_gets_a_record_of_its_own() {
+async fn another_caller_with_the_same_body_gets_its_own_record() {
     let gateway = numbering(|_| {}).await;
     let mine = known(&gateway, &body_of(RECORD)).await;
 
@@ -81,7 +81,7 @@ async fn another_caller_with_the_same_body_gets_a_record_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_body_that_differs_in_one_byte_is_another() {
+async fn a_body_that_differs_in_one_byte_is_answered_separately() {
     let gateway = numbering(|_| {}).await;
     let one = known(&gateway, &body_of("one")).await;
 
@@ -92,7 +92,7 @@ async fn a_body_that_differs_in_one_byte_is_another() {
 }
 
 #[tokio::test]
-async fn the_request_may_still_ask_for_a_newer_record_or_another_form() {
+async fn a_repeated_body_respects_cache_control_and_accept() {
     let gateway = numbering(|_| {}).await;
     let kept = known(&gateway, &body_of(RECORD)).await;
     let token = ("x-auth-token", TOKEN);
@@ -108,7 +108,7 @@ async fn the_request_may_still_ask_for_a_newer_record_or_another_form() {
 }
 
 #[tokio::test]
-async fn a_record_that_turns_stale_is_read_anew() {
+async fn a_repeated_body_reads_a_stale_record_again() {
     let gateway = numbering(|_| {}).await;
     let before = known(&gateway, &body_of(RECORD)).await;
 
@@ -119,7 +119,7 @@ async fn a_record_that_turns_stale_is_read_anew() {
 }
 
 #[tokio::test]
-async fn callers_who_send_the_same_body_in_turns_keep_getting_their_own() {
+async fn callers_who_alternate_with_one_body_get_their_own_records() {
     let gateway = numbering(|_| {}).await;
     let body = body_of(RECORD);
     let mut answers = Vec::new();
@@ -136,7 +136,7 @@ async fn callers_who_send_the_same_body_in_turns_keep_getting_their_own() {
 }
 
 #[tokio::test]
-async fn what_is_purged_is_not_answered_again() {
+async fn a_repeated_body_gets_no_purged_record() {
     let gateway = numbering(|_| {}).await;
     let before = known(&gateway, &body_of(RECORD)).await;
 
@@ -150,7 +150,7 @@ async fn what_is_purged_is_not_answered_again() {
 }
 
 #[tokio::test]
-async fn every_time_counts_against_the_rate() {
+async fn every_repetition_of_a_body_counts_against_the_rate() {
     let gateway = numbering(|config| config.limits.rate = Some(Rate::parse("5/h").unwrap())).await;
     let within = known(&gateway, &body_of(RECORD)).await;
 
@@ -161,7 +161,7 @@ async fn every_time_counts_against_the_rate() {
 }
 
 #[tokio::test]
-async fn a_caller_without_a_key_is_not_let_in_by_a_known_body() {
+async fn a_repeated_body_still_needs_a_key() {
     let sha256 = hex::encode(Sha256::digest("key"));
     let keys = format!("[[key]]\nname = \"one\"\nsha256 = \"{sha256}\"\nprojects = [\"*\"]\n");
     let file = TestFile::of(&keys);
@@ -178,7 +178,7 @@ async fn a_caller_without_a_key_is_not_let_in_by_a_known_body() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_not_trusted_never_becomes_known() {
+async fn a_repeated_untrusted_document_stays_refused() {
     let file = TestFile::of(&json!({ "id": "{ __typename }" }).to_string());
     let gateway = numbering(|config| {
         config.graphql.documents_file = Some(file.0.clone());
@@ -193,7 +193,7 @@ async fn a_document_that_is_not_trusted_never_becomes_known() {
 }
 
 #[tokio::test]
-async fn what_has_an_error_of_its_own_keeps_it() {
+async fn a_repeated_body_with_an_error_keeps_its_error() {
     let gateway = numbering(|_| {}).await;
 
     let first = send(&gateway, &body_of("a/b"), &[("x-auth-token", TOKEN)]).await;
@@ -204,7 +204,7 @@ async fn what_has_an_error_of_its_own_keeps_it() {
 }
 
 #[tokio::test]
-async fn the_log_names_the_operation_every_time() {
+async fn the_log_names_the_operation_of_every_repetition() {
     keep_log();
     let gateway = numbering(|_| {}).await;
 

@@ -23,7 +23,7 @@ async fn a_bomb_of_900_bytes_is_refused_before_it_is_validated() {
 }
 
 #[tokio::test]
-async fn a_larger_body_than_allowed_is_not_taken_in() {
+async fn a_body_over_the_limit_is_413() {
     let gateway = Gateway::answering(200, json!({})).await;
 
     let answer = gateway.post(&" ".repeat(256 * 1024), &[]).await;
@@ -33,7 +33,7 @@ async fn a_larger_body_than_allowed_is_not_taken_in() {
 }
 
 #[tokio::test]
-async fn one_request_more_than_allowed_is_turned_away_at_once() {
+async fn one_request_too_many_is_503_at_once() {
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({}))).await;
     upstream.hold();
     let gateway = Gateway::configured(upstream, |config| config.limits.max_in_flight = 1).await;
@@ -54,7 +54,7 @@ async fn one_request_more_than_allowed_is_turned_away_at_once() {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_an_error_in_its_place_and_the_rest_is_answered() {
+async fn a_field_that_takes_too_long_is_an_error_and_the_rest_is_answered() {
     let upstream = ScriptedUpstream::start(|seen| {
         if seen.path.ends_with("slow") { Reply::Hang } else { Reply::json(200, &json!({})) }
     })

@@ -56,7 +56,7 @@ async fn a_list_is_paged_through_by_cursors() {
 }
 
 #[tokio::test]
-async fn rows_that_shift_between_two_parts_are_not_shown_twice() {
+async fn rows_that_shift_between_two_pages_are_not_repeated() {
     let (gateway, rows) = listing(records(4)).await;
     let first = gateway.query(&list("first: 2", PART)).await;
     *rows.lock().unwrap() = records(7);
@@ -68,7 +68,7 @@ async fn rows_that_shift_between_two_parts_are_not_shown_twice() {
 }
 
 #[tokio::test]
-async fn a_cursor_outlives_the_process_that_gave_it_out() {
+async fn a_cursor_stays_valid_after_a_restart() {
     let (gateway, _) = listing(records(4)).await;
     let first = gateway.query(&list("first: 2", PART)).await;
     let cursor = &first["data"]["screenRecords"]["pageInfo"]["endCursor"];
@@ -105,7 +105,7 @@ async fn a_cursor_of_another_list_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_large_part_is_read_in_pages_of_a_hundred_at_once() {
+async fn a_large_page_is_read_in_concurrent_calls_of_100_rows() {
     let (gateway, _) = listing(records(249)).await;
     gateway.upstream.hold();
 
@@ -141,7 +141,7 @@ async fn opening_a_listed_record_costs_no_call() {
 }
 
 #[tokio::test]
-async fn a_page_is_kept_for_one_caller_and_for_a_short_while() {
+async fn a_page_is_cached_for_one_caller_and_for_seconds() {
     let (gateway, _) = listing(records(4)).await;
     let document = list("first: 2", "nodes { id }");
 
@@ -158,7 +158,7 @@ async fn a_page_is_kept_for_one_caller_and_for_a_short_while() {
 }
 
 #[tokio::test]
-async fn a_page_past_its_life_stands_in_for_an_outage_and_not_for_a_refusal() {
+async fn a_stale_page_replaces_an_outage_but_not_a_refusal() {
     let (gateway, _) = listing(records(4)).await;
     let document = list("first: 2", "nodes { id }");
     gateway.query(&document).await;
@@ -177,7 +177,7 @@ async fn a_page_past_its_life_stands_in_for_an_outage_and_not_for_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_ask_for_one_page_make_one_call() {
+async fn a_thousand_requests_for_one_page_make_one_call() {
     let upstream =
         ScriptedUpstream::start(|seen| seen.page_of("screen_records", &records(4))).await;
     let gateway = Gateway::configured(upstream, patient).await;
@@ -195,7 +195,7 @@ async fn a_thousand_who_ask_for_one_page_make_one_call() {
 }
 
 #[tokio::test]
-async fn only_the_total_costs_the_smallest_page() {
+async fn a_query_for_the_total_alone_reads_one_row() {
     let (gateway, _) = listing(records(4)).await;
 
     let answer = gateway.query(&list("", "totalCount")).await;
@@ -205,7 +205,7 @@ async fn only_the_total_costs_the_smallest_page() {
 }
 
 #[tokio::test]
-async fn filters_go_out_in_the_upstreams_words_and_times_in_utc() {
+async fn filters_are_sent_as_the_upstream_names_them_and_times_in_utc() {
     let (gateway, _) = listing(records(4)).await;
 
     let filter = r#"filter: {
@@ -261,7 +261,7 @@ async fn a_row_that_cannot_be_read_costs_no_other() {
 }
 
 #[tokio::test]
-async fn an_error_in_a_success_is_an_error() {
+async fn an_error_body_with_status_200_is_an_error() {
     let (gateway, _) = listing(Vec::new()).await;
     gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "error_code": "WKS.00010110" })));
     let answer = gateway.query(&list("", "totalCount")).await;
@@ -286,7 +286,7 @@ fn down(from: usize, to: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_upstream_that_gives_fewer_rows_than_asked_for_loses_none() {
+async fn an_upstream_that_returns_fewer_rows_than_requested_loses_none() {
     let rows = records(229);
     let upstream =
         ScriptedUpstream::start(move |seen| capped_page(seen, "screen_records", &rows, 50)).await;
@@ -305,7 +305,7 @@ async fn an_upstream_that_gives_fewer_rows_than_asked_for_loses_none() {
 }
 
 #[tokio::test]
-async fn operations_of_an_upstream_that_gives_fewer_than_asked_for_are_all_there() {
+async fn an_upstream_that_returns_fewer_operations_than_requested_loses_none() {
     let rows: Vec<Value> = (0..120).map(|n| json!({ "id": format!("o{n}") })).collect();
     let upstream = ScriptedUpstream::start(move |seen| {
         if seen.path.contains("os-operations") {
@@ -330,7 +330,7 @@ async fn operations_of_an_upstream_that_gives_fewer_than_asked_for_are_all_there
 }
 
 #[tokio::test]
-async fn an_empty_page_before_the_total_is_an_error_and_not_the_end() {
+async fn an_empty_page_before_the_total_is_an_error() {
     let rows = records(29);
     let upstream = ScriptedUpstream::start(move |seen| {
         let is_first = seen.parameter("offset").as_deref() == Some("0");
@@ -351,7 +351,7 @@ async fn an_empty_page_before_the_total_is_an_error_and_not_the_end() {
 }
 
 #[tokio::test]
-async fn a_total_below_the_rows_that_are_there_ends_nothing() {
+async fn a_total_below_the_number_of_rows_loses_no_row() {
     let rows = records(29);
     let upstream = ScriptedUpstream::start(move |seen| {
         let number = |name: &str| seen.parameter(name).unwrap().parse::<usize>().unwrap();
@@ -455,7 +455,7 @@ async fn operations_are_a_connection_with_filters() {
 }
 
 #[tokio::test]
-async fn refused_operations_leave_the_record_standing() {
+async fn refused_operations_leave_the_record_intact() {
     let upstream = ScriptedUpstream::start(|seen| {
         if seen.path.contains("os-operations") {
             Reply::json(403, &json!({ "error_code": "WKS.00081102" }))
@@ -477,7 +477,7 @@ async fn refused_operations_leave_the_record_standing() {
 }
 
 #[tokio::test]
-async fn an_answer_may_be_kept_no_longer_than_its_page() {
+async fn the_max_age_of_an_answer_is_that_of_its_page() {
     let (gateway, _) = listing(records(1)).await;
     gateway.advance(Duration::from_millis(1));
 
@@ -489,7 +489,7 @@ async fn an_answer_may_be_kept_no_longer_than_its_page() {
 }
 
 #[tokio::test]
-async fn fields_that_wait_are_answered_in_the_documents_order() {
+async fn waiting_fields_are_answered_in_the_order_of_the_document() {
     let (gateway, _) = listing(records(1)).await;
     let selection = "totalCount nodes { b: downloadUrl operations { totalCount } a: id }";
     let document = json!({ "query": list("first: 1", selection) }).to_string();

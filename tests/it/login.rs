@@ -96,7 +96,7 @@ fn code(answer: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_hundred_who_wait_make_one_login() {
+async fn a_hundred_waiting_requests_make_one_login() {
     let (gateway, services) = gateway().await;
     let documents: Vec<String> = (0..100).map(|number| record(&format!("r{number}"))).collect();
 
@@ -107,7 +107,7 @@ async fn a_hundred_who_wait_make_one_login() {
 }
 
 #[tokio::test]
-async fn a_callers_own_token_is_not_sent_on() {
+async fn with_a_login_the_callers_token_never_reaches_the_upstream() {
     let (gateway, _) = gateway().await;
 
     gateway.query(&screen_record("id")).await;
@@ -117,7 +117,7 @@ async fn a_callers_own_token_is_not_sent_on() {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_ahead_behind_a_call() {
+async fn a_token_is_renewed_in_the_background_before_it_expires() {
     let (gateway, services) = gateway().await;
     gateway.query(&record("r1")).await;
 
@@ -143,7 +143,7 @@ async fn a_token_that_has_to_be_updated_is_renewed_and_the_call_repeated_once() 
 }
 
 #[tokio::test]
-async fn a_token_that_was_withdrawn_before_its_end_is_renewed_too() {
+async fn a_token_that_was_withdrawn_early_is_renewed() {
     let (gateway, services) = gateway().await;
     gateway.query(&record("r1")).await;
     services.withdraws.store(true, Ordering::Relaxed);
@@ -156,7 +156,7 @@ async fn a_token_that_was_withdrawn_before_its_end_is_renewed_too() {
 }
 
 #[tokio::test]
-async fn no_token_that_was_issued_stands_in_an_error() {
+async fn no_issued_token_appears_in_an_error() {
     let (gateway, services) = gateway().await;
     gateway.query(&record("r0")).await;
     services.accepted_from.store(usize::MAX, Ordering::Relaxed);
@@ -172,7 +172,7 @@ async fn no_token_that_was_issued_stands_in_an_error() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_again_and_again_is_not_renewed_without_end() {
+async fn a_token_that_stays_refused_is_renewed_once() {
     let (gateway, services) = gateway().await;
     services.accepted_from.store(usize::MAX, Ordering::Relaxed);
 
@@ -186,14 +186,14 @@ async fn a_token_that_is_refused_again_and_again_is_not_renewed_without_end() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_heeded_although_everybody_who_waited_has_left() {
+async fn a_refused_login_is_remembered_although_its_callers_left() {
     let (gateway, services) = gateway().await;
     services.iam_status.store(401, Ordering::Relaxed);
     gateway.upstream.hold();
     let document = record("r1");
 
     tokio::select! {
-        answer = gateway.query(&document) => assert_eq!(answer, Value::Null, "nobody was to be answered"),
+        answer = gateway.query(&document) => assert_eq!(answer, Value::Null, "no request should be answered"),
         () = gateway.upstream.arrived(1) => {}
     }
     gateway.upstream.release();
@@ -204,7 +204,7 @@ async fn a_refusal_is_heeded_although_everybody_who_waited_has_left() {
 }
 
 #[tokio::test]
-async fn what_iam_says_is_not_passed_on() {
+async fn an_error_of_iam_is_not_shown_to_callers() {
     let (gateway, services) = gateway().await;
     services.iam_status.store(400, Ordering::Relaxed);
 
@@ -258,7 +258,7 @@ async fn a_refused_login_is_not_repeated_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
-async fn a_broken_iam_is_not_hammered() {
+async fn a_failing_iam_is_called_with_growing_pauses() {
     let (gateway, services) = gateway().await;
     services.iam_status.store(503, Ordering::Relaxed);
 
@@ -271,7 +271,7 @@ async fn a_broken_iam_is_not_hammered() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_simulated_iam_opens_the_simulated_upstream_and_is_renewed_when_it_ends() {
+async fn a_token_of_the_simulated_iam_is_accepted_and_renewed_when_it_expires() {
     let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
     let user = |password: &str| IamUser {
         name: "user".to_owned(),

@@ -106,7 +106,7 @@ fn code(answer: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_hundred_who_wait_fetch_one_key_and_sign_with_it() {
+async fn a_hundred_waiting_requests_fetch_one_key() {
     let (gateway, services) = gateway().await;
     let documents: Vec<String> = (0..100).map(|number| record(&format!("r{number}"))).collect();
 
@@ -122,7 +122,7 @@ async fn a_hundred_who_wait_fetch_one_key_and_sign_with_it() {
 }
 
 #[tokio::test]
-async fn a_service_without_sessions_is_asked_without_one() {
+async fn a_metadata_service_without_sessions_is_called_without_one() {
     for status in [404, 405, 503] {
         let (gateway, services) = gateway().await;
         services.session_status.store(status, Ordering::Relaxed);
@@ -137,7 +137,7 @@ async fn a_service_without_sessions_is_asked_without_one() {
 }
 
 #[tokio::test]
-async fn an_ended_session_is_replaced_once() {
+async fn an_expired_session_is_replaced_once() {
     let (gateway, services) = gateway().await;
     gateway.query(&record("r1")).await;
     services.oldest_session.store(2, Ordering::Relaxed);
@@ -150,7 +150,7 @@ async fn an_ended_session_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_key_is_renewed_behind_a_call_before_it_ends() {
+async fn a_key_is_renewed_in_the_background_before_it_expires() {
     let (gateway, services) = gateway().await;
     gateway.query(&record("r1")).await;
 
@@ -166,7 +166,7 @@ async fn a_key_is_renewed_behind_a_call_before_it_ends() {
 }
 
 #[tokio::test]
-async fn a_server_without_an_agency_is_not_asked_again_for_a_while() {
+async fn without_an_agency_the_metadata_service_is_not_called_again_for_five_minutes() {
     let (gateway, services) = gateway().await;
     services.has_no_agency.store(true, Ordering::Relaxed);
 
@@ -184,7 +184,7 @@ async fn a_server_without_an_agency_is_not_asked_again_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_key_of_the_simulated_service_opens_the_simulated_upstream() {
+async fn a_key_of_the_simulated_metadata_service_is_accepted() {
     let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
     let simulated = SimulatorConfig { listen, ..SimulatorConfig::default() };
     let simulator = Simulator::bind(simulated, Clock::default()).await.unwrap();

@@ -24,7 +24,7 @@ fn code(answer: &HttpAnswer) -> &Value {
 }
 
 #[tokio::test]
-async fn a_document_is_asked_for_once_and_known_by_its_hash_afterwards() {
+async fn a_document_is_sent_once_and_then_found_by_its_hash() {
     let gateway = Gateway::answering(200, json!({})).await;
     let document = "{ __typename }";
 
@@ -45,7 +45,7 @@ async fn a_document_is_asked_for_once_and_known_by_its_hash_afterwards() {
 }
 
 #[tokio::test]
-async fn a_document_under_another_ones_hash_is_refused_and_not_kept() {
+async fn a_document_under_another_hash_is_refused_and_not_stored() {
     let gateway = Gateway::answering(200, json!({})).await;
     let wanted = hash("{ __typename }");
 
@@ -57,7 +57,7 @@ async fn a_document_under_another_ones_hash_is_refused_and_not_kept() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_not_valid_is_not_kept() {
+async fn an_invalid_document_is_not_stored() {
     let gateway = Gateway::answering(200, json!({})).await;
     let document = "{ nothing }";
 
@@ -68,7 +68,7 @@ async fn a_document_that_is_not_valid_is_not_kept() {
 }
 
 #[tokio::test]
-async fn what_is_no_hash_is_refused() {
+async fn a_malformed_hash_is_refused() {
     let gateway = Gateway::answering(200, json!({})).await;
 
     let answer = ask(&gateway, None, "abc").await;

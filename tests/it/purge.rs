@@ -28,7 +28,7 @@ fn other_record() -> String {
 }
 
 #[tokio::test]
-async fn a_purged_record_is_read_anew_by_every_caller_and_others_are_not() {
+async fn a_purged_record_is_read_again_for_every_caller_and_others_are_not() {
     let gateway = echoing().await;
     gateway.query(&screen_record("id")).await;
     gateway.query_as("another-token", &screen_record("id")).await;
@@ -46,7 +46,7 @@ async fn a_purged_record_is_read_anew_by_every_caller_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_purge_of_a_project_or_of_all_takes_its_lists_along() {
+async fn a_purge_of_a_project_or_of_all_drops_its_lists() {
     let list =
         format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ totalCount nodes {{ id }} }} }}"#);
     for (body, scope) in
@@ -68,7 +68,7 @@ async fn a_purge_of_a_project_or_of_all_takes_its_lists_along() {
 }
 
 #[tokio::test]
-async fn another_projects_records_stay() {
+async fn a_purge_of_one_project_keeps_the_records_of_others() {
     let gateway = echoing().await;
     gateway.query(&screen_record("id")).await;
 
@@ -79,7 +79,7 @@ async fn another_projects_records_stay() {
 }
 
 #[tokio::test]
-async fn an_answer_under_way_does_not_bring_back_what_was_purged() {
+async fn a_load_in_progress_does_not_restore_a_purged_record() {
     let gateway = echoing().await;
     gateway.upstream.hold();
     let document = screen_record("id");
@@ -102,7 +102,7 @@ async fn an_answer_under_way_does_not_bring_back_what_was_purged() {
 }
 
 #[tokio::test]
-async fn what_was_under_way_during_a_purge_is_not_kept() {
+async fn loads_in_progress_during_a_purge_are_not_cached() {
     let gateway = echoing().await;
     gateway.upstream.hold();
     let document = screen_record("id");
@@ -118,7 +118,7 @@ async fn what_was_under_way_during_a_purge_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_list_under_way_during_a_purge_leaves_neither_its_page_nor_its_records() {
+async fn a_list_in_progress_during_a_purge_is_not_cached() {
     let gateway = echoing().await;
     gateway.upstream.hold();
     let list = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ nodes {{ id }} }} }}"#);
@@ -136,7 +136,7 @@ async fn a_list_under_way_during_a_purge_leaves_neither_its_page_nor_its_records
 }
 
 #[tokio::test]
-async fn links_under_way_during_a_purge_are_not_kept() {
+async fn links_in_progress_during_a_purge_are_not_cached() {
     let upstream = ScriptedUpstream::start(|seen| {
         if seen.path.ends_with("/download-address") {
             let link = json!({ "id": RECORD, "download_url": "https://obs.example/v.mp4" });

@@ -33,7 +33,7 @@ async fn batch(gateway: &Gateway, operations: usize) -> HttpAnswer {
 }
 
 #[tokio::test]
-async fn over_the_rate_a_caller_is_told_when_to_come_back_and_then_may() {
+async fn a_caller_over_the_rate_gets_retry_after_and_is_served_after_it() {
     let gateway = limited("2/m", |_| {}).await;
 
     let within = [ask(&gateway, "one").await.status, ask(&gateway, "one").await.status];
@@ -51,7 +51,7 @@ async fn over_the_rate_a_caller_is_told_when_to_come_back_and_then_may() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_passed_through_are_callers_of_their_own() {
+async fn under_passthrough_each_token_has_its_own_rate() {
     let gateway = limited("1/h", |_| {}).await;
 
     let one = [ask(&gateway, "one").await.status, ask(&gateway, "one").await.status];
@@ -61,7 +61,7 @@ async fn tokens_that_are_passed_through_are_callers_of_their_own() {
 }
 
 #[tokio::test]
-async fn under_the_gateways_own_key_a_token_tells_nobody_apart_but_an_address_does() {
+async fn under_the_gateways_key_callers_are_limited_by_address_not_by_token() {
     let gateway = limited("1/h", |config| {
         config.upstream.credentials = CredentialsMode::AkSk(AccessKey {
             access: Secret::new("FAKEAK0EXAMPLE000001"),
@@ -78,7 +78,7 @@ async fn under_the_gateways_own_key_a_token_tells_nobody_apart_but_an_address_do
 }
 
 #[tokio::test]
-async fn callers_with_names_have_rates_of_their_own_and_strangers_use_up_none() {
+async fn named_callers_have_their_own_rates_and_refused_ones_use_none() {
     let hash = |key: &str| hex::encode(Sha256::digest(key));
     let key = |name| {
         format!("[[key]]\nname = \"{name}\"\nsha256 = \"{}\"\nprojects = [\"*\"]\n", hash(name))
@@ -114,7 +114,7 @@ async fn each_operation_of_a_batch_counts() {
 }
 
 #[tokio::test]
-async fn operations_over_a_socket_count_too_and_the_socket_stands() {
+async fn operations_over_a_socket_count_and_over_the_rate_it_stays_open() {
     let gateway = limited("1/m", |_| {}).await;
     let (mut socket, said) = Socket::showing(&gateway, json!({ "x-auth-token": "one" })).await;
     assert_eq!(said.json()["type"], "connection_ack");

@@ -62,7 +62,7 @@ async fn all_21_fields_of_the_upstream_are_mapped() {
 }
 
 #[tokio::test]
-async fn every_text_and_timestamp_comes_from_its_name_on_the_wire() {
+async fn every_text_and_timestamp_is_read_from_its_wire_name() {
     let mut body = serde_json::Map::new();
     let mut expected = serde_json::Map::new();
     for text in RecordText::ALL {
@@ -90,7 +90,7 @@ async fn every_text_and_timestamp_comes_from_its_name_on_the_wire() {
 }
 
 #[tokio::test]
-async fn the_documented_example_reads_with_real_times_and_its_own_id() {
+async fn the_documented_example_is_read_with_its_times_and_id() {
     let gateway = gateway_with(EXAMPLE).await;
 
     let answer = gateway.query(&screen_record("id startTime endTime duration status")).await;
@@ -246,7 +246,7 @@ async fn an_epoch_with_a_fraction_is_an_instant() {
 }
 
 #[tokio::test]
-async fn a_value_the_enumeration_does_not_know_is_passed_on_as_text() {
+async fn an_unknown_enum_value_is_unknown_with_its_raw_text() {
     let gateway = gateway_with(r#"{"status": "ARCHIVED", "type": "USER_OPERATION"}"#).await;
 
     let answer = gateway.query(&screen_record("status rawStatus type rawType")).await;
@@ -261,7 +261,7 @@ async fn a_value_the_enumeration_does_not_know_is_passed_on_as_text() {
 }
 
 #[tokio::test]
-async fn a_zone_less_time_is_read_in_the_configured_zone() {
+async fn a_time_without_a_zone_is_read_in_the_configured_zone() {
     let body = r#"{"start_time": "2024-03-12 12:02:01"}"#;
     let upstream = ScriptedUpstream::start(move |_| Reply::bytes(200, &[], body)).await;
     let gateway = Gateway::configured(upstream, |config| {

@@ -85,7 +85,7 @@ fn reasons(outcome: Outcome) -> String {
 }
 
 #[tokio::test]
-async fn a_setting_that_changed_is_in_use_for_the_very_next_request() {
+async fn a_changed_setting_applies_to_the_next_request() {
     let (gateway, file) = with("[limits]\nmax_aliases = 2\n").await;
     let before = aliases_pass(&gateway).await;
 
@@ -97,7 +97,7 @@ async fn a_setting_that_changed_is_in_use_for_the_very_next_request() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_is_read_without_being_asked() {
+async fn a_changed_settings_file_is_read_without_a_signal() {
     keep_log();
     let (gateway, file) = with("[limits]\nmax_aliases = 2\n").await;
 
@@ -131,7 +131,7 @@ async fn a_link_that_points_elsewhere_is_a_change() {
 }
 
 #[tokio::test]
-async fn a_broken_file_changes_nothing_is_told_once_and_a_good_one_mends_it() {
+async fn a_broken_file_changes_nothing_and_is_logged_once_until_it_is_mended() {
     keep_log();
     let (gateway, file) = with("[limits]\nmax_aliases = 3\n").await;
 
@@ -152,7 +152,7 @@ async fn a_broken_file_changes_nothing_is_told_once_and_a_good_one_mends_it() {
 }
 
 #[tokio::test]
-async fn where_one_thing_is_wrong_nothing_changes() {
+async fn one_wrong_setting_rejects_the_whole_reload() {
     let callers = TestFile::of(&keys(&[(KEY, "one", &["*"])]));
     let (gateway, settings, profile) = guarded(&callers, "limits.max_aliases = 2").await;
 
@@ -172,7 +172,7 @@ async fn where_one_thing_is_wrong_nothing_changes() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_together() {
+async fn a_failed_reload_logs_all_wrong_settings_together() {
     let callers = TestFile::of(&keys(&[(KEY, "one", &["*"])]));
     let documents = TestFile::of("{}");
     let more = format!("graphql.documents_file = \"{}\"", documents.0.display());
@@ -187,7 +187,7 @@ async fn everything_that_is_wrong_is_told_together() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_named_and_does_not_keep_the_rest_back() {
+async fn settings_that_need_a_restart_are_logged_and_the_others_apply() {
     keep_log();
     let (gateway, file) = with("[limits]\nmax_aliases = 2\n").await;
 
@@ -209,7 +209,7 @@ async fn what_needs_a_restart_is_named_and_does_not_keep_the_rest_back() {
 }
 
 #[tokio::test]
-async fn what_contradicts_a_setting_that_waits_for_a_restart_is_refused() {
+async fn a_setting_that_contradicts_one_pending_a_restart_is_refused() {
     let callers = TestFile::of(&keys(&[(KEY, "one", &["*"])]));
     let (gateway, settings, _profile) = guarded(&callers, "").await;
 
@@ -223,7 +223,7 @@ async fn what_contradicts_a_setting_that_waits_for_a_restart_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_ends_as_it_began() {
+async fn a_request_in_progress_keeps_its_settings() {
     let (gateway, file) = with("limits.request_timeout = \"15s\"\n").await;
     gateway.upstream.hold();
 
@@ -264,7 +264,7 @@ async fn no_secret_of_a_file_is_logged_whether_it_can_be_used_or_not() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_taken_away_is_refused_at_once_and_its_socket_closed() {
+async fn a_removed_key_is_refused_at_once_and_its_socket_closed() {
     let callers = TestFile::of(&keys(&[(KEY, "one", &["*"]), (OTHER_KEY, "another", &["*"])]));
     let (gateway, _settings, _profile) = guarded(&callers, "").await;
     assert_eq!(by_key(&gateway, KEY).await.status, 200);
@@ -280,7 +280,7 @@ async fn a_key_that_is_taken_away_is_refused_at_once_and_its_socket_closed() {
 }
 
 #[tokio::test]
-async fn a_project_that_is_withdrawn_is_refused_though_its_recordings_are_kept() {
+async fn a_removed_project_is_refused_although_its_recordings_are_cached() {
     let callers = TestFile::of(&keys(&[(KEY, "one", &[PROJECT])]));
     let (gateway, settings, _profile) = guarded(&callers, "").await;
     let list = format!("{{ screenRecords(projectId: \"{PROJECT}\") {{ totalCount }} }}");
@@ -322,7 +322,7 @@ async fn another_access_key_signs_the_next_call_and_nothing_of_the_old_one_is_se
 }
 
 #[tokio::test]
-async fn an_access_key_that_was_refused_rests_no_longer_once_there_is_another() {
+async fn a_new_access_key_is_used_at_once_after_the_old_was_refused() {
     let callers = TestFile::of(&keys(&[(KEY, "one", &["*"])]));
     let (gateway, _settings, profile) = guarded(&callers, "").await;
     gateway.upstream.answer_with(|seen| {
@@ -345,7 +345,7 @@ async fn an_access_key_that_was_refused_rests_no_longer_once_there_is_another() 
 }
 
 #[tokio::test]
-async fn another_password_is_tried_though_the_old_one_was_refused() {
+async fn a_new_password_is_tried_at_once_after_the_old_was_refused() {
     let password = TestFile::of("old-password");
     let settings = TestFile::of(&format!(
         "[upstream]\ncredentials = \"password\"\n[iam]\nuser = \"user\"\ndomain = \"account\"\n\
@@ -379,7 +379,7 @@ async fn another_password_is_tried_though_the_old_one_was_refused() {
 }
 
 #[tokio::test]
-async fn lives_in_the_cache_change_for_what_is_kept_already() {
+async fn changed_cache_lifetimes_apply_to_cached_entries() {
     let (gateway, file) = with("").await;
     gateway.query(&screen_record("id")).await;
     gateway.advance(Duration::from_secs(2));
@@ -419,7 +419,7 @@ async fn attempts_and_time_limits_of_the_upstream_change() {
 }
 
 #[tokio::test]
-async fn rates_change_and_one_that_stays_forgets_nobody() {
+async fn an_unchanged_rate_keeps_the_counts_of_callers_over_a_reload() {
     let (gateway, file) = with("limits.rate = \"1/h\"\n").await;
     let first = gateway.query("{ __typename }").await;
 
@@ -436,7 +436,7 @@ async fn rates_change_and_one_that_stays_forgets_nobody() {
 }
 
 #[tokio::test]
-async fn what_the_endpoint_shows_changes_and_to_whom() {
+async fn introspection_graphiql_and_origins_change_on_reload() {
     let (gateway, file) = with("").await;
     let schema = "{ __schema { queryType { name } } }";
     let origin = [("origin", "https://console.example.com"), ("x-auth-token", "t")];
@@ -461,7 +461,7 @@ async fn what_the_endpoint_shows_changes_and_to_whom() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_open_goes_by_the_new_settings_from_its_next_message_on() {
+async fn an_open_socket_uses_the_new_settings_from_its_next_message() {
     let (gateway, file) = with("").await;
     let (mut socket, _) = Socket::showing(&gateway, json!({ "x-auth-token": "t" })).await;
 
@@ -475,7 +475,7 @@ async fn a_socket_that_is_open_goes_by_the_new_settings_from_its_next_message_on
 }
 
 #[tokio::test]
-async fn fewer_requests_may_be_under_way_once_those_that_are_have_ended() {
+async fn a_lowered_limit_of_requests_applies_once_those_in_progress_end() {
     let (gateway, file) = with("").await;
     gateway.upstream.hold();
     let asking = |id: &'static str| {
@@ -500,7 +500,7 @@ async fn fewer_requests_may_be_under_way_once_those_that_are_have_ended() {
 }
 
 #[tokio::test]
-async fn an_address_without_keys_takes_no_others_place() {
+async fn a_reload_to_an_address_without_keys_keeps_the_old_keys() {
     let issuer = Issuer::new("one");
     let keys = key_set(&[&issuer]);
     let good = ScriptedUpstream::start(move |_| Reply::json(200, &keys)).await;
@@ -532,7 +532,7 @@ async fn an_address_without_keys_takes_no_others_place() {
 }
 
 #[tokio::test]
-async fn a_caller_may_have_another_number_of_sockets() {
+async fn the_limit_of_sockets_per_caller_changes_on_reload() {
     let (gateway, file) = with("subscriptions.max_connections_per_caller = 1\n").await;
     let token = json!({ "x-auth-token": "t" });
     let (_first, _) = Socket::showing(&gateway, token.clone()).await;
@@ -582,7 +582,7 @@ impl Drop for Process {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_has_the_settings_read_again_and_never_ends_the_process() {
+async fn sighup_reloads_the_settings_and_never_ends_the_process() {
     let file = TestFile::of("log = \"info\"\n");
     let mut process = Process::serve(&file, &upstream().await);
     let said = BufReader::new(process.0.stdout.take().unwrap()).lines();

@@ -40,7 +40,7 @@ fn code(answer: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_failure_that_passes_is_not_seen() {
+async fn a_temporary_failure_is_retried_and_not_seen() {
     for status in [429, 500, 502, 503] {
         let gateway = after_failures(2, status).await;
 
@@ -52,7 +52,7 @@ async fn a_failure_that_passes_is_not_seen() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_tried_again() {
+async fn a_broken_connection_is_retried() {
     let calls = AtomicUsize::new(0);
     let upstream = ScriptedUpstream::start(move |_| {
         if calls.fetch_add(1, Ordering::Relaxed) == 0 { Reply::CutMidway } else { good() }
@@ -66,7 +66,7 @@ async fn a_broken_connection_is_tried_again() {
 }
 
 #[tokio::test]
-async fn attempts_end_at_their_limit_and_the_last_failure_is_told() {
+async fn attempts_end_at_their_limit_with_the_last_failure() {
     let gateway = after_failures(usize::MAX, 503).await;
 
     let answer = gateway.query(&screen_record("id")).await;
@@ -75,7 +75,7 @@ async fn attempts_end_at_their_limit_and_the_last_failure_is_told() {
 }
 
 #[tokio::test]
-async fn a_timeout_behind_the_upstream_is_tried_again_once() {
+async fn a_504_is_retried_once() {
     let gateway = after_failures(usize::MAX, 504).await;
 
     let answer = gateway.query(&screen_record("id")).await;
@@ -84,7 +84,7 @@ async fn a_timeout_behind_the_upstream_is_tried_again_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_never_tried_again() {
+async fn a_refusal_is_never_retried() {
     for status in [400, 401, 403, 404, 409] {
         let upstream = ScriptedUpstream::start(move |_| Reply::json(status, &json!({}))).await;
         let gateway = Gateway::configured(upstream, with_retries).await;
@@ -96,7 +96,7 @@ async fn a_refusal_is_never_tried_again() {
 }
 
 #[tokio::test]
-async fn a_wait_beyond_the_deadline_is_passed_on_instead() {
+async fn a_retry_after_beyond_the_deadline_is_passed_to_the_caller() {
     let upstream = ScriptedUpstream::start(|_| {
         Reply::bytes(429, &[("retry-after", "30")], r#"{"error_code":"APIGW.0308"}"#)
     })
@@ -110,7 +110,7 @@ async fn a_wait_beyond_the_deadline_is_passed_on_instead() {
 }
 
 #[tokio::test]
-async fn a_wait_the_upstream_asks_for_is_kept() {
+async fn a_retry_after_within_the_deadline_is_waited_for() {
     let calls = AtomicUsize::new(0);
     let upstream = ScriptedUpstream::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
         0 => Reply::bytes(429, &[("retry-after", "1")], r#"{"error_code":"APIGW.0308"}"#),
@@ -144,7 +144,7 @@ async fn nothing_waits_longer_than_its_deadline() {
     assert!(gateway.upstream_requests() <= 2, "{}", gateway.upstream_requests());
 }
 
-/// A document for so many records.
+/// A document that reads `count` records.
 fn records(from: usize, count: usize) -> String {
     let mut document = "{".to_owned();
     for number in from..from + count {
@@ -155,7 +155,7 @@ fn records(from: usize, count: usize) -> String {
 }
 
 #[tokio::test]
-async fn with_a_quarter_of_attempts_failing_nearly_all_loads_answer() {
+async fn with_a_quarter_of_attempts_failing_nearly_all_loads_succeed() {
     let calls = AtomicUsize::new(0);
     let upstream = ScriptedUpstream::start(move |_| {
         let call = calls.fetch_add(1, Ordering::Relaxed);
@@ -209,7 +209,7 @@ async fn breaking(upstream: ScriptedUpstream) -> Gateway {
 }
 
 #[tokio::test]
-async fn a_dead_upstream_is_left_alone_and_probed() {
+async fn a_dead_upstream_opens_the_circuit_and_is_probed() {
     let gateway = breaking(ScriptedUpstream::start(|_| failing(503)).await).await;
     for number in 0..4 {
         gateway.query(&records(number, 1)).await;
@@ -267,7 +267,7 @@ async fn silence_opens_the_circuit_where_one_attempt_may_take_the_whole_deadline
 }
 
 #[tokio::test]
-async fn silence_opens_the_circuit_although_nobody_waits_for_the_attempts_to_end() {
+async fn silence_opens_the_circuit_although_callers_leave_before_the_attempts_end() {
     let readiness = readiness_before_silence(|config| {
         config.limits.request_timeout = Duration::from_millis(150);
     })
@@ -280,7 +280,7 @@ async fn silence_opens_the_circuit_although_nobody_waits_for_the_attempts_to_end
 }
 
 #[tokio::test]
-async fn what_finds_no_place_to_the_upstream_for_a_while_is_turned_away() {
+async fn a_call_without_a_permit_for_half_a_second_is_overloaded() {
     let upstream = ScriptedUpstream::start(|_| good()).await;
     upstream.hold();
     let gateway = Gateway::configured(upstream, |config| {
@@ -327,7 +327,7 @@ async fn refusals_and_throttling_never_open_the_circuit() {
 }
 
 #[tokio::test]
-async fn an_open_circuit_lets_what_is_kept_be_served() {
+async fn an_open_circuit_still_serves_cached_records() {
     let gateway = breaking(ScriptedUpstream::start(|_| good()).await).await;
     gateway.query(&screen_record("id")).await;
     gateway.advance(Duration::from_mins(2));

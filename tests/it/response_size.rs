@@ -32,13 +32,13 @@ fn rows(count: usize, row: impl Fn(String) -> Value) -> Vec<Value> {
     (0..count).map(|number| row(format!("r{number}"))).collect()
 }
 
-/// So many times a field, under different names.
+/// `fields` times the same field, under different aliases.
 fn repeated(fields: usize, field: &str) -> String {
     let aliased = |number| format!("a{number}: {field}");
     (0..fields).map(aliased).collect::<Vec<_>>().join(" ")
 }
 
-/// So many fields with the long text.
+/// `fields` times the field with the long text.
 fn names(fields: usize) -> String {
     repeated(fields, "username")
 }
@@ -58,7 +58,7 @@ fn assert_is_too_large(answer: &Value, of: &str) {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_is_replaced_by_an_error_on_every_way_to_make_it() {
+async fn an_answer_over_the_limit_is_replaced_by_an_error_however_it_is_executed() {
     let gateway = limited().await;
     let escaped =
         format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "escapes") {{ username }} }}"#);
@@ -98,7 +98,7 @@ async fn an_answer_within_the_limit_is_sent_whole() {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_answer() {
+async fn the_limit_counts_a_batch_as_one_answer() {
     let gateway = limited().await;
     let one = screen_record(&names(2));
     assert_eq!(gateway.query(&one).await.get("errors"), None);
@@ -127,7 +127,7 @@ async fn an_answer_with_an_explanation_is_limited_too() {
 }
 
 #[tokio::test]
-async fn an_event_over_the_limit_is_replaced_and_the_socket_stands() {
+async fn an_event_over_the_limit_is_replaced_and_the_socket_stays_open() {
     let gateway = limited().await;
     let (mut socket, _) = Socket::showing(&gateway, json!({ "x-auth-token": TOKEN })).await;
     let watch = format!("subscription {}", screen_record(&names(4)));

@@ -55,7 +55,7 @@ fn code(answer: &Value) -> &Value {
 }
 
 #[tokio::test]
-async fn a_refused_token_gets_nothing_of_what_it_had_read() {
+async fn a_refused_token_gets_none_of_its_cached_records() {
     let gateway = gateway().await;
     let documents = [record("one"), record("two"), link("one"), operations("one"), list()];
     for document in &documents {
@@ -94,7 +94,7 @@ async fn a_token_whose_list_or_link_is_refused_gets_no_record_either() {
 }
 
 #[tokio::test]
-async fn a_denied_record_takes_no_other_record_along() {
+async fn a_denied_record_drops_no_other_record() {
     let gateway = gateway().await;
     gateway.query(&record("one")).await;
 
@@ -124,7 +124,7 @@ async fn holding_lists(status: u16) -> (Gateway, Arc<Semaphore>) {
 }
 
 #[tokio::test]
-async fn a_list_under_way_does_not_bring_back_a_record_that_is_refused_meanwhile() {
+async fn a_list_in_progress_does_not_restore_a_record_denied_meanwhile() {
     for status in [401, 403, 404] {
         let (gateway, gate) = holding_lists(status).await;
         let list = list();
@@ -144,7 +144,7 @@ async fn a_list_under_way_does_not_bring_back_a_record_that_is_refused_meanwhile
 }
 
 #[tokio::test]
-async fn a_list_under_way_during_a_refusal_is_not_joined() {
+async fn a_list_in_progress_during_a_refusal_is_not_joined() {
     let (gateway, gate) = holding_lists(403).await;
     let list = list();
 
@@ -162,7 +162,7 @@ async fn a_list_under_way_during_a_refusal_is_not_joined() {
 }
 
 #[tokio::test]
-async fn what_was_to_stand_in_for_an_error_does_not_if_the_token_is_refused_meanwhile() {
+async fn stale_data_replaces_no_error_if_the_token_is_refused_meanwhile() {
     let gateway = gateway().await;
     gateway.query(&record("old")).await;
     gateway.query(&list()).await;

@@ -38,7 +38,7 @@ fn assert_clean(place: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn a_callers_token_turns_up_in_no_log_error_metric_or_debug() {
+async fn a_callers_token_appears_in_no_log_error_metric_or_debug() {
     keep_log();
     let gateway = Gateway::before(blabbing().await).await;
 
@@ -55,7 +55,7 @@ async fn a_callers_token_turns_up_in_no_log_error_metric_or_debug() {
 }
 
 #[tokio::test]
-async fn the_gateways_own_key_turns_up_in_no_log_error_metric_or_debug() {
+async fn the_gateways_own_key_appears_in_no_log_error_metric_or_debug() {
     keep_log();
     let key = AccessKey {
         access: Secret::new(ACCESS),
@@ -80,7 +80,7 @@ async fn the_gateways_own_key_turns_up_in_no_log_error_metric_or_debug() {
 }
 
 #[tokio::test]
-async fn a_password_and_the_token_got_with_it_turn_up_in_no_log_error_metric_or_debug() {
+async fn a_password_and_its_token_appear_in_no_log_error_metric_or_debug() {
     keep_log();
     let upstream = ScriptedUpstream::start(|seen| {
         if seen.path.starts_with("/v3/auth") {
@@ -116,7 +116,7 @@ async fn a_password_and_the_token_got_with_it_turn_up_in_no_log_error_metric_or_
 }
 
 #[tokio::test]
-async fn the_shared_caches_password_turns_up_in_no_log_error_metric_or_debug() {
+async fn the_shared_caches_password_appears_in_no_log_error_metric_or_debug() {
     keep_log();
     let redis = RedisServer::start().await;
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": "r" }))).await;
@@ -140,7 +140,7 @@ async fn the_shared_caches_password_turns_up_in_no_log_error_metric_or_debug() {
 }
 
 #[tokio::test]
-async fn a_link_turns_up_in_its_answer_and_nowhere_else() {
+async fn a_link_appears_in_its_answer_and_nowhere_else() {
     keep_log();
     let upstream = ScriptedUpstream::start(|seen| {
         if seen.path.ends_with("/download-address") {
@@ -161,7 +161,7 @@ async fn a_link_turns_up_in_its_answer_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_callers_key_turns_up_in_no_log_error_metric_or_debug_and_goes_nowhere() {
+async fn a_callers_key_appears_in_no_log_error_metric_or_debug_and_is_sent_nowhere() {
     keep_log();
     let sha256 = hex::encode(Sha256::digest(API_KEY));
     let keys = format!("[[key]]\nname = \"one\"\nsha256 = \"{sha256}\"\nprojects = [\"*\"]\n");
@@ -198,7 +198,7 @@ async fn a_callers_key_turns_up_in_no_log_error_metric_or_debug_and_goes_nowhere
 }
 
 #[tokio::test]
-async fn a_callers_signed_token_turns_up_in_no_log_error_metric_or_debug() {
+async fn a_callers_signed_token_appears_in_no_log_error_metric_or_debug() {
     keep_log();
     let issuer = Issuer::new("one");
     let file = TestFile::of(&key_set(&[&issuer]).to_string());

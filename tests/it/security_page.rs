@@ -84,7 +84,7 @@ fn every_defence_of_the_security_page_names_tests_that_exist() {
 }
 
 #[test]
-fn a_test_that_is_named_but_not_there_is_noticed() {
+fn a_name_of_a_missing_test_is_detected() {
     let page = "| fault | seen | held by |\n| --- | --- | --- |\n| one | x | `a`, `b` |\n\ntext\n";
     let source =
         "#[test]\nfn a() {}\n\nfn b() {}\n\n#[tokio::test(flavor = \"x\")]\nasync fn c() {}\n";

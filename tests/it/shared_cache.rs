@@ -39,8 +39,8 @@ async fn alone(upstream: &ScriptedUpstream, redis: &RedisServer) -> Gateway {
     Gateway::configured(upstream.clone(), |config| config.cache.shared = Some(redis.config())).await
 }
 
-/// Two replicas, of which the first has read the record and put it into Redis.
-async fn two_of_which_one_has_read() -> (ScriptedUpstream, RedisServer, [Gateway; 2]) {
+/// Two replicas; the first has read the record and written it to Redis.
+async fn two_replicas_with_one_cached_record() -> (ScriptedUpstream, RedisServer, [Gateway; 2]) {
     let (upstream, redis) = (upstream().await, RedisServer::start().await);
     let replicas = [replica(&upstream, &redis).await, replica(&upstream, &redis).await];
     replicas[0].query(&screen_record("id")).await;
@@ -65,8 +65,8 @@ async fn until_read_anew(gateway: &Gateway, upstream: &ScriptedUpstream) {
 }
 
 #[tokio::test]
-async fn what_one_replica_has_read_another_serves_without_a_call() {
-    let (upstream, _redis, [_, other]) = two_of_which_one_has_read().await;
+async fn a_record_read_by_one_replica_is_served_by_another_without_a_call() {
+    let (upstream, _redis, [_, other]) = two_replicas_with_one_cached_record().await;
 
     let answer = other.post(&screen_record("id"), &[("x-auth-token", TOKEN)]).await;
 
@@ -76,8 +76,8 @@ async fn what_one_replica_has_read_another_serves_without_a_call() {
 }
 
 #[tokio::test]
-async fn what_one_caller_has_read_another_does_not_get() {
-    let (upstream, _redis, [_, other]) = two_of_which_one_has_read().await;
+async fn a_record_cached_for_one_caller_is_read_again_for_another() {
+    let (upstream, _redis, [_, other]) = two_replicas_with_one_cached_record().await;
 
     other.query_as("token-of-another", &screen_record("id")).await;
 
@@ -86,7 +86,7 @@ async fn what_one_caller_has_read_another_does_not_get() {
 
 #[tokio::test]
 async fn neither_a_token_nor_a_link_to_a_video_is_ever_in_redis() {
-    let (_upstream, redis, [first, _]) = two_of_which_one_has_read().await;
+    let (_upstream, redis, [first, _]) = two_replicas_with_one_cached_record().await;
 
     let answer = first.query(&screen_record("id downloadUrl")).await;
     // Whatever is written after the link is written now.
@@ -126,7 +126,7 @@ async fn replicas_that_miss_the_same_record_at_once_make_one_call() {
 }
 
 #[tokio::test]
-async fn a_lease_is_kept_while_a_slow_upstream_is_asked() {
+async fn a_lease_is_renewed_while_the_upstream_is_slow() {
     let (upstream, redis) = (upstream().await, RedisServer::start().await);
     let gateway = replica(&upstream, &redis).await;
     upstream.hold();
@@ -153,8 +153,8 @@ async fn a_lease_is_kept_while_a_slow_upstream_is_asked() {
 }
 
 #[tokio::test]
-async fn an_entry_is_as_old_as_it_was_where_it_came_from() {
-    let (upstream, redis, [_, other]) = two_of_which_one_has_read().await;
+async fn a_shared_entry_keeps_its_age_on_another_replica() {
+    let (upstream, redis, [_, other]) = two_replicas_with_one_cached_record().await;
     // Fresh for five seconds, kept for ten minutes after that: three seconds are to pass.
     let name = redis.only_entry().await;
     redis.run::<()>(&["PEXPIRE", &name, "602000"]).await;
@@ -166,8 +166,8 @@ async fn an_entry_is_as_old_as_it_was_where_it_came_from() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_not_fresh_any_more_is_read_anew_and_stands_in_for_a_failure() {
-    let (upstream, redis, [_, other]) = two_of_which_one_has_read().await;
+async fn a_stale_shared_entry_is_read_again_and_replaces_a_failure() {
+    let (upstream, redis, [_, other]) = two_replicas_with_one_cached_record().await;
     let name = redis.only_entry().await;
     redis.run::<()>(&["PEXPIRE", &name, "300000"]).await;
     upstream.answer_with(|_| Reply::json(503, &json!({})));
@@ -181,7 +181,7 @@ async fn an_entry_that_is_not_fresh_any_more_is_read_anew_and_stands_in_for_a_fa
 
 #[tokio::test]
 async fn a_request_with_no_cache_is_answered_by_the_upstream() {
-    let (upstream, _redis, [_, other]) = two_of_which_one_has_read().await;
+    let (upstream, _redis, [_, other]) = two_replicas_with_one_cached_record().await;
 
     let headers = [("x-auth-token", TOKEN), ("cache-control", "no-cache")];
     other.post(&screen_record("id"), &headers).await;
@@ -190,9 +190,9 @@ async fn a_request_with_no_cache_is_answered_by_the_upstream() {
 }
 
 #[tokio::test]
-async fn an_entry_of_another_version_and_a_broken_one_count_for_nothing() {
+async fn shared_entries_of_another_version_and_broken_ones_are_ignored() {
     for value in ["\u{2}{}", "", "\u{1}{\"stamps\":", "not at all"] {
-        let (upstream, redis, [_, other]) = two_of_which_one_has_read().await;
+        let (upstream, redis, [_, other]) = two_replicas_with_one_cached_record().await;
         let name = redis.only_entry().await;
         redis.run::<()>(&["SET", &name, value, "PX", "60000"]).await;
 
@@ -205,8 +205,8 @@ async fn an_entry_of_another_version_and_a_broken_one_count_for_nothing() {
 }
 
 #[tokio::test]
-async fn deployments_with_another_identity_or_secret_do_not_meet() {
-    let (upstream, redis, _first) = two_of_which_one_has_read().await;
+async fn deployments_with_another_identity_or_secret_share_no_entries() {
+    let (upstream, redis, _first) = two_replicas_with_one_cached_record().await;
     let gateways_own = CredentialsMode::Metadata(screen_record_gateway::config::MetadataService {
         endpoint: "http://127.0.0.1:9".parse().unwrap(),
         project_id: None,
@@ -232,21 +232,21 @@ async fn deployments_with_another_identity_or_secret_do_not_meet() {
 }
 
 #[tokio::test]
-async fn a_purge_takes_the_record_from_redis_and_from_every_replica() {
+async fn a_purge_drops_the_record_from_redis_and_every_replica() {
     let scopes = [
         json!({ "projectId": PROJECT, "id": RECORD.replace('-', "") }),
         json!({ "projectId": PROJECT }),
         json!({ "all": true }),
     ];
     for body in scopes {
-        let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+        let (upstream, redis, [first, other]) = two_replicas_with_one_cached_record().await;
         other.query(&screen_record("id")).await;
         assert_eq!(upstream.requests(), 1);
 
         let purged = purge(&first, &body).await;
 
         assert_eq!(purged.status, 200);
-        // Nothing is left in Redis, whoever looks.
+        // Redis holds no entry of any caller.
         let third = replica(&upstream, &redis).await;
         third.query(&screen_record("id")).await;
         assert_eq!(upstream.requests(), 2, "after {body}");
@@ -260,8 +260,8 @@ async fn a_purge_takes_the_record_from_redis_and_from_every_replica() {
 }
 
 #[tokio::test]
-async fn a_replica_reads_anew_what_another_has_purged() {
-    let (upstream, _redis, [first, other]) = two_of_which_one_has_read().await;
+async fn a_record_purged_on_one_replica_is_read_again_on_another() {
+    let (upstream, _redis, [first, other]) = two_replicas_with_one_cached_record().await;
     other.query(&screen_record("id")).await;
 
     purge(&first, &json!({ "all": true })).await;
@@ -270,7 +270,7 @@ async fn a_replica_reads_anew_what_another_has_purged() {
 }
 
 #[tokio::test]
-async fn a_load_under_way_on_another_replica_does_not_bring_back_what_was_purged() {
+async fn a_load_in_progress_on_another_replica_does_not_restore_a_purged_record() {
     let (upstream, redis) = (upstream().await, RedisServer::start().await);
     let [first, other] = [replica(&upstream, &redis).await, replica(&upstream, &redis).await];
     upstream.hold();
@@ -291,7 +291,7 @@ async fn a_load_under_way_on_another_replica_does_not_bring_back_what_was_purged
 
 #[tokio::test]
 async fn a_refusal_reaches_the_other_replicas() {
-    let (upstream, _redis, [first, other]) = two_of_which_one_has_read().await;
+    let (upstream, _redis, [first, other]) = two_replicas_with_one_cached_record().await;
     other.query(&screen_record("id")).await;
     upstream.answer_with(|_| Reply::json(403, &json!({})));
 
@@ -305,8 +305,8 @@ async fn a_refusal_reaches_the_other_replicas() {
 }
 
 #[tokio::test]
-async fn a_refused_token_finds_nothing_of_what_it_had_read_on_any_replica_or_in_redis() {
-    let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+async fn a_refused_token_gets_none_of_its_records_from_any_replica_or_redis() {
+    let (upstream, redis, [first, other]) = two_replicas_with_one_cached_record().await;
     let second = format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "second") {{ id }} }}"#);
     first.query(&second).await;
     first.until_metric("gateway_shared_cache_writes_total{outcome=\"written\"} 2").await;
@@ -332,7 +332,7 @@ async fn a_refused_token_finds_nothing_of_what_it_had_read_on_any_replica_or_in_
 
 #[tokio::test]
 async fn a_token_that_is_accepted_again_is_shared_again() {
-    let (upstream, redis, [first, _]) = two_of_which_one_has_read().await;
+    let (upstream, redis, [first, _]) = two_replicas_with_one_cached_record().await;
     upstream.answer_with(|_| Reply::json(401, &json!({ "error_code": "APIGW.0301" })));
     let headers = [("x-auth-token", TOKEN), ("cache-control", "no-cache")];
     first.post(&screen_record("id"), &headers).await;
@@ -349,7 +349,7 @@ async fn a_token_that_is_accepted_again_is_shared_again() {
 }
 
 #[tokio::test]
-async fn a_replica_starts_without_redis_and_uses_it_once_it_is_there() {
+async fn a_replica_starts_without_redis_and_uses_it_once_it_is_up() {
     let (upstream, mut redis) = (upstream().await, RedisServer::stopped());
     let first = alone(&upstream, &redis).await;
     let away = first.admin_get("/readyz").await;
@@ -396,7 +396,10 @@ async fn a_redis_that_hangs_costs_the_time_limit_a_few_times_and_then_nothing() 
 }
 
 /// A replica that reaches Redis by a slow way, and gives a read one second for it.
-async fn by_a_slow_way(upstream: &ScriptedUpstream, redis: &RedisServer) -> (Gateway, SlowWay) {
+async fn through_a_slow_proxy(
+    upstream: &ScriptedUpstream,
+    redis: &RedisServer,
+) -> (Gateway, SlowWay) {
     let way = SlowWay::to(redis.port).await;
     let gateway = Gateway::configured(upstream.clone(), |config| {
         let mut shared = redis.config();
@@ -411,7 +414,7 @@ async fn by_a_slow_way(upstream: &ScriptedUpstream, redis: &RedisServer) -> (Gat
 #[tokio::test]
 async fn all_commands_of_a_read_have_one_time_limit_together() {
     let (upstream, redis) = (upstream().await, RedisServer::start().await);
-    let (gateway, way) = by_a_slow_way(&upstream, &redis).await;
+    let (gateway, way) = through_a_slow_proxy(&upstream, &redis).await;
     way.delay(Duration::from_millis(800));
 
     let begun = Instant::now();
@@ -423,9 +426,9 @@ async fn all_commands_of_a_read_have_one_time_limit_together() {
 }
 
 #[tokio::test]
-async fn a_lease_that_nobody_gives_back_is_waited_for_two_seconds_at_most() {
+async fn an_abandoned_lease_is_waited_for_two_seconds_at_most() {
     let (upstream, redis) = (upstream().await, RedisServer::start().await);
-    let (gateway, way) = by_a_slow_way(&upstream, &redis).await;
+    let (gateway, way) = through_a_slow_proxy(&upstream, &redis).await;
     gateway.query(&screen_record("id")).await;
     gateway.until_metric(WRITTEN).await;
     // The entry is gone, and the one who was to read it anew as well.
@@ -444,7 +447,7 @@ async fn a_lease_that_nobody_gives_back_is_waited_for_two_seconds_at_most() {
 }
 
 #[tokio::test]
-async fn rows_of_a_list_stay_with_the_replica_that_read_it() {
+async fn records_of_a_list_are_not_shared_with_other_replicas() {
     let (upstream, redis) = (upstream().await, RedisServer::start().await);
     upstream.answer_with(|seen| match seen.parameter("limit") {
         Some(_) => seen.page_of("screen_records", &[json!({ "id": RECORD })]),
@@ -484,7 +487,7 @@ async fn an_absence_on_one_replica_costs_the_others_no_page_of_a_list() {
 
 #[tokio::test]
 async fn a_full_redis_is_read_and_not_written() {
-    let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+    let (upstream, redis, [first, other]) = two_replicas_with_one_cached_record().await;
     redis.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
 
     let from_redis = other.query(&screen_record("id")).await;
@@ -499,8 +502,8 @@ async fn a_full_redis_is_read_and_not_written() {
 }
 
 #[tokio::test]
-async fn a_purge_while_redis_is_away_is_told_once_it_is_back() {
-    let (upstream, mut redis, [first, other]) = two_of_which_one_has_read().await;
+async fn a_purge_while_redis_is_down_is_delivered_once_it_is_back() {
+    let (upstream, mut redis, [first, other]) = two_replicas_with_one_cached_record().await;
     other.query(&screen_record("id")).await;
     redis.kill();
     first.until_metric("gateway_shared_cache_up 0").await;
@@ -514,8 +517,8 @@ async fn a_purge_while_redis_is_away_is_told_once_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_purge_that_a_replica_could_not_hear_empties_its_memory_when_it_is_back() {
-    let (upstream, redis, [first, other]) = two_of_which_one_has_read().await;
+async fn a_replica_that_missed_a_purge_empties_its_memory_when_redis_is_back() {
+    let (upstream, redis, [first, other]) = two_replicas_with_one_cached_record().await;
     other.query(&screen_record("id")).await;
     // What a purge leaves behind, without the message.
     let mut names: Vec<String> = redis.run(&["PUBSUB", "CHANNELS", "srg:*:news"]).await;
@@ -600,7 +603,7 @@ async fn a_cluster_serves_as_one_server_does() {
 }
 
 #[tokio::test]
-async fn sentinels_are_asked_who_leads_and_asked_again_when_that_one_is_gone() {
+async fn sentinels_name_the_leader_and_the_next_one_after_it_dies() {
     let (upstream, mut redis) = (upstream().await, RedisServer::start().await);
     let sentinel = RedisServer::sentinel(&redis).await;
     let gateway = Gateway::configured(upstream.clone(), |config| {

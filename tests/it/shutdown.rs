@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Gateway, RECORD, Reply, ScriptedUpstream, TOKEN, screen_record};
 
 #[tokio::test]
-async fn a_request_under_way_is_answered_while_readiness_is_withdrawn() {
+async fn during_a_shutdown_requests_in_progress_are_answered_and_readyz_is_503() {
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
     upstream.hold();
     let mut gateway = Gateway::before(upstream.clone()).await;

@@ -93,7 +93,7 @@ fn ended(reason: &str, times: usize) -> String {
 }
 
 #[tokio::test]
-async fn who_says_nothing_or_only_a_part_is_disconnected() {
+async fn a_client_that_sends_nothing_or_only_a_part_is_disconnected() {
     for begun in
         ["", "G", "GET /graphql HTTP/1.1\r\nhost: ", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
     {
@@ -109,7 +109,7 @@ async fn who_says_nothing_or_only_a_part_is_disconnected() {
 }
 
 #[tokio::test]
-async fn headers_that_trickle_in_gain_no_time() {
+async fn headers_that_trickle_in_get_no_more_time() {
     let gateway = gateway(LimitsConfig { header_timeout: SHORT, ..without_limits() }).await;
     let mut stream = connect(&gateway).await;
     let (mut from, mut to) = stream.split();
@@ -146,7 +146,7 @@ async fn a_kept_connection_has_the_idle_time_between_requests_and_the_header_tim
 }
 
 #[tokio::test]
-async fn the_headers_of_a_later_request_have_to_come_in_time_too() {
+async fn the_headers_of_a_later_request_have_the_same_time_limit() {
     let gateway = gateway(LimitsConfig { header_timeout: SHORT, ..without_limits() }).await;
     let mut stream = connect(&gateway).await;
     ask(&mut stream).await;
@@ -158,7 +158,7 @@ async fn the_headers_of_a_later_request_have_to_come_in_time_too() {
 }
 
 #[tokio::test]
-async fn a_head_that_begins_behind_a_whole_request_has_to_come_in_time_too() {
+async fn a_head_behind_a_whole_request_has_the_same_time_limit() {
     let body = "{\"query\":\"{__typename}\"}";
     let post = format!(
         "POST /graphql HTTP/1.1\r\nhost: gateway\r\n{JSON}content-length: {}\r\n\r\n{body}",
@@ -178,7 +178,7 @@ async fn a_head_that_begins_behind_a_whole_request_has_to_come_in_time_too() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_body_leaves_the_idle_time_as_it_is() {
+async fn a_request_with_a_body_does_not_change_the_idle_time() {
     let body = "{\"query\":\n\n\"{__typename}\"}";
     let post = format!(
         "POST /graphql HTTP/1.1\r\nhost: gateway\r\n{JSON}content-length: {}\r\n\r\n{body}",
@@ -211,7 +211,7 @@ async fn a_request_with_a_body_leaves_the_idle_time_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_idle_http_2_connection_is_ended() {
+async fn an_idle_http_2_connection_is_closed() {
     let gateway = gateway(LimitsConfig { idle_timeout: SHORT, ..without_limits() }).await;
     let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
     let url = format!("{}?query={{__typename}}", gateway.url());
@@ -270,7 +270,7 @@ async fn neither_a_long_request_nor_a_socket_nor_an_event_stream_is_idle_or_stal
 }
 
 #[tokio::test]
-async fn who_takes_nothing_of_its_answers_is_disconnected() {
+async fn a_client_that_reads_no_answers_is_disconnected() {
     let name = "x".repeat(500_000);
     let upstream = ScriptedUpstream::start(move |_| {
         Reply::json(200, &json!({ "id": RECORD, "desktop_name": name }))
@@ -294,7 +294,7 @@ async fn who_takes_nothing_of_its_answers_is_disconnected() {
 }
 
 #[tokio::test]
-async fn who_opens_no_window_for_its_answer_is_disconnected() {
+async fn an_http_2_client_that_opens_no_window_is_disconnected() {
     let gateway = gateway(LimitsConfig { write_timeout: SHORT, ..without_limits() }).await;
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -312,7 +312,7 @@ async fn who_opens_no_window_for_its_answer_is_disconnected() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_waits_until_another_ends() {
+async fn one_connection_too_many_waits_until_another_closes() {
     let gateway = gateway(LimitsConfig { max_connections: 2, ..without_limits() }).await;
     let (mut first, mut second) = (connect(&gateway).await, connect(&gateway).await);
     ask(&mut first).await;
@@ -333,7 +333,7 @@ async fn a_connection_too_many_waits_until_another_ends() {
 }
 
 #[tokio::test]
-async fn connections_that_come_later_go_by_other_time_limits_and_those_that_stand_do_not() {
+async fn changed_time_limits_apply_to_new_connections_only() {
     let settings = TestFile::of("limits.idle_timeout = \"10m\"\n");
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::following(upstream, &settings, &[]).await;
@@ -351,7 +351,7 @@ async fn connections_that_come_later_go_by_other_time_limits_and_those_that_stan
 }
 
 #[tokio::test]
-async fn another_number_of_connections_holds_at_once_and_ends_none() {
+async fn a_changed_limit_of_connections_applies_at_once_and_closes_none() {
     let settings = TestFile::of("limits.max_connections = 1\n");
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::following(upstream, &settings, &[]).await;
@@ -378,7 +378,7 @@ async fn another_number_of_connections_holds_at_once_and_ends_none() {
 }
 
 #[tokio::test]
-async fn a_long_token_is_taken_and_headers_without_measure_are_refused() {
+async fn a_long_token_is_accepted_and_huge_headers_are_refused() {
     let gateway = gateway(without_limits()).await;
     let http1 = reqwest::Client::builder().no_proxy().http1_only().build().unwrap();
     let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();

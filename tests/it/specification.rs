@@ -76,7 +76,7 @@ async fn an_object_without_fields_is_empty_and_not_null() {
 }
 
 #[tokio::test]
-async fn a_bad_instant_is_refused_before_anything_is_read() {
+async fn a_bad_date_time_is_a_request_error_without_a_call() {
     let gateway = gateway().await;
     let list = |declared: &str, value: &str| {
         let filter = format!("filter: {{ startedAfter: {value} }}");
@@ -103,7 +103,7 @@ async fn a_bad_instant_is_refused_before_anything_is_read() {
 }
 
 #[tokio::test]
-async fn an_error_of_a_root_field_that_must_not_be_null_leaves_no_data() {
+async fn an_error_of_a_non_null_root_field_nulls_data() {
     let gateway = gateway().await;
 
     let answer =

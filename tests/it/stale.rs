@@ -19,7 +19,7 @@ fn code(answer: &Value) -> &Value {
 }
 
 #[tokio::test]
-async fn an_upstream_out_of_order_is_covered_by_what_was_read_before() {
+async fn during_an_outage_a_cached_record_replaces_the_error() {
     for status in [429, 500, 502, 503, 504] {
         let gateway = with_a_spare().await;
         gateway.upstream.answer_with(move |_| Reply::json(status, &json!({})));
@@ -33,7 +33,7 @@ async fn an_upstream_out_of_order_is_covered_by_what_was_read_before() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_is_covered_too() {
+async fn a_cached_record_replaces_the_error_of_a_cut_connection() {
     let gateway = with_a_spare().await;
     gateway.upstream.answer_with(|_| Reply::CutMidway);
 
@@ -44,7 +44,7 @@ async fn a_cut_connection_is_covered_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_never_covered_and_drops_the_record() {
+async fn a_refusal_is_shown_and_drops_the_cached_record() {
     for (status, expected) in [(401, "UNAUTHENTICATED"), (403, "FORBIDDEN"), (404, "NOT_FOUND")] {
         let gateway = with_a_spare().await;
         gateway.upstream.answer_with(move |_| Reply::json(status, &json!({})));
@@ -60,7 +60,7 @@ async fn a_refusal_is_never_covered_and_drops_the_record() {
 }
 
 #[tokio::test]
-async fn a_refusal_to_a_refresh_behind_the_answer_drops_the_record_at_once() {
+async fn a_refused_background_refresh_drops_the_record() {
     let gateway = Gateway::answering(200, json!({ "id": RECORD, "status": "RECORDING" })).await;
     gateway.query(&screen_record("id")).await;
     gateway.advance(Duration::from_secs(6));
@@ -73,7 +73,7 @@ async fn a_refusal_to_a_refresh_behind_the_answer_drops_the_record_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_too_old_is_not_served_in_an_errors_place() {
+async fn a_record_that_is_too_old_does_not_replace_an_error() {
     let gateway = with_a_spare().await;
     gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
     gateway.advance(Duration::from_mins(10));
@@ -84,7 +84,7 @@ async fn what_is_too_old_is_not_served_in_an_errors_place() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_has_just_failed_is_left_alone_for_a_second() {
+async fn after_a_failed_refresh_the_record_is_not_refreshed_for_a_second() {
     let gateway = with_a_spare().await;
     gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
     gateway.query(&screen_record("id")).await;

@@ -78,7 +78,7 @@ async fn polling(upstream: ScriptedUpstream) -> Gateway {
 }
 
 #[tokio::test]
-async fn one_callers_streams_are_limited_and_anothers_are_not() {
+async fn event_streams_are_limited_for_each_caller_separately() {
     let gateway = Gateway::configured(upstream_in("RECORDING").await, |config| {
         config.subscriptions.max_connections_per_caller = 1;
     })
@@ -96,7 +96,7 @@ async fn one_callers_streams_are_limited_and_anothers_are_not() {
 }
 
 #[tokio::test]
-async fn changes_come_as_they_happen_and_a_final_status_is_the_end() {
+async fn a_subscription_sends_each_change_and_completes_after_a_final_status() {
     let gateway = polling(upstream_in("RECORDING").await).await;
     let mut events = Events::watching(&gateway, TOKEN).await;
 
@@ -139,7 +139,7 @@ fn recording_in(status: &'static str, seen: &Seen) -> Reply {
 }
 
 #[tokio::test]
-async fn every_event_may_take_as_long_as_a_request() {
+async fn every_event_has_the_time_limit_of_a_request() {
     let upstream = ScriptedUpstream::start(|seen| recording_in("RECORDING", seen)).await;
     let gateway = Gateway::configured(upstream, |config| {
         config.subscriptions.poll_interval = Duration::from_millis(10);
@@ -165,7 +165,7 @@ async fn every_event_may_take_as_long_as_a_request() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_read_for_one_event_is_read_again_for_the_next() {
+async fn a_field_that_failed_in_one_event_is_read_again_for_the_next() {
     let failing = |seen: &Seen| {
         let is_link = seen.path.ends_with("/download-address");
         if is_link { Reply::json(503, &json!({})) } else { recording_in("RECORDING", seen) }
@@ -205,7 +205,7 @@ async fn the_log_line_of_a_stream_counts_the_reads_of_all_its_events() {
 }
 
 #[tokio::test]
-async fn there_is_one_poller_however_many_watch_and_none_once_they_have_left() {
+async fn all_watchers_of_a_record_share_one_poller_which_ends_with_the_last() {
     let gateway = polling(upstream_in("RECORDING").await).await;
     let mut watchers = Vec::new();
     for _ in 0..10 {
@@ -221,7 +221,7 @@ async fn there_is_one_poller_however_many_watch_and_none_once_they_have_left() {
 }
 
 #[tokio::test]
-async fn two_callers_watch_apart() {
+async fn two_callers_have_separate_pollers() {
     let gateway = polling(upstream_in("RECORDING").await).await;
 
     let mut one = Events::watching(&gateway, "token-one").await;
@@ -233,7 +233,7 @@ async fn two_callers_watch_apart() {
 }
 
 #[tokio::test]
-async fn a_right_that_goes_ends_the_stream_with_its_error() {
+async fn a_revoked_right_ends_the_stream_with_its_error() {
     let gateway = polling(upstream_in("RECORDING").await).await;
     let mut events = Events::watching(&gateway, TOKEN).await;
     events.status().await;
@@ -248,7 +248,7 @@ async fn a_right_that_goes_ends_the_stream_with_its_error() {
 }
 
 #[tokio::test]
-async fn an_upstream_out_of_order_is_waited_out() {
+async fn a_subscription_survives_an_outage_of_the_upstream() {
     let gateway = polling(upstream_in("RECORDING").await).await;
     let mut events = Events::watching(&gateway, TOKEN).await;
     events.status().await;
@@ -262,7 +262,7 @@ async fn an_upstream_out_of_order_is_waited_out() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_overloaded_for_a_while_ends_no_subscription() {
+async fn a_subscription_survives_an_overloaded_gateway() {
     let gateway = Gateway::configured(upstream_in("RECORDING").await, |config| {
         // Long enough for another query to take the only place between two polls.
         config.subscriptions.poll_interval = Duration::from_secs(1);
@@ -286,7 +286,7 @@ async fn a_gateway_that_is_overloaded_for_a_while_ends_no_subscription() {
 }
 
 #[tokio::test]
-async fn a_stop_of_the_process_ends_the_stream() {
+async fn a_shutdown_ends_the_stream() {
     let mut gateway = polling(upstream_in("RECORDING").await).await;
     let mut events = Events::watching(&gateway, TOKEN).await;
     events.status().await;
@@ -298,7 +298,7 @@ async fn a_stop_of_the_process_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn a_subscription_needs_a_stream() {
+async fn a_subscription_by_a_plain_post_is_refused() {
     let gateway = polling(upstream_in("RECORDING").await).await;
 
     let answer =

@@ -85,7 +85,7 @@ async fn refusal(tls: TlsConfig) -> String {
 }
 
 #[tokio::test]
-async fn http_2_and_http_1_are_spoken_as_the_client_likes() {
+async fn the_client_chooses_http_2_or_http_1() {
     let authority = Authority::new("of the gateway");
     let files = authority.issue().files();
     let gateway = gateway(files.config()).await;
@@ -97,7 +97,7 @@ async fn http_2_and_http_1_are_spoken_as_the_client_likes() {
 }
 
 #[tokio::test]
-async fn both_versions_of_tls_are_spoken_and_no_older_one() {
+async fn tls_1_2_and_1_3_are_supported_and_nothing_older() {
     let authority = Authority::new("of the gateway");
     let files = authority.issue().files();
     let gateway = gateway(files.config()).await;
@@ -120,7 +120,7 @@ async fn both_versions_of_tls_are_spoken_and_no_older_one() {
 }
 
 #[tokio::test]
-async fn where_clients_have_to_show_a_certificate_only_one_of_the_ca_will_do() {
+async fn only_client_certificates_of_the_configured_ca_are_accepted() {
     let (authority, clients) = (Authority::new("of the gateway"), Authority::new("of clients"));
     let files = authority.issue().files();
     let client_ca = TestFile::of(&clients.pem());
@@ -139,7 +139,7 @@ async fn where_clients_have_to_show_a_certificate_only_one_of_the_ca_will_do() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+async fn a_new_certificate_is_used_for_new_connections_and_old_ones_stay_open() {
     let authority = Authority::new("of the gateway");
     let (old, new) = (authority.issue(), authority.issue());
     let files = old.files();
@@ -161,7 +161,7 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
 /// which is put in place of the old one at once.
 #[cfg(unix)]
 #[tokio::test]
-async fn files_behind_links_that_are_exchanged_at_once_are_read_again() {
+async fn certificate_files_behind_replaced_links_are_read_again() {
     use std::fs;
     use std::os::unix::fs::symlink;
 
@@ -189,7 +189,7 @@ async fn files_behind_links_that_are_exchanged_at_once_are_read_again() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_change_nothing_and_are_told_of_once() {
+async fn broken_certificate_files_change_nothing_and_are_logged_once() {
     keep_log();
     let authority = Authority::new("of the gateway");
     let (old, other, new) = (authority.issue(), authority.issue(), authority.issue());
@@ -210,7 +210,7 @@ async fn files_that_cannot_be_used_change_nothing_and_are_told_of_once() {
 }
 
 #[tokio::test]
-async fn who_may_connect_changes_with_the_file() {
+async fn a_changed_client_ca_file_decides_who_may_connect() {
     let authority = Authority::new("of the gateway");
     let (before, after) = (Authority::new("of clients"), Authority::new("of new clients"));
     let files = authority.issue().files();
@@ -236,7 +236,7 @@ fn settings_of(tls: &TlsConfig, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_keeps_all_other_settings_back() {
+async fn a_broken_certificate_rejects_the_whole_reload() {
     let authority = Authority::new("of the gateway");
     let (old, new) = (authority.issue(), authority.issue());
     let files = old.files();
@@ -260,7 +260,7 @@ async fn a_certificate_that_cannot_be_used_keeps_all_other_settings_back() {
 }
 
 #[tokio::test]
-async fn other_files_are_taken_and_followed_from_then_on() {
+async fn newly_named_certificate_files_are_used_and_watched() {
     let authority = Authority::new("of the gateway");
     let [one, other, third] = [(); 3].map(|()| authority.issue());
     let (files, other_files) = (one.files(), other.files());
@@ -279,7 +279,7 @@ async fn other_files_are_taken_and_followed_from_then_on() {
 }
 
 #[tokio::test]
-async fn tls_begins_and_ends_with_its_settings_for_connections_that_come_later() {
+async fn tls_can_be_turned_on_and_off_for_new_connections() {
     let authority = Authority::new("of the gateway");
     let files = authority.issue_until(2100).files();
     let settings = TestFile::of("");
@@ -307,7 +307,7 @@ async fn tls_begins_and_ends_with_its_settings_for_connections_that_come_later()
 }
 
 #[tokio::test]
-async fn spans_of_requests_over_tls_say_so() {
+async fn spans_of_requests_over_tls_have_the_scheme_https() {
     let receiver = Receiver::start().await;
     let authority = Authority::new("of the gateway");
     let files = authority.issue().files();
@@ -341,7 +341,7 @@ async fn a_socket_watches_a_recording_over_tls() {
 }
 
 #[tokio::test]
-async fn files_that_are_not_what_they_should_be_are_refused_with_setting_and_path() {
+async fn wrong_tls_files_are_refused_with_setting_and_path() {
     let authority = Authority::new("of the gateway");
     let (one, other) = (authority.issue(), authority.issue());
     let encrypted = one.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
@@ -371,7 +371,7 @@ async fn files_that_are_not_what_they_should_be_are_refused_with_setting_and_pat
 }
 
 #[tokio::test]
-async fn files_that_are_not_there_and_cas_that_are_none_are_refused() {
+async fn missing_tls_files_and_invalid_cas_are_refused() {
     let identity = Authority::new("of the gateway").issue();
     let files = identity.files();
     let (empty, no_ca) = (TestFile::of(""), TestFile::of(&identity.key));
@@ -403,7 +403,7 @@ async fn files_that_are_not_there_and_cas_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_has_ended_is_shown_with_a_warning_that_has_the_date() {
+async fn an_expired_certificate_is_used_with_a_warning_that_has_the_date() {
     keep_log();
     let files = Authority::new("of the gateway").issue_until(2001).files();
 
@@ -436,7 +436,7 @@ async fn a_key_is_never_logged_or_shown() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_finishes_its_handshake_is_left_and_keeps_nobody_waiting() {
+async fn a_client_that_never_finishes_its_handshake_delays_no_other_client() {
     let authority = Authority::new("of the gateway");
     let files = authority.issue().files();
     let limit = Duration::from_millis(500);
@@ -473,7 +473,7 @@ async fn a_client_that_is_still_sending_gets_the_refusal_over_tls_too() {
 }
 
 #[tokio::test]
-async fn a_head_behind_a_whole_request_has_to_come_in_time_over_tls_too() {
+async fn a_head_behind_a_whole_request_has_the_same_time_limit_over_tls() {
     let authority = Authority::new("of the gateway");
     let files = authority.issue().files();
     let limit = Duration::from_millis(500);
@@ -492,7 +492,7 @@ async fn a_head_behind_a_whole_request_has_to_come_in_time_over_tls_too() {
 }
 
 #[tokio::test]
-async fn http_without_tls_gets_no_answer_and_is_counted() {
+async fn plain_http_on_the_tls_port_gets_no_answer_and_is_counted() {
     let files = Authority::new("of the gateway").issue().files();
     let gateway = gateway(files.config()).await;
 

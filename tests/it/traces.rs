@@ -63,7 +63,7 @@ fn of<'s>(spans: &'s [Spanned], trace: &str, name: &str) -> &'s Spanned {
 }
 
 #[tokio::test]
-async fn a_miss_and_a_hit_are_told_from_the_request_down_to_the_call() {
+async fn a_miss_and_a_hit_have_spans_from_the_request_down_to_the_call() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
 
@@ -80,7 +80,7 @@ async fn a_miss_and_a_hit_are_told_from_the_request_down_to_the_call() {
 }
 
 #[tokio::test]
-async fn what_a_span_says_follows_the_semantic_conventions() {
+async fn spans_follow_the_semantic_conventions() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
 
@@ -163,7 +163,7 @@ async fn every_attempt_is_a_span_of_its_own() {
 }
 
 #[tokio::test]
-async fn who_joins_a_load_has_a_link_to_the_read_that_began_it() {
+async fn a_read_that_joins_a_load_links_to_the_read_that_started_it() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
     gateway.upstream.hold();
@@ -187,7 +187,7 @@ async fn who_joins_a_load_has_a_link_to_the_read_that_began_it() {
 }
 
 #[tokio::test]
-async fn an_error_is_told_where_it_happened_and_an_absence_that_is_kept_is_negative() {
+async fn an_error_is_on_the_span_where_it_happened_and_a_cached_absence_is_negative() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
     gateway.upstream.answer_with(|_| Reply::json(404, &json!({})));
@@ -229,7 +229,7 @@ async fn no_answer_at_all_is_an_error_of_the_attempt_and_of_the_read() {
 }
 
 #[tokio::test]
-async fn pages_operations_and_links_are_told_too_and_again_when_the_answer_is_given_again() {
+async fn pages_operations_and_links_have_spans_also_for_a_cached_response() {
     let receiver = Receiver::start().await;
     let upstream = ScriptedUpstream::start(|seen| {
         let record = json!({ "id": RECORD, "status": "UPLOAD_COMPLETED" });
@@ -271,7 +271,7 @@ async fn several_records_of_an_operation_are_several_reads_each_with_its_call() 
 }
 
 #[tokio::test]
-async fn a_stale_answer_is_told_and_its_refresh_is_in_the_same_trace() {
+async fn a_stale_answer_has_its_refresh_in_the_same_trace() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
     ask(&gateway, FIRST).await;
@@ -286,7 +286,7 @@ async fn a_stale_answer_is_told_and_its_refresh_is_in_the_same_trace() {
 }
 
 #[tokio::test]
-async fn nothing_of_documents_callers_and_recordings_is_in_any_span() {
+async fn no_span_holds_documents_callers_or_recordings() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
     let headers = [("x-auth-token", TOKEN), ("cookie", "canary"), ("user-agent", "canary")];
@@ -305,7 +305,7 @@ async fn nothing_of_documents_callers_and_recordings_is_in_any_span() {
 }
 
 #[tokio::test]
-async fn who_samples_nothing_sends_nothing_and_tells_the_upstream_so() {
+async fn an_unsampled_trace_is_not_exported_and_marked_unsampled_upstream() {
     let receiver = Receiver::start().await;
     let mut gateway = adjusted(upstream().await, &receiver, |config| {
         let sampler = TracesSampler { parent_based: false, ratio: 0.0 };
@@ -323,7 +323,7 @@ async fn who_samples_nothing_sends_nothing_and_tells_the_upstream_so() {
 }
 
 #[tokio::test]
-async fn a_caller_who_does_not_sample_is_heard_unless_the_settings_say_otherwise() {
+async fn a_callers_decision_not_to_sample_counts_unless_the_sampler_ignores_it() {
     for (parent_based, batches) in [(true, 0), (false, 1)] {
         let receiver = Receiver::start().await;
         let mut gateway = adjusted(upstream().await, &receiver, |config| {
@@ -343,7 +343,7 @@ async fn a_caller_who_does_not_sample_is_heard_unless_the_settings_say_otherwise
 }
 
 #[tokio::test]
-async fn where_traces_are_off_the_upstream_hears_of_none() {
+async fn without_traces_the_upstream_gets_no_trace_headers() {
     let gateway = Gateway::before(upstream().await).await;
 
     ask_with(&gateway, FIRST, &[("tracestate", "a=b")]).await;
@@ -410,13 +410,13 @@ async fn batches_may_be_json_and_compressed() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_hinders_nobody_and_is_complained_of_once() {
+async fn an_absent_receiver_delays_no_request_and_is_logged_once() {
     keep_log();
     let mut gateway = Gateway::configured(upstream().await, |config| {
-        let nobody = "http://127.0.0.1:1/v1/traces".parse().unwrap();
+        let absent = "http://127.0.0.1:1/v1/traces".parse().unwrap();
         let schedule_delay = Duration::from_millis(1);
         let timeout = Duration::from_millis(20);
-        config.traces = Some(TracesConfig { schedule_delay, timeout, ..TracesConfig::to(nobody) });
+        config.traces = Some(TracesConfig { schedule_delay, timeout, ..TracesConfig::to(absent) });
     })
     .await;
 
@@ -432,7 +432,7 @@ async fn a_receiver_that_is_away_hinders_nobody_and_is_complained_of_once() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_says_nothing_keeps_neither_requests_nor_the_end_waiting() {
+async fn a_silent_receiver_delays_neither_requests_nor_the_shutdown() {
     let receiver = Receiver::start().await;
     let mut gateway = adjusted(upstream().await, &receiver, |config| {
         config.traces = Some(TracesConfig { max_queue_size: 4, ..receiver.config() });
@@ -452,7 +452,7 @@ async fn a_receiver_that_says_nothing_keeps_neither_requests_nor_the_end_waiting
 }
 
 #[tokio::test]
-async fn an_operation_of_a_socket_has_a_trace_of_its_own_with_a_link_to_the_sockets() {
+async fn a_socket_operation_has_its_own_trace_linked_to_the_sockets() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
     let (mut socket, _) = Socket::showing(&gateway, json!({ "X-Auth-Token": TOKEN })).await;
@@ -491,7 +491,7 @@ async fn an_operation_of_an_event_stream_is_below_its_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_program_takes_the_standard_variables_and_sends_the_last_spans_at_its_end() {
+async fn serve_reads_the_standard_variables_and_exports_the_last_spans_on_exit() {
     let receiver = Receiver::start().await;
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.url()),

@@ -44,7 +44,7 @@ fn code(answer: &HttpAnswer) -> &Value {
 }
 
 #[tokio::test]
-async fn a_trusted_document_is_known_by_its_id_under_every_name() {
+async fn a_trusted_document_is_found_by_its_id_under_every_name() {
     let manifest = Manifest::of("named", &json!({ "abc": "{ __typename }" }));
     let gateway = gateway(&manifest, false).await;
 
@@ -58,7 +58,7 @@ async fn a_trusted_document_is_known_by_its_id_under_every_name() {
 }
 
 #[tokio::test]
-async fn where_only_trusted_documents_count_every_other_is_refused() {
+async fn with_documents_only_every_other_document_is_refused() {
     let manifest = Manifest::of("only", &json!({ "abc": "{ __typename }" }));
     let gateway = gateway(&manifest, true).await;
 
@@ -72,7 +72,7 @@ async fn where_only_trusted_documents_count_every_other_is_refused() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_changes_is_read_again_and_a_broken_one_is_not() {
+async fn a_changed_manifest_is_read_again_and_a_broken_one_ignored() {
     let manifest = Manifest::of("changing", &json!({ "abc": "{ __typename }" }));
     let gateway = gateway(&manifest, false).await;
 

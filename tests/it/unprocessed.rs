@@ -72,7 +72,7 @@ async fn assert_counted(gateway: &Gateway, attempts: usize) {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_the_upstream_closes_costs_no_attempt() {
+async fn an_idle_connection_closed_by_the_upstream_costs_no_attempt() {
     for closing in [Closing::Unread, Closing::Unanswered] {
         let upstream = ClosingUpstream::after(1, closing, &body()).await;
         let url = format!("http://{}", upstream.address).parse().unwrap();
@@ -89,7 +89,7 @@ async fn a_kept_connection_that_the_upstream_closes_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_of_tls_that_the_upstream_closes_costs_no_attempt() {
+async fn an_idle_tls_connection_closed_by_the_upstream_costs_no_attempt() {
     let authority = Authority::new("of the upstream");
     let upstream = ClosingUpstream::after(1, Closing::Unanswered, &body()).await;
     let way = TlsWay::to(upstream.address, &authority).await;
@@ -102,7 +102,7 @@ async fn a_kept_connection_of_tls_that_the_upstream_closes_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn all_kept_connections_may_be_closed_at_once() {
+async fn all_idle_connections_closed_at_once_cost_no_attempt() {
     let upstream = ClosingUpstream::after(usize::MAX, Closing::Unread, &body()).await;
     let url = format!("http://{}", upstream.address).parse().unwrap();
     let gateway = gateway_to(url, None, |_| {}).await;
@@ -129,7 +129,7 @@ async fn a_new_connection_that_is_closed_without_a_response_is_a_failure() {
 }
 
 #[tokio::test]
-async fn streams_behind_the_last_one_of_a_goaway_are_answered_by_another_connection() {
+async fn streams_after_the_last_of_a_goaway_are_sent_again_on_another_connection() {
     for reason in [NO_ERROR, ENHANCE_YOUR_CALM] {
         let authority = Authority::new("of the upstream");
         let upstream = Http2Upstream::start(&authority, &body(), move |place| {
@@ -148,7 +148,7 @@ async fn streams_behind_the_last_one_of_a_goaway_are_answered_by_another_connect
 }
 
 #[tokio::test]
-async fn a_connection_of_http_2_that_ends_is_replaced_by_one_and_not_by_one_for_each_caller() {
+async fn an_ended_http_2_connection_is_replaced_by_one_for_all_callers() {
     let authority = Authority::new("of the upstream");
     let upstream = Http2Upstream::start(&authority, &body(), |place| {
         if place.in_connection < 50 { Turn::Answer } else { Turn::GoAway { reason: NO_ERROR } }
@@ -182,7 +182,7 @@ async fn way_that_hangs(port: u16, hangs: usize) -> u16 {
 }
 
 #[tokio::test]
-async fn a_new_connection_of_http_2_that_hangs_does_not_hold_the_others_back() {
+async fn a_new_http_2_connection_that_hangs_does_not_delay_others() {
     let authority = Authority::new("of the upstream");
     let upstream = Http2Upstream::start(&authority, &body(), |place| {
         if place.overall == 1 { Turn::GoAway { reason: NO_ERROR } } else { Turn::Answer }
@@ -220,7 +220,7 @@ async fn refused_streams_are_sent_again() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_refuses_every_stream_is_asked_until_the_deadline_and_not_in_haste() {
+async fn an_upstream_that_refuses_every_stream_is_tried_until_the_deadline_with_pauses() {
     let authority = Authority::new("of the upstream");
     let upstream = Http2Upstream::start(&authority, &body(), |_| Turn::Refuse).await;
     let gateway = gateway_to(upstream.url.clone(), Some(&authority), |config| {
@@ -239,7 +239,7 @@ async fn an_upstream_that_refuses_every_stream_is_asked_until_the_deadline_and_n
 }
 
 #[tokio::test]
-async fn a_connection_of_http_2_that_ends_without_a_word_is_a_failure() {
+async fn an_http_2_connection_that_ends_without_goaway_is_a_failure() {
     let authority = Authority::new("of the upstream");
     let upstream = Http2Upstream::start(&authority, &body(), |place| {
         if place.overall == 0 { Turn::Answer } else { Turn::Hang }

@@ -76,7 +76,7 @@ async fn an_upstream_is_trusted_by_the_ca_of_the_settings() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_where_the_upstream_offers_it() {
+async fn http_2_is_used_if_the_upstream_offers_it() {
     let authority = Authority::new("of the upstream");
     for (offered, spoken) in [
         (&["h2", "http/1.1"][..], Version::HTTP_2),
@@ -115,7 +115,7 @@ async fn an_upstream_of_another_ca_gets_no_call() {
 }
 
 #[tokio::test]
-async fn the_next_call_trusts_what_the_file_holds_by_then() {
+async fn a_changed_ca_file_applies_to_the_next_call() {
     let (authority, other) = (Authority::new("of the upstream"), Authority::new("another"));
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
     let way = TlsWay::to(upstream.address, &authority).await;

@@ -116,7 +116,7 @@ async fn a_close_is_answered_with_its_own_code() {
 }
 
 #[tokio::test]
-async fn frames_that_no_client_may_send_are_answered_with_the_code_that_says_so() {
+async fn forbidden_frames_are_answered_with_the_close_code_of_the_protocol() {
     let gateway = gateway().await;
     for (what, frame, code) in [
         ("no mask", vec![TEXT, 2, b'{', b'}'], 1002),
@@ -153,7 +153,7 @@ async fn a_message_over_the_limit_is_closed_with_1009_though_the_client_sends_on
 }
 
 #[tokio::test]
-async fn before_the_client_has_authenticated_it_may_send_as_much_as_headers_may_hold() {
+async fn before_authentication_a_socket_may_send_at_most_96_kib() {
     let gateway = gateway().await;
     let larger = masked(TEXT, ping_of(100 * 1024).to_string().as_bytes());
     let in_fragments: Vec<u8> =
@@ -199,7 +199,7 @@ async fn a_client_that_sends_pings_and_reads_no_pongs_is_disconnected() {
 }
 
 #[tokio::test]
-async fn a_handshake_of_another_version_is_told_which_to_use() {
+async fn a_handshake_of_another_version_is_426_with_the_supported_one() {
     let gateway = gateway().await;
     for version in [Some("12"), Some("14"), None] {
         let mut request = gateway
@@ -223,7 +223,7 @@ async fn a_handshake_of_another_version_is_told_which_to_use() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_none_is_refused_with_what_is_wrong() {
+async fn a_malformed_handshake_is_refused_with_the_reason() {
     let gateway = gateway().await;
     let good = [
         ("connection", "upgrade"),
@@ -253,7 +253,7 @@ async fn a_handshake_that_is_none_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn the_gateway_picks_its_protocol_among_those_that_are_offered() {
+async fn the_gateway_selects_its_protocol_from_those_offered() {
     let gateway = gateway().await;
     let offered = [("sec-websocket-protocol", "graphql-ws , graphql-transport-ws,other")];
 
@@ -264,7 +264,7 @@ async fn the_gateway_picks_its_protocol_among_those_that_are_offered() {
 }
 
 #[tokio::test]
-async fn a_stop_of_the_process_closes_sockets_with_1001() {
+async fn a_shutdown_closes_sockets_with_1001() {
     let mut gateway = gateway().await;
     let mut silent = Socket::open(&gateway, &[]).await.ok().unwrap();
     let (mut watching, _) = Socket::showing(&gateway, json!({ "x-auth-token": TOKEN })).await;
@@ -303,7 +303,7 @@ async fn an_id_in_use_is_named_in_a_reason_that_fits_a_close_frame() {
 }
 
 #[tokio::test]
-async fn an_id_is_neither_empty_nor_long() {
+async fn an_operation_id_has_1_to_256_bytes() {
     let gateway = gateway().await;
     for id in [String::new(), "x".repeat(257)] {
         let (mut socket, _) = Socket::showing(&gateway, json!({ "x-auth-token": TOKEN })).await;
@@ -316,7 +316,7 @@ async fn an_id_is_neither_empty_nor_long() {
 }
 
 #[tokio::test]
-async fn a_credential_that_is_null_is_none_and_leaves_that_of_the_headers() {
+async fn a_null_credential_falls_back_to_that_of_the_headers() {
     let gateway = gateway().await;
     let headers = [("x-auth-token", TOKEN)];
     for payload in [
@@ -338,7 +338,7 @@ async fn a_credential_that_is_null_is_none_and_leaves_that_of_the_headers() {
 }
 
 #[tokio::test]
-async fn a_credential_that_is_given_twice_is_refused() {
+async fn a_credential_that_is_sent_twice_is_refused() {
     let gateway = gateway().await;
     let payload = json!({ "X-Auth-Token": "one", "x-auth-token": "two" });
 
@@ -348,7 +348,7 @@ async fn a_credential_that_is_given_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn sockets_that_have_not_authenticated_leave_room_for_those_that_have() {
+async fn unauthenticated_sockets_leave_room_for_authenticated_ones() {
     let gateway = Gateway::configured(
         ScriptedUpstream::start(|_| Reply::json(200, &json!({ "status": "RECORDING" }))).await,
         |config| config.limits.max_in_flight = 2,

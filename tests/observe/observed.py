@@ -84,7 +84,7 @@ class Gateway:
         return fetch(f"{self.admin}/metrics", headers={"Accept": "application/openmetrics-text"})
 
     def classic_page(self):
-        """The metrics page for whoever does not ask for OpenMetrics."""
+        """The metrics page for a client that does not ask for OpenMetrics."""
         return fetch(f"{self.admin}/metrics")
 
     def query(self, document, **headers):
@@ -112,7 +112,7 @@ class Gateway:
         fetch(f"{self.admin}/purge", {"all": True})
 
     def ask_too_often(self):
-        """A caller over their rate; nobody else notices."""
+        """A caller over its rate; other callers notice nothing."""
         greedy = {"X-Auth-Token": "greedy"}
         answers = (self.query("{ __typename }", **greedy) for _ in range(500))
         expect_code(next(answer for answer in answers if "errors" in answer), "RATE_LIMITED")
@@ -141,7 +141,7 @@ class Gateway:
         until("the circuit's closing", lambda: "errors" not in self.query(good, **NO_CACHE))
 
     def change_settings(self, settings):
-        """Settings that cannot be used, and then some of which one waits for a restart."""
+        """Invalid settings, and then valid ones, one of them pending a restart."""
         settings.write_text("limits.max_depth = 'deep'\n")
         until("a refusal", lambda: "gateway_config_last_reload_successful 0" in self.page())
         settings.write_text("limits.max_depth = 9\ncache.max_bytes = '1MiB'\n")
@@ -152,7 +152,7 @@ class Gateway:
 
     @contextlib.contextmanager
     def watching(self):
-        """Somebody who watches a recording over a socket."""
+        """A client that watches a recording over a socket."""
         watched = json.loads(fetch(self.graphql, {"query": self.recording()}, TOKEN))
         id = watched["data"]["screenRecords"]["nodes"][0]["id"]
         address = self.graphql.replace("http", "ws", 1)
@@ -286,7 +286,7 @@ def prometheus(gateway):
 
 @contextlib.contextmanager
 def all_of_it():
-    """Gateway and Prometheus, after good times and bad, and while somebody watches."""
+    """Gateway and Prometheus, after successes and failures, and while a client watches a recording."""
     with contextlib.ExitStack() as running:
         redis_url, redis_server = running.enter_context(redis())
         settings = Path(running.enter_context(tempfile.TemporaryDirectory())) / "gateway.toml"

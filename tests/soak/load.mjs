@@ -41,7 +41,7 @@ function operation(ids) {
   if (drawn < 0.96) return { kind: "link", loads: 2, text: `{ ${record(popular(), "id downloadUrl")} }` };
   if (drawn < 0.98) return { kind: "no-cache", loads: 1, text: `{ ${record(popular())} }`, noCache: true };
   if (drawn < 0.99) return { kind: "no such record", loads: 1, text: `{ ${record("none-of-these")} }`, expects: "NOT_FOUND" };
-  const token = "a token that nobody gave out";
+  const token = "a made-up token";
   return { kind: "bad token", loads: 1, text: `{ ${record(popular())} }`, token, expects: "UNAUTHENTICATED" };
 }
 

@@ -1,5 +1,5 @@
 // The licences of everything that ends up in the bundle, for the file that travels with it. A
-// licence that nobody has agreed to stops the build.
+// licence that is not allowed stops the build.
 
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";

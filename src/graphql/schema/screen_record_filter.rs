@@ -15,7 +15,8 @@ use crate::domain::{Direction, RecordQuery};
 pub(crate) struct ScreenRecordFilter {
     /// Id of the desktop: 1 to 255 characters.
     desktop_id: Option<ID>,
-    /// Names of desktops, one of which must match: 1 to 100 names of 1 to 255 characters, without commas.
+    /// Names of desktops; a recording must match one of them. 1 to 100 names of 1 to 255 characters, without
+    /// commas.
     desktop_names: Option<Vec<String>>,
     /// Name of the user: 1 to 255 characters.
     username: Option<String>,

@@ -31,7 +31,7 @@ struct Counts {
 }
 
 impl ClosingUpstream {
-    /// Answers a number of requests of each connection, and closes it when another one comes.
+    /// Answers `answers` requests of each connection, and closes it when another one arrives.
     pub(crate) async fn after(answers: usize, closing: Closing, body: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -137,7 +137,7 @@ impl Gateway {
         tokio::time::timeout(PATIENCE, asking).await.expect("it never came");
     }
 
-    /// Waits until so many requests are under way in the gateway.
+    /// Waits until the gateway has this number of requests in progress.
     pub(crate) async fn in_flight(&self, requests: usize) {
         self.until_metric(&format!("gateway_http_requests_in_flight {requests}")).await;
     }
@@ -217,7 +217,7 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
     }
 }
 
-/// For tests with so many callers that they may not all have come when a time limit or a life ends.
+/// Long time limits and lifetimes, for tests with many callers.
 pub(crate) fn patient(config: &mut Config) {
     config.upstream.attempt_timeout = 2 * PATIENCE;
     config.upstream.deadline = 2 * PATIENCE;
@@ -238,7 +238,7 @@ pub(crate) fn screen_record(selection: &str) -> String {
     format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "{RECORD}") {{ {selection} }} }}"#)
 }
 
-/// A client that trusts nobody and takes its time.
+/// A client without proxies and with a long time limit.
 pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(2 * PATIENCE).build().unwrap()

@@ -1,4 +1,4 @@
-//! Somebody who signs tokens.
+//! An issuer of signed tokens.
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};

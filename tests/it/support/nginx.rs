@@ -17,7 +17,7 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Answers every request with a body, and closes a connection after so many requests.
+    /// Answers every request with a body, and closes a connection after `keepalive_requests`.
     pub(crate) async fn start(authority: &Authority, keepalive_requests: u32, body: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory =

@@ -77,7 +77,7 @@ impl Receiver {
         TracesConfig { schedule_delay: Duration::from_millis(10), ..TracesConfig::to(endpoint) }
     }
 
-    /// Answers nobody any more.
+    /// Stops answering.
     pub(crate) fn hold(&self) {
         self.0.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
@@ -93,14 +93,14 @@ impl Receiver {
         spans
     }
 
-    /// Waits until so many batches have come.
+    /// Waits until this number of batches has arrived.
     pub(crate) async fn batches_arrived(&self, batches: usize) {
         let mut arrived = self.0.arrived.subscribe();
         let waiting = arrived.wait_for(|count| *count >= batches);
         tokio::time::timeout(PATIENCE, waiting).await.expect("it never came").unwrap();
     }
 
-    /// The spans, once so many with a name have come.
+    /// The spans with the name, once `count` of them have arrived.
     pub(crate) async fn until(&self, name: &str, count: usize) -> Vec<Spanned> {
         let mut arrived = self.0.arrived.subscribe();
         let waiting = arrived

@@ -114,7 +114,7 @@ impl RedisServer {
         names.into_iter().next().unwrap()
     }
 
-    /// What a gateway is told of it.
+    /// The gateway's settings for it.
     pub(crate) fn config(&self) -> SharedCacheConfig {
         SharedCacheConfig {
             servers: RedisServers {

@@ -167,7 +167,7 @@ impl ScriptedUpstream {
         self.script.seen.lock().unwrap().clone()
     }
 
-    /// Waits until so many requests have come in, answered or not.
+    /// Waits until `requests` have arrived, answered or not.
     pub(crate) async fn arrived(&self, requests: usize) {
         let mut arrived = self.script.arrived.subscribe();
         arrived.wait_for(|count| *count >= requests).await.unwrap();
