@@ -57,7 +57,8 @@ pub(crate) fn page(defaults: &GraphiqlDefaults) -> Response {
 pub(crate) async fn file(
     name: &str,
     request: &HeaderMap,
-    (coding, tasks): (Option<Coding>, &TaskTracker),
+    coding: Option<Coding>,
+    tasks: &TaskTracker,
 ) -> Option<Response> {
     let place = FILES.iter().position(|(file, ..)| *file == name)?;
     let (_, content_type, content) = FILES.get(place).copied()?;
@@ -136,7 +137,7 @@ mod tests {
 
         assert!(!named.is_empty());
         for name in named {
-            let found = file(name, &HeaderMap::new(), (None, &TaskTracker::new())).await;
+            let found = file(name, &HeaderMap::new(), None, &TaskTracker::new()).await;
             assert!(found.is_some(), "{name} is missing");
         }
     }

@@ -1,4 +1,4 @@
-//! How often a caller may ask: a rate for each, with room for bursts (GCRA, by `governor`).
+//! Rate limits: a rate for each caller, with bursts (GCRA, by `governor`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
@@ -16,10 +16,10 @@ use crate::config::Rate;
 use crate::domain::LimitKey;
 use crate::graphql::{ErrorCode, rate_limited, request_error};
 
-/// Callers whose rates are kept. They take about 12 MB.
+/// Callers whose rates are kept, in about 12 MB.
 const MOST_CALLERS: usize = 100_000;
 
-/// The rates of all callers. Clones share them.
+/// Limits every caller's rate. Clones share the counts.
 #[derive(Clone)]
 pub(crate) struct RateLimiter(Option<Arc<Limiter>>);
 
@@ -29,10 +29,10 @@ struct Limiter {
     burst: NonZeroU32,
 }
 
-/// When each caller will have all of its burst again, for a bounded number of callers.
+/// When each caller's burst is full again, for a bounded number of callers.
 ///
-/// A full table forgets the caller who is closest to that, who has the least to gain from beginning anew.
-/// So a flood of callers seen once evicts its own buckets and limits no other caller.
+/// A full table forgets the caller whose burst is full first, because that caller gains least from a new
+/// bucket. So a flood of callers seen once evicts its own buckets and resets no other caller's.
 struct Buckets {
     table: Mutex<BucketTable>,
     most: usize,
@@ -44,19 +44,19 @@ struct BucketTable {
     by_time: BTreeSet<(Nanos, LimitKey)>,
 }
 
-/// The process's clock, as the limiter wants it.
+/// The process's clock, for governor.
 struct Ticking(Clock);
 
-/// Operations over the caller's rate.
+/// Why operations are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RateExceeded {
-    /// For so long.
+    /// The caller's rate is used up for this long.
     For(Duration),
-    /// However long the caller waits: more operations in one request than may ever come at once.
+    /// The request has more operations than a full burst allows, so waiting does not help.
     AtOnce {
-        /// How many there are.
+        /// Operations in the request.
         operations: usize,
-        /// How many may be.
+        /// Operations in a full burst.
         most: u32,
     },
 }
@@ -81,9 +81,7 @@ impl RateExceeded {
             ),
         }
     }
-}
 
-impl RateExceeded {
     /// For an operation that has an answer of its own.
     pub(crate) fn error(self) -> ServerError {
         match self {
@@ -94,7 +92,7 @@ impl RateExceeded {
 }
 
 impl RateLimiter {
-    /// The rates of the settings; nothing is limited where there is none.
+    /// Limits by `limits.rate`; `None` limits nothing.
     pub(crate) fn new(rate: Option<Rate>, clock: &Clock) -> Self {
         Self(rate.and_then(|rate| {
             let Rate { count, per, burst } = rate;
@@ -118,7 +116,7 @@ impl RateLimiter {
         match limiter.rates.check_key_n(&caller(), count) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(until)) => {
-                // Told in milliseconds: who comes back then must not be early.
+                // Rounded up, so that a client that waits this long is not early.
                 let wait = until.wait_time_from(limiter.clock.now());
                 let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000));
                 Err(RateExceeded::For(Duration::from_millis(millis.unwrap_or(u64::MAX))))

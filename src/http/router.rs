@@ -243,7 +243,7 @@ async fn asset(
     headers: HeaderMap,
 ) -> Response {
     let coding = endpoint.compression.then(|| compression::accepted(&headers)).flatten();
-    match graphiql::file(&file, &headers, (coding, &endpoint.tasks)).await {
+    match graphiql::file(&file, &headers, coding, &endpoint.tasks).await {
         Some(response) => response,
         None => not_found().await,
     }

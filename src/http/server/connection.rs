@@ -293,7 +293,11 @@ impl Watchdog {
         Self { activity, limits, metrics, is_ending: false, seen, written: 0, due, timer }
     }
 
-    /// Ready when the connection has to do something about its end.
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.activity)
+    }
+
+    /// Ready when the connection has to be ended.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Order> {
         loop {
             self.look();

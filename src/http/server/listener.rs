@@ -203,19 +203,20 @@ impl Connection {
             },
         };
         let metrics = self.rules.limits.metrics().clone();
-        let watchdog = Watchdog::new(Arc::clone(&activity), limits, metrics);
-        self.answer(stream, (activity, watchdog), scheme, service).await;
+        let watchdog = Watchdog::new(activity, limits, metrics);
+        self.answer(stream, watchdog, scheme, service).await;
     }
 
     async fn answer(
         mut self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        (activity, mut watchdog): (Arc<Activity>, Watchdog),
+        mut watchdog: Watchdog,
         scheme: Option<Scheme>,
         service: impl Serve,
     ) {
         let peer = self.peer;
-        let reading = Arc::clone(&activity);
+        let activity = watchdog.activity();
+        let reading = watchdog.activity();
         let stream = InspectReader::new(stream, move |bytes: &[u8]| reading.note_read(bytes));
         let service = service_fn(move |request: Request<Incoming>| {
             let service = service.clone();

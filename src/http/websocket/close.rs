@@ -1,10 +1,11 @@
 //! Why a socket is closed, and the code and reason that say so.
 
+use std::io;
+
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::transport;
 use crate::http::auth::AuthError;
 use crate::http::connection_quota::QuotaExceeded;
 
@@ -129,7 +130,10 @@ impl From<Error> for Ending {
     fn from(error: Error) -> Self {
         match error {
             Error::Capacity(_) => CloseReason::MessageTooBig.into(),
-            Error::Io(error) if transport::is_too_big(&error) => CloseReason::MessageTooBig.into(),
+            // The transport's limit of bytes before authentication.
+            Error::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                CloseReason::MessageTooBig.into()
+            }
             Error::Utf8(_) => CloseReason::InvalidUtf8.into(),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Lost,
             Error::Protocol(_) => CloseReason::ProtocolError.into(),

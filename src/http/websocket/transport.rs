@@ -110,11 +110,6 @@ impl Transport {
     }
 }
 
-/// Whether reading has failed at the limit of bytes.
-pub(super) fn is_too_big(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::QuotaExceeded
-}
-
 impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
