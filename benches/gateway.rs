@@ -121,6 +121,7 @@ async fn gateway() -> (Main, String) {
     let main = main_router(MainParts {
         records: records.unwrap(),
         callers,
+        cache: CacheConfig::default(),
         limits: LimitsConfig::default(),
         subscriptions: SubscriptionsConfig::default(),
         graphql: GraphqlConfig::default(),

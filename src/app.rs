@@ -153,6 +153,7 @@ impl App {
         let main = main_router(MainParts {
             records: records.clone(),
             callers: callers.clone(),
+            cache: config.cache.clone(),
             limits: config.limits.clone(),
             subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),

@@ -89,7 +89,25 @@ pub struct SharedCacheConfig {
     pub key_secret: Option<Secret>,
 }
 
+/// How `cache.max_bytes` is divided, so that paging through a long list evicts no record that is read
+/// again and again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheBudget {
+    pub(crate) records: u64,
+    /// For pages of recordings, and as much for pages of operations.
+    pub(crate) pages: u64,
+    pub(crate) links: u64,
+    pub(crate) responses: u64,
+}
+
 impl CacheConfig {
+    pub(crate) fn budget(&self) -> CacheBudget {
+        let share = self.max_bytes / 16;
+        let (pages, links, responses) = (2 * share, share, 2 * share);
+        let records = self.max_bytes - 2 * pages - links - responses;
+        CacheBudget { records, pages, links, responses }
+    }
+
     pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
         let cache = Self::read(loader);
         let shared = SharedCacheSettings::read(loader).resolve(loader, credentials);

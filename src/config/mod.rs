@@ -45,6 +45,7 @@ use upstream::{CredentialsKind, UpstreamTarget};
 
 pub use crate::proxies::Proxies;
 pub use access_key::AccessKey;
+pub(crate) use cache::CacheBudget;
 pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, ProjectScope};

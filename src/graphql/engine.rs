@@ -6,7 +6,6 @@ use apollo_compiler::validation::Valid;
 use async_graphql::{
     EmptyMutation, Request, Response, Schema, ServerError, ValidationMode, Variables, to_value,
 };
-use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
@@ -16,10 +15,9 @@ use super::document_cache::{DocumentCache, PreparedOperation};
 use super::error::{ErrorCode, request_error, set_code};
 use super::limits::{self, LimitExceeded, Limits, MAX_NESTING, QueryCost};
 use super::operation::{Answer, Operation};
-use super::plan;
-use super::recall::{KnownRequests, PlainRequest};
+use super::plan::{self, BoundPlan};
 use super::response_shape::ObjectShape;
-use super::response_size::{ResponseSize, TooLarge};
+use super::response_size::ResponseSize;
 use super::schema::entity::FederationQuery;
 use super::schema::query::{RecordQuery, Root};
 use super::schema::subscription::Subscription;
@@ -44,19 +42,22 @@ pub struct Engine {
     schema: Arc<Valid<apollo_compiler::Schema>>,
     limits: Limits,
     documents: DocumentCache,
-    requests: KnownRequests,
     introspection: bool,
 }
 
-/// An operation that may be executed, or the answer where it may not.
+/// An operation that was checked before execution.
 #[derive(Debug)]
-pub struct Admitted(Result<Ready, Box<Answer>>);
+pub struct Admitted {
+    name: Option<Arc<str>>,
+    /// The answer where it cannot be executed.
+    ready: Result<Ready, Box<Answer>>,
+}
 
 /// An operation that is valid and within the limits, its variables coerced.
 #[derive(Debug)]
 enum Ready {
     /// To be executed by its plan.
-    Plain(Arc<PlainRequest>),
+    Planned(BoundPlan),
     /// To be executed by async-graphql.
     Other(Box<ValidOperation>),
 }
@@ -64,10 +65,10 @@ enum Ready {
 /// An operation for async-graphql.
 #[derive(Debug)]
 struct ValidOperation {
-    /// As it was sent.
-    sent: Operation,
     prepared: Arc<PreparedOperation>,
     variables: Variables,
+    /// Whether the response lists the reads that it was made from.
+    explain: bool,
 }
 
 /// An operation and what it costs.
@@ -122,7 +123,6 @@ impl Engine {
             schema: Arc::new(validation_schema()),
             limits: Limits::new(limits),
             documents: DocumentCache::new(),
-            requests: KnownRequests::new(),
             introspection: config.introspection,
         }
     }
@@ -147,30 +147,6 @@ impl Engine {
         self.documents.size()
     }
 
-    /// How many requests are known by their whole body, and their weight in bytes.
-    pub fn requests(&self) -> (u64, u64) {
-        self.requests.size()
-    }
-
-    /// The one operation of a body that was here before, admitted without being read again; nothing where
-    /// the body is not known.
-    ///
-    /// # Errors
-    /// As [`Self::admit`].
-    pub fn recall(&self, body: &[u8]) -> Option<Result<Admitted, ServerError>> {
-        let request = self.requests.get(body)?;
-        let within = self.limits.check(&[request.cost]);
-        let admitted = within.map(|()| Admitted(Ok(Ready::Plain(request))));
-        Some(admitted.map_err(|exceeded| limit_error(&exceeded)))
-    }
-
-    /// Keeps in mind that a body holds just this operation, where it is a plain one.
-    pub fn remember(&self, body: &[u8], admitted: &Admitted) {
-        if let Ok(Ready::Plain(request)) = &admitted.0 {
-            self.requests.keep(body, request);
-        }
-    }
-
     /// Checks the operations of one request before any of them is executed. What exceeds a limit
     /// refuses the whole request; other faults are each operation's own.
     ///
@@ -180,14 +156,16 @@ impl Engine {
         let mut costs = Vec::with_capacity(operations.len());
         let mut admitted = Vec::with_capacity(operations.len());
         for operation in operations {
-            admitted.push(Admitted(match self.validate(operation) {
+            let name = operation.operation_name.clone();
+            let ready = match self.validate(operation) {
                 Ok(Costed { ready, cost }) => {
                     costs.push(cost);
                     Ok(ready)
                 }
                 Err(Rejection::Operation(answer)) => Err(answer),
                 Err(Rejection::Request(exceeded)) => return Err(limit_error(&exceeded)),
-            }));
+            };
+            admitted.push(Admitted { name, ready });
         }
         self.limits.check(&costs).map_err(|exceeded| limit_error(&exceeded))?;
         Ok(admitted)
@@ -212,10 +190,9 @@ impl Engine {
         // Plans know no paths, which an explanation needs.
         let plan = plan.as_ref().filter(|_| !operation.explain);
         if let Some(bound) = plan.and_then(|plan| plan.bind(variables.clone())) {
-            let request = PlainRequest::new(bound, cost, operation.operation_name);
-            return Ok(Costed { ready: Ready::Plain(Arc::new(request)), cost });
+            return Ok(Costed { ready: Ready::Planned(bound), cost });
         }
-        let valid = ValidOperation { sent: operation, prepared, variables };
+        let valid = ValidOperation { prepared, variables, explain: operation.explain };
         Ok(Costed { ready: Ready::Other(Box::new(valid)), cost })
     }
 
@@ -233,22 +210,33 @@ impl Engine {
     }
 
     /// Executes an admitted operation that has one answer: a query.
-    async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        match admitted.0 {
-            Ok(Ready::Plain(request)) => request.bound.execute(&context).await.into(),
+    pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
+        match admitted.ready {
+            Ok(Ready::Planned(bound)) => bound.execute(&context).await.into(),
             Ok(Ready::Other(operation)) if operation.prepared.operation.is_subscription() => {
                 let message = "a subscription needs a WebSocket or an event stream";
                 refused(vec![request_error(ErrorCode::ValidationFailed, message)])
             }
-            Ok(Ready::Other(operation)) => match self.convert(&operation, context.clone()) {
-                Ok(LibraryRequest { request, shape }) => {
-                    let response = self.executor.execute(request).await;
-                    executed(response, &shape, context.size())
-                }
-                Err(error) => refused(vec![error]),
-            },
+            Ok(Ready::Other(operation)) => self.execute_by_library(&operation, context).await,
             Err(answer) => *answer,
         }
+    }
+
+    async fn execute_by_library(
+        &self,
+        operation: &ValidOperation,
+        context: OperationContext,
+    ) -> Answer {
+        let LibraryRequest { request, shape } = match self.convert(operation, context.clone()) {
+            Ok(converted) => converted,
+            Err(error) => return refused(vec![error]),
+        };
+        let reader = context.reader();
+        if operation.explain {
+            reader.explain();
+        }
+        let answer = executed(self.executor.execute(request).await, &shape, context.size());
+        if operation.explain { explained(answer, &reader) } else { answer }
     }
 
     fn convert(
@@ -266,55 +254,15 @@ impl Engine {
         Ok(LibraryRequest { request, shape })
     }
 
-    /// The answer to an admitted operation, where everything is at hand; else nothing, and nothing is
-    /// begun.
-    pub fn answer_now(
-        &self,
-        admitted: &Admitted,
-        reader: &Reader,
-        size: &ResponseSize,
-    ) -> Option<Answer> {
-        match admitted.0.as_ref().ok()? {
-            Ready::Plain(request) => request.answer_now(reader, size),
-            Ready::Other(_) => reader.kept_answer(&admitted.question()?).map(Answer::Whole),
-        }
-    }
-
-    /// The answer to an admitted operation that has one, a query, where [`Self::answer_now`] had none. What
-    /// needs the library is kept, to be answered at once the next time.
-    pub async fn answer(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        let reader = context.reader();
-        if admitted.is_to_be_explained() {
-            reader.explain();
-            return explained(self.execute(admitted, context).await, &reader);
-        }
-        let Some(question) = admitted.question() else {
-            return self.execute(admitted, context).await;
-        };
-        reader.note_sources();
-        match self.execute(admitted, context.clone()).await {
-            Answer::Executed(response) if response.errors.is_empty() && reader.may_keep() => {
-                match whole(&response, context.size()) {
-                    Ok(body) => {
-                        reader.keep_answer(question, &body);
-                        Answer::Whole(body)
-                    }
-                    Err(too_large) => too_large.into(),
-                }
-            }
-            answer => answer,
-        }
-    }
-
     /// Executes an admitted operation that may have many answers: a subscription, or a query.
     pub fn execute_stream(
         &self,
         admitted: Admitted,
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
-        match admitted.0 {
-            Ok(Ready::Plain(request)) => {
-                let written = async move { request.bound.execute(&context).await };
+        match admitted.ready {
+            Ok(Ready::Planned(bound)) => {
+                let written = async move { bound.execute(&context).await };
                 stream::once(written).map(Answer::from).boxed()
             }
             Ok(Ready::Other(operation)) => match self.convert(&operation, context.clone()) {
@@ -337,10 +285,13 @@ impl Engine {
         context: OperationContext,
     ) -> Answer {
         // An explained operation has no plan.
-        let Ok(costed) = self.validate(Operation { explain: true, ..operation }) else {
-            return Answer::NotAQuery;
-        };
-        self.execute(Admitted(Ok(costed.ready)), context).await
+        match self.validate(Operation { explain: true, ..operation }) {
+            Ok(Costed { ready: Ready::Other(operation), .. }) => {
+                let operation = ValidOperation { explain: false, ..*operation };
+                self.execute_by_library(&operation, context).await
+            }
+            Ok(Costed { ready: Ready::Planned(_), .. }) | Err(_) => Answer::NotAQuery,
+        }
     }
 }
 
@@ -351,35 +302,9 @@ struct LibraryRequest {
 }
 
 impl Admitted {
-    /// Which of the document's operations was asked for.
+    /// The operation's name, where the request gives one.
     pub fn name(&self) -> Option<&Arc<str>> {
-        match self.0.as_ref().ok()? {
-            Ready::Plain(request) => request.operation_name.as_ref(),
-            Ready::Other(operation) => operation.sent.operation_name.as_ref(),
-        }
-    }
-
-    fn is_to_be_explained(&self) -> bool {
-        matches!(&self.0, Ok(Ready::Other(operation)) if operation.sent.explain)
-    }
-
-    /// What is asked, written down in full, where the answer may be kept: not where a plan makes it anew
-    /// for less, and not where it is about this very reading.
-    fn question(&self) -> Option<Vec<u8>> {
-        let Ready::Other(operation) = self.0.as_ref().ok()? else { return None };
-        let Operation { query, operation_name, variables, only_query, explain, .. } =
-            &operation.sent;
-        if *explain {
-            return None;
-        }
-        let mut question = vec![u8::from(*only_query)];
-        for part in [operation_name.as_deref().unwrap_or_default(), query] {
-            question.extend_from_slice(&part.len().to_ne_bytes());
-            question.extend_from_slice(part.as_bytes());
-        }
-        question.push(u8::from(operation_name.is_some()));
-        serde_json::to_writer(&mut question, variables).ok()?;
-        Some(question)
+        self.name.as_ref()
     }
 }
 
@@ -393,15 +318,6 @@ fn explained(answer: Answer, reader: &Reader) -> Answer {
         }
         other => other,
     }
-}
-
-/// The JSON of an answer without errors.
-fn whole(response: &Response, size: &ResponseSize) -> Result<Bytes, TooLarge> {
-    let mut json = size.json();
-    json.raw(b"{\"data\":")?;
-    json.value(&response.data)?;
-    json.raw(b"}")?;
-    json.finish().map(Bytes::from)
 }
 
 /// What the executor has made, with every error: each says why a field is `null`. Sets codes where the

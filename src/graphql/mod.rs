@@ -6,7 +6,6 @@
 mod context;
 mod schema;
 mod error;
-mod values;
 mod operation;
 mod sdl;
 mod literals;
@@ -18,7 +17,6 @@ mod response_shape;
 mod response_size;
 mod conversion;
 mod document_cache;
-mod recall;
 mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
@@ -30,4 +28,3 @@ pub use operation::{Answer, Operation, PersistedQuery};
 pub use plan::Written;
 pub use response_size::{LimitedJson, ResponseSize, TooLarge};
 pub use sdl::{federation_sdl, sdl};
-pub use values::{Flat, FlatVariables, Values};

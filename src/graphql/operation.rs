@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Response, ServerError};
-use bytes::Bytes;
+use async_graphql::{Response, ServerError, Variables};
 
 use super::plan::Written;
 use super::response_size::TooLarge;
-use super::values::Values;
 
 /// One GraphQL operation as it was sent.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +15,7 @@ pub struct Operation {
     /// Which of the document's operations to execute.
     pub operation_name: Option<Arc<str>>,
     /// Values of its variables.
-    pub variables: Values,
+    pub variables: Variables,
     /// Whether only a query will do, as by GET.
     pub only_query: bool,
     /// The hash that the document was sent with, or in place of it.
@@ -41,9 +39,6 @@ pub enum Answer {
     Executed(Response),
     /// It was executed, by a plan, and is written already.
     Written(Written),
-    /// It was executed without an error, and this is the whole answer: now, or before for the same
-    /// operation of the same caller, and all that it was made of is still so.
-    Whole(Bytes),
     /// It was refused before execution: it does not parse, validate or coerce.
     Refused(Response),
     /// It is not a query, and nothing else may be asked for this way.

@@ -12,7 +12,6 @@ use super::document::FieldPositions;
 use super::error::{ErrorCode, request_error};
 use super::literals::Literals;
 use super::schema::scalars;
-use super::values::Values;
 
 /// The values of an operation's variables, defaults filled in. A variable without a value is absent.
 ///
@@ -22,7 +21,7 @@ pub(crate) fn coerce(
     schema: &Schema,
     operation: &Operation,
     positions: &FieldPositions,
-    values: &Values,
+    values: &Variables,
 ) -> Result<Variables, ServerError> {
     let mut coerced = Variables::default();
     for variable in &operation.variables {
@@ -42,12 +41,12 @@ pub(crate) fn coerce(
 fn coerced_variable(
     schema: &Schema,
     variable: &VariableDefinition,
-    values: &Values,
+    values: &Variables,
 ) -> Result<Option<Value>, String> {
     let VariableDefinition { name, ty, default_value, .. } = variable;
-    match (values.get(name), default_value) {
+    match (values.get(name.as_str()), default_value) {
         (Some(value), _) => {
-            Coercion { schema, path: format!("${name}") }.value(value.into_owned(), ty).map(Some)
+            Coercion { schema, path: format!("${name}") }.value(value.clone(), ty).map(Some)
         }
         (None, Some(default)) => {
             Ok(Literals { schema, variables: &Variables::default() }.value(default, Some(ty)))

@@ -25,26 +25,29 @@ pub(crate) enum Quality {
     WithErrors,
 }
 
-/// What a request says of how fresh its answer has to be.
+/// What a request's `Cache-Control` demands of its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct CacheDirectives {
     pub(crate) no_cache: bool,
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Reads a request's `Cache-Control`. What makes no sense is passed over, as RFC 9111 has it.
-pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
-    let mut wanted = Wanted::default();
-    for directive in header_fields::list(headers, &header::CACHE_CONTROL) {
-        match directive.to_ascii_lowercase().split_once('=') {
-            None if directive.eq_ignore_ascii_case("no-cache") => wanted.no_cache = true,
-            Some(("max-age", seconds)) => {
-                wanted.max_age = seconds.trim_matches('"').parse().ok().map(Duration::from_secs);
+impl CacheDirectives {
+    /// Reads a request's `Cache-Control`. Ignores what it does not understand, as RFC 9111 demands.
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let mut directives = Self::default();
+        for directive in header_fields::list(headers, &header::CACHE_CONTROL) {
+            match directive.to_ascii_lowercase().split_once('=') {
+                None if directive.eq_ignore_ascii_case("no-cache") => directives.no_cache = true,
+                Some(("max-age", seconds)) => {
+                    let seconds = seconds.trim_matches('"').parse().ok();
+                    directives.max_age = seconds.map(Duration::from_secs);
+                }
+                Some(_) | None => {}
             }
-            Some(_) | None => {}
         }
+        directives
     }
-    wanted
 }
 
 /// The age of the oldest part of an answer, in whole seconds; nothing where nothing was read.
@@ -249,8 +252,8 @@ mod tests {
         ] {
             let headers = HeaderMap::from_iter([(header::CACHE_CONTROL, text.parse().unwrap())]);
 
-            let expected = Wanted { no_cache, max_age: max_age.map(Duration::from_secs) };
-            assert_eq!(wanted(&headers), expected, "of {text}");
+            let expected = CacheDirectives { no_cache, max_age: max_age.map(Duration::from_secs) };
+            assert_eq!(CacheDirectives::read(&headers), expected, "of {text}");
         }
     }
 

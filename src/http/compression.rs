@@ -9,15 +9,15 @@
 
 use std::io::{self, Write as _};
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::Response;
 use flate2::write::GzEncoder;
 use tokio_util::task::TaskTracker;
 
 use super::header_fields;
 use super::heavy;
 use super::negotiation::thousandths;
+use super::response::CompleteResponse;
 
 /// The least length that is worth it, in bytes: five recordings.
 pub(crate) const LEAST: usize = 4 * 1024;
@@ -50,38 +50,25 @@ struct Accepted {
     others: Option<u16>,
 }
 
-/// Marks an answer that has to be compressed once it is known that its body is sent at all.
-///
-/// `has_secrets` says that something in the body is nobody's to guess.
-pub(crate) fn choose(request: &HeaderMap, answer: &mut Response, has_secrets: bool) {
-    let length = usize::try_from(answer.body().size_hint().lower()).unwrap_or(usize::MAX);
-    if length >= LEAST
-        && !has_secrets
-        && let Some(coding) = accepted(request)
-    {
-        answer.extensions_mut().insert(coding);
+/// The coding to send a body in; `None` where it is sent as it is.
+pub(crate) fn choose(request: &HeaderMap, body: &Bytes) -> Option<Coding> {
+    (body.len() >= LEAST).then(|| accepted(request)).flatten()
+}
+
+/// Compresses a response.
+pub(crate) async fn compressed(
+    mut response: CompleteResponse,
+    coding: Coding,
+    tasks: &TaskTracker,
+) -> CompleteResponse {
+    let plain = response.body.clone();
+    let compress = move || coding.compress(&plain, Effort::Least);
+    let body = heavy::run(tasks, response.body.len(), compress).await;
+    if let Some(body) = good(body.map_err(io::Error::other).flatten()) {
+        response.headers.insert(header::CONTENT_ENCODING, coding.header());
+        response.body = body;
     }
-}
-
-/// Whether [`choose`] has marked an answer.
-pub(crate) fn is_due(answer: &Response) -> bool {
-    answer.extensions().get::<Coding>().is_some()
-}
-
-/// Compresses an answer that is marked.
-pub(crate) async fn compressed(mut answer: Response, tasks: &TaskTracker) -> Response {
-    let Some(coding) = answer.extensions_mut().remove::<Coding>() else { return answer };
-    let (mut parts, body) = answer.into_parts();
-    // The body is in memory already; this takes it out again.
-    let Ok(plain) = axum::body::to_bytes(body, usize::MAX).await else {
-        return Response::from_parts(parts, Body::empty());
-    };
-    let copy = plain.clone();
-    let compressing = heavy::run(tasks, plain.len(), move || coding.compress(&copy, Effort::Least));
-    let body = compressing.await.map_err(io::Error::other).flatten();
-    let Some(body) = good(body) else { return Response::from_parts(parts, Body::from(plain)) };
-    parts.headers.insert(header::CONTENT_ENCODING, coding.header());
-    Response::from_parts(parts, Body::from(body))
+    response
 }
 
 /// A body that was compressed; where that failed nothing but a line in the log.

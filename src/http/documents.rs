@@ -93,11 +93,6 @@ impl Documents {
         Ok(Self { automatic, trusted, only_trusted })
     }
 
-    /// Whether any document that comes with a request is executed.
-    pub(crate) fn are_free(&self) -> bool {
-        !self.only_trusted
-    }
-
     /// Puts the document in its place, or notes why there is none.
     pub(crate) fn resolve(&self, operation: &mut Operation) {
         let is_there = !operation.query.is_empty() && !self.only_trusted;

@@ -6,49 +6,45 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_graphql::ServerError;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use futures_util::future::{join_all, poll_immediate};
+use futures_util::future::poll_immediate;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use super::auth::{Authenticator, Caller};
-use super::cache_headers::{self, Wanted};
-use super::compression;
+use super::cache_headers::CacheDirectives;
 use super::connection_quota::ConnectionQuota;
 use super::csrf;
 use super::documents::Documents;
-use super::etag::validated;
 use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
 use super::log_line::Noted;
 use super::metrics::HttpMetrics;
 use super::negotiation::{MediaType, negotiate};
+use super::pipeline::{self, CallerRequest, Reply, request_span};
 use super::rate_limit::RateLimiter;
 use super::refusal::{Refusal, quoted};
 use super::request::{self, IncomingBody, Operations};
 use super::request_id::{self, X_REQUEST_ID};
-use super::response::{self, Answers, Served, VARY};
+use super::response::{self, VARY};
+use super::response_cache::{RequestBytes, RequestEncoding, ResponseCache};
 use super::router::Newest;
 use super::security_headers;
 use super::sse;
 use super::traced;
-use super::unsent;
 use super::websocket::{self, Handshake};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
 use crate::fair_semaphore::FairSemaphore;
-use crate::graphql::{
-    Admitted, Answer, Engine, ErrorCode, Operation, OperationContext, PersistedQuery, ResponseSize,
-};
-use crate::records::{Asking, ReadSummary, Reader, Records};
+use crate::graphql::{Engine, ErrorCode};
+use crate::records::Records;
 use crate::resizable_semaphore::ResizableSemaphore;
 use crate::trace::{self, Trace, Tracer};
 
@@ -79,6 +75,7 @@ pub(crate) struct Endpoint {
     /// Room for answers that clients have not read yet, in bytes.
     pub(crate) unsent: FairSemaphore,
     pub(crate) documents: Documents,
+    pub(crate) responses: ResponseCache,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -95,13 +92,6 @@ struct Arrival {
     /// The other end of the connection, which may be a proxy's.
     peer: Option<IpAddr>,
     id: Arc<str>,
-    trace: Trace,
-}
-
-/// Who asked, and the id of the request and its place in a trace.
-struct Asker {
-    caller: Caller,
-    request_id: Arc<str>,
     trace: Trace,
 }
 
@@ -129,54 +119,41 @@ pub(crate) async fn handle<B: IncomingBody>(
     let (parts, body) = request.into_parts();
     let arrival = Arrival { parts, peer, id: Arc::clone(&id), trace: span.trace().clone() };
     let since = endpoint.clock.now();
-    let mut waiting = Waiting { endpoint: &endpoint, id, span, since, done: false };
+    let mut guard = RequestGuard { endpoint: &endpoint, id, span, since, done: false };
     // A panic in one request is an error for that request only.
     let answering = AssertUnwindSafe(answer(&endpoint, arrival, body)).catch_unwind();
-    let (mut response, noted) =
+    let Reply { mut response, log } =
         answering.await.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
-    waiting.done(&noted, response.status());
+    guard.done(&log, response.status());
     finish(response.headers_mut(), id_value);
     response
 }
 
-async fn answer(
-    endpoint: &Arc<Endpoint>,
-    arrival: Arrival,
-    body: impl IncomingBody,
-) -> (Response, Noted) {
+async fn answer(endpoint: &Arc<Endpoint>, arrival: Arrival, body: impl IncomingBody) -> Reply {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
         return refused(endpoint, Refusal::overloaded());
     };
     endpoint.metrics.in_flight.inc();
-    let _leaving = Leaving(&endpoint.metrics);
+    let _in_flight = InFlightGuard(&endpoint.metrics);
     let answered = match arrival.parts.method {
         Method::POST => post(endpoint, arrival, body).await,
         _ => Box::pin(other(endpoint, arrival)).await,
     };
-    let (mut response, noted) = match answered {
-        Ok(answered) => answered,
-        Err(refusal) => return refused(endpoint, refusal),
-    };
-    if compression::is_due(&response) {
-        response = Box::pin(compression::compressed(response, &endpoint.tasks)).await;
-    }
-    if unsent::is_marked(&response) {
-        response = Box::pin(unsent::keep_room_for_body(response)).await;
-    }
-    (response, noted)
+    answered.unwrap_or_else(|refusal| refused(endpoint, refusal))
 }
 
-async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
+async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<Reply, Refusal> {
     match arrival.parts.method {
         Method::GET if is_upgrade(&arrival.parts.headers) => {
             let Arrival { parts, peer, id, trace } = arrival;
-            let span = span((&id, &trace), None);
+            let span = request_span(&id, &trace, None);
             let handshake = Handshake { parts, peer, request_id: id, trace };
             let upgrade = websocket::upgrade(endpoint, handshake).instrument(span).await?;
-            Ok((upgrade.response, Noted::default().by(upgrade.caller_name)))
+            let log = Noted::default().by(upgrade.caller_name);
+            Ok(Reply { response: upgrade.response, log })
         }
         Method::GET | Method::HEAD => get(endpoint, arrival).await,
-        Method::OPTIONS => Ok((options(), Noted::default())),
+        Method::OPTIONS => Ok(Reply { response: options(), log: Noted::default() }),
         other => Err(Refusal::method(
             "GET, HEAD, POST, OPTIONS",
             format!("{} is not a method of GraphQL over HTTP", quoted(other.as_str().as_bytes())),
@@ -184,228 +161,120 @@ async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, 
     }
 }
 
-async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<(Response, Noted), Refusal> {
-    let headers = &arrival.parts.headers;
-    let form = match &endpoint.graphiql {
+async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<Reply, Refusal> {
+    let media_type = match &endpoint.graphiql {
         Some(defaults) => {
             let offered = [&ANSWERS[..], &[MediaType::Html]].concat();
-            match form(headers, &offered)? {
-                MediaType::Html => return Ok((graphiql::page(defaults), Noted::default())),
+            match form(&arrival.parts.headers, &offered)? {
+                MediaType::Html => {
+                    return Ok(Reply { response: graphiql::page(defaults), log: Noted::default() });
+                }
                 form => form,
             }
         }
-        None => form(headers, &ANSWERS)?,
+        None => form(&arrival.parts.headers, &ANSWERS)?,
     };
-    csrf::check(&arrival.parts.method, headers, &endpoint.allow_origins)?;
-    let asker = endpoint.identify(&arrival).await?;
-    let caller = asker.caller.name.clone();
-    let query = arrival.parts.uri.query().unwrap_or_default();
-    let mut operations = match request::from_query(query) {
-        Ok(operations) => operations,
-        Err(refusal) => return Ok(refused_to(endpoint, refusal, caller)),
-    };
-    if form == MediaType::EventStream {
+    let uri = arrival.parts.uri.clone();
+    let request = endpoint.identify(arrival, media_type).await?;
+    let parameters = uri.query().unwrap_or_default();
+    let reply = answer_get(endpoint, &request, parameters).await;
+    Ok(reply_to(endpoint, request, reply))
+}
+
+async fn answer_get(
+    endpoint: &Arc<Endpoint>,
+    request: &CallerRequest,
+    parameters: &str,
+) -> Result<Reply, Refusal> {
+    let bytes = parameters.as_bytes();
+    let sent = RequestBytes { encoding: RequestEncoding::Parameters, bytes };
+    if let Some(reply) = pipeline::cached(endpoint, request, sent).await? {
+        return Ok(reply);
+    }
+    let mut operations = request::from_query(parameters)?;
+    if request.media_type == MediaType::EventStream {
         // A browser's event source can only GET, and a subscription changes nothing.
         for operation in &mut operations.operations {
             operation.only_query = false;
         }
-        let answered = execute(endpoint, headers, operations, (form, asker)).await;
-        return Ok(answered.unwrap_or_else(|refusal| refused_to(endpoint, refusal, caller)));
+        return streamed(endpoint, request, operations);
     }
-    match execute(endpoint, headers, operations, (form, asker)).await {
-        Ok((response, noted)) => Ok((validated(headers, response, &endpoint.tasks).await, noted)),
-        Err(refusal) => Ok(refused_to(endpoint, refusal, caller)),
-    }
+    pipeline::run(endpoint, request, operations, sent).await
 }
 
 async fn post(
     endpoint: &Arc<Endpoint>,
     arrival: Arrival,
     body: impl IncomingBody,
-) -> Result<(Response, Noted), Refusal> {
-    let headers = &arrival.parts.headers;
-    let form = form(headers, &ANSWERS)?;
-    csrf::check(&arrival.parts.method, headers, &endpoint.allow_origins)?;
+) -> Result<Reply, Refusal> {
+    let media_type = form(&arrival.parts.headers, &ANSWERS)?;
     // Before the body is read: unauthenticated callers get no memory.
-    let asker = endpoint.identify(&arrival).await?;
-    let caller = asker.caller.name.clone();
-    let answered = posted(endpoint, headers, body, (form, asker)).await;
-    Ok(answered.unwrap_or_else(|refusal| refused_to(endpoint, refusal, caller)))
+    let request = endpoint.identify(arrival, media_type).await?;
+    let reply = answer_post(endpoint, &request, body).await;
+    Ok(reply_to(endpoint, request, reply))
 }
 
-async fn posted(
+async fn answer_post(
     endpoint: &Arc<Endpoint>,
-    headers: &HeaderMap,
+    request: &CallerRequest,
     body: impl IncomingBody,
-    asked: (MediaType, Asker),
-) -> Result<(Response, Noted), Refusal> {
-    let LimitsConfig { max_body_bytes, max_batch, request_timeout, .. } = endpoint.limits;
-    request::check_content_type(headers)?;
-    let mut reading = pin!(request::body(body, max_body_bytes));
-    let body = if let Some(body) = poll_immediate(reading.as_mut()).await {
-        // Most bodies arrive with the headers: no need to set a timer.
-        body?
-    } else {
-        let caller = asked.1.caller.identity.limit_key();
-        let permit = endpoint.waiting.try_acquire(caller, 1);
-        let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
-        timeout(request_timeout, reading).await.map_err(|_| {
-            let message = "the body did not arrive within limits.request_timeout";
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
-        })??
-    };
-    match endpoint.read_common(headers, &body, (asked.0, &asked.1))? {
-        Some(todo) => Ok(carry_out(endpoint, headers, todo, asked).await),
-        None => execute(endpoint, headers, request::from_body(&body, max_batch)?, asked).await,
+) -> Result<Reply, Refusal> {
+    request::check_content_type(&request.headers)?;
+    let body = read_body(endpoint, request, body).await?;
+    let sent = RequestBytes { encoding: RequestEncoding::Body, bytes: &body };
+    if let Some(reply) = pipeline::cached(endpoint, request, sent).await? {
+        return Ok(reply);
     }
+    let operations = request::from_body(&body, endpoint.limits.max_batch)?;
+    if request.media_type == MediaType::EventStream {
+        return streamed(endpoint, request, operations);
+    }
+    pipeline::run(endpoint, request, operations, sent).await
 }
 
-/// Executes operations that were read.
-async fn execute(
-    endpoint: &Arc<Endpoint>,
-    headers: &HeaderMap,
-    operations: Operations,
-    (form, asker): (MediaType, Asker),
-) -> Result<(Response, Noted), Refusal> {
-    let Operations { mut operations, is_batch } = operations;
-    endpoint.take_rate(&asker, operations.len())?;
-    for operation in &mut operations {
-        endpoint.documents.resolve(operation);
+/// Reads the body of a POST. A caller needs a permit to be waited for.
+async fn read_body(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    body: impl IncomingBody,
+) -> Result<Bytes, Refusal> {
+    let LimitsConfig { max_body_bytes, request_timeout, .. } = endpoint.limits;
+    let mut reading = pin!(request::body(body, max_body_bytes));
+    // Most bodies arrive with the headers: no need to set a timer.
+    if let Some(body) = poll_immediate(reading.as_mut()).await {
+        return body;
     }
-    if form == MediaType::EventStream {
-        return streamed(endpoint, headers, operations, asker);
-    }
-    let explain = explain::is_wanted(&endpoint.engine, headers);
-    for operation in &mut operations {
-        operation.explain = explain;
-    }
-    let name = operations.first().and_then(|operation| operation.operation_name.clone());
-    let persisted = persisted(&operations);
-    let (begun, persisted, is_batch) = match endpoint.engine.admit(operations) {
-        Ok(admitted) => (admitted.into_iter().map(Begun::Admitted).collect(), persisted, is_batch),
-        // One answer for all of it.
-        Err(error) => (vec![Begun::of(Err(error))], Vec::new(), false),
-    };
-    let todo = Todo { begun, persisted, is_batch, name };
-    let (mut response, noted) = carry_out(endpoint, headers, todo, (form, asker)).await;
-    if explain {
-        explain::keep_nowhere(response.headers_mut());
-    }
-    Ok((response, noted))
+    let permit = endpoint.waiting.try_acquire(request.caller.identity.limit_key(), 1);
+    let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
+    timeout(request_timeout, reading).await.map_err(|_| {
+        let message = "the body did not arrive within limits.request_timeout";
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
+    })?
 }
 
 /// Answers the one operation of a request with a stream of events.
 fn streamed(
     endpoint: &Arc<Endpoint>,
-    headers: &HeaderMap,
-    operations: Vec<Operation>,
-    asker: Asker,
-) -> Result<(Response, Noted), Refusal> {
-    let caller = asker.caller.name.clone();
-    let _entered = span((&asker.request_id, &asker.trace), caller.as_deref()).entered();
-    let mut operations = operations.into_iter();
-    let (Some(only), None) = (operations.next(), operations.next()) else {
+    request: &CallerRequest,
+    operations: Operations,
+) -> Result<Reply, Refusal> {
+    let mut operations = operations.operations;
+    endpoint.take_rate(&request.caller, operations.len())?;
+    let _entered = request.log_span().entered();
+    let (Some(mut only), true) = (operations.pop(), operations.is_empty()) else {
         let message = "an event stream answers one operation, not a batch";
         return Err(Refusal::bad_request(message));
     };
+    endpoint.documents.resolve(&mut only);
     let name = only.operation_name.clone();
-    let asking = asker.asking(cache_headers::wanted(headers));
-    let response = sse::answer(endpoint, only, asking, asker.caller)?;
-    Ok((response, Noted::begun(name).by(caller)))
+    let response = sse::answer(endpoint, only, request.asking(), request.caller.clone())?;
+    Ok(Reply { response, log: Noted::begun(name) })
 }
 
-/// What there is to do for a request.
-struct Todo {
-    begun: Vec<Begun>,
-    persisted: Vec<Option<(PersistedQuery, String)>>,
-    is_batch: bool,
-    /// The name of its first operation.
-    name: Option<Arc<str>>,
-}
-
-impl Todo {
-    fn only(begun: Begun, name: Option<Arc<str>>) -> Self {
-        Self { begun: vec![begun], persisted: Vec::new(), is_batch: false, name }
-    }
-}
-
-/// Executes what was admitted, and writes the answer.
-async fn carry_out(
-    endpoint: &Arc<Endpoint>,
-    headers: &HeaderMap,
-    todo: Todo,
-    (form, asker): (MediaType, Asker),
-) -> (Response, Noted) {
-    let Todo { begun, persisted, is_batch, name } = todo;
-    let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
-    let begun: Vec<Begun> = if begun.iter().any(|one| matches!(one, Begun::Admitted(_))) {
-        let asking = asker.asking(cache_headers::wanted(headers));
-        begun.into_iter().map(|one| endpoint.begin(one, asking.clone(), &size)).collect()
-    } else {
-        begun
-    };
-    let Asker { caller: Caller { name: caller, identity, .. }, request_id, trace } = asker;
-    let (served, summary) = if begun.iter().all(Begun::is_answered) {
-        gathered(begun.into_iter().filter_map(Begun::answered))
-    } else {
-        let Some(_permit) = endpoint.waiting.try_acquire(identity.limit_key(), 1) else {
-            return refused_to(endpoint, Refusal::too_many_waiting(), caller);
-        };
-        let span = span((&request_id, &trace), caller.as_deref());
-        Box::pin(endpoint.complete(begun, &size).instrument(span)).await
-    };
-    endpoint.keep_documents(&served, persisted);
-    let mut answers = Answers { served, summary, is_batch, form };
-    let body = answers.write(&size);
-    let Ok(room) = unsent::reserve(&endpoint.unsent, || identity.limit_key(), body.len()) else {
-        return refused_to(endpoint, Refusal::too_much_unsent(), caller);
-    };
-    let noted = Noted::of(&endpoint.metrics, name, &answers).by(caller);
-    let mut response = answers.response(body);
-    unsent::mark(&mut response, room);
-    if endpoint.compression {
-        compression::choose(headers, &mut response, answers.summary.has_links);
-    }
-    (response, noted.having_read(answers.summary))
-}
-
-/// Documents that came with their hash, in the places of their operations; nothing where there is none.
-fn persisted(operations: &[Operation]) -> Vec<Option<(PersistedQuery, String)>> {
-    if operations.iter().all(|operation| operation.persisted.is_none()) {
-        return Vec::new();
-    }
-    let document = |operation: &Operation| Some((operation.persisted?, operation.query.clone()));
-    operations.iter().map(document).collect()
-}
-
-/// What lines are put in that are logged while a request is answered.
-fn span((request_id, trace): (&str, &Trace), caller: Option<&str>) -> Span {
-    tracing::info_span!(
-        "request",
-        request.id = %request_id,
-        trace_id = trace.trace_id().map(display),
-        span_id = trace.span_id().map(display),
-        caller.name = caller.map(display),
-    )
-}
-
-impl Asker {
-    fn asking(&self, wanted: Wanted) -> Asking {
-        let Caller { identity, token, projects, .. } = &self.caller;
-        let (identity, token, projects) = (identity.clone(), token.clone(), projects.clone());
-        let Wanted { no_cache, max_age } = wanted;
-        let (request_id, trace) = (Arc::clone(&self.request_id), self.trace.clone());
-        Asking {
-            identity,
-            token,
-            projects,
-            request_id,
-            trace,
-            no_cache,
-            max_age,
-            ..Asking::default()
-        }
-    }
+/// A reply to a caller, whose name is logged with it.
+fn reply_to(endpoint: &Endpoint, request: CallerRequest, reply: Result<Reply, Refusal>) -> Reply {
+    let Reply { response, log } = reply.unwrap_or_else(|refusal| refused(endpoint, refusal));
+    Reply { response, log: log.by(request.caller.name) }
 }
 
 impl Endpoint {
@@ -421,160 +290,31 @@ impl Endpoint {
         noted.log(request, status, took);
     }
 
-    /// Lets the caller of a request in.
-    async fn identify(&self, arrival: &Arrival) -> Result<Asker, Refusal> {
-        let Arrival { parts, peer, id, trace } = arrival;
-        let presented = self.callers.credentials(&parts.headers)?;
-        let caller =
-            self.callers.authenticate(presented, *peer).await.map_err(Refusal::unauthenticated)?;
-        Ok(Asker { caller, request_id: Arc::clone(id), trace: trace.clone() })
-    }
-
-    /// Reads a body that holds one common operation, as nearly every body does, and counts it against the
-    /// caller's rate. `None` for a body or headers that need [`execute`].
-    fn read_common(
+    /// Checks that a request may have come from a page, and identifies its caller.
+    async fn identify(
         &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        (form, asker): (MediaType, &Asker),
-    ) -> Result<Option<Todo>, Refusal> {
-        let is_other = form == MediaType::EventStream || explain::is_wanted(&self.engine, headers);
-        if is_other || !self.documents.are_free() {
-            return Ok(None);
-        }
-        if let Some(known) = self.engine.recall(body) {
-            self.take_rate(asker, 1)?;
-            let name = known.as_ref().ok().and_then(|operation| operation.name().cloned());
-            return Ok(Some(Todo::only(Begun::of(known), name)));
-        }
-        let Some(operation) = request::common(body) else { return Ok(None) };
-        self.take_rate(asker, 1)?;
-        let name = operation.operation_name.clone();
-        let admitted = self.engine.admit(vec![operation]).map(|mut admitted| admitted.pop());
-        let Some(admitted) = admitted.transpose() else { return Ok(None) };
-        if let Ok(operation) = &admitted {
-            self.engine.remember(body, operation);
-        }
-        Ok(Some(Todo::only(Begun::of(admitted), name)))
+        arrival: Arrival,
+        media_type: MediaType,
+    ) -> Result<CallerRequest, Refusal> {
+        let Arrival { parts: Parts { method, headers, .. }, peer, id, trace } = arrival;
+        csrf::check(&method, &headers, &self.allow_origins)?;
+        let credentials = self.callers.credentials(&headers)?;
+        let caller = self.callers.authenticate(credentials, peer).await;
+        let caller = caller.map_err(Refusal::unauthenticated)?;
+        let cache = CacheDirectives::read(&headers);
+        let explain = explain::is_wanted(&self.engine, &headers);
+        Ok(CallerRequest { headers, caller, media_type, id, trace, cache, explain })
     }
 
-    /// Takes so many operations off what a caller may ask for.
-    fn take_rate(&self, asker: &Asker, operations: usize) -> Result<(), Refusal> {
-        let taken = self.rates.take(|| asker.caller.identity.limit_key(), operations);
+    /// Counts operations against the caller's rate.
+    pub(crate) fn take_rate(&self, caller: &Caller, operations: usize) -> Result<(), Refusal> {
+        let taken = self.rates.take(|| caller.identity.limit_key(), operations);
         taken.map_err(Refusal::rate_exceeded)
     }
-
-    /// Answers an operation for which everything is at hand; any other waits.
-    fn begin(&self, begun: Begun, asking: Asking, size: &ResponseSize) -> Begun {
-        let Begun::Admitted(operation) = begun else { return begun };
-        let span = traced::operation(&asking.trace, operation.name().map(|name| &**name));
-        let asking = Asking { trace: span.trace().clone(), ..asking };
-        let reader = self.records.reader(asking);
-        match self.engine.answer_now(&operation, &reader, size) {
-            Some(answer) => {
-                let served = Served { answer, is_stale: false };
-                traced::told(&span, &served);
-                Begun::Answered(served, reader.take_summary())
-            }
-            None => Begun::Waits(operation, Arc::new(reader), span),
-        }
-    }
-
-    /// Executes what waits side by side, each within the time that is allowed for the request.
-    async fn complete(
-        &self,
-        begun: Vec<Begun>,
-        size: &Arc<ResponseSize>,
-    ) -> (Vec<Served>, ReadSummary) {
-        let mut completing = begun.into_iter().map(|one| self.complete_one(one, size));
-        // Most requests have one operation.
-        if completing.len() == 1
-            && let Some(only) = completing.next()
-        {
-            return gathered(only.await);
-        }
-        gathered(join_all(completing).await.into_iter().flatten())
-    }
-
-    /// Keeps the documents that came with their hash and were valid.
-    fn keep_documents(&self, served: &[Served], persisted: Vec<Option<(PersistedQuery, String)>>) {
-        for (served, persisted) in served.iter().zip(persisted) {
-            let is_good = matches!(
-                served.answer,
-                Answer::Executed(_) | Answer::Written(_) | Answer::Whole(_)
-            );
-            if let (true, Some((hash, text))) = (is_good, persisted) {
-                self.documents.keep(hash, &text);
-            }
-        }
-    }
-
-    async fn complete_one(
-        &self,
-        begun: Begun,
-        size: &Arc<ResponseSize>,
-    ) -> Option<(Served, ReadSummary)> {
-        let Begun::Waits(operation, reader, span) = begun else { return begun.answered() };
-        let timeout = self.limits.request_timeout;
-        let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
-        let answer = self.engine.answer(operation, context).await;
-        let read = reader.take_summary();
-        let served = Served { answer, is_stale: read.is_stale_on_error() };
-        traced::told(&span, &served);
-        Some((served, read))
-    }
 }
 
-/// How far an operation has come.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most are answered at once, and a box would be one more allocation for each"
-)]
-enum Begun {
-    /// It may be executed.
-    Admitted(Admitted),
-    /// Something has to be read for it.
-    Waits(Admitted, Arc<Reader>, trace::Span),
-    Answered(Served, ReadSummary),
-}
-
-impl Begun {
-    /// An operation that may be executed, or the answer to a whole request that is not.
-    fn of(verdict: Result<Admitted, ServerError>) -> Self {
-        match verdict {
-            Ok(operation) => Self::Admitted(operation),
-            Err(error) => Self::Answered(Served::refused(error), ReadSummary::default()),
-        }
-    }
-
-    fn is_answered(&self) -> bool {
-        matches!(self, Self::Answered(..))
-    }
-
-    fn answered(self) -> Option<(Served, ReadSummary)> {
-        match self {
-            Self::Answered(served, read) => Some((served, read)),
-            Self::Admitted(_) | Self::Waits(..) => None,
-        }
-    }
-}
-
-/// The answers of a request, and all that was read for them.
-fn gathered(
-    answered: impl IntoIterator<Item = (Served, ReadSummary)>,
-) -> (Vec<Served>, ReadSummary) {
-    let mut summary = ReadSummary::default();
-    let mut served = Vec::new();
-    for (one, read) in answered {
-        served.push(one);
-        summary.add(read);
-    }
-    (served, summary)
-}
-
-/// A request that is not answered yet. If its client hangs up, nobody asks for the answer any more and
-/// the request is dropped where it stands; it is logged and counted all the same.
-struct Waiting<'e> {
+/// Logs and counts a request, even one that is dropped because its client has closed the connection.
+struct RequestGuard<'e> {
     endpoint: &'e Endpoint,
     id: Arc<str>,
     span: trace::Span,
@@ -582,7 +322,7 @@ struct Waiting<'e> {
     done: bool,
 }
 
-impl Waiting<'_> {
+impl RequestGuard<'_> {
     fn done(&mut self, noted: &Noted, status: StatusCode) {
         self.done = true;
         self.note(noted, status.as_u16());
@@ -594,7 +334,7 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for RequestGuard<'_> {
     fn drop(&mut self) {
         if !self.done {
             self.note(&Noted::default(), CLIENT_CLOSED_REQUEST);
@@ -602,28 +342,18 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Takes a request off the gauge, however it ends.
-struct Leaving<'m>(&'m HttpMetrics);
+/// Subtracts a request from the gauge when it ends.
+struct InFlightGuard<'m>(&'m HttpMetrics);
 
-impl Drop for Leaving<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.in_flight.dec();
     }
 }
 
-fn refused(endpoint: &Endpoint, refusal: Refusal) -> (Response, Noted) {
-    let noted = Noted::refused(&endpoint.metrics, refusal.code());
-    (refusal.into_response(), noted)
-}
-
-/// A refusal of somebody who was let in.
-fn refused_to(
-    endpoint: &Endpoint,
-    refusal: Refusal,
-    caller: Option<Arc<str>>,
-) -> (Response, Noted) {
-    let (response, noted) = refused(endpoint, refusal);
-    (response, noted.by(caller))
+fn refused(endpoint: &Endpoint, refusal: Refusal) -> Reply {
+    let log = Noted::refused(&endpoint.metrics, refusal.code());
+    Reply { response: refusal.into_response(), log }
 }
 
 fn form(headers: &HeaderMap, offered: &[MediaType]) -> Result<MediaType, Refusal> {

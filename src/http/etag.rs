@@ -1,14 +1,15 @@
 //! Validators of what is answered, and whether a client has it already (RFC 9110, sections 8.8 and 13.1.2).
 
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use super::compression::Coding;
 use super::header_fields;
 use super::heavy;
+use super::refusal::Refusal;
+use super::response::CompleteResponse;
 
 /// The strong validator of a content in a coding, another one for each.
 pub(crate) fn etag(digest: &str, coding: Option<Coding>) -> String {
@@ -25,39 +26,33 @@ pub(crate) fn has(request: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag == etag || tag == "*")
 }
 
-/// Adds a validator to a good answer, and leaves the body out where the client has it.
+/// Adds the validator of a response, and removes the body where the client has it.
+///
+/// # Errors
+/// When hashing panics.
 pub(crate) async fn validated(
     request: &HeaderMap,
-    response: Response,
+    mut response: CompleteResponse,
+    coding: Option<Coding>,
     tasks: &TaskTracker,
-) -> Response {
-    if response.status() != StatusCode::OK {
-        return response;
+) -> Result<CompleteResponse, Refusal> {
+    if response.status != StatusCode::OK {
+        return Ok(response);
     }
-    let (mut parts, body) = response.into_parts();
-    // The body is in memory already; this takes it out again.
-    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let copy = body.clone();
-    let Ok(digest) =
-        heavy::run(tasks, body.len(), move || hex::encode(Sha256::digest(&copy))).await
-    else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let digest = digest.get(..32).unwrap_or(&digest);
-    let etag = etag(digest, parts.extensions.get::<Coding>().copied());
-    let is_known = has(request, &etag);
+    let copy = response.body.clone();
+    let hash = move || hex::encode(Sha256::digest(&copy));
+    let digest = heavy::run(tasks, response.body.len(), hash).await;
+    let digest = digest.map_err(|_| Refusal::panicked())?;
+    let etag = etag(digest.get(..32).unwrap_or(&digest), coding);
+    if has(request, &etag) {
+        response.status = StatusCode::NOT_MODIFIED;
+        response.headers.remove(header::CONTENT_TYPE);
+        response.body = Bytes::new();
+    }
     if let Ok(value) = HeaderValue::from_str(&etag) {
-        parts.headers.insert(header::ETAG, value);
+        response.headers.insert(header::ETAG, value);
     }
-    if is_known {
-        parts.status = StatusCode::NOT_MODIFIED;
-        parts.headers.remove(header::CONTENT_TYPE);
-        parts.extensions.remove::<Coding>();
-        return Response::from_parts(parts, Body::empty());
-    }
-    Response::from_parts(parts, Body::from(body))
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ mod auth;
 mod rate_limit;
 mod connection_quota;
 mod response;
+mod response_cache;
+mod pipeline;
 mod unsent;
 mod heavy;
 mod compression;

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use super::header_fields;
 
 /// The forms of answer there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum MediaType {
     /// `application/json`: status 200 whatever became of a well-formed request.
     Json,

@@ -5,26 +5,15 @@ use std::sync::Arc;
 use async_graphql::Variables;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::header_fields;
 use super::refusal::{Refusal, quoted};
 use crate::body_limit::{BodyError, read_body};
-use crate::graphql::{ErrorCode, FlatVariables, Operation, PersistedQuery, Values};
+use crate::graphql::{ErrorCode, Operation, PersistedQuery};
 
 /// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
 const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];
-
-/// What nearly every body is: read in one go, without a tree of values in between. Nothing is refused for not
-/// being this.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Common {
-    query: String,
-    operation_name: Option<Arc<str>>,
-    variables: Option<FlatVariables>,
-}
 
 /// A request's body as it comes in.
 pub(crate) trait IncomingBody:
@@ -93,15 +82,7 @@ pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<By
     })
 }
 
-/// Reads a body that is what nearly every body is.
-pub(crate) fn common(body: &[u8]) -> Option<Operation> {
-    let body = without_mark(body);
-    let Common { query, operation_name, variables } = serde_json::from_slice(body).ok()?;
-    let variables = Values::Flat(variables.unwrap_or_default().0);
-    Some(Operation { query, operation_name, variables, ..Operation::default() })
-}
-
-/// Reads the operations of a body, whatever it is.
+/// Reads the operations of a body.
 pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Refusal> {
     let body = without_mark(body);
     if body.trim_ascii().is_empty() {
@@ -165,8 +146,8 @@ pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Re
         Some(other) => return Err(mistyped("operationName", &other, "a text or null")),
     };
     let variables = match members.remove("variables") {
-        None | Some(Value::Null) => Values::default(),
-        Some(variables @ Value::Object(_)) => Values::Nested(Variables::from_json(variables)),
+        None | Some(Value::Null) => Variables::default(),
+        Some(variables @ Value::Object(_)) => Variables::from_json(variables),
         Some(other) => return Err(mistyped("variables", &other, "an object or null")),
     };
     Ok(Operation {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use async_graphql::{Response as GraphqlResponse, ServerError, Value};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 
 use super::cache_headers::{Quality, age, cache_control, cache_status};
 use super::metrics::OperationOutcome;
@@ -14,6 +14,7 @@ use super::negotiation::MediaType;
 use super::refusal::Refusal;
 use super::request_id::X_REQUEST_ID;
 use super::security_headers;
+use super::unsent::{Room, keep_room};
 use crate::graphql::{
     Answer, ErrorCode, LimitedJson, ResponseSize, TooLarge, Written, request_error,
 };
@@ -39,6 +40,15 @@ pub(crate) struct Answers {
     pub(crate) summary: ReadSummary,
     pub(crate) is_batch: bool,
     pub(crate) form: MediaType,
+}
+
+/// A response whose whole body is in memory.
+pub(crate) struct CompleteResponse {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The body holds signed links, which compression would give away.
+    pub(crate) has_links: bool,
 }
 
 /// The headers that all responses of a media type share, with placeholders for those that differ. Copying
@@ -85,16 +95,24 @@ impl Answers {
         })
     }
 
-    /// The response with that body, with validators and cache headers.
-    pub(crate) fn response(&self, body: Bytes) -> Response {
-        if self.served.iter().any(|served| matches!(served.answer, Answer::NotAQuery)) {
-            let message = "only queries may be asked for by GET: use POST";
-            return Refusal::method("POST", message).into_response();
-        }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status();
-        *response.headers_mut() = self.headers();
-        response
+    /// The response with that body.
+    pub(crate) fn complete(&self, body: Bytes) -> CompleteResponse {
+        let quality = if self.are_good() { Quality::Complete } else { Quality::WithErrors };
+        let headers = headers(self.form, &self.summary, quality);
+        let has_links = self.summary.has_links;
+        CompleteResponse { status: self.status(), headers, body, has_links }
+    }
+
+    /// The refusal of a request by GET for anything but a query.
+    pub(crate) fn not_a_query(&self) -> Option<Refusal> {
+        let is_one = |served: &Served| matches!(served.answer, Answer::NotAQuery);
+        let message = "only queries may be asked for by GET: use POST";
+        self.served.iter().any(is_one).then(|| Refusal::method("POST", message))
+    }
+
+    /// Whether every operation was executed without an error.
+    pub(crate) fn are_good(&self) -> bool {
+        self.served.iter().all(|served| served.outcome() == OperationOutcome::Ok)
     }
 
     fn body(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
@@ -120,23 +138,36 @@ impl Answers {
             _ => StatusCode::OK,
         }
     }
+}
 
-    fn headers(&self) -> HeaderMap {
-        let summary = &self.summary;
-        let quality =
-            if self.errors().next().is_none() { Quality::Complete } else { Quality::WithErrors };
-        let mut headers = common_headers(self.form).clone();
-        for (name, value) in [
-            (&CACHE_CONTROL, Some(cache_control(summary, quality))),
-            (&AGE, age(summary).filter(|_| quality == Quality::Complete)),
-            (&CACHE_STATUS, cache_status(summary)),
-        ] {
-            match value {
-                Some(value) => headers.insert(name, value),
-                None => headers.remove(name),
-            };
-        }
-        headers
+fn headers(form: MediaType, summary: &ReadSummary, quality: Quality) -> HeaderMap {
+    let mut headers = common_headers(form).clone();
+    for (name, value) in [
+        (&CACHE_CONTROL, Some(cache_control(summary, quality))),
+        (&AGE, age(summary).filter(|_| quality == Quality::Complete)),
+        (&CACHE_STATUS, cache_status(summary)),
+    ] {
+        match value {
+            Some(value) => headers.insert(name, value),
+            None => headers.remove(name),
+        };
+    }
+    headers
+}
+
+impl CompleteResponse {
+    /// A response without errors.
+    pub(crate) fn good(form: MediaType, summary: &ReadSummary, body: Bytes) -> Self {
+        let headers = headers(form, summary, Quality::Complete);
+        Self { status: StatusCode::OK, headers, body, has_links: summary.has_links }
+    }
+
+    /// The response as it is sent. The room is free again once the client has read it.
+    pub(crate) fn with_room(self, room: Option<Room>) -> Response {
+        let mut response = Response::new(Body::from(keep_room(self.body, room)));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
     }
 }
 
@@ -158,7 +189,7 @@ impl Served {
     pub(crate) fn outcome(&self) -> OperationOutcome {
         match &self.answer {
             Answer::Refused(_) | Answer::NotAQuery => OperationOutcome::Refused,
-            Answer::Executed(_) | Answer::Written(_) | Answer::Whole(_) => {
+            Answer::Executed(_) | Answer::Written(_) => {
                 if self.errors().is_empty() {
                     OperationOutcome::Ok
                 } else {
@@ -173,7 +204,7 @@ impl Served {
         match &self.answer {
             Answer::Executed(response) | Answer::Refused(response) => &response.errors,
             Answer::Written(written) => &written.errors,
-            Answer::Whole(_) | Answer::NotAQuery => &[],
+            Answer::NotAQuery => &[],
         }
     }
 
@@ -194,8 +225,6 @@ impl Served {
     /// written is taken out of the answer; its errors stay.
     fn json(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
         match &mut self.answer {
-            // Stale data is never in one.
-            Answer::Whole(body) => size.check_length(body.len()).map(|()| body.clone()),
             Answer::Written(Written { body, errors }) => {
                 let json = size.json().continuing(std::mem::take(body));
                 end(json, errors, &stale(self.is_stale))

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,11 +26,12 @@ use super::graphiql::{self, GraphiqlDefaults};
 use super::metrics::HttpMetrics;
 use super::rate_limit::RateLimiter;
 use super::refusal::Refusal;
+use super::response_cache::ResponseCache;
 use super::security_headers;
 use super::server::RequestBody;
 use super::server::Serve;
 use crate::clock::Clock;
-use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
+use crate::config::{CacheConfig, GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::fair_semaphore::FairSemaphore;
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
@@ -37,7 +40,7 @@ use crate::trace::Tracer;
 
 const GRAPHQL: &str = "/graphql";
 /// How long a browser may remember what CORS allows.
-const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_mins(10);
+const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
 /// What the main listener is made of.
 pub struct MainParts {
@@ -45,6 +48,8 @@ pub struct MainParts {
     pub records: Records,
     /// Who may call.
     pub callers: Authenticator,
+    /// `cache.*`
+    pub cache: CacheConfig,
     /// `limits.*`
     pub limits: LimitsConfig,
     /// `subscriptions.*`
@@ -97,12 +102,27 @@ impl Newest {
 impl Main {
     /// Brings the gauges of what is known, and of sockets and streams, up to date.
     pub fn observe(&self) {
-        let Endpoint { metrics, engine, connections, limits, .. } =
-            &*self.0.current.load().endpoint;
+        let current = self.0.current.load();
+        let Endpoint { metrics, engine, connections, limits, .. } = &*current.endpoint;
         metrics.documents(engine.documents());
-        metrics.known_requests(engine.requests());
+        current.endpoint.records.metrics().sized("answers", current.endpoint.responses.size());
         metrics.limit(limits.max_in_flight);
         metrics.streams(connections.open());
+    }
+
+    /// Frees the memory of expired responses now and then, until the process stops.
+    fn evict_expired_regularly(&self) {
+        let (main, endpoint) =
+            (Arc::downgrade(&self.0), Arc::clone(&self.0.current.load().endpoint));
+        let evicting = async move {
+            let mut evictions = interval(EVICT_EVERY);
+            loop {
+                evictions.tick().await;
+                let Some(main) = main.upgrade() else { return };
+                main.current.load().endpoint.responses.evict_expired();
+            }
+        };
+        endpoint.tasks.spawn(endpoint.stopping.clone().run_until_cancelled_owned(evicting));
     }
 
     /// Everything by routes, for callers that have no listener.
@@ -132,6 +152,8 @@ impl Main {
             rates,
             connections: old.connections.with_limits(quota_limits(limits, subscriptions)),
             documents: old.documents.reload(graphql)?,
+            // Limits and trusted documents decide what may be answered.
+            responses: old.responses.emptied(),
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
             limits: limits.clone(),
@@ -169,6 +191,9 @@ impl Serve for Main {
     }
 }
 
+/// How often expired responses are evicted.
+const EVICT_EVERY: Duration = Duration::from_secs(30);
+
 /// What the main listener serves.
 ///
 /// # Errors
@@ -188,6 +213,7 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             waiting: FairSemaphore::new(limits.max_in_flight),
             unsent: FairSemaphore::new(limits.max_unsent_bytes),
             documents,
+            responses: ResponseCache::new(parts.cache.budget().responses, clock.clone()),
             compression: graphql.compression,
             allow_origins: graphql.allow_origins.clone(),
             stopping: parts.stopping,
@@ -202,7 +228,9 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
         };
         Inner { current: Live::new(Served::new(endpoint)), graphiql_defaults }
     };
-    Ok(Main(Arc::new_cyclic(inner)))
+    let main = Main(Arc::new_cyclic(inner));
+    main.evict_expired_regularly();
+    Ok(main)
 }
 
 impl Served {

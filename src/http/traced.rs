@@ -74,7 +74,7 @@ pub(crate) fn told(span: &Span, served: &Served) {
         return;
     }
     match &served.answer {
-        Answer::Written(_) | Answer::Whole(_) => trace.tell_operation("query"),
+        Answer::Written(_) => trace.tell_operation("query"),
         Answer::NotAQuery => trace.fail(ErrorCode::BadRequest.as_str()),
         Answer::Executed(_) | Answer::Refused(_) => {}
     }

@@ -3,10 +3,7 @@
 //! An answer stays in memory until its client has taken it. Clients that read slowly, or not at all, would
 //! fill the memory one answer after the other.
 
-use std::sync::Arc;
-
-use axum::body::{Body, Bytes};
-use axum::response::Response;
+use axum::body::Bytes;
 
 use crate::domain::LimitKey;
 use crate::fair_semaphore::{FairSemaphore, Permit};
@@ -15,9 +12,8 @@ use crate::fair_semaphore::{FairSemaphore, Permit};
 const LEAST_COUNTED_BYTES: usize = 4 * 1024;
 
 /// Room for an answer, until its client has taken it.
-#[derive(Clone)]
 pub(crate) struct Room {
-    _permit: Arc<Permit>,
+    _permit: Permit,
 }
 
 /// There is no room for an answer.
@@ -43,7 +39,7 @@ pub(crate) fn reserve(
         return Ok(None);
     }
     let permit = unsent.try_acquire(caller(), bytes).ok_or(NoRoom)?;
-    Ok(Some(Room { _permit: Arc::new(permit) }))
+    Ok(Some(Room { _permit: permit }))
 }
 
 /// The same bytes, which keep the room until they are dropped: hyper drops them once they are written.
@@ -52,27 +48,6 @@ pub(crate) fn keep_room(bytes: Bytes, room: Option<Room>) -> Bytes {
         Some(room) => Bytes::from_owner(RoomyBytes { bytes, _room: room }),
         None => bytes,
     }
-}
-
-/// Marks a response that has to keep its room.
-pub(crate) fn mark(response: &mut Response, room: Option<Room>) {
-    if let Some(room) = room {
-        response.extensions_mut().insert(room);
-    }
-}
-
-/// Whether [`mark`] has marked a response.
-pub(crate) fn is_marked(response: &Response) -> bool {
-    response.extensions().get::<Room>().is_some()
-}
-
-/// Has the body of a marked response keep its room.
-pub(crate) async fn keep_room_for_body(mut response: Response) -> Response {
-    let Some(room) = response.extensions_mut().remove::<Room>() else { return response };
-    let (parts, body) = response.into_parts();
-    // It is in memory already, and this takes it out again.
-    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    Response::from_parts(parts, Body::from(keep_room(bytes, Some(room))))
 }
 
 impl AsRef<[u8]> for RoomyBytes {

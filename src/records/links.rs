@@ -151,8 +151,8 @@ impl Reader {
         id: RecordId,
     ) -> Result<Field<DownloadLink>, Failure> {
         let key = self.admit(project, id)?;
-        // A link lives for seconds and is a secret: no answer with one is kept.
-        self.sources().spoil();
+        // A link is a secret that lives for seconds.
+        self.mark_uncacheable();
         let links = self.records().links();
         let asking = self.asking();
         let span = Content::Link.begin(&asking.trace);

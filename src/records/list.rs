@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use futures_util::FutureExt as _;
 
-use super::answers::{Source, WeakPage};
 use super::cursor::{Cursor, ListPrint};
+use super::dependency::{Dependency, WeakPage};
 use super::flight::JoinRequest;
 use super::generation::{Generation, LoadKind};
 use super::key::{CallerKey, RecordKey};
@@ -86,8 +86,8 @@ impl Listing for RecordQuery {
         weight::of_record(row)
     }
 
-    fn source(key: PageKey<Self>, page: WeakPage<Self>) -> Source {
-        Source::RecordPage(key, page)
+    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
+        Dependency::RecordPage(key, page)
     }
 }
 
@@ -114,8 +114,8 @@ impl Listing for OperationListing {
         weight::of_operation(row)
     }
 
-    fn source(key: PageKey<Self>, page: WeakPage<Self>) -> Source {
-        Source::OperationPage(key, page)
+    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
+        Dependency::OperationPage(key, page)
     }
 }
 
@@ -190,7 +190,7 @@ impl Reader {
             self.note_page(pages, (&key, CacheOutcome::Hit), Some(kept), None);
             return Ok(Arc::clone(&kept.page));
         }
-        let _loading = self.loading();
+        let _loading = self.loading().await;
         let span = Content::Page.begin(&asking.trace);
         let landed = || pages.get(&key).filter(|kept| good(kept));
         let load = |generation| {
@@ -240,9 +240,9 @@ impl Reader {
     ) {
         match kept {
             Some(kept) if outcome.is_fresh() => {
-                self.sources().add(|| L::source(key.clone(), Arc::downgrade(kept)));
+                self.depend_on(|| L::dependency(key.clone(), Arc::downgrade(kept)));
             }
-            Some(_) | None => self.sources().spoil(),
+            Some(_) | None => self.mark_uncacheable(),
         }
         let read = Read {
             outcome,

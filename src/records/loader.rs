@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answers::{KeptAnswers, Source, Sources};
 use super::cache::{Entry, Found, RecordCache, Value};
+use super::dependency::{Dependencies, Dependency};
 use super::explain::Explanation;
 use super::flight::{Boarding, Flight, Flights, JoinRequest};
 use super::freshness::Freshness;
@@ -32,7 +32,9 @@ use super::shared::{Identity, SharedTier};
 use super::traced::{Content, TracedReads};
 use super::watch::Watches;
 use crate::clock::Clock;
-use crate::config::{CacheConfig, InboundConfig, Live, SubscriptionsConfig, UpstreamConfig};
+use crate::config::{
+    CacheBudget, CacheConfig, InboundConfig, Live, SubscriptionsConfig, UpstreamConfig,
+};
 use crate::domain::{
     CallerIdentity, Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token,
 };
@@ -43,10 +45,6 @@ use crate::upstream::{Call, Requester, Upstream};
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Projects that are noted of one operation, for the log.
 const MOST_NOTED_PROJECTS: usize = 10;
-
-/// The cache's memory has so many shares: one for links, two for pages of recordings, two for pages
-/// of operations, one for answers made of them, the rest for recordings.
-const SHARES: u64 = 16;
 
 /// The records, for the whole process. Clones share everything.
 #[derive(Clone)]
@@ -62,7 +60,6 @@ struct Inner {
     record_pages: Arc<Pages<RecordQuery>>,
     operation_pages: Arc<Pages<OperationListing>>,
     links: Links,
-    answers: KeptAnswers,
     generations: Generations,
     hasher: TokenHasher,
     limits: Live<CacheConfig>,
@@ -130,7 +127,7 @@ pub struct Reader {
     loader: OnceLock<Loader<RecordKey, Ticket, Departures>>,
     link_loader: OnceLock<LinkLoader>,
     noted: Mutex<ReadSummary>,
-    pub(super) sources: Mutex<Sources>,
+    pub(super) dependencies: Mutex<Dependencies>,
     /// What was read field by field, where somebody wants to know.
     pub(super) explanation: OnceLock<Box<Explanation>>,
     traced: TracedReads,
@@ -175,12 +172,8 @@ impl Records {
     pub fn new(upstream: Upstream, parts: RecordParts<'_>) -> Result<Self, getrandom::Error> {
         let RecordParts { upstream: whose, cache, inbound, subscriptions, .. } = parts;
         let RecordParts { metrics, clock, tasks, ended, .. } = parts;
-        // What lists need is bounded apart from records, so that paging through a long one does not
-        // push out what is opened again and again.
-        let share = cache.max_bytes / SHARES;
-        let (pages, answers, links) = (2 * share, share, share);
+        let CacheBudget { records: record_bytes, pages, links, .. } = cache.budget();
         let limits = Live::new(cache.clone());
-        let records = cache.max_bytes - 2 * pages - answers - links;
         let hasher = match cache.shared.as_ref().and_then(|shared| shared.key_secret.as_ref()) {
             Some(secret) => TokenHasher::from_secret(secret),
             None => TokenHasher::random()?,
@@ -194,7 +187,7 @@ impl Records {
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
         let records = Self(Arc::new(Inner {
             upstream,
-            cache: RecordCache::new(limits.clone(), records, clock.clone()),
+            cache: RecordCache::new(limits.clone(), record_bytes, clock.clone()),
             flights: Flights::new(metrics.clone()),
             record_pages: Arc::new(Pages::new(
                 limits.clone(),
@@ -209,7 +202,6 @@ impl Records {
                 clock.clone(),
             )),
             links: Links::new(links, metrics.clone(), clock.clone()),
-            answers: KeptAnswers::new(limits.clone(), answers),
             generations: Generations::default(),
             hasher,
             limits,
@@ -242,7 +234,7 @@ impl Records {
             loader: OnceLock::new(),
             link_loader: OnceLock::new(),
             noted: Mutex::default(),
-            sources: Mutex::default(),
+            dependencies: Mutex::default(),
             explanation: OnceLock::new(),
             under_way: AtomicUsize::new(0),
             landed: Notify::new(),
@@ -250,7 +242,7 @@ impl Records {
     }
 
     /// Who may see what a token reads; `None` where one is needed and there is none.
-    fn caller(&self, token: Option<&Token>) -> Option<CallerKey> {
+    pub(crate) fn caller(&self, token: Option<&Token>) -> Option<CallerKey> {
         if self.0.upstream.uses_callers_token() {
             token.map(|token| self.0.hasher.key_of(token))
         } else {
@@ -273,13 +265,12 @@ impl Records {
     /// Brings the gauges of the cache's size up to date.
     pub fn observe(&self) {
         let Inner { upstream, cache, record_pages, operation_pages, links, .. } = &*self.0;
-        let Inner { answers, metrics, .. } = &*self.0;
+        let metrics = self.metrics();
         upstream.observe();
         metrics.sized("records", cache.size());
         metrics.sized("record_pages", record_pages.size());
         metrics.sized("operation_pages", operation_pages.size());
         metrics.sized("links", links.size());
-        metrics.sized("answers", answers.size());
     }
 
     /// Has other lives, projects and pauses used from now on.
@@ -325,10 +316,6 @@ impl Records {
 
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.0.ended
-    }
-
-    pub(crate) fn answers(&self) -> &KeptAnswers {
-        &self.0.answers
     }
 
     pub(crate) fn links(&self) -> &Links {
@@ -492,35 +479,6 @@ impl Reader {
         self.fetch(key, found, company).await
     }
 
-    /// One recording, where that is known without waiting: it is fresh, or may not be asked for.
-    /// Otherwise nothing, and nothing is begun.
-    pub(crate) fn screen_record_now(
-        &self,
-        project: &ProjectId,
-        id: &RecordId,
-    ) -> Option<Result<Arc<ScreenRecord>, Failure>> {
-        match self.admit(project.clone(), id.clone()) {
-            Ok(key) => {
-                let found = self.at_hand(&key)?;
-                Some(self.serve(&key, &found, CacheOutcome::Hit))
-            }
-            Err(failure) => Some(Err(failure)),
-        }
-    }
-
-    /// Whether [`Self::screen_record_now`] has an answer.
-    pub(crate) fn is_at_hand(&self, project: &ProjectId, id: &RecordId) -> bool {
-        let key = self.admit(project.clone(), id.clone());
-        key.map_or(true, |key| self.at_hand(&key).is_some())
-    }
-
-    /// What is kept, if it is fresh enough for this request.
-    fn at_hand(&self, key: &RecordKey) -> Option<Found> {
-        let found = self.records.0.cache.get(key).filter(|_| !self.asking.no_cache)?;
-        let is_fresh = matches!(found.freshness, Freshness::Fresh(_));
-        (is_fresh && self.asking.accepts_age(found.age)).then_some(found)
-    }
-
     /// The state of a recording now, then again whenever it changes. Ends after a final status, and
     /// after a failure that waiting will not mend.
     ///
@@ -561,11 +519,6 @@ impl Reader {
         self.caller.ok_or(Failure::TokenMissing)
     }
 
-    /// Whose reads these are; none where a token is needed and there is none.
-    pub(crate) fn caller(&self) -> Option<CallerKey> {
-        self.caller
-    }
-
     pub(crate) fn records(&self) -> &Records {
         &self.records
     }
@@ -583,10 +536,14 @@ impl Reader {
         self.link_loader.get_or_init(new)
     }
 
-    /// Says that a recording or a page is being read.
-    pub(crate) fn loading(&self) -> Loading<'_> {
+    /// Begins to load a recording or a page.
+    pub(crate) async fn loading(&self) -> Loading<'_> {
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        Loading(self)
+        let loading = Loading(self);
+        // A request that cannot be answered in its first poll needs a permit to wait. Nothing is sent
+        // upstream before it has one.
+        tokio::task::yield_now().await;
+        loading
     }
 
     /// Waits until no recording and no page is being read.
@@ -628,7 +585,7 @@ impl Reader {
         found: Option<Found>,
         company: Company,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        let _loading = self.loading();
+        let _loading = self.loading().await;
         self.traced.begin(&self.asking.trace, &key);
         let ticket = match company {
             Company::Others => self.ticket(&key).await,
@@ -754,9 +711,9 @@ impl Reader {
     ) {
         match read {
             Some((entry, ..)) if outcome.is_fresh() => {
-                self.sources().add(|| Source::Record(key.clone(), Arc::downgrade(entry)));
+                self.depend_on(|| Dependency::Record(key.clone(), Arc::downgrade(entry)));
             }
-            Some(_) | None => self.sources().spoil(),
+            Some(_) | None => self.mark_uncacheable(),
         }
         let is_absence = read.is_some_and(|(entry, ..)| matches!(entry.value, Value::Absent(_)));
         self.traced.end(&self.asking.trace, key, (outcome, is_absence));

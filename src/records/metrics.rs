@@ -30,7 +30,6 @@ pub struct RecordMetrics {
     /// Reads that were hits, which nearly all are.
     hits: Counter,
     pub(crate) background_refreshes: Counter,
-    pub(crate) answers_reused: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) dropped: Counter,
     entries: Family<ContentLabel, Gauge>,
@@ -66,7 +65,6 @@ impl Default for RecordMetrics {
             hits: reads.get_or_create_owned(&hit),
             reads,
             background_refreshes: Counter::default(),
-            answers_reused: Counter::default(),
             abandoned: Counter::default(),
             dropped: Counter::default(),
             entries: Family::default(),
@@ -90,11 +88,6 @@ impl RecordMetrics {
             "background_refreshes",
             "Background refreshes started by a stale answer",
             self.background_refreshes.clone(),
-        );
-        cache.register(
-            "answers_reused",
-            "Operations answered from the response cache",
-            self.answers_reused.clone(),
         );
         cache.register(
             "abandoned_loads",

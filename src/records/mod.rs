@@ -21,7 +21,7 @@ mod slice;
 mod pages;
 mod list;
 mod links;
-mod answers;
+mod dependency;
 mod purge;
 mod removal;
 mod sweep;
@@ -39,7 +39,9 @@ mod model;
 pub(crate) mod testing;
 
 pub use cursor::Cursor;
+pub(crate) use dependency::Dependency;
 pub use explain::{Explained, Step, at};
+pub(crate) use key::CallerKey;
 pub use list::Wanted;
 pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;

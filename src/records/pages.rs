@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
-use super::answers::{Source, WeakPage};
 use super::caller_index::CallerIndex;
+use super::dependency::{Dependency, WeakPage};
 use super::flight::Flights;
 use super::generation::Generation;
 use super::key::CallerKey;
@@ -43,8 +43,8 @@ pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
     /// How many bytes a row takes.
     fn row_bytes(row: &Self::Row) -> usize;
 
-    /// A page, as something that an answer is made of.
-    fn source(key: PageKey<Self>, page: WeakPage<Self>) -> Source;
+    /// A page as a dependency of a response.
+    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency;
 }
 
 /// Finds one page for one caller. Compared in full.

@@ -36,6 +36,5 @@ impl Records {
         self.record_pages().sweep();
         self.operation_pages().sweep();
         self.links().sweep();
-        self.answers().sweep(self.now());
     }
 }

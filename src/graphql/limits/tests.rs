@@ -8,7 +8,6 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::graphql::document::Document;
 use crate::graphql::sdl::validation_schema;
-use crate::graphql::values::Values;
 use crate::graphql::variables::coerce;
 
 static SCHEMA: LazyLock<Valid<apollo_compiler::Schema>> = LazyLock::new(validation_schema);
@@ -17,7 +16,7 @@ fn cost_with(text: &str, name: Option<&str>, variables: Json) -> QueryCost {
     let document = Document::parse(text, &SCHEMA, 1_000_000)
         .unwrap_or_else(|error| panic!("{text}: {error:?}"));
     let operation = document.operation(name).unwrap();
-    let values = Values::Nested(Variables::from_json(variables));
+    let values = Variables::from_json(variables);
     let variables = coerce(&SCHEMA, operation, document.positions(), &values).unwrap();
     cost(document.executable(), operation, &variables, document.tokens())
 }

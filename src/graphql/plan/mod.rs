@@ -168,17 +168,6 @@ impl RecordRef {
 }
 
 impl BoundPlan {
-    /// About how many bytes it takes, without its plan.
-    pub(crate) fn bytes(&self) -> usize {
-        // A text's own bytes, once in the value and once in the id that was made of it.
-        let texts = self.variables.values().map(|value| match value {
-            Value::String(text) => 2 * text.len(),
-            _ => 0,
-        });
-        let entries = self.variables.len() + self.wanted.len();
-        size_of::<Self>() + entries * 128 + texts.sum::<usize>()
-    }
-
     /// The fields of the root, each with the recording it asks for.
     fn roots(
         &self,

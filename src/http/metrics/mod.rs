@@ -54,8 +54,7 @@ pub struct HttpMetrics {
     duration: Histogram,
     documents: Gauge,
     document_bytes: Gauge,
-    known_requests: Gauge,
-    known_request_bytes: Gauge,
+    pub(crate) responses_reused: Counter,
     pub(crate) in_flight: Gauge,
 }
 
@@ -123,8 +122,7 @@ impl Default for HttpMetrics {
             duration,
             documents: Gauge::default(),
             document_bytes: Gauge::default(),
-            known_requests: Gauge::default(),
-            known_request_bytes: Gauge::default(),
+            responses_reused: Counter::default(),
             in_flight: Gauge::default(),
         }
     }
@@ -162,21 +160,16 @@ impl HttpMetrics {
             "Size of the document cache",
             self.document_bytes.clone(),
         );
-        http.register(
-            "known_requests",
-            "Request bodies that are already parsed",
-            self.known_requests.clone(),
-        );
-        http.register(
-            "known_requests_bytes",
-            "Size of the request bodies that are already parsed",
-            self.known_request_bytes.clone(),
-        );
         http.register_with_unit(
             "request_duration",
             "Time from a request's headers to its answer",
             Unit::Seconds,
             self.duration.clone(),
+        );
+        registry.sub_registry_with_prefix("gateway_cache").register(
+            "answers_reused",
+            "Operations answered from the response cache",
+            self.responses_reused.clone(),
         );
     }
 
@@ -205,10 +198,6 @@ impl HttpMetrics {
 
     pub(crate) fn documents(&self, size: (u64, u64)) {
         set([&self.documents, &self.document_bytes], size);
-    }
-
-    pub(crate) fn known_requests(&self, size: (u64, u64)) {
-        set([&self.known_requests, &self.known_request_bytes], size);
     }
 
     /// Codes are ours, so there are few of them.

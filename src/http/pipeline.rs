@@ -1,0 +1,305 @@
+//! One request whose caller is known: from the response cache or by execution, to the complete response.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::future::{join_all, poll_immediate};
+use tracing::{Instrument as _, Span};
+
+use super::auth::Caller;
+use super::cache_headers::CacheDirectives;
+use super::compression;
+use super::endpoint::Endpoint;
+use super::etag::validated;
+use super::explain;
+use super::log_line::Noted;
+use super::metrics::OperationOutcome;
+use super::negotiation::MediaType;
+use super::refusal::Refusal;
+use super::request::Operations;
+use super::response::{Answers, CompleteResponse, Served};
+use super::response_cache::{CachedResponse, RequestBytes, RequestEncoding, ResponseLookup};
+use super::traced;
+use super::unsent;
+use crate::graphql::{Admitted, Answer, Operation, OperationContext, PersistedQuery, ResponseSize};
+use crate::records::{Asking, Dependency, ReadSummary};
+use crate::trace::Trace;
+
+/// A request whose caller is known.
+pub(crate) struct CallerRequest {
+    pub(crate) headers: HeaderMap,
+    pub(crate) caller: Caller,
+    pub(crate) media_type: MediaType,
+    pub(crate) id: Arc<str>,
+    pub(crate) trace: Trace,
+    /// How fresh the response has to be.
+    pub(crate) cache: CacheDirectives,
+    /// Whether the response lists the reads that it was made from.
+    pub(crate) explain: bool,
+}
+
+/// A response, and what the access log says about it.
+pub(crate) struct Reply {
+    pub(crate) response: Response,
+    pub(crate) log: Noted,
+}
+
+/// A document that came with its hash.
+struct PersistedDocument {
+    hash: PersistedQuery,
+    text: String,
+}
+
+/// The answers of all operations of a request.
+#[derive(Default)]
+struct Executed {
+    served: Vec<Served>,
+    summary: ReadSummary,
+    /// Of a single operation; `None` where its response must not be reused.
+    dependencies: Option<Vec<Dependency>>,
+}
+
+/// The answer of one operation.
+struct ExecutedOne {
+    served: Served,
+    summary: ReadSummary,
+    dependencies: Option<Vec<Dependency>>,
+}
+
+impl CallerRequest {
+    /// The context in which records are read for this request.
+    pub(crate) fn asking(&self) -> Asking {
+        let Caller { identity, token, projects, .. } = &self.caller;
+        Asking {
+            identity: identity.clone(),
+            token: token.clone(),
+            projects: projects.clone(),
+            request_id: Arc::clone(&self.id),
+            trace: self.trace.clone(),
+            no_cache: self.cache.no_cache,
+            max_age: self.cache.max_age,
+            ..Asking::default()
+        }
+    }
+
+    /// The span of log lines that are written while the request is executed.
+    pub(crate) fn log_span(&self) -> Span {
+        request_span(&self.id, &self.trace, self.caller.name.as_deref())
+    }
+}
+
+/// The span of log lines that are written for a request.
+pub(crate) fn request_span(id: &str, trace: &Trace, caller_name: Option<&str>) -> Span {
+    tracing::info_span!(
+        "request",
+        request.id = %id,
+        trace_id = trace.trace_id().map(tracing::field::display),
+        span_id = trace.span_id().map(tracing::field::display),
+        caller.name = caller_name.map(tracing::field::display),
+    )
+}
+
+/// The reply from the response cache, if it has one that is still valid and fresh enough.
+///
+/// # Errors
+/// When the caller exceeds the rate limit.
+pub(crate) async fn cached(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    sent: RequestBytes<'_>,
+) -> Result<Option<Reply>, Refusal> {
+    if request.explain || request.cache.no_cache {
+        return Ok(None);
+    }
+    let Some(cached) =
+        lookup(endpoint, request, sent).and_then(|lookup| endpoint.responses.get(&lookup))
+    else {
+        return Ok(None);
+    };
+    let reader = endpoint.records.reader(request.asking());
+    let Some(hits) = reader.revalidate(&cached.dependencies) else { return Ok(None) };
+    endpoint.take_rate(&request.caller, 1)?;
+    let span = traced::operation(&request.trace, cached.operation_name.as_deref());
+    span.trace().tell_operation("query");
+    reader.note_hits(span.trace(), &cached.dependencies, hits);
+    endpoint.metrics.responses_reused.inc();
+    let summary = reader.take_summary();
+    let complete = CompleteResponse::good(request.media_type, &summary, cached.body.clone());
+    let response = send(endpoint, request, sent.encoding, complete).await?;
+    endpoint.metrics.count_operation(OperationOutcome::Ok);
+    let log = Noted::begun(cached.operation_name.clone()).having_read(summary);
+    Ok(Some(Reply { response, log }))
+}
+
+/// Executes the operations of a request. The response is cached under `sent`, where it may be reused.
+///
+/// # Errors
+/// When the caller exceeds the rate limit, or has too many requests in progress.
+pub(crate) async fn run(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    operations: Operations,
+    sent: RequestBytes<'_>,
+) -> Result<Reply, Refusal> {
+    let Operations { mut operations, is_batch } = operations;
+    endpoint.take_rate(&request.caller, operations.len())?;
+    let is_cacheable = !is_batch && !request.explain && operations.iter().all(is_cacheable);
+    for operation in &mut operations {
+        endpoint.documents.resolve(operation);
+        operation.explain = request.explain;
+    }
+    let name = operations.first().and_then(|operation| operation.operation_name.clone());
+    let persisted = operations.iter().map(PersistedDocument::of).collect();
+    let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
+    let (executed, is_batch) = match endpoint.engine.admit(operations) {
+        Ok(admitted) => (execute(endpoint, request, admitted, &size).await?, is_batch),
+        // One answer for all operations.
+        Err(error) => (Executed::refused(Served::refused(error)), false),
+    };
+    let Executed { served, summary, dependencies } = executed;
+    keep_documents(endpoint, &served, persisted);
+    let mut answers = Answers { served, summary, is_batch, form: request.media_type };
+    let body = answers.write(&size);
+    if is_cacheable
+        && answers.are_good()
+        && let Some(dependencies) = dependencies
+        && let Some(lookup) = lookup(endpoint, request, sent)
+    {
+        let response = CachedResponse {
+            body: Bytes::copy_from_slice(&body),
+            operation_name: name.clone(),
+            dependencies,
+            fresh_until: endpoint.clock.now() + answers.summary.remaining(),
+        };
+        endpoint.responses.insert(lookup, response);
+    }
+    let response = match answers.not_a_query() {
+        Some(refusal) => refusal.into_response(),
+        None => {
+            let mut complete = answers.complete(body);
+            if request.explain {
+                explain::keep_nowhere(&mut complete.headers);
+            }
+            send(endpoint, request, sent.encoding, complete).await?
+        }
+    };
+    let log = Noted::of(&endpoint.metrics, name, &answers).having_read(answers.summary);
+    Ok(Reply { response, log })
+}
+
+/// Makes the HTTP response: reserves room for it, adds the validator to answers by GET, and compresses it.
+///
+/// # Errors
+/// Where responses that clients have not read leave no room for it.
+async fn send(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    encoding: RequestEncoding,
+    mut response: CompleteResponse,
+) -> Result<Response, Refusal> {
+    let caller = || request.caller.identity.limit_key();
+    let room = unsent::reserve(&endpoint.unsent, caller, response.body.len());
+    let room = room.map_err(|unsent::NoRoom| Refusal::too_much_unsent())?;
+    let may_compress = endpoint.compression && !response.has_links;
+    let coding = may_compress.then(|| compression::choose(&request.headers, &response.body));
+    let coding = coding.flatten();
+    if encoding == RequestEncoding::Parameters {
+        response = Box::pin(validated(&request.headers, response, coding, &endpoint.tasks)).await?;
+    }
+    if let Some(coding) = coding.filter(|_| !response.body.is_empty()) {
+        response = Box::pin(compression::compressed(response, coding, &endpoint.tasks)).await;
+    }
+    Ok(response.with_room(room))
+}
+
+/// A document that comes with its hash has to reach the persisted queries each time.
+fn is_cacheable(operation: &Operation) -> bool {
+    operation.persisted.is_none() || operation.query.is_empty()
+}
+
+/// `None` where the caller's data needs a token and there is none.
+fn lookup<'r>(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    sent: RequestBytes<'r>,
+) -> Option<ResponseLookup<'r>> {
+    let data_of = endpoint.records.caller(request.caller.token.as_ref())?;
+    Some(ResponseLookup::new(&request.caller, data_of, request.media_type, sent))
+}
+
+/// Executes operations side by side, each within `limits.request_timeout`.
+async fn execute(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    admitted: Vec<Admitted>,
+    size: &Arc<ResponseSize>,
+) -> Result<Executed, Refusal> {
+    let all = join_all(admitted.into_iter().map(|one| execute_one(endpoint, request, one, size)));
+    let mut executing = Box::pin(all.instrument(request.log_span()));
+    // Where the record cache has everything, one poll is enough, without a permit.
+    if let Some(executed) = poll_immediate(executing.as_mut()).await {
+        return Ok(Executed::of(executed));
+    }
+    let caller = request.caller.identity.limit_key();
+    let permit = endpoint.waiting.try_acquire(caller, 1);
+    let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
+    Ok(Executed::of(executing.await))
+}
+
+async fn execute_one(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    operation: Admitted,
+    size: &Arc<ResponseSize>,
+) -> ExecutedOne {
+    let span = traced::operation(&request.trace, operation.name().map(|name| &**name));
+    let asking = Asking { trace: span.trace().clone(), ..request.asking() };
+    let reader = Arc::new(endpoint.records.reader(asking));
+    let timeout = endpoint.limits.request_timeout;
+    let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
+    let answer = endpoint.engine.execute(operation, context).await;
+    let summary = reader.take_summary();
+    let served = Served { answer, is_stale: summary.is_stale_on_error() };
+    traced::told(&span, &served);
+    ExecutedOne { served, summary, dependencies: reader.take_dependencies() }
+}
+
+impl Executed {
+    /// An answer without execution.
+    fn refused(served: Served) -> Self {
+        Self { served: vec![served], ..Self::default() }
+    }
+
+    fn of(executed: Vec<ExecutedOne>) -> Self {
+        let mut all = Self::default();
+        for one in executed {
+            all.served.push(one.served);
+            all.summary.add(one.summary);
+            all.dependencies = one.dependencies;
+        }
+        all
+    }
+}
+
+impl PersistedDocument {
+    fn of(operation: &Operation) -> Option<Self> {
+        Some(Self { hash: operation.persisted?, text: operation.query.clone() })
+    }
+}
+
+/// Keeps the documents that came with their hash and were valid.
+fn keep_documents(
+    endpoint: &Endpoint,
+    served: &[Served],
+    documents: Vec<Option<PersistedDocument>>,
+) {
+    for (served, document) in served.iter().zip(documents) {
+        if let (Answer::Executed(_) | Answer::Written(_), Some(document)) =
+            (&served.answer, document)
+        {
+            endpoint.documents.keep(document.hash, &document.text);
+        }
+    }
+}
