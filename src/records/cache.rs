@@ -11,7 +11,7 @@ use super::caller_index::CallerIndex;
 use super::freshness::{Freshness, ttl_of};
 use super::generation::Generation;
 use super::key::RecordKey;
-use super::removal::{Refused, Removal};
+use super::invalidation::{Refused, Removal};
 use super::weight::weight;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};

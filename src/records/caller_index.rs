@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::key::CallerKey;
-use super::removal::{Refused, Revocation};
+use super::invalidation::{Refused, Revocation};
 use crate::clock::Clock;
 use crate::domain::ProjectId;
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 
 use super::cursor::{Cursor, IdPrint, ListPrint};
-pub(crate) use super::shared::fuzz::{entry, news};
+pub(crate) use super::redis::fuzz::{entry, news};
 use super::slice::{Ask, MOST_PAGES, Row, Slice, slice};
 use crate::domain::{Direction, Failure, Page, Timestamp};
 use crate::upstream::Range;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, Weak};
 
 use super::key::CallerKey;
-use super::removal::Removal;
+use super::invalidation::Removal;
 use super::sync::{Mutex, MutexGuard, RwLock};
 use crate::domain::ProjectId;
 
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::domain::RecordId;
     use crate::records::purge::Purge;
-    use crate::records::removal::{Refused, Revocation};
+    use crate::records::invalidation::{Refused, Revocation};
 
     const ONE: CallerKey = CallerKey::Holder([1; 32]);
     const OTHER: CallerKey = CallerKey::Holder([2; 32]);

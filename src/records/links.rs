@@ -21,7 +21,7 @@ use super::key::{CallerKey, RecordKey};
 use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
 use super::read::Read;
-use super::removal::{Removal, Revocation};
+use super::invalidation::{Removal, Revocation};
 use super::traced::{self, Content};
 use super::weight;
 use crate::clock::Clock;

@@ -13,7 +13,7 @@ use super::key::{CallerKey, RecordKey};
 use super::loader::{Reader, Records};
 use super::pages::{KeptPage, Listing, PageKey, Pages};
 use super::read::{CacheOutcome, Read};
-use super::removal::Revocation;
+use super::invalidation::Revocation;
 use super::slice::{Ask, Row, Slice, slice};
 use super::traced::{self, Content};
 use super::weight;

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::CacheOutcome;
-use super::shared::SharedMetrics;
+use super::redis::SharedMetrics;
 use crate::counters::counted;
 
 /// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.

@@ -26,7 +26,7 @@ use super::key::{CallerKey, RecordKey};
 use super::load::Landing;
 use super::metrics::RecordMetrics;
 use super::purge::Purge;
-use super::removal::{Refused, Removal, Revocation};
+use super::invalidation::{Refused, Removal, Revocation};
 use super::sync::modelling;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};

@@ -16,7 +16,7 @@ use super::flight::Flights;
 use super::generation::Generation;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
-use super::removal::Removal;
+use super::invalidation::Removal;
 use super::slice::Row;
 use super::weight;
 use crate::clock::Clock;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::loader::Records;
-use super::removal::Removal;
+use super::invalidation::Removal;
 use crate::domain::{ProjectId, RecordId};
 
 /// How long a purge waits for the shared tier.

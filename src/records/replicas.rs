@@ -3,8 +3,8 @@
 use super::key::RecordKey;
 use super::loader::Records;
 use super::purge::Purge;
-use super::removal::Removal;
-use super::shared::{Heard, News, SharedTier, Tasks};
+use super::invalidation::Removal;
+use super::redis::{Heard, News, SharedTier, Tasks};
 
 impl Records {
     /// Keeps the shared tier going until the process ends.

@@ -9,16 +9,16 @@
 //! load began. It counts only while these still are the last ones, so a purge is one write, however
 //! much it takes, and whatever was under way on any replica cannot bring back what was purged.
 
-mod address;
+mod client;
 mod check;
-mod ear;
+mod subscriber;
 mod entry;
 mod lease;
 mod metrics;
-mod names;
-mod news;
-mod owed;
-mod server;
+mod keys;
+mod message;
+mod outbox;
+mod connection;
 mod writer;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
@@ -33,15 +33,15 @@ use tokio_util::sync::CancellationToken;
 pub use check::check_shared;
 pub(crate) use lease::Turn;
 pub(crate) use metrics::SharedMetrics;
-pub(crate) use names::Identity;
-pub(crate) use news::{Heard, News};
+pub(crate) use keys::Identity;
+pub(crate) use message::{Heard, News};
 
-use self::ear::Ear;
+use self::subscriber::Ear;
 use self::entry::{Stamp, Stamps};
 use self::metrics::ReadOutcome;
-use self::names::Names;
-use self::owed::Owed;
-use self::server::{Connection, Server};
+use self::keys::Names;
+use self::outbox::Owed;
+use self::connection::{Connection, Server};
 use self::writer::Work;
 use super::cache::{Entry, Value};
 use super::freshness::ttl_of;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::key::CallerKey;
 use super::super::purge::Purge;
-use super::super::removal::{Refused, Revocation};
+use super::super::invalidation::{Refused, Revocation};
 use crate::domain::{ProjectId, RecordId};
 
 /// Something that every replica has to know.

@@ -16,7 +16,7 @@ use redis::{
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::address::{client_of, cluster_of, sentinel_of};
+use super::client::{client_of, cluster_of, sentinel_of};
 use super::metrics::SharedMetrics;
 use crate::config::{RedisKind, RedisServers, SharedCacheConfig};
 

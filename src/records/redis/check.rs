@@ -3,7 +3,7 @@
 use redis::{ErrorKind, RedisError};
 
 use super::metrics::SharedMetrics;
-use super::server::Server;
+use super::connection::Server;
 use crate::config::{RedisKind, SharedCacheConfig};
 use crate::domain::Diagnostic;
 

@@ -3,7 +3,7 @@
 use super::key::{CallerKey, RecordKey};
 use super::loader::Records;
 use super::purge::Purge;
-use super::shared::News;
+use super::redis::News;
 use crate::domain::{Failure, ProjectId, RecordId, Revoked};
 
 /// What is dropped.

@@ -13,7 +13,7 @@ use super::super::key::{CallerKey, RecordKey};
 use super::SharedTier;
 use super::entry::{self, Stamp, Stamps};
 use super::lease::{LEASE, millis};
-use super::server::{ANSWER_WITHIN, Connection};
+use super::connection::{ANSWER_WITHIN, Connection};
 
 /// Writes that go out together.
 const MOST_AT_ONCE: usize = 64;

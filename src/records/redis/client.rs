@@ -7,7 +7,7 @@ use redis::{
     RedisResult, TlsMode,
 };
 
-use super::server::{ANSWER_WITHIN, CONNECT_WITHIN};
+use super::connection::{ANSWER_WITHIN, CONNECT_WITHIN};
 use crate::config::{RedisNode, RedisServers};
 
 /// A client for one node.

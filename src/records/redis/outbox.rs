@@ -14,12 +14,12 @@ use tokio::time::{sleep, timeout};
 
 use super::super::key::RecordKey;
 use super::super::purge::Purge;
-use super::super::removal::{Refused, Revocation};
+use super::super::invalidation::{Refused, Revocation};
 use super::SharedTier;
 use super::entry::Stamp;
 use super::metrics::SharedMetrics;
-use super::news::{Message, News, Told};
-use super::server::{ANSWER_WITHIN, Connection};
+use super::message::{Message, News, Told};
+use super::connection::{ANSWER_WITHIN, Connection};
 use super::writer::STAMP_LIFE_MS;
 
 const MOST_PURGES: usize = 100;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::entry::{LARGEST, decode, encode};
-use super::news::{Count, Heard, Message, Told};
+use super::message::{Count, Heard, Message, Told};
 
 /// An entry, with some milliseconds left.
 pub(crate) fn entry(bytes: &[u8]) {

@@ -3,8 +3,8 @@
 use redis::{AsyncCommands as _, RedisResult};
 
 use super::SharedTier;
-use super::news::{CaughtUp, Count, Heard, Message};
-use super::server::{Connection, Event, Listener};
+use super::message::{CaughtUp, Count, Heard, Message};
+use super::connection::{Connection, Event, Listener};
 
 /// Hears news for one replica.
 pub(super) struct Ear<H> {
