@@ -10,8 +10,8 @@ use moka::sync::Cache;
 use super::caller_index::CallerIndex;
 use super::freshness::{Freshness, ttl_of};
 use super::generation::Generation;
+use super::invalidation::Invalidation;
 use super::key::RecordKey;
-use super::invalidation::{Refused, Removal};
 use super::weight::weight;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
@@ -150,24 +150,20 @@ impl RecordCache {
         self.entries.remove(key).is_some()
     }
 
-    /// Drops what a removal takes. A record that is refused by itself is dropped by [`Self::drop_entry`].
-    pub(crate) fn remove(&self, removal: &Removal) {
-        match removal.clone() {
-            Removal::Purge(purge) => {
-                self.drop_if(move |key| purge.takes(&key.project, &key.id));
+    /// Drops what an invalidation covers, except a single record: see [`Self::drop_entry`].
+    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
+        match invalidation {
+            Invalidation::Purge(_) | Invalidation::Token(_) => {}
+            Invalidation::Record(_) | Invalidation::Lists { .. } | Invalidation::Absence(_) => {
+                return;
             }
-            Removal::Revocation(revocation) if revocation.of == Refused::Token => {
-                if self.callers.take(&revocation) {
-                    self.drop_if(move |key| key.caller == revocation.caller);
-                }
-            }
-            Removal::Revocation(_) => {}
         }
-    }
-
-    fn drop_if(&self, is_removed: impl Fn(&RecordKey) -> bool + Send + Sync + 'static) {
-        // Infallible: invalidation closures are enabled above.
-        let _ = self.entries.invalidate_entries_if(move |key, _| is_removed(key));
+        if self.callers.take(invalidation) {
+            let invalidation = invalidation.clone();
+            // Infallible: invalidation closures are enabled above.
+            let _ =
+                self.entries.invalidate_entries_if(move |key, _| invalidation.covers_record(key));
+        }
     }
 
     /// How long an entry stays fresh from now on.

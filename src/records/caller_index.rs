@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::invalidation::Invalidation;
 use super::key::CallerKey;
-use super::invalidation::{Refused, Revocation};
 use crate::clock::Clock;
 use crate::domain::ProjectId;
 
@@ -43,19 +43,24 @@ impl CallerIndex {
     }
 
     /// Whether there may be something to drop, which the asker drops now.
-    pub(crate) fn take(&self, Revocation { caller, of }: &Revocation) -> bool {
-        let mut callers = self.lock();
-        match of {
-            Refused::Token => callers.remove(caller).is_some(),
-            Refused::Record(project, _) | Refused::Lists(project) => {
-                let Some(projects) = callers.get_mut(caller) else { return false };
-                let is_there = projects.remove(project).is_some();
-                if projects.is_empty() {
-                    callers.remove(caller);
-                }
-                is_there
-            }
+    pub(crate) fn take(&self, invalidation: &Invalidation) -> bool {
+        match invalidation {
+            Invalidation::Purge(_) => true,
+            Invalidation::Token(caller) => self.lock().remove(caller).is_some(),
+            Invalidation::Record(key) => self.take_project(key.caller, &key.project),
+            Invalidation::Lists { caller, project } => self.take_project(*caller, project),
+            Invalidation::Absence(_) => false,
         }
+    }
+
+    fn take_project(&self, caller: CallerKey, project: &ProjectId) -> bool {
+        let mut callers = self.lock();
+        let Some(projects) = callers.get_mut(&caller) else { return false };
+        let is_there = projects.remove(project).is_some();
+        if projects.is_empty() {
+            callers.remove(&caller);
+        }
+        is_there
     }
 
     /// Forgets callers whose last data was cached longer ago than anything lives. To be called after
@@ -86,12 +91,12 @@ mod tests {
         CallerKey::Holder([byte; 32])
     }
 
-    fn lists_of(caller: u8, name: &str) -> Revocation {
-        Revocation { caller: holder(caller), of: Refused::Lists(project(name)) }
+    fn lists_of(caller: u8, name: &str) -> Invalidation {
+        Invalidation::Lists { caller: holder(caller), project: project(name) }
     }
 
-    fn all_of(caller: u8) -> Revocation {
-        Revocation { caller: holder(caller), of: Refused::Token }
+    fn all_of(caller: u8) -> Invalidation {
+        Invalidation::Token(holder(caller))
     }
 
     #[test]

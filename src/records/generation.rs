@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, Weak};
 
+use super::invalidation::Invalidation;
 use super::key::CallerKey;
-use super::invalidation::Removal;
 use super::sync::{Mutex, MutexGuard, RwLock};
 use crate::domain::ProjectId;
 
@@ -66,9 +66,9 @@ impl Generations {
     }
 
     /// Ends the generations of everything that is removed.
-    pub(crate) fn end(&self, removal: &Removal) {
-        for numbers in self.running(removal) {
-            if removal.takes_records_of(&numbers.caller, &numbers.project) {
+    pub(crate) fn end(&self, invalidation: &Invalidation) {
+        for numbers in self.running(invalidation) {
+            if invalidation.covers_loads_of(numbers.caller, &numbers.project) {
                 Numbers::end(&numbers.records);
             }
             Numbers::end(&numbers.lists);
@@ -76,9 +76,9 @@ impl Generations {
     }
 
     /// Those of which something is removed. They are dropped without the lock, which that needs.
-    fn running(&self, removal: &Removal) -> Vec<Arc<Numbers>> {
+    fn running(&self, invalidation: &Invalidation) -> Vec<Arc<Numbers>> {
         let running = self.lock();
-        let of_callers: Vec<_> = match removal.caller() {
+        let of_callers: Vec<_> = match invalidation.caller() {
             Some(caller) => running.get(&caller).into_iter().collect(),
             None => running.values().collect(),
         };
@@ -86,9 +86,9 @@ impl Generations {
         // Whatever is not removed is dropped after the lock, too.
         let numbers: Vec<_> = numbers.collect();
         drop(running);
-        let is_removed =
-            |numbers: &Arc<Numbers>| removal.takes_lists_of(&numbers.caller, &numbers.project);
-        numbers.into_iter().filter(is_removed).collect()
+        let is_covered =
+            |numbers: &Arc<Numbers>| invalidation.covers_lists_of(numbers.caller, &numbers.project);
+        numbers.into_iter().filter(is_covered).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
@@ -150,8 +150,8 @@ impl Drop for Numbers {
 mod tests {
     use super::*;
     use crate::domain::RecordId;
-    use crate::records::purge::Purge;
-    use crate::records::invalidation::{Refused, Revocation};
+    use crate::records::invalidation::Purge;
+    use crate::records::key::RecordKey;
 
     const ONE: CallerKey = CallerKey::Holder([1; 32]);
     const OTHER: CallerKey = CallerKey::Holder([2; 32]);
@@ -160,13 +160,11 @@ mod tests {
         ProjectId::parse(name).unwrap()
     }
 
-    fn revoked(of: Refused) -> Removal {
-        Removal::Revocation(Revocation { caller: ONE, of })
-    }
-
     #[test]
-    fn a_removal_ends_the_loads_it_takes_and_no_others() {
+    fn an_invalidation_ends_the_loads_it_covers_and_no_others() {
         let id = RecordId::parse("r").unwrap();
+        let key = RecordKey { caller: ONE, project: project("p"), id: id.clone() };
+        let lists = Invalidation::Lists { caller: ONE, project: project("p") };
         let loads = [
             (ONE, "p", LoadKind::Record),
             (ONE, "p", LoadKind::List),
@@ -174,21 +172,22 @@ mod tests {
             (OTHER, "p", LoadKind::Record),
             (OTHER, "q", LoadKind::List),
         ];
-        for (removal, ended) in [
-            (Removal::Purge(Purge::All), [true, true, true, true, true]),
-            (Removal::Purge(Purge::Project(project("p"))), [true, true, false, true, false]),
+        for (invalidation, ended) in [
+            (Invalidation::Purge(Purge::All), [true, true, true, true, true]),
+            (Invalidation::Purge(Purge::Project(project("p"))), [true, true, false, true, false]),
             (
-                Removal::Purge(Purge::Record(project("p"), id.clone())),
+                Invalidation::Purge(Purge::Record(project("p"), id)),
                 [true, true, false, true, false],
             ),
-            (revoked(Refused::Token), [true, true, true, false, false]),
-            (revoked(Refused::Record(project("p"), id)), [false, true, false, false, false]),
-            (revoked(Refused::Lists(project("p"))), [false, true, false, false, false]),
+            (Invalidation::Token(ONE), [true, true, true, false, false]),
+            (Invalidation::Record(key.clone()), [false, true, false, false, false]),
+            (lists, [false, true, false, false, false]),
+            (Invalidation::Absence(key), [false; 5]),
         ] {
             let all = Generations::default();
             let begun = loads.map(|(caller, name, kind)| all.begin(caller, &project(name), kind));
 
-            all.end(&removal);
+            all.end(&invalidation);
 
             let is_ended = |load: &Generation| {
                 let mut is_kept = false;
@@ -196,7 +195,7 @@ mod tests {
                 assert_eq!(is_kept, load.is_current());
                 !is_kept
             };
-            assert_eq!(begun.each_ref().map(is_ended), ended, "after {removal:?}");
+            assert_eq!(begun.each_ref().map(is_ended), ended, "after {invalidation:?}");
             assert!(all.begin(ONE, &project("p"), LoadKind::List).is_current());
         }
     }
@@ -209,7 +208,7 @@ mod tests {
         let other = all.begin(ONE, &project("q"), LoadKind::List);
 
         drop(first);
-        all.end(&revoked(Refused::Token));
+        all.end(&Invalidation::Token(ONE));
         let is_ended = !second.is_current();
         drop((second, other));
 

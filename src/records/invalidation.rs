@@ -1,116 +1,118 @@
-//! What is dropped from the caches before its time: by a purge, or because the upstream refuses a caller.
+//! What must no longer be served: because of a purge, or because the upstream refused it.
 
 use super::key::{CallerKey, RecordKey};
-use super::loader::Records;
-use super::purge::Purge;
-use super::redis::News;
 use crate::domain::{Failure, ProjectId, RecordId, Revoked};
 
-/// What is dropped.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Removal {
-    /// Something of every caller.
-    Purge(Purge),
-    /// Something of one caller.
-    Revocation(Revocation),
-}
-
-/// What a caller may not see any more.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Revocation {
-    pub(crate) caller: CallerKey,
-    pub(crate) of: Refused,
-}
-
-/// What the upstream has refused.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Refused {
-    /// The token, so everything that was read with it.
-    Token,
-    /// One record. Any list of its project may hold it.
+/// What an operator purges, for every caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// One recording, in whichever form its id is written, and every list and link of its project.
     Record(ProjectId, RecordId),
-    /// The lists of a project.
-    Lists(ProjectId),
+    /// All recordings, lists and links of a project.
+    Project(ProjectId),
+    /// Everything.
+    All,
 }
 
-impl Revocation {
-    /// What a failure to read a record, or a list where there is no `id`, says of the caller.
-    ///
-    /// Where the upstream refuses the gateway's own credentials, which are nobody's token, only what was
-    /// asked for goes: callers must not be able to empty the cache of all.
-    pub(crate) fn by(
-        failure: &Failure,
-        caller: CallerKey,
-        project: &ProjectId,
-        id: Option<&RecordId>,
-    ) -> Option<Self> {
-        let of = match (failure.revokes()?, caller, id) {
-            (Revoked::Credentials, CallerKey::Holder(_), _) => Refused::Token,
-            (_, _, Some(id)) => Refused::Record(project.clone(), id.clone()),
-            (_, _, None) => Refused::Lists(project.clone()),
-        };
-        Some(Self { caller, of })
+/// Cached data that must no longer be served.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Invalidation {
+    /// It was purged.
+    Purge(Purge),
+    /// The upstream refused a token: everything that was read with it.
+    Token(CallerKey),
+    /// The upstream refused a record to a caller: the record, and the lists and links of its project.
+    Record(RecordKey),
+    /// The upstream refused the lists of a project to a caller: these and the links.
+    Lists { caller: CallerKey, project: ProjectId },
+    /// The upstream has no such record. Lists and links stay.
+    Absence(RecordKey),
+}
+
+impl Purge {
+    /// As it stands in logs and metrics.
+    pub fn scope(&self) -> &'static str {
+        match self {
+            Self::Record(..) => "record",
+            Self::Project(_) => "project",
+            Self::All => "all",
+        }
     }
 
-    /// The record that was refused by itself.
-    pub(crate) fn record(&self) -> Option<RecordKey> {
-        match &self.of {
-            Refused::Record(project, id) => {
-                let (project, id) = (project.clone(), id.clone());
-                Some(RecordKey { caller: self.caller, project, id })
-            }
-            Refused::Token | Refused::Lists(_) => None,
+    fn covers_project(&self, project: &ProjectId) -> bool {
+        match self {
+            Self::Record(purged, _) | Self::Project(purged) => purged == project,
+            Self::All => true,
         }
     }
 }
 
-impl Removal {
+impl Invalidation {
+    /// What the failure to read a record invalidates.
+    pub(crate) fn by_record(failure: &Failure, key: &RecordKey) -> Option<Self> {
+        let revoked = failure.revokes()?;
+        Some(Self::token(revoked, key.caller).unwrap_or_else(|| Self::Record(key.clone())))
+    }
+
+    /// What the failure to read a list or links invalidates.
+    pub(crate) fn by_list(
+        failure: &Failure,
+        caller: CallerKey,
+        project: &ProjectId,
+    ) -> Option<Self> {
+        let revoked = failure.revokes()?;
+        let lists = || Self::Lists { caller, project: project.clone() };
+        Some(Self::token(revoked, caller).unwrap_or_else(lists))
+    }
+
+    /// A refusal of the gateway's own credentials invalidates only what was requested. Otherwise one caller
+    /// could empty the cache of all.
+    fn token(revoked: Revoked, caller: CallerKey) -> Option<Self> {
+        let is_token = revoked == Revoked::Credentials && caller != CallerKey::Gateway;
+        is_token.then_some(Self::Token(caller))
+    }
+
     /// The only caller concerned; `None` for all.
     pub(crate) fn caller(&self) -> Option<CallerKey> {
         match self {
             Self::Purge(_) => None,
-            Self::Revocation(revocation) => Some(revocation.caller),
+            Self::Token(caller) | Self::Lists { caller, .. } => Some(*caller),
+            Self::Record(key) | Self::Absence(key) => Some(key.caller),
         }
     }
 
-    /// Whether a load of some record of a project may bring back what goes. The load of a record that is
-    /// refused by itself has ended with the refusal.
-    pub(crate) fn takes_records_of(&self, caller: &CallerKey, project: &ProjectId) -> bool {
+    /// Whether it covers a cached record.
+    pub(crate) fn covers_record(&self, key: &RecordKey) -> bool {
         match self {
-            Self::Purge(purge) => purge.takes_lists_of(project),
-            Self::Revocation(Revocation { caller: refused, of: Refused::Token }) => {
-                refused == caller
+            Self::Purge(Purge::Record(project, id)) => {
+                *project == key.project
+                    && RecordId::folded(id.as_str()) == RecordId::folded(key.id.as_str())
             }
-            Self::Revocation(_) => false,
+            Self::Purge(purge) => purge.covers_project(&key.project),
+            Self::Token(caller) => *caller == key.caller,
+            Self::Record(refused) | Self::Absence(refused) => refused == key,
+            Self::Lists { .. } => false,
         }
     }
 
-    /// Whether the lists and links of a project go.
-    pub(crate) fn takes_lists_of(&self, caller: &CallerKey, project: &ProjectId) -> bool {
+    /// Whether a running load of some record of a project could bring back what it covers. The load of a
+    /// record that the upstream refused has ended with the refusal.
+    pub(crate) fn covers_loads_of(&self, caller: CallerKey, project: &ProjectId) -> bool {
         match self {
-            Self::Purge(purge) => purge.takes_lists_of(project),
-            Self::Revocation(revocation) => {
-                revocation.caller == *caller
-                    && match &revocation.of {
-                        Refused::Token => true,
-                        Refused::Record(of, _) | Refused::Lists(of) => of == project,
-                    }
-            }
+            Self::Purge(purge) => purge.covers_project(project),
+            Self::Token(refused) => *refused == caller,
+            Self::Record(_) | Self::Lists { .. } | Self::Absence(_) => false,
         }
     }
-}
 
-impl Records {
-    /// Drops what a caller may not see any more, here and on every replica.
-    pub(crate) fn revoke(&self, revocation: Revocation) {
-        self.remove(&Removal::Revocation(revocation.clone()));
-        self.tell_others(News::Revoked(revocation));
-    }
-
-    /// Drops something from the memory of this process, and keeps loads that run from bringing it back.
-    pub(crate) fn remove(&self, removal: &Removal) {
-        // In this order: a load that ends meanwhile keeps nothing, or keeps it early enough to be dropped.
-        self.generations().end(removal);
-        self.drop_removed(removal);
+    /// Whether it covers the lists and links of a project: any of them may hold the record.
+    pub(crate) fn covers_lists_of(&self, caller: CallerKey, project: &ProjectId) -> bool {
+        match self {
+            Self::Purge(purge) => purge.covers_project(project),
+            Self::Token(refused) => *refused == caller,
+            Self::Record(key) => key.caller == caller && key.project == *project,
+            Self::Lists { caller: refused, project: of } => *refused == caller && of == project,
+            Self::Absence(_) => false,
+        }
     }
 }

@@ -17,11 +17,11 @@ use moka::sync::Cache;
 use super::caller_index::CallerIndex;
 use super::flight::{Flights, JoinRequest};
 use super::generation::{Generation, LoadKind};
+use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
 use super::read::Read;
-use super::invalidation::{Removal, Revocation};
 use super::traced::{self, Content};
 use super::weight;
 use crate::clock::Clock;
@@ -109,18 +109,15 @@ impl Links {
         kept
     }
 
-    /// Drops what a removal takes.
-    pub(crate) fn remove(&self, removal: &Removal) {
-        if let Removal::Revocation(revocation) = removal
-            && !self.callers.take(revocation)
-        {
+    /// Drops what an invalidation covers.
+    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
+        if !self.callers.take(invalidation) {
             return;
         }
-        let removal = removal.clone();
+        let invalidation = invalidation.clone();
         // Infallible: invalidation closures are enabled above.
-        let _ = self.entries.invalidate_entries_if(move |key, _| match &removal {
-            Removal::Purge(purge) => purge.takes(&key.project, &key.id),
-            Removal::Revocation(_) => removal.takes_lists_of(&key.caller, &key.project),
+        let _ = self.entries.invalidate_entries_if(move |key, _| {
+            invalidation.covers_lists_of(key.caller, &key.project)
         });
     }
 
@@ -251,8 +248,8 @@ impl Records {
     ) -> Result<Answered, Failure> {
         let read = self.upstream().list_download_links(&call, &key.project, &key.ids).await;
         let mut answered = read.inspect_err(|failure| {
-            if let Some(revocation) = Revocation::by(failure, key.caller, &key.project, None) {
-                self.revoke(revocation);
+            if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
+                self.revoke(refused);
             }
         })?;
         let mut keep = |id: &RecordId| {

@@ -9,11 +9,11 @@ use super::cursor::{Cursor, ListPrint};
 use super::dependency::{Dependency, WeakPage};
 use super::flight::JoinRequest;
 use super::generation::{Generation, LoadKind};
+use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Reader, Records};
 use super::pages::{KeptPage, Listing, PageKey, Pages};
 use super::read::{CacheOutcome, Read};
-use super::invalidation::Revocation;
 use super::slice::{Ask, Row, Slice, slice};
 use super::traced::{self, Content};
 use super::weight;
@@ -287,8 +287,8 @@ impl Records {
                 Ok(kept)
             }
             Err(failure) => {
-                if let Some(revocation) = Revocation::by(&failure, key.caller, &key.project, None) {
-                    self.revoke(revocation);
+                if let Some(refused) = Invalidation::by_list(&failure, key.caller, &key.project) {
+                    self.revoke(refused);
                 }
                 Err(failure)
             }

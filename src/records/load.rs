@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::cache::Entry;
 use super::generation::Generation;
+use super::invalidation::Invalidation;
 use super::key::RecordKey;
 use super::loader::{Asking, Records};
-use super::invalidation::Revocation;
-use super::redis::{News, SharedTier, Turn};
+use super::redis::{LeaseOutcome, RedisTier};
 use crate::domain::{Failure, RefusalKind};
 use crate::trace::Trace;
 use crate::upstream::Call;
@@ -67,13 +67,13 @@ impl Records {
 
     async fn load_shared(
         &self,
-        tier: &SharedTier,
+        tier: &RedisTier,
         key: RecordKey,
         mut how: Loadable,
         generation: &Generation,
     ) -> Result<Landing, Failure> {
         let begun = self.now();
-        let is_good = |entry: &Entry| {
+        let is_usable = |entry: &Entry| {
             let age = self.cache().age_of(entry);
             self.cache().is_fresh(entry) && how.max_age.is_none_or(|most| age <= most)
         };
@@ -81,36 +81,33 @@ impl Records {
             self.cache().keep_shared(&key, &entry, generation);
             Ok(Landing { entry, tier: Tier::Shared })
         };
-        let patience = tier.patience();
-        let mut looked = tier.look(&key, &patience).await;
+        let budget = tier.time_budget();
+        let mut found = tier.look_up(&key, &budget).await;
         let mut lease = None;
         if !how.no_cache {
-            if let Some(entry) = looked.entry.take_if(|entry| is_good(entry)) {
+            if let Some(entry) = found.entry.take_if(|entry| is_usable(entry)) {
                 return land(entry);
             }
-            // Without stamps the tier is away, and there is nobody to take turns with.
-            if looked.stamps.is_some() {
-                match tier.turn(&key, &patience, is_good).await {
-                    Turn::Own(own) => lease = own,
-                    Turn::Done(entry) => return land(entry),
+            // Without generations Redis has not answered, and knows no lease either.
+            if found.generations.is_some() {
+                match tier.acquire_lease(&key, &budget, is_usable).await {
+                    LeaseOutcome::Acquired(acquired) => lease = Some(acquired),
+                    LeaseOutcome::LoadAnyway => {}
+                    LeaseOutcome::LoadedElsewhere(entry) => return land(entry),
                 }
             }
         }
-        // Nobody waits longer than the deadline, for whomever.
+        // The wait counts towards the deadline.
         how.call.waited = self.now().saturating_duration_since(begun);
-        let loading = self.load_upstream(&key, &how.call, generation);
-        let loaded = match &lease {
-            Some(lease) => lease.held_while(loading).await,
-            None => loading.await,
-        };
-        match (&loaded, looked.entry) {
-            (Ok(entry), _) => tier.keep(&key, entry, looked.stamps),
-            (Err(failure), Some(spare)) if failure.permits_stale() => {
-                self.cache().keep_shared(&key, &spare, generation);
+        let loaded = self.load_upstream(&key, &how.call, generation).await;
+        match (&loaded, found.entry) {
+            (Ok(entry), _) => tier.store(&key, entry, found.generations),
+            (Err(failure), Some(stale)) if failure.permits_stale() => {
+                self.cache().keep_shared(&key, &stale, generation);
             }
             (Err(_), _) => {}
         }
-        // Given back once what was loaded stands in the queue of writes: who waits finds it.
+        // Given back after the entry is queued to be stored: the replicas that wait find it.
         drop(lease);
         loaded.map(Landing::first)
     }
@@ -124,31 +121,15 @@ impl Records {
         match self.upstream().show_screen_record(call, &key.project, &key.id).await {
             Ok(record) => Ok(self.cache().keep(key, record, generation)),
             Err(failure) if is_absence(&failure) => {
-                let RecordKey { caller, project, id } = key.clone();
-                self.tell_others(News::Absent { caller, project, id });
+                self.publish(Invalidation::Absence(key.clone()));
                 Ok(self.cache().keep_absence(key, failure, generation))
             }
             Err(failure) => {
-                let RecordKey { caller, project, id } = key;
-                if let Some(revocation) = Revocation::by(&failure, *caller, project, Some(id)) {
-                    self.revoke(revocation);
+                if let Some(refused) = Invalidation::by_record(&failure, key) {
+                    self.revoke(refused);
                 }
                 Err(failure)
             }
-        }
-    }
-
-    /// Drops a record whose caller may not see it any more.
-    pub(crate) fn drop_refused(&self, key: &RecordKey) {
-        if self.cache().drop_entry(key) {
-            self.metrics().dropped.inc();
-        }
-    }
-
-    /// Tells the other replicas.
-    pub(crate) fn tell_others(&self, news: News) {
-        if let Some(tier) = self.shared_tier() {
-            tier.tell_others(news);
         }
     }
 }

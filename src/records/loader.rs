@@ -19,16 +19,15 @@ use super::explain::Explanation;
 use super::flight::{Boarding, Flight, Flights, JoinRequest};
 use super::freshness::Freshness;
 use super::generation::{Generations, LoadKind};
+use super::invalidation::{Invalidation, Purge};
 use super::key::{CallerKey, RecordKey, TokenHasher};
 use super::links::{LinkLoader, Links};
 use super::list::OperationListing;
 use super::load::{Landing, Loadable, Tier};
 use super::metrics::RecordMetrics;
 use super::pages::Pages;
-use super::purge::Purge;
 use super::read::{CacheOutcome, Read, ReadSummary};
-use super::invalidation::Removal;
-use super::redis::{Identity, SharedTier};
+use super::redis::{Identity, RedisTier, RedisTierParts, WriteQueue};
 use super::traced::{Content, TracedReads};
 use super::watch::Watches;
 use crate::clock::Clock;
@@ -67,7 +66,7 @@ struct Inner {
     watches: Watches,
     next_operation: AtomicU64,
     poll_interval: Live<Duration>,
-    shared: Option<SharedTier>,
+    shared: Option<RedisTier>,
     tasks: TaskTracker,
     ended: CancellationToken,
     metrics: RecordMetrics,
@@ -179,10 +178,15 @@ impl Records {
             None => TokenHasher::random()?,
         };
         let shared = cache.shared.as_ref().map(|shared| {
-            let own = (metrics.shared.clone(), clock.clone());
-            SharedTier::new(shared, limits.clone(), &Identity(whose.identity()), own)
+            RedisTier::new(RedisTierParts {
+                config: shared,
+                limits: limits.clone(),
+                identity: Identity(whose.identity()),
+                metrics: metrics.shared.clone(),
+                clock: clock.clone(),
+            })
         });
-        let (shared, shared_tasks) = shared.transpose()?.unzip();
+        let (shared, writes) = shared.transpose()?.unzip();
         metrics.limit(cache.max_bytes);
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
         let records = Self(Arc::new(Inner {
@@ -215,10 +219,24 @@ impl Records {
             metrics,
             clock,
         }));
-        if let (Some(tier), Some(tasks)) = (shared, shared_tasks) {
-            records.attend(tier, tasks);
+        if let (Some(tier), Some(writes)) = (shared, writes) {
+            records.run_shared_tier(tier, writes);
         }
         Ok(records)
+    }
+
+    /// Keeps the shared cache going until the process ends.
+    fn run_shared_tier(&self, tier: RedisTier, writes: WriteQueue) {
+        let records = self.downgrade();
+        let ended = self.0.ended.clone();
+        self.0.tasks.spawn(async move {
+            let on_received = |received| {
+                if let Some(records) = records.upgrade() {
+                    records.receive(&received);
+                }
+            };
+            tier.run(writes, on_received, ended).await;
+        });
     }
 
     /// A reader for one GraphQL request.
@@ -253,7 +271,7 @@ impl Records {
     /// What stands in the way of reads but may pass by itself: the circuit is not closed, or the
     /// tier that replicas share is away.
     pub fn circuit(&self) -> Option<&'static str> {
-        let shared = || self.0.shared.as_ref().and_then(SharedTier::trouble);
+        let shared = || self.0.shared.as_ref().and_then(RedisTier::trouble);
         self.0.upstream.circuit().or_else(shared)
     }
 
@@ -287,7 +305,7 @@ impl Records {
 
     /// Drops everything that this process holds, because it reads as somebody else from now on.
     pub fn forget_all(&self) {
-        self.remove(&Removal::Purge(Purge::All));
+        self.invalidate(&Invalidation::Purge(Purge::All));
     }
 
     pub(crate) fn upstream(&self) -> &Upstream {
@@ -306,7 +324,7 @@ impl Records {
         &self.0.cache
     }
 
-    pub(crate) fn shared_tier(&self) -> Option<&SharedTier> {
+    pub(crate) fn shared_tier(&self) -> Option<&RedisTier> {
         self.0.shared.as_ref()
     }
 
@@ -330,18 +348,18 @@ impl Records {
         &self.0.generations
     }
 
-    /// Drops what a removal takes from all caches.
-    pub(crate) fn drop_removed(&self, removal: &Removal) {
-        let Inner { cache, record_pages, operation_pages, links, .. } = &*self.0;
-        cache.remove(removal);
-        if let Removal::Revocation(revocation) = removal
-            && let Some(key) = revocation.record()
+    /// Drops what an invalidation covers from all caches.
+    pub(crate) fn drop_invalid(&self, invalidation: &Invalidation) {
+        let Inner { cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
+        cache.invalidate(invalidation);
+        if let Invalidation::Record(key) | Invalidation::Absence(key) = invalidation
+            && cache.drop_entry(key)
         {
-            self.drop_refused(&key);
+            metrics.dropped.inc();
         }
-        record_pages.remove(removal);
-        operation_pages.remove(removal);
-        links.remove(removal);
+        record_pages.invalidate(invalidation);
+        operation_pages.invalidate(invalidation);
+        links.invalidate(invalidation);
     }
 
     pub(crate) fn watches(&self) -> &Watches {

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::CacheOutcome;
-use super::redis::SharedMetrics;
+use super::redis::RedisMetrics;
 use crate::counters::counted;
 
 /// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.
@@ -38,7 +38,7 @@ pub struct RecordMetrics {
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
     purges: Family<ScopeLabel, Counter>,
-    pub(crate) shared: SharedMetrics,
+    pub(crate) shared: RedisMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,7 +73,7 @@ impl Default for RecordMetrics {
             flights: Gauge::default(),
             pollers: Gauge::default(),
             purges,
-            shared: SharedMetrics::default(),
+            shared: RedisMetrics::default(),
         }
     }
 }

@@ -15,7 +15,6 @@ mod generation;
 mod loader;
 mod load;
 mod redis;
-mod replicas;
 mod cursor;
 mod slice;
 mod pages;
@@ -38,14 +37,14 @@ mod model;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod testing;
 
+pub use self::redis::check_shared;
 pub use cursor::Cursor;
 pub(crate) use dependency::Dependency;
 pub use explain::{Explained, Step, at};
+pub use invalidation::Purge;
 pub(crate) use key::CallerKey;
 pub use list::Wanted;
 pub use loader::{Asking, Reader, RecordParts, Records};
 pub use metrics::RecordMetrics;
-pub use purge::Purge;
 pub use read::{CacheOutcome, Read, ReadSummary};
-pub use self::redis::check_shared;
 pub use slice::{Placed, Slice};

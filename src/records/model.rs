@@ -22,11 +22,10 @@ use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use super::cache::{RecordCache, Value};
 use super::flight::{Boarding, Flights, JoinRequest};
 use super::generation::{Generation, Generations, LoadKind};
+use super::invalidation::{Invalidation, Purge};
 use super::key::{CallerKey, RecordKey};
 use super::load::Landing;
 use super::metrics::RecordMetrics;
-use super::purge::Purge;
-use super::invalidation::{Refused, Removal, Revocation};
 use super::sync::modelling;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
@@ -166,13 +165,13 @@ impl World {
         }
     }
 
-    fn remove(&self, removal: &Removal) {
+    fn invalidate(&self, invalidation: &Invalidation) {
         if self.without != Without::EndOfGeneration {
-            self.generations.end(removal);
+            self.generations.end(invalidation);
         }
-        self.cache.remove(removal);
-        if let Removal::Revocation(_) = removal {
-            self.cache.drop_entry(&self.key);
+        self.cache.invalidate(invalidation);
+        if let Invalidation::Record(key) = invalidation {
+            self.cache.drop_entry(key);
         }
     }
 }
@@ -246,7 +245,7 @@ fn a_purge_comes_between(without: Without) {
             let world = Arc::clone(&world);
             async move {
                 world.upstream.version.store(1, Ordering::SeqCst);
-                world.remove(&Removal::Purge(Purge::All));
+                world.invalidate(&Invalidation::Purge(Purge::All));
                 assert_eq!(Arc::clone(&world).ask().await, 1, "stale after a purge");
             }
         });
@@ -270,9 +269,7 @@ fn a_refusal_comes_between(without: Without) {
             let world = Arc::clone(&world);
             async move {
                 world.upstream.is_refusing.store(true, Ordering::SeqCst);
-                let of = Refused::Record(world.key.project.clone(), world.key.id.clone());
-                let caller = world.key.caller;
-                world.remove(&Removal::Revocation(Revocation { caller, of }));
+                world.invalidate(&Invalidation::Record(world.key.clone()));
             }
         });
 

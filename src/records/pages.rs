@@ -14,9 +14,9 @@ use super::caller_index::CallerIndex;
 use super::dependency::{Dependency, WeakPage};
 use super::flight::Flights;
 use super::generation::Generation;
+use super::invalidation::Invalidation;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
-use super::invalidation::Removal;
 use super::slice::Row;
 use super::weight;
 use crate::clock::Clock;
@@ -129,18 +129,16 @@ impl<L: Listing> Pages<L> {
         kept
     }
 
-    /// Drops what a removal takes.
-    pub(crate) fn remove(&self, removal: &Removal) {
-        if let Removal::Revocation(revocation) = removal
-            && !self.callers.take(revocation)
-        {
+    /// Drops what an invalidation covers.
+    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
+        if !self.callers.take(invalidation) {
             return;
         }
-        let removal = removal.clone();
+        let invalidation = invalidation.clone();
         // Infallible: invalidation closures are enabled above.
-        let _ = self
-            .entries
-            .invalidate_entries_if(move |key, _| removal.takes_lists_of(&key.caller, &key.project));
+        let _ = self.entries.invalidate_entries_if(move |key, _| {
+            invalidation.covers_lists_of(key.caller, &key.project)
+        });
     }
 
     /// Whether a page is still the one that is kept.

@@ -1,68 +1,70 @@
-//! Purging: what is kept of a record, of a project or at all is dropped, for every caller.
+//! Dropping cached data before its time, here and on the other replicas.
 
 use std::time::Duration;
 
+use super::invalidation::{Invalidation, Purge};
 use super::loader::Records;
-use super::invalidation::Removal;
-use crate::domain::{ProjectId, RecordId};
+use super::redis::Received;
 
-/// How long a purge waits for the shared tier.
-const SHARED_WITHIN: Duration = Duration::from_secs(1);
-
-/// What is purged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purge {
-    /// One recording, in whichever form its id is written, and every list of its project.
-    Record(ProjectId, RecordId),
-    /// All recordings and lists of a project.
-    Project(ProjectId),
-    /// Everything.
-    All,
-}
-
-impl Purge {
-    /// As it stands in logs and metrics.
-    pub fn scope(&self) -> &'static str {
-        match self {
-            Self::Record(..) => "record",
-            Self::Project(_) => "project",
-            Self::All => "all",
-        }
-    }
-
-    /// Whether what is kept of a recording goes.
-    pub(crate) fn takes(&self, project: &ProjectId, id: &RecordId) -> bool {
-        match self {
-            Self::Record(purged, record) => {
-                purged == project
-                    && RecordId::folded(record.as_str()) == RecordId::folded(id.as_str())
-            }
-            Self::Project(purged) => purged == project,
-            Self::All => true,
-        }
-    }
-
-    /// Whether what is kept of a project's lists goes: any of them may hold the recording.
-    pub(crate) fn takes_lists_of(&self, project: &ProjectId) -> bool {
-        match self {
-            Self::Record(purged, _) | Self::Project(purged) => purged == project,
-            Self::All => true,
-        }
-    }
-}
+/// How long a purge waits for Redis.
+const REDIS_WITHIN: Duration = Duration::from_secs(1);
 
 impl Records {
-    /// Drops what is kept, for every caller and on every replica, and keeps loads under way from
-    /// bringing it back. Whether all of that is done: where the shared tier is away, it is told as
-    /// soon as it is back, and nothing is read from it before.
+    /// Purges for every caller and on every replica, and keeps running loads from bringing the data back.
+    ///
+    /// Returns whether Redis has accepted the purge. Otherwise it is delivered once Redis is back, and this
+    /// replica reads nothing from Redis before.
     pub async fn purge(&self, purge: &Purge) -> bool {
-        self.remove(&Removal::Purge(purge.clone()));
+        let invalidation = Invalidation::Purge(purge.clone());
+        self.invalidate(&invalidation);
         self.metrics().count_purge(purge.scope());
         let is_everywhere = match self.shared_tier() {
-            Some(tier) => tier.purge(purge, SHARED_WITHIN).await,
+            Some(tier) => tier.purge(invalidation, REDIS_WITHIN).await,
             None => true,
         };
         tracing::info!(scope = purge.scope(), is_everywhere, "the cache was purged");
         is_everywhere
+    }
+
+    /// Drops data that the upstream has refused, here and on every replica.
+    pub(crate) fn revoke(&self, invalidation: Invalidation) {
+        self.invalidate(&invalidation);
+        self.publish(invalidation);
+    }
+
+    /// Sends an invalidation to the other replicas.
+    pub(crate) fn publish(&self, invalidation: Invalidation) {
+        if let Some(tier) = self.shared_tier() {
+            tier.publish(invalidation);
+        }
+    }
+
+    /// Applies what another replica has sent.
+    pub(crate) fn receive(&self, received: &Received) {
+        let shared = &self.metrics().shared;
+        match received {
+            Received::Invalidation(invalidation) => {
+                shared.count_news(match invalidation {
+                    Invalidation::Purge(_) => "purge",
+                    Invalidation::Absence(_) => "absence",
+                    Invalidation::Token(_)
+                    | Invalidation::Record(_)
+                    | Invalidation::Lists { .. } => "refusal",
+                });
+                self.invalidate(invalidation);
+            }
+            Received::MissedPurges => {
+                shared.count_news("missed");
+                tracing::warn!("purges of other replicas were missed: the cache was emptied");
+                self.invalidate(&Invalidation::Purge(Purge::All));
+            }
+        }
+    }
+
+    /// Drops data from the memory of this process, and keeps running loads from bringing it back.
+    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
+        // In this order: a load that ends in between caches nothing, or early enough to be dropped.
+        self.generations().end(invalidation);
+        self.drop_invalid(invalidation);
     }
 }

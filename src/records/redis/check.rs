@@ -1,23 +1,23 @@
-//! Whether the servers of the shared tier let the gateway in: for checking settings.
+//! Whether Redis lets the gateway in: for the command `check`.
 
 use redis::{ErrorKind, RedisError};
 
-use super::metrics::SharedMetrics;
-use super::connection::Server;
+use super::connection::RedisConnection;
+use super::metrics::RedisMetrics;
 use crate::config::{RedisKind, SharedCacheConfig};
 use crate::domain::Diagnostic;
 
-/// A channel that nobody tells anything on.
+/// A channel without messages.
 const CHANNEL: &str = "check";
 const SETTING: &str = "cache.redis_url or cache.redis_url_file";
 
-/// Connects as a replica would, and asks once.
+/// Connects as a replica does, and pings once.
 ///
 /// # Errors
-/// What stands in the way.
+/// What is wrong, and how to mend it.
 pub async fn check_shared(config: &SharedCacheConfig) -> Result<(), Diagnostic> {
-    let server = Server::new(config, SharedMetrics::default());
-    server.connect(CHANNEL).await.map(drop).map_err(|error| explain(&error, config))
+    let connection = RedisConnection::new(config, RedisMetrics::default());
+    connection.connect(CHANNEL).await.map(drop).map_err(|error| explain(&error, config))
 }
 
 fn explain(error: &RedisError, config: &SharedCacheConfig) -> Diagnostic {

@@ -1,4 +1,6 @@
-//! From the settings to what the client library takes.
+//! Clients of the library, made from the settings.
+
+use std::time::Duration;
 
 use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
@@ -7,15 +9,19 @@ use redis::{
     RedisResult, TlsMode,
 };
 
-use super::connection::{ANSWER_WITHIN, CONNECT_WITHIN};
 use crate::config::{RedisNode, RedisServers};
+
+/// For connecting to one node.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For responses that no request waits for.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A client for one node.
 pub(super) fn client_of(servers: &RedisServers, node: &RedisNode) -> RedisResult<Client> {
     Client::open(info(servers, node)?)
 }
 
-/// A client that asks sentinels who leads.
+/// A client that asks sentinels for the primary server.
 pub(super) fn sentinel_of(servers: &RedisServers, service: &str) -> RedisResult<SentinelClient> {
     let addresses = servers.nodes.iter().map(|node| address(servers, node));
     let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
@@ -37,8 +43,8 @@ pub(super) fn cluster_of(servers: &RedisServers) -> RedisResult<ClusterClient> {
     let nodes: RedisResult<Vec<ConnectionInfo>> =
         servers.nodes.iter().map(|node| info(servers, node)).collect();
     ClusterClient::builder(nodes?)
-        .connection_timeout(CONNECT_WITHIN)
-        .response_timeout(ANSWER_WITHIN)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .response_timeout(RESPONSE_TIMEOUT)
         .retries(1)
         .build()
 }

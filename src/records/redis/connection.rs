@@ -1,36 +1,26 @@
-//! The connection to the shared tier, and whether it is worth asking.
+//! The connection to Redis, and whether it is used.
 //!
-//! One connection carries all commands, interleaved; another hears the news. The second is the
-//! canary: when it breaks, or when the tier has become slow, nothing is asked any more until both
-//! stand again, so that a tier that is gone costs nothing.
+//! One connection carries all commands, interleaved; another receives messages. When either breaks, or
+//! commands time out repeatedly, nothing is sent until both are connected again. So a Redis that hangs
+//! delays a few reads and no more.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster_async::ClusterConnection;
 use redis::{
     Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
 };
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::client::{client_of, cluster_of, sentinel_of};
-use super::metrics::SharedMetrics;
+use super::client::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, client_of, cluster_of, sentinel_of};
+use super::metrics::RedisMetrics;
 use crate::config::{RedisKind, RedisServers, SharedCacheConfig};
 
-/// For connecting, one node at a time.
-pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// For what no request waits for.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// How often the tier is asked whether it still answers.
-const PING_EVERY: Duration = Duration::from_secs(1);
-/// Pauses between attempts to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Looks without an answer in time, one after another, after which the tier is left alone.
-const MOST_SLOW_LOOKS: u32 = 3;
+/// Timeouts in a row after which Redis is not used.
+const MAX_TIMEOUTS: u32 = 3;
 
 /// A connection for commands. Clones share it.
 #[derive(Clone)]
@@ -39,27 +29,13 @@ pub(super) enum Connection {
     Cluster(ClusterConnection),
 }
 
-/// The servers of the tier.
-pub(super) struct Server {
+/// The connection in use, if any.
+pub(super) struct RedisConnection {
     servers: RedisServers,
     timeout: Duration,
     current: watch::Sender<Option<Connection>>,
-    slow_looks: AtomicU32,
-    metrics: SharedMetrics,
-}
-
-/// What happens on the connection that hears the news.
-pub(super) enum Event {
-    /// Both connections stand.
-    Connected(Connection),
-    /// Somebody told something.
-    Message(Vec<u8>),
-}
-
-/// Whoever hears the news.
-pub(super) trait Listener: Send {
-    /// Takes an event in; an error ends the connection that it came on.
-    fn on(&mut self, event: Event) -> impl Future<Output = RedisResult<()>> + Send;
+    timeouts: AtomicU32,
+    metrics: RedisMetrics,
 }
 
 impl ConnectionLike for Connection {
@@ -90,159 +66,117 @@ impl ConnectionLike for Connection {
     }
 }
 
-impl Server {
-    pub(super) fn new(config: &SharedCacheConfig, metrics: SharedMetrics) -> Self {
+impl Connection {
+    /// In a cluster any node answers.
+    pub(super) async fn answers_ping(&mut self) -> bool {
+        let ping = redis::cmd("PING");
+        matches!(timeout(RESPONSE_TIMEOUT, ping.query_async::<String>(self)).await, Ok(Ok(_)))
+    }
+}
+
+impl RedisConnection {
+    pub(super) fn new(config: &SharedCacheConfig, metrics: RedisMetrics) -> Self {
         Self {
             servers: config.servers.clone(),
             timeout: config.timeout,
             current: watch::Sender::new(None),
-            slow_looks: AtomicU32::new(0),
+            timeouts: AtomicU32::new(0),
             metrics,
         }
     }
 
-    /// The connection, while it is worth asking.
-    pub(super) fn connection(&self) -> Option<Connection> {
+    /// The connection, while it is used.
+    pub(super) fn get(&self) -> Option<Connection> {
         self.current.borrow().clone()
     }
 
     /// Waits for a connection.
-    pub(super) async fn connected(&self) -> Connection {
+    pub(super) async fn wait(&self) -> Connection {
         let mut current = self.current.subscribe();
         loop {
             let connection = current.borrow_and_update().clone();
             if let Some(connection) = connection {
                 return connection;
             }
-            // The sender lives as long as this.
+            // The sender lives as long as `self`.
             let _ = current.changed().await;
         }
     }
 
-    /// Notes that an answer came in time.
-    pub(super) fn is_well(&self) {
-        self.slow_looks.store(0, Ordering::Relaxed);
+    /// Waits until the connection is no longer used.
+    pub(super) async fn closed(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.current.subscribe().wait_for(Option::is_none).await;
     }
 
-    /// Notes that no answer came in time.
-    pub(super) fn is_slow(&self) {
-        if self.slow_looks.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_SLOW_LOOKS {
-            self.give_up();
-        }
+    /// Uses a connection from now on.
+    pub(super) fn open(&self, connection: Connection) {
+        self.note_answer();
+        self.current.send_replace(Some(connection));
+        self.metrics.up.set(1);
     }
 
-    /// Notes an error. One of the connection's own is enough to leave the tier alone.
-    pub(super) fn note(&self, error: &RedisError) {
-        let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
-        tracing::debug!(%error, "the shared cache answered with an error");
-        if error.is_io_error() || is_demoted {
-            self.give_up();
-        }
-    }
-
-    /// Leaves the tier alone until it has been connected to anew.
-    fn give_up(&self) {
+    /// Uses no connection until the next one is opened.
+    pub(super) fn close(&self) {
         self.current.send_replace(None);
         self.metrics.up.set(0);
     }
 
-    /// Keeps connected for ever and hands on what is told on `channel`.
-    pub(super) async fn run(&self, channel: &str, listener: &mut impl Listener) {
-        let mut pause = FIRST_PAUSE;
-        let mut is_known_away = false;
-        loop {
-            match self.attend(channel, listener).await {
-                Ok(why) => {
-                    (pause, is_known_away) = (FIRST_PAUSE, false);
-                    tracing::warn!(why, "the shared cache is left alone until it answers again");
-                }
-                Err(error) => {
-                    if !is_known_away {
-                        tracing::warn!(%error, "the shared cache cannot be reached");
-                    }
-                    is_known_away = true;
-                }
-            }
-            self.give_up();
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    /// Notes that commands were answered in time.
+    pub(super) fn note_answer(&self) {
+        self.timeouts.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that commands were not answered in time.
+    pub(super) fn note_timeout(&self) {
+        if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TIMEOUTS {
+            self.close();
         }
     }
 
-    /// Connects, and hands on what is told until the connection breaks or is given up; why.
-    async fn attend(
-        &self,
-        channel: &str,
-        listener: &mut impl Listener,
-    ) -> RedisResult<&'static str> {
-        let (mut connection, news) = self.connect(channel).await?;
-        // Before the connection is shown: what was missed is made good first.
-        listener.on(Event::Connected(connection.clone())).await?;
-        self.is_well();
-        self.current.send_replace(Some(connection.clone()));
-        self.metrics.up.set(1);
-        tracing::info!("connected to the shared cache");
-        let mut news = news.into_on_message();
-        let mut shown = self.current.subscribe();
-        loop {
-            tokio::select! {
-                message = news.next() => match message {
-                    Some(message) => {
-                        listener.on(Event::Message(message.get_payload_bytes().to_vec())).await?;
-                    }
-                    None => return Ok("its connection was closed"),
-                },
-                () = is_gone(&mut shown) => return Ok("it does not answer in time"),
-                () = sleep(PING_EVERY) => {
-                    if !self.answers(&mut connection).await {
-                        return Ok("it does not answer");
-                    }
-                }
-            }
+    /// Notes an error. One of the connection itself closes it, and so does a primary that was demoted.
+    pub(super) fn note_error(&self, error: &RedisError) {
+        let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        tracing::debug!(%error, "the shared cache answered with an error");
+        if error.is_io_error() || is_demoted {
+            self.close();
         }
     }
 
-    async fn answers(&self, connection: &mut Connection) -> bool {
-        let ping = redis::cmd("PING");
-        // In a cluster this goes to any node, which is all that it is to tell.
-        let ping = ping.query_async::<String>(connection);
-        matches!(timeout(ANSWER_WITHIN, ping).await, Ok(Ok(_)))
-    }
-
-    /// Connects for commands and for news, and sees that the tier is quick enough to be of use.
+    /// Connects for commands and for messages, and checks that Redis answers within `cache.redis_timeout`.
     pub(super) async fn connect(&self, channel: &str) -> RedisResult<(Connection, PubSub)> {
-        let slow = || RedisError::from((ErrorKind::Io, "no answer in time"));
-        let connecting = timeout(2 * CONNECT_WITHIN, async {
+        let no_answer = || RedisError::from((ErrorKind::Io, "no answer in time"));
+        let connecting = timeout(2 * CONNECT_TIMEOUT, async {
             match &self.servers.kind {
                 RedisKind::Single => {
-                    let [node] = self.servers.nodes.as_slice() else { return Err(slow()) };
-                    to_node(client_of(&self.servers, node)?, channel).await
+                    let [node] = self.servers.nodes.as_slice() else { return Err(no_answer()) };
+                    connect_to_node(client_of(&self.servers, node)?, channel).await
                 }
                 RedisKind::Sentinel { service } => {
-                    let leader = sentinel_of(&self.servers, service)?.async_get_client().await?;
-                    to_node(leader, channel).await
+                    let primary = sentinel_of(&self.servers, service)?.async_get_client().await?;
+                    connect_to_node(primary, channel).await
                 }
                 RedisKind::Cluster => {
                     let cluster = cluster_of(&self.servers)?.get_async_connection().await?;
-                    Ok((Connection::Cluster(cluster), self.news_of_cluster(channel).await?))
+                    let messages = self.subscribe_to_any_node(channel).await?;
+                    Ok((Connection::Cluster(cluster), messages))
                 }
             }
         });
-        let (mut connection, news) = connecting.await.map_err(|_| slow())??;
-        let asking = async { Ok::<_, RedisError>(self.answers(&mut connection).await) };
-        match timeout(self.timeout, asking).await {
-            Ok(Ok(true)) => Ok((connection, news)),
-            Ok(_) | Err(_) => Err(slow()),
+        let (mut connection, messages) = connecting.await.map_err(|_| no_answer())??;
+        match timeout(self.timeout, connection.answers_ping()).await {
+            Ok(true) => Ok((connection, messages)),
+            Ok(false) | Err(_) => Err(no_answer()),
         }
     }
 
-    /// Whatever is told in a cluster is told by every node.
-    async fn news_of_cluster(&self, channel: &str) -> RedisResult<PubSub> {
+    /// In a cluster every node sends the messages of all.
+    async fn subscribe_to_any_node(&self, channel: &str) -> RedisResult<PubSub> {
         let mut last = RedisError::from((ErrorKind::Io, "no node can be reached"));
         for node in &self.servers.nodes {
             let client = client_of(&self.servers, node)?;
-            match timeout(CONNECT_WITHIN, subscribed(&client, channel)).await {
-                Ok(Ok(news)) => return Ok(news),
+            match timeout(CONNECT_TIMEOUT, subscribe(&client, channel)).await {
+                Ok(Ok(messages)) => return Ok(messages),
                 Ok(Err(error)) => last = error,
                 Err(_elapsed) => {}
             }
@@ -251,24 +185,18 @@ impl Server {
     }
 }
 
-/// Waits until nothing is to be asked any more.
-async fn is_gone(shown: &mut watch::Receiver<Option<Connection>>) {
-    // The sender outlives whoever waits here.
-    let _ = shown.wait_for(Option::is_none).await;
-}
-
-async fn to_node(client: Client, channel: &str) -> RedisResult<(Connection, PubSub)> {
-    let news = subscribed(&client, channel).await?;
+async fn connect_to_node(client: Client, channel: &str) -> RedisResult<(Connection, PubSub)> {
+    let messages = subscribe(&client, channel).await?;
     let settings = ConnectionManagerConfig::new()
         .set_number_of_retries(1)
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        .set_response_timeout(Some(ANSWER_WITHIN));
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
     let manager = ConnectionManager::new_with_config(client, settings).await?;
-    Ok((Connection::Node(manager), news))
+    Ok((Connection::Node(manager), messages))
 }
 
-async fn subscribed(client: &Client, channel: &str) -> RedisResult<PubSub> {
-    let mut news = client.get_async_pubsub().await?;
-    news.subscribe(channel).await?;
-    Ok(news)
+async fn subscribe(client: &Client, channel: &str) -> RedisResult<PubSub> {
+    let mut messages = client.get_async_pubsub().await?;
+    messages.subscribe(channel).await?;
+    Ok(messages)
 }

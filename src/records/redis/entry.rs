@@ -1,4 +1,4 @@
-//! What stands in the shared tier for one record: a version byte, then JSON.
+//! The entry of one record in Redis: a version byte, then JSON.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,59 +9,66 @@ use crate::domain::{
     Field, RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable, record_fields,
 };
 
-/// The form of entries that this version writes and reads. Any other is not read.
+/// The only version that is read.
 const VERSION: u8 = 1;
-/// The largest entry that is kept, in bytes.
+/// The largest entry that is stored, in bytes.
 pub(super) const LARGEST: usize = 64 * 1024;
 
-/// Names the last purge, or the time before the first: a random number, odd for a purge.
+/// A generation of cached data: a random number that a purge or refusal changes. Odd after one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Stamp(u64);
+pub(crate) struct Generation(u64);
 
-/// The last purges that an entry could fall to, and the last refusal of its caller's token; `None` where
-/// there was none, or it is forgotten.
+/// The generations that an entry belongs to; `None` where Redis has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamps {
-    pub(super) all: Option<Stamp>,
-    pub(super) project: Option<Stamp>,
-    pub(super) record: Option<Stamp>,
+pub(crate) struct Generations {
+    pub(super) all: Option<Generation>,
+    pub(super) project: Option<Generation>,
+    pub(super) record: Option<Generation>,
     /// Only of callers with tokens of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) caller: Option<Stamp>,
+    pub(super) caller: Option<Generation>,
 }
 
-/// An entry as it was found.
+/// The times of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lifetime {
+    /// How long the record was fresh when it was read from the upstream.
+    pub(super) ttl: Duration,
+    /// How old it was when it was stored.
+    pub(super) age: Duration,
+    /// How long it stays in Redis after that.
+    pub(super) expires_in: Duration,
+}
+
+/// An entry that was read.
 #[derive(Debug, PartialEq)]
 pub(super) struct Stored {
     pub(super) record: ScreenRecord,
-    pub(super) stamps: Stamps,
-    /// For how long the record was fresh when it was read from the upstream.
-    pub(super) ttl: Duration,
-    /// How old it was when it was written here.
-    pub(super) age: Duration,
-    /// How long it was to stay here from then on.
-    pub(super) life: Duration,
+    pub(super) generations: Generations,
+    pub(super) lifetime: Lifetime,
 }
 
-/// An entry as it is written.
+/// The JSON of an entry.
 #[derive(Serialize, Deserialize)]
-struct Written<R> {
-    stamps: Stamps,
+struct StoredEntry<R> {
+    #[serde(rename = "stamps")]
+    generations: Generations,
     ttl_ms: u64,
     age_ms: u64,
-    life_ms: u64,
+    #[serde(rename = "life_ms")]
+    expires_in_ms: u64,
     record: R,
 }
 
-impl Stamp {
-    /// A name for a new purge.
+impl Generation {
+    /// The generation after a purge or refusal.
     pub(super) fn of_purge() -> Result<Self, getrandom::Error> {
         getrandom::u64().map(|number| Self(number | 1))
     }
 
-    /// A name where no purge is known of.
-    pub(super) fn of_none() -> Result<Self, getrandom::Error> {
+    /// A generation where Redis knows no purge.
+    pub(super) fn first() -> Result<Self, getrandom::Error> {
         getrandom::u64().map(|number| Self(number & !1))
     }
 
@@ -79,51 +86,52 @@ impl Stamp {
 }
 
 impl Stored {
-    /// How old the record is, when the entry has some milliseconds left.
-    ///
-    /// Told by the tier's own clock, so that the clocks of two replicas need not agree.
-    pub(super) fn age(&self, left_ms: i64) -> Option<Duration> {
-        let left = Duration::from_millis(u64::try_from(left_ms).ok()?);
-        Some(self.age + self.life.saturating_sub(left))
+    /// The age of the record, by the time that Redis gives until the entry expires. So the clocks of two
+    /// replicas need not agree.
+    pub(super) fn age(&self, expires_in_ms: i64) -> Option<Duration> {
+        let left = Duration::from_millis(u64::try_from(expires_in_ms).ok()?);
+        Some(self.lifetime.age + self.lifetime.expires_in.saturating_sub(left))
     }
 }
 
-/// The bytes of an entry; `None` where they would be too many.
+/// The bytes of an entry; `None` if they are too many.
 pub(super) fn encode(
     record: &ScreenRecord,
-    stamps: Stamps,
-    [ttl, age, life]: [Duration; 3],
+    generations: Generations,
+    lifetime: Lifetime,
 ) -> Option<Vec<u8>> {
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let written = Written {
-        stamps,
-        ttl_ms: millis(ttl),
-        age_ms: millis(age),
-        life_ms: millis(life),
+    let entry = StoredEntry {
+        generations,
+        ttl_ms: millis(lifetime.ttl),
+        age_ms: millis(lifetime.age),
+        expires_in_ms: millis(lifetime.expires_in),
         record: StoredRecord::of(record),
     };
     let mut bytes = vec![VERSION];
-    serde_json::to_writer(&mut bytes, &written).ok()?;
+    serde_json::to_writer(&mut bytes, &entry).ok()?;
     (bytes.len() <= LARGEST).then_some(bytes)
 }
 
-/// Reads an entry; `None` for another version and for anything broken.
+/// Reads an entry; `None` for another version and for a broken one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
     let (version, json) = bytes.split_first()?;
     if *version != VERSION || bytes.len() > LARGEST {
         return None;
     }
-    let written: Written<StoredRecord<'_>> = serde_json::from_slice(json).ok()?;
+    let entry: StoredEntry<StoredRecord<'_>> = serde_json::from_slice(json).ok()?;
     Some(Stored {
-        record: written.record.read()?,
-        stamps: written.stamps,
-        ttl: Duration::from_millis(written.ttl_ms),
-        age: Duration::from_millis(written.age_ms),
-        life: Duration::from_millis(written.life_ms),
+        record: entry.record.read()?,
+        generations: entry.generations,
+        lifetime: Lifetime {
+            ttl: Duration::from_millis(entry.ttl_ms),
+            age: Duration::from_millis(entry.age_ms),
+            expires_in: Duration::from_millis(entry.expires_in_ms),
+        },
     })
 }
 
-/// A field as it is written: the value, or the problem with it and what the upstream wrote.
+/// A field: its value, or the problem with it and the text that the upstream sent.
 type StoredField<T> = Option<Result<T, (String, String)>>;
 
 fn store<T, U>(field: Field<T>, form: impl FnOnce(T) -> U) -> StoredField<U> {
@@ -133,7 +141,7 @@ fn store<T, U>(field: Field<T>, form: impl FnOnce(T) -> U) -> StoredField<U> {
     })
 }
 
-/// The field; nothing where what was written cannot be one.
+/// The field; `None` if the stored value is not one.
 fn restore<T, U>(stored: StoredField<T>, value: impl FnOnce(T) -> Option<U>) -> Option<Field<U>> {
     Some(match stored {
         None => None,
@@ -142,7 +150,7 @@ fn restore<T, U>(stored: StoredField<T>, value: impl FnOnce(T) -> Option<U>) -> 
     })
 }
 
-/// Declares how a record is written.
+/// Declares the JSON of a record.
 macro_rules! declare_stored_record {
     (
         texts { $($(#[$text_doc:meta])* $text_of:ident $text:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
@@ -200,12 +208,14 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const STAMPS: Stamps = Stamps {
-        all: Some(Stamp(1)),
-        project: Some(Stamp(u64::MAX)),
+    const GENERATIONS: Generations = Generations {
+        all: Some(Generation(1)),
+        project: Some(Generation(u64::MAX)),
         record: None,
-        caller: Some(Stamp(2)),
+        caller: Some(Generation(2)),
     };
+    const LIFETIME: Lifetime =
+        Lifetime { ttl: SECOND, age: Duration::from_secs(2), expires_in: Duration::from_secs(10) };
 
     fn time(value: &str) -> Timestamp {
         Timestamp::from_utc(value.parse().unwrap()).unwrap()
@@ -231,27 +241,21 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was_with_its_times_and_its_purges() {
+    fn a_record_is_read_as_it_was_stored_with_its_times_and_generations() {
         for record in [full_record().into(), ScreenRecord::default()] {
-            let bytes = encode(&record, STAMPS, [SECOND, SECOND * 2, SECOND * 10]).unwrap();
+            let bytes = encode(&record, GENERATIONS, LIFETIME).unwrap();
 
             let stored = decode(&bytes).unwrap();
 
-            assert_eq!((&stored.record, stored.stamps), (&record, STAMPS));
-            assert_eq!((stored.ttl, stored.age(7000)), (SECOND, Some(SECOND * 5)));
+            assert_eq!((&stored.record, stored.generations), (&record, GENERATIONS));
+            assert_eq!(stored.age(-2), None, "of an entry that has expired");
+            assert_eq!((stored.lifetime, stored.age(7000)), (LIFETIME, Some(SECOND * 5)));
         }
     }
 
     #[test]
-    fn an_entry_that_is_gone_has_no_age() {
-        let bytes = encode(&full_record().into(), STAMPS, [SECOND; 3]).unwrap();
-
-        assert_eq!(decode(&bytes).unwrap().age(-2), None);
-    }
-
-    #[test]
     fn another_version_and_broken_bytes_are_not_read() {
-        let bytes = encode(&full_record().into(), STAMPS, [SECOND; 3]).unwrap();
+        let bytes = encode(&full_record().into(), GENERATIONS, LIFETIME).unwrap();
         let mut newer = bytes.clone();
         newer[0] = VERSION + 1;
 
@@ -266,6 +270,6 @@ mod tests {
     fn an_entry_that_is_too_large_is_not_written() {
         let record = full_record().with_text(RecordText::Username, "u".repeat(LARGEST));
 
-        assert_eq!(encode(&record.into(), STAMPS, [SECOND; 3]), None);
+        assert_eq!(encode(&record.into(), GENERATIONS, LIFETIME), None);
     }
 }

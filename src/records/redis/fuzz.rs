@@ -1,57 +1,45 @@
-//! Fuzz targets: entries of the tier and messages of other replicas, which any program with a way to the
-//! server could have written.
+//! Fuzz targets: entries and messages in Redis, which any program that reaches it could have written.
 
 use std::time::Duration;
 
 use super::entry::{LARGEST, decode, encode};
-use super::message::{Count, Heard, Message, Told};
+use super::message::Message;
+use super::subscriber::{Received, Subscription};
 
-/// An entry, with some milliseconds left.
+/// An entry, with some milliseconds until it expires.
 pub(crate) fn entry(bytes: &[u8]) {
     let Some(stored) = decode(bytes) else { return };
     assert!(bytes.len() <= LARGEST);
-    for left in [i64::MIN, -1, i64::MAX] {
-        assert_eq!(stored.age(left).is_none(), left < 0);
+    for expires_in_ms in [i64::MIN, -1, i64::MAX] {
+        assert_eq!(stored.age(expires_in_ms).is_none(), expires_in_ms < 0);
     }
-    // However long it was there, it is no younger than it was when it was written.
-    assert!(stored.age(0).is_none_or(|age| age >= stored.age));
-    let times = [stored.ttl, stored.age, stored.life];
+    let lifetime = stored.lifetime;
+    // However long it was stored, it is no younger than when it was written.
+    assert!(stored.age(0).is_none_or(|age| age >= lifetime.age));
+    let times = [lifetime.ttl, lifetime.age, lifetime.expires_in];
     assert!(times.iter().all(|time| time.subsec_nanos().is_multiple_of(1_000_000)));
-    assert!(stored.ttl <= Duration::from_millis(u64::MAX));
-    // What needs more room when it is written in full need not come back.
-    if let Some(again) = encode(&stored.record, stored.stamps, times) {
+    assert!(lifetime.ttl <= Duration::from_millis(u64::MAX));
+    // One that needs more space when it is written in full is not written again.
+    if let Some(again) = encode(&stored.record, stored.generations, lifetime) {
         assert_eq!(decode(&again).as_ref(), Some(&stored));
     }
 }
 
-/// Messages, one a line, as a replica hears them one after the other.
+/// Messages, one a line, as a replica receives them one after the other.
 pub(crate) fn news(bytes: &[u8]) {
     const OWN: u64 = 7;
-    let mut count = Count::default();
+    let mut subscription = Subscription::new(OWN);
     for line in bytes.split(|byte| *byte == b'\n') {
-        let heard = count.hear(OWN, line);
-        let message = serde_json::from_slice::<Message>(line);
-        match (heard, message) {
-            (Some(Heard::News(news)), Ok(message)) => {
+        let received = subscription.read(line);
+        match (received, serde_json::from_slice::<Message>(line)) {
+            (Some(Received::Invalidation(invalidation)), Ok(message)) => {
                 assert!(message.from != OWN);
-                is_told_again(&Told::of(&news), &message);
+                let again = Message::new(message.from, message.purge, &invalidation);
+                assert_eq!(again.invalidation(), Some(invalidation));
             }
-            // What is not understood may have been a purge.
-            (heard, Err(_)) => assert_eq!(heard, Some(Heard::Missed)),
-            (Some(Heard::Missed) | None, Ok(_)) => {}
+            // It may have been about a purge.
+            (received, Err(_)) => assert_eq!(received, Some(Received::MissedPurges)),
+            (Some(Received::MissedPurges) | None, Ok(_)) => {}
         }
     }
-}
-
-fn is_told_again(told: &Told, message: &Message) {
-    let again = Message { from: message.from, purges: message.purges, told: None };
-    let text = serde_json::to_string(told).unwrap_or_default();
-    let told_again = serde_json::from_str::<Told>(&text);
-    assert_eq!(told_again.as_ref().ok(), Some(told));
-    // Another count: the message is the next one, so it means the same.
-    let text = serde_json::to_string(&Message { told: told_again.ok(), ..again });
-    let mut count = Count::default();
-    count.catch_up(message.purges.unwrap_or_default().saturating_sub(1));
-    let heard = count.hear(message.from.wrapping_add(1), text.unwrap_or_default().as_bytes());
-    assert!(matches!(heard, Some(Heard::News(_))), "{heard:?}");
 }

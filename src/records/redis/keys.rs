@@ -1,8 +1,8 @@
-//! What things are called in the shared tier.
+//! The keys in Redis.
 //!
-//! Every name begins with a hash of who reads what from where: deployments that share a server never
-//! see each other's entries. What belongs to one project has the project in braces, so that a cluster
-//! keeps it together. Project and record ids hold neither braces nor colons.
+//! Every key begins with a hash of the upstream, the credentials and `cache.key_secret`: deployments that
+//! share a server never see each other's entries. Keys of one project have the project in braces, so that a
+//! cluster keeps them in one slot. Project and record ids hold neither braces nor colons.
 
 use std::fmt::Write as _;
 
@@ -12,14 +12,14 @@ use sha2::Sha256;
 use super::super::key::{CallerKey, RecordKey};
 use crate::domain::{ProjectId, RecordId, Secret};
 
-/// Which upstream is read, as whom, and how its answers are understood.
+/// The upstream, the credentials, and how answers are read.
 pub(crate) struct Identity(pub(crate) Vec<String>);
 
-pub(super) struct Names {
+pub(super) struct Keys {
     prefix: String,
 }
 
-impl Names {
+impl Keys {
     pub(super) fn new(key_secret: Option<&Secret>, identity: &Identity) -> Self {
         const BYTES: usize = 16;
         let key = key_secret.map_or(&b""[..], |secret| secret.expose().as_bytes());
@@ -44,35 +44,35 @@ impl Names {
         self.of_one("lease", key)
     }
 
-    /// The last refusal of a caller's token.
-    pub(super) fn caller(&self, caller: &CallerKey) -> String {
+    /// Changed when the upstream refuses a caller's token.
+    pub(super) fn caller_generation(&self, caller: &CallerKey) -> String {
         match caller {
             CallerKey::Gateway => format!("{}:caller:gateway", self.prefix),
             CallerKey::Holder(hash) => format!("{}:caller:{}", self.prefix, hex::encode(hash)),
         }
     }
 
-    /// The last purge of everything.
-    pub(super) fn purge_of_all(&self) -> String {
+    /// Changed by a purge of everything.
+    pub(super) fn generation_of_all(&self) -> String {
         format!("{}:purged", self.prefix)
     }
 
-    /// The last purge of a project.
-    pub(super) fn project_purge(&self, project: &ProjectId) -> String {
+    /// Changed by a purge of a project.
+    pub(super) fn project_generation(&self, project: &ProjectId) -> String {
         format!("{}:{{{project}}}:purged", self.prefix)
     }
 
-    /// The last purge of a record, in whichever form its id is written.
-    pub(super) fn record_purge(&self, project: &ProjectId, id: &RecordId) -> String {
+    /// Changed by a purge of a record, in whichever form its id is written.
+    pub(super) fn record_generation(&self, project: &ProjectId, id: &RecordId) -> String {
         format!("{}:{{{project}}}:purged:{}", self.prefix, RecordId::folded(id.as_str()))
     }
 
-    /// How many purges there were.
-    pub(super) fn purge_count(&self) -> String {
-        format!("{}:purges", self.prefix)
+    /// The id of the last purge.
+    pub(super) fn last_purge(&self) -> String {
+        format!("{}:last-purge", self.prefix)
     }
 
-    /// The channel on which replicas tell each other news.
+    /// The channel of invalidations.
     pub(super) fn channel(&self) -> String {
         format!("{}:news", self.prefix)
     }
@@ -98,15 +98,15 @@ mod tests {
     }
 
     #[test]
-    fn two_deployments_share_no_name() {
+    fn two_deployments_share_no_key() {
         let secret = Secret::new("a secret of one deployment");
         let prefixes: Vec<String> = [
-            Names::new(None, &identity(&["https://a", "aksk", "AK1"])),
-            Names::new(None, &identity(&["https://a", "aksk", "AK2"])),
-            Names::new(None, &identity(&["https://a", "aks", "kAK1"])),
-            Names::new(Some(&secret), &identity(&["https://a", "aksk", "AK1"])),
+            Keys::new(None, &identity(&["https://a", "aksk", "AK1"])),
+            Keys::new(None, &identity(&["https://a", "aksk", "AK2"])),
+            Keys::new(None, &identity(&["https://a", "aks", "kAK1"])),
+            Keys::new(Some(&secret), &identity(&["https://a", "aksk", "AK1"])),
         ]
-        .map(|names| names.prefix)
+        .map(|keys| keys.prefix)
         .to_vec();
 
         for (number, prefix) in prefixes.iter().enumerate() {
@@ -115,16 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_holds_the_caller_the_project_and_the_record_in_full() {
-        let names = Names { prefix: "srg:0".to_owned() };
+    fn a_key_holds_the_caller_the_project_and_the_record_in_full() {
+        let keys = Keys { prefix: "srg:0".to_owned() };
         let key = RecordKey {
             caller: CallerKey::Holder([0xab; 32]),
             project: ProjectId::parse("p").unwrap(),
             id: RecordId::parse("A-1").unwrap(),
         };
 
-        assert_eq!(names.entry(&key), format!("srg:0:{{p}}:record:{}:A-1", "ab".repeat(32)));
-        assert_eq!(names.lease(&key), format!("srg:0:{{p}}:lease:{}:A-1", "ab".repeat(32)));
-        assert_eq!(names.record_purge(&key.project, &key.id), "srg:0:{p}:purged:a1");
+        assert_eq!(keys.entry(&key), format!("srg:0:{{p}}:record:{}:A-1", "ab".repeat(32)));
+        assert_eq!(keys.lease(&key), format!("srg:0:{{p}}:lease:{}:A-1", "ab".repeat(32)));
+        assert_eq!(keys.record_generation(&key.project, &key.id), "srg:0:{p}:purged:a1");
     }
 }

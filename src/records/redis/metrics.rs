@@ -1,4 +1,4 @@
-//! What is counted of the shared tier.
+//! The metrics of the shared cache.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -20,16 +20,16 @@ const WRITES: [&str; 3] = ["written", "dropped", "failed"];
 const LEASES: [&str; 3] = ["taken", "waited", "expired"];
 const NEWS: [&str; 4] = ["purge", "refusal", "absence", "missed"];
 
-/// The shared tier's metrics.
+/// The metrics of the shared cache.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedMetrics {
+pub(crate) struct RedisMetrics {
     reads: Family<OutcomeLabel, Counter>,
     writes: Family<OutcomeLabel, Counter>,
     leases: Family<OutcomeLabel, Counter>,
     news: Family<KindLabel, Counter>,
     pub(crate) configured: Gauge,
     pub(super) up: Gauge,
-    pub(super) owed: Gauge,
+    pub(super) undelivered: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,24 +42,24 @@ struct KindLabel {
     kind: &'static str,
 }
 
-/// What a look into the shared tier ended in.
+/// The outcome of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
     /// There is an entry.
     Hit,
     /// There is none.
     Miss,
-    /// There is one that was purged.
+    /// There is one from before a purge.
     Purged,
     /// There is one of another version, or a broken one.
     Broken,
-    /// There was an error, or no answer in time.
+    /// Redis answered with an error, or not in time.
     Failed,
-    /// The tier is not connected, or a purge has not arrived there yet.
+    /// Redis is not connected, or has not accepted a purge yet.
     Skipped,
 }
 
-impl Default for SharedMetrics {
+impl Default for RedisMetrics {
     fn default() -> Self {
         Self {
             reads: counted(READS.map(|read| OutcomeLabel { outcome: read.as_str() })),
@@ -68,7 +68,7 @@ impl Default for SharedMetrics {
             news: counted(NEWS.map(|kind| KindLabel { kind })),
             configured: Gauge::default(),
             up: Gauge::default(),
-            owed: Gauge::default(),
+            undelivered: Gauge::default(),
         }
     }
 }
@@ -86,7 +86,7 @@ impl ReadOutcome {
     }
 }
 
-impl SharedMetrics {
+impl RedisMetrics {
     /// Puts the metrics on show.
     pub(crate) fn register(&self, registry: &mut Registry) {
         let shared = registry.sub_registry_with_prefix("gateway_shared_cache");
@@ -111,7 +111,7 @@ impl SharedMetrics {
         shared.register(
             "undelivered_news",
             "Purges and refusals that the shared cache has not accepted yet",
-            self.owed.clone(),
+            self.undelivered.clone(),
         );
     }
 

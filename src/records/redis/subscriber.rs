@@ -1,51 +1,205 @@
-//! Hearing what other replicas tell, and noticing what was missed.
+//! Receives the invalidations of other replicas, and notices purges that were missed.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use redis::aio::PubSub;
 use redis::{AsyncCommands as _, RedisResult};
+use tokio::time::sleep;
 
-use super::SharedTier;
-use super::message::{CaughtUp, Count, Heard, Message};
-use super::connection::{Connection, Event, Listener};
+use super::super::invalidation::Invalidation;
+use super::message::{Message, PurgeLink};
+use super::tier::RedisTier;
 
-/// Hears news for one replica.
-pub(super) struct Ear<H> {
-    tier: SharedTier,
-    /// Which replica this is, in its messages.
-    own: u64,
-    count: Count,
-    hear: H,
+/// How often Redis is pinged.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Pauses between attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a replica has to apply.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Received {
+    Invalidation(Invalidation),
+    /// Anything in memory may have been purged.
+    MissedPurges,
 }
 
-impl<H: FnMut(Heard) + Send> Ear<H> {
-    pub(super) fn new(tier: SharedTier, own: u64, hear: H) -> Self {
-        Self { tier, own, count: Count::default(), hear }
+/// Reads the messages of one channel.
+pub(super) struct Subscription {
+    /// Identifies this replica in its messages.
+    replica: u64,
+    /// The last purge that is known; `None` before the first connection.
+    last_purge: Option<Option<u64>>,
+}
+
+impl Subscription {
+    pub(super) fn new(replica: u64) -> Self {
+        Self { replica, last_purge: None }
     }
 
-    async fn catch_up(&mut self, mut connection: Connection) -> RedisResult<()> {
-        let name = self.tier.0.names.purge_count();
-        let stands: Option<u64> = connection.get(&name).await?;
-        match self.count.catch_up(stands.unwrap_or_default()) {
-            CaughtUp::Even => {}
-            CaughtUp::Missed => (self.hear)(Heard::Missed),
-            CaughtUp::Restore(known) => {
-                connection.set::<_, _, ()>(&name, known).await?;
-                let message = Message { from: self.own, purges: Some(known), told: None };
-                self.tier.tell(&mut connection, &message).await?;
+    /// Takes in the last purge that Redis knows, after connecting.
+    pub(super) fn reconnect(&mut self, last: Option<u64>) -> Option<Received> {
+        let known = self.last_purge.replace(last);
+        (known != Some(last)).then_some(Received::MissedPurges)
+    }
+
+    /// Reads a message. One that cannot be read may be about a purge, of another version.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Received> {
+        let Ok(message) = serde_json::from_slice::<Message>(bytes) else {
+            return Some(Received::MissedPurges);
+        };
+        if message.purge.is_some_and(|purge| !self.follows(purge)) {
+            return Some(Received::MissedPurges);
+        }
+        if message.from == self.replica {
+            return None;
+        }
+        Some(message.invalidation().map_or(Received::MissedPurges, Received::Invalidation))
+    }
+
+    /// Whether no purge was missed before this one. It may be known from connecting already.
+    fn follows(&mut self, PurgeLink { id, previous }: PurgeLink) -> bool {
+        let known = self.last_purge.replace(Some(id));
+        known == Some(previous) || known == Some(Some(id))
+    }
+}
+
+impl RedisTier {
+    /// Stays connected for ever, and hands on what other replicas send.
+    pub(super) async fn subscribe(&self, mut on_received: impl FnMut(Received) + Send) {
+        let mut subscription = Subscription::new(self.0.replica);
+        let mut pause = FIRST_PAUSE;
+        let mut is_known_unreachable = false;
+        loop {
+            match self.follow(&mut subscription, &mut on_received).await {
+                Ok(why) => {
+                    (pause, is_known_unreachable) = (FIRST_PAUSE, false);
+                    tracing::warn!(why, "the shared cache is not used until it answers again");
+                }
+                Err(error) => {
+                    if !is_known_unreachable {
+                        tracing::warn!(%error, "the shared cache cannot be reached");
+                    }
+                    is_known_unreachable = true;
+                }
+            }
+            self.0.connection.close();
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Connects and hands on messages; returns why the connection is no longer used.
+    async fn follow(
+        &self,
+        subscription: &mut Subscription,
+        on_received: &mut impl FnMut(Received),
+    ) -> RedisResult<&'static str> {
+        let connection = &self.0.connection;
+        let (mut commands, messages): (_, PubSub) =
+            connection.connect(&self.0.keys.channel()).await?;
+        let last_purge: Option<u64> = commands.get(self.0.keys.last_purge()).await?;
+        // Before the connection is used, so that nothing is read that was purged meanwhile.
+        subscription.reconnect(last_purge).into_iter().for_each(&mut *on_received);
+        connection.open(commands.clone());
+        tracing::info!("connected to the shared cache");
+        let mut messages = messages.into_on_message();
+        loop {
+            tokio::select! {
+                message = messages.next() => match message {
+                    Some(message) => {
+                        let received = subscription.read(message.get_payload_bytes());
+                        received.into_iter().for_each(&mut *on_received);
+                    }
+                    None => return Ok("its connection was closed"),
+                },
+                () = connection.closed() => return Ok("it does not answer in time"),
+                () = sleep(PING_EVERY) => {
+                    if !commands.answers_ping().await {
+                        return Ok("it does not answer");
+                    }
+                }
             }
         }
-        Ok(())
     }
 }
 
-impl<H: FnMut(Heard) + Send> Listener for Ear<H> {
-    async fn on(&mut self, event: Event) -> RedisResult<()> {
-        match event {
-            Event::Connected(connection) => self.catch_up(connection).await,
-            Event::Message(bytes) => {
-                if let Some(heard) = self.count.hear(self.own, &bytes) {
-                    (self.hear)(heard);
-                }
-                Ok(())
-            }
+#[cfg(test)]
+mod tests {
+    use super::super::super::invalidation::Purge;
+    use super::super::super::key::{CallerKey, RecordKey};
+    use super::*;
+    use crate::domain::{ProjectId, RecordId};
+
+    const OWN: u64 = 1;
+    const OTHER: u64 = 2;
+    const PURGE: Invalidation = Invalidation::Purge(Purge::All);
+
+    fn message(from: u64, purge: Option<PurgeLink>, invalidation: &Invalidation) -> Vec<u8> {
+        serde_json::to_vec(&Message::new(from, purge, invalidation)).unwrap()
+    }
+
+    #[test]
+    fn an_invalidation_arrives_as_it_was_sent() {
+        let (project, id) = (ProjectId::parse("p").unwrap(), RecordId::parse("r").unwrap());
+        let caller = CallerKey::Holder([7; 32]);
+        let key = RecordKey { caller, project: project.clone(), id: id.clone() };
+        for sent in [
+            PURGE,
+            Invalidation::Purge(Purge::Project(project.clone())),
+            Invalidation::Purge(Purge::Record(project.clone(), id)),
+            Invalidation::Token(caller),
+            Invalidation::Lists { caller: CallerKey::Gateway, project },
+            Invalidation::Record(key.clone()),
+            Invalidation::Absence(key),
+        ] {
+            let received = Subscription::new(OWN).read(&message(OTHER, None, &sent));
+
+            assert_eq!(received, Some(Received::Invalidation(sent)));
+        }
+    }
+
+    #[test]
+    fn a_purge_that_was_missed_is_noticed_by_the_next_one_and_by_connecting() {
+        let received = Some(Received::Invalidation(PURGE));
+        let missed = Some(Received::MissedPurges);
+        // What is known, the purge before and the purge itself.
+        for (known, previous, id, expected) in [
+            (None, None, 4, &received),
+            (Some(3), Some(3), 4, &received),
+            (Some(4), Some(3), 4, &received),
+            (Some(2), Some(3), 4, &missed),
+            (None, Some(3), 4, &missed),
+        ] {
+            let mut subscription = Subscription { replica: OWN, last_purge: Some(known) };
+            let link = PurgeLink { id, previous };
+
+            let read = subscription.read(&message(OTHER, Some(link), &PURGE));
+
+            assert_eq!(read, *expected, "{link:?} after {known:?}");
+            assert_eq!(subscription.reconnect(Some(4)), None);
+            assert_eq!(subscription.reconnect(Some(5)), missed);
+            assert_eq!(subscription.reconnect(None), missed);
+        }
+        assert_eq!(Subscription::new(OWN).reconnect(None), missed);
+    }
+
+    #[test]
+    fn a_replica_ignores_its_own_message_but_remembers_the_purge() {
+        let mut subscription = Subscription { replica: OWN, last_purge: Some(None) };
+        let link = PurgeLink { id: 9, previous: None };
+
+        assert_eq!(subscription.read(&message(OWN, Some(link), &PURGE)), None);
+        assert_eq!(subscription.reconnect(Some(9)), None);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_counts_as_a_missed_purge() {
+        for bytes in [&b"{"[..], br#"{"from":2,"kind":"refused_lists"}"#] {
+            let read = Subscription::new(OWN).read(bytes);
+
+            assert_eq!(read, Some(Received::MissedPurges));
         }
     }
 }

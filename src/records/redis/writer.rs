@@ -1,159 +1,155 @@
-//! Writes to the shared tier behind the answers.
+//! Writes that no answer waits for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{AsyncCommands as _, RedisResult, SetOptions};
-use tokio::sync::mpsc;
+use redis::{AsyncCommands as _, RedisResult, SetExpiry, SetOptions};
 use tokio::time::timeout;
 
 use super::super::cache::{Entry, Value};
 use super::super::key::{CallerKey, RecordKey};
-use super::SharedTier;
-use super::entry::{self, Stamp, Stamps};
-use super::lease::{LEASE, millis};
-use super::connection::{ANSWER_WITHIN, Connection};
+use super::client::RESPONSE_TIMEOUT;
+use super::connection::Connection;
+use super::entry::{Generation, Generations, Lifetime, encode};
+use super::tier::{RedisTier, Write, WriteQueue};
 
-/// Writes that go out together.
-const MOST_AT_ONCE: usize = 64;
-/// How long the name of a purge is remembered, in milliseconds: longer than any entry lives.
-pub(super) const STAMP_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// The most writes that are sent together.
+const MAX_BATCH: usize = 64;
+/// How long a generation is stored, in milliseconds: longer than any entry.
+pub(super) const GENERATION_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
-/// Something to write.
-pub(super) enum Work {
-    /// A record that was read from the upstream.
-    Keep { key: RecordKey, entry: Arc<Entry>, stamps: Stamps },
-    /// The load of a record still goes on.
-    Extend(RecordKey),
-    /// The lease of a record is not needed any more.
-    Release(RecordKey),
+/// A generation that a write needs and that Redis does not have.
+struct MissingGeneration {
+    key: String,
+    life_ms: u64,
 }
 
-impl SharedTier {
-    /// Writes what is queued, until nothing can be queued any more.
-    pub(super) async fn write(&self, queue: &mut mpsc::Receiver<Work>) {
-        let mut together = Vec::with_capacity(MOST_AT_ONCE);
-        while queue.recv_many(&mut together, MOST_AT_ONCE).await > 0 {
-            let Some(connection) = self.0.server.connection() else {
-                together.drain(..).for_each(|_| self.0.metrics.count_write("dropped"));
+impl RedisTier {
+    /// Makes the writes that are queued, until the queue is closed and empty.
+    pub(super) async fn write(&self, queue: &mut WriteQueue) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            let Some(connection) = self.0.connection.get() else {
+                batch.drain(..).for_each(|_| self.0.metrics.count_write("dropped"));
                 continue;
             };
-            let write = |work| self.write_one(connection.clone(), work);
-            let is_entry = |work: &Work| matches!(work, Work::Keep { .. });
-            let (entries, leases): (Vec<_>, Vec<_>) = together.drain(..).partition(is_entry);
+            let make = |write| self.make_write(connection.clone(), write);
+            let is_entry = |write: &Write| matches!(write, Write::Store { .. });
+            let (entries, leases): (Vec<_>, Vec<_>) = batch.drain(..).partition(is_entry);
             let writes = async {
-                // The replica that gets a lease next looks for the entry that was loaded under it.
-                join_all(entries.into_iter().map(write)).await;
-                join_all(leases.into_iter().map(write)).await;
+                // A replica that gets the lease next looks for the entry that was loaded under it.
+                join_all(entries.into_iter().map(make)).await;
+                join_all(leases.into_iter().map(make)).await;
             };
-            if timeout(ANSWER_WITHIN, writes).await.is_err() {
-                self.0.server.is_slow();
+            if timeout(RESPONSE_TIMEOUT, writes).await.is_err() {
+                self.0.connection.note_timeout();
                 self.0.metrics.count_write("failed");
             }
         }
     }
 
-    async fn write_one(&self, mut connection: Connection, work: Work) {
-        let outcome = match work {
-            Work::Keep { key, entry, stamps } => {
-                self.store(&mut connection, &key, &entry, stamps).await
+    async fn make_write(&self, mut connection: Connection, write: Write) {
+        match write {
+            Write::Store { key, entry, generations } => {
+                let stored = self.make_store(&mut connection, &key, &entry, generations).await;
+                self.0.metrics.count_write(match stored {
+                    Ok(true) => "written",
+                    Ok(false) => "dropped",
+                    Err(error) => {
+                        self.0.connection.note_error(&error);
+                        "failed"
+                    }
+                });
             }
-            Work::Extend(key) => {
-                let lease = self.0.names.lease(&key);
-                return self.heed(connection.pexpire::<_, ()>(lease, millis(LEASE)).await);
+            Write::ReleaseLease(key) => {
+                let deleted = connection.del::<_, ()>(self.0.keys.lease(&key)).await;
+                if let Err(error) = deleted {
+                    self.0.connection.note_error(&error);
+                }
             }
-            Work::Release(key) => {
-                let lease = self.0.names.lease(&key);
-                return self.heed(connection.del::<_, ()>(lease).await);
-            }
-        };
-        self.0.metrics.count_write(match outcome {
-            Ok(true) => "written",
-            Ok(false) => "dropped",
-            Err(error) => {
-                self.0.server.note(&error);
-                "failed"
-            }
-        });
-    }
-
-    fn heed(&self, outcome: RedisResult<()>) {
-        if let Err(error) = outcome {
-            self.0.server.note(&error);
         }
     }
 
-    /// Writes an entry; whether it was worth it.
-    async fn store(
+    /// Stores an entry, unless it is too old, too large, or was purged since its load began.
+    async fn make_store(
         &self,
         connection: &mut Connection,
         key: &RecordKey,
         entry: &Entry,
-        stamps: Stamps,
+        generations: Generations,
     ) -> RedisResult<bool> {
-        let (names, limits) = (&self.0.names, self.0.limits.get());
         let Value::Record(record) = &entry.value else { return Ok(false) };
-        let Some(stamps) = self.named(connection, key, stamps).await? else { return Ok(false) };
+        let completed = self.complete_generations(connection, key, generations).await?;
+        let Some(generations) = completed else { return Ok(false) };
+        let limits = self.0.limits.get();
         let age = self.0.clock.now().saturating_duration_since(entry.fetched());
-        let use_after = limits.stale_if_error.max(limits.stale_while_revalidate);
-        let life = (entry.ttl() + use_after).saturating_sub(age);
-        let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
-        if life_ms == 0 {
+        let stale_for = limits.stale_if_error.max(limits.stale_while_revalidate);
+        let expires_in = (entry.ttl() + stale_for).saturating_sub(age);
+        let expires_in_ms = u64::try_from(expires_in.as_millis()).unwrap_or(u64::MAX);
+        if expires_in_ms == 0 {
             return Ok(false);
         }
-        let life = Duration::from_millis(life_ms);
-        let Some(bytes) = entry::encode(record, stamps, [entry.ttl(), age, life]) else {
-            return Ok(false);
-        };
-        let options = SetOptions::default().with_expiration(redis::SetExpiry::PX(life_ms));
-        connection.set_options::<_, _, ()>(names.entry(key), bytes, options).await?;
+        let expires_in = Duration::from_millis(expires_in_ms);
+        let lifetime = Lifetime { ttl: entry.ttl(), age, expires_in };
+        let Some(bytes) = encode(record, generations, lifetime) else { return Ok(false) };
+        let options = SetOptions::default().with_expiration(SetExpiry::PX(expires_in_ms));
+        connection.set_options::<_, _, ()>(self.0.keys.entry(key), bytes, options).await?;
         Ok(true)
     }
 
-    /// Gives names to the last purges of the project and of all, and to the last refusal of the caller,
-    /// where they have none: an entry must not rest on the absence of a name that may be forgotten. `None`
-    /// where a purge or a refusal came in between.
-    async fn named(
+    /// Makes the generations that Redis did not have when the load began: an entry that names none could
+    /// count again once Redis has forgotten a purge. `None` where a purge or refusal came in between.
+    async fn complete_generations(
         &self,
         connection: &mut Connection,
         key: &RecordKey,
-        mut stamps: Stamps,
-    ) -> RedisResult<Option<Stamps>> {
-        let names = &self.0.names;
-        if stamps.all.is_none() {
-            stamps.all = name(connection, names.purge_of_all(), STAMP_LIFE_MS).await?;
-        }
-        if stamps.project.is_none() {
-            stamps.project =
-                name(connection, names.project_purge(&key.project), STAMP_LIFE_MS).await?;
-        }
-        let has_token = key.caller != CallerKey::Gateway;
-        if has_token && stamps.caller.is_none() {
-            // There may be many of these.
-            let life_ms = 2 * self.longest_life_ms();
-            stamps.caller = name(connection, names.caller(&key.caller), life_ms).await?;
-        }
-        let is_named = stamps.all.is_some()
-            && stamps.project.is_some()
-            && (stamps.caller.is_some() || !has_token);
-        Ok(is_named.then_some(stamps))
+        found: Generations,
+    ) -> RedisResult<Option<Generations>> {
+        let keys = &self.0.keys;
+        let all = MissingGeneration { key: keys.generation_of_all(), life_ms: GENERATION_LIFE_MS };
+        let project = MissingGeneration {
+            key: keys.project_generation(&key.project),
+            life_ms: GENERATION_LIFE_MS,
+        };
+        // There may be many callers.
+        let caller = MissingGeneration {
+            key: keys.caller_generation(&key.caller),
+            life_ms: 2 * self.longest_life_ms(),
+        };
+        let Some(all) = all.complete(connection, found.all).await? else { return Ok(None) };
+        let Some(project) = project.complete(connection, found.project).await? else {
+            return Ok(None);
+        };
+        let caller = match key.caller {
+            CallerKey::Gateway => None,
+            CallerKey::Holder(_) => match caller.complete(connection, found.caller).await? {
+                None => return Ok(None),
+                made => made,
+            },
+        };
+        Ok(Some(Generations { all: Some(all), project: Some(project), caller, ..found }))
     }
 }
 
-/// The name where none was found: a new one, or what another load has set since; `None` where a purge
-/// has.
-async fn name(
-    connection: &mut Connection,
-    key: String,
-    life_ms: u64,
-) -> RedisResult<Option<Stamp>> {
-    let Ok(stamp) = Stamp::of_none() else { return Ok(None) };
-    let mut set = redis::cmd("SET");
-    set.arg(&key).arg(stamp.to_text()).arg("NX").arg("PX").arg(life_ms);
-    if set.query_async::<Option<String>>(connection).await?.is_some() {
-        return Ok(Some(stamp));
+impl MissingGeneration {
+    /// The generation that was found; else a new one, or one that another load has made since. `None` where
+    /// a purge has.
+    async fn complete(
+        self,
+        connection: &mut Connection,
+        found: Option<Generation>,
+    ) -> RedisResult<Option<Generation>> {
+        if found.is_some() {
+            return Ok(found);
+        }
+        let Ok(new) = Generation::first() else { return Ok(None) };
+        let mut set = redis::cmd("SET");
+        set.arg(&self.key).arg(new.to_text()).arg("NX").arg("PX").arg(self.life_ms);
+        if set.query_async::<Option<String>>(connection).await?.is_some() {
+            return Ok(Some(new));
+        }
+        let made: Option<Vec<u8>> = connection.get(self.key).await?;
+        let made = made.and_then(|bytes| Generation::read(&bytes));
+        Ok(made.filter(|generation| !generation.is_of_purge()))
     }
-    let set_since: Option<Vec<u8>> = connection.get(key).await?;
-    Ok(set_since.and_then(|bytes| Stamp::read(&bytes)).filter(|stamp| !stamp.is_of_purge()))
 }
