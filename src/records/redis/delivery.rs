@@ -98,7 +98,7 @@ impl RedisTier {
         let mut set = redis::cmd("SET");
         set.arg(self.0.keys.last_purge()).arg(id).arg("GET");
         let previous = set.query_async::<Option<u64>>(connection).await?;
-        Ok(PurgeLink { id, previous })
+        Ok(PurgeLink { id, previous: previous.unwrap_or_default() })
     }
 }
 

@@ -13,7 +13,8 @@ use super::super::key::RecordKey;
 use super::tier::{RedisTier, TimeBudget, Write};
 
 /// How long a lease lasts, and the longest wait for one.
-const LEASE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_millis(LEASE_MS);
+const LEASE_MS: u64 = 2000;
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// Held while this replica loads a record.
@@ -99,7 +100,7 @@ impl RedisTier {
     async fn try_lease(&self, key: &RecordKey, budget: &TimeBudget) -> Attempt {
         let Some(mut connection) = self.0.connection.get() else { return Attempt::NoAnswer };
         let mut set = redis::cmd("SET");
-        set.arg(self.0.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(LEASE.as_millis() as u64);
+        set.arg(self.0.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(LEASE_MS);
         match self.within(budget, set.query_async::<Option<String>>(&mut connection)).await {
             Some(Some(_)) => Attempt::Acquired(Lease { tier: self.clone(), key: key.clone() }),
             Some(None) => Attempt::HeldElsewhere,

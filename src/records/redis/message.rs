@@ -43,8 +43,8 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct PurgeLink {
     pub(super) id: u64,
-    /// `None` for the first one that Redis knows.
-    pub(super) previous: Option<u64>,
+    /// 0 for the first one that Redis knows.
+    pub(super) previous: u64,
 }
 
 impl Message {

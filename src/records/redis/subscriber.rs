@@ -29,8 +29,8 @@ pub(crate) enum Received {
 pub(super) struct Subscription {
     /// Identifies this replica in its messages.
     replica: u64,
-    /// The last purge that is known; `None` before the first connection.
-    last_purge: Option<Option<u64>>,
+    /// The last purge that is known, 0 if there was none; `None` before the first connection.
+    last_purge: Option<u64>,
 }
 
 impl Subscription {
@@ -39,7 +39,7 @@ impl Subscription {
     }
 
     /// Takes in the last purge that Redis knows, after connecting.
-    pub(super) fn reconnect(&mut self, last: Option<u64>) -> Option<Received> {
+    pub(super) fn reconnect(&mut self, last: u64) -> Option<Received> {
         let known = self.last_purge.replace(last);
         (known != Some(last)).then_some(Received::MissedPurges)
     }
@@ -60,8 +60,8 @@ impl Subscription {
 
     /// Whether no purge was missed before this one. It may be known from connecting already.
     fn follows(&mut self, PurgeLink { id, previous }: PurgeLink) -> bool {
-        let known = self.last_purge.replace(Some(id));
-        known == Some(previous) || known == Some(Some(id))
+        let known = self.last_purge.replace(id);
+        known == Some(previous) || known == Some(id)
     }
 }
 
@@ -101,7 +101,8 @@ impl RedisTier {
             connection.connect(&self.0.keys.channel()).await?;
         let last_purge: Option<u64> = commands.get(self.0.keys.last_purge()).await?;
         // Before the connection is used, so that nothing is read that was purged meanwhile.
-        subscription.reconnect(last_purge).into_iter().for_each(&mut *on_received);
+        let missed = subscription.reconnect(last_purge.unwrap_or_default());
+        missed.into_iter().for_each(&mut *on_received);
         connection.open(commands.clone());
         tracing::info!("connected to the shared cache");
         let mut messages = messages.into_on_message();
@@ -166,32 +167,32 @@ mod tests {
         let missed = Some(Received::MissedPurges);
         // What is known, the purge before and the purge itself.
         for (known, previous, id, expected) in [
-            (None, None, 4, &received),
-            (Some(3), Some(3), 4, &received),
-            (Some(4), Some(3), 4, &received),
-            (Some(2), Some(3), 4, &missed),
-            (None, Some(3), 4, &missed),
+            (0, 0, 4, &received),
+            (3, 3, 4, &received),
+            (4, 3, 4, &received),
+            (2, 3, 4, &missed),
+            (0, 3, 4, &missed),
         ] {
             let mut subscription = Subscription { replica: OWN, last_purge: Some(known) };
             let link = PurgeLink { id, previous };
 
             let read = subscription.read(&message(OTHER, Some(link), &PURGE));
 
-            assert_eq!(read, *expected, "{link:?} after {known:?}");
-            assert_eq!(subscription.reconnect(Some(4)), None);
-            assert_eq!(subscription.reconnect(Some(5)), missed);
-            assert_eq!(subscription.reconnect(None), missed);
+            assert_eq!(read, *expected, "{link:?} after {known}");
+            assert_eq!(subscription.reconnect(4), None);
+            assert_eq!(subscription.reconnect(5), missed);
+            assert_eq!(subscription.reconnect(0), missed);
         }
-        assert_eq!(Subscription::new(OWN).reconnect(None), missed);
+        assert_eq!(Subscription::new(OWN).reconnect(0), missed);
     }
 
     #[test]
     fn a_replica_ignores_its_own_message_but_remembers_the_purge() {
-        let mut subscription = Subscription { replica: OWN, last_purge: Some(None) };
-        let link = PurgeLink { id: 9, previous: None };
+        let mut subscription = Subscription { replica: OWN, last_purge: Some(0) };
+        let link = PurgeLink { id: 9, previous: 0 };
 
         assert_eq!(subscription.read(&message(OWN, Some(link), &PURGE)), None);
-        assert_eq!(subscription.reconnect(Some(9)), None);
+        assert_eq!(subscription.reconnect(9), None);
     }
 
     #[test]
