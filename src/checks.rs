@@ -13,7 +13,7 @@ use crate::domain::Diagnostic;
 use crate::error_chain::on_one_line;
 use crate::http::{AuthParts, AuthSetupError, Authenticator, Tls, TlsMetrics, check_documents};
 use crate::records::check_shared;
-use crate::upstream::{Place, Probe, Reached, Upstream, UpstreamMetrics, reach};
+use crate::upstream::{CheckedAddress, Diagnosis, Reached, Upstream, UpstreamMetrics, reach};
 
 /// The remedy for a file.
 const FILES: &str = "check the path, and that the user whom the gateway runs as may read the file";
@@ -30,17 +30,17 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Diagnostic>>
         diagnostics.extend(check_shared(shared).await.err());
     }
     let project = inbound.projects.as_ref().and_then(|projects| projects.first());
-    let probe = match Upstream::new(upstream, UpstreamMetrics::default(), Clock::default()) {
-        Ok(client) => client.probe(project).await,
-        Err(error) => Probe::NotReady(vec![Diagnostic::new(
+    let diagnosis = match Upstream::new(upstream, UpstreamMetrics::default(), Clock::default()) {
+        Ok(client) => client.diagnose(project).await,
+        Err(error) => Diagnosis::NotReady(vec![Diagnostic::new(
             on_one_line(&error),
             "install the package ca-certificates, or set upstream.ca_file",
         )]),
     };
-    match probe {
-        Probe::Ready(notes) if diagnostics.is_empty() => Ok(notes),
-        Probe::Ready(_) => Err(diagnostics),
-        Probe::NotReady(more) => {
+    match diagnosis {
+        Diagnosis::Ready(notes) if diagnostics.is_empty() => Ok(notes),
+        Diagnosis::Ready(_) => Err(diagnostics),
+        Diagnosis::NotReady(more) => {
             diagnostics.extend(more);
             Err(diagnostics)
         }
@@ -96,7 +96,7 @@ async fn keys(address: &Url, upstream: &UpstreamConfig) -> Diagnostic {
     // The upstream's certificates are trusted for the upstream alone.
     let config = UpstreamConfig { ca_certificates: Vec::new(), ..upstream.clone() };
     let (what, setting) = ("the address of the keys", "inbound.jwt_jwks");
-    match reach(&Place { what, setting, url: address }, &config, &Clock::default()).await {
+    match reach(&CheckedAddress { what, setting, url: address }, &config, &Clock::default()).await {
         Err(diagnostic) => diagnostic,
         Ok(Reached { status: 200, .. }) => Diagnostic::new(
             "inbound.jwt_jwks answers, but not with a set of keys that signatures can be checked with",

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
 use super::SimulatorConfig;
-use super::iam::{Iam, Worth};
+use super::iam::{Iam, TokenState};
 use super::metadata::Metadata;
 use crate::signature::{ALGORITHM, DATE_FORMAT, SignableRequest, Signature};
 
@@ -91,11 +91,11 @@ impl Access {
     fn check_token(&self, token: &str, now: Timestamp) -> Result<(), Denied> {
         let among =
             |known: &[String]| known.iter().any(|known| same(known.as_bytes(), token.as_bytes()));
-        let issued = self.iam.worth(token, now);
-        if among(&self.tokens) || issued == Worth::Valid {
+        let issued = self.iam.token_state(token, now);
+        if among(&self.tokens) || issued == TokenState::Valid {
             return Ok(());
         }
-        if among(&self.ended_tokens) || issued == Worth::Ended {
+        if among(&self.ended_tokens) || issued == TokenState::Ended {
             let message = "The token must be updated.".to_owned();
             return Err(Denied { code: "APIGW.0307", message });
         }

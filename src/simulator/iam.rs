@@ -41,7 +41,7 @@ struct State {
 
 /// What a token is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Worth {
+pub(super) enum TokenState {
     Valid,
     Ended,
     Unknown,
@@ -96,11 +96,11 @@ impl Iam {
     }
 
     /// What a token that comes with a request is worth.
-    pub(super) fn worth(&self, token: &str, now: Timestamp) -> Worth {
+    pub(super) fn token_state(&self, token: &str, now: Timestamp) -> TokenState {
         match self.lock().tokens.get(token) {
-            Some(ends) if now < *ends => Worth::Valid,
-            Some(_) => Worth::Ended,
-            None => Worth::Unknown,
+            Some(ends) if now < *ends => TokenState::Valid,
+            Some(_) => TokenState::Ended,
+            None => TokenState::Unknown,
         }
     }
 

@@ -13,7 +13,7 @@ use http::header::HeaderMap;
 use reqwest::{Body, Request, Url};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::coding;
+use super::content_encoding;
 use super::http_client::{HttpClient, Sent};
 use super::retry::{chance, wait_before_resend};
 use crate::body_limit::{self, BodyError};
@@ -117,10 +117,13 @@ async fn send(
 async fn read_body(head: &http::response::Parts, body: Body, max: usize) -> Result<Bytes, Failure> {
     let status = head.status.as_u16();
     let sent = body_limit::read_body(body, max).await.map_err(|error| match error {
-        BodyError::TooLarge => malformed(coding::DecodeError::TooLarge { max }.to_string(), status),
+        BodyError::TooLarge => {
+            malformed(content_encoding::DecodeError::TooLarge { max }.to_string(), status)
+        }
         BodyError::Broken(_) => Failure::Unreachable(Unreachable::Cut),
     })?;
-    coding::decode(&head.headers, sent, max).map_err(|error| malformed(error.to_string(), status))
+    content_encoding::decode(&head.headers, sent, max)
+        .map_err(|error| malformed(error.to_string(), status))
 }
 
 /// Takes half of the time that is left at most, so that the status is known before the time is up.
@@ -134,7 +137,7 @@ async fn read_error_body(
     let reading = timeout(ERROR_BODY_TIMEOUT.min(left / 2), body_limit::read_body(body, max));
     let Ok(Ok(sent)) = reading.await else { return Bytes::new() };
     // It may be plain text that only says that it is compressed.
-    coding::decode(&head.headers, sent.clone(), max).unwrap_or(sent)
+    content_encoding::decode(&head.headers, sent.clone(), max).unwrap_or(sent)
 }
 
 /// Whether the server cannot have begun to process a request, so that it may be sent again.

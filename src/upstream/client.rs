@@ -14,11 +14,11 @@ use url::{Position, Url};
 use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
 use super::breaker::{Breaker, Circuit, Pass};
 use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
-use super::failure::{self, RawAnswer, ReadAnswer};
+use super::diagnostics::{self, Diagnosis};
+use super::error_mapping::{self, RawAnswer, ReadAnswer};
 use super::http_client::HttpClient;
 use super::metrics::UpstreamMetrics;
-use super::probe::{self, Probe};
-use super::retry::{self, RetryBudget, Worth, chance};
+use super::retry::{self, RetryBudget, RetryClass, chance};
 use super::traced::TracedAttempt;
 use super::wire;
 use crate::clock::Clock;
@@ -86,7 +86,7 @@ pub struct Call {
 pub(super) type Query = Vec<(Cow<'static, str>, Cow<'static, str>)>;
 
 /// A request to be made, apart from what is put on it for the upstream's sake.
-pub(super) struct Outgoing {
+pub(super) struct ApiRequest {
     pub(super) method: Method,
     pub(super) path: String,
     /// The path without ids, as it stands in traces.
@@ -182,11 +182,11 @@ impl Upstream {
 
     /// Looks at the addresses that a call needs, sends one request and judges the answer: for checking
     /// settings, not for data.
-    pub async fn probe(&self, project: Option<&ProjectId>) -> Probe {
+    pub async fn diagnose(&self, project: Option<&ProjectId>) -> Diagnosis {
         let config = self.0.limits.get();
-        let mut notes = match probe::look_around(&config, &self.0.clock).await {
+        let mut notes = match diagnostics::look_around(&config, &self.0.clock).await {
             Ok(notes) => notes,
-            Err(diagnostics) => return Probe::NotReady(diagnostics),
+            Err(diagnostics) => return Diagnosis::NotReady(diagnostics),
         };
         // No recording has this id, so the best answer is that there is none.
         let id = "00000000000000000000000000000000";
@@ -200,14 +200,14 @@ impl Upstream {
         };
         let judged = match asking.await {
             Ok(_) => Ok("the upstream answered".to_owned()),
-            Err(failure) => probe::judge(&failure, &config),
+            Err(failure) => diagnostics::judge(&failure, &config),
         };
         match judged {
             Ok(reason) => {
                 notes.insert(0, reason);
-                Probe::Ready(notes)
+                Diagnosis::Ready(notes)
             }
-            Err(diagnostic) => Probe::NotReady(vec![diagnostic]),
+            Err(diagnostic) => Diagnosis::NotReady(vec![diagnostic]),
         }
     }
 
@@ -234,7 +234,7 @@ impl Upstream {
     }
 
     /// One call within its deadline: as many attempts as it is worth.
-    pub(super) async fn send(&self, call: &Call, outgoing: &Outgoing) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, call: &Call, outgoing: &ApiRequest) -> Result<Answer, Failure> {
         let left = self.0.limits.load().deadline.saturating_sub(call.waited);
         let deadline = Deadline::now() + left;
         self.0.budget.earn();
@@ -245,7 +245,7 @@ impl Upstream {
     async fn attempts(
         &self,
         call: &Call,
-        outgoing: &Outgoing,
+        outgoing: &ApiRequest,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let mut failed = 0;
@@ -264,11 +264,11 @@ impl Upstream {
                 continue;
             }
             failed += 1;
-            match Worth::of(&failure) {
-                Worth::Often => {}
+            match RetryClass::of(&failure) {
+                RetryClass::Often => {}
                 // Another failure of whichever kind is the last.
-                Worth::Once => most = most.min(failed + 1),
-                Worth::Never => return Err(failure),
+                RetryClass::Once => most = most.min(failed + 1),
+                RetryClass::Never => return Err(failure),
             }
             let wait = retry::wait(failed, failure.retry_after(), chance());
             if failed >= most || Deadline::now() + wait >= deadline {
@@ -307,7 +307,7 @@ impl Upstream {
         let pass = breaker.admit(clock.now()).inspect_err(count)?;
         let mut verdict = Verdict { pass: Some(pass), upstream: &self.0, begun: clock.now() };
         let answer = self.attempt(call, request, deadline).await;
-        verdict.tell(answer.as_ref().is_err_and(Worth::is_outage));
+        verdict.tell(answer.as_ref().is_err_and(RetryClass::is_outage));
         answer
     }
 
@@ -351,9 +351,9 @@ impl Upstream {
         Err(self.refusal(&answer, call, request.generation))
     }
 
-    async fn request(&self, call: &Call, outgoing: &Outgoing) -> Result<SignedRequest, Failure> {
+    async fn request(&self, call: &Call, outgoing: &ApiRequest) -> Result<SignedRequest, Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
-        let Outgoing { method, path, query, body, template } = outgoing;
+        let ApiRequest { method, path, query, body, template } = outgoing;
         let signed_path = match endpoint.base_path.as_str() {
             "" => Cow::Borrowed(path.as_str()),
             base => Cow::Owned([base, path].concat()),
@@ -380,7 +380,7 @@ impl Upstream {
         let secrets = credentials.secrets(call.token.as_ref());
         let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         let ReadAnswer { failure, own_denial } =
-            failure::read(&raw, credentials.whose(), &secrets, clock.timestamp());
+            error_mapping::read(&raw, credentials.whose(), &secrets, clock.timestamp());
         if let Some(encoded) = own_denial {
             tracing::warn!(
                 encoded_authorization_message = encoded,
@@ -420,7 +420,7 @@ impl Drop for Verdict<'_> {
     }
 }
 
-impl Outgoing {
+impl ApiRequest {
     pub(super) fn get(path: String, template: &'static str) -> Self {
         Self { method: Method::GET, path, template, query: Vec::new(), body: Bytes::new() }
     }

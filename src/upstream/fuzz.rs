@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use jiff::tz::{Offset, TimeZone};
 use serde_json::{Map, Value};
 
-use super::failure::{RawAnswer, Whose, read};
+use super::error_mapping::{RawAnswer, Whose, read};
 use super::normalize::WireValue;
 use super::wire::{Listed, Unlike, desktop_operation, download_links, list, screen_record};
 use crate::domain::{Failure, RecordText, ScreenRecord, Timestamp, Unreadable};

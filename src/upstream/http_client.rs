@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{sleep, timeout};
 use tower::util::MapFutureLayer;
 
-use super::coding;
+use super::content_encoding;
 use crate::config::UpstreamConfig;
 
 /// Idle connections are kept for less time than servers commonly keep theirs.
@@ -95,7 +95,7 @@ impl HttpClient {
         let connections = Arc::new(Connections { speaks_http_1, turn: Mutex::default() });
         let opened_by = Arc::clone(&connections);
         let client = builder
-            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, coding::ACCEPTED)]))
+            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, content_encoding::ACCEPTED)]))
             .user_agent(AGENT)
             // The credentials would travel with a redirect.
             .redirect(Policy::none())

@@ -4,17 +4,16 @@
 
 mod client;
 mod attempt;
-mod coding;
+mod content_encoding;
 mod http_client;
-mod reach;
-mod probe;
-mod calls;
+mod diagnostics;
+mod api;
 mod breaker;
 mod retry;
 mod credentials;
 mod metrics;
 mod traced;
-mod failure;
+mod error_mapping;
 mod normalize;
 mod redact;
 mod wire;
@@ -22,11 +21,10 @@ mod wire;
 pub(crate) mod fuzz;
 
 pub use crate::fair_semaphore::Requester;
-pub use calls::Range;
-pub(crate) use calls::{MOST_LINKS, operation_filter, record_filter};
+pub use api::Range;
+pub(crate) use api::{MOST_LINKS, operation_filter, record_filter};
 pub use client::{Call, Upstream, UpstreamChange};
+pub use diagnostics::{CheckedAddress, Diagnosis, Reached, reach};
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
-pub use probe::Probe;
-pub use reach::{Place, Reached, reach};
 pub use wire::{Unlike, screen_record};

@@ -29,7 +29,7 @@ pub(crate) struct RetryBudget(TpsBudget);
 
 /// How often a failure is worth another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub(crate) enum RetryClass {
     /// As often as the settings allow.
     Often,
     /// Once in a load: the upstream did all the work for nothing, so each attempt multiplies its load.
@@ -54,7 +54,7 @@ impl RetryBudget {
     }
 }
 
-impl Worth {
+impl RetryClass {
     /// The worth of another attempt after a failure.
     pub(crate) fn of(failure: &Failure) -> Self {
         match failure {
@@ -146,22 +146,22 @@ mod tests {
     fn only_what_may_pass_is_worth_another_attempt() {
         use RefusalKind::{Broken, Invalid, NotFound, OutOfService, Throttled, TimedOut};
         for (failure, worth, is_outage) in [
-            (refused(429, Throttled, true), Worth::Often, false),
-            (refused(500, Broken, true), Worth::Often, true),
-            (refused(502, Broken, true), Worth::Often, true),
-            (refused(503, OutOfService, true), Worth::Often, true),
-            (refused(504, TimedOut, true), Worth::Once, true),
-            (refused(500, NotFound, false), Worth::Never, false),
-            (refused(500, Broken, false), Worth::Never, true),
-            (refused(400, Invalid, false), Worth::Never, false),
-            (refused(404, NotFound, false), Worth::Never, false),
-            (Failure::Unreachable(Unreachable::Connect), Worth::Often, true),
-            (Failure::Unreachable(Unreachable::Cut), Worth::Often, true),
-            (Failure::TimedOut(TimeLimit::Attempt), Worth::Once, true),
-            (Failure::TimedOut(TimeLimit::Deadline), Worth::Never, true),
-            (Failure::Overloaded, Worth::Never, false),
+            (refused(429, Throttled, true), RetryClass::Often, false),
+            (refused(500, Broken, true), RetryClass::Often, true),
+            (refused(502, Broken, true), RetryClass::Often, true),
+            (refused(503, OutOfService, true), RetryClass::Often, true),
+            (refused(504, TimedOut, true), RetryClass::Once, true),
+            (refused(500, NotFound, false), RetryClass::Never, false),
+            (refused(500, Broken, false), RetryClass::Never, true),
+            (refused(400, Invalid, false), RetryClass::Never, false),
+            (refused(404, NotFound, false), RetryClass::Never, false),
+            (Failure::Unreachable(Unreachable::Connect), RetryClass::Often, true),
+            (Failure::Unreachable(Unreachable::Cut), RetryClass::Often, true),
+            (Failure::TimedOut(TimeLimit::Attempt), RetryClass::Once, true),
+            (Failure::TimedOut(TimeLimit::Deadline), RetryClass::Never, true),
+            (Failure::Overloaded, RetryClass::Never, false),
         ] {
-            let found = (Worth::of(&failure), Worth::is_outage(&failure));
+            let found = (RetryClass::of(&failure), RetryClass::is_outage(&failure));
 
             assert_eq!(found, (worth, is_outage), "of {failure:?}");
         }

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
 use super::super::http_client::{HttpClient, ca_certificates};
-use super::renewing::{Issuer, Lease};
+use super::token_refresher::{Issuer, Lease};
 use crate::clock::Clock;
 use crate::config::{AccessKey, Live, MetadataService, UpstreamConfig};
 use crate::domain::{

@@ -1,23 +1,23 @@
 //! Whose credentials go upstream, and how they are put on a request.
 
-mod aksk;
+mod signing;
 mod metadata;
 mod password;
 mod refusals;
-mod renewing;
+mod token_refresher;
 pub(super) mod skew;
 
 use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use self::aksk::SigningKey;
 use self::metadata::MetadataKeys;
 use self::password::{PasswordLogin, Terms};
 use self::refusals::Refusals;
-pub(crate) use self::renewing::Generation;
-use self::renewing::Renewing;
-use super::failure::{Code, Whose};
+use self::signing::SigningKey;
+pub(crate) use self::token_refresher::Generation;
+use self::token_refresher::TokenRefresher;
+use super::error_mapping::{Code, Whose};
 use super::http_client::HttpClient;
 use crate::clock::Clock;
 use crate::config::{AccessKey, CredentialsMode, ProjectScope, UpstreamConfig};
@@ -32,7 +32,7 @@ pub(crate) enum Credentials {
     /// Every request is signed with the gateway's access key.
     AkSk(SigningKey),
     /// A token that the gateway logs in for.
-    Password(Renewing<PasswordLogin>),
+    Password(TokenRefresher<PasswordLogin>),
     /// Every request is signed with a temporary key of the server that the gateway runs on.
     Metadata(TemporaryKeys),
 }
@@ -47,7 +47,7 @@ pub(crate) enum CredentialsChange {
 
 /// Temporary keys and whether they may be used now.
 pub(crate) struct TemporaryKeys {
-    keys: Renewing<MetadataKeys>,
+    keys: TokenRefresher<MetadataKeys>,
     refusals: Refusals,
     clock: Clock,
 }
@@ -77,12 +77,12 @@ impl Credentials {
             CredentialsMode::AkSk(key) => Self::AkSk(SigningKey::new(key.clone(), clock)),
             CredentialsMode::Password(login) => {
                 let login = PasswordLogin::new(Terms::new(login, config)?, clock.clone());
-                Self::Password(Renewing::new(login, clock))
+                Self::Password(TokenRefresher::new(login, clock))
             }
             CredentialsMode::Metadata(service) => {
                 let http = metadata::http_client(service, config)?;
                 let keys = MetadataKeys::new(service.clone(), http, clock.clone());
-                let keys = Renewing::new(keys, clock.clone());
+                let keys = TokenRefresher::new(keys, clock.clone());
                 Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
             }
         })
@@ -164,7 +164,7 @@ impl Credentials {
             }
             Self::Metadata(temporary) => {
                 let keys = temporary.keys.known();
-                keys.iter().flat_map(aksk::secrets).map(owned).collect()
+                keys.iter().flat_map(signing::secrets).map(owned).collect()
             }
         }
     }
@@ -191,7 +191,7 @@ impl Credentials {
             Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
                 refusals.check(clock.now())?;
                 let (key, generation) = keys.get().await?;
-                aksk::sign(&key, clock.timestamp(), (headers, part.host), request)?;
+                signing::sign(&key, clock.timestamp(), (headers, part.host), request)?;
                 Ok(generation)
             }
         }

@@ -18,8 +18,8 @@ use url::Url;
 use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
 use super::super::http_client::HttpClient;
 use super::super::retry::chance;
-use super::renewing::{Issuer, Lease};
 use super::skew;
+use super::token_refresher::{Issuer, Lease};
 use crate::clock::Clock;
 use crate::config::{IamLogin, Live, ProjectScope, UpstreamConfig};
 use crate::domain::{

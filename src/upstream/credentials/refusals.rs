@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::header::HeaderMap;
 
-use super::super::failure::Code;
+use super::super::error_mapping::Code;
 use super::skew;
 use crate::clock::Clock;
 use crate::domain::{Failure, RefusalKind};

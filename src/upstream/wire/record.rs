@@ -33,8 +33,8 @@ struct Read<'t> {
 impl<'t> Read<'t> {
     /// Of a key that comes twice the last one counts, as for the official SDK.
     fn note(&mut self, key: &str, value: WireValue<'t>, zone: &TimeZone) {
-        if let Some(place) = Place::named(key) {
-            place.set(&mut self.fields, value, zone);
+        if let Some(slot) = FieldSlot::named(key) {
+            slot.set(&mut self.fields, value, zone);
             self.known += 1;
         } else if ERROR_KEYS.contains(&key) {
             self.errors += usize::from(!value.is_null());
@@ -44,8 +44,8 @@ impl<'t> Read<'t> {
     }
 }
 
-/// A place in a record, by the type of what belongs there.
-enum Place {
+/// A slot in a record, by the type of what belongs there.
+enum FieldSlot {
     Id,
     Text(RecordText),
     Time(RecordTime),
@@ -53,7 +53,7 @@ enum Place {
     Duration,
 }
 
-impl Place {
+impl FieldSlot {
     fn named(key: &str) -> Option<Self> {
         Some(match key {
             "id" => Self::Id,

@@ -12,15 +12,15 @@ use reqwest::{Method, Request, Url};
 use rustls::CertificateError;
 use tokio::time::timeout;
 
-use super::credentials::skew;
-use super::http_client::HttpClient;
+use super::super::credentials::skew;
+use super::super::http_client::HttpClient;
 use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::domain::Diagnostic;
 use crate::error_chain::chain;
 
 /// An address, as the settings name it.
-pub struct Place<'p> {
+pub struct CheckedAddress<'p> {
     /// What is there, such as `the upstream`.
     pub what: &'static str,
     /// The settings that the address comes from.
@@ -43,27 +43,27 @@ pub struct Reached {
 /// # Errors
 /// Why it does not answer.
 pub async fn reach(
-    place: &Place<'_>,
+    address: &CheckedAddress<'_>,
     config: &UpstreamConfig,
     clock: &Clock,
 ) -> Result<Reached, Diagnostic> {
-    let http = HttpClient::new(place.url, config).map_err(|_| {
+    let http = HttpClient::new(address.url, config).map_err(|_| {
         let problem = "the certificates that this machine trusts cannot be read";
         Diagnostic::new(problem, "install the package ca-certificates, or set upstream.ca_file")
     })?;
     let within = config.attempt_timeout;
-    let request = Request::new(Method::GET, place.url.clone());
+    let request = Request::new(Method::GET, address.url.clone());
     match timeout(within, http.execute(request)).await.map(|sent| sent.response) {
         Ok(Ok(response)) => {
             let skew = skew::between(response.headers(), clock.timestamp());
             Ok(Reached { status: response.status().as_u16(), skew })
         }
-        Ok(Err(error)) => Err(place.explain(&error, config).await),
-        Err(_elapsed) => Err(place.says_nothing(within)),
+        Ok(Err(error)) => Err(address.explain(&error, config).await),
+        Err(_elapsed) => Err(address.says_nothing(within)),
     }
 }
 
-impl Place<'_> {
+impl CheckedAddress<'_> {
     fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
@@ -229,8 +229,9 @@ mod tests {
     fn found(url: &str, error: rustls::Error) -> Diagnostic {
         let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
         let url = url.parse().unwrap();
-        let place = Place { what: "the upstream", setting: "upstream.endpoint", url: &url };
-        place.explain_tls(tls_error(&wrapped).unwrap())
+        let address =
+            CheckedAddress { what: "the upstream", setting: "upstream.endpoint", url: &url };
+        address.explain_tls(tls_error(&wrapped).unwrap())
     }
 
     #[test]

@@ -64,7 +64,7 @@ type Issuing<T> = BoxFuture<'static, Result<Held<T>, Failure>>;
 type Renewal<T> = Shared<Issuing<T>>;
 
 /// Credentials of one issuer, shared by all calls.
-pub(crate) struct Renewing<I: Issuer>(Arc<Inner<I>>);
+pub(crate) struct TokenRefresher<I: Issuer>(Arc<Inner<I>>);
 
 struct Inner<I: Issuer> {
     issuer: I,
@@ -92,13 +92,13 @@ struct Rest {
     failure: Failure,
 }
 
-impl<I: Issuer> Clone for Renewing<I> {
+impl<I: Issuer> Clone for TokenRefresher<I> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<I: Issuer> Renewing<I> {
+impl<I: Issuer> TokenRefresher<I> {
     pub(crate) fn new(issuer: I, clock: Clock) -> Self {
         let state = State {
             lease: None,

@@ -2,8 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::failure::Code;
-use super::reach::{Place, Reached, reach};
+use super::error_mapping::Code;
+mod reachability;
+
+pub use self::reachability::{CheckedAddress, Reached, reach};
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, UpstreamConfig};
 use crate::domain::{Diagnostic, Failure, FailureCode, UpstreamAnswer};
@@ -16,7 +18,7 @@ const NOTABLE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a test request showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
+pub enum Diagnosis {
     /// The settings work; why that is known, and what is worth knowing besides.
     Ready(Vec<String>),
     /// They do not.
@@ -30,12 +32,12 @@ pub(super) async fn look_around(
 ) -> Result<Vec<String>, Vec<Diagnostic>> {
     let mut notes = Vec::new();
     let mut diagnostics = Vec::new();
-    for place in places(config) {
-        if let Some(proxy) = config.proxies.shown_for(place.url) {
-            notes.push(format!("{} is called through the proxy {proxy}", place.what));
+    for address in addresses(config) {
+        if let Some(proxy) = config.proxies.shown_for(address.url) {
+            notes.push(format!("{} is called through the proxy {proxy}", address.what));
         }
-        match reach(&place, config, clock).await {
-            Ok(Reached { skew: Some(skew), .. }) => match clocks(&place, skew, config) {
+        match reach(&address, config, clock).await {
+            Ok(Reached { skew: Some(skew), .. }) => match clocks(&address, skew, config) {
                 Some(Clocks::TooFarApart(diagnostic)) => diagnostics.push(diagnostic),
                 Some(Clocks::Apart(note)) => notes.push(note),
                 None => {}
@@ -47,21 +49,26 @@ pub(super) async fn look_around(
     if diagnostics.is_empty() { Ok(notes) } else { Err(diagnostics) }
 }
 
-fn places(config: &UpstreamConfig) -> Vec<Place<'_>> {
+fn addresses(config: &UpstreamConfig) -> Vec<CheckedAddress<'_>> {
     let setting = "upstream.endpoint or upstream.region";
-    let mut places = vec![Place { what: "the upstream", setting, url: &config.endpoint }];
+    let mut addresses =
+        vec![CheckedAddress { what: "the upstream", setting, url: &config.endpoint }];
     match &config.credentials {
         CredentialsMode::Passthrough | CredentialsMode::AkSk(_) => {}
         CredentialsMode::Password(login) => {
             let setting = "HUAWEICLOUD_SDK_IAM_ENDPOINT or upstream.region";
-            places.push(Place { what: "IAM", setting, url: &login.endpoint });
+            addresses.push(CheckedAddress { what: "IAM", setting, url: &login.endpoint });
         }
         CredentialsMode::Metadata(service) => {
             let setting = "upstream.metadata_endpoint (there is one on cloud servers only)";
-            places.push(Place { what: "the metadata service", setting, url: &service.endpoint });
+            addresses.push(CheckedAddress {
+                what: "the metadata service",
+                setting,
+                url: &service.endpoint,
+            });
         }
     }
-    places
+    addresses
 }
 
 enum Clocks {
@@ -69,13 +76,17 @@ enum Clocks {
     TooFarApart(Diagnostic),
 }
 
-fn clocks(place: &Place<'_>, skew: SignedDuration, config: &UpstreamConfig) -> Option<Clocks> {
+fn clocks(
+    address: &CheckedAddress<'_>,
+    skew: SignedDuration,
+    config: &UpstreamConfig,
+) -> Option<Clocks> {
     if skew.abs() <= NOTABLE {
         return None;
     }
     let way = if skew.is_positive() { "behind" } else { "ahead of" };
     let seconds = skew.abs().as_secs();
-    let apart = format!("this machine's clock is {seconds} s {way} that of {}", place.what);
+    let apart = format!("this machine's clock is {seconds} s {way} that of {}", address.what);
     let is_signed =
         matches!(config.credentials, CredentialsMode::AkSk(_) | CredentialsMode::Metadata(_));
     if is_signed && skew.abs() >= SIGNATURES_ALLOW {

@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::refusals::Refusals;
-use super::renewing::Generation;
+use super::token_refresher::Generation;
 use super::{Signable, secret_value};
 use crate::clock::Clock;
 use crate::config::{AccessKey, Live};

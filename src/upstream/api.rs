@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::attempt::Answer;
-use super::client::{Call, Outgoing, Upstream};
+use super::client::{ApiRequest, Call, Upstream};
 use super::wire::{self, Listed};
 use crate::domain::{
     DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,
@@ -59,7 +59,7 @@ impl Upstream {
         id: &RecordId,
     ) -> Result<ScreenRecord, Failure> {
         let path = ["/v2/", project.as_str(), "/screen-records/", id.as_str()].concat();
-        let outgoing = Outgoing::get(path, SHOW);
+        let outgoing = ApiRequest::get(path, SHOW);
         let answer = self.send(call, &outgoing).await?;
         let read = wire::screen_record(&answer.body, self.time_zone());
         self.judged(read, &answer, call)
@@ -78,7 +78,7 @@ impl Upstream {
     ) -> Result<Page<ScreenRecord>, Failure> {
         let path = format!("/v2/{project}/screen-records");
         let query = record_parameters(query, range);
-        let outgoing = Outgoing { query, ..Outgoing::get(path, LIST) };
+        let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST) };
         let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::screen_record(row, self.time_zone());
         self.judged(wire::list(&answer.body, SCREEN_RECORDS, row), &answer, call)
@@ -97,7 +97,7 @@ impl Upstream {
     ) -> Result<Page<DesktopOperation>, Failure> {
         let path = format!("/v2/{project}/screen-records/{id}/os-operations");
         let query = operation_parameters(query, range);
-        let outgoing = Outgoing { query, ..Outgoing::get(path, LIST_OPERATIONS) };
+        let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST_OPERATIONS) };
         let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::desktop_operation(row, self.time_zone());
         self.judged(wire::list(&answer.body, OPERATIONS, row), &answer, call)
@@ -115,7 +115,7 @@ impl Upstream {
         ids: &[RecordId],
     ) -> Result<HashMap<String, Field<DownloadLink>>, Failure> {
         let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
-        let outgoing = Outgoing {
+        let outgoing = ApiRequest {
             method: Method::POST,
             path: format!("/v2/{project}/screen-records/download-address"),
             template: LINKS,
