@@ -21,7 +21,7 @@ use crate::domain::{
     DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
     ScreenRecord, Timestamp,
 };
-use crate::upstream::{Call, Range, Upstream, operation_filter, record_filter};
+use crate::upstream::{Call, Range, RecordPath, Upstream, operation_filter, record_filter};
 
 /// The most rows that are shown at once.
 pub(crate) const MOST_ROWS: u32 = 1000;
@@ -101,8 +101,8 @@ impl Listing for OperationListing {
         project: &ProjectId,
         range: Range,
     ) -> Result<Page<Self::Row>, Failure> {
-        let of = (project, &self.id);
-        upstream.list_desktop_operations(call, of, &self.query, range).await.map(shared)
+        let path = RecordPath { project, id: &self.id };
+        upstream.list_desktop_operations(call, path, &self.query, range).await.map(shared)
     }
 
     fn bytes(&self) -> usize {

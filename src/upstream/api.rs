@@ -1,4 +1,4 @@
-//! The upstream's calls: how each is asked, and how its answer is read.
+//! The upstream's API: the request of each call, and the reading of its response.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::attempt::Answer;
-use super::client::{ApiRequest, Call, Upstream};
+use super::client::{ApiRequest, Call, Query, Upstream};
 use super::wire::{self, Listed};
 use crate::domain::{
     DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,
@@ -17,12 +17,10 @@ use crate::domain::{
 };
 use crate::signature::canonical_query;
 
-/// The rows of the list of recordings.
 const SCREEN_RECORDS: Listed = Listed { rows: "screen_records", total: Some("total_count") };
-/// The rows of the list of a recording's operations.
 const OPERATIONS: Listed = Listed { rows: "operations", total: Some("total_count") };
 
-/// The paths of the calls, ids left out.
+/// The paths of the calls without ids, for traces.
 pub(super) const SHOW: &str = "/v2/{project_id}/screen-records/{record_id}";
 const LIST: &str = "/v2/{project_id}/screen-records";
 const LIST_OPERATIONS: &str = "/v2/{project_id}/screen-records/{record_id}/os-operations";
@@ -38,20 +36,28 @@ pub struct Range {
 }
 
 impl Range {
-    /// The most rows of one call. The upstream's documents disagree, 100 or 1000 (English pages of
-    /// 2025 and Chinese pages of 2026); so many are right under both.
+    /// The most rows of one call: the smaller one of the upstream's two documents, which say 100 (English
+    /// pages of 2025) and 1000 (Chinese pages of 2026).
     pub const LARGEST: u32 = 100;
 }
 
-/// The most ids of one call for download addresses. No document says how many there may be; the
-/// neighbouring calls take so many.
+/// The most ids of one call for download addresses. No document has a limit; this is that of similar calls.
 pub(crate) const MOST_LINKS: usize = 100;
+
+/// The path of a recording.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordPath<'p> {
+    /// The project.
+    pub project: &'p ProjectId,
+    /// The recording.
+    pub id: &'p RecordId,
+}
 
 impl Upstream {
     /// Reads one recording.
     ///
     /// # Errors
-    /// Whatever the upstream's answer means, or why there was none.
+    /// The meaning of the upstream's error, or why there was no response.
     pub async fn show_screen_record(
         &self,
         call: &Call,
@@ -77,34 +83,34 @@ impl Upstream {
         range: Range,
     ) -> Result<Page<ScreenRecord>, Failure> {
         let path = format!("/v2/{project}/screen-records");
-        let query = record_parameters(query, range);
+        let query = paged(record_filters(query), range);
         let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST) };
         let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::screen_record(row, self.time_zone());
         self.judged(wire::list(&answer.body, SCREEN_RECORDS, row), &answer, call)
     }
 
-    /// Reads a part of the list of what happened during a recording.
+    /// Reads a part of the list of a recording's operations.
     ///
     /// # Errors
     /// As [`Self::show_screen_record`].
     pub async fn list_desktop_operations(
         &self,
         call: &Call,
-        (project, id): (&ProjectId, &RecordId),
+        RecordPath { project, id }: RecordPath<'_>,
         query: &OperationQuery,
         range: Range,
     ) -> Result<Page<DesktopOperation>, Failure> {
         let path = format!("/v2/{project}/screen-records/{id}/os-operations");
-        let query = operation_parameters(query, range);
+        let query = paged(operation_filters(query), range);
         let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST_OPERATIONS) };
         let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::desktop_operation(row, self.time_zone());
         self.judged(wire::list(&answer.body, OPERATIONS, row), &answer, call)
     }
 
-    /// Asks for links to the videos of up to [`MOST_LINKS`] recordings. The answer holds those that
-    /// the upstream has a word on, by [`RecordId::folded`].
+    /// Requests links to the videos of up to [`MOST_LINKS`] recordings. The result holds the recordings
+    /// that the upstream's response names, by [`RecordId::folded`].
     ///
     /// # Errors
     /// As [`Self::show_screen_record`].
@@ -138,25 +144,19 @@ impl Upstream {
     }
 }
 
-/// What a list of recordings is narrowed to and sorted by, as it goes into the query.
+/// Filter and order of a list of recordings, as in the query.
 pub(crate) fn record_filter(query: &RecordQuery) -> String {
     canonical_query(&record_filters(query))
 }
 
-/// What a list of operations is narrowed to, as it goes into the query.
+/// Filter of a list of operations, as in the query.
 pub(crate) fn operation_filter(query: &OperationQuery) -> String {
     canonical_query(&operation_filters(query))
 }
 
-type Parameters = Vec<(Cow<'static, str>, Cow<'static, str>)>;
+type Parameter = (Cow<'static, str>, Cow<'static, str>);
 
-fn record_parameters(query: &RecordQuery, range: Range) -> Parameters {
-    let mut parameters = record_filters(query);
-    parameters.extend(paging(range));
-    parameters
-}
-
-fn record_filters(query: &RecordQuery) -> Parameters {
+fn record_filters(query: &RecordQuery) -> Query {
     let direction = match query.direction {
         Direction::Ascending => "asc",
         Direction::Descending => "desc",
@@ -177,13 +177,7 @@ fn record_filters(query: &RecordQuery) -> Parameters {
     parameters
 }
 
-fn operation_parameters(query: &OperationQuery, range: Range) -> Parameters {
-    let mut parameters = operation_filters(query);
-    parameters.extend(paging(range));
-    parameters
-}
-
-fn operation_filters(query: &OperationQuery) -> Parameters {
+fn operation_filters(query: &OperationQuery) -> Query {
     let optional = [
         ("event_type", query.kind.and_then(DesktopOperationType::to_upstream).map(str::to_owned)),
         ("event_id", query.event.clone()),
@@ -196,24 +190,24 @@ fn operation_filters(query: &OperationQuery) -> Parameters {
     present(optional).collect()
 }
 
-fn paging(range: Range) -> Parameters {
-    vec![parameter("limit", range.limit.to_string()), parameter("offset", range.offset.to_string())]
+fn paged(mut parameters: Query, range: Range) -> Query {
+    let Range { offset, limit } = range;
+    parameters.push(parameter("limit", limit.to_string()));
+    parameters.push(parameter("offset", offset.to_string()));
+    parameters
 }
 
 fn present<const N: usize>(
     optional: [(&'static str, Option<String>); N],
-) -> impl Iterator<Item = (Cow<'static, str>, Cow<'static, str>)> {
+) -> impl Iterator<Item = Parameter> {
     optional.into_iter().filter_map(|(name, value)| Some(parameter(name, value?)))
 }
 
-fn parameter(
-    name: &'static str,
-    value: impl Into<Cow<'static, str>>,
-) -> (Cow<'static, str>, Cow<'static, str>) {
+fn parameter(name: &'static str, value: impl Into<Cow<'static, str>>) -> Parameter {
     (Cow::Borrowed(name), value.into())
 }
 
-/// The one form that the upstream documents for times in filters: to the second, in UTC.
+/// The only documented form of times in filters: to the second, in UTC.
 fn filter_time(time: Timestamp) -> String {
     time.as_utc().strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -223,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_asked_for_in_the_upstreams_own_words() {
+    fn a_list_is_requested_with_the_upstreams_own_parameters() {
         let time = |text: &str| Timestamp::from_utc(text.parse().unwrap());
         let query = RecordQuery {
             desktop_names: Some(vec!["a".to_owned(), "b c".to_owned()]),
@@ -234,7 +228,7 @@ mod tests {
             ..RecordQuery::default()
         };
 
-        let parameters = record_parameters(&query, Range { offset: 100, limit: 50 });
+        let parameters = paged(record_filters(&query), Range { offset: 100, limit: 50 });
 
         assert_eq!(
             canonical_query(&parameters),

@@ -1,7 +1,7 @@
-//! One exchange with a server: a request goes out, and its response is read within limits.
+//! One exchange with a server: sends a request and reads the response, within limits.
 //!
-//! The status decides what a response means. The body of an error only refines that, so an error
-//! whose body cannot be read is an error with an empty body.
+//! The status decides what a response means, and the body of an error only refines it. So an error whose
+//! body cannot be read counts as one with an empty body.
 
 use std::error::Error;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) struct HttpRequest {
     pub(super) body: Bytes,
 }
 
-/// A response, whatever its status.
+/// A response of any status.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -44,7 +44,7 @@ pub(super) struct Answer {
 pub(super) struct ExchangeLimits {
     /// From sending the request to the end of the body.
     pub(super) timeout: Duration,
-    /// When the caller gives up. The exchange itself goes on; only the body of an error is cut short.
+    /// When the caller gives up. Only the reading of an error's body ends before.
     pub(super) deadline: Instant,
     /// Bytes of the body, both as sent and decompressed.
     pub(super) max_body_bytes: usize,
@@ -52,7 +52,7 @@ pub(super) struct ExchangeLimits {
 
 /// Why a request got no response.
 enum NoResponse {
-    /// The server has not begun to process it, and said so, or closed the connection before.
+    /// The server has not begun to process the request.
     NotProcessed,
     Failed(Failure),
 }
@@ -68,8 +68,21 @@ impl HttpRequest {
     }
 }
 
-/// Sends a request and reads the response. A request that the server has not processed is sent again,
-/// which `on_resend` hears of, until the caller gives up.
+/// Sends a request and reads the response, within `timeout`.
+pub(super) async fn exchange_within(
+    client: &HttpClient,
+    request: &HttpRequest,
+    timeout: Duration,
+    max_body_bytes: usize,
+) -> Result<Answer, Failure> {
+    let deadline = Instant::now() + timeout;
+    let limits = ExchangeLimits { timeout, deadline, max_body_bytes };
+    let exchanged = timeout_at(deadline, exchange(client, request, limits, || {})).await;
+    exchanged.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
+}
+
+/// Sends a request and reads the response. Sends it again as often as the server has not processed it,
+/// until the caller gives up, and calls `on_resend` each time.
 pub(super) async fn exchange(
     client: &HttpClient,
     request: &HttpRequest,
@@ -126,7 +139,7 @@ async fn read_body(head: &http::response::Parts, body: Body, max: usize) -> Resu
         .map_err(|error| malformed(error.to_string(), status))
 }
 
-/// Takes half of the time that is left at most, so that the status is known before the time is up.
+/// Takes at most half of the remaining time, so that the status is known before the time is up.
 async fn read_error_body(
     head: &http::response::Parts,
     body: Body,
@@ -136,7 +149,7 @@ async fn read_error_body(
     let left = end.saturating_duration_since(Instant::now());
     let reading = timeout(ERROR_BODY_TIMEOUT.min(left / 2), body_limit::read_body(body, max));
     let Ok(Ok(sent)) = reading.await else { return Bytes::new() };
-    // It may be plain text that only says that it is compressed.
+    // Some servers claim a compression that the body does not have.
     content_encoding::decode(&head.headers, sent.clone(), max).unwrap_or(sent)
 }
 
@@ -146,7 +159,7 @@ fn was_not_processed(error: &reqwest::Error, on_kept_http_1: bool) -> bool {
         return false;
     }
     if let Some(error) = chain(error).find_map(|error| error.downcast_ref::<h2::Error>()) {
-        // A stream gets the error of a GOAWAY only if it is behind the last one that the server names.
+        // A stream fails with the GOAWAY only if it comes after the last one that the server processes.
         let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
         return error.is_remote() && (error.is_go_away() || is_refused);
     }
@@ -167,7 +180,6 @@ fn is_closed_connection(error: &(dyn Error + 'static)) -> bool {
         || error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
 }
 
-/// Why a request got no response: on connecting, or afterwards.
 fn no_response(error: &reqwest::Error) -> Failure {
     match (error.is_connect(), error.is_timeout()) {
         (true, true) => Failure::TimedOut(TimeLimit::Connect),
@@ -187,7 +199,7 @@ impl From<Failure> for NoResponse {
     }
 }
 
-/// A response of success that is not what was promised; `problem` is a clause.
+/// A success with an unexpected content; `problem` is a clause.
 pub(super) fn malformed(problem: impl Into<String>, status: u16) -> Failure {
     let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
     Failure::Malformed { problem: problem.into(), answer: answer.into() }

@@ -1,30 +1,35 @@
-//! The circuit breaker: stops calling an upstream that fails too often, and tries again after a while.
+//! The circuit breaker: stops calls to an upstream that fails too often, and tries again after a while.
 //!
-//! Pure but for a lock: moments go in, verdicts come out. Counts lie in slices of the window, so that
-//! what is old falls out of it bit by bit.
+//! Outcomes are counted in slices of the window, so old ones drop out slice by slice.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
+
+use crate::clock::Clock;
 use crate::config::{BreakerConfig, Live};
 use crate::domain::{Failure, Unreachable};
 
-/// Into so many slices the window is cut.
-const SLICES: usize = 10;
+/// The number of slices of the window.
+const SLICES: u32 = 10;
 
 /// A circuit breaker.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     limits: Live<BreakerConfig>,
     state: Mutex<State>,
+    /// Counts how often the circuit opens.
+    opened: Counter,
+    clock: Clock,
 }
 
-/// Where a circuit stands, for metrics and readiness.
+/// The state of a circuit, for metrics and readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Circuit {
     /// Calls go through.
     Closed,
-    /// One call goes through, to see whether the others may.
+    /// One call goes through as a probe.
     HalfOpen,
     /// No call goes through.
     Open,
@@ -36,14 +41,14 @@ enum State {
     Open {
         until: Instant,
     },
-    /// A probe is under way.
+    /// A probe is in flight.
     Probing,
 }
 
-/// Calls of the last while.
+/// Outcomes of the last while.
 #[derive(Debug, Default)]
 struct Window {
-    slices: [Slice; SLICES],
+    slices: [Slice; SLICES as usize],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,47 +58,52 @@ struct Slice {
     failures: u32,
 }
 
-/// Leave to make one call. What became of it has to be told; who drops it without a word takes a
-/// probe back.
+/// Permission for one call, whose outcome is to be recorded.
+///
+/// A guard that is dropped stands for a call that was given up: a failure if it took as long as
+/// `patience`. Otherwise it says nothing, and the next call becomes the probe.
 #[derive(Debug)]
-pub(crate) struct Pass<'b> {
+pub(crate) struct BreakerGuard<'b> {
     breaker: &'b Breaker,
     is_probe: bool,
-    told: bool,
-    now: Instant,
+    is_recorded: bool,
+    begun: Instant,
+    patience: Duration,
 }
 
 impl Breaker {
-    pub(crate) fn new(limits: &BreakerConfig) -> Self {
-        Self { limits: Live::new(limits.clone()), state: Mutex::new(State::Closed(Box::default())) }
+    pub(crate) fn new(limits: &BreakerConfig, opened: Counter, clock: Clock) -> Self {
+        let state = Mutex::new(State::Closed(Box::default()));
+        Self { limits: Live::new(limits.clone()), state, opened, clock }
     }
 
-    /// Goes by other limits from now on; what was counted still counts.
+    /// Changes the limits; earlier outcomes still count.
     pub(crate) fn change(&self, limits: &BreakerConfig) {
         self.limits.set(limits.clone());
     }
 
-    /// Whether a call would be let through now; the failure that none is made where not.
-    pub(crate) fn check(&self, now: Instant) -> Result<(), Failure> {
-        self.lock().check(now)
+    /// Fails if a call would be refused now.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.lock().check(self.clock.now())
     }
 
-    /// Leave to make a call, or the failure that none is made for now.
-    pub(crate) fn admit(&self, now: Instant) -> Result<Pass<'_>, Failure> {
+    /// Admits a call. One that is given up after `patience` counts as failed.
+    pub(crate) fn admit(&self, patience: Duration) -> Result<BreakerGuard<'_>, Failure> {
+        let begun = self.clock.now();
         let mut state = self.lock();
-        state.check(now)?;
+        state.check(begun)?;
         let is_probe = !matches!(*state, State::Closed(_));
         if is_probe {
             *state = State::Probing;
         }
-        Ok(Pass { breaker: self, is_probe, told: false, now })
+        Ok(BreakerGuard { breaker: self, is_probe, is_recorded: false, begun, patience })
     }
 
-    /// Where the circuit stands.
-    pub(crate) fn circuit(&self, now: Instant) -> Circuit {
+    /// The state of the circuit.
+    pub(crate) fn circuit(&self) -> Circuit {
         match *self.lock() {
             State::Closed(_) => Circuit::Closed,
-            State::Open { until } if now < until => Circuit::Open,
+            State::Open { until } if self.clock.now() < until => Circuit::Open,
             State::Open { .. } | State::Probing => Circuit::HalfOpen,
         }
     }
@@ -105,23 +115,27 @@ impl Breaker {
 
 impl State {
     fn check(&self, now: Instant) -> Result<(), Failure> {
-        match self {
-            Self::Open { until } if now < *until => {
-                Err(open_for(until.saturating_duration_since(now)))
-            }
-            // What the probe shows will be known soon.
-            Self::Probing => Err(open_for(Duration::from_secs(1))),
-            Self::Closed(_) | Self::Open { .. } => Ok(()),
-        }
+        let retry_after = match self {
+            Self::Open { until } if now < *until => until.saturating_duration_since(now),
+            // The outcome of the probe will be known soon.
+            Self::Probing => Duration::from_secs(1),
+            Self::Closed(_) | Self::Open { .. } => return Ok(()),
+        };
+        Err(Failure::Unreachable(Unreachable::CircuitOpen { retry_after }))
     }
 }
 
-impl Pass<'_> {
-    /// Tells what became of the call; whether that has opened the circuit.
-    pub(crate) fn tell(mut self, failed: bool, now: Instant) -> bool {
-        self.told = true;
+impl BreakerGuard<'_> {
+    /// Records the outcome of the call. Opens the circuit after too many failures.
+    pub(crate) fn record(mut self, failed: bool) {
+        self.count(failed);
+    }
+
+    fn count(&mut self, failed: bool) {
+        self.is_recorded = true;
+        let Breaker { limits, opened, clock, .. } = self.breaker;
+        let (limits, now) = (limits.get(), clock.now());
         let mut state = self.breaker.lock();
-        let limits = self.breaker.limits.get();
         let opens = match &mut *state {
             State::Closed(window) => {
                 window.count(failed, now, limits.window);
@@ -138,60 +152,49 @@ impl Pass<'_> {
         };
         if opens {
             *state = State::Open { until: now + limits.open_for };
+            opened.inc();
+            tracing::error!("too many attempts failed: the circuit to the upstream opens");
         }
-        opens
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for BreakerGuard<'_> {
     fn drop(&mut self) {
-        if self.is_probe && !self.told {
-            // Nobody waited for the probe's answer, so the next call is the probe.
-            *self.breaker.lock() = State::Open { until: self.now };
+        if self.is_recorded {
+            return;
+        }
+        if self.breaker.clock.now() >= self.begun + self.patience {
+            self.count(true);
+        } else if self.is_probe {
+            *self.breaker.lock() = State::Open { until: self.begun };
         }
     }
 }
 
 impl Window {
     fn count(&mut self, failed: bool, now: Instant, window: Duration) {
-        let width = slice_width(window);
-        let newest = self.slices.iter_mut().max_by_key(|slice| slice.begun);
-        let fits = |slice: &Slice| slice.begun.is_some_and(|begun| now < begun + width);
-        let slice = match newest {
-            Some(slice) if fits(slice) => Some(slice),
-            _ => {
-                let oldest = self.slices.iter_mut().min_by_key(|slice| slice.begun);
-                oldest.map(|slice| {
-                    *slice = Slice { begun: Some(now), calls: 0, failures: 0 };
-                    slice
-                })
-            }
-        };
-        if let Some(slice) = slice {
-            slice.calls = slice.calls.saturating_add(1);
-            slice.failures = slice.failures.saturating_add(u32::from(failed));
+        let is_current =
+            |slice: &Slice| slice.begun.is_some_and(|begun| now < begun + window / SLICES);
+        if !self.slices.iter().any(is_current)
+            && let Some(oldest) = self.slices.iter_mut().min_by_key(|slice| slice.begun)
+        {
+            *oldest = Slice { begun: Some(now), ..Slice::default() };
+        }
+        if let Some(newest) = self.slices.iter_mut().max_by_key(|slice| slice.begun) {
+            newest.calls = newest.calls.saturating_add(1);
+            newest.failures = newest.failures.saturating_add(u32::from(failed));
         }
     }
 
-    /// Whether the share of failures is reached, by enough calls.
+    /// Whether enough calls were made and the share of failures is reached.
     fn is_over(&self, limits: &BreakerConfig, now: Instant) -> bool {
-        let recent = |slice: &&Slice| slice.begun.is_some_and(|begun| now < begun + limits.window);
-        let (calls, failures) =
-            self.slices.iter().filter(recent).fold((0_u64, 0_u64), |sum, slice| {
-                (sum.0 + u64::from(slice.calls), sum.1 + u64::from(slice.failures))
-            });
-        #[expect(clippy::cast_precision_loss, reason = "calls of seconds, far below 2^53")]
-        let share = failures as f64 / calls.max(1) as f64;
-        calls >= u64::from(limits.min_calls.get()) && share >= limits.failure_rate
+        let is_recent =
+            |slice: &&Slice| slice.begun.is_some_and(|begun| now < begun + limits.window);
+        let recent = || self.slices.iter().filter(is_recent);
+        let calls: f64 = recent().map(|slice| f64::from(slice.calls)).sum();
+        let failures: f64 = recent().map(|slice| f64::from(slice.failures)).sum();
+        calls >= f64::from(limits.min_calls.get()) && failures >= limits.failure_rate * calls
     }
-}
-
-fn slice_width(window: Duration) -> Duration {
-    window / u32::try_from(SLICES).unwrap_or(1)
-}
-
-fn open_for(left: Duration) -> Failure {
-    Failure::Unreachable(Unreachable::CircuitOpen { retry_after: left })
 }
 
 #[cfg(test)]
@@ -199,104 +202,102 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::domain::FailureCode;
 
-    const fn secs(secs: u64) -> Duration {
-        Duration::from_secs(secs)
-    }
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     /// Opens at half of four calls within ten seconds, for five.
-    fn breaker() -> (Breaker, Instant) {
+    fn breaker() -> Breaker {
         let limits = BreakerConfig {
             min_calls: NonZeroU32::new(4).unwrap(),
             failure_rate: 0.5,
-            window: secs(10),
-            open_for: secs(5),
+            window: Duration::from_secs(10),
+            open_for: Duration::from_secs(5),
         };
-        (Breaker::new(&limits), Clock::default().now())
+        Breaker::new(&limits, Counter::default(), Clock::default())
     }
 
-    fn calls(breaker: &Breaker, outcomes: &[bool], at: Instant) {
-        for failed in outcomes {
-            breaker.admit(at).unwrap().tell(*failed, at);
+    impl Breaker {
+        fn call(&self, outcomes: &[bool]) {
+            for failed in outcomes {
+                self.admit(PATIENCE).unwrap().record(*failed);
+            }
+        }
+
+        fn wait(&self, secs: u64) {
+            self.clock.advance(Duration::from_secs(secs));
         }
     }
 
     #[test]
     fn a_circuit_opens_at_the_share_of_failures_and_not_before() {
-        let (breaker, now) = breaker();
+        let breaker = breaker();
 
-        calls(&breaker, &[true, true, true], now);
-        assert_eq!(breaker.circuit(now), Circuit::Closed, "too few calls opened it");
-        calls(&breaker, &[false, false, false, false], now);
-        assert_eq!(breaker.circuit(now), Circuit::Closed, "3 of 7 opened it");
-        calls(&breaker, &[true], now);
+        breaker.call(&[true, true, true]);
+        assert_eq!(breaker.circuit(), Circuit::Closed, "too few calls opened it");
+        breaker.call(&[false, false, false, false]);
+        assert_eq!(breaker.circuit(), Circuit::Closed, "3 of 7 opened it");
+        breaker.call(&[true]);
 
-        assert_eq!(breaker.circuit(now), Circuit::Open);
-        let refusal = breaker.admit(now + secs(2)).unwrap_err();
-        assert_eq!(refusal.retry_after(), Some(secs(3)));
+        assert_eq!((breaker.circuit(), breaker.opened.get()), (Circuit::Open, 1));
+        breaker.wait(2);
+        let retry_after = breaker.admit(PATIENCE).unwrap_err().retry_after().unwrap();
+        assert!(retry_after <= Duration::from_secs(3), "{retry_after:?}");
+        assert_eq!(breaker.check().unwrap_err().code(), FailureCode::UpstreamUnavailable);
     }
 
     #[test]
-    fn what_is_older_than_the_window_does_not_count() {
-        let (breaker, now) = breaker();
+    fn outcomes_older_than_the_window_do_not_count() {
+        let breaker = breaker();
 
-        calls(&breaker, &[true, true, true], now);
-        calls(&breaker, &[false, false, false, true], now + secs(10));
+        breaker.call(&[true, true, true]);
+        breaker.wait(10);
+        breaker.call(&[false, false, false, true]);
 
-        assert_eq!(breaker.circuit(now + secs(10)), Circuit::Closed);
+        assert_eq!(breaker.circuit(), Circuit::Closed);
     }
 
     #[test]
     fn after_its_time_one_probe_decides() {
-        let (breaker, now) = breaker();
-        calls(&breaker, &[true; 4], now);
-        let later = now + secs(5);
+        let breaker = breaker();
+        breaker.call(&[true; 4]);
+        breaker.wait(5);
 
-        let probe = breaker.admit(later).unwrap();
-        assert_eq!(breaker.circuit(later), Circuit::HalfOpen);
-        assert!(breaker.admit(later).is_err(), "a second probe was let through");
-        assert!(probe.tell(true, later), "a failed probe left the circuit open");
-        assert!(breaker.admit(later + secs(4)).is_err());
+        assert_eq!(breaker.check(), Ok(()), "a check is not a probe");
+        let probe = breaker.admit(PATIENCE).unwrap();
+        assert_eq!(breaker.circuit(), Circuit::HalfOpen);
+        assert!(breaker.check().is_err(), "a second probe was let through");
+        probe.record(true);
+        breaker.wait(4);
+        assert_eq!(breaker.circuit(), Circuit::Open, "a failed probe let calls through");
 
-        let probe = breaker.admit(later + secs(5)).unwrap();
-        probe.tell(false, later + secs(5));
-        assert_eq!(breaker.circuit(later + secs(5)), Circuit::Closed);
+        breaker.wait(1);
+        breaker.call(&[false]);
+        assert_eq!(breaker.circuit(), Circuit::Closed);
     }
 
     #[test]
-    fn asking_whether_a_call_may_be_made_makes_no_probe() {
-        let (breaker, now) = breaker();
-        for _ in 0..4 {
-            breaker.admit(now).unwrap().tell(true, now);
-        }
+    fn a_call_that_is_given_up_counts_as_failed_only_after_its_patience() {
+        let breaker = breaker();
+        breaker.call(&[true; 4]);
+        breaker.wait(5);
 
-        assert!(breaker.check(now).is_err(), "an open circuit let a call queue");
-        let later = now + secs(5);
-        assert_eq!(breaker.check(later), Ok(()));
-        let probe = breaker.admit(later).unwrap();
-        assert!(breaker.check(later).is_err(), "a call queued behind the probe");
+        drop(breaker.admit(PATIENCE).unwrap());
+        let probe = breaker.admit(PATIENCE).expect("a probe that was given up is made again");
+        breaker.wait(2);
         drop(probe);
-    }
 
-    #[test]
-    fn a_probe_that_nobody_waited_for_is_made_again() {
-        let (breaker, now) = breaker();
-        calls(&breaker, &[true; 4], now);
-
-        drop(breaker.admit(now + secs(5)).unwrap());
-
-        assert!(breaker.admit(now + secs(5)).is_ok());
+        assert_eq!(breaker.circuit(), Circuit::Open);
     }
 
     #[test]
     fn a_late_answer_from_before_the_circuit_opened_changes_nothing() {
-        let (breaker, now) = breaker();
-        let late = breaker.admit(now).unwrap();
-        calls(&breaker, &[true; 4], now);
+        let breaker = breaker();
+        let late = breaker.admit(PATIENCE).unwrap();
+        breaker.call(&[true; 4]);
 
-        late.tell(false, now + secs(1));
+        late.record(false);
 
-        assert_eq!(breaker.circuit(now + secs(1)), Circuit::Open);
+        assert_eq!(breaker.circuit(), Circuit::Open);
     }
 }

@@ -1,19 +1,19 @@
-//! Calls of the upstream: places, the circuit, attempts and their limits.
+//! Calls of the upstream: permits, circuit breaker, attempts and time limits.
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
-use tokio::time::{Instant as Deadline, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use url::{Position, Url};
 
 use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
-use super::breaker::{Breaker, Circuit, Pass};
-use super::credentials::{CallerPart, Credentials, CredentialsChange, Generation, Signable};
+use super::breaker::{Breaker, Circuit};
+use super::credentials::{Credentials, CredentialsChange, Generation, Signable};
 use super::diagnostics::{self, Diagnosis};
 use super::error_mapping::{self, RawAnswer, ReadAnswer};
 use super::http_client::HttpClient;
@@ -24,24 +24,23 @@ use super::wire;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token};
-use crate::fair_semaphore::{FairSemaphore, Permit, Requester};
+use crate::fair_semaphore::{FairSemaphore, Requester};
 use crate::signature::canonical_query;
 use crate::trace::Trace;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A call that waits for a permit is shed once its operation has no call in progress and got no permit for
-/// so long.
+/// How long an operation without a call in progress waits for a permit.
 const LONGEST_WITHOUT_PERMIT: Duration = Duration::from_millis(500);
 
 /// The upstream. Clones share connections and limits.
 #[derive(Clone)]
 pub struct Upstream(Arc<Inner>);
 
-/// A client for other settings, ready to be used.
+/// Prepared settings, which replace the current ones.
 pub struct UpstreamChange {
     config: UpstreamConfig,
-    /// Where it takes another one.
+    /// A new client, if the settings need one.
     http: Option<HttpClient>,
     credentials: CredentialsChange,
 }
@@ -59,60 +58,51 @@ struct Inner {
     clock: Clock,
 }
 
-/// The base address, in the parts that every call needs.
+/// The base address.
 struct Endpoint {
     base: Url,
-    /// Its path without a slash at the end, which stands before those of calls and is signed with them.
+    /// Its path without the last slash; it precedes the paths of calls and is signed with them.
     base_path: String,
 }
 
-/// For whom a call is made.
+/// The request of a caller for which a call is made.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
-    /// Who the call is made for, where permits are short. A load that several share is made for the one
-    /// who began it.
+    /// Who takes the permit. A load that several requests share is made for the first.
     pub requester: Requester,
     /// The caller's token.
     pub token: Option<Token>,
     /// Sent as `X-Request-Id`.
     pub request_id: Arc<str>,
-    /// What of the deadline has gone by already.
+    /// How much of the deadline has passed already.
     pub waited: Duration,
-    /// For whose sake it is made: attempts become spans below it.
+    /// The parent of the attempts' spans.
     pub trace: Trace,
 }
 
 /// Decoded pairs.
 pub(super) type Query = Vec<(Cow<'static, str>, Cow<'static, str>)>;
 
-/// A request to be made, apart from what is put on it for the upstream's sake.
+/// A request of the upstream's API, before credentials are added.
 pub(super) struct ApiRequest {
     pub(super) method: Method,
     pub(super) path: String,
-    /// The path without ids, as it stands in traces.
+    /// The path without ids, for traces.
     pub(super) template: &'static str,
     pub(super) query: Query,
     /// JSON; empty for none.
     pub(super) body: Bytes,
 }
 
-/// A request with the upstream's credentials on it.
+/// A request with credentials.
 pub(super) struct SignedRequest {
     pub(super) http: HttpRequest,
-    /// Of the credentials.
+    /// The generation of the credentials.
     generation: Generation,
     /// The path without ids.
     pub(super) template: &'static str,
     /// Attempts before this one.
     pub(super) earlier_attempts: u32,
-}
-
-/// What the circuit is told of an attempt. One that is given up, by its callers or because the
-/// deadline has come, counts as unanswered if it had half of its time.
-struct Verdict<'u> {
-    pass: Option<Pass<'u>>,
-    upstream: &'u Inner,
-    begun: Instant,
 }
 
 impl Upstream {
@@ -132,7 +122,7 @@ impl Upstream {
             endpoint: Endpoint::of(&config.endpoint),
             credentials,
             permits: FairSemaphore::new(most_calls(config)),
-            breaker: Breaker::new(&config.breaker),
+            breaker: Breaker::new(&config.breaker, metrics.breaker_opened.clone(), clock.clone()),
             budget: RetryBudget::new(),
             limits: Live::new(config.clone()),
             time_zone: config.time_zone.clone(),
@@ -141,7 +131,7 @@ impl Upstream {
         })))
     }
 
-    /// Gets everything ready for other settings. Address, mode and time zone stay as they are.
+    /// Prepares other settings. Address, mode and time zone stay the same.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -156,8 +146,8 @@ impl Upstream {
         })
     }
 
-    /// Has other settings used from now on; calls under way end as they began. Whether calls are made
-    /// as somebody else now, so that what was read before is not theirs.
+    /// Applies prepared settings; calls in flight keep the old ones. Returns whether the gateway's own
+    /// identity may have changed, so that data of before may not be served.
     pub fn change(&self, change: UpstreamChange) -> bool {
         let UpstreamChange { config, http, credentials } = change;
         if let Some(http) = http {
@@ -174,17 +164,15 @@ impl Upstream {
         self.0.credentials.are_callers()
     }
 
-    /// Why calls cannot succeed for now, where that is known: the gateway's own credentials were
-    /// refused.
+    /// Why the gateway's own credentials cannot be used now.
     pub fn trouble(&self) -> Option<&'static str> {
         self.0.credentials.trouble()
     }
 
-    /// Looks at the addresses that a call needs, sends one request and judges the answer: for checking
-    /// settings, not for data.
+    /// Checks the settings: the addresses that a call needs, and the answer to one request.
     pub async fn diagnose(&self, project: Option<&ProjectId>) -> Diagnosis {
         let config = self.0.limits.get();
-        let mut notes = match diagnostics::look_around(&config, &self.0.clock).await {
+        let mut notes = match diagnostics::check_addresses(&config, &self.0.clock).await {
             Ok(notes) => notes,
             Err(diagnostics) => return Diagnosis::NotReady(diagnostics),
         };
@@ -198,11 +186,11 @@ impl Upstream {
             let (project, id) = (ProjectId::parse(project)?, RecordId::parse(id)?);
             self.show_screen_record(&call, &project, &id).await
         };
-        let judged = match asking.await {
+        let verdict = match asking.await {
             Ok(_) => Ok("the upstream answered".to_owned()),
-            Err(failure) => diagnostics::judge(&failure, &config),
+            Err(failure) => diagnostics::explain_failure(&failure, &config),
         };
-        match judged {
+        match verdict {
             Ok(reason) => {
                 notes.insert(0, reason);
                 Diagnosis::Ready(notes)
@@ -211,51 +199,51 @@ impl Upstream {
         }
     }
 
-    /// The zone of timestamps that carry none.
+    /// The zone of timestamps without one.
     pub(super) fn time_zone(&self) -> &TimeZone {
         &self.0.time_zone
     }
 
-    /// Where the circuit stands, as a word for readiness, unless calls go through.
+    /// Why the circuit breaker holds calls back, if it does.
     pub fn circuit(&self) -> Option<&'static str> {
-        match self.0.breaker.circuit(self.0.clock.now()) {
+        match self.0.breaker.circuit() {
             Circuit::Closed => None,
             Circuit::HalfOpen => Some("the circuit to the upstream is half open"),
             Circuit::Open => Some("the circuit to the upstream is open after too many failures"),
         }
     }
 
-    /// Brings the gauges of the circuit and of the calls under way up to date.
+    /// Updates the gauges of the circuit and of the calls in flight.
     pub fn observe(&self) {
         let Inner { metrics, limits, permits, .. } = &*self.0;
         metrics.show_calls(limits.load().max_concurrency.get(), permits.free());
         metrics.show_waiting(permits.waiting());
-        self.0.metrics.show_circuit(self.0.breaker.circuit(self.0.clock.now()));
+        self.0.metrics.show_circuit(self.0.breaker.circuit());
     }
 
-    /// One call within its deadline: as many attempts as it is worth.
-    pub(super) async fn send(&self, call: &Call, outgoing: &ApiRequest) -> Result<Answer, Failure> {
+    /// Makes a call, with retries, within its deadline.
+    pub(super) async fn send(&self, call: &Call, request: &ApiRequest) -> Result<Answer, Failure> {
         let left = self.0.limits.load().deadline.saturating_sub(call.waited);
-        let deadline = Deadline::now() + left;
+        let deadline = Instant::now() + left;
         self.0.budget.earn();
-        let within = timeout_at(deadline, self.attempts(call, outgoing, deadline)).await;
+        let within = timeout_at(deadline, self.attempts(call, request, deadline)).await;
         within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
     }
 
     async fn attempts(
         &self,
         call: &Call,
-        outgoing: &ApiRequest,
-        deadline: Deadline,
+        request: &ApiRequest,
+        deadline: Instant,
     ) -> Result<Answer, Failure> {
         let mut failed = 0;
         let mut renewed = false;
         let mut most = self.0.limits.load().max_attempts.get();
         loop {
-            // Credentials have pauses of their own after a failure, so it is told at once.
-            let mut request = self.request(call, outgoing).await?;
-            request.earlier_attempts = failed + u32::from(renewed);
-            let failure = match self.one(call, request, deadline).await {
+            // Credentials have their own pauses after a failure, so it is not retried here.
+            let mut signed = self.sign(call, request).await?;
+            signed.earlier_attempts = failed + u32::from(renewed);
+            let failure = match self.admitted_attempt(call, signed, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -266,12 +254,12 @@ impl Upstream {
             failed += 1;
             match RetryClass::of(&failure) {
                 RetryClass::Often => {}
-                // Another failure of whichever kind is the last.
+                // The next failure of any kind is the last.
                 RetryClass::Once => most = most.min(failed + 1),
                 RetryClass::Never => return Err(failure),
             }
             let wait = retry::wait(failed, failure.retry_after(), chance());
-            if failed >= most || Deadline::now() + wait >= deadline {
+            if failed >= most || Instant::now() + wait >= deadline {
                 return Err(failure);
             }
             if !self.0.budget.spend() {
@@ -290,43 +278,39 @@ impl Upstream {
         }
     }
 
-    /// One attempt, once it has a permit and the circuit lets it through.
-    async fn one(
+    /// One attempt, once it has a permit and the circuit breaker admits it.
+    async fn admitted_attempt(
         &self,
         call: &Call,
         request: SignedRequest,
-        deadline: Deadline,
+        deadline: Instant,
     ) -> Result<Answer, Failure> {
-        let Inner { breaker, clock, metrics, .. } = &*self.0;
+        let Inner { breaker, permits, limits, metrics, .. } = &*self.0;
         let count = |_: &Failure| {
             metrics.breaker_refused.inc();
         };
-        // Before it queues: permits may all be held by calls that wait for a dead upstream.
-        breaker.check(clock.now()).inspect_err(count)?;
-        let _permit = self.permit(call).await?;
-        let pass = breaker.admit(clock.now()).inspect_err(count)?;
-        let mut verdict = Verdict { pass: Some(pass), upstream: &self.0, begun: clock.now() };
+        // Checked before it queues too: calls that wait for a dead upstream may hold all permits.
+        breaker.check().inspect_err(count)?;
+        let permit = permits.acquire(call.requester, LONGEST_WITHOUT_PERMIT).await;
+        let Some(_permit) = permit else {
+            metrics.shed.inc();
+            return Err(Failure::Overloaded);
+        };
+        // Impatient callers must not hide a dead upstream: a call counts as failed after half its time.
+        let patience = limits.load().attempt_timeout / 2;
+        let guard = breaker.admit(patience).inspect_err(count)?;
         let answer = self.attempt(call, request, deadline).await;
-        verdict.tell(answer.as_ref().is_err_and(RetryClass::is_outage));
+        guard.record(answer.as_ref().is_err_and(retry::is_outage));
         answer
     }
 
-    /// A permit for one call under way.
-    async fn permit(&self, call: &Call) -> Result<Permit, Failure> {
-        let permit = self.0.permits.acquire(call.requester, LONGEST_WITHOUT_PERMIT).await;
-        permit.ok_or_else(|| {
-            self.0.metrics.shed.inc();
-            Failure::Overloaded
-        })
-    }
-
-    /// One attempt: signed for itself, timed, counted. Sending again what the upstream has not processed
-    /// is part of it.
+    /// One attempt, timed and counted. A request that the upstream has not processed is sent again within
+    /// it.
     async fn attempt(
         &self,
         call: &Call,
         mut request: SignedRequest,
-        deadline: Deadline,
+        deadline: Instant,
     ) -> Result<Answer, Failure> {
         let Inner { http, limits, metrics, clock, .. } = &*self.0;
         let traced = TracedAttempt::begin(&call.trace, &mut request);
@@ -351,9 +335,9 @@ impl Upstream {
         Err(self.refusal(&answer, call, request.generation))
     }
 
-    async fn request(&self, call: &Call, outgoing: &ApiRequest) -> Result<SignedRequest, Failure> {
+    async fn sign(&self, call: &Call, request: &ApiRequest) -> Result<SignedRequest, Failure> {
         let Inner { endpoint, credentials, .. } = &*self.0;
-        let ApiRequest { method, path, query, body, template } = outgoing;
+        let ApiRequest { method, path, query, body, template } = request;
         let signed_path = match endpoint.base_path.as_str() {
             "" => Cow::Borrowed(path.as_str()),
             base => Cow::Owned([base, path].concat()),
@@ -366,9 +350,10 @@ impl Upstream {
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, JSON);
         }
-        let part = CallerPart { token: call.token.as_ref(), host: endpoint.host() };
-        let signable = Signable { method: method.as_str(), path: &signed_path, query, body };
-        let generation = credentials.authorize(&mut headers, &part, &signable).await?;
+        let (method_name, host) = (method.as_str(), endpoint.host());
+        let signable = Signable { method: method_name, host, path: &signed_path, query, body };
+        let token = call.token.as_ref();
+        let generation = credentials.authorize(&mut headers, token, &signable).await?;
         let url = endpoint.url(&signed_path, query);
         let http = HttpRequest { method: method.clone(), url, headers, body: body.clone() };
         Ok(SignedRequest { http, generation, template, earlier_attempts: 0 })
@@ -387,7 +372,7 @@ impl Upstream {
                 "the gateway's own credentials were denied"
             );
         }
-        credentials.heed(&failure, &answer.headers, used);
+        credentials.note_failure(&failure, &answer.headers, used);
         failure
     }
 
@@ -395,27 +380,6 @@ impl Upstream {
         match unlike {
             wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
             wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
-        }
-    }
-}
-
-impl Verdict<'_> {
-    fn tell(&mut self, failed: bool) {
-        let Inner { clock, metrics, .. } = self.upstream;
-        if self.pass.take().is_some_and(|pass| pass.tell(failed, clock.now())) {
-            metrics.breaker_opened.inc();
-            tracing::error!("too many attempts failed: the circuit to the upstream opens");
-        }
-    }
-}
-
-impl Drop for Verdict<'_> {
-    fn drop(&mut self) {
-        let Inner { clock, limits, .. } = self.upstream;
-        let took = clock.now().saturating_duration_since(self.begun);
-        // Callers who are less patient than the settings would hide a dead upstream otherwise.
-        if self.pass.is_some() && 2 * took >= limits.load().attempt_timeout {
-            self.tell(true);
         }
     }
 }
@@ -432,8 +396,8 @@ impl Endpoint {
         Self { base: endpoint.clone(), base_path }
     }
 
-    /// The address of a call. Path and query are made of checked ids and encoded values, so they stand in
-    /// it as they are signed.
+    /// The address of a call. Path and query consist of checked ids and encoded values, so they are sent
+    /// as they are signed.
     fn url(&self, path: &str, query: &Query) -> Url {
         let mut url = self.base.clone();
         url.set_path(path);
@@ -443,7 +407,7 @@ impl Endpoint {
         url
     }
 
-    /// As it stands in the `Host` header: with the port unless it is the scheme's own.
+    /// The `Host` header: with the port unless it is the scheme's default.
     fn host(&self) -> &str {
         &self.base[Position::BeforeHost..Position::AfterPort]
     }

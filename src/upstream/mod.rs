@@ -21,8 +21,8 @@ mod wire;
 pub(crate) mod fuzz;
 
 pub use crate::fair_semaphore::Requester;
-pub use api::Range;
 pub(crate) use api::{MOST_LINKS, operation_filter, record_filter};
+pub use api::{Range, RecordPath};
 pub use client::{Call, Upstream, UpstreamChange};
 pub use diagnostics::{CheckedAddress, Diagnosis, Reached, reach};
 pub use metrics::UpstreamMetrics;

@@ -1,9 +1,9 @@
-//! Which failures are worth another attempt, and how long to wait before it.
+//! Which failures to retry, and after which wait.
 //!
-//! Waits have full jitter (any time up to a bound that doubles), so that those who failed together do
+//! Waits have full jitter (any time up to a bound that doubles), so that calls that failed together do
 //! not come back together:
-//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>. What is spent on retries
-//! is bounded by a budget in proportion to the loads, so that they cannot multiply an outage.
+//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>. A budget in proportion to
+//! the calls keeps retries from multiplying an outage.
 
 use std::time::Duration;
 
@@ -18,23 +18,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// The bound of the wait before a request that was not processed is sent again; it doubles with each.
 const FIRST_RESEND_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_RESEND_WAIT: Duration = Duration::from_millis(100);
-/// The budget: so many retries a second in any case, and this share of the loads beside them, counted
-/// over this while.
+/// The budget: some retries a second, plus a share of the calls, over a window.
 const BUDGET_A_SECOND: u32 = 10;
 const BUDGET_SHARE: f32 = 0.5;
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 
-/// What retries may cost, over all loads.
+/// The retry budget of all calls.
 pub(crate) struct RetryBudget(TpsBudget);
 
-/// How often a failure is worth another attempt.
+/// How often a failed call may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RetryClass {
     /// As often as the settings allow.
     Often,
-    /// Once in a load: the upstream did all the work for nothing, so each attempt multiplies its load.
+    /// Once: the upstream did all the work in vain, so each retry multiplies its load.
     Once,
-    /// Not at all.
     Never,
 }
 
@@ -43,19 +41,18 @@ impl RetryBudget {
         Self(TpsBudget::new(BUDGET_WINDOW, BUDGET_A_SECOND, BUDGET_SHARE))
     }
 
-    /// Notes a load, which earns its share.
+    /// Adds the share of one call.
     pub(crate) fn earn(&self) {
         self.0.deposit();
     }
 
-    /// Spends a retry; whether there was one left.
+    /// Takes one retry; false if none is left.
     pub(crate) fn spend(&self) -> bool {
         self.0.withdraw()
     }
 }
 
 impl RetryClass {
-    /// The worth of another attempt after a failure.
     pub(crate) fn of(failure: &Failure) -> Self {
         match failure {
             Failure::Unreachable(Unreachable::Connect | Unreachable::Cut)
@@ -79,53 +76,53 @@ impl RetryClass {
             | Failure::Overloaded => Self::Never,
         }
     }
+}
 
-    /// Whether a failure says that the upstream is out of order; what it says about one request does
-    /// not, and throttling is its way of staying in order.
-    pub(crate) fn is_outage(failure: &Failure) -> bool {
-        match failure {
-            Failure::Unreachable(Unreachable::Connect | Unreachable::Cut)
-            | Failure::TimedOut(TimeLimit::Connect | TimeLimit::Attempt | TimeLimit::Deadline) => {
-                true
-            }
-            Failure::Refused(refusal) => {
-                refusal.answer.status >= 500
-                    && matches!(
-                        refusal.kind,
-                        RefusalKind::Broken | RefusalKind::OutOfService | RefusalKind::TimedOut
-                    )
-            }
-            Failure::BadInput { .. }
-            | Failure::TokenMissing
-            | Failure::ProjectNotAllowed
-            | Failure::Unreachable(Unreachable::CircuitOpen { .. })
-            | Failure::TimedOut(TimeLimit::Operation)
-            | Failure::Malformed { .. }
-            | Failure::Unreadable(_)
-            | Failure::TooManyWatched { .. }
-            | Failure::ResponseTooLarge
-            | Failure::Overloaded => false,
+/// Whether a failure is an outage of the upstream, for the circuit breaker. Refusals of one request are not,
+/// and neither is throttling.
+pub(crate) fn is_outage(failure: &Failure) -> bool {
+    match failure {
+        Failure::Unreachable(Unreachable::Connect | Unreachable::Cut)
+        | Failure::TimedOut(TimeLimit::Connect | TimeLimit::Attempt | TimeLimit::Deadline) => true,
+        Failure::Refused(refusal) => {
+            refusal.answer.status >= 500
+                && matches!(
+                    refusal.kind,
+                    RefusalKind::Broken | RefusalKind::OutOfService | RefusalKind::TimedOut
+                )
         }
+        Failure::BadInput { .. }
+        | Failure::TokenMissing
+        | Failure::ProjectNotAllowed
+        | Failure::Unreachable(Unreachable::CircuitOpen { .. })
+        | Failure::TimedOut(TimeLimit::Operation)
+        | Failure::Malformed { .. }
+        | Failure::Unreadable(_)
+        | Failure::TooManyWatched { .. }
+        | Failure::ResponseTooLarge
+        | Failure::Overloaded => false,
     }
 }
 
-/// How long to wait before another attempt, when so many have failed; `chance` is from 0 to 1. What
-/// the upstream asks for is the least.
+/// The wait before the next attempt after `failed` ones; `chance` is from 0 to 1. It is never shorter than
+/// the upstream asked for.
 pub(crate) fn wait(failed: u32, asked: Option<Duration>, chance: f64) -> Duration {
-    let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failed.saturating_sub(1)));
-    let jittered = doubled.min(LONGEST_WAIT).mul_f64(chance.clamp(0.0, 1.0));
+    let jittered = doubling(FIRST_WAIT, failed).min(LONGEST_WAIT).mul_f64(chance);
     asked.map_or(jittered, |asked| asked + jittered.min(FIRST_WAIT))
 }
 
-/// How long to wait before a request that was not processed is sent again, for the `resends`-th time.
-/// The first waits are next to nothing; an upstream that refuses more is overloaded.
+/// The wait before a request that was not processed is sent again, for the `resends`-th time. The first
+/// waits are tiny; an upstream that refuses more requests is overloaded.
 pub(crate) fn wait_before_resend(resends: u32, chance: f64) -> Duration {
-    let doubled = FIRST_RESEND_WAIT.saturating_mul(2_u32.saturating_pow(resends.saturating_sub(1)));
-    doubled.min(LONGEST_RESEND_WAIT).mul_f64(chance.clamp(0.0, 1.0))
+    doubling(FIRST_RESEND_WAIT, resends).min(LONGEST_RESEND_WAIT).mul_f64(chance)
 }
 
-/// From 0 to 1. Without a random generator all failed calls come back at the same time, which is no
-/// reason not to come back.
+/// `first`, doubled with each number from 1.
+fn doubling(first: Duration, number: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(number.saturating_sub(1)))
+}
+
+/// A random number from 0 to 1; a fixed one if the system has no random generator.
 pub(crate) fn chance() -> f64 {
     f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }
@@ -145,7 +142,7 @@ mod tests {
     #[test]
     fn only_what_may_pass_is_worth_another_attempt() {
         use RefusalKind::{Broken, Invalid, NotFound, OutOfService, Throttled, TimedOut};
-        for (failure, worth, is_outage) in [
+        for (failure, class, outage) in [
             (refused(429, Throttled, true), RetryClass::Often, false),
             (refused(500, Broken, true), RetryClass::Often, true),
             (refused(502, Broken, true), RetryClass::Often, true),
@@ -161,9 +158,9 @@ mod tests {
             (Failure::TimedOut(TimeLimit::Deadline), RetryClass::Never, true),
             (Failure::Overloaded, RetryClass::Never, false),
         ] {
-            let found = (RetryClass::of(&failure), RetryClass::is_outage(&failure));
+            let found = (RetryClass::of(&failure), is_outage(&failure));
 
-            assert_eq!(found, (worth, is_outage), "of {failure:?}");
+            assert_eq!(found, (class, outage), "of {failure:?}");
         }
     }
 

@@ -128,7 +128,7 @@ async fn check_says_what_is_wrong_with_a_certificate() {
     let trusted = TestFile::of(&authority.pem());
     let trusting = ["--upstream-ca-file", trusted.0.to_str().unwrap()];
     for (identity, problem, remedy) in [
-        (stranger.issue(), "signed by nobody whom this machine trusts", "upstream.ca_file"),
+        (stranger.issue(), "signed by no CA that this machine trusts", "upstream.ca_file"),
         (authority.issue_until(2010), "has expired", "renewed"),
         (authority.issue_for(&["other.example"], 2100), "other names than localhost", "names"),
     ] {

@@ -1,7 +1,7 @@
 //! Temporary keys of a cloud server, from its metadata service.
 //!
-//! The service answers on a link-local address to whoever runs on the server. It wants a session token
-//! first, where it knows such; keys live for an hour, and new ones appear ten minutes before their end.
+//! The service answers on a link-local address of the server. Newer ones require a session token. Keys
+//! live for an hour, and new ones appear ten minutes before their end.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,37 +9,36 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokio::time::timeout_at;
 use url::Url;
 
-use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
+use super::super::attempt::{HttpRequest, exchange_within, malformed};
 use super::super::http_client::{HttpClient, ca_certificates};
 use super::token_refresher::{Issuer, Lease};
 use crate::clock::Clock;
 use crate::config::{AccessKey, Live, MetadataService, UpstreamConfig};
 use crate::domain::{
-    Failure, FailureCode, Refusal, RefusalKind, Secret, TimeLimit, Unreachable, UpstreamAnswer,
+    Failure, FailureCode, Refusal, RefusalKind, Secret, Unreachable, UpstreamAnswer,
 };
 
 const SESSION_TTL_HEADER: HeaderName = HeaderName::from_static("x-metadata-token-ttl-seconds");
 const SESSION_HEADER: HeaderName = HeaderName::from_static("x-metadata-token");
-/// How long a session token is asked for.
+/// The lifetime of a session token.
 const SESSION_LIFE: Duration = Duration::from_hours(6);
-/// How long it is used: a minute less, so that it does not end on the way.
+/// How long it is used: a minute less, so that it does not end in flight.
 const SESSION_USE: Duration = SESSION_LIFE.saturating_sub(Duration::from_mins(1));
-/// How long a service that knows no session tokens is not asked for one again.
+/// How long a service without session tokens is not asked for one again.
 const NO_SESSIONS_FOR: Duration = Duration::from_hours(24);
 /// The official SDK's limit to connect to this address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The same, with three seconds for an answer.
+/// The same, and three seconds for the response.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(6);
 /// Keys are renewed when less than this is left.
 const RENEW_AHEAD: Duration = Duration::from_mins(10);
-/// How long nobody asks after the service has said that the server has no agency.
+/// The pause after the service has said that the server has no agency.
 const REST: Duration = Duration::from_mins(5);
-/// The longest answer that is read, in bytes.
+/// The most bytes of a response.
 const LARGEST_ANSWER: usize = 64 * 1024;
 
 /// Fetches temporary keys.
@@ -50,18 +49,18 @@ pub(crate) struct MetadataKeys {
     clock: Clock,
 }
 
-/// The session token, and until when it is good.
+/// The session token and its end.
 #[derive(Default)]
 enum Session {
     #[default]
     None,
     Token(Secret, Instant),
-    /// The service knows none.
-    Unknown(Instant),
+    /// The service has none; asked again from this moment on.
+    Unsupported(Instant),
 }
 
-/// A client for the service. Never through a proxy: the address is this machine's own. Where it speaks
-/// TLS, only the given CAs are trusted: no public one vouches for such an address.
+/// A client for the service. Never through a proxy: the address is this machine's own. With TLS only the
+/// configured CAs are trusted: no public one certifies such an address.
 ///
 /// # Errors
 /// When no HTTP client can be made.
@@ -73,12 +72,12 @@ pub(crate) fn http_client(
 }
 
 impl MetadataKeys {
-    /// Fetches from a service, with a client as [`http_client`] makes it.
+    /// Fetches from a service, with a client made by [`http_client`].
     pub(crate) fn new(service: MetadataService, http: HttpClient, clock: Clock) -> Self {
         Self { service, http: Live::new(http), session: Mutex::default(), clock }
     }
 
-    /// Fetches with another client from now on.
+    /// Changes the client.
     pub(crate) fn change(&self, http: HttpClient) {
         self.http.set(http);
     }
@@ -94,20 +93,20 @@ impl MetadataKeys {
         if !is_refused {
             return self.read(status, &body);
         }
-        // The session has ended before its time.
+        // The session has ended early.
         self.remember(Session::None);
         let session = self.session().await?;
         let (status, body) = self.security_key(session.as_ref()).await?;
         self.read(status, &body)
     }
 
-    /// The session token, a new one where there is none; `None` where the service knows none.
+    /// The session token, new if need be; `None` if the service has none.
     async fn session(&self) -> Result<Option<Secret>, Failure> {
         let now = self.clock.now();
         match &*self.session.lock().unwrap_or_else(PoisonError::into_inner) {
             Session::Token(token, until) if now < *until => return Ok(Some(token.clone())),
-            Session::Unknown(until) if now < *until => return Ok(None),
-            Session::None | Session::Token(..) | Session::Unknown(_) => {}
+            Session::Unsupported(until) if now < *until => return Ok(None),
+            Session::None | Session::Token(..) | Session::Unsupported(_) => {}
         }
         let mut request = self.request(Method::PUT, "/meta-data/latest/api/token")?;
         request.headers.insert(SESSION_TTL_HEADER, HeaderValue::from(SESSION_LIFE.as_secs()));
@@ -119,9 +118,9 @@ impl MetadataKeys {
                 self.remember(Session::Token(token.clone(), until));
                 Ok(Some(token))
             }
-            // An older service, which answers without.
+            // An older service, which needs no session.
             404 | 405 | 503 => {
-                self.remember(Session::Unknown(now + NO_SESSIONS_FOR));
+                self.remember(Session::Unsupported(now + NO_SESSIONS_FOR));
                 Ok(None)
             }
             _ => Err(refused(status, RefusalKind::Broken, status >= 500)),
@@ -156,27 +155,19 @@ impl MetadataKeys {
         let access = text(&["access", "accessKeyId", "access_key_id"]);
         let secret = text(&["secret", "secretAccessKey", "secret_access_key"]);
         let token = text(&["securitytoken", "securityToken", "security_token"]);
-        let ends = text(&["expires_at", "expiration"]).and_then(|ends| ends.parse().ok());
+        let ends = text(&["expires_at", "expiration"]);
+        let ends = ends.and_then(|ends| ends.parse::<Timestamp>().ok());
         let (Some(access), Some(secret), Some(token), Some(ends)) = (access, secret, token, ends)
         else {
             return Err(malformed("lacks a part of the temporary key", status));
         };
-        Ok(self.lease(
-            AccessKey {
-                access: Secret::new(access),
-                secret: Secret::new(secret),
-                security_token: Some(Secret::new(token)),
-                project_id: self.service.project_id.clone(),
-            },
-            ends,
-        ))
-    }
-
-    fn lease(&self, value: AccessKey, ends: Timestamp) -> Lease<AccessKey> {
-        let now = self.clock.now();
-        let left = ends.duration_since(self.clock.timestamp()).max(SignedDuration::ZERO);
-        let life = left.unsigned_abs();
-        Lease { value, renew_at: now + life.saturating_sub(RENEW_AHEAD), ends_at: now + life }
+        let key = AccessKey {
+            access: Secret::new(access),
+            secret: Secret::new(secret),
+            security_token: Some(Secret::new(token)),
+            project_id: self.service.project_id.clone(),
+        };
+        Ok(Lease::until(ends, key, &self.clock, |_| RENEW_AHEAD))
     }
 
     fn request(&self, method: Method, path: &str) -> Result<HttpRequest, Failure> {
@@ -186,14 +177,10 @@ impl MetadataKeys {
         Ok(HttpRequest { method, url, headers: HeaderMap::new(), body: Bytes::new() })
     }
 
-    /// Status and body of an answer.
+    /// Status and body of a response.
     async fn ask(&self, request: &HttpRequest) -> Result<(u16, String), Failure> {
-        let timeout = EXCHANGE_TIMEOUT;
-        let deadline = tokio::time::Instant::now() + timeout;
-        let limits = ExchangeLimits { timeout, deadline, max_body_bytes: LARGEST_ANSWER };
         let http = self.http.get();
-        let answer = timeout_at(deadline, exchange(&http, request, limits, || {})).await;
-        let answer = answer.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))?;
+        let answer = exchange_within(&http, request, EXCHANGE_TIMEOUT, LARGEST_ANSWER).await?;
         Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
     }
 
@@ -216,12 +203,12 @@ impl Issuer for MetadataKeys {
     }
 }
 
-/// Whether the service says that the server has no agency, which a new session does not change.
+/// Whether the service says that the server has no agency. A new session does not change that.
 fn says_no_agency(body: &str) -> bool {
     body.to_ascii_lowercase().contains("agency")
 }
 
-/// The service's own texts are left out: they are about this machine and no caller's business.
+/// Without the service's own texts: they are about this machine, and callers must not see them.
 fn refused(status: u16, kind: RefusalKind, retryable: bool) -> Failure {
     let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
     Failure::Refused(Refusal { kind, retryable, retry_after: None, answer }.into())

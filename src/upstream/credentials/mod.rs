@@ -1,4 +1,4 @@
-//! Whose credentials go upstream, and how they are put on a request.
+//! Credentials for the upstream: the caller's, or the gateway's own.
 
 mod signing;
 mod metadata;
@@ -7,14 +7,13 @@ mod refusals;
 mod token_refresher;
 pub(super) mod skew;
 
-use std::borrow::Cow;
-
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName};
 
 use self::metadata::MetadataKeys;
 use self::password::{PasswordLogin, Terms};
 use self::refusals::Refusals;
-use self::signing::SigningKey;
+pub(crate) use self::signing::Signable;
+use self::signing::{SigningKey, secret_value};
 pub(crate) use self::token_refresher::Generation;
 use self::token_refresher::TokenRefresher;
 use super::error_mapping::{Code, Whose};
@@ -27,17 +26,17 @@ const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// The credentials of the configured mode.
 pub(crate) enum Credentials {
-    /// The caller's own token is sent on.
+    /// The caller's token is passed on.
     Passthrough,
     /// Every request is signed with the gateway's access key.
     AkSk(SigningKey),
-    /// A token that the gateway logs in for.
+    /// The gateway logs in for a token.
     Password(TokenRefresher<PasswordLogin>),
-    /// Every request is signed with a temporary key of the server that the gateway runs on.
+    /// Every request is signed with a temporary key of the gateway's own server.
     Metadata(TemporaryKeys),
 }
 
-/// Other credentials of the same mode, ready to be used.
+/// Prepared credentials of the same mode.
 pub(crate) enum CredentialsChange {
     None,
     AkSk(AccessKey),
@@ -45,29 +44,11 @@ pub(crate) enum CredentialsChange {
     Metadata(HttpClient),
 }
 
-/// Temporary keys and whether they may be used now.
+/// Temporary keys, and whether they may be used now.
 pub(crate) struct TemporaryKeys {
     keys: TokenRefresher<MetadataKeys>,
     refusals: Refusals,
     clock: Clock,
-}
-
-/// What of a call's circumstances goes into its credentials.
-pub(crate) struct CallerPart<'a> {
-    pub(crate) token: Option<&'a Token>,
-    /// As it will stand in the `Host` header.
-    pub(crate) host: &'a str,
-}
-
-/// What of a request is signed beside its headers.
-pub(crate) struct Signable<'a> {
-    pub(crate) method: &'a str,
-    /// As it stands on the wire.
-    pub(crate) path: &'a str,
-    /// Decoded pairs.
-    pub(crate) query: &'a [(Cow<'a, str>, Cow<'a, str>)],
-    /// JSON; empty for none.
-    pub(crate) body: &'a [u8],
 }
 
 impl Credentials {
@@ -88,7 +69,7 @@ impl Credentials {
         })
     }
 
-    /// Gets other credentials ready. The mode stays as it is.
+    /// Prepares other credentials. The mode stays the same.
     pub(crate) fn prepare(
         &self,
         config: &UpstreamConfig,
@@ -107,13 +88,13 @@ impl Credentials {
         })
     }
 
-    /// Uses other credentials from now on. Whether they may be somebody else's.
+    /// Applies prepared credentials. Returns whether they may belong to another user.
     pub(crate) fn change(&self, change: CredentialsChange) -> bool {
         match (self, change) {
             (Self::AkSk(key), CredentialsChange::AkSk(new)) => key.change(new),
             (Self::Password(login), CredentialsChange::Password(terms)) => {
                 if login.issuer().change(terms) {
-                    login.begin_anew();
+                    login.reset_failures();
                 }
                 false
             }
@@ -130,7 +111,7 @@ impl Credentials {
         matches!(self, Self::Passthrough)
     }
 
-    /// Whose fault it is when the credentials are refused.
+    /// Whose credentials are refused if the upstream refuses some.
     pub(crate) fn whose(&self) -> Whose {
         match self {
             Self::Passthrough => Whose::Caller,
@@ -138,7 +119,7 @@ impl Credentials {
         }
     }
 
-    /// The project the gateway's own credentials are for, where they name one.
+    /// The project of the gateway's own credentials, if they name one.
     pub(crate) fn project(&self) -> Option<String> {
         match self {
             Self::Passthrough => None,
@@ -151,7 +132,7 @@ impl Credentials {
         }
     }
 
-    /// What must not stand in any text that is passed on.
+    /// The secrets that no text may show.
     pub(crate) fn secrets(&self, token: Option<&Token>) -> Vec<String> {
         let owned = |secret: &str| secret.to_owned();
         match self {
@@ -169,20 +150,20 @@ impl Credentials {
         }
     }
 
-    /// Puts the credentials on a request that is about to be sent.
+    /// Adds the credentials to the headers of a request.
     pub(crate) async fn authorize(
         &self,
         headers: &mut HeaderMap,
-        part: &CallerPart<'_>,
+        token: Option<&Token>,
         request: &Signable<'_>,
     ) -> Result<Generation, Failure> {
         match self {
             Self::Passthrough => {
-                let token = part.token.ok_or(Failure::TokenMissing)?;
+                let token = token.ok_or(Failure::TokenMissing)?;
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
                 Ok(Generation::default())
             }
-            Self::AkSk(key) => key.sign(headers, part.host, request),
+            Self::AkSk(key) => key.sign(headers, request),
             Self::Password(login) => {
                 let (token, generation) = login.get().await?;
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
@@ -191,7 +172,7 @@ impl Credentials {
             Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
                 refusals.check(clock.now())?;
                 let (key, generation) = keys.get().await?;
-                signing::sign(&key, clock.timestamp(), (headers, part.host), request)?;
+                signing::sign(&key, clock.timestamp(), headers, request)?;
                 Ok(generation)
             }
         }
@@ -201,32 +182,31 @@ impl Credentials {
     pub(crate) fn trouble(&self) -> Option<&'static str> {
         match self {
             Self::Passthrough => None,
-            Self::AkSk(key) => key.is_resting().then_some("the upstream refused the access key"),
+            Self::AkSk(key) => key.is_paused().then_some("the upstream refused the access key"),
             Self::Password(login) => {
-                login.is_out_of_order().then_some("the gateway cannot log in for a token")
+                login.is_failing().then_some("the gateway cannot log in for a token")
             }
             Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
                 if refusals.check(clock.now()).is_err() {
                     return Some("the upstream refused the temporary key");
                 }
-                keys.is_out_of_order().then_some("the metadata service gives no temporary key")
+                keys.is_failing().then_some("the metadata service gives no temporary key")
             }
         }
     }
 
-    /// Draws the conclusions of an error answer for the calls to come, from a call with credentials of
-    /// some generation.
-    pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
+    /// Notes the failure of a call that used credentials of a generation.
+    pub(crate) fn note_failure(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
         match self {
             Self::Passthrough => {}
-            Self::AkSk(key) => key.heed(failure, headers, used),
+            Self::AkSk(key) => key.note_failure(failure, headers, used),
             Self::Password(login) => {
                 if wants_a_new_token(failure) {
                     login.forget(used);
                 }
             }
             Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
-                refusals.heed(failure, headers, clock);
+                refusals.note_failure(failure, headers, clock);
                 if refusals.check(clock.now()).is_err() {
                     keys.forget(used);
                 }
@@ -234,14 +214,14 @@ impl Credentials {
         }
     }
 
-    /// Whether a call that failed so is worth repeating with new credentials, once.
+    /// Whether to repeat a failed call once with new credentials.
     pub(crate) fn may_be_renewed(&self, failure: &Failure) -> bool {
         matches!(self, Self::Password(_)) && wants_a_new_token(failure)
     }
 }
 
-/// Whether the API gateway says that a token has ended (0307), or that it cannot make anything of it
-/// (0301), as of one that was withdrawn before its end. A 401 without a code may be either.
+/// Whether the API gateway says that a token has ended (0307) or is invalid (0301), as one that was
+/// withdrawn. A 401 without a code may be either.
 fn wants_a_new_token(failure: &Failure) -> bool {
     let Some(answer) = failure.upstream() else { return false };
     let Some(code) = answer.error_code.as_deref() else { return answer.status == 401 };
@@ -250,14 +230,4 @@ fn wants_a_new_token(failure: &Failure) -> bool {
         Some(Code::Gateway("0301")) => answer.status == 401,
         Some(_) | None => false,
     }
-}
-
-/// A header value that is left out of debug output and of HTTP/2's compression tables.
-fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| Failure::BadInput {
-        argument: "X-Auth-Token",
-        problem: "holds characters that no header can carry".to_owned(),
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }

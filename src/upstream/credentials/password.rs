@@ -1,4 +1,4 @@
-//! Tokens of the gateway's own, from a login with user name and password.
+//! Tokens for the gateway itself, from a login with user name and password.
 //!
 //! The call is `KeystoneCreateUserTokenByPassword`. By default five failed logins within 15 minutes lock
 //! the user for 15 minutes (<https://support.huaweicloud.com/intl/en-us/usermanual-iam5/iam_01_1172.html>),
@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::super::attempt::{ExchangeLimits, HttpRequest, exchange, malformed};
+use super::super::attempt::{HttpRequest, exchange_within, malformed};
 use super::super::http_client::HttpClient;
 use super::super::retry::chance;
 use super::skew;
@@ -23,28 +21,28 @@ use super::token_refresher::{Issuer, Lease};
 use crate::clock::Clock;
 use crate::config::{IamLogin, Live, ProjectScope, UpstreamConfig};
 use crate::domain::{
-    Failure, FailureCode, Refusal, RefusalKind, Secret, TimeLimit, Unreachable, UpstreamAnswer,
+    Failure, FailureCode, Refusal, RefusalKind, Secret, Unreachable, UpstreamAnswer,
 };
 
 /// IAM's id of a request.
 const TRACE_ID: HeaderName = HeaderName::from_static("x-iam-trace-id");
 const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
-/// How long nobody logs in after a refusal: as long as a user would be locked.
+/// How long no login is tried after a refusal: as long as a user would be locked.
 const REST: Duration = Duration::from_mins(15);
-/// A token is renewed when less than this share of its life is left.
+/// A token is renewed when less than this share of its lifetime is left.
 const RENEW_AHEAD: u32 = 10;
-/// The largest answer that is read, in bytes.
+/// The most bytes of a response.
 const LARGEST_ANSWER: usize = 256 * 1024;
 
 /// Logs in.
 pub(crate) struct PasswordLogin {
     terms: Live<Terms>,
-    /// What was sent before that, which an answer under way may repeat.
+    /// The earlier password, which a response in flight may repeat.
     previous: Live<Option<Secret>>,
     clock: Clock,
 }
 
-/// As whom to log in, where, and how long that may take.
+/// Who logs in, where, and within what time.
 pub(crate) struct Terms {
     pub(crate) login: IamLogin,
     http: HttpClient,
@@ -77,7 +75,7 @@ impl PasswordLogin {
         self.terms.get()
     }
 
-    /// Logs in on other terms from now on. Whether the password is another one.
+    /// Changes the terms. Returns whether the password has changed.
     pub(crate) fn change(&self, terms: Terms) -> bool {
         let old = self.terms.get().login.password.clone();
         let is_other = old != terms.login.password;
@@ -88,7 +86,7 @@ impl PasswordLogin {
         is_other
     }
 
-    /// What must not stand in any text.
+    /// The passwords that no text may show.
     pub(crate) fn passwords(&self) -> Vec<Secret> {
         let previous = self.previous.load();
         let current = self.terms.load().login.password.clone();
@@ -117,13 +115,10 @@ impl PasswordLogin {
         Ok(HttpRequest { method: Method::POST, url, headers, body })
     }
 
-    async fn log_in(
-        &self,
-        terms: &Terms,
-        limits: ExchangeLimits,
-    ) -> Result<Lease<Secret>, Failure> {
-        let request = Self::request(&terms.login)?;
-        let answer = exchange(&terms.http, &request, limits, || {}).await?;
+    async fn log_in(&self, terms: &Terms) -> Result<Lease<Secret>, Failure> {
+        let Terms { login, http, timeout } = terms;
+        let request = Self::request(login)?;
+        let answer = exchange_within(http, &request, *timeout, LARGEST_ANSWER).await?;
         let (status, headers) = (answer.status, answer.headers);
         if !(200..300).contains(&status) {
             return Err(self.refusal(status, &headers));
@@ -133,21 +128,14 @@ impl PasswordLogin {
         let body: Option<Body> = serde_json::from_slice(&answer.body).ok();
         let ends = body.and_then(|body| body.token.expires_at.parse().ok());
         let ends = ends.ok_or_else(|| malformed("does not say when the token ends", status))?;
-        Ok(self.lease(Secret::new(token), ends))
-    }
-
-    fn lease(&self, token: Secret, ends: Timestamp) -> Lease<Secret> {
-        let now = self.clock.now();
-        let left = ends.duration_since(self.clock.timestamp()).max(SignedDuration::ZERO);
-        let life = left.unsigned_abs();
         // Gateways that were started together do not renew together.
-        let ahead = life / RENEW_AHEAD;
-        let ahead = ahead.mul_f64(0.75 + 0.25 * chance());
-        Lease { value: token, renew_at: now + life.saturating_sub(ahead), ends_at: now + life }
+        let jitter = 0.75 + 0.25 * chance();
+        let ahead = |life: Duration| (life / RENEW_AHEAD).mul_f64(jitter);
+        Ok(Lease::until(ends, Secret::new(token), &self.clock, ahead))
     }
 
-    /// What a refusal means by its status alone. IAM's texts may repeat what was sent, so neither log
-    /// nor caller sees them; the id of the request is enough for support.
+    /// The meaning of a refusal, by its status alone. IAM's texts may repeat the password, so they are
+    /// neither logged nor passed on; the id of the request is enough for support.
     fn refusal(&self, status: u16, headers: &HeaderMap) -> Failure {
         if status == 401 {
             skew::report(headers, self.clock.timestamp());
@@ -171,12 +159,7 @@ impl Issuer for PasswordLogin {
     const NAME: &'static str = "iam";
 
     async fn issue(&self) -> Result<Lease<Secret>, Failure> {
-        let terms = self.terms.get();
-        let timeout = terms.timeout;
-        let deadline = Instant::now() + timeout;
-        let limits = ExchangeLimits { timeout, deadline, max_body_bytes: LARGEST_ANSWER };
-        let login = timeout_at(deadline, self.log_in(&terms, limits)).await;
-        login.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
+        self.log_in(&self.terms.get()).await
     }
 
     fn rest_after(failure: &Failure) -> Option<Duration> {

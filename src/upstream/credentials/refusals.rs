@@ -1,4 +1,4 @@
-//! What to do after the API gateway has refused a key: nothing, for as long as it would lock the key.
+//! Pauses calls after the API gateway has refused an access key.
 //!
 //! It locks a key for five minutes after more than five refusals in a row, see
 //! <https://support.huaweicloud.com/eu/nl-nl/devg-apisign/api-sign-0001.html>. So after one refusal of
@@ -14,7 +14,7 @@ use super::skew;
 use crate::clock::Clock;
 use crate::domain::{Failure, RefusalKind};
 
-/// How long a key rests after a refusal: as long as the upstream would lock it.
+/// How long a key is not used after a refusal: as long as the upstream would lock it.
 const REST: Duration = Duration::from_mins(5);
 
 /// Whether a key may be used now.
@@ -27,8 +27,8 @@ struct Resting {
 }
 
 impl Refusals {
-    /// Lets the key rest after the API gateway has refused it, and says so where the clock is why.
-    pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap, clock: &Clock) {
+    /// Starts the pause if the API gateway has refused the key, and logs a clock that may be the reason.
+    pub(crate) fn note_failure(&self, failure: &Failure, headers: &HeaderMap, clock: &Clock) {
         if !refuses_the_key(failure) {
             return;
         }
@@ -41,7 +41,7 @@ impl Refusals {
         *self.lock() = Some(Resting { until, refusal: failure.clone() });
     }
 
-    /// The refusal again, while the key rests.
+    /// The refusal, during the pause.
     pub(crate) fn check(&self, now: Instant) -> Result<(), Failure> {
         match &*self.lock() {
             Some(rest) if now < rest.until => Err(rest.refusal.clone()),
@@ -54,8 +54,8 @@ impl Refusals {
     }
 }
 
-/// Whether it was the API gateway's check of the key, and not the service behind it, that refused.
-/// Where no code says which, the key rests: signing on could lock it.
+/// Whether the API gateway refused the key, and not the service behind it. Without a code the key counts as
+/// refused: further signatures could lock it.
 fn refuses_the_key(failure: &Failure) -> bool {
     let Failure::Refused(refusal) = failure else { return false };
     let code = refusal.answer.error_code.as_deref();

@@ -1,11 +1,12 @@
-//! Signing with an access key, the gateway's own or a temporary one.
+//! Signing with an access key: the configured one, or a temporary one.
+
+use std::borrow::Cow;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::refusals::Refusals;
 use super::token_refresher::Generation;
-use super::{Signable, secret_value};
 use crate::clock::Clock;
 use crate::config::{AccessKey, Live};
 use crate::domain::{Failure, Secret};
@@ -15,16 +16,29 @@ const SDK_DATE: HeaderName = HeaderName::from_static("x-sdk-date");
 const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 
-/// An access key of the gateway's own and whether it may be used now.
+/// The parts of a request that are signed, apart from credentials.
+pub(crate) struct Signable<'a> {
+    pub(crate) method: &'a str,
+    /// The `Host` header.
+    pub(crate) host: &'a str,
+    /// As it is sent.
+    pub(crate) path: &'a str,
+    /// Decoded pairs.
+    pub(crate) query: &'a [(Cow<'a, str>, Cow<'a, str>)],
+    /// JSON; empty for none.
+    pub(crate) body: &'a [u8],
+}
+
+/// The configured access key, and whether it may be used now.
 pub(crate) struct SigningKey {
     held: Live<Held>,
     clock: Clock,
 }
 
-/// A key and what became of it.
+/// A key and its refusals.
 struct Held {
     key: AccessKey,
-    /// What was used before that, which calls under way may still carry.
+    /// The earlier key, which calls in flight may still carry.
     previous: Option<AccessKey>,
     generation: Generation,
     refusals: Refusals,
@@ -36,8 +50,8 @@ impl SigningKey {
         Self { held: Live::new(Held { key, previous: None, generation, refusals }), clock }
     }
 
-    /// Uses another key from now on; a refusal of the old one says nothing of it. Whether it may be
-    /// somebody else's.
+    /// Changes the key and forgets the refusals of the old one. Returns whether it may belong to another
+    /// user.
     pub(crate) fn change(&self, key: AccessKey) -> bool {
         let held = self.held.get();
         if held.key == key {
@@ -60,34 +74,33 @@ impl SigningKey {
         keys.flat_map(secrets).map(str::to_owned).collect()
     }
 
-    /// Signs a request at this moment, unless the key rests after a refusal.
+    /// Signs a request, unless the key was refused shortly before.
     pub(crate) fn sign(
         &self,
         headers: &mut HeaderMap,
-        host: &str,
         request: &Signable<'_>,
     ) -> Result<Generation, Failure> {
         let held = self.held.load();
         held.refusals.check(self.clock.now())?;
-        sign(&held.key, self.clock.timestamp(), (headers, host), request)?;
+        sign(&held.key, self.clock.timestamp(), headers, request)?;
         Ok(held.generation)
     }
 
-    /// Draws the conclusions of an answer to a call that was signed with the key of some generation.
-    pub(crate) fn heed(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
+    /// Notes the failure of a call that was signed with the key of a generation.
+    pub(crate) fn note_failure(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
         let held = self.held.load();
         if held.generation == used {
-            held.refusals.heed(failure, headers, &self.clock);
+            held.refusals.note_failure(failure, headers, &self.clock);
         }
     }
 
-    /// Whether the key rests after a refusal.
-    pub(crate) fn is_resting(&self) -> bool {
+    /// Whether calls are paused after a refusal of the key.
+    pub(crate) fn is_paused(&self) -> bool {
         self.held.load().refusals.check(self.clock.now()).is_err()
     }
 }
 
-/// What of a key must not stand in any text.
+/// The parts of a key that no text may show.
 pub(crate) fn secrets(key: &AccessKey) -> Vec<&str> {
     [Some(&key.access), Some(&key.secret), key.security_token.as_ref()]
         .into_iter()
@@ -96,14 +109,15 @@ pub(crate) fn secrets(key: &AccessKey) -> Vec<&str> {
         .collect()
 }
 
-/// Signs a request: puts the signature and what it covers into its headers.
+/// Signs a request: adds the signature and the signed headers.
 pub(crate) fn sign(
     key: &AccessKey,
     at: Timestamp,
-    (headers, host): (&mut HeaderMap, &str),
+    headers: &mut HeaderMap,
     request: &Signable<'_>,
 ) -> Result<(), Failure> {
     let date = date_header(at);
+    let Signable { method, host, path, query, body } = *request;
     let mut signed = vec![("host", host), ("x-sdk-date", date.as_str())];
     if let Some(project) = &key.project_id {
         signed.push(("x-project-id", project));
@@ -113,10 +127,9 @@ pub(crate) fn sign(
         signed.push(("x-security-token", token.expose()));
         headers.insert(SECURITY_TOKEN, secret_value(token.expose())?);
     }
-    if !request.body.is_empty() {
+    if !body.is_empty() {
         signed.push(("content-type", "application/json"));
     }
-    let Signable { method, path, query, body } = *request;
     let request = SignableRequest { method, path, query, headers: &signed, body };
     let signature = Signature::of(&request, key.secret.expose());
     let authorization = signature.authorization(key.access.expose());
@@ -125,4 +138,14 @@ pub(crate) fn sign(
         headers.insert(SDK_DATE, date);
     }
     Ok(())
+}
+
+/// A header value that debug output and HTTP/2's compression tables leave out.
+pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| Failure::BadInput {
+        argument: "X-Auth-Token",
+        problem: "holds characters that no header can carry".to_owned(),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }

@@ -1,44 +1,44 @@
-//! Credentials that end: got once however many wait, renewed ahead, and used until their end.
+//! Credentials that expire: fetched once for all callers, renewed ahead, and used until their end.
 //!
-//! Whoever needs credentials that are there gets them at once; when their end is near, a task renews
-//! them behind the call. Where there are none, all who wait drive one shared future. After a failure
-//! nobody asks again for a while: a refused login could lock the account.
+//! Valid credentials are returned at once, and renewed in the background when their end is near.
+//! Otherwise all callers wait for one shared future. After a failure the issuer is left alone for a while:
+//! a refused login could lock the account.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::Failure;
 
-/// The pause after a first failure that waiting may mend; it doubles with each.
+/// The pause after a first transient failure; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// The least time between two renewals that nobody waits for.
+/// The least time between two renewals in the background.
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(30);
 /// The least time between two renewals because credentials were refused.
 const BETWEEN_FORGETTING: Duration = Duration::from_mins(1);
 
-/// Where credentials come from.
+/// A source of credentials.
 pub(crate) trait Issuer: Send + Sync + 'static {
     type Issued: Clone + Send + Sync + 'static;
 
-    /// What it is called in logs.
+    /// Its name in logs.
     const NAME: &'static str;
 
-    /// Asks for new credentials.
+    /// Fetches new credentials.
     fn issue(&self) -> impl Future<Output = Result<Lease<Self::Issued>, Failure>> + Send;
 
-    /// How long nobody asks again after a refusal; `None` for failures that may pass.
+    /// How long to leave the issuer alone after a refusal; `None` for transient failures.
     fn rest_after(failure: &Failure) -> Option<Duration>;
 }
 
-/// Credentials for a while.
+/// Credentials and their lifetime.
 #[derive(Clone)]
 pub(crate) struct Lease<T> {
     pub(crate) value: T,
@@ -48,7 +48,22 @@ pub(crate) struct Lease<T> {
     pub(crate) ends_at: Instant,
 }
 
-/// Tells one lease from the next.
+impl<T> Lease<T> {
+    /// Credentials that end at `ends` and are to be renewed `ahead` of that, given their lifetime.
+    pub(crate) fn until(
+        ends: Timestamp,
+        value: T,
+        clock: &Clock,
+        ahead: impl Fn(Duration) -> Duration,
+    ) -> Self {
+        let now = clock.now();
+        let life = Duration::try_from(ends.duration_since(clock.timestamp())).unwrap_or_default();
+        let renew_at = now + life.saturating_sub(ahead(life));
+        Self { value, renew_at, ends_at: now + life }
+    }
+}
+
+/// Numbers leases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
@@ -58,7 +73,7 @@ impl Generation {
     }
 }
 
-/// Credentials and which lease they are of.
+/// Credentials and the generation of their lease.
 type Held<T> = (T, Generation);
 type Issuing<T> = BoxFuture<'static, Result<Held<T>, Failure>>;
 type Renewal<T> = Shared<Issuing<T>>;
@@ -75,15 +90,15 @@ struct Inner<I: Issuer> {
 
 struct State<T> {
     lease: Option<Lease<T>>,
-    /// What was used before that, which calls under way may still carry.
+    /// The earlier credentials, which calls in flight may still carry.
     previous: Option<T>,
     generation: u64,
     under_way: Option<WeakShared<Issuing<T>>>,
-    /// When credentials were last forgotten before their end.
+    /// When credentials were last dropped before their end.
     forgotten: Option<Instant>,
     rest: Option<Rest>,
     failures: u32,
-    /// How often the issuer has been given something else to ask with.
+    /// How often the issuer's own settings have changed.
     beginnings: u64,
 }
 
@@ -118,7 +133,7 @@ impl<I: Issuer> TokenRefresher<I> {
         &self.0.issuer
     }
 
-    /// The credentials that are valid now.
+    /// The current credentials, after a renewal if need be.
     pub(crate) async fn get(&self) -> Result<Held<I::Issued>, Failure> {
         let now = self.0.clock.now();
         if let Some(valid) = self.valid(now) {
@@ -134,7 +149,7 @@ impl<I: Issuer> TokenRefresher<I> {
         renewal.await
     }
 
-    /// Credentials that have not ended; begins their renewal where that is due.
+    /// Credentials that have not ended. Starts their renewal if it is due.
     fn valid(&self, now: Instant) -> Option<Held<I::Issued>> {
         let mut state = self.0.lock();
         let lease = state.lease.as_ref().filter(|lease| now < lease.ends_at)?;
@@ -142,14 +157,14 @@ impl<I: Issuer> TokenRefresher<I> {
         let is_due = now >= lease.renew_at;
         let rests = state.rest.as_ref().is_some_and(|rest| now < rest.until);
         if is_due && !rests {
-            // It runs behind the call; the old ones are used meanwhile.
+            // It runs in the background; the old ones are used meanwhile.
             drop(self.renewal(&mut state));
         }
         Some(valid)
     }
 
-    /// Forgets credentials that were refused, unless they have been renewed since, or others were
-    /// forgotten a moment ago: new ones would not help either.
+    /// Drops credentials that were refused, unless they have been renewed since, or others were dropped
+    /// shortly before: new ones would not help either.
     pub(crate) fn forget(&self, refused: Generation) {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
@@ -160,9 +175,8 @@ impl<I: Issuer> TokenRefresher<I> {
         }
     }
 
-    /// Lets what failed so far count for nothing: the issuer asks with something else now. What is there
-    /// is used on.
-    pub(crate) fn begin_anew(&self) {
+    /// Forgets failures, because the issuer's settings have changed. Current credentials stay in use.
+    pub(crate) fn reset_failures(&self) {
         let mut state = self.0.lock();
         state.beginnings += 1;
         state.under_way = None;
@@ -170,23 +184,23 @@ impl<I: Issuer> TokenRefresher<I> {
         state.failures = 0;
     }
 
-    /// The credentials that calls may carry, whatever they are worth: for keeping them out of texts.
+    /// All credentials that calls may carry, to redact them.
     pub(crate) fn known(&self) -> Vec<I::Issued> {
         let state = self.0.lock();
         let current = state.lease.as_ref().map(|lease| lease.value.clone());
         current.into_iter().chain(state.previous.clone()).collect()
     }
 
-    /// Whether there are none and none are asked for now.
-    pub(crate) fn is_out_of_order(&self) -> bool {
+    /// Whether there are no credentials, and none are fetched after a failure.
+    pub(crate) fn is_failing(&self) -> bool {
         let now = self.0.clock.now();
         let state = self.0.lock();
         let ended = state.lease.as_ref().is_none_or(|lease| now >= lease.ends_at);
         ended && state.rest.as_ref().is_some_and(|rest| now < rest.until)
     }
 
-    /// Joins the renewal that is under way, or begins it. A task drives it to its end: if it ended with
-    /// those who wait, a refused login would go unnoticed and be repeated.
+    /// Joins or starts the renewal. A task drives it to its end: if it were dropped with its callers, a
+    /// refused login would go unnoticed and be repeated.
     fn renewal(&self, state: &mut State<I::Issued>) -> Renewal<I::Issued> {
         let under_way = state.under_way.as_ref().and_then(WeakShared::upgrade);
         if let Some(renewal) = under_way {
@@ -205,7 +219,7 @@ impl<I: Issuer> TokenRefresher<I> {
 }
 
 impl<T> State<T> {
-    /// Lets go of the credentials that are there.
+    /// Drops the current credentials.
     fn retire(&mut self) {
         if let Some(lease) = self.lease.take() {
             self.previous = Some(lease.value);
@@ -224,12 +238,12 @@ impl<I: Issuer> Inner<I> {
         if state.beginnings == beginnings {
             state.under_way = None;
         } else if let Err(failure) = issued {
-            // What was asked with is not asked with any more.
+            // The failure is about settings of before.
             return Err(failure);
         }
         match issued {
             Ok(mut lease) => {
-                // An issuer may give the same credentials again until shortly before their end.
+                // An issuer may return the same credentials until shortly before their end.
                 lease.renew_at = lease.renew_at.max(now + BETWEEN_RENEWALS);
                 let value = lease.value.clone();
                 tracing::info!(issuer = I::NAME, "new credentials for the upstream");

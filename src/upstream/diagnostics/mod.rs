@@ -1,32 +1,32 @@
-//! What a test request says about the settings, and what to do about it.
+//! Checks the settings by calling the upstream, for the command `check`.
+
+mod reachability;
 
 use jiff::SignedDuration;
 
-use super::error_mapping::Code;
-mod reachability;
-
 pub use self::reachability::{CheckedAddress, Reached, reach};
+use super::error_mapping::Code;
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, UpstreamConfig};
 use crate::domain::{Diagnostic, Failure, FailureCode, UpstreamAnswer};
 
-/// How far clocks may be apart for a signature to be accepted. See
+/// Clock skew from which signatures are refused. See
 /// <https://support.huaweicloud.com/eu/nl-nl/devg-apisign/api-sign-0001.html>.
 const SIGNATURES_ALLOW: SignedDuration = SignedDuration::from_mins(15);
-/// How far they may be apart before it is worth a word.
+/// Clock skew that is reported.
 const NOTABLE: SignedDuration = SignedDuration::from_mins(5);
 
-/// What a test request showed.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Diagnosis {
-    /// The settings work; why that is known, and what is worth knowing besides.
+    /// The settings work: the reason, then notes.
     Ready(Vec<String>),
-    /// They do not.
+    /// The settings do not work.
     NotReady(Vec<Diagnostic>),
 }
 
-/// Looks at every address that a call needs, and at the clocks. What is worth knowing even if all is well.
-pub(super) async fn look_around(
+/// Checks every address that a call needs, and the clocks there. Returns notes if all is well.
+pub(super) async fn check_addresses(
     config: &UpstreamConfig,
     clock: &Clock,
 ) -> Result<Vec<String>, Vec<Diagnostic>> {
@@ -37,9 +37,9 @@ pub(super) async fn look_around(
             notes.push(format!("{} is called through the proxy {proxy}", address.what));
         }
         match reach(&address, config, clock).await {
-            Ok(Reached { skew: Some(skew), .. }) => match clocks(&address, skew, config) {
-                Some(Clocks::TooFarApart(diagnostic)) => diagnostics.push(diagnostic),
-                Some(Clocks::Apart(note)) => notes.push(note),
+            Ok(Reached { skew: Some(skew), .. }) => match check_clock(&address, skew, config) {
+                Some(Skew::TooLarge(diagnostic)) => diagnostics.push(diagnostic),
+                Some(Skew::Noted(note)) => notes.push(note),
                 None => {}
             },
             Ok(Reached { skew: None, .. }) => {}
@@ -71,16 +71,16 @@ fn addresses(config: &UpstreamConfig) -> Vec<CheckedAddress<'_>> {
     addresses
 }
 
-enum Clocks {
-    Apart(String),
-    TooFarApart(Diagnostic),
+enum Skew {
+    Noted(String),
+    TooLarge(Diagnostic),
 }
 
-fn clocks(
+fn check_clock(
     address: &CheckedAddress<'_>,
     skew: SignedDuration,
     config: &UpstreamConfig,
-) -> Option<Clocks> {
+) -> Option<Skew> {
     if skew.abs() <= NOTABLE {
         return None;
     }
@@ -93,13 +93,16 @@ fn clocks(
         let problem = format!("{apart}, and signatures are refused from 15 minutes on");
         let remedy =
             "set this machine's clock, and keep it right by NTP (chrony, systemd-timesyncd)";
-        return Some(Clocks::TooFarApart(Diagnostic::new(problem, remedy)));
+        return Some(Skew::TooLarge(Diagnostic::new(problem, remedy)));
     }
-    Some(Clocks::Apart(format!("{apart}: set it, for lives of tokens and certificates go by it")))
+    Some(Skew::Noted(format!("{apart}: set it, for lives of tokens and certificates go by it")))
 }
 
-/// What a failed test request says about the settings, once the addresses are known to answer.
-pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String, Diagnostic> {
+/// Explains the failure of a test request to addresses that answer.
+pub(super) fn explain_failure(
+    failure: &Failure,
+    config: &UpstreamConfig,
+) -> Result<String, Diagnostic> {
     let callers = matches!(config.credentials, CredentialsMode::Passthrough);
     let has_code = failure.upstream().is_some_and(|answer| answer.error_code.is_some());
     let said = failure.upstream().map(said).unwrap_or_default();
@@ -133,7 +136,7 @@ pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String
             "check again; if that stays so, look at the status of the service, at \
              upstream.attempt_timeout and upstream.deadline, and at what stands in between",
         )),
-        FailureCode::UpstreamError if is_another_place(failure) => Err(another_service(&said)),
+        FailureCode::UpstreamError if is_unknown_api(failure) => Err(another_service(&said)),
         FailureCode::Conflict | FailureCode::UpstreamError | FailureCode::Overloaded => {
             Err(Diagnostic::new(
                 format!("{failure}{said}"),
@@ -144,8 +147,8 @@ pub(super) fn judge(failure: &Failure, config: &UpstreamConfig) -> Result<String
     }
 }
 
-/// Whether the API gateway knows no such API at this host.
-fn is_another_place(failure: &Failure) -> bool {
+/// Whether the API gateway has no such API at this host.
+fn is_unknown_api(failure: &Failure) -> bool {
     let code = failure.upstream().and_then(|answer| answer.error_code.as_deref());
     matches!(
         code.and_then(Code::of),
@@ -183,7 +186,7 @@ fn refused_credentials(mode: &CredentialsMode, said: &str) -> Diagnostic {
     Diagnostic::new(format!("the upstream does not accept {whose}{said}"), remedy)
 }
 
-/// What the upstream said, which is redacted already.
+/// The upstream's error, which is redacted already.
 fn said(answer: &UpstreamAnswer) -> String {
     let code = answer.error_code.as_deref().unwrap_or("no code");
     let message = answer.error_message.as_deref().unwrap_or("no message");

@@ -1,7 +1,7 @@
-//! Whether an address can be reached at all, and if not, why: for checking settings.
+//! Finds out whether an address can be reached, and why not.
 //!
-//! One request without credentials. Any answer will do, whatever its status: name, way, certificate and
-//! protocol are right then, and its `Date` tells how far the clocks are apart.
+//! Sends one request without credentials. A response of any status shows that name, route, certificate and
+//! protocol are right, and its `Date` shows the clock skew.
 
 use std::error::Error;
 use std::io;
@@ -19,29 +19,29 @@ use crate::config::UpstreamConfig;
 use crate::domain::Diagnostic;
 use crate::error_chain::chain;
 
-/// An address, as the settings name it.
+/// An address from the settings.
 pub struct CheckedAddress<'p> {
-    /// What is there, such as `the upstream`.
+    /// The service there, such as `the upstream`.
     pub what: &'static str,
-    /// The settings that the address comes from.
+    /// The settings that name the address.
     pub setting: &'static str,
     /// The address. Only scheme, host and port are shown.
     pub url: &'p Url,
 }
 
-/// What an address answered.
+/// The response of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// HTTP status.
     pub status: u16,
-    /// How far the clock there is ahead of this machine's; negative where it is behind.
+    /// How far the clock there is ahead of this machine's; negative if it is behind.
     pub skew: Option<SignedDuration>,
 }
 
-/// Asks an address once, under the time limits and with the certificates of `config`.
+/// Calls an address once, with the time limits and certificates of `config`.
 ///
 /// # Errors
-/// Why it does not answer.
+/// If there is no response; why.
 pub async fn reach(
     address: &CheckedAddress<'_>,
     config: &UpstreamConfig,
@@ -59,7 +59,7 @@ pub async fn reach(
             Ok(Reached { status: response.status().as_u16(), skew })
         }
         Ok(Err(error)) => Err(address.explain(&error, config).await),
-        Err(_elapsed) => Err(address.says_nothing(within)),
+        Err(_elapsed) => Err(address.does_not_answer(within)),
     }
 }
 
@@ -73,7 +73,7 @@ impl CheckedAddress<'_> {
         format!("{}:{port}", self.host())
     }
 
-    fn says_nothing(&self, within: Duration) -> Diagnostic {
+    fn does_not_answer(&self, within: Duration) -> Diagnostic {
         let (what, address) = (self.what, self.address());
         Diagnostic::new(
             format!("{what} at {address} takes connections but gives no answer within {within:?}"),
@@ -85,7 +85,7 @@ impl CheckedAddress<'_> {
         )
     }
 
-    /// Why a request got no answer.
+    /// Explains why a request got no response.
     async fn explain(&self, error: &reqwest::Error, config: &UpstreamConfig) -> Diagnostic {
         if let Some(proxy) = config.proxies.shown_for(self.url).filter(|_| error.is_connect()) {
             let why = tls_error(error).map_or_else(|| innermost(error), ToString::to_string);
@@ -102,7 +102,7 @@ impl CheckedAddress<'_> {
             return self.takes_no_connection(config.connect_timeout);
         }
         if error.is_timeout() {
-            return self.says_nothing(config.attempt_timeout);
+            return self.does_not_answer(config.attempt_timeout);
         }
         if !error.is_connect() {
             return self.hangs_up();
@@ -170,7 +170,7 @@ impl CheckedAddress<'_> {
             rustls::Error::InvalidCertificate(why) => match why {
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                     Diagnostic::new(
-                        format!("{certificate} is signed by nobody whom this machine trusts"),
+                        format!("{certificate} is signed by no CA that this machine trusts"),
                         "set upstream.ca_file to the certificate of the CA that signed it, or add that to \
                      the system's own",
                     )
@@ -217,7 +217,7 @@ fn io_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     chain(error).filter_map(|error| error.downcast_ref()).last()
 }
 
-/// What it all came from, in its own words. The outer ones may repeat the address in full.
+/// The text of the root cause. Outer texts may repeat the address in full.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
@@ -237,11 +237,7 @@ mod tests {
     #[test]
     fn a_certificate_that_is_not_accepted_is_told_by_what_is_wrong_with_it() {
         for (why, problem, remedy) in [
-            (
-                CertificateError::UnknownIssuer,
-                "nobody whom this machine trusts",
-                "upstream.ca_file",
-            ),
+            (CertificateError::UnknownIssuer, "no CA that this machine trusts", "upstream.ca_file"),
             (CertificateError::Expired, "has expired", "renewed"),
             (CertificateError::NotValidYet, "not valid yet", "clock"),
             (CertificateError::NotValidForName, "other names than a.example", "upstream.endpoint"),

@@ -1,8 +1,9 @@
-//! Decimal numbers as they are written, without the rounding of a float.
+//! Decimal numbers, without the rounding of a float.
 
-use super::timestamp::LONGEST;
+/// The longest text that is read, in bytes.
+pub(super) const LONGEST: usize = 64;
 
-/// A number, taken apart at its decimal point once the exponent has been applied.
+/// A number, split at its decimal point after the exponent is applied.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
     pub(super) is_negative: bool,
@@ -13,8 +14,7 @@ pub(super) struct Decimal {
 }
 
 impl Decimal {
-    /// Reads `42`, `-42.5`, `4.25e1`; nothing for any other text, and for one that is too long for a
-    /// number that could mean anything here.
+    /// Reads `42`, `-42.5`, `4.25e1`; `None` for any other text or a longer one.
     pub(super) fn parse(written: &str) -> Option<Self> {
         if written.len() > LONGEST {
             return None;

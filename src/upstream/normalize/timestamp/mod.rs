@@ -23,14 +23,12 @@
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, civil};
 
-use super::decimal::Decimal;
+use super::decimal::{Decimal, LONGEST};
 use crate::domain::Timestamp;
 
 /// Why a value is not read, as a clause.
 type Problem = &'static str;
 
-/// The longest text that is looked at, in bytes.
-pub(super) const LONGEST: usize = 64;
 /// A date and a time of day without anything between them.
 const DIGITS_OF_A_DATE_TIME: usize = 14;
 const UNKNOWN_SHAPE: Problem = "is not a time in a known shape";
