@@ -1,4 +1,4 @@
-// The audit suite of graphql-http against the running gateway: every audit has to be ok.
+// The audit suite of graphql-http against the running gateway: every audit must pass.
 //
 // node audit.mjs http://127.0.0.1:8080/graphql
 import { auditServer } from "graphql-http";

@@ -2,7 +2,7 @@
 
 import { getNamedType, isEnumType, isInputObjectType, isLeafType, isListType, isNonNullType } from 'graphql';
 
-/** A sequence of numbers that a seed decides (Marsaglia's xorshift). */
+/** A sequence of numbers from a seed (Marsaglia's xorshift). */
 export class Random {
   constructor(seed) {
     this.state = seed >>> 0 || 1;
@@ -114,7 +114,7 @@ export class RandomDocument {
       return ' Missing ';
     }
     const fragment = { name: `F${this.fragments.length}`, type: type.name };
-    // It is known to itself only now and then: most cycles are no test of anything else.
+    // It may spread itself only now and then: most documents with a cycle test nothing else.
     if (this.random.once(8)) {
       this.fragments.push(fragment);
       fragment.text = this.selection(type, depth);
@@ -189,7 +189,7 @@ export class RandomDocument {
     return this.random.once(5) ? ` ${one()} ${one()} ` : ` ${one()} `;
   }
 
-  /** A variable of a type, one of those there are or a new one. */
+  /** A variable of a type: an existing one or a new one. */
   variable(type, sample, literal = JSON.stringify(sample)) {
     const known = [...this.variables].filter(([, variable]) => variable.type === type);
     if (known.length > 0 && this.random.once(2)) {
@@ -277,7 +277,7 @@ export class RandomDocument {
     return { literal: this.text(value), sample: value };
   }
 
-  /** A text as a string in one of the ways to write it. */
+  /** A text as a string literal, in one of its notations. */
   text(value) {
     switch (this.style) {
       case 0:
@@ -291,7 +291,7 @@ export class RandomDocument {
     }
   }
 
-  /** The text with a fault of syntax, as it may be. */
+  /** The text, perhaps with a syntax error. */
   broken(text) {
     const at = this.random.below(text.length);
     return this.random.of([

@@ -1,4 +1,4 @@
-// The caches of frontends: Apollo Client and urql with its Graphcache, set up by the very lines of the docs.
+// The caches of frontends: Apollo Client and urql with Graphcache, configured by the lines of the docs.
 //
 // node frontends.mjs URL PROJECT RECORD
 import { readFileSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ if (!id) {
 const headers = { "X-Auth-Token": "demo-token" };
 const variables = { p: projectId, i: id };
 
-/** What a block of the docs exports. It lies among the packages, so that it finds them. */
+/** The exports of a block of the docs. Its file is beside the packages, so that it finds them. */
 async function documented(name) {
   const page = readFileSync(new URL("../../docs/FRONTENDS.md", import.meta.url), "utf8");
   const block = page.match(new RegExp(`<!-- ${name} -->\n\`\`\`js\n([^]*?)\`\`\``))?.[1];
@@ -34,7 +34,7 @@ async function documented(name) {
 const apolloBlock = await documented("apollo");
 const urqlBlock = await documented("urql");
 
-/** A cache of the documented kind with nothing in it. */
+/** An empty cache of the documented kind. */
 function apolloCache() {
   return new InMemoryCache(apolloBlock.cache.config);
 }
@@ -54,7 +54,7 @@ const LIST = gql`
   }
 `;
 
-/** The one error of a failed query, as Apollo Client hands it out. */
+/** The only error of a failed query, as Apollo Client returns it. */
 async function refusal(query, variables) {
   try {
     await apollo().query({ query, variables });
@@ -144,7 +144,7 @@ const checks = {
     await client.query(NAME, variables).toPromise();
     await client.query(STATUS, variables).toPromise();
 
-    // Both parts are known now, so that the cache alone can answer.
+    // Both pages are cached now, so the cache alone can answer.
     const both = gql`query Both($p: ID!, $i: ID!) { screenRecord(projectId: $p, id: $i) { id projectId desktopName status } }`;
     const kept = await client.query(both, variables, { requestPolicy: "cache-only" }).toPromise();
     equal([kept.data.screenRecord.id, typeof kept.data.screenRecord.status], [id, "string"]);

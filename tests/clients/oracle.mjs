@@ -17,7 +17,7 @@ import { buildSchema, execute, getNamedType, isLeafType, isObjectType, parse, va
 import { Random, RandomDocument } from './documents.mjs';
 
 const [url, schemaFile, wanted = '2000', seed = '1'] = process.argv.slice(2);
-/** The gateway writes no more errors of one operation. */
+/** The maximum number of errors that the gateway writes. */
 const MOST_ERRORS = 50;
 const NULL_CONDITION = /^variable \$\w+ got null: Boolean! is needed$/;
 

@@ -1,5 +1,5 @@
-// The way to a Redis that speaks TLS and asks for a password: used where its certificate is trusted and names
-// the host, and never otherwise, at no cost to anybody.
+// A Redis with TLS and a password is used if its certificate is trusted and names the host. Otherwise it is
+// never used, and delays no request.
 //
 // node redis-tls.mjs BINARY
 import { execFileSync, spawn } from "node:child_process";
@@ -45,7 +45,7 @@ function ask(redis, ...words) {
   return execFileSync("redis-cli", [...tls, ...user, ...words], { encoding: "utf8", stdio: "pipe" }).trim();
 }
 
-/** A Redis that speaks nothing but TLS; answers with its port. */
+/** A Redis that speaks only TLS; returns its port. */
 async function redis() {
   const free = createListener();
   const port = await listen(free);
@@ -79,11 +79,11 @@ async function upstream() {
   return seen;
 }
 
-/** A replica; answers with what asks it. */
+/** A replica; returns a function that queries it. */
 async function replica(url, redisUrl, environment) {
   const listening = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const shared = ["--cache-redis-url", redisUrl, "--cache-key-secret", "a secret of the deployment"];
-  // Longer than any machine takes, so that slowness is not taken for distrust.
+  // Longer than any machine takes, so that a slow one does not look like an untrusted one.
   const args = ["serve", ...listening, "--upstream-endpoint", url, ...shared, "--cache-redis-timeout", "1s"];
   const child = start(binary, args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
   const log = [];

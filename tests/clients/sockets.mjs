@@ -1,4 +1,4 @@
-// What sockets may take: time to read, and places.
+// Limits of sockets: time to read, and their number.
 //
 // node sockets.mjs BINARY
 import { spawn } from "node:child_process";
@@ -60,7 +60,7 @@ async function opened() {
   return socket;
 }
 
-/** Tries again until it works: a socket that was closed gives its place back a moment later. */
+/** Retries until it works: a closed socket is uncounted a moment later. */
 async function until(attempt, deadline = Date.now() + 10_000) {
   try {
     return await attempt();

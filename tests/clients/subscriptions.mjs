@@ -1,5 +1,4 @@
-// Subscriptions by the field's own clients: graphql-ws and graphql-sse, and by hand where a client
-// would not misbehave.
+// Subscriptions with the clients graphql-ws and graphql-sse, and by hand where a client must misbehave.
 //
 // node subscriptions.mjs URL PROJECT FINAL-ID LIVE-ID
 import { createClient as createSseClient } from "graphql-sse";
@@ -38,7 +37,7 @@ async function all(iterator) {
   return results;
 }
 
-/** Opens a socket, sends messages as they are, and tells how the server closed it. */
+/** Opens a socket, sends raw messages, and returns how the server closed it. */
 function closed(messages, { protocol = PROTOCOL, headers = {} } = {}) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(socketUrl, protocol, { headers });

@@ -1,5 +1,5 @@
-// The way to an upstream that speaks TLS: HTTP/2 where it is offered, one connection for many calls, and
-// no call at all where the certificate is not trusted.
+// An upstream with TLS: HTTP/2 if it is offered, one connection for many calls, and no call at all if the
+// certificate is not trusted.
 //
 // node tls.mjs BINARY
 import { spawn } from "node:child_process";
@@ -30,7 +30,7 @@ async function upstream(create) {
   return { seen, url: `https://localhost:${server.address().port}` };
 }
 
-/** A gateway in front of it; answers with its address. */
+/** A gateway in front of it; returns its address. */
 async function gateway(url, environment) {
   const args = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--upstream-endpoint", url];
   const process = spawn(binary, args, { env: environment, stdio: ["ignore", "pipe", "ignore"] });

@@ -1,4 +1,4 @@
-"""What the checks of the deployment files share: the binary, its simulated upstream, the drain."""
+"""Shared by the tests of the deployment files: the binary, its simulated upstream, the drain."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ["SCREEN_RECORD_GATEWAY"]
 NAME = "screen-record-gateway"
 
-# What stands in the files of secrets while the settings that name them are tried.
+# The contents of secret files while the settings that name them are tested.
 ACCESS_KEY = ("DEPLOYTESTAK00000001", "deploy-test-secret-key")
 # The project that the simulated records belong to.
 PROJECT = "089b2f9a3d80d3062f24c00ca4ed5cbd"
@@ -24,14 +24,14 @@ SECRETS = {
 
 
 def run(arguments, environment=None):
-    """Runs the gateway to its end, in an environment that is given whole."""
+    """Runs the gateway to its end, with exactly this environment."""
     return subprocess.run(
         [BINARY, *arguments], env=environment or {}, capture_output=True, text=True, timeout=30
     )
 
 
 def check(arguments, environment, upstream):
-    """Asks whether settings work, with the simulated upstream in place of the real one."""
+    """Runs `check` with settings, with the simulated upstream in place of the real one."""
     address = upstream["Upstream"]
     simulated = {"HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "HUAWEICLOUD_SDK_IAM_ENDPOINT": address}
     return run(["check", *arguments, f"--upstream-endpoint={address}"], environment | simulated)
@@ -69,7 +69,7 @@ def running(arguments, environment=None, wrapper=()):
 
 
 def simulator():
-    """The simulated upstream, which lets in the access key above."""
+    """The simulated upstream, which accepts the access key above."""
     pair = ":".join(ACCESS_KEY)
     return running(
         ["simulate", "--listen=127.0.0.1:0", f"--access-key={pair}", "--iam-user=user:password:account"]
@@ -77,7 +77,7 @@ def simulator():
 
 
 def stop_seconds():
-    """How long the gateway takes to stop at most, as its source has it."""
+    """The longest time that the gateway takes to stop, from its source."""
     return seconds("src/http/server/listener.rs", "LONGEST_DRAIN") + seconds("src/app.rs", "TASKS_END_WITHIN")
 
 
@@ -91,6 +91,6 @@ def package_version():
 
 
 def image_environment():
-    """What the image sets before any manifest does."""
+    """The settings of the image."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     return dict(re.findall(r"(GATEWAY_\w+)=(\S+)", dockerfile))

@@ -213,7 +213,7 @@ class Manifests(unittest.TestCase):
 
 
 class Settings(unittest.TestCase):
-    """What the manifests set, tried with the real binary."""
+    """Tests the settings of the manifests with the real binary."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

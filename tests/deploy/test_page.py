@@ -1,4 +1,4 @@
-"""docs/DEPLOYMENT.md and the compose file: what they say works."""
+"""The commands of docs/DEPLOYMENT.md, and the compose file."""
 
 import os
 import re

@@ -15,7 +15,7 @@ FOLDER = ROOT / "deploy/systemd"
 UNIT = (FOLDER / f"{NAME}.service").read_text()
 DROP_INS = sorted(FOLDER.glob("*.conf"))
 INSTALLED = f"/usr/bin/{NAME}"
-# In tenths, as systemd-analyze wants it: what is left is the network, which the gateway is for.
+# In tenths, as systemd-analyze expects. The remaining exposure is the network, which the gateway needs.
 THRESHOLD = 11
 
 
@@ -72,7 +72,7 @@ class Installed:
 
 
 def allowed_calls():
-    """What the unit's filter lets through, its groups spelled out by systemd."""
+    """The system calls that the unit's filter allows, with its groups expanded by systemd."""
     allowed = set()
     for line in values(UNIT, "SystemCallFilter"):
         names = set().union(*(calls_of(name) for name in line.lstrip("~").split()))

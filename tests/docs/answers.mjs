@@ -1,14 +1,14 @@
-// Whether an answer is the one that a document shows. What changes from run to run is masked: instants are
-// compared as instants, ids and counts of the moment by their type, and `…` stands for anything.
+// Compares an answer with the one that a document shows. Values that change from run to run are masked:
+// instants are compared as instants, changing ids and counts by their type, and `…` stands for anything.
 
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
-// Fields whose value is another each time.
+// Fields whose value changes from run to run.
 const VOLATILE = new Set([
   "cursor", "startCursor", "endCursor", "requestId", "totalCount", "downloadUrl",
   "retryAfterMs", "ageMs", "freshForMs", "staleForMs",
 ]);
 
-/** What differs between what is shown and what came; nothing where they are the same. */
+/** The difference between the shown and the actual answer; undefined if there is none. */
 export function difference(shown, came, path = "answer") {
   if (typeof shown === "string" && shown.includes("…")) {
     return typeof came === "string" && pattern(shown).test(came) ? undefined : unlike(shown, came, path);
@@ -39,7 +39,7 @@ function ofField(name, shown, came, path) {
   return typeof shown === typeof came && (shown === null) === (came === null) ? undefined : unlike(shown, came, path);
 }
 
-/** What differs where lines are shown: each has to come, in this order, others may stand between them. */
+/** The difference between lines: each shown line must appear, in this order; others may be between them. */
 export function lineDifference(shown, came) {
   const lines = came.split("\n").map(masked);
   let from = 0;

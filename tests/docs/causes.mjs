@@ -1,5 +1,4 @@
-// How each `extensions.code` is brought about: by a request to the demo, or by a test where the demo cannot be
-// brought to give it.
+// What causes each `extensions.code`: a request to the demo, or a test if no request to the demo can.
 
 const PROJECT = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 
@@ -31,14 +30,14 @@ export const CAUSES = {
   BAD_REQUEST: { body: "this is no JSON" },
   QUERY_NOT_IN_SAFELIST: { heldBy: ["tests/it/trusted.rs", "with_documents_only_every_other_document_is_refused"] },
   OVERLOADED: { heldBy: ["tests/it/limits.rs", "one_request_too_many_is_503_at_once"] },
-  // A panic, which no request is known to bring about.
+  // A panic, which no known request causes.
   INTERNAL_SERVER_ERROR: { heldBy: ["src/http/refusal.rs", "panicked"] },
 };
 
-/** Whether a table's column `retryable` says of a code what an answer says. */
+/** Compares a table's column `retryable` for a code with an answer. */
 export function retryableOf(rows, code, came) {
   const says = rows.find((row) => row.code === code)?.cells.retryable;
   const means = { yes: true, no: false, "–": undefined };
-  // Of some it depends, and the cell says on what.
+  // For some codes it depends; the cell says on what.
   return !(says in means) || means[says] === came ? [] : [`${code} is ${says} in a table, and ${came} in an answer`];
 }

@@ -1,4 +1,4 @@
-// A demo and a simulated upstream on free ports, for whatever the documents ask them.
+// A demo and a simulated upstream on free ports, for the requests of the documents.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,7 +9,7 @@ export const PROJECT = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 
 const started = [];
 
-/** Starts a command and waits until its output has what is looked for. */
+/** Starts a command and waits until its output matches. */
 async function start(binary, args, wanted) {
   const child = spawn(binary, args, { stdio: ["ignore", "pipe", "ignore"], env: {} });
   started.push(child);
@@ -50,7 +50,7 @@ export async function stopAll() {
   }
 }
 
-/** The answer of the demo to a body, its status with it. */
+/** Status and body of the demo's answer. */
 export async function ask(gateway, body, headers = {}) {
   const answer = await fetch(`http://${gateway.demo}/graphql`, {
     method: "POST",

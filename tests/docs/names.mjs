@@ -1,4 +1,4 @@
-// What documents name has to exist: settings, variables, codes, metrics, alerts, commands, steps, files.
+// Names in documents must exist: settings, variables, codes, metrics, alerts, commands, steps, files.
 
 import { existsSync, readdirSync, statSync } from "node:fs";
 
@@ -53,7 +53,7 @@ function filesUnder(folders, ending) {
   return folders.flatMap(under);
 }
 
-/** What a page names in code and is not there. */
+/** The names in a page's inline code that do not exist. */
 export function unknownNames(gateway, { code, prose, name }) {
   const inCode = code.flatMap((word) => [
     ...unknownSetting(word),
@@ -92,7 +92,7 @@ function unknownMetric(word) {
   return !found || known.metrics.includes(`\`${found[1]}\``) ? [] : [`${found[1]} is no metric`];
 }
 
-// Five words or more with lines between them are the name of a test, or of something else in the source.
+// Five words or more with underscores are the name of a test, or of something else in the source.
 function unknownTest(word) {
   const isName = /^[a-z]+(?:_[a-z0-9]+){4,}$/.test(word) && !word.startsWith("gateway_");
   return !isName || new RegExp(`\\b${word}\\b`).test(source) ? [] : [`${word} is no test`];
@@ -113,7 +113,7 @@ function unknownCommand(gateway, word) {
   return unknownFlags(gateway, command, rest).map((flag) => `${command} has no flag ${flag}`);
 }
 
-/** Links that lead nowhere, and pictures that are missing, heavy or say nothing in words. */
+/** Broken links, and pictures that are missing, too large or without a description. */
 export function brokenLinks({ name, prose }) {
   const folder = folderOf(name);
   return links(prose).flatMap((link) => broken(folder, name, link).map((problem) => `${link.target}: ${problem}`));
@@ -135,7 +135,7 @@ function wrongPicture(path, label) {
   return [...(label.length < 15 ? ["has no words for who cannot see it"] : []), ...(size > LARGEST_PICTURE ? ["is too heavy"] : [])];
 }
 
-/** The codes of a table that begins with them, each with the cells of its row by the head's name. */
+/** The codes in the first column of a table, each with the cells of its row by column. */
 export function codeTable(source, heading) {
   const table = tables(source).find(({ head }) => head[0].replaceAll("`", "") === heading);
   if (!table) return undefined;
@@ -147,7 +147,7 @@ export function codeTable(source, heading) {
   );
 }
 
-/** What is missing in a table of codes, or too much. */
+/** Codes that a table lacks, and codes in it that do not exist. */
 export function tableProblems(rows) {
   const listed = new Set(rows.map(({ code }) => code));
   const all = codes();
@@ -157,7 +157,7 @@ export function tableProblems(rows) {
   ];
 }
 
-/** Figures of a table with a column `from` that do not stand in the document it names. */
+/** Figures of a table with a column `from` that are not in the document it names. */
 export function figureProblems(source, folder) {
   const cited = tables(source).filter(({ head }) => head.at(-1) === "from");
   if (cited.length === 0) return ["no table has a column `from`"];

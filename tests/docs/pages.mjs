@@ -1,4 +1,4 @@
-// What a document is made of: fenced blocks, links, headings, tables, words in code.
+// Parses documents: fenced blocks, links, headings, tables, inline code.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,7 +10,7 @@ export function text(path) {
   return readFileSync(ROOT + path, "utf8");
 }
 
-/** Every document that is held: the README, the tour, all of docs, and the examples' own pages. */
+/** Every checked document: README, ARCHITECTURE, CHANGELOG, all of docs, and the examples' pages. */
 export function pages() {
   const inDocs = readdirSync(`${ROOT}docs`).filter((name) => name.endsWith(".md"));
   const examples = ["examples/federation/README.md", "examples/web/README.md"];
@@ -18,7 +18,7 @@ export function pages() {
   return names.map((name) => page(name, text(name)));
 }
 
-/** A document, taken apart. */
+/** A parsed document. */
 export function page(name, source) {
   const { blocks, prose, problems } = split(source);
   return {
@@ -73,7 +73,7 @@ export function tables(source) {
   return found.filter((table) => table.length > 2).map(([head, , ...rows]) => ({ head, rows }));
 }
 
-/** Rows that stand in no table: what begins one has to be a head with a line below it. */
+/** Rows outside a table: a table must begin with a head and a separator. */
 function brokenTables(prose) {
   const lines = prose.split("\n");
   const begins = (line, index) => line.startsWith("|") && !lines[index - 1]?.startsWith("|");
@@ -86,7 +86,7 @@ export function anchor(heading) {
   return shown.replace(/[^\p{L}\p{N}\p{M} _-]/gu, "").replaceAll(" ", "-");
 }
 
-/** Where a page points to: its links and pictures. */
+/** Links and pictures of a page. */
 export function links(prose) {
   const withoutCode = prose.replace(/`[^`\n]*`/g, "");
   return [...withoutCode.matchAll(/(!?)\[([^\]]*)\]\(([^)\s]+)\)/g)].map(([, picture, label, target]) => ({

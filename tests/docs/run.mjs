@@ -1,4 +1,4 @@
-// Every block, link and name of the documents, held against a running demo, the schema and the source.
+// Checks every block, link and name of the documents with a running demo, the schema and the source.
 //
 // node run.mjs BINARY
 import { spawnSync } from "node:child_process";
@@ -23,9 +23,9 @@ if (!binary) {
   process.exit(2);
 }
 
-/** Blocks without a language, by their first line: drawings, which say nothing that could be run. */
+/** Blocks without a language, by their first line: drawings, which cannot be run. */
 const DRAWINGS = new Set(["HTTP request → http → graphql → records → upstream → wire → normalize → domain value or Failure"]);
-/** Where blocks with a mark are run by another step, and what of that step shows it. */
+/** Blocks with a mark that another step runs: the file that does, and a text in it that shows it. */
 const RUN_ELSEWHERE = {
   run: ["tests/deploy/test_page.py", "<!-- run -->"],
   apollo: ["tests/clients/frontends.mjs", 'documented("apollo")'],
@@ -44,7 +44,7 @@ let gateway;
 let schema;
 let subgraph;
 
-/** Holds a block, and whatever is shown right after it as its answer. Throws where it does not hold. */
+/** Checks a block, and the block right after it as its expected output. Throws if a check fails. */
 async function holds(block, answer) {
   const [name, value] = block.mark.split(/: ?/);
   if (name === "from") return isExcerpt(block, value);
@@ -96,12 +96,12 @@ async function ofShell(block, answer) {
   if (runnable.length > 0) compare(answer, await runLines(gateway, block.page, runnable, { status: ending(block) }));
 }
 
-/** The status that a block's commands end with, by the mark `exit N`. */
+/** The expected exit status of a block's commands, from the mark `exit N`. */
 function ending(block) {
   return Number(block.mark.match(/^exit (\d+)$/)?.[1] ?? 0);
 }
 
-/** Holds what is shown against what came, as JSON or line by line. */
+/** Compares expected and actual output, as JSON or line by line. */
 function compare(answer, came) {
   if (!answer) return;
   const differs =
@@ -145,7 +145,7 @@ function composes(block) {
   if (errors) throw new Error(errors.map(({ message }) => message).join("; "));
 }
 
-/** A body of a request. What is shown as an answer never comes here. */
+/** The body of a request. Expected answers are handled elsewhere. */
 async function ofJson(block, answer) {
   const body = JSON.parse(block.text);
   const first = [body].flat()[0];
@@ -190,7 +190,7 @@ function checksOf(one) {
   return checks;
 }
 
-/** A block right below another one, without a word between them, is what that one answers. */
+/** A block right below another one, without text between them, is its expected output. */
 function isAnswer(block) {
   return block.follows !== undefined && ["json", "text"].includes(block.lang);
 }
@@ -228,7 +228,7 @@ const ofTheWhole = {
   },
 };
 
-/** What is wrong with a page is noticed: each of these has to fail. */
+/** Negative controls: each of these pages must fail. */
 const BROKEN = {
   "a command that ends well where it is said to fail": "<!-- exit 1 -->\n```sh\necho one\n```\n",
   "a program that is in no category": "```sh\nfrobnicate --all\n```\n",
@@ -288,7 +288,7 @@ try {
   await stopAll();
 }
 
-/** Says before the counts what was not run, and why. */
+/** Prints, before the counts, what was not run, and why. */
 function withNotes(checks) {
   const said = {
     "commands that are not run here are told of": () => {

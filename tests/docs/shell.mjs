@@ -1,4 +1,4 @@
-// Commands in the documents: which are run, how, and which are only read, and why.
+// Commands in the documents: which are run and how, and which are only parsed and why.
 
 import { execFile, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { text } from "./pages.mjs";
 /** Programs that are run as they are written. */
 const RUN = new Set(["screen-record-gateway", "curl", "openssl", "printf", "sha256sum", "umask", "cat", "echo", "mkdir", "tr", "cut", "jq"]);
 
-/** Programs that are not run here, and why. Their lines are parsed by `bash -n`, and what they name has to be there. */
+/** Programs that are not run here, and why. `bash -n` parses their lines, and names in them must exist. */
 export const NOT_RUN = {
   cargo: "builds for minutes; the steps rust, lint and doc do",
   "./test": "is what runs this",
@@ -36,7 +36,7 @@ export const NOT_RUN = {
   cd: "leads to what is not run",
 };
 
-/** Whole lines that are not run although their program is, by what they name. */
+/** Lines that are not run although their program is, by a name in them. */
 export const NOT_RUN_LINES = [
   [/127\.0\.0\.1:4000\b/, "asks a router; step federation runs one"],
   [/curl .*https:\/\/(?:localhost|127\.0\.0\.1):8080/, "asks a gateway with TLS; step tls runs one"],
@@ -76,7 +76,7 @@ export function programs(line) {
     .filter(Boolean);
 }
 
-/** What becomes of a line: it is run, or not and why; neither is a problem. */
+/** The category of a line: run, or not run and why. A line without one is a problem. */
 export function category(line) {
   const known = NOT_RUN_LINES.find(([pattern]) => pattern.test(line));
   if (known) return { why: known[1] };
@@ -87,13 +87,13 @@ export function category(line) {
   return unknown.length > 0 || called.length === 0 ? { unknown: unknown.join(", ") || line } : { run: true };
 }
 
-/** What is wrong with the syntax, by bash itself. */
+/** The syntax error that bash reports. */
 export function syntaxProblem(block) {
   const read = spawnSync("bash", ["-n"], { input: block, encoding: "utf8" });
   return read.status === 0 ? undefined : read.stderr;
 }
 
-/** What a line that is not run names and is not there: a step, a recipe, a script, a command. */
+/** Steps, recipes, scripts and commands that a line names and that do not exist. */
 export function missing(line) {
   const bare = line.replace(/ #.*$/gm, "");
   const steps = bare.match(/(?:^|\s)\.\/test((?: [a-z]+)+)/)?.[1].trim().split(" ") ?? [];
@@ -138,7 +138,7 @@ function folderOf(gateway, page) {
   return folders.get(page);
 }
 
-/** Takes the folders of all pages away. */
+/** Removes the folders of all pages. */
 export function removeFolders() {
   for (const folder of folders.values()) rmSync(folder, { recursive: true, force: true });
   folders.clear();
@@ -149,7 +149,7 @@ function given(name) {
   return GIVEN[name];
 }
 
-/** `serve` is tried by `check`, which takes the same settings; a server is started and stopped. */
+/** `check`, which takes the same settings, runs in place of `serve`; other servers are started and stopped. */
 function prepare(folder, gateway) {
   const wrapper = `#!/bin/bash
 command=$1; shift
@@ -168,7 +168,7 @@ esac
   writeFileSync(join(folder, "iam-password"), "password\n");
 }
 
-/** The simulated upstream in place of the real one, and credentials that it knows. */
+/** The simulated upstream in place of the real one, with credentials that it accepts. */
 function surroundings(gateway, folder) {
   const [ak, sk] = ACCESS_KEY;
   return {

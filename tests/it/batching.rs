@@ -1,4 +1,4 @@
-//! Each upstream call is made once, however many ask.
+//! Concurrent requests for a record share one upstream call.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ async fn the_calls_of_one_operation_run_together() {
 
     let document = aliased(50, 10);
     let (answer, ()) = tokio::join!(gateway.query(&document), async {
-        // All ten are under way before the first is answered.
+        // All ten are in progress before the first is answered.
         gateway.upstream.arrived(10).await;
         gateway.upstream.release();
     });

@@ -1,4 +1,4 @@
-//! What the outside may try where it touches the gateway: hosts, connections, floods of names.
+//! Attacks from outside: DNS rebinding, repeated headers, floods of names, endless bodies.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{Gateway, HttpAnswer, RECORD, Reply, ScriptedUpstream, TOKEN
 const PAGE: &str = "page.example:8080";
 const OWN: &str = "localhost:8080";
 
-/// A gateway that calls the upstream with a key of its own, for everybody on this machine.
+/// A gateway that calls the upstream with its own key, for all callers on this machine.
 async fn with_a_key(allow_anonymous: bool) -> Gateway {
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
     Gateway::configured(upstream, |config| {

@@ -1,4 +1,4 @@
-//! What pages of other sites can make a browser send, and what they may read.
+//! Cross-site requests that a browser sends, and the answers that a page may read.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::{Gateway, HttpAnswer, RECORD, Reply, ScriptedUpstream, TOKEN
 const LISTED: &str = "https://app.example";
 const UNLISTED: &str = "https://evil.example";
 
-/// A gateway whose answers pages of one other site may read.
+/// A gateway that lists one other origin.
 async fn gateway() -> Gateway {
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
     Gateway::configured(upstream, |config| {
@@ -42,7 +42,7 @@ async fn a_listed_page_may_send_any_header_and_others_none() {
     assert_eq!(listed.header("access-control-allow-credentials"), "");
 }
 
-/// What a browser says of where a request comes from, and the statuses it gets.
+/// The headers by which a browser names the origin of a request, and the statuses of the answers.
 struct Marks {
     headers: &'static [(&'static str, &'static str)],
     get: u16,

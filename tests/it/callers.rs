@@ -1,4 +1,4 @@
-//! Who may call, and what each may see.
+//! Authentication of callers, and the projects that each may see.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn sign(config: &mut Config) {
     });
 }
 
-/// Asks for keys of a file, and signs upstream calls with its own.
+/// A gateway that requires keys of a file, and signs upstream calls with its own.
 async fn with_keys(file: &TestFile) -> Gateway {
     Gateway::configured(upstream().await, |config| {
         config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
@@ -61,7 +61,7 @@ fn jwt(jwks: JwksSource) -> InboundAuth {
     InboundAuth::Jwt(JwtConfig::new(jwks, ISSUER, AUDIENCE))
 }
 
-/// Asks for tokens of issuers whose keys are in a file.
+/// A gateway that requires tokens of issuers whose keys are in a file.
 async fn with_tokens(file: &TestFile) -> Gateway {
     Gateway::configured(upstream().await, |config| {
         config.inbound.auth = jwt(JwksSource::File(file.0.clone()));
@@ -70,7 +70,7 @@ async fn with_tokens(file: &TestFile) -> Gateway {
     .await
 }
 
-/// Asks for tokens of issuers whose keys are at an address.
+/// A gateway that requires tokens of issuers whose keys are at an address.
 async fn with_keys_at(keys: &ScriptedUpstream) -> Gateway {
     let address = format!("http://{}/keys", keys.address).parse().unwrap();
     Gateway::configured(upstream().await, |config| {
@@ -109,7 +109,7 @@ fn assert_turned_away(answer: &HttpAnswer, challenge: &str) {
     assert_eq!(answer.header("www-authenticate"), format!("{realm}{challenge}"));
 }
 
-/// Asks again until the answer has a status; for what happens when a file has changed.
+/// Repeats a request until the answer has a status, after a file has changed.
 async fn until_status(gateway: &Gateway, key: &str, status: u16) {
     let asking = async {
         while by_key(gateway, key).await.status != status {
@@ -716,7 +716,7 @@ async fn sockets_are_limited_for_each_caller_separately() {
     tokio::time::timeout(Duration::from_secs(10), free_again).await.expect("it is never free");
 }
 
-/// Callers by key, of whom each may have one connection, and room for two connections in all.
+/// A gateway with keys, one connection for each caller, and two connections in all.
 async fn crowded(file: &TestFile) -> Gateway {
     Gateway::configured(upstream().await, |config| {
         config.inbound.auth = InboundAuth::ApiKey(file.0.clone());

@@ -18,7 +18,7 @@ const SIGNING: [(&str, &str); 3] = [
     ("HUAWEICLOUD_SDK_PROJECT_ID", "089b2f9a3d80d3062f24c00ca4ed5cbd"),
 ];
 
-/// What `check` said of an upstream.
+/// The output of `check`.
 struct Checked {
     code: i32,
     said: String,
@@ -26,7 +26,7 @@ struct Checked {
 }
 
 impl Checked {
-    /// Each thing that is wrong, and what to do about it.
+    /// Each problem, and its remedy.
     fn diagnostics(&self) -> Vec<(&str, &str)> {
         let lines: Vec<&str> = self.complained.lines().map(str::trim).collect();
         let pairs = lines.windows(2).filter_map(|pair| {
@@ -35,7 +35,7 @@ impl Checked {
         pairs.collect()
     }
 
-    /// Asserts that one thing is wrong, and only that.
+    /// Asserts that there is exactly one problem.
     fn tells(&self, problem: &str, remedy: &str) {
         let diagnostics = self.diagnostics();
         assert_eq!((self.code, diagnostics.len()), (1, 1), "{}", self.complained);
@@ -46,7 +46,7 @@ impl Checked {
     }
 }
 
-/// Runs `check` against an address, where other tasks go on meanwhile.
+/// Runs `check` against an address, while other tasks continue.
 async fn check(endpoint: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Checked {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     // Far more than it takes, so that no test fails because the machine is busy.
@@ -74,7 +74,7 @@ async fn check_answering(status: u16, body: Value, arguments: &[&str]) -> Checke
     check(&format!("http://{}", upstream.address), arguments, &SIGNING).await
 }
 
-/// An upstream that has all there should be, but not the recording that is asked for.
+/// A correct upstream without the requested recording.
 async fn good_upstream() -> ScriptedUpstream {
     let body = json!({ "error_code": "WKS.00211902", "error_msg": "no such recording" });
     ScriptedUpstream::start(move |_| Reply::json(404, &body)).await

@@ -1,4 +1,4 @@
-//! Bodies of the upstream are read in the codings that servers send.
+//! The codings of upstream bodies.
 
 use std::io::Write as _;
 
@@ -30,7 +30,7 @@ fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What a caller gets of an upstream that answers with these bytes.
+/// The gateway's answer if the upstream answers with these bytes.
 async fn answer(status: u16, coding: &str, body: Vec<u8>) -> (Value, Gateway) {
     let coding = coding.to_owned();
     let upstream = ScriptedUpstream::start(move |_| {

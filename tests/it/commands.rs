@@ -1,4 +1,4 @@
-//! The binary, as a person runs it.
+//! The commands of the binary.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 const KEY: [(&str, &str); 2] =
     [("HUAWEICLOUD_SDK_AK", "COMMANDTESTAK0000001"), ("HUAWEICLOUD_SDK_SK", "command/test+secret")];
 
-/// A command that sees nothing of this machine's environment.
+/// A command with an empty environment.
 fn gateway(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_screen-record-gateway"));
     command.env_clear().args(arguments);

@@ -1,4 +1,4 @@
-//! Large answers go out compressed where the client accepts that, and no others.
+//! Compression of large answers.
 
 use std::io::Read as _;
 
@@ -48,14 +48,14 @@ impl Raw {
     }
 }
 
-/// A client that asks for no coding of its own accord and decodes none.
+/// A client that neither requests nor decodes a coding by itself.
 fn raw_client() -> reqwest::Client {
     let _ = client();
     let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]);
     builder.no_gzip().no_brotli().no_zstd().no_deflate().build().unwrap()
 }
 
-/// An upstream of a list, and of links to what is in it.
+/// An upstream with a list, and with links for its rows.
 async fn upstream() -> ScriptedUpstream {
     ScriptedUpstream::start(|seen| {
         if seen.path.ends_with("/download-address") {
@@ -168,7 +168,7 @@ async fn a_coding_that_the_client_does_not_accept_is_not_sent() {
         ("identity, gzip;q=0.9", ""),
         ("identity;q=0, gzip;q=0.1", "gzip"),
         ("*", "zstd"),
-        // Nothing that is acceptable can be made: what there is has to do.
+        // No coding is acceptable, so the answer is sent as it is.
         ("identity;q=0", ""),
         ("identity;q=0, compress", ""),
     ] {

@@ -66,7 +66,7 @@ async fn all_links_of_an_operation_come_in_one_call() {
 #[tokio::test]
 async fn links_of_records_that_arrive_at_different_times_share_one_call() {
     let gateway = linking().await;
-    // One is in the cache and there at once, the other has to be read.
+    // One is in the cache, the other must be read.
     gateway
         .query(&format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "r1") {{ id }} }}"#))
         .await;

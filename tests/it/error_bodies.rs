@@ -1,4 +1,4 @@
-//! The status of an error decides, whatever becomes of its body.
+//! The status of an error decides, even if its body cannot be read.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, screen_record};
 
-/// What goes wrong while a body is read.
+/// Faults of a body.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// It says that it is gzip, and is plain text.
+    /// Plain text with `Content-Encoding: gzip`.
     Mislabelled,
-    /// It is in a coding that was not asked for.
+    /// A coding that was not requested.
     UnknownCoding,
     TooLarge,
     Cut,
@@ -47,7 +47,7 @@ impl Fault {
     }
 }
 
-/// So that the time for a body passes quickly.
+/// Short, so that a body's time limit passes quickly.
 fn hasty(config: &mut Config) {
     config.upstream.connect_timeout = Duration::from_millis(500);
     config.upstream.attempt_timeout = Duration::from_millis(500);
@@ -174,7 +174,7 @@ async fn a_refused_key_signs_no_more_although_the_body_cannot_be_read() {
     }
 }
 
-/// A gateway that logs in where it asks for records.
+/// A gateway whose IAM and upstream are the same server.
 async fn logging_in(answering: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Gateway {
     let upstream = ScriptedUpstream::start(move |seen| answering(&seen.path)).await;
     let endpoint: url::Url = format!("http://{}", upstream.address).parse().unwrap();

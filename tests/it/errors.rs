@@ -236,7 +236,7 @@ async fn a_connection_cut_midway_is_unavailable() {
     assert_eq!(error(&answer), &json!({ "code": "UPSTREAM_UNAVAILABLE", "retryable": true }));
 }
 
-/// A server that does not speak HTTP: it writes some bytes when something comes, and closes or hangs.
+/// A server that does not speak HTTP: after the first bytes it writes some bytes, and closes or hangs.
 async fn raw_server(says: &'static [u8], hangs: bool) -> std::net::SocketAddr {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

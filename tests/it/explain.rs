@@ -1,4 +1,4 @@
-//! `X-Gateway-Explain: 1`: answers that say where all that was read for them came from.
+//! `X-Gateway-Explain: 1`: answers that list the source of each read.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn record(alias: &str, id: &str, selection: &str) -> String {
     format!(r#"{alias}: screenRecord(projectId: "{PROJECT}", id: "{id}") {{ {selection} }}"#)
 }
 
-/// Where each thing came from that was read, by path, in the order of paths.
+/// The outcome of each read, by path, in the order of paths.
 fn outcomes(cache: &Value) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let told = |one: &Value| (one["path"].to_string(), text(&one["kind"]), text(&one["outcome"]));
@@ -230,7 +230,7 @@ async fn an_explained_answer_bypasses_the_response_cache() {
     let list =
         format!(r#"{{ screenRecords(projectId: "{PROJECT}", first: 1) {{ nodes {{ id }} }} }}"#);
     for document in [list, screen_record("id")] {
-        // Asked so often that whole answers and whole requests are known by then.
+        // Sent several times, so that the response is cached.
         for _ in 0..3 {
             assert_eq!(gateway.query(&document).await.get("extensions"), None);
         }

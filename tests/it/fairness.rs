@@ -1,4 +1,4 @@
-//! What callers share is not used up by one of them.
+//! One caller cannot use up what all callers share.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -89,7 +89,7 @@ async fn with_large_answers() -> (Gateway, String) {
     (gateway.await, screen_record(&names.join(" ")))
 }
 
-/// Sends a query and reads nothing of its answer but the head.
+/// Sends a query and reads only the head of its answer.
 async fn unread(gateway: &Gateway, document: &str) -> reqwest::Response {
     let request = gateway.http().post(gateway.url()).header("content-type", "application/json");
     let body = json!({ "query": document }).to_string();

@@ -1,4 +1,4 @@
-//! How long an answer is served without asking again.
+//! How long a cached record is served.
 
 use std::time::Duration;
 

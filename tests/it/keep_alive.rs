@@ -1,4 +1,4 @@
-//! Several requests over one connection: each is answered, counted and limited on its own.
+//! Several requests over one connection: each is answered, counted and limited separately.
 
 use std::time::Duration;
 

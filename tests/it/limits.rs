@@ -1,4 +1,4 @@
-//! How much one request, and all of them together, may ask for.
+//! Limits of one request, and of all requests together.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Connections: parts of the upstream's lists by cursors, and what they leave in the cache.
+//! Lists: pages by cursors, and the records that they leave in the cache.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn list(arguments: &str, selection: &str) -> String {
     format!(r#"{{ screenRecords(projectId: "{PROJECT}" {arguments}) {{ {selection} }} }}"#)
 }
 
-/// The ids of the list, none where there is no list.
+/// The ids of the list; empty if there is no list.
 fn ids(answer: &Value) -> Vec<&str> {
     let nodes = answer["data"]["screenRecords"]["nodes"].as_array();
     nodes.into_iter().flatten().filter_map(|node| node["id"].as_str()).collect()
@@ -272,7 +272,7 @@ async fn an_error_body_with_status_200_is_an_error() {
     assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE");
 }
 
-/// The rows that a list request asks for, but at most `most` of them.
+/// The requested rows of a list, at most `most` of them.
 fn capped_page(seen: &Seen, key: &str, rows: &[Value], most: usize) -> Reply {
     let number = |name: &str| seen.parameter(name).unwrap().parse::<usize>().unwrap();
     let shown: Vec<&Value> =

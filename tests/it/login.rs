@@ -1,5 +1,5 @@
-//! Tokens that the gateway logs in for: one login however many wait, renewed in time, and none after a
-//! refusal that could lock the user.
+//! Tokens that the gateway logs in for: one login for all waiting requests, renewal in time, and no login
+//! after a refusal that could lock the user.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -22,9 +22,9 @@ struct Services {
     logins: Arc<AtomicUsize>,
     /// What IAM answers; 0 for success.
     iam_status: Arc<AtomicU16>,
-    /// The newest login whose token the upstream takes; 0 for all.
+    /// The first login whose token the upstream accepts; 0 for all.
     accepted_from: Arc<AtomicUsize>,
-    /// Whether it says of others that it cannot make anything of them.
+    /// Whether it refuses other tokens as unreadable.
     withdraws: Arc<AtomicBool>,
 }
 
@@ -123,7 +123,7 @@ async fn a_token_is_renewed_in_the_background_before_it_expires() {
 
     gateway.advance(Duration::from_hours(23));
     gateway.query(&record("r2")).await;
-    // The renewal runs behind the answer.
+    // The renewal runs in the background.
     gateway.upstream.arrived(4).await;
     gateway.until(&record("r3"), |answer| answer.get("errors").is_none()).await;
 
@@ -306,7 +306,7 @@ async fn a_token_of_the_simulated_iam_is_accepted_and_renewed_when_it_expires() 
     .await;
 
     let first = gateway.query(&document).await;
-    // It ends at the simulator only, so the gateway learns of it by an answer.
+    // It expires only in the simulator, so the gateway learns it from an answer.
     clock.advance(Duration::from_hours(2));
     let second = gateway.query(&document).await;
 

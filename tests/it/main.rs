@@ -1,4 +1,4 @@
-//! The real app on free ports, in front of an upstream that does what each test says.
+//! The real app on free ports, in front of an upstream that each test scripts.
 #![expect(clippy::disallowed_methods, reason = "the harness starts servers of its own")]
 #![expect(clippy::unwrap_used, reason = "what the harness sets up itself has to work")]
 #![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]

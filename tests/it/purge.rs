@@ -1,4 +1,4 @@
-//! Purging: what is kept is dropped for everybody, and nothing under way brings it back.
+//! Purges: cached data is dropped for all callers, and loads in progress do not restore it.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn a_load_in_progress_does_not_restore_a_purged_record() {
     let after_the_purge = async {
         gateway.upstream.arrived(1).await;
         purge(&gateway, &json!({ "all": true })).await;
-        // This one must not be handed the answer that was under way.
+        // This one must not get the answer of the load that was in progress.
         let (answer, ()) = tokio::join!(gateway.query(&document), async {
             gateway.upstream.arrived(2).await;
             gateway.upstream.release();

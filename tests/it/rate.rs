@@ -1,4 +1,4 @@
-//! How often a caller may ask.
+//! The rate of each caller.
 
 use std::time::Duration;
 

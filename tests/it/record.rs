@@ -1,4 +1,4 @@
-//! One recording, from the upstream's JSON to the caller's.
+//! One recording, from the upstream's JSON to the answer.
 
 use insta::assert_json_snapshot;
 use screen_record_gateway::domain::{RecordText, RecordTime};

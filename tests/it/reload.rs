@@ -27,7 +27,7 @@ async fn with(settings: &str) -> (Gateway, TestFile) {
     (Gateway::following(upstream().await, &file, &[]).await, file)
 }
 
-/// A gateway that signs with a key of a profile file, and asks callers for keys of another.
+/// A gateway that signs with a key of a profile file, and requires callers' keys of another file.
 async fn guarded(keys: &TestFile, more: &str) -> (Gateway, TestFile, TestFile) {
     let profile = TestFile::of(&profile_of("FAKEAK0EXAMPLE000001", "first-secret"));
     let settings = TestFile::of(&guarded_by(keys, more));
@@ -64,7 +64,7 @@ fn code(answer: &Value) -> &Value {
     &answer["errors"][0]["extensions"]["code"]
 }
 
-/// Which of three aliased fields pass, by their limit: tells which settings are in use.
+/// Whether a document passes the limit of aliases, which shows the settings in use.
 async fn aliases_pass(gateway: &Gateway) -> bool {
     let answer = gateway.query("{ a: __typename b: __typename c: __typename }").await;
     answer["errors"].is_null()
@@ -213,7 +213,7 @@ async fn a_setting_that_contradicts_one_pending_a_restart_is_refused() {
     let callers = TestFile::of(&keys(&[(KEY, "one", &["*"])]));
     let (gateway, settings, _profile) = guarded(&callers, "").await;
 
-    // Fine together after a restart, but until then every page could use the gateway's own key.
+    // Valid together after a restart, but until then every page could use the gateway's own key.
     settings.write("[upstream]\ncredentials = \"passthrough\"\n[cors]\nallow_origins = [\"*\"]\n");
     let refused = reasons(gateway.reload().await);
 
@@ -548,7 +548,7 @@ async fn the_limit_of_sockets_per_caller_changes_on_reload() {
     assert!(matches!(third, Said::Closed(4429, _)), "{third:?}");
 }
 
-/// A gateway as it is started by people.
+/// The binary, started with a settings file.
 struct Process(Child);
 
 impl Process {
@@ -591,7 +591,7 @@ async fn sighup_reloads_the_settings_and_never_ends_the_process() {
         let found = logged.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
         found.unwrap_or_else(|| unreachable!("{text:?} was never logged")).unwrap()
     };
-    // Printed once it is about to serve.
+    // Printed just before it serves.
     let said: Vec<String> = said.take(2).map(Result::unwrap).collect();
     let address = said[0].split_once("http://").unwrap().1.trim_end_matches("/graphql");
 

@@ -1,4 +1,4 @@
-//! Faults of the upstream survived: retries within a budget, and a circuit that opens.
+//! Faults of the upstream: retries within a budget, and the circuit breaker.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -19,12 +19,12 @@ fn good() -> Reply {
     Reply::json(200, &json!({ "id": RECORD }))
 }
 
-/// Retries as by default.
+/// The default retries.
 fn with_retries(config: &mut Config) {
     config.upstream.max_attempts = NonZeroU32::new(3).unwrap();
 }
 
-/// An upstream that fails so often before it answers.
+/// An upstream that fails a number of times before it answers.
 async fn after_failures(failures: usize, status: u16) -> Gateway {
     let calls = AtomicUsize::new(0);
     let upstream = ScriptedUpstream::start(move |_| {
@@ -195,12 +195,12 @@ async fn retries_of_all_loads_together_stay_within_the_budget() {
         gateway.query(&records(batch * 100, 100)).await;
     }
 
-    // 400 loads earn 200 retries, and 100 are there in any case: without a budget it were 1200.
+    // 400 loads allow 200 retries beside the first 100; without a budget there would be 1200.
     let attempts = gateway.upstream_requests();
     assert!((400..=800).contains(&attempts), "{attempts} attempts for 400 loads");
 }
 
-/// A circuit that opens at half of four attempts, for five seconds.
+/// A circuit breaker that opens at half of four attempts, for five seconds.
 async fn breaking(upstream: ScriptedUpstream) -> Gateway {
     Gateway::configured(upstream, |config| {
         config.upstream.breaker.min_calls = NonZeroU32::new(4).unwrap();

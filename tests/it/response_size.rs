@@ -1,4 +1,4 @@
-//! How large an answer may become, and that it holds every error.
+//! The size limit of an answer, and that an answer holds every error.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ async fn an_answer_over_the_limit_is_replaced_by_an_error_however_it_is_executed
         format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "escapes") {{ username }} }}"#);
     let operations = screen_record("operations(first: 9) { nodes { data } }");
     for document in [
-        // By a plan, and by the library.
+        // By a plan, and by async-graphql.
         screen_record(&names(4)),
         screen_record(&format!("{} downloadUrl", names(4))),
         list("nodes { username }"),

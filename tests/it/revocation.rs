@@ -1,4 +1,4 @@
-//! What the upstream refuses is not served any more, and nothing under way brings it back.
+//! Refused data is dropped from the cache, and loads in progress do not restore it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +117,7 @@ async fn holding_lists(status: u16) -> (Gateway, Arc<Semaphore>) {
         Reply::Held(Arc::clone(&held), Box::new(good(seen)))
     });
     let gateway = Gateway::configured(upstream.await, |config| {
-        // Whatever is kept of an absence must not be what the test sees.
+        // The test must not see a cached absence.
         config.cache.ttl_not_found = Duration::ZERO;
     });
     (gateway.await, gate)
@@ -166,7 +166,7 @@ async fn stale_data_replaces_no_error_if_the_token_is_refused_meanwhile() {
     let gateway = gateway().await;
     gateway.query(&record("old")).await;
     gateway.query(&list()).await;
-    // Neither fresh nor refreshed behind the answer, but kept in place of an error.
+    // Neither fresh nor refreshed in the background, but kept to replace an error.
     gateway.advance(Duration::from_mins(3));
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);

@@ -1,4 +1,4 @@
-//! `schema.graphql` is what the code says.
+//! The committed schema files equal the schema of the code.
 
 use std::fs;
 use std::path::Path;

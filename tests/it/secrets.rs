@@ -1,4 +1,4 @@
-//! Canaries: tokens and keys that must not turn up anywhere.
+//! Canaries: tokens and keys that must not appear in logs, errors, metrics or `Debug`.
 
 use screen_record_gateway::config::{
     AccessKey, CredentialsMode, IamLogin, InboundAuth, JwksSource, JwtConfig, ProjectScope,
@@ -21,7 +21,7 @@ const PASSWORD: &str = "canary-password-81f0";
 const ISSUED: &str = "canary-issued-token-c3d7";
 const LINK: &str = "https://obs.example/v.mp4?Signature=canary-link-77aa";
 
-/// An upstream that sends everything it was sent back in its error message.
+/// An upstream that repeats the whole request in its error message.
 async fn blabbing() -> ScriptedUpstream {
     ScriptedUpstream::start(|seen| {
         let message =
@@ -122,7 +122,7 @@ async fn the_shared_caches_password_appears_in_no_log_error_metric_or_debug() {
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": "r" }))).await;
     let gateway = Gateway::configured(upstream, |config| {
         let mut shared = redis.config();
-        // The server asks for no password, and says so.
+        // The server requires no password, and says so.
         shared.servers.password = Some(Secret::new(PASSWORD));
         shared.key_secret = Some(Secret::new(SECRET));
         config.cache.shared = Some(shared);

@@ -1,4 +1,4 @@
-//! The tier of the cache that replicas share, in a real Redis.
+//! The cache that replicas share, in a real Redis.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,14 +27,14 @@ async fn upstream() -> ScriptedUpstream {
     .await
 }
 
-/// A replica in front of an upstream that it has in common with others.
+/// A replica whose upstream others share.
 async fn replica(upstream: &ScriptedUpstream, redis: &RedisServer) -> Gateway {
     let gateway = alone(upstream, redis).await;
     gateway.until_metric(UP).await;
     gateway
 }
 
-/// A replica that has not found Redis, perhaps.
+/// A replica that may not have reached Redis yet.
 async fn alone(upstream: &ScriptedUpstream, redis: &RedisServer) -> Gateway {
     Gateway::configured(upstream.clone(), |config| config.cache.shared = Some(redis.config())).await
 }
@@ -58,7 +58,7 @@ fn is_the_record(answer: &Value) -> bool {
     answer["data"]["screenRecord"]["id"] == RECORD
 }
 
-/// Asks a replica until it makes a call of its own, which it does only where nothing is kept.
+/// Repeats a query until the replica calls the upstream, which it does only if nothing is cached.
 async fn until_read_anew(gateway: &Gateway, upstream: &ScriptedUpstream) {
     let before = upstream.requests();
     gateway.until(&screen_record("id"), |_| upstream.requests() > before).await;
@@ -89,7 +89,7 @@ async fn neither_a_token_nor_a_link_to_a_video_is_ever_in_redis() {
     let (_upstream, redis, [first, _]) = two_replicas_with_one_cached_record().await;
 
     let answer = first.query(&screen_record("id downloadUrl")).await;
-    // Whatever is written after the link is written now.
+    // Everything that is written after the link has been written now.
     first.query_as("token-of-another", &screen_record("id")).await;
     first.until_metric("gateway_shared_cache_writes_total{outcome=\"written\"} 2").await;
 
@@ -112,7 +112,7 @@ async fn replicas_that_miss_the_same_record_at_once_make_one_call() {
     let query = screen_record("id");
 
     let releasing = async {
-        // Both have looked into Redis and found nothing before any answer comes.
+        // Both have found nothing in Redis before any answer arrives.
         let missed = "gateway_shared_cache_reads_total{outcome=\"miss\"} 1";
         first.until_metric(missed).await;
         second.until_metric(missed).await;
@@ -128,7 +128,7 @@ async fn replicas_that_miss_the_same_record_at_once_make_one_call() {
 #[tokio::test]
 async fn a_shared_entry_keeps_its_age_on_another_replica() {
     let (upstream, redis, [_, other]) = two_replicas_with_one_cached_record().await;
-    // Fresh for five seconds, kept for ten minutes after that: three seconds are to pass.
+    // Fresh for five seconds, kept for ten minutes after that; three seconds pass.
     let name = redis.only_entry().await;
     redis.run::<()>(&["PEXPIRE", &name, "602000"]).await;
 
@@ -255,7 +255,7 @@ async fn a_load_in_progress_on_another_replica_does_not_restore_a_purged_record(
     };
     tokio::join!(other.query(&query), purging);
 
-    // It was written, but counts for nothing.
+    // It was written, but is ignored.
     let third = replica(&upstream, &redis).await;
     third.query(&query).await;
 
@@ -368,7 +368,7 @@ async fn a_redis_that_hangs_costs_the_time_limit_a_few_times_and_then_nothing() 
     assert_eq!(upstream.requests(), 5);
 }
 
-/// A replica that reaches Redis by a slow way, and gives a read one second for it.
+/// A replica that reaches Redis through a slow proxy, with a limit of one second for each read.
 async fn through_a_slow_proxy(
     upstream: &ScriptedUpstream,
     redis: &RedisServer,
@@ -394,7 +394,7 @@ async fn all_commands_of_a_read_have_one_time_limit_together() {
     let answer = gateway.query(&screen_record("id")).await;
 
     assert!(is_the_record(&answer));
-    // Looking the record up and asking whose turn it is take 800 ms each.
+    // The lookup and the lease take 800 ms each.
     assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 }
 
@@ -404,7 +404,7 @@ async fn an_abandoned_lease_is_waited_for_two_seconds_at_most() {
     let (gateway, way) = through_a_slow_proxy(&upstream, &redis).await;
     gateway.query(&screen_record("id")).await;
     gateway.until_metric(WRITTEN).await;
-    // The entry is gone, and the one who was to read it anew as well.
+    // The entry is gone, and so is the holder of the lease.
     let entry = redis.only_entry().await;
     redis.run::<()>(&["SET", &entry.replace(":record:", ":lease:"), "1", "PX", "60000"]).await;
     redis.run::<()>(&["DEL", &entry]).await;
@@ -431,7 +431,7 @@ async fn records_of_a_list_are_not_shared_with_other_replicas() {
     let list = format!(r#"{{ screenRecords(projectId: "{PROJECT}") {{ nodes {{ id }} }} }}"#);
     gateway.query(&list).await;
     gateway.query(&screen_record("id")).await;
-    // What is written behind the list is written before this.
+    // Everything that the list causes to be written is written before this.
     let alone = format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "read-alone") {{ id }} }}"#);
     gateway.query(&alone).await;
     gateway.until_metric(WRITTEN).await;
@@ -493,7 +493,7 @@ async fn a_purge_while_redis_is_down_is_delivered_once_it_is_back() {
 async fn a_replica_that_missed_a_purge_empties_its_memory_when_redis_is_back() {
     let (upstream, redis, [first, other]) = two_replicas_with_one_cached_record().await;
     other.query(&screen_record("id")).await;
-    // What a purge leaves behind, without the message.
+    // The new generation of a purge, without its message.
     let mut names: Vec<String> = redis.run(&["PUBSUB", "CHANNELS", "srg:*:news"]).await;
     let channel = names.remove(0);
     redis.run::<()>(&["SET", &channel.replace(":news", ":purged"), "1"]).await;

@@ -1,4 +1,4 @@
-//! A stop lets requests under way finish.
+//! A shutdown lets requests in progress finish.
 
 use serde_json::json;
 

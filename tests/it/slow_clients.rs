@@ -1,4 +1,4 @@
-//! Clients that are slow, silent, idle, or too many.
+//! Slow, silent and idle clients, and too many connections.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::{
     Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, Socket, TOKEN, TestFile, screen_record,
 };
 
-/// Short, and longer than anything takes that does not wait.
+/// Short, but longer than everything that does not wait.
 const SHORT: Duration = Duration::from_millis(300);
 /// Longer than any of these tests takes.
 const LONG: Duration = Duration::from_mins(10);
@@ -19,7 +19,7 @@ const TYPENAME: &str = "GET /graphql?query={__typename} HTTP/1.1\r\nhost: gatewa
 
 const JSON: &str = "content-type: application/json\r\n";
 
-/// A POST whose body comes in one chunk.
+/// A POST with a body of one chunk.
 fn chunked(body: &str) -> String {
     let length = body.len();
     format!(
@@ -82,7 +82,7 @@ async fn answer_of(stream: &mut TcpStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// Waits until the other side has ended a connection.
+/// Waits until the other side has closed a connection.
 async fn end_of(stream: &mut TcpStream) {
     let ending = async { while !matches!(stream.read(&mut [0; 1024]).await, Ok(0) | Err(_)) {} };
     tokio::time::timeout(Duration::from_secs(30), ending).await.expect("it was never ended");
@@ -139,7 +139,7 @@ async fn a_kept_connection_has_the_idle_time_between_requests_and_the_header_tim
 
     end_of(&mut idle).await;
 
-    // The header time, which is shorter, has not begun: nothing of a request has come.
+    // The shorter time for headers has not begun: no byte of a request has arrived.
     assert!(answered.elapsed() >= 3 * SHORT, "{:?}", answered.elapsed());
     gateway.until_metric(&ended("idle", 1)).await;
     gateway.until_metric(&ended("headers", 0)).await;
@@ -251,7 +251,7 @@ async fn neither_a_long_request_nor_a_socket_nor_an_event_stream_is_idle_or_stal
     let other = screen_record("id").replace(RECORD, "another");
     let waiting = gateway.post(&other, &headers);
 
-    // Connections that came later are idle, and ended for it one after the other.
+    // Later connections are idle, and closed for it one after the other.
     let idle = async {
         for times in 1..=3 {
             let mut stream = connect(&gateway).await;
@@ -286,7 +286,7 @@ async fn a_client_that_reads_no_answers_is_disconnected() {
         "GET /graphql?query={document} HTTP/1.1\r\nhost: gateway\r\nx-auth-token: {TOKEN}\r\n\r\n"
     );
 
-    // More than the buffers of the system hold.
+    // More than the system's buffers hold.
     stream.write_all(request.repeat(30).as_bytes()).await.unwrap();
 
     gateway.until_metric(&ended("stalled", 1)).await;

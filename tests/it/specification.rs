@@ -1,4 +1,4 @@
-//! What a client sees where the GraphQL specification decides.
+//! Answers that the GraphQL specification determines.
 
 use serde_json::{Value, json};
 

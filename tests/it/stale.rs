@@ -1,4 +1,4 @@
-//! What is served when the upstream fails after it has answered before.
+//! Stale data that replaces errors.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, RECORD, Reply, screen_record};
 
-/// A gateway that has read the record once, so long ago that it has to ask again.
+/// A gateway with a cached record that is too old to be served without a call.
 async fn with_a_spare() -> Gateway {
     let gateway = Gateway::answering(200, json!({ "id": RECORD, "status": "RECORDING" })).await;
     gateway.query(&screen_record("id")).await;

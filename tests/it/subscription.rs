@@ -9,7 +9,7 @@ use crate::support::{
     Gateway, HttpAnswer, Reply, ScriptedUpstream, Seen, TOKEN, keep_log, log, screen_record,
 };
 
-/// A stream of server-sent events, read as it comes.
+/// A stream of server-sent events.
 struct Events {
     response: reqwest::Response,
     unread: String,
@@ -150,9 +150,9 @@ async fn every_event_has_the_time_limit_of_a_request() {
     let mut events = Events::selecting(&gateway, TOKEN, fields).await;
     events.answer().await;
 
-    // A poll takes 9 ms at least, so the subscription is older than a request may be.
+    // A poll takes 9 ms at least, so the subscription exceeds the time limit of a request.
     gateway.upstream.arrived(gateway.upstream_requests() + 50).await;
-    // What was read for the first event is too old for the second.
+    // Data of the first event is too old for the second.
     gateway.advance(Duration::from_hours(1));
     gateway.upstream.answer_with(|seen| recording_in("UPLOADING", seen));
 
@@ -264,7 +264,7 @@ async fn a_subscription_survives_an_outage_of_the_upstream() {
 #[tokio::test]
 async fn a_subscription_survives_an_overloaded_gateway() {
     let gateway = Gateway::configured(upstream_in("RECORDING").await, |config| {
-        // Long enough for another query to take the only place between two polls.
+        // Long enough for another query to take the only permit between two polls.
         config.subscriptions.poll_interval = Duration::from_secs(1);
         config.upstream.max_concurrency = NonZeroU32::MIN;
     })

@@ -46,7 +46,7 @@ async fn ask(client: reqwest::ClientBuilder, gateway: &Gateway) -> reqwest::Resu
     Ok(version)
 }
 
-/// One request over a connection that is kept; the status of the answer.
+/// One request over a kept-alive connection; the status of the answer.
 async fn ask_over(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
     let length = TYPENAME.len();
     let head = format!(
@@ -61,13 +61,13 @@ async fn ask_over(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String 
     String::from_utf8(answer).unwrap().lines().next().unwrap().to_owned()
 }
 
-/// The certificate that a new connection is shown.
+/// The certificate that a new connection gets.
 async fn shown(authority: &Authority, address: SocketAddr) -> CertificateDer<'static> {
     let stream = authority.connect(address).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].clone()
 }
 
-/// Waits until new connections are shown a certificate.
+/// Waits until new connections get a certificate.
 async fn until_shown(identity: &Identity, authority: &Authority, address: SocketAddr) {
     let looking = async {
         while shown(authority, address).await != identity.der() {
@@ -157,8 +157,8 @@ async fn a_new_certificate_is_used_for_new_connections_and_old_ones_stay_open() 
     gateway.until_metric("gateway_config_last_reload_successful 1").await;
 }
 
-/// How Kubernetes changes the files of a secret: they stay links into a folder that is a link itself,
-/// which is put in place of the old one at once.
+/// Changes the files of a secret as Kubernetes does: they are links into a folder that is a link itself,
+/// and that link is replaced atomically.
 #[cfg(unix)]
 #[tokio::test]
 async fn certificate_files_behind_replaced_links_are_read_again() {
@@ -229,7 +229,7 @@ async fn a_changed_client_ca_file_decides_who_may_connect() {
     assert!(new.is_ok());
 }
 
-/// Settings that name these files, and what else is to stand in them.
+/// Settings that name these files, with further lines.
 fn settings_of(tls: &TlsConfig, more: &str) -> String {
     let (cert, key) = (tls.cert_file.display(), tls.key_file.display());
     format!("{more}\n[tls]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n")
@@ -485,7 +485,7 @@ async fn a_head_behind_a_whole_request_has_the_same_time_limit_over_tls() {
     );
 
     let stream = authority.connect(gateway.address).await.unwrap();
-    // The gateway hangs up without a goodbye.
+    // The gateway closes without a TLS close message.
     let _ = RawResponse::over(stream, request.as_bytes()).await;
 
     gateway.until_metric("gateway_http_connections_ended_total{reason=\"headers\"} 1").await;

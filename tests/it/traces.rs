@@ -1,4 +1,4 @@
-//! What a receiver of traces gets to see, and the upstream of the trace it is called in.
+//! Spans that a receiver gets, and trace headers that the upstream gets.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn found() -> Reply {
     Reply::json(200, &json!({ "id": RECORD, "status": "UPLOAD_COMPLETED" }))
 }
 
-/// Asks for the usual record within a trace.
+/// Queries the usual record within a trace.
 async fn ask(gateway: &Gateway, trace: &str) -> serde_json::Value {
     ask_with(gateway, trace, &[]).await
 }
@@ -498,7 +498,7 @@ async fn serve_reads_the_standard_variables_and_exports_the_last_spans_on_exit()
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=of%20the%20receiver"),
         ("OTEL_SERVICE_NAME", "recordings"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
-        // Longer than the test may take: nothing but the end sends anything.
+        // Longer than the test may take: only the shutdown sends spans.
         ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
     ];
     let arguments = ["demo", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, HttpAnswer, Reply, ScriptedUpstream};
 
-/// A manifest in a file of its own, removed at the end.
+/// A manifest in its own file, removed at the end.
 struct Manifest(PathBuf);
 
 impl Manifest {

@@ -1,5 +1,5 @@
-//! Requests that the upstream never processed are sent again: no attempt is used, and the circuit
-//! does not hear of them.
+//! Requests that the upstream never processed are sent again. They use no attempt and do not count for
+//! the circuit breaker.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ fn assert_all_answered(answers: &[Value]) {
     assert!(failed.is_empty(), "{} of {}: {}", failed.len(), answers.len(), failed[0]);
 }
 
-/// What is counted of answered attempts, retries and the circuit.
+/// The metrics of answered attempts, retries and the circuit breaker.
 async fn assert_counted(gateway: &Gateway, attempts: usize) {
     let page = gateway.admin_get("/metrics").await.1;
     for line in [
@@ -162,7 +162,7 @@ async fn an_ended_http_2_connection_is_replaced_by_one_for_all_callers() {
     assert!((4..20).contains(&upstream.connections()), "{}", upstream.connections());
 }
 
-/// A way to a port of this machine, on which the connection of a number, from 0, hangs.
+/// A proxy to a port of this machine that lets one connection, by its number from 0, hang.
 async fn way_that_hangs(port: u16, hangs: usize) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own_port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Certificates of an upstream that a CA of one's own has signed.
+//! An upstream whose certificate a private CA has signed.
 
 use axum::http::Version;
 use screen_record_gateway::clock::Clock;
@@ -27,7 +27,7 @@ async fn gateway(upstreams: &Authority, trusted: Option<&Authority>) -> Gateway 
     .await
 }
 
-/// A simulator, and an encrypted way to it; a project and a record of it.
+/// A simulator behind TLS; its project and one of its records.
 async fn simulator(authority: &Authority) -> (TlsWay, String, String) {
     let user = IamUser {
         name: "user".to_owned(),
@@ -44,7 +44,7 @@ async fn simulator(authority: &Authority) -> (TlsWay, String, String) {
     (way, project, record)
 }
 
-/// What a gateway says that reaches a simulator with these credentials.
+/// The answer of a gateway that reaches a simulator with these credentials.
 async fn with_credentials(
     trusted: Option<&Authority>,
     authority: &Authority,

@@ -1,4 +1,4 @@
-//! The WebSocket protocol itself: handshakes, frames, closes, and who may have a socket.
+//! The WebSocket protocol: handshakes, frames, closes, and limits of sockets.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 
-/// A client that sends frames as they are given.
+/// A client that sends arbitrary frames.
 struct Frames(TcpStream);
 
 impl Frames {
@@ -59,7 +59,7 @@ impl Frames {
         (first, payload)
     }
 
-    /// Code and reason of the close frame that comes next, and then the end of the connection.
+    /// Code and reason of the next close frame; then the connection must end.
     async fn closed(&mut self) -> (u16, String) {
         let (first, payload) = self.next().await;
         assert_eq!(first, CLOSE, "{}", String::from_utf8_lossy(&payload));
@@ -185,7 +185,7 @@ async fn a_client_that_sends_pings_and_reads_no_pongs_is_disconnected() {
     )
     .await;
     let stream = TcpSocket::new_v4().unwrap();
-    // So that the system holds little of what is not read.
+    // Small, so that the system buffers little unread data.
     stream.set_recv_buffer_size(4096).unwrap();
     let stream = stream.connect(gateway.address).await.unwrap();
     let mut socket = Frames::over(stream, &gateway).await;
@@ -372,7 +372,7 @@ async fn unauthenticated_sockets_leave_room_for_authenticated_ones() {
     assert_eq!(one_more, Some(503));
     assert_eq!(stream.status().as_u16(), 200);
     assert_eq!(answer.json()["payload"]["data"]["screenRecord"]["rawStatus"], "RECORDING");
-    // While there is no room they have two seconds instead of ten.
+    // While the limit is reached they have two seconds in place of ten.
     let waiting = std::time::Instant::now();
     let reason = "Connection initialisation timeout".to_owned();
     assert_eq!(silent[0].hear().await, Said::Closed(4408, reason));

@@ -24,7 +24,7 @@ BINARY = os.environ["SCREEN_RECORD_GATEWAY"]
 PROMETHEUS = ROOT / "deploy/observability/prometheus"
 TOKEN = {"X-Auth-Token": "demo-token"}
 NO_CACHE = {"Cache-Control": "no-cache"}
-# How long anything may take to show itself.
+# How long a change may take to be seen.
 PATIENCE = 30
 
 
@@ -35,7 +35,7 @@ def free_port():
 
 
 def until(what, holds):
-    """Waits until something holds; gives what it answered."""
+    """Waits until a check is true; returns its result."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ class Gateway:
         return f'{{ screenRecord(projectId: "{self.project}", id: "{id}") {{ {fields} }} }}'
 
     def use(self):
-        """What is asked of a gateway on any day: what is there, what is not, and what is no question."""
+        """Ordinary traffic: existing records, missing ones, and invalid queries."""
         good = self.record_of(self.record)
         for _ in range(3):
             self.query(good)
@@ -102,7 +102,7 @@ class Gateway:
         page = "totalCount nodes { id downloadUrl operations(first: 2) { totalCount } }"
         listed = f'{{ screenRecords(projectId: "{self.project}", first: 5) {{ {page} }} }}'
         self.expect(listed, None)
-        # Given again as it was written.
+        # From the response cache.
         for _ in range(2):
             self.expect(f'{{ screenRecords(projectId: "{self.project}") {{ nodes {{ id }} }} }}', None)
         self.expect("{ nonsense }", "GRAPHQL_VALIDATION_FAILED")
@@ -129,7 +129,7 @@ class Gateway:
                 expect_code(answer.result(), "UPSTREAM_TIMEOUT")
 
     def break_down(self):
-        """An upstream that fails until it is left alone, and is well again."""
+        """An upstream that fails until the circuit opens, and then recovers."""
         broken = self.record_of("fault-apigw-0601-internal-500")
 
         def opened():
@@ -200,7 +200,7 @@ class Prometheus:
         return any(float(value) > 0 for one in found for _, value in one["values"])
 
     def numbers(self, expression):
-        """What a query gives now, without what is not a number."""
+        """The current values of a query, without NaN."""
         found = self.ask("query", query=expression)["result"]
         return [one for one in found if one["value"][1] != "NaN"]
 
@@ -243,7 +243,7 @@ def demo(redis_url, settings, traces_url):
     arguments = [
         BINARY, "demo", f"--config={settings}", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
         f"--cache-redis-url={redis_url}", "--cache-key-secret=for the checks of metrics only",
-        # Little enough that each limit is met within moments.
+        # Small enough that each limit is reached within moments.
         "--limits-rate=50/s", "--upstream-max-concurrency=3", "--upstream-attempt-timeout=2s",
         "--upstream-deadline=4s", "--upstream-breaker-window=3s", "--upstream-breaker-min-calls=6",
         "--upstream-breaker-open-for=2s",
@@ -261,7 +261,7 @@ def demo(redis_url, settings, traces_url):
 
 @contextlib.contextmanager
 def prometheus(gateway):
-    """Prometheus by the deployed settings, but for the target and a shorter interval."""
+    """Prometheus with the deployed settings, except for the target and a shorter interval."""
     settings = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     (job,) = settings["scrape_configs"]
@@ -279,7 +279,7 @@ def prometheus(gateway):
             server = Prometheus(f"http://{address}")
             ready = f"{server.address}/-/ready"
             until("Prometheus", lambda: "is Ready" in fetch(ready))
-            # What is counted later rises from what is scraped first.
+            # Later counts must rise above the first scrape.
             until("the first scrape", lambda: server.numbers("gateway_ready == 1"))
             yield server
 

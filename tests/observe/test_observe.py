@@ -22,7 +22,7 @@ DASHBOARD = json.loads((DEPLOYED / "grafana/dashboards/gateway.json").read_text(
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 PAGE = (ROOT / "docs/METRICS.md").read_text()
 RUNBOOK = (ROOT / "docs/RUNBOOK.md").read_text()
-# What stands on the page under a name that the family itself has not.
+# Suffixes of sample names that the metric's own name lacks.
 SUFFIXES = {"counter": "_total", "info": "_info"}
 # Labels of the format, not of the metric.
 OF_THE_FORMAT = {"le"}
@@ -82,7 +82,7 @@ def values_of(text):
 
 
 def differences(described, page):
-    """What a table says that a page does not show, and the other way round."""
+    """Differences between a table and a page, in both directions."""
     found = [f"{name} is not in the table" for name in page.keys() - described.keys()]
     for name, (kind, labels, meaning) in described.items():
         if name not in page:
@@ -101,7 +101,7 @@ def differences(described, page):
 
 
 def selectors_of(expression):
-    """What a query asks for, each as a query of its own."""
+    """The parts of a query, each as its own query."""
     found = set()
 
     def visit(node):

@@ -5,14 +5,14 @@ import { TOKENS } from "./processes.mjs";
 
 export const PROJECT = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 
-/** Every code that an answer may have; any other is a finding. */
+/** The codes that an answer may have; any other is an error of the gateway. */
 const KNOWN = new Set([
   ..."BAD_USER_INPUT UNAUTHENTICATED UPSTREAM_UNAUTHENTICATED FORBIDDEN NOT_FOUND CONFLICT RATE_LIMITED".split(" "),
   ..."UPSTREAM_ERROR UPSTREAM_UNAVAILABLE UPSTREAM_TIMEOUT UPSTREAM_INVALID_RESPONSE OVERLOADED".split(" "),
 ]);
-/** What one load may take: `upstream.deadline`, the wait for another replica, and a margin. */
+/** Time limit of a load: `upstream.deadline`, the wait for another replica, and a margin. */
 const LONGEST_LOAD = 10_000 + 1000 + 1000;
-/** What any operation may take: `limits.request_timeout` and a margin. */
+/** Time limit of an operation: `limits.request_timeout` and a margin. */
 const LONGEST = 15_000 + 1000;
 const HOT = 500;
 
@@ -21,7 +21,7 @@ const pick = (list) => list[Math.floor(Math.random() * list.length)];
 const record = (id, selection = "id status startTime size") =>
   `screenRecord(projectId: "${PROJECT}", id: "${id}") { ${selection} }`;
 
-/** What is asked for: a document, how many loads it makes, and what is expected of it. */
+/** The kinds of operations: a document, its number of loads, and the expected answer. */
 function operation(ids) {
   const popular = () => (Math.random() < 0.7 ? ids[Math.floor(Math.random() * HOT)] : pick(ids));
   const drawn = Math.random();
@@ -68,7 +68,7 @@ export class Load {
     while (!over()) {
       const due = ((performance.now() - begun) / 1000) * perSecond;
       for (; this.sent + this.heldBack < due; ) {
-        // A gateway that answered nothing any more would be seen here.
+        // A gateway that stopped answering would be seen here.
         if (this.underWay >= 1000) this.heldBack += 1;
         else asked.push(this.#one());
       }
@@ -140,7 +140,7 @@ function post(url, asked) {
   });
 }
 
-/** The ids of all recordings, asked of the upstream itself, faults and all. */
+/** The ids of all recordings, from the upstream itself, which also answers with faults. */
 export async function allIds(upstream, count) {
   const ids = [];
   while (ids.length < count) {
@@ -152,7 +152,7 @@ export async function allIds(upstream, count) {
       if (rows.length === 0) break;
       ids.push(...rows.map(({ id }) => id).filter(Boolean));
     } catch {
-      // A fault; asked again.
+      // A fault; the call is repeated.
     }
   }
   return ids;

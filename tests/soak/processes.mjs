@@ -18,7 +18,7 @@ function start(program, args) {
   return child;
 }
 
-/** Waits for lines that hold what is looked for, and lets the rest go by. */
+/** Waits for matching lines, and skips the others. */
 async function printed(child, patterns) {
   const found = [];
   for await (const line of createInterface(child.stdout)) {
@@ -78,7 +78,7 @@ export async function gateway(binary, upstream, redisPort) {
   return { graphql, metrics, pid: child.pid, stop: () => child.kill("SIGTERM"), ended };
 }
 
-/** Memory that a process has, in bytes. */
+/** Resident memory of a process, in bytes. */
 export function rss(pid) {
   const line = readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmRSS:\s+(\d+) kB$/m);
   return Number(line[1]) * 1024;

@@ -15,7 +15,7 @@ if (!(minutes > 0) || !folder) {
 const RATE = 100;
 /** How long Redis is down, each time. */
 const AWAY = 10;
-/** By how much memory may have grown between the middle and the end. */
+/** How much memory may grow between the middle and the end. */
 const MOST_GROWTH = 1.15;
 
 async function soak() {
@@ -56,7 +56,7 @@ async function soak() {
   return checks.every(([held]) => held);
 }
 
-/** Samples memory every second, and says now and then how it goes. */
+/** Samples memory every second, and prints progress now and then. */
 function watch({ samples, gateways, load, now }) {
   return setInterval(() => {
     samples.push({ at: now(), rss: gateways.map(({ pid }) => rss(pid)) });
@@ -67,7 +67,7 @@ function watch({ samples, gateways, load, now }) {
   }, 1000);
 }
 
-/** Memory of the last fifth against that of the middle one. */
+/** Memory in the last fifth relative to the middle fifth. */
 function growthOf(values) {
   const fifth = (place) => values.slice((values.length * place) / 5, (values.length * (place + 1)) / 5);
   return median(fifth(4)) / median(fifth(2));

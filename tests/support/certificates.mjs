@@ -1,10 +1,10 @@
-// An authority of a test's own, and a certificate for localhost that it has signed.
+// A test's own CA, and a certificate for localhost that it has signed.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Makes both in a folder of their own; answers with the paths of the files and what removes them. */
+/** Makes both in a new folder; returns the paths of the files and a function that removes them. */
 export function certificates() {
   const folder = mkdtempSync(join(tmpdir(), "tls-"));
   const file = (name) => join(folder, name);

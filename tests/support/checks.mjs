@@ -1,6 +1,6 @@
-// What the suites of the field's clients share.
+// Shared by the suites of client tests.
 
-/** Throws unless both values read the same as JSON. */
+/** Throws unless both values are equal as JSON. */
 export function equal(actual, expected) {
   if (JSON.stringify(actual) !== JSON.stringify(expected)) {
     throw new Error(`${shown(actual)} instead of ${shown(expected)}`);

@@ -32,7 +32,7 @@ pub(crate) struct IdentityFiles {
     pub(crate) key: TestFile,
 }
 
-/// A server that speaks TLS and passes what it hears on to one that does not.
+/// A proxy that ends TLS.
 pub(crate) struct TlsWay {
     pub(crate) url: url::Url,
 }
@@ -54,7 +54,7 @@ impl Authority {
         self.issue_until(2100)
     }
 
-    /// As `issue`, good until a year begins.
+    /// As `issue`, valid until the beginning of a year.
     pub(crate) fn issue_until(&self, year: i32) -> Identity {
         self.issue_for(&["localhost", "127.0.0.1"], year)
     }
@@ -70,14 +70,14 @@ impl Authority {
         Identity { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// A client of HTTP that trusts this authority alone.
+    /// An HTTP client that trusts only this authority.
     pub(crate) fn client(&self) -> reqwest::ClientBuilder {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let authority = reqwest::Certificate::from_pem(self.pem().as_bytes()).unwrap();
         reqwest::Client::builder().no_proxy().tls_certs_only([authority])
     }
 
-    /// A connection to a server that shows a certificate of this authority.
+    /// A connection to a server with a certificate of this authority.
     pub(crate) async fn connect(
         &self,
         address: SocketAddr,
@@ -132,7 +132,7 @@ impl IdentityFiles {
         TlsConfig { cert_file, key_file, client_ca_file: None }
     }
 
-    /// Puts another identity in place of this one.
+    /// Replaces the files with those of another identity.
     pub(crate) fn replace(&self, identity: &Identity) {
         self.certificate.write(&identity.certificate);
         self.key.write(&identity.key);

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 upstream that closes kept connections when the next request comes.
+//! An HTTP/1.1 upstream that closes kept-alive connections when the next request arrives.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl ClosingUpstream {
         Self { address, counts }
     }
 
-    /// Closes the connections of before when the next request comes; later ones are kept.
+    /// Closes the existing connections when their next request arrives; later ones stay open.
     pub(crate) fn restart(&self) {
         self.counts.restarts.fetch_add(1, Ordering::Relaxed);
     }

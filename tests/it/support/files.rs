@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A file of its own, removed at the end.
+/// A temporary file, removed at the end.
 pub(crate) struct TestFile(pub(crate) PathBuf);
 
 impl TestFile {

@@ -20,8 +20,8 @@ pub(crate) const PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 pub(crate) const RECORD: &str = "6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082";
 pub(crate) const TOKEN: &str = "token-of-a-caller";
 
-/// How long anything is waited for before it counts as never coming: far more than it takes, even where
-/// a thousand connections are made on a machine that is busy with other things.
+/// How long a test waits for an event: far longer than it takes, even with a thousand connections on a
+/// busy machine.
 const PATIENCE: Duration = Duration::from_secs(45);
 
 /// The real app on free ports; stops when dropped.
@@ -37,7 +37,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// In front of an upstream that always answers the same.
+    /// In front of an upstream with one answer.
     pub(crate) async fn answering(status: u16, body: Value) -> Self {
         Self::before(ScriptedUpstream::start(move |_| Reply::json(status, &body)).await).await
     }
@@ -59,8 +59,7 @@ impl Gateway {
         Self::running(app, upstream, clock)
     }
 
-    /// With the settings of a file, which is looked at all the time, and with the usual ones for all
-    /// that has to do with ports and retries.
+    /// With the settings of a file that is watched, and with the usual ports and retries.
     pub(crate) async fn following(
         upstream: ScriptedUpstream,
         settings: &TestFile,
@@ -100,7 +99,7 @@ impl Gateway {
         Self { address, admin, upstream, clock, http, reloads, stop, running }
     }
 
-    /// Has the settings read again, as a signal would.
+    /// Reloads the settings, as a signal would.
     pub(crate) async fn reload(&self) -> Outcome {
         self.reloads.reload().await
     }
@@ -127,7 +126,7 @@ impl Gateway {
         self.post(document, &[("x-auth-token", token)]).await.json
     }
 
-    /// Asks again until the answer is as wanted; for what happens behind an answer.
+    /// Repeats a query until the answer is as wanted, to wait for background work.
     pub(crate) async fn until(&self, document: &str, wanted: impl Fn(&Value) -> bool) {
         let asking = async {
             while !wanted(&self.query(document).await) {
@@ -227,7 +226,7 @@ pub(crate) fn patient(config: &mut Config) {
     config.cache.ttl_active = 2 * PATIENCE;
 }
 
-/// Without retries and circuit, which have tests of their own: what the upstream answers is seen.
+/// Without retries and circuit breaker, which have their own tests.
 fn one_attempt(config: UpstreamConfig) -> UpstreamConfig {
     let breaker = BreakerConfig { min_calls: NonZeroU32::MAX, ..config.breaker };
     UpstreamConfig { max_attempts: NonZeroU32::MIN, breaker, ..config }

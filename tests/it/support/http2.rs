@@ -1,4 +1,4 @@
-//! An upstream that speaks HTTP/2 frame by frame, so that a test decides what becomes of each stream.
+//! An upstream that speaks HTTP/2 frame by frame, so that a test decides the outcome of each stream.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const REFUSED_STREAM: u32 = 7;
 /// `:status: 200`, by its index in HPACK's static table.
 const STATUS_200: u8 = 0x88;
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
     Answer,
@@ -35,16 +35,16 @@ pub(crate) enum Turn {
     GoAway {
         reason: u32,
     },
-    /// The connection ends without a word.
+    /// The connection ends without a GOAWAY.
     Hang,
 }
 
-/// A request, by its place.
+/// The number of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// Of all requests, from 0.
+    /// Among all requests, from 0.
     pub(crate) overall: usize,
-    /// Of those of its connection, from 0.
+    /// Among those of its connection, from 0.
     pub(crate) in_connection: usize,
 }
 
@@ -61,7 +61,7 @@ struct Counts {
 }
 
 impl Http2Upstream {
-    /// Answers with a body, where a script has it answer.
+    /// Answers with a body if the script says so.
     pub(crate) async fn start(
         authority: &Authority,
         body: &str,

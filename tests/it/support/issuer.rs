@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 pub(crate) const ISSUER: &str = "https://login.example.com";
 pub(crate) const AUDIENCE: &str = "recordings";
 
-/// Signs with one key of its own.
+/// An issuer with one key.
 pub(crate) struct Issuer {
     pub(crate) id: String,
     key: EcdsaKeyPair,
@@ -21,7 +21,7 @@ impl Issuer {
         Self { id: id.to_owned(), key }
     }
 
-    /// The public key, as a set of keys has it.
+    /// The public key, as an entry of a key set.
     pub(crate) fn jwk(&self) -> Value {
         let point = self.point();
         json!({
@@ -35,7 +35,7 @@ impl Issuer {
         self.key.public_key().as_ref()
     }
 
-    /// A token with these claims beside, or in place of, those of a good one.
+    /// A valid token, with these claims added or replaced.
     pub(crate) fn token(&self, claims: &Value) -> String {
         self.token_with(&json!({ "alg": "ES256", "typ": "JWT", "kid": self.id }), claims)
     }

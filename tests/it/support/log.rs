@@ -7,11 +7,11 @@ use std::sync::Once;
 use tracing_subscriber::EnvFilter;
 
 thread_local! {
-    /// What this thread has logged. A test's gateway runs on the thread of the test.
+    /// The lines that this thread has logged. A test's gateway runs on the thread of the test.
     static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes to the log of the thread at work.
+/// Writes to the log of the current thread.
 struct ThisThread;
 
 impl io::Write for ThisThread {
@@ -28,7 +28,7 @@ impl io::Write for ThisThread {
 /// Keeps every line from now on, of every level and every crate.
 pub(crate) fn keep_log() {
     static STARTED: Once = Once::new();
-    // One for all threads: whether a line is of interest to anybody is decided for the process.
+    // One for all threads, because levels are enabled for the whole process.
     STARTED.call_once(|| {
         let lines = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new("trace"))
@@ -39,7 +39,7 @@ pub(crate) fn keep_log() {
     });
 }
 
-/// What was kept.
+/// The captured lines.
 pub(crate) fn log() -> String {
     LOG.with_borrow(|log| String::from_utf8(log.clone()).unwrap())
 }

@@ -1,4 +1,4 @@
-//! The harness: the real app on free ports, in front of an upstream that does what a test says.
+//! The harness: the real app on free ports, in front of an upstream that a test scripts.
 
 mod gateway;
 mod scripted;

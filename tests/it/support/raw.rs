@@ -21,12 +21,12 @@ pub(crate) struct RawResponse {
 
 impl RawResponse {
     /// Sends a whole request before it reads anything, as simple clients do, and reads until the server closes.
-    /// The request should ask for that with `Connection: close`.
+    /// The request should have `Connection: close`.
     pub(crate) async fn to(address: SocketAddr, request: &[u8]) -> std::io::Result<Self> {
         Self::over(TcpStream::connect(address).await?, request).await
     }
 
-    /// As `to`, over a connection that is there.
+    /// As `to`, over an open connection.
     pub(crate) async fn over(
         mut stream: impl AsyncRead + AsyncWrite + Unpin,
         request: &[u8],

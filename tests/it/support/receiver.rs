@@ -1,4 +1,4 @@
-//! A receiver of traces, as a collector is one.
+//! A receiver of traces, like a collector.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,10 +16,10 @@ use prost::Message as _;
 use screen_record_gateway::config::TracesConfig;
 use tokio::sync::{Semaphore, watch};
 
-/// How long anything is waited for before it counts as never coming.
+/// How long a test waits for an event.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Takes batches and keeps what is in them.
+/// Accepts batches and keeps their contents.
 #[derive(Clone)]
 pub(crate) struct Receiver(Arc<Kept>);
 
@@ -27,11 +27,11 @@ struct Kept {
     address: String,
     taken: Mutex<Vec<Batch>>,
     arrived: watch::Sender<usize>,
-    /// Answers go out as there are permits; normally there is no end of them.
+    /// Each answer takes a permit; normally there are unlimited permits.
     gate: Semaphore,
 }
 
-/// A batch as it came.
+/// A received batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) path: String,
@@ -39,7 +39,7 @@ pub(crate) struct Batch {
     pub(crate) body: Bytes,
 }
 
-/// A span as it came.
+/// A received span.
 #[derive(Clone, Debug)]
 pub(crate) struct Spanned {
     pub(crate) name: String,
@@ -86,7 +86,7 @@ impl Receiver {
         self.0.taken.lock().unwrap().clone()
     }
 
-    /// Every span that has come, the first to begin first.
+    /// Every received span, in the order of their start.
     pub(crate) fn spans(&self) -> Vec<Spanned> {
         let mut spans: Vec<Spanned> = self.batches().iter().flat_map(Batch::spans).collect();
         spans.sort_by_key(|span| span.began);
@@ -128,7 +128,7 @@ impl Batch {
         ExportTraceServiceRequest::decode(self.body.clone()).unwrap()
     }
 
-    /// What is said of the process.
+    /// The attributes of the process.
     pub(crate) fn resource(&self) -> BTreeMap<String, String> {
         texts(&self.request().resource_spans[0].resource.as_ref().unwrap().attributes)
     }

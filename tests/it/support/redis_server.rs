@@ -15,7 +15,7 @@ pub(crate) struct RedisServer {
     pub(crate) port: u16,
     arguments: Vec<String>,
     child: Option<Child>,
-    /// What it reads or writes, removed at the end.
+    /// Its files, removed at the end.
     _file: Option<TestFile>,
 }
 
@@ -26,7 +26,7 @@ impl RedisServer {
         server
     }
 
-    /// One that does not run yet.
+    /// A server that is not started yet.
     pub(crate) fn stopped() -> Self {
         Self::of(&["--save", "", "--appendonly", "no"], None)
     }
@@ -78,7 +78,7 @@ impl RedisServer {
         tokio::time::timeout(Duration::from_secs(10), answering).await.expect("redis never came");
     }
 
-    /// Ends it at once, as a machine that fails would.
+    /// Kills it, like a failing machine.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -86,7 +86,7 @@ impl RedisServer {
         }
     }
 
-    /// Stops it where it stands, or lets it go on: a process that hangs.
+    /// Suspends it, like a process that hangs, or resumes it.
     pub(crate) fn hang(&self, hangs: bool) {
         let signal = if hangs { "-STOP" } else { "-CONT" };
         let id = self.child.as_ref().unwrap().id().to_string();
@@ -107,7 +107,7 @@ impl RedisServer {
         command.query_async(&mut self.connection().await).await.unwrap()
     }
 
-    /// The name of the one entry that there is.
+    /// The key of the only entry.
     pub(crate) async fn only_entry(&self) -> String {
         let names: Vec<String> = self.run(&["KEYS", "srg:*:record:*"]).await;
         assert_eq!(names.len(), 1, "{names:?}");

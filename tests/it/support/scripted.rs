@@ -39,7 +39,7 @@ impl Seen {
         self.parameter(name).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
-    /// The rows that a list request asks for, in the answer's envelope.
+    /// The requested rows of a list, in the answer's envelope.
     pub(crate) fn page_of(&self, key: &str, rows: &[Value]) -> Reply {
         let (offset, limit) = (self.number("offset"), self.number("limit"));
         let shown: Vec<&Value> = rows.iter().skip(offset).take(limit).collect();
@@ -57,7 +57,7 @@ pub(crate) enum Reply {
     },
     /// Headers and a part of the body, then the connection ends.
     CutMidway,
-    /// Status, headers and an endless body that comes byte by byte.
+    /// Status, headers and an endless body, byte by byte.
     Trickle {
         status: u16,
         headers: Vec<(String, String)>,
@@ -67,7 +67,7 @@ pub(crate) enum Reply {
         status: u16,
         headers: Vec<(String, String)>,
     },
-    /// Nothing, ever.
+    /// No answer.
     Hang,
     /// Another reply, once the gate has a permit.
     Held(Arc<Semaphore>, Box<Self>),
@@ -84,7 +84,7 @@ struct Script {
     answering: Mutex<Answering>,
     seen: Mutex<Vec<Seen>>,
     arrived: watch::Sender<usize>,
-    /// Answers go out as there are permits; normally there is no end of them.
+    /// Each answer takes a permit; normally there are unlimited permits.
     gate: Semaphore,
 }
 
@@ -106,7 +106,7 @@ impl Reply {
             Self::Cut { status, headers } => {
                 let part = async { Ok(Bytes::from_static(b"{\"id\":")) };
                 let end = async {
-                    // The server sends what it has when nothing more comes at once.
+                    // The server flushes if no more data follows at once.
                     tokio::task::yield_now().await;
                     Err(io::Error::other("cut"))
                 };
@@ -139,7 +139,7 @@ fn response(status: u16, headers: Vec<(String, String)>, body: Body) -> Response
 }
 
 impl ScriptedUpstream {
-    /// Answers every request with what `answering` makes of it.
+    /// Answers every request with the reply of `answering`.
     pub(crate) async fn start(answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let script = Arc::new(Script {
             answering: Mutex::new(Box::new(answering)),
@@ -154,7 +154,7 @@ impl ScriptedUpstream {
         Self { address, script }
     }
 
-    /// Changes what is answered from now on.
+    /// Changes the answers from now on.
     pub(crate) fn answer_with(&self, answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
         *self.script.answering.lock().unwrap() = Box::new(answering);
     }

@@ -1,4 +1,4 @@
-//! A way to a server that takes its time.
+//! A slow proxy to a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Passes bytes on both ways; what the server says arrives late.
+/// Forwards bytes in both directions; those of the server arrive late.
 pub(crate) struct SlowWay {
     pub(crate) port: u16,
     delay_ms: Arc<AtomicU64>,
 }
 
 impl SlowWay {
-    /// A way to a port of this machine, without a delay yet.
+    /// A proxy to a port of this machine, without a delay yet.
     pub(crate) async fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

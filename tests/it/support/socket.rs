@@ -18,22 +18,22 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// What the gateway says.
+/// A message of the gateway.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Said {
     Message(Value),
-    /// That it closes the socket, with a code and a reason.
+    /// A close, with a code and a reason.
     Closed(u16, String),
 }
 
 impl Socket {
-    /// Opens a socket, unless the gateway answers with a status of HTTP.
+    /// Opens a socket, or returns the HTTP status of the refusal.
     pub(crate) async fn open(gateway: &Gateway, headers: &[(&str, &str)]) -> Result<Self, u16> {
         let stream = TcpStream::connect(gateway.address).await.unwrap();
         Self::over(stream, gateway, headers).await
     }
 
-    /// As `open`, over a connection that stands.
+    /// As `open`, over an open connection.
     pub(crate) async fn over(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         gateway: &Gateway,
@@ -55,7 +55,7 @@ impl Socket {
         }
     }
 
-    /// Opens a socket that shows something in its first message; what is said to that.
+    /// Opens a socket with a payload in its first message, and returns the reply.
     pub(crate) async fn showing(gateway: &Gateway, payload: Value) -> (Self, Said) {
         let mut socket = Self::open(gateway, &[]).await.unwrap();
         socket.say(json!({ "type": "connection_init", "payload": payload })).await;
@@ -71,7 +71,7 @@ impl Socket {
         self.say(json!({ "type": "subscribe", "id": id, "payload": { "query": document } })).await;
     }
 
-    /// The next message that is no ping.
+    /// The next message except pings.
     pub(crate) async fn hear(&mut self) -> Said {
         loop {
             match self.0.next().await.unwrap().unwrap() {
