@@ -19,7 +19,6 @@ use screen_record_gateway::http::{
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
 use screen_record_gateway::simulator::{DEMO_TOKEN, Simulator, SimulatorConfig};
-use screen_record_gateway::trace::Tracer;
 use screen_record_gateway::upstream::{Upstream, UpstreamMetrics};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -127,7 +126,6 @@ async fn gateway() -> (Main, String) {
         graphql: GraphqlConfig::default(),
         graphiql_defaults: GraphiqlDefaults::default(),
         metrics: HttpMetrics::default(),
-        tracer: Tracer::default(),
         clock,
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -23,7 +23,7 @@ use crate::http::{
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, POLL_INTERVAL, Part, ReloadHandle, ReloadMetrics, Reloader};
-use crate::telemetry::{LogHandle, MetricsPage, TraceMetrics, Traces, TracesError};
+use crate::telemetry::{LogHandle, MetricsPage, Traces};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
 /// How long background tasks may take to end at the stop.
@@ -65,9 +65,6 @@ pub enum StartError {
     /// The authentication of callers cannot be set up.
     #[error(transparent)]
     Auth(#[from] AuthSetupError),
-    /// Traces cannot be exported.
-    #[error(transparent)]
-    Traces(#[from] TracesError),
     /// The system gives no random numbers.
     #[error("the system's random generator does not answer")]
     Random(#[from] getrandom::Error),
@@ -81,6 +78,8 @@ pub struct Start {
     pub graphiql_defaults: GraphiqlDefaults,
     /// The log of the process, which changes with the settings.
     pub log: Option<LogHandle>,
+    /// The export of traces. Its layer belongs into the subscriber of the process.
+    pub traces: Traces,
     /// The source of time.
     pub clock: Clock,
     /// How often files are polled for changes.
@@ -91,7 +90,8 @@ impl Start {
     /// With settings from some source, and defaults for all else.
     pub fn from(source: SettingsSource, clock: Clock) -> Self {
         let graphiql_defaults = GraphiqlDefaults::default();
-        Self { source, graphiql_defaults, log: None, clock, poll_interval: POLL_INTERVAL }
+        let traces = Traces::default();
+        Self { source, graphiql_defaults, log: None, traces, clock, poll_interval: POLL_INTERVAL }
     }
 }
 
@@ -101,7 +101,6 @@ struct Metrics {
     records: RecordMetrics,
     http: HttpMetrics,
     reload: ReloadMetrics,
-    traces: TraceMetrics,
     connections: ConnectionMetrics,
     tls: TlsMetrics,
 }
@@ -130,7 +129,7 @@ impl App {
     /// # Errors
     /// [`StartError`], before anything is served.
     pub async fn start(active: ActiveSettings, start: Start) -> Result<Self, StartError> {
-        let Start { source, graphiql_defaults, log, clock, poll_interval } = start;
+        let Start { source, graphiql_defaults, log, traces, clock, poll_interval } = start;
         let config = &active.config;
         let ends = Ends {
             tasks: TaskTracker::new(),
@@ -138,8 +137,7 @@ impl App {
             ended: CancellationToken::new(),
         };
         let metrics = Metrics::new(&clock);
-        let page = metrics.page(log.as_ref());
-        let traces = Traces::start(config.traces.as_ref(), metrics.traces)?;
+        let page = metrics.page(log.as_ref(), &traces);
         let tls = Tls::load(config.tls.as_ref(), metrics.tls, clock.clone())?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
         let records = records(config, &upstream, metrics.records, clock.clone(), &ends)?;
@@ -159,7 +157,6 @@ impl App {
             graphql: config.graphql.clone(),
             graphiql_defaults,
             metrics: metrics.http,
-            tracer: traces.tracer(),
             clock,
             stopping: ends.stopping.clone(),
             tasks: ends.tasks.clone(),
@@ -244,13 +241,12 @@ impl Metrics {
             records: RecordMetrics::default(),
             http: HttpMetrics::default(),
             reload: ReloadMetrics::new(clock.clone()),
-            traces: TraceMetrics::default(),
             connections: ConnectionMetrics::default(),
             tls: TlsMetrics::default(),
         }
     }
 
-    fn page(&self, log: Option<&LogHandle>) -> MetricsPage {
+    fn page(&self, log: Option<&LogHandle>, traces: &Traces) -> MetricsPage {
         MetricsPage::new(|registry| {
             if let Some(log) = log {
                 log.register(registry);
@@ -259,7 +255,7 @@ impl Metrics {
             self.records.register(registry);
             self.http.register(registry);
             self.reload.register(registry);
-            self.traces.register(registry);
+            traces.register(registry);
             self.connections.register(registry);
             self.tls.register(registry);
         })

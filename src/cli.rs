@@ -27,7 +27,7 @@ use crate::graphql;
 use crate::http::GraphiqlDefaults;
 use crate::reload::ReloadHandle;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
-use crate::telemetry::start_logging;
+use crate::telemetry::{Traces, start_logging};
 
 /// A start that failed, or a check that is not ready.
 const FAILED: u8 = 1;
@@ -69,7 +69,8 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Runs the gateway and the simulated upstream in one process.
 async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     let clock = Clock::default();
-    let log = start_logging(demo.settings.log())?;
+    let traces = Traces::start(demo.settings.traces())?;
+    let log = start_logging(demo.settings.log(), &traces)?;
     let simulator = Simulator::bind(SimulatorConfig::for_demo(), clock.clone()).await?;
     let query = demo_query(&simulator);
     let endpoint: Url = format!("http://{}", simulator.local_addr()?).parse()?;
@@ -79,7 +80,8 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
         query: Some(query.clone()),
         headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
     };
-    let start = Start { graphiql_defaults, log: Some(log.handle()), ..Start::from(source, clock) };
+    let log_handle = Some(log.handle());
+    let start = Start { graphiql_defaults, log: log_handle, traces, ..Start::from(source, clock) };
     let app = App::start(active, start).await?;
     introduce(&format!("http://{}/graphql", app.local_addr()?), &query);
     say(format_args!(
@@ -119,8 +121,9 @@ fn introduce(address: &str, query: &str) {
 /// Runs the gateway against the configured upstream.
 async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
     let clock = Clock::default();
-    let log = start_logging(&config.settings.log)?;
-    let start = Start { log: Some(log.handle()), ..Start::from(config.source(), clock) };
+    let traces = Traces::start(config.settings.traces.as_ref())?;
+    let log = start_logging(&config.settings.log, &traces)?;
+    let start = Start { log: Some(log.handle()), traces, ..Start::from(config.source(), clock) };
     let app = App::start(ActiveSettings::of(&config), start).await?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
     say(format_args!("GraphQL  {scheme}://{}/graphql", app.local_addr()?));
@@ -139,7 +142,7 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
 /// Runs only the simulated upstream.
 async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     let clock = Clock::default();
-    let _log = start_logging(&args.settings.log)?;
+    let _log = start_logging(&args.settings.log, &Traces::default())?;
     let simulator = Simulator::bind(simulated(&args.settings), clock).await?;
     let (address, (project, record)) = (simulator.local_addr()?, simulator.sample());
     say(format_args!("Upstream http://{address}"));

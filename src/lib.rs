@@ -14,7 +14,7 @@ mod body_limit;
 mod error_chain;
 mod counters;
 mod proxies;
-pub mod trace;
+pub mod spans;
 pub mod config;
 pub mod telemetry;
 pub mod upstream;

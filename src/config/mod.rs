@@ -145,6 +145,11 @@ impl DemoConfig {
         &self.0.log
     }
 
+    /// The export of traces, if they are on.
+    pub fn traces(&self) -> Option<&TracesConfig> {
+        self.0.traces.as_ref()
+    }
+
     fn load(loader: &mut SettingsLoader<'_>) -> Self {
         let upstream = UpstreamConfig::load_limits(loader);
         let config = Config::load_around(loader, upstream, CredentialsKind::Passthrough);

@@ -25,6 +25,7 @@ use super::sdl::{federation_sdl, validation_schema};
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::records::Reader;
+use crate::spans;
 
 /// Validation errors listed for one document. One more error counts those left out.
 const MAX_FAULTS: usize = 50;
@@ -246,7 +247,8 @@ impl Engine {
     ) -> Result<LibraryRequest, ServerError> {
         let ValidOperation { prepared, variables, .. } = operation;
         let PreparedOperation { document, operation, .. } = &**prepared;
-        context.reader().trace().tell_operation(document::type_name(operation.operation_type));
+        let operation_type = document::type_name(operation.operation_type);
+        spans::name_operation(&opentelemetry::Context::current(), operation_type);
         let Converted { document, shape } =
             conversion::convert(&self.schema, document, operation, variables)?;
         let mut request = Request::new("").data(context);

@@ -13,11 +13,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::poll_immediate;
+use opentelemetry::trace::TraceContextExt as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::access_log::{CLIENT_CLOSED_REQUEST, LoggedRequest, Noted};
 use super::auth::{Authenticator, Caller};
 use super::cache_headers::CacheDirectives;
 use super::connection_quota::ConnectionQuota;
@@ -25,7 +28,6 @@ use super::csrf;
 use super::documents::Documents;
 use super::explain;
 use super::graphiql::{self, GraphiqlDefaults};
-use super::log_line::Noted;
 use super::metrics::HttpMetrics;
 use super::negotiation::{MediaType, negotiate};
 use super::pipeline::{self, CallerRequest, Reply, request_span};
@@ -37,8 +39,8 @@ use super::response::{self, VARY};
 use super::response_cache::{RequestBytes, RequestEncoding, ResponseCache};
 use super::router::Newest;
 use super::security_headers;
+use super::spans;
 use super::sse;
-use super::traced;
 use super::websocket::{self, Handshake};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SubscriptionsConfig};
@@ -46,13 +48,10 @@ use crate::fair_semaphore::FairSemaphore;
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
 use crate::resizable_semaphore::ResizableSemaphore;
-use crate::trace::{self, Trace, Tracer};
 
 /// The forms of answer that operations have.
 const ANSWERS: [MediaType; 3] =
     [MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream];
-/// What is logged and counted for a client that hung up: nginx's status for it, which is never sent.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// The endpoint and all it needs. Shared by all requests.
 #[derive(Clone)]
@@ -80,7 +79,6 @@ pub(crate) struct Endpoint {
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: HttpMetrics,
-    pub(crate) tracer: Tracer,
     pub(crate) clock: Clock,
     /// What takes this one's place when settings change.
     pub(crate) newest: Newest,
@@ -92,7 +90,6 @@ struct Arrival {
     /// The other end of the connection, which may be a proxy's.
     peer: Option<IpAddr>,
     id: Arc<str>,
-    trace: Trace,
 }
 
 /// The endpoint as a route of axum's.
@@ -115,13 +112,15 @@ pub(crate) async fn handle<B: IncomingBody>(
     request: Request<B>,
 ) -> Response {
     let (id, id_value) = request_id::of(request.headers());
-    let span = traced::request(&endpoint.tracer, &request, &id);
+    let span = spans::request(&request, &id);
     let (parts, body) = request.into_parts();
-    let arrival = Arrival { parts, peer, id: Arc::clone(&id), trace: span.trace().clone() };
+    let arrival = Arrival { parts, peer, id: Arc::clone(&id) };
     let since = endpoint.clock.now();
-    let mut guard = RequestGuard { endpoint: &endpoint, id, span, since, done: false };
+    let mut guard =
+        RequestGuard { endpoint: &endpoint, id, span: span.clone(), since, done: false };
     // A panic in one request is an error for that request only.
     let answering = AssertUnwindSafe(answer(&endpoint, arrival, body)).catch_unwind();
+    let answering = answering.instrument(span);
     let Reply { mut response, log } =
         answering.await.unwrap_or_else(|_| refused(&endpoint, Refusal::panicked()));
     guard.done(&log, response.status());
@@ -145,9 +144,9 @@ async fn answer(endpoint: &Arc<Endpoint>, arrival: Arrival, body: impl IncomingB
 async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<Reply, Refusal> {
     match arrival.parts.method {
         Method::GET if is_upgrade(&arrival.parts.headers) => {
-            let Arrival { parts, peer, id, trace } = arrival;
-            let span = request_span(&id, &trace, None);
-            let handshake = Handshake { parts, peer, request_id: id, trace };
+            let Arrival { parts, peer, id } = arrival;
+            let span = request_span(&id, None);
+            let handshake = Handshake { parts, peer, request_id: id };
             let upgrade = websocket::upgrade(endpoint, handshake).instrument(span).await?;
             let log = Noted::default().by(upgrade.caller_name);
             Ok(Reply { response: upgrade.response, log })
@@ -284,7 +283,7 @@ impl Endpoint {
     }
 
     /// Counts and logs a request that has come to its end.
-    fn note(&self, noted: &Noted, request: (&str, &Trace), status: u16, since: Instant) {
+    fn note(&self, noted: &Noted, request: &LoggedRequest<'_>, status: u16, since: Instant) {
         let took = self.clock.now().saturating_duration_since(since);
         self.metrics.count(status, took);
         noted.log(request, status, took);
@@ -296,14 +295,14 @@ impl Endpoint {
         arrival: Arrival,
         media_type: MediaType,
     ) -> Result<CallerRequest, Refusal> {
-        let Arrival { parts: Parts { method, headers, .. }, peer, id, trace } = arrival;
+        let Arrival { parts: Parts { method, headers, .. }, peer, id } = arrival;
         csrf::check(&method, &headers, &self.allow_origins)?;
         let credentials = self.callers.credentials(&headers)?;
         let caller = self.callers.authenticate(credentials, peer).await;
         let caller = caller.map_err(Refusal::unauthenticated)?;
         let cache = CacheDirectives::read(&headers);
         let explain = explain::is_wanted(&self.engine, &headers);
-        Ok(CallerRequest { headers, caller, media_type, id, trace, cache, explain })
+        Ok(CallerRequest { headers, caller, media_type, id, cache, explain })
     }
 
     /// Counts operations against the caller's rate.
@@ -317,7 +316,7 @@ impl Endpoint {
 struct RequestGuard<'e> {
     endpoint: &'e Endpoint,
     id: Arc<str>,
-    span: trace::Span,
+    span: Span,
     since: Instant,
     done: bool,
 }
@@ -329,8 +328,10 @@ impl RequestGuard<'_> {
     }
 
     fn note(&self, noted: &Noted, status: u16) {
-        traced::answered(&self.span, status);
-        self.endpoint.note(noted, (&self.id, self.span.trace()), status, self.since);
+        spans::answered(&self.span, status);
+        let span = self.span.context().span().span_context().clone();
+        let request = LoggedRequest { id: &self.id, span: &span };
+        self.endpoint.note(noted, &request, status, self.since);
     }
 }
 

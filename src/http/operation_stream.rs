@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::TraceContextExt as _;
+use tracing::Span;
 
 use super::endpoint::Endpoint;
 use super::response::Served;
-use super::stream_log::{LoggedOperation, StreamLog};
+use super::stream_access_log::{LoggedOperation, StreamLog};
 use super::unsent::{self, NoRoom, Room};
 use crate::graphql::{Operation, OperationContext, ResponseSize};
 use crate::records::Asking;
-use crate::trace::Span;
+use crate::spans::context_of;
 
 /// An operation whose answers are streamed, and who sent it.
 pub(crate) struct StreamedOperation {
@@ -39,13 +42,14 @@ pub(crate) fn answers(
     let Endpoint { engine, records, limits, metrics, clock, .. } = endpoint;
     let unsent = endpoint.unsent.clone();
     let StreamedOperation { operation, asking, caller_name, span } = streamed;
-    let asking = Asking { trace: span.trace().clone(), ..asking };
+    let trace = context_of(&span);
     let caller = asking.identity.limit_key();
     let (name, request_id) = (operation.operation_name.clone(), Arc::clone(&asking.request_id));
     let reader = Arc::new(records.reader(asking));
     let size = Arc::new(ResponseSize::new(limits.max_response_bytes));
     let context = OperationContext::new(reader, limits.request_timeout, size);
-    let logged = LoggedOperation { name, request_id, caller_name, span };
+    let logged_span = trace.span().span_context().clone();
+    let logged = LoggedOperation { name, request_id, caller_name, span, logged_span };
     let mut log = StreamLog::begin(logged, context.clone(), metrics, clock);
     let executed = match engine.admit(vec![operation]) {
         Ok(admitted) => {
@@ -67,5 +71,5 @@ pub(crate) fn answers(
         log.add(&served, &read);
         StreamedAnswer { served, json, room }
     });
-    written.boxed()
+    written.with_context(trace).boxed()
 }

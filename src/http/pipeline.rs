@@ -7,25 +7,26 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::{join_all, poll_immediate};
 use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::access_log::Noted;
 use super::auth::Caller;
 use super::cache_headers::CacheDirectives;
 use super::compression;
 use super::endpoint::Endpoint;
 use super::etag::validated;
 use super::explain;
-use super::log_line::Noted;
 use super::metrics::OperationOutcome;
 use super::negotiation::MediaType;
 use super::refusal::Refusal;
 use super::request::Operations;
 use super::response::{Answers, CompleteResponse, Served};
 use super::response_cache::{CachedResponse, RequestBytes, RequestEncoding, ResponseLookup};
-use super::traced;
+use super::spans as http_spans;
 use super::unsent;
 use crate::graphql::{Admitted, Answer, Operation, OperationContext, PersistedQuery, ResponseSize};
 use crate::records::{Asking, Dependency, ReadSummary};
-use crate::trace::Trace;
+use crate::spans;
 
 /// A request whose caller is known.
 pub(crate) struct CallerRequest {
@@ -33,7 +34,6 @@ pub(crate) struct CallerRequest {
     pub(crate) caller: Caller,
     pub(crate) media_type: MediaType,
     pub(crate) id: Arc<str>,
-    pub(crate) trace: Trace,
     /// How fresh the response has to be.
     pub(crate) cache: CacheDirectives,
     /// Whether the response lists the reads that it was made from.
@@ -77,7 +77,6 @@ impl CallerRequest {
             token: token.clone(),
             projects: projects.clone(),
             request_id: Arc::clone(&self.id),
-            trace: self.trace.clone(),
             no_cache: self.cache.no_cache,
             max_age: self.cache.max_age,
             ..Asking::default()
@@ -86,18 +85,19 @@ impl CallerRequest {
 
     /// The span of log lines that are written while the request is executed.
     pub(crate) fn log_span(&self) -> Span {
-        request_span(&self.id, &self.trace, self.caller.name.as_deref())
+        request_span(&self.id, self.caller.name.as_deref())
     }
 }
 
 /// The span of log lines that are written for a request.
-pub(crate) fn request_span(id: &str, trace: &Trace, caller_name: Option<&str>) -> Span {
+pub(crate) fn request_span(id: &str, caller_name: Option<&str>) -> Span {
+    let current = spans::current();
     tracing::info_span!(
         "request",
         request.id = %id,
-        trace_id = trace.trace_id().map(tracing::field::display),
-        span_id = trace.span_id().map(tracing::field::display),
-        caller.name = caller_name.map(tracing::field::display),
+        trace_id = spans::trace_id(&current).map(display),
+        span_id = spans::span_id(&current).map(display),
+        caller.name = caller_name.map(display),
     )
 }
 
@@ -121,9 +121,9 @@ pub(crate) async fn cached(
     let reader = endpoint.records.reader(request.asking());
     let Some(hits) = reader.revalidate(&cached.dependencies) else { return Ok(None) };
     endpoint.take_rate(&request.caller, 1)?;
-    let span = traced::operation(&request.trace, cached.operation_name.as_deref());
-    span.trace().tell_operation("query");
-    reader.note_hits(span.trace(), &cached.dependencies, hits);
+    let span = http_spans::operation(cached.operation_name.as_deref());
+    spans::name_operation(&span.context(), "query");
+    span.in_scope(|| reader.note_hits(&cached.dependencies, hits));
     endpoint.metrics.responses_reused.inc();
     let summary = reader.take_summary();
     let complete = CompleteResponse::good(request.media_type, &summary, cached.body.clone());
@@ -254,15 +254,14 @@ async fn execute_one(
     operation: Admitted,
     size: &Arc<ResponseSize>,
 ) -> ExecutedOne {
-    let span = traced::operation(&request.trace, operation.name().map(|name| &**name));
-    let asking = Asking { trace: span.trace().clone(), ..request.asking() };
-    let reader = Arc::new(endpoint.records.reader(asking));
+    let span = http_spans::operation(operation.name().map(|name| &**name));
+    let reader = Arc::new(endpoint.records.reader(request.asking()));
     let timeout = endpoint.limits.request_timeout;
     let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
-    let answer = endpoint.engine.execute(operation, context).await;
+    let answer = endpoint.engine.execute(operation, context).instrument(span.clone()).await;
     let summary = reader.take_summary();
     let served = Served { answer, is_stale: summary.is_stale_on_error() };
-    traced::told(&span, &served);
+    http_spans::operation_answered(&span, &served);
     ExecutedOne { served, summary, dependencies: reader.take_dependencies() }
 }
 

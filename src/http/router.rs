@@ -36,7 +36,6 @@ use crate::fair_semaphore::FairSemaphore;
 use crate::graphql::{Engine, ErrorCode};
 use crate::records::Records;
 use crate::resizable_semaphore::ResizableSemaphore;
-use crate::trace::Tracer;
 
 const GRAPHQL: &str = "/graphql";
 /// How long a browser may remember what CORS allows.
@@ -60,8 +59,6 @@ pub struct MainParts {
     pub graphiql_defaults: GraphiqlDefaults,
     /// Where requests are counted.
     pub metrics: HttpMetrics,
-    /// Begins traces of requests.
-    pub tracer: Tracer,
     /// The source of time.
     pub clock: Clock,
     /// Cancelled when the process is asked to stop: sockets and event streams end then.
@@ -222,7 +219,6 @@ pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
             subscriptions: parts.subscriptions,
             graphiql: graphql.graphiql.then(|| graphiql_defaults.clone()),
             metrics,
-            tracer: parts.tracer,
             clock,
             newest: Newest(Weak::clone(main)),
         };

@@ -15,7 +15,7 @@ use super::auth::Caller;
 use super::endpoint::Endpoint;
 use super::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use super::refusal::Refusal;
-use super::traced;
+use super::spans;
 use super::unsent;
 use crate::graphql::Operation;
 use crate::records::Asking;
@@ -43,7 +43,7 @@ pub(crate) fn answer(
 ) -> Result<Response, Refusal> {
     let permit = endpoint.connections.acquire(caller.identity.limit_key());
     let permit = permit.map_err(Refusal::quota_exceeded)?;
-    let span = traced::operation(&asking.trace, operation.operation_name.as_deref());
+    let span = spans::operation(operation.operation_name.as_deref());
     let caller_name = caller.name.clone();
     let streamed = StreamedOperation { operation, asking, caller_name, span };
     let answers = operation_stream::answers(endpoint, streamed);

@@ -13,10 +13,8 @@ use super::key::RecordKey;
 use super::list::OperationListing;
 use super::loader::Reader;
 use super::pages::{KeptPage, Listing, PageKey, Pages};
-use super::read::{CacheOutcome, Read};
-use super::traced::Content;
+use super::read::{CacheOutcome, Content, Read};
 use crate::domain::RecordQuery;
-use crate::trace::Trace;
 
 /// A record or a page that a response was made from, at its version then.
 pub(crate) enum Dependency {
@@ -82,14 +80,9 @@ impl Reader {
     }
 
     /// Counts and traces what [`Self::revalidate`] has returned as reads of this request.
-    pub(crate) fn note_hits(
-        &self,
-        trace: &Trace,
-        dependencies: &[Dependency],
-        hits: SmallVec<[Read; 1]>,
-    ) {
+    pub(crate) fn note_hits(&self, dependencies: &[Dependency], hits: SmallVec<[Read; 1]>) {
         for (dependency, hit) in dependencies.iter().zip(hits) {
-            dependency.content().found(trace, hit.outcome);
+            hit.outcome.record(&dependency.content().span());
             self.note_read(hit);
         }
     }

@@ -9,8 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::loader::Reader;
-use super::read::Read;
-use super::traced::Content;
+use super::read::{Content, Read};
 
 tokio::task_local! {
     /// The field that is being read for.

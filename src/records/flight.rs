@@ -11,6 +11,9 @@ use std::sync::{Arc, PoisonError};
 use foldhash::quality::RandomState;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::SpanContext;
 
 use super::cache::{Entry, RecordCache};
 use super::generation::Generation;
@@ -19,7 +22,7 @@ use super::load::Landing;
 use super::metrics::RecordMetrics;
 use super::sync::{Mutex, MutexGuard};
 use crate::domain::Failure;
-use crate::trace::Trace;
+use crate::spans;
 
 /// What a load will end in.
 pub(crate) type Load<T> = BoxFuture<'static, Result<T, Failure>>;
@@ -41,8 +44,8 @@ struct Numbered<T> {
     number: u64,
     flight: WeakShared<Load<T>>,
     generation: Generation,
-    /// Under which it was begun.
-    trace: Trace,
+    /// The span that it was begun in.
+    span: SpanContext,
 }
 
 /// Takes a flight off the list when it lands or is abandoned.
@@ -57,7 +60,6 @@ struct Listed<K: Eq + Hash, T> {
 #[derive(Clone, Copy)]
 pub(crate) struct JoinRequest<'a, K> {
     pub(crate) key: &'a K,
-    pub(crate) trace: &'a Trace,
     /// The generation of a load that begins now.
     pub(crate) begin: &'a dyn Fn() -> Generation,
 }
@@ -67,8 +69,8 @@ pub(crate) struct JoinRequest<'a, K> {
 pub(crate) struct Boarding<T> {
     pub(crate) flight: Flight<T>,
     pub(crate) joined: bool,
-    /// Under which it was begun, where somebody else had.
-    pub(crate) trace: Trace,
+    /// The span that it was begun in, for a link from those that join. Invalid for the one that began it.
+    pub(crate) span: SpanContext,
 }
 
 impl<K: Eq + Hash, T> Clone for Flights<K, T> {
@@ -113,23 +115,23 @@ where
         let mut under_way = self.lock();
         let flying = |listed: &Numbered<T>| {
             let is_joined = may_join(&listed.generation);
-            Some((listed.flight.upgrade().filter(|_| is_joined)?, listed.trace.clone()))
+            Some((listed.flight.upgrade().filter(|_| is_joined)?, listed.span.clone()))
         };
-        if let Some((flight, trace)) = under_way.flights.get(request.key).and_then(flying) {
-            return Boarding { flight, joined: true, trace };
+        if let Some((flight, span)) = under_way.flights.get(request.key).and_then(flying) {
+            return Boarding { flight, joined: true, span };
         }
         if let Some(value) = landed() {
             let flight = std::future::ready(Ok(value)).boxed().shared();
-            return Boarding { flight, joined: true, trace: Trace::default() };
+            return Boarding { flight, joined: true, span: SpanContext::NONE };
         }
         let flight = self.begin(&mut under_way, request, load);
-        Boarding { flight, joined: false, trace: Trace::default() }
+        Boarding { flight, joined: false, span: SpanContext::NONE }
     }
 
     fn begin(
         &self,
         under_way: &mut UnderWay<K, T>,
-        JoinRequest { key, trace, begin }: JoinRequest<'_, K>,
+        JoinRequest { key, begin }: JoinRequest<'_, K>,
         load: impl FnOnce(Generation) -> Load<T>,
     ) -> Flight<T> {
         let generation = begin();
@@ -142,11 +144,13 @@ where
             listed.land();
             outcome
         }
+        // Whoever drives it, its calls belong to the trace that began it.
+        .with_context(Context::current())
         .boxed()
         .shared();
         // A flight that has not been polled cannot have ended, so it can always be listed.
         if let Some(weak) = flight.downgrade() {
-            let listed = Numbered { number, flight: weak, generation, trace: trace.clone() };
+            let listed = Numbered { number, flight: weak, generation, span: spans::current() };
             under_way.flights.insert(key.clone(), listed);
             self.metrics.flights.inc();
         }
@@ -207,8 +211,7 @@ mod tests {
     type Outcome = Result<Arc<str>, Failure>;
 
     const KEY: &str = "key";
-    const ASKED: JoinRequest<'_, &str> =
-        JoinRequest { key: &KEY, trace: &Trace::NONE, begin: &generation };
+    const ASKED: JoinRequest<'_, &str> = JoinRequest { key: &KEY, begin: &generation };
 
     fn generation() -> Generation {
         let project = ProjectId::parse("p").unwrap();

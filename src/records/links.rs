@@ -21,11 +21,11 @@ use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
-use super::read::Read;
-use super::traced::{self, Content};
+use super::read::{Content, Read};
 use super::weight;
 use crate::clock::Clock;
 use crate::domain::{DownloadLink, Failure, Field, ProjectId, RecordId};
+use crate::spans;
 use crate::upstream::{Call, MOST_LINKS};
 
 /// How long a link is kept. The upstream's links live longer, for a time that is not documented.
@@ -152,14 +152,14 @@ impl Reader {
         self.mark_uncacheable();
         let links = self.records().links();
         let asking = self.asking();
-        let span = Content::Link.begin(&asking.trace);
+        let span = Content::Link.span();
         let (outcome, kept) = match links.get(&key, asking) {
             Some(kept) => (super::CacheOutcome::Hit, Ok(kept)),
             None => (asking.outcome(true, false), self.load_link(&key).await),
         };
-        traced::tell(&span, outcome);
+        outcome.record(&span);
         let kept = kept.inspect_err(|failure| {
-            traced::fail(&span, failure);
+            spans::fail(&span, failure.code().as_str());
             let status = failure.upstream_status();
             let read = Read::of(outcome, Duration::ZERO, Duration::ZERO, status);
             self.note_for_field(Content::Link, &read, false);
@@ -227,9 +227,8 @@ impl LinkBatch {
             async move { records.load_links(key, call, generation).await }.boxed()
         };
         let begin = || self.records.generations().begin(key.caller, &key.project, LoadKind::List);
-        // One call is for the links of many reads, so it is the operation's.
-        let request = JoinRequest { key, trace: &self.asking.trace, begin: &begin };
-        links.flights.board(request, landed, load).flight.await
+        // The call is below the operation and not below one of the reads, whose spans are never entered.
+        links.flights.board(JoinRequest { key, begin: &begin }, landed, load).flight.await
     }
 }
 

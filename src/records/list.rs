@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::cursor::{Cursor, ListPrint};
 use super::dependency::{Dependency, WeakPage};
@@ -13,14 +15,14 @@ use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Reader, Records};
 use super::pages::{KeptPage, Listing, PageKey, Pages};
-use super::read::{CacheOutcome, Read};
+use super::read::{CacheOutcome, Content, Read};
 use super::slice::{Ask, Row, Slice, slice};
-use super::traced::{self, Content};
 use super::weight;
 use crate::domain::{
     DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
     ScreenRecord, Timestamp,
 };
+use crate::spans;
 use crate::upstream::{Call, Range, RecordPath, Upstream, operation_filter, record_filter};
 
 /// The most rows that are shown at once.
@@ -35,6 +37,14 @@ pub struct Wanted {
     pub after: Option<String>,
     /// Whether the number of all rows is all that is wanted.
     pub only_total: bool,
+}
+
+/// A page to read, and what the cache holds of it.
+struct PageRead<L: Listing> {
+    key: PageKey<L>,
+    found: Option<Arc<KeptPage<L::Row>>>,
+    /// Receives what was read.
+    fill: fn(&Records, &PageKey<L>, &Asked<L>),
 }
 
 /// The operations of one recording.
@@ -186,28 +196,42 @@ impl Reader {
             pages.is_fresh(kept) && asking.accepts_age(pages.age_of(kept))
         };
         if let Some(kept) = found.as_ref().filter(|kept| good(kept)) {
-            Content::Page.found(&asking.trace, CacheOutcome::Hit);
+            CacheOutcome::Hit.record(&Content::Page.span());
             self.note_page(pages, (&key, CacheOutcome::Hit), Some(kept), None);
             return Ok(Arc::clone(&kept.page));
         }
+        let load = PageRead { key, found, fill };
+        self.read_page(pages, load).instrument(Content::Page.span()).await
+    }
+
+    /// Joins the load of a page, or begins it, within the span of the read.
+    async fn read_page<L: Listing>(
+        &self,
+        pages: &Arc<Pages<L>>,
+        read: PageRead<L>,
+    ) -> Result<Arc<Page<L::Row>>, Failure> {
+        let PageRead { key, found, fill } = read;
+        let asking = self.asking();
+        let good = |kept: &Arc<KeptPage<L::Row>>| {
+            pages.is_fresh(kept) && asking.accepts_age(pages.age_of(kept))
+        };
         let _loading = self.loading().await;
-        let span = Content::Page.begin(&asking.trace);
         let landed = || pages.get(&key).filter(|kept| good(kept));
         let load = |generation| {
             let records = self.records().clone();
-            let call = Call { trace: span.trace().clone(), ..asking.call() };
             let load = PageLoad { pages: Arc::clone(pages), key: key.clone(), generation, fill };
-            records.load_page(load, call).boxed()
+            records.load_page(load, asking.call()).boxed()
         };
         let generations = self.records().generations();
         let begin = || generations.begin(key.caller, &key.project, LoadKind::List);
-        let request = JoinRequest { key: &key, trace: span.trace(), begin: &begin };
+        let request = JoinRequest { key: &key, begin: &begin };
         let boarding = pages.flights.board(request, landed, load);
-        span.trace().link(&boarding.trace);
+        let span = Span::current();
+        span.add_link(boarding.span);
         let outcome = asking.outcome(!boarding.joined, found.is_some());
         match (boarding.flight.await, found) {
             (Ok(kept), _) => {
-                traced::tell(&span, outcome);
+                outcome.record(&span);
                 self.note_page(pages, (&key, outcome), Some(&kept), Some(200));
                 Ok(Arc::clone(&kept.page))
             }
@@ -218,13 +242,13 @@ impl Reader {
                     "served a stale page in place of an error"
                 );
                 let status = failure.upstream_status();
-                traced::tell(&span, CacheOutcome::StaleOnError);
+                CacheOutcome::StaleOnError.record(&span);
                 self.note_page(pages, (&key, CacheOutcome::StaleOnError), Some(&spare), status);
                 Ok(Arc::clone(&spare.page))
             }
             (Err(failure), _) => {
-                traced::tell(&span, outcome);
-                traced::fail(&span, &failure);
+                outcome.record(&span);
+                spans::fail(&span, failure.code().as_str());
                 self.note_page(pages, (&key, outcome), None, failure.upstream_status());
                 Err(failure)
             }

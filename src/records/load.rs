@@ -10,7 +10,6 @@ use super::key::RecordKey;
 use super::loader::{Asking, Records};
 use super::redis::{LeaseOutcome, RedisTier};
 use crate::domain::{Failure, RefusalKind};
-use crate::trace::Trace;
 use crate::upstream::Call;
 
 /// What a load ended in, and where that came from.
@@ -43,10 +42,9 @@ impl Landing {
 }
 
 impl Loadable {
-    /// As `asking` asks, with the calls below a place in its trace.
-    pub(crate) fn of(asking: &Asking, trace: &Trace) -> Self {
-        let call = Call { trace: trace.clone(), ..asking.call() };
-        Self { call, no_cache: asking.no_cache, max_age: asking.max_age }
+    /// As `asking` asks.
+    pub(crate) fn of(asking: &Asking) -> Self {
+        Self { call: asking.call(), no_cache: asking.no_cache, max_age: asking.max_age }
     }
 }
 

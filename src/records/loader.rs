@@ -1,6 +1,7 @@
 //! The loader: cache first, then one upstream call per record, however many ask.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -9,9 +10,13 @@ use dataloader::BatchFn;
 use dataloader::cached::Loader;
 use futures_util::FutureExt as _;
 use futures_util::stream::Stream;
+use opentelemetry::Context;
+use opentelemetry::trace::SpanContext;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::cache::{Entry, Found, RecordCache, Value};
 use super::dependency::{Dependencies, Dependency};
@@ -26,9 +31,8 @@ use super::list::OperationListing;
 use super::load::{Landing, Loadable, Tier};
 use super::metrics::RecordMetrics;
 use super::pages::Pages;
-use super::read::{CacheOutcome, Read, ReadSummary};
+use super::read::{CacheOutcome, Content, Read, ReadSummary};
 use super::redis::{Identity, RedisTier, RedisTierParts, WriteQueue};
-use super::traced::{Content, TracedReads};
 use super::watch::Watches;
 use crate::clock::Clock;
 use crate::config::{
@@ -37,7 +41,7 @@ use crate::config::{
 use crate::domain::{
     CallerIdentity, Failure, ProjectId, RecordId, RecordQuery, ScreenRecord, Token,
 };
-use crate::trace::Trace;
+use crate::spans;
 use crate::upstream::{Call, Requester, Upstream};
 
 /// How long refreshes of a record rest after one has failed, unless the upstream names a time.
@@ -106,8 +110,6 @@ pub struct Asking {
     pub projects: Option<Arc<BTreeSet<ProjectId>>>,
     /// `X-Request-Id`, sent upstream with every call made for this request.
     pub request_id: Arc<str>,
-    /// The operation's place in its trace: what is read becomes spans below it.
-    pub trace: Trace,
     /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
     pub no_cache: bool,
     /// Read from the upstream what is older than this: request header `Cache-Control: max-age=…`.
@@ -123,13 +125,12 @@ pub struct Reader {
     records: Records,
     asking: Asking,
     caller: Option<CallerKey>,
-    loader: OnceLock<Loader<RecordKey, Ticket, Departures>>,
+    loader: OnceLock<Loader<LoadKey, Ticket, Departures>>,
     link_loader: OnceLock<LinkLoader>,
     noted: Mutex<ReadSummary>,
     pub(super) dependencies: Mutex<Dependencies>,
     /// What was read field by field, where somebody wants to know.
     pub(super) explanation: OnceLock<Box<Explanation>>,
-    traced: TracedReads,
     /// How many recordings and pages are being read.
     under_way: AtomicUsize,
     /// Told when one of them has been.
@@ -150,7 +151,14 @@ pub(crate) struct Loading<'r>(&'r Reader);
 struct Departures {
     records: Records,
     asking: Asking,
-    traced: TracedReads,
+}
+
+/// A record to load. Compared by the record alone.
+#[derive(Clone, Debug)]
+struct LoadKey {
+    record: RecordKey,
+    /// The span of the read that asks first.
+    trace: Context,
 }
 
 /// A load under way, as one of this request's readers sees it.
@@ -159,8 +167,8 @@ struct Ticket {
     flight: Flight<Landing>,
     /// Set for the one reader that counts the upstream call as its own.
     leads: Arc<AtomicBool>,
-    /// Under which somebody else had begun it.
-    trace: Trace,
+    /// The span of the read that had begun it before; invalid where none had.
+    begun_in: SpanContext,
 }
 
 impl Records {
@@ -246,7 +254,6 @@ impl Records {
         let asking = Asking { operation, ..asking };
         Reader {
             records: self.clone(),
-            traced: TracedReads::of(&asking.trace),
             asking,
             caller,
             loader: OnceLock::new(),
@@ -378,19 +385,18 @@ impl Records {
         **self.0.poll_interval.load()
     }
 
-    fn board(&self, key: &RecordKey, asking: &Asking, trace: &Trace) -> Boarding<Landing> {
+    fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding<Landing> {
         let Inner { cache, flights, .. } = &*self.0;
         let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
-        let load = |generation| {
-            self.clone().load(key.clone(), Loadable::of(asking, trace), generation).boxed()
-        };
+        let load =
+            |generation| self.clone().load(key.clone(), Loadable::of(asking), generation).boxed();
         let begin = || self.generations().begin(key.caller, &key.project, LoadKind::Record);
-        flights.board_record(JoinRequest { key, trace, begin: &begin }, cache, young, load)
+        flights.board_record(JoinRequest { key, begin: &begin }, cache, young, load)
     }
 
     /// Refreshes a record without anybody waiting for it, unless a load is under way already.
     fn refresh_behind(&self, key: &RecordKey, found: &Found, asking: &Asking) {
-        let boarding = self.board(key, asking, &asking.trace);
+        let boarding = self.board(key, asking);
         if boarding.joined {
             return;
         }
@@ -425,9 +431,9 @@ impl Asking {
     /// The upstream calls that this makes.
     pub(crate) fn call(&self) -> Call {
         let request_id = Arc::clone(&self.request_id);
-        let (token, trace) = (self.token.clone(), self.trace.clone());
+        let token = self.token.clone();
         let requester = Requester { caller: self.identity.limit_key(), operation: self.operation };
-        Call { requester, token, request_id, waited: Duration::ZERO, trace }
+        Call { requester, token, request_id, waited: Duration::ZERO }
     }
 
     /// Where something came from that was read.
@@ -541,11 +547,6 @@ impl Reader {
         &self.records
     }
 
-    /// The operation's place in its trace.
-    pub fn trace(&self) -> &Trace {
-        &self.asking.trace
-    }
-
     pub(crate) fn asking(&self) -> &Asking {
         &self.asking
     }
@@ -603,23 +604,32 @@ impl Reader {
         found: Option<Found>,
         company: Company,
     ) -> Result<Arc<ScreenRecord>, Failure> {
+        self.join_load(key, found, company).instrument(Content::Record.span()).await
+    }
+
+    /// Joins the load of a record, or begins it, within the span of the read.
+    async fn join_load(
+        &self,
+        key: RecordKey,
+        found: Option<Found>,
+        company: Company,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
         let _loading = self.loading().await;
-        self.traced.begin(&self.asking.trace, &key);
         let ticket = match company {
             Company::Others => self.ticket(&key).await,
             Company::None => Ticket::of(self.board(&key)),
         };
-        self.traced.link(&key, &ticket.trace);
+        Span::current().add_link(ticket.begun_in.clone());
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
         match self.landing(&key, ticket, leads).await {
             (Ok(Landing { entry, tier: Tier::Shared }), _) => {
-                self.note(&key, CacheOutcome::Hit, Some(self.dated(&entry)), None);
+                self.note_load(&key, CacheOutcome::Hit, Some(self.dated(&entry)), None);
                 self.note_shared();
                 entry.value.read()
             }
             (Ok(Landing { entry, tier: Tier::First }), leads) => {
                 let outcome = self.asking.outcome(leads, found.is_some());
-                self.note(&key, outcome, Some(self.dated(&entry)), Some(entry.status));
+                self.note_load(&key, outcome, Some(self.dated(&entry)), Some(entry.status));
                 entry.value.read()
             }
             (Err(failure), leads) => {
@@ -651,8 +661,7 @@ impl Reader {
     }
 
     fn board(&self, key: &RecordKey) -> Boarding<Landing> {
-        let trace = self.traced.place(&self.asking.trace, key);
-        self.records.board(key, &self.asking, &trace)
+        self.records.board(key, &self.asking)
     }
 
     fn spare(&self, key: &RecordKey) -> Option<Found> {
@@ -674,7 +683,7 @@ impl Reader {
                 self.records.rest(&spare.entry, &failure);
                 let code = failure.code().as_str();
                 tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
-                self.note(
+                self.note_load(
                     key,
                     CacheOutcome::StaleOnError,
                     Some(self.dated(&spare.entry)),
@@ -684,8 +693,8 @@ impl Reader {
             }
             found => {
                 let outcome = self.asking.outcome(leads, found.is_some());
-                self.traced.fail(key, &failure);
-                self.note(key, outcome, None, failure.upstream_status());
+                spans::fail(&Span::current(), failure.code().as_str());
+                self.note_load(key, outcome, None, failure.upstream_status());
                 Err(failure)
             }
         }
@@ -698,12 +707,13 @@ impl Reader {
     async fn ticket(&self, key: &RecordKey) -> Ticket {
         let loader = self.loader.get_or_init(|| {
             let (records, asking) = (self.records.clone(), self.asking.clone());
-            let departures = Departures { records, asking, traced: self.traced.clone() };
+            let departures = Departures { records, asking };
             // Sibling fields have all been asked once by the time the first is asked again, so
             // yielding once is enough to see them all.
             Loader::new(departures).with_yield_count(1)
         });
-        match loader.try_load(key.clone()).await {
+        let (record, trace) = (key.clone(), Context::current());
+        match loader.try_load(LoadKey { record, trace }).await {
             Ok(ticket) => ticket,
             // The batch answers every key; should one be missing, it is loaded by itself.
             Err(_) => Ticket::of(self.board(key)),
@@ -716,8 +726,23 @@ impl Reader {
         found: &Found,
         outcome: CacheOutcome,
     ) -> Result<Arc<ScreenRecord>, Failure> {
+        let is_absence = found.entry.value.is_absence();
+        outcome.record_with_absence(&Content::Record.span(), is_absence);
         self.note(key, outcome, Some((&found.entry, found.age, found.ttl)), None);
         found.entry.value.read()
+    }
+
+    /// Notes the outcome of a load in the current span, which is that of the read, and for the answer.
+    fn note_load(
+        &self,
+        key: &RecordKey,
+        outcome: CacheOutcome,
+        read: Option<(&Arc<Entry>, Duration, Duration)>,
+        status: Option<u16>,
+    ) {
+        let is_absence = read.is_some_and(|(entry, ..)| entry.value.is_absence());
+        outcome.record_with_absence(&Span::current(), is_absence);
+        self.note(key, outcome, read, status);
     }
 
     fn note(
@@ -733,8 +758,6 @@ impl Reader {
             }
             Some(_) | None => self.mark_uncacheable(),
         }
-        let is_absence = read.is_some_and(|(entry, ..)| matches!(entry.value, Value::Absent(_)));
-        self.traced.end(&self.asking.trace, key, (outcome, is_absence));
         let (age, ttl) = read.map(|(_, age, ttl)| (age, ttl)).unwrap_or_default();
         let (is_there, read) = (read.is_some(), Read::of(outcome, age, ttl, status));
         self.note_for_field(Content::Record, &read, is_there);
@@ -769,11 +792,11 @@ impl Drop for Loading<'_> {
     }
 }
 
-impl BatchFn<RecordKey, Ticket> for Departures {
-    async fn load(&mut self, keys: &[RecordKey]) -> HashMap<RecordKey, Ticket> {
-        let ticket = |key: &RecordKey| {
-            let trace = self.traced.place(&self.asking.trace, key);
-            Ticket::of(self.records.board(key, &self.asking, &trace))
+impl BatchFn<LoadKey, Ticket> for Departures {
+    async fn load(&mut self, keys: &[LoadKey]) -> HashMap<LoadKey, Ticket> {
+        let ticket = |key: &LoadKey| {
+            let _attached = key.trace.clone().attach();
+            Ticket::of(self.records.board(&key.record, &self.asking))
         };
         keys.iter().map(|key| (key.clone(), ticket(key))).collect()
     }
@@ -782,11 +805,29 @@ impl BatchFn<RecordKey, Ticket> for Departures {
 impl Ticket {
     fn of(boarding: Boarding<Landing>) -> Self {
         let leads = Arc::new(AtomicBool::new(!boarding.joined));
-        Self { flight: boarding.flight, leads, trace: boarding.trace }
+        Self { flight: boarding.flight, leads, begun_in: boarding.span }
+    }
+}
+
+impl PartialEq for LoadKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.record == other.record
+    }
+}
+
+impl Eq for LoadKey {}
+
+impl Hash for LoadKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.record.hash(state);
     }
 }
 
 impl Value {
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Absent(_))
+    }
+
     fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
         match self {
             Self::Record(record) => Ok(Arc::clone(record)),

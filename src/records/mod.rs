@@ -27,7 +27,6 @@ mod sweep;
 mod watch;
 mod read;
 mod explain;
-mod traced;
 mod metrics;
 
 #[cfg(any(test, feature = "fuzzing"))]

@@ -30,7 +30,6 @@ use super::sync::modelling;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
 use crate::domain::{Failure, ProjectId, RecordFields, RecordId, ScreenRecord};
-use crate::trace::Trace;
 
 /// Orders that are tried: so many at random, and as many with few changes of thread at odd places.
 const ORDERS: usize = 800;
@@ -135,7 +134,7 @@ impl World {
 
     fn board(self: &Arc<Self>) -> Boarding<Landing> {
         let begin = || self.begin(LoadKind::Record);
-        let request = JoinRequest { key: &self.key, trace: &Trace::NONE, begin: &begin };
+        let request = JoinRequest { key: &self.key, begin: &begin };
         let load = |generation| Arc::clone(self).load(generation).boxed();
         let looks = self.without != Without::SecondLook;
         if self.without == Without::JoinCheck {

@@ -3,8 +3,22 @@
 use std::time::Duration;
 
 use smallvec::SmallVec;
+use tracing::field::Empty;
+use tracing::{Span, info_span};
 
 use crate::domain::ProjectId;
+use crate::spans::TARGET;
+
+/// The attribute of a read's span that holds its outcome.
+const OUTCOME: &str = "gateway.cache.outcome";
+
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Record,
+    Page,
+    Link,
+}
 
 /// Where a record came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +65,43 @@ pub struct ReadSummary {
     pub has_links: bool,
 }
 
+impl Content {
+    /// Its name where reads are explained.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Page => "page",
+            Self::Link => "link",
+        }
+    }
+
+    /// The span of a read. Neither project nor record is named.
+    pub(crate) fn span(self) -> Span {
+        let name = match self {
+            Self::Record => "read record",
+            Self::Page => "read page",
+            Self::Link => "read link",
+        };
+        info_span!(target: TARGET, "read", otel.name = name, gateway.cache.outcome = Empty)
+    }
+}
+
 impl CacheOutcome {
+    /// Records the outcome in the span of a read.
+    pub(crate) fn record(self, span: &Span) {
+        span.record(OUTCOME, self.as_str());
+    }
+
+    /// As [`Self::record`]; a hit is `negative` where the cache holds that there is no such record.
+    pub(crate) fn record_with_absence(self, span: &Span, is_absence: bool) {
+        match self {
+            Self::Hit if is_absence => {
+                span.record(OUTCOME, "negative");
+            }
+            outcome => outcome.record(span),
+        }
+    }
+
     /// Whether what was read is fresh and was asked for without conditions.
     pub(crate) fn is_fresh(self) -> bool {
         match self {

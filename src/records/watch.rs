@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
+use opentelemetry::trace::SpanContext;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument as _, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::key::RecordKey;
 use super::loader::{Asking, Reader, Records};
 use crate::domain::{Failure, LimitKey, ScreenRecord};
-use crate::trace::Begun;
+use crate::spans::{self, TARGET};
 
 /// The longest pause between two reads while the upstream fails.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -54,6 +57,8 @@ struct Poller {
     key: RecordKey,
     asking: Asking,
     sender: Arc<watch::Sender<RecordUpdate>>,
+    /// The span of the operation that started it, which it may outlive.
+    started_by: SpanContext,
 }
 
 /// What a poller does after a read.
@@ -108,6 +113,7 @@ impl Records {
             key: key.clone(),
             asking: Asking { no_cache: false, ..asking.clone() },
             sender,
+            started_by: spans::current(),
         };
         self.metrics().pollers.inc();
         self.tasks().spawn(poller.run());
@@ -220,11 +226,11 @@ impl Poller {
     }
 
     async fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
-        // A poller may outlive the operation that started it, and has a trace of its own.
-        let span = self.asking.trace.begin_apart(|| Begun::internal("poll record"));
-        let asking = Asking { trace: span.trace().clone(), ..self.asking.clone() };
-        let reader: Reader = self.records.reader(asking);
-        reader.screen_record(self.key.project.clone(), self.key.id.clone()).await
+        // Each read starts a trace: a poller may run for hours.
+        let span = info_span!(target: TARGET, parent: None, "poll record");
+        span.add_link(self.started_by.clone());
+        let reader: Reader = self.records.reader(self.asking.clone());
+        reader.screen_record(self.key.project.clone(), self.key.id.clone()).instrument(span).await
     }
 
     /// Tells the watchers what has changed.

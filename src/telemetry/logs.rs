@@ -15,11 +15,13 @@ use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer as _};
 
+use super::traces::Traces;
 use crate::config::{Live, LogConfig, LogFormat};
+use crate::spans;
 
 /// Lines that may wait to be written: about 8 MiB.
 const BUFFERED_LINES: usize = 16 * 1024;
@@ -39,11 +41,11 @@ pub struct LogHandle {
     waits: Counter,
 }
 
-/// Writes log lines of this process to standard error from now on.
+/// Writes the log lines of this process to standard error from now on, and exports its traces.
 ///
 /// # Errors
 /// When the process has a log already.
-pub fn start_logging(config: &LogConfig) -> Result<Log, TryInitError> {
+pub fn start_logging(config: &LogConfig, traces: &Traces) -> Result<Log, TryInitError> {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let format = config.format.unwrap_or(default);
     let filter = LogFilter::new(config);
@@ -54,7 +56,7 @@ pub fn start_logging(config: &LogConfig) -> Result<Log, TryInitError> {
         .finish(io::stderr());
     let waits = Counter::default();
     let lines = CountedWriter { lines, waits: waits.clone(), threshold: WAITED };
-    subscriber(filter.clone(), format, move || lines.clone()).try_init()?;
+    subscriber(filter.clone(), format, traces, move || lines.clone()).try_init()?;
     Ok(Log { handle: LogHandle { filter, waits }, _writer: writer })
 }
 
@@ -104,7 +106,7 @@ impl io::Write for CountedWriter {
     }
 }
 
-/// What is logged, which may change at any time. Clones share it.
+/// Which lines are logged; it may change at any time. Clones share it.
 ///
 /// `tracing-subscriber` can reload filters too, but takes a lock for each line. Settings name levels and
 /// targets only, so the filter keeps no state of spans.
@@ -123,40 +125,40 @@ impl LogFilter {
     }
 }
 
-impl<S: Subscriber> Layer<S> for LogFilter {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        Layer::<S>::register_callsite(&**self.0.load(), metadata)
+impl<S: Subscriber> Filter<S> for LogFilter {
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.target() == spans::TARGET {
+            return Interest::never();
+        }
+        Filter::<S>::callsite_enabled(&**self.0.load(), metadata)
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        self.0.load().enabled(metadata, context)
+    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
+        metadata.target() != spans::TARGET
+            && Filter::<S>::enabled(&**self.0.load(), metadata, context)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.0.load().max_level_hint()
+        Filter::<S>::max_level_hint(&**self.0.load())
     }
 }
 
-/// Formats log lines into any writer.
+/// Formats log lines into any writer, and hands the spans of traces to their exporter.
 fn subscriber<W>(
     filter: LogFilter,
     format: LogFormat,
+    traces: &Traces,
     writer: W,
 ) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    match format {
-        LogFormat::Text => {
-            let lines = lines.with_ansi(io::stderr().is_terminal());
-            Box::new(tracing_subscriber::registry().with(lines).with(filter))
-        }
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_span_list(false);
-            Box::new(tracing_subscriber::registry().with(lines).with(filter))
-        }
-    }
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    Box::new(tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.layer()))
 }
 
 #[cfg(test)]
@@ -187,7 +189,10 @@ mod tests {
             move || written.clone()
         };
         let filter = LogFilter::new(&LogConfig::default());
-        tracing::subscriber::with_default(subscriber(filter, LogFormat::Json, make), log);
+        tracing::subscriber::with_default(
+            subscriber(filter, LogFormat::Json, &Traces::default(), make),
+            log,
+        );
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         serde_json::from_str(&text).unwrap()
@@ -253,7 +258,7 @@ mod tests {
         let say = |number: u32| tracing::debug!(number, "said");
 
         tracing::subscriber::with_default(
-            subscriber(filter.clone(), LogFormat::Json, make),
+            subscriber(filter.clone(), LogFormat::Json, &Traces::default(), make),
             || {
                 say(1);
                 filter.change(&LogConfig { filter: "debug".to_owned(), format: None });

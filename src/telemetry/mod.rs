@@ -9,4 +9,4 @@ mod traces;
 
 pub use logs::{Log, LogHandle, start_logging};
 pub use metrics::MetricsPage;
-pub use traces::{TraceMetrics, Traces, TracesError};
+pub use traces::{Traces, TracesError};

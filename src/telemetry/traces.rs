@@ -1,15 +1,15 @@
-//! Where spans go: in batches to a receiver of OTLP over HTTP, or nowhere.
+//! The export of traces: spans in batches to a receiver of OTLP over HTTP.
 //!
-//! Who makes a span never waits. Finished ones wait in a queue that has an end, and are sent from a thread
-//! of their own, over connections that have nothing to do with the upstream's. What the queue has no room
-//! for, and what the receiver does not take, is lost, counted and complained of once in a while.
+//! Ending a span never waits. Ended spans wait in a bounded queue. A thread sends them over connections that
+//! share nothing with the upstream's. Spans that do not fit into the queue, or that the receiver does not
+//! take, are lost and counted; a warning is logged once a minute.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{
     Compression, ExporterBuildError, Protocol, SpanExporter as OtlpExporter, WithExportConfig as _,
@@ -19,7 +19,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData,
     SpanExporter, SpanLimits, SpanProcessor,
 };
 use prometheus_client::encoding::EncodeLabelSet;
@@ -29,26 +29,38 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{self, Filter};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{OtlpForm, TracesConfig, TracesSampler};
-use crate::trace::Tracer;
+use crate::spans::TARGET;
 use crate::version::VERSION;
 
-/// How long the last spans may take to be sent when the process ends.
+/// The longest that sending the last spans may take when the process ends.
 const LAST_WITHIN: Duration = Duration::from_secs(2);
-/// A receiver that is away is complained of so often.
-const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+/// The time between two warnings about lost spans.
+const WARN_EVERY: Duration = Duration::from_mins(1);
 /// The longest that connecting to the receiver may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// Who makes the spans.
+/// The instrumentation scope of all spans.
 const SCOPE: &str = "screen-record-gateway";
 
-/// The export of traces, or that there is none.
+/// The export of traces. By default they are off.
+#[derive(Default)]
 pub struct Traces {
     provider: Option<SdkTracerProvider>,
-    tracer: Tracer,
+    metrics: TraceMetrics,
     tasks: TaskTracker,
 }
+
+/// The sampled spans of traces, and no log line.
+///
+/// The decision is that of the trace's first span in this process: spans below one that is not sampled are
+/// not made at all.
+struct SampledSpans;
 
 /// Why traces cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +73,8 @@ pub enum TracesError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// What is counted of spans.
 #[derive(Clone, Debug)]
-pub struct TraceMetrics {
+struct TraceMetrics {
     spans: Family<OutcomeLabel, Counter>,
     exported: Counter,
     failed: Counter,
@@ -84,33 +95,24 @@ impl Default for TraceMetrics {
     }
 }
 
-impl TraceMetrics {
-    /// Puts the metrics on show.
-    pub fn register(&self, registry: &mut Registry) {
-        let traces = registry.sub_registry_with_prefix("gateway_traces");
-        traces.register("spans", "Completed spans, by outcome", self.spans.clone());
-    }
-}
-
 impl Traces {
-    /// Sends spans from now on, on tasks of the runtime that this is called in; does nothing where
-    /// traces are off.
+    /// Sends spans from now on, on tasks of the current runtime; `None` leaves traces off.
     ///
     /// # Errors
-    /// [`TracesError`], where nothing could ever be sent.
-    pub fn start(
-        config: Option<&TracesConfig>,
-        metrics: TraceMetrics,
-    ) -> Result<Self, TracesError> {
-        let tasks = TaskTracker::new();
+    /// [`TracesError`], if no span could ever be sent.
+    pub fn start(config: Option<&TracesConfig>) -> Result<Self, TracesError> {
+        let (metrics, tasks) = (TraceMetrics::default(), TaskTracker::new());
         let Some(config) = config else {
-            return Ok(Self { provider: None, tracer: Tracer::default(), tasks });
+            return Ok(Self::default());
         };
-        let queue = Queue { most: config.max_queue_size, waiting: AtomicUsize::new(0), metrics };
-        let queue = Arc::new(queue);
+        let queue = Arc::new(Queue {
+            most: config.max_queue_size,
+            waiting: AtomicUsize::new(0),
+            metrics: metrics.clone(),
+        });
         let sender = Sender {
             exporter: Arc::new(exporter(config)?),
-            outcomes: Arc::new(Outcomes { queue: Arc::clone(&queue), complaint: Mutex::default() }),
+            outcomes: Arc::new(Outcomes { queue: Arc::clone(&queue), losses: Mutex::default() }),
             runtime: Handle::current(),
             tasks: tasks.clone(),
         };
@@ -127,17 +129,31 @@ impl Traces {
             .with_span_limits(SpanLimits::default())
             .with_resource(resource(&config.resource))
             .build();
+        Ok(Self { provider: Some(provider), metrics, tasks })
+    }
+
+    /// The layer that hands spans to the export; `None` while traces are off.
+    pub fn layer<S>(&self) -> Option<impl Layer<S> + use<S>>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
         let scope = InstrumentationScope::builder(SCOPE).with_version(VERSION).build();
-        let tracer = Tracer::new(provider.tracer_with_scope(scope));
-        Ok(Self { provider: Some(provider), tracer, tasks })
+        let tracer: SdkTracer = self.provider.as_ref()?.tracer_with_scope(scope);
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false);
+        Some(layer.with_filter(SampledSpans))
     }
 
-    /// Begins traces.
-    pub fn tracer(&self) -> Tracer {
-        self.tracer.clone()
+    /// Registers the metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        let traces = registry.sub_registry_with_prefix("gateway_traces");
+        traces.register("spans", "Completed spans, by outcome", self.metrics.spans.clone());
     }
 
-    /// Sends what waits, for two seconds at most. No span is made afterwards.
+    /// Sends the spans that wait, for two seconds at most. No span is exported afterwards.
     pub async fn end(mut self) {
         let Some(provider) = self.provider.take() else { return };
         // Blocks until the thread that sends has answered.
@@ -150,10 +166,23 @@ impl Traces {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        // Left to itself, the provider would block whoever drops it until all is sent.
+        // Otherwise dropping the provider would block until every span is sent.
         if let Some(provider) = &self.provider {
             let _ = provider.shutdown_with_timeout(Duration::ZERO);
         }
+    }
+}
+
+impl<S> Filter<S> for SampledSpans {
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.target() == TARGET { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: &layer::Context<'_, S>) -> bool {
+        metadata.target() == TARGET
+            && Context::map_current(|parent| {
+                !parent.has_active_span() || parent.span().span_context().is_sampled()
+            })
     }
 }
 
@@ -214,7 +243,7 @@ fn resource(attributes: &[(String, String)]) -> Resource {
         .build()
 }
 
-/// What waits to be sent, what is being sent included.
+/// Spans that wait to be sent or are being sent.
 #[derive(Debug)]
 struct Queue {
     most: usize,
@@ -222,8 +251,8 @@ struct Queue {
     metrics: TraceMetrics,
 }
 
-/// Lets spans into the queue as long as there is room, so that those without can be counted: the
-/// processor behind it drops them without a word.
+/// Admits spans to the queue while there is room, and counts the others: the processor behind it drops them
+/// silently.
 #[derive(Debug)]
 struct Bounded {
     next: BatchSpanProcessor,
@@ -266,16 +295,16 @@ struct Sender {
     tasks: TaskTracker,
 }
 
-/// Where it is noted what became of batches.
+/// Counts the outcomes of batches, and warns of lost spans.
 struct Outcomes {
     queue: Arc<Queue>,
-    complaint: Mutex<Complaint>,
+    losses: Mutex<Losses>,
 }
 
-/// When it was last said that spans are lost, and how many have been since.
+/// When the last warning was logged, and the spans lost since.
 #[derive(Default)]
-struct Complaint {
-    at: Option<Instant>,
+struct Losses {
+    warned: Option<Instant>,
     lost: usize,
 }
 
@@ -309,19 +338,19 @@ impl Outcomes {
         match sent {
             Ok(()) => metrics.exported.inc_by(count),
             Err(error) => {
-                self.complain(spans, error);
+                self.warn(spans, error);
                 metrics.failed.inc_by(count)
             }
         };
     }
 
-    fn complain(&self, spans: usize, error: &OTelSdkError) {
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        complaint.lost += spans;
-        if complaint.at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-            let lost = std::mem::take(&mut complaint.lost);
+    fn warn(&self, spans: usize, error: &OTelSdkError) {
+        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        losses.lost += spans;
+        if losses.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            let lost = std::mem::take(&mut losses.lost);
             tracing::warn!(%error, lost, "spans are lost: the receiver of traces does not take them");
-            complaint.at = Some(Instant::now());
+            losses.warned = Some(Instant::now());
         }
     }
 }

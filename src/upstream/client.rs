@@ -19,14 +19,13 @@ use super::error_mapping::{self, RawAnswer, ReadAnswer};
 use super::http_client::HttpClient;
 use super::metrics::UpstreamMetrics;
 use super::retry::{self, RetryBudget, RetryClass, chance};
-use super::traced::TracedAttempt;
+use super::spans::AttemptSpan;
 use super::wire;
 use crate::clock::Clock;
 use crate::config::{Live, UpstreamConfig};
 use crate::domain::{Failure, ProjectId, RecordId, TimeLimit, Token};
 use crate::fair_semaphore::{FairSemaphore, Requester};
 use crate::signature::canonical_query;
-use crate::trace::Trace;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -76,8 +75,6 @@ pub struct Call {
     pub request_id: Arc<str>,
     /// How much of the deadline has passed already.
     pub waited: Duration,
-    /// The parent of the attempts' spans.
-    pub trace: Trace,
 }
 
 /// Decoded pairs.
@@ -313,7 +310,7 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let Inner { http, limits, metrics, clock, .. } = &*self.0;
-        let traced = TracedAttempt::begin(&call.trace, &mut request);
+        let span = AttemptSpan::start(&mut request);
         let started = clock.now();
         let limits = {
             let limits = limits.load();
@@ -327,7 +324,7 @@ impl Upstream {
         let took = clock.now().saturating_duration_since(started);
         let outcome = answer.as_ref().map(|answer| answer.status);
         metrics.count_attempt(outcome, took);
-        traced.end(outcome);
+        span.end(outcome);
         let answer = answer?;
         if (200..300).contains(&answer.status) {
             return Ok(answer);

@@ -3,6 +3,7 @@
 //! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
 
 mod client;
+mod spans;
 mod attempt;
 mod content_encoding;
 mod http_client;
@@ -12,7 +13,6 @@ mod breaker;
 mod retry;
 mod credentials;
 mod metrics;
-mod traced;
 mod error_mapping;
 mod normalize;
 mod redact;

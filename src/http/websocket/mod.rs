@@ -29,7 +29,7 @@ use super::auth::{Caller, RequestCredentials};
 use super::csrf;
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
-use crate::trace::Trace;
+use crate::spans;
 
 /// The only subprotocol.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -41,7 +41,6 @@ pub(crate) struct Handshake {
     pub(crate) parts: Parts,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) request_id: Arc<str>,
-    pub(crate) trace: Trace,
 }
 
 /// What is answered to a handshake, and the caller's name where it is known.
@@ -55,7 +54,7 @@ pub(crate) async fn upgrade(
     endpoint: &Arc<Endpoint>,
     handshake: Handshake,
 ) -> Result<Upgrade, Refusal> {
-    let Handshake { mut parts, peer, request_id, trace } = handshake;
+    let Handshake { mut parts, peer, request_id } = handshake;
     check(endpoint, &mut parts).await?;
     let presented = endpoint.callers.credentials(&parts.headers)?;
     let caller = verified(endpoint, &presented, peer).await?;
@@ -72,7 +71,7 @@ pub(crate) async fn upgrade(
         max_message_bytes: endpoint.limits.max_body_bytes,
         send_timeout: endpoint.subscriptions.send_timeout,
     };
-    let client = Client { presented, peer, request_id, trace };
+    let client = Client { presented, peer, request_id, span: spans::current() };
     let session = Session::new(Arc::clone(endpoint), client, permit);
     endpoint.tasks.spawn(async move {
         // Fails where the connection ends first.

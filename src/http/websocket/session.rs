@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_graphql::ServerError;
 use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable};
+use opentelemetry::trace::SpanContext;
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval, interval_at};
@@ -22,9 +23,8 @@ use crate::http::endpoint::Endpoint;
 use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use crate::http::rate_limit::RateExceeded;
 use crate::http::request;
-use crate::http::traced;
+use crate::http::spans;
 use crate::records::Asking;
-use crate::trace::Trace;
 
 /// How long a client may take to send `connection_init`.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +43,8 @@ pub(super) struct Client {
     pub(super) presented: RequestCredentials,
     pub(super) peer: Option<IpAddr>,
     pub(super) request_id: Arc<str>,
-    pub(super) trace: Trace,
+    /// The span of that request.
+    pub(super) span: SpanContext,
 }
 
 /// What a socket counts towards.
@@ -225,7 +226,7 @@ impl Session {
         let Caller { identity, token, projects, name, .. } = caller.clone();
         let request_id = Arc::clone(&self.client.request_id);
         let name_of_operation = operation.operation_name.as_deref();
-        let span = traced::socket_operation(&self.client.trace, name_of_operation);
+        let span = spans::socket_operation(&self.client.span, name_of_operation);
         let asking = Asking { identity, token, projects, request_id, ..Asking::default() };
         let streamed = StreamedOperation { operation, asking, caller_name: name, span };
         operation_stream::answers(&self.endpoint, streamed)

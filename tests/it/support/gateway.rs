@@ -8,12 +8,14 @@ use std::time::Duration;
 use screen_record_gateway::app::{App, Start};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    ActiveSettings, BreakerConfig, Config, Environment, GraphqlConfig, Invocation, UpstreamConfig,
+    ActiveSettings, BreakerConfig, Config, Environment, GraphqlConfig, Invocation, SettingsSource,
+    UpstreamConfig,
 };
 use screen_record_gateway::reload::{Outcome, ReloadHandle};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::log::export_traces;
 use super::{Reply, ScriptedUpstream, TestFile};
 
 pub(crate) const PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
@@ -55,7 +57,10 @@ impl Gateway {
         let mut config = config_for(upstream.address);
         adjust(&mut config);
         let clock = Clock::default();
-        let app = App::build(&config, clock.clone()).await.unwrap();
+        let traces = export_traces(config.traces.as_ref());
+        let source = SettingsSource::fixed(config.clone());
+        let start = Start { traces, ..Start::from(source, clock.clone()) };
+        let app = App::start(ActiveSettings::fixed(config), start).await.unwrap();
         Self::running(app, upstream, clock)
     }
 

@@ -4,11 +4,19 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Once;
 
-use tracing_subscriber::EnvFilter;
+use screen_record_gateway::config::TracesConfig;
+use screen_record_gateway::telemetry::Traces;
+use tracing::Subscriber;
+use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer, registry};
 
 thread_local! {
     /// The lines that this thread has logged. A test's gateway runs on the thread of the test.
     static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Hands the spans of this thread to the gateway that was started last with traces.
+    static EXPORT: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) };
 }
 
 /// Writes to the log of the current thread.
@@ -29,14 +37,22 @@ impl io::Write for ThisThread {
 pub(crate) fn keep_log() {
     static STARTED: Once = Once::new();
     // One for all threads, because levels are enabled for the whole process.
-    STARTED.call_once(|| {
-        let lines = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("trace"))
-            .with_ansi(false)
-            .with_writer(|| ThisThread)
-            .finish();
-        tracing::subscriber::set_global_default(lines).unwrap();
-    });
+    STARTED.call_once(|| set_global_default(registry().with(lines())).unwrap());
+}
+
+/// Exports the traces of this thread, if the settings say so. Its lines are kept too.
+pub(crate) fn export_traces(config: Option<&TracesConfig>) -> Traces {
+    let traces = Traces::start(config).unwrap();
+    if config.is_some() {
+        EXPORT.take();
+        EXPORT.set(Some(set_default(registry().with(lines()).with(traces.layer()))));
+    }
+    traces
+}
+
+fn lines<S: Subscriber + for<'span> LookupSpan<'span>>() -> impl Layer<S> {
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| ThisThread);
+    lines.with_filter(EnvFilter::new("trace,traces=off"))
 }
 
 /// The captured lines.

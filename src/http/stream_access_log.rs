@@ -1,19 +1,21 @@
-//! The log line of an operation of a socket or an event stream: who asked, for what, and what became of
-//! it.
+//! The access log's line for an operation of a socket or an event stream, when its stream has ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::log_line::{code_of, shown_counts, shown_name, shown_projects};
+use opentelemetry::trace::SpanContext;
+use tracing::Span;
+
+use super::access_log::{code_of, shown_counts, shown_name, shown_projects};
 use super::metrics::{HttpMetrics, OperationOutcome};
 use super::response::Served;
-use super::traced;
+use super::spans as http_spans;
 use crate::clock::Clock;
 use crate::domain::ProjectId;
 use crate::graphql::OperationContext;
 use crate::records::ReadSummary;
-use crate::trace::Span;
+use crate::spans;
 
 /// The most projects that a line names.
 const MAX_PROJECTS: usize = 10;
@@ -23,7 +25,10 @@ pub(crate) struct LoggedOperation {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) request_id: Arc<str>,
     pub(crate) caller_name: Option<Arc<str>>,
+    /// Ends with the stream.
     pub(crate) span: Span,
+    /// What the line names: the span, or the one above it where the trace is not sampled.
+    pub(crate) logged_span: SpanContext,
 }
 
 /// Sums up the answers of an operation. Writes its line when it is dropped, however the stream ends.
@@ -67,7 +72,7 @@ impl StreamLog {
     pub(crate) fn add(&mut self, served: &Served, read: &ReadSummary) {
         self.answers += 1;
         self.outcome = self.outcome.max(served.outcome());
-        traced::told(&self.operation.span, served);
+        http_spans::operation_answered(&self.operation.span, served);
         for code in served.errors().iter().map(code_of) {
             self.metrics.count_error(&code);
             *self.error_codes.entry(code).or_default() += 1;
@@ -93,13 +98,12 @@ impl Drop for StreamLog {
         self.add_read(&self.context.take_summary());
         let took = self.clock.now().saturating_duration_since(self.started);
         self.metrics.count_operation(self.outcome);
-        let LoggedOperation { name, request_id, caller_name, span } = &self.operation;
-        let trace = span.trace();
+        let LoggedOperation { name, request_id, caller_name, logged_span, .. } = &self.operation;
         tracing::info!(
             request.id = %request_id,
-            trace_id = trace.trace_id().map(tracing::field::display),
-            span_id = trace.span_id().map(tracing::field::display),
-            caller.name = caller_name.as_deref().map(tracing::field::display),
+            trace_id = spans::trace_id(logged_span).map(display),
+            span_id = spans::span_id(logged_span).map(display),
+            caller.name = caller_name.as_deref().map(display),
             graphql.operation = name.as_deref().map(shown_name),
             projects = shown_projects(&self.projects),
             answers = self.answers,

@@ -1,16 +1,20 @@
-//! What the log says of a request when it is answered: who asked, for what, and what became of it.
+//! The access log: one line for each request, when it has been answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use opentelemetry::trace::SpanContext;
 
 use super::metrics::HttpMetrics;
 use super::response::Answers;
 use crate::domain::ProjectId;
 use crate::graphql::ErrorCode;
 use crate::records::ReadSummary;
-use crate::trace::Trace;
+use crate::spans;
 
+/// The status that is logged and counted for a client that closed its connection: nginx's, never sent.
+pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// How many of the letters of an operation's name are logged.
 const LONGEST_LOGGED_NAME: usize = 64;
 
@@ -21,6 +25,13 @@ pub(crate) struct Noted {
     operation: Option<Arc<str>>,
     codes: Vec<String>,
     read: ReadSummary,
+}
+
+/// Which request a line is about.
+pub(crate) struct LoggedRequest<'r> {
+    pub(crate) id: &'r str,
+    /// Its span; invalid while traces are off.
+    pub(crate) span: &'r SpanContext,
 }
 
 impl Noted {
@@ -58,12 +69,13 @@ impl Noted {
         Self { read, ..self }
     }
 
-    pub(crate) fn log(&self, (request_id, trace): (&str, &Trace), status: u16, took: Duration) {
+    pub(crate) fn log(&self, request: &LoggedRequest<'_>, status: u16, took: Duration) {
+        let LoggedRequest { id, span } = request;
         tracing::info!(
-            request.id = request_id,
-            trace_id = trace.trace_id().map(tracing::field::display),
-            span_id = trace.span_id().map(tracing::field::display),
-            caller.name = self.caller.as_deref().map(tracing::field::display),
+            request.id = id,
+            trace_id = spans::trace_id(span).map(display),
+            span_id = spans::span_id(span).map(display),
+            caller.name = self.caller.as_deref().map(display),
             graphql.operation = self.operation(),
             projects = self.projects(),
             http.status = status,

@@ -1,0 +1,146 @@
+//! The spans of requests and of their operations, with the attributes of OpenTelemetry's conventions for
+//! HTTP servers and for GraphQL. No attribute holds a document, a variable, a query string or a caller.
+
+use axum::http::uri::{Authority, Scheme};
+use axum::http::{Method, Request, Version, header};
+use opentelemetry::Context;
+use opentelemetry::trace::SpanContext;
+use tracing::{Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::access_log::{CLIENT_CLOSED_REQUEST, code_of, shown_name};
+use super::response::Served;
+use crate::graphql::{Answer, ErrorCode};
+use crate::spans::{TARGET, extract, fail, name_operation};
+
+/// The longest `server.address` that is kept: clients choose it.
+const MAX_ADDRESS_BYTES: usize = 255;
+
+/// The span of a request for the endpoint, in the trace that its headers name.
+pub(crate) fn request<B>(request: &Request<B>, id: &str) -> Span {
+    if !tracing::span_enabled!(target: TARGET, tracing::Level::INFO) {
+        return Span::none();
+    }
+    let path = request.uri().path();
+    let method = method(request.method());
+    let authority = authority(request);
+    let address = authority.as_ref().map(Authority::host);
+    let span = info_span!(
+        target: TARGET,
+        parent: None,
+        "request",
+        otel.name = format!("{} {path}", if method == OTHER { "HTTP" } else { method }),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = path,
+        url.path = path,
+        url.scheme = scheme(request),
+        server.address = address.filter(|address| address.len() <= MAX_ADDRESS_BYTES),
+        server.port = authority.as_ref().and_then(Authority::port_u16).map(i64::from),
+        network.protocol.version = version(request.version()),
+        gateway.request.id = id,
+    );
+    below(span, extract(request.headers()))
+}
+
+/// Records the response's status.
+pub(crate) fn answered(span: &Span, status: u16) {
+    if status == CLIENT_CLOSED_REQUEST {
+        // There was no response.
+        fail(span, "client_closed_request");
+        return;
+    }
+    span.set_attribute("http.response.status_code", i64::from(status));
+    if status >= 500 {
+        fail(span, &status.to_string());
+    }
+}
+
+/// The span of an operation of the current request.
+pub(crate) fn operation(name: Option<&str>) -> Span {
+    let span = info_span!(
+        target: TARGET,
+        // A parent in `tracing` is exported after its children, and an event stream may last for days.
+        parent: None,
+        "GraphQL operation",
+        graphql.operation.name = name.map(shown_name),
+    );
+    below(span, Context::current())
+}
+
+/// The span of an operation of a WebSocket. It starts a trace, because a socket may live for days, with a
+/// link to the request that opened the socket.
+pub(crate) fn socket_operation(upgrade: &SpanContext, name: Option<&str>) -> Span {
+    let span = info_span!(
+        target: TARGET,
+        parent: None,
+        "GraphQL operation",
+        otel.kind = "server",
+        graphql.operation.name = name.map(shown_name),
+    );
+    span.add_link(upgrade.clone());
+    span
+}
+
+/// Records the outcome of an operation, or of one event of it.
+pub(crate) fn operation_answered(span: &Span, served: &Served) {
+    if span.is_disabled() {
+        return;
+    }
+    match &served.answer {
+        Answer::Written(_) => name_operation(&span.context(), "query"),
+        Answer::NotAQuery => fail(span, ErrorCode::BadRequest.as_str()),
+        Answer::Executed(_) | Answer::Refused(_) => {}
+    }
+    if let Some(error) = served.errors().first() {
+        fail(span, &code_of(error));
+    }
+}
+
+fn below(span: Span, parent: Context) -> Span {
+    // Fails only for a span that is disabled.
+    let _ = span.set_parent(parent);
+    span
+}
+
+const OTHER: &str = "_OTHER";
+
+/// The method's name where it is one of the standards': a client may send any word.
+fn method(method: &Method) -> &'static str {
+    let known = [
+        Method::GET,
+        Method::POST,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::TRACE,
+    ];
+    let names = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
+    let found = known.iter().zip(names).find(|(known, _)| *known == method);
+    found.map_or(OTHER, |(_, name)| name)
+}
+
+/// `https` where this listener ended TLS, else the scheme of the request's address: a proxy may have ended
+/// TLS.
+fn scheme<B>(request: &Request<B>) -> Option<&str> {
+    let seen = request.extensions().get::<Scheme>().or_else(|| request.uri().scheme());
+    seen.map(Scheme::as_str)
+}
+
+/// The server's name as the client wrote it.
+fn authority<B>(request: &Request<B>) -> Option<Authority> {
+    let of_uri = request.uri().authority().cloned();
+    of_uri.or_else(|| request.headers().get(header::HOST)?.as_bytes().try_into().ok())
+}
+
+fn version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    }
+}
