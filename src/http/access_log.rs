@@ -103,6 +103,9 @@ impl Noted {
 }
 
 fn summed_up<T: AsRef<str>>(names: &[T]) -> Option<String> {
+    if let [only] = names {
+        return Some(only.as_ref().to_owned());
+    }
     let mut counts = BTreeMap::<&str, usize>::new();
     for name in names {
         *counts.entry(name.as_ref()).or_default() += 1;

@@ -165,7 +165,10 @@ where
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use opentelemetry::trace::TraceContextExt as _;
+
     use super::*;
+    use crate::config::TracesConfig;
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -286,6 +289,32 @@ mod tests {
             line["span"],
             serde_json::json!({ "id": 7, "name.of": "one", "name": "request" })
         );
+    }
+
+    #[tokio::test]
+    async fn the_log_setting_neither_shows_nor_ends_the_spans_of_traces() {
+        let receiver = "http://127.0.0.1:1/v1/traces".parse().unwrap();
+        let traces = Traces::start(Some(&TracesConfig::to(receiver))).unwrap();
+        for (filter, lines) in [("trace", 1), ("off", 0)] {
+            let written = Written::default();
+            let make = {
+                let written = written.clone();
+                move || written.clone()
+            };
+            let filter = LogFilter::new(&LogConfig { filter: filter.to_owned(), format: None });
+            let subscriber = subscriber(filter, LogFormat::Json, &traces, make);
+
+            let (trace, text) = tracing::subscriber::with_default(subscriber, || {
+                let span = tracing::info_span!(target: spans::TARGET, "read");
+                span.in_scope(|| tracing::info!("within"));
+                let shown = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+                (spans::context_of(&span), shown)
+            });
+
+            assert!(trace.has_active_span());
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(!text.contains("\"span\""), "{text}");
+        }
     }
 
     #[test]
