@@ -38,7 +38,7 @@ pub(crate) struct BadProxy {
 }
 
 impl Proxies {
-    /// Reads the variables, of which `variable` gives those that are set.
+    /// Reads the variables. `variable` returns the value of one that is set.
     ///
     /// # Errors
     /// The first variable in use that names no proxy.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A link that lets whoever has it fetch a video for a while: a secret, so it shows itself to nobody
-/// who only prints it.
+/// A signed link to a video. It is a secret, because it lets anyone fetch the video until it expires, so
+/// `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DownloadLink(Box<str>);
 

@@ -14,7 +14,7 @@ use crate::domain::{RecordFields, RecordText, RecordTime, ScreenRecord, Timestam
 use crate::records::Reader;
 use crate::records::testing::{put, reader};
 
-/// A schema, and a reader that has three recordings at hand.
+/// A schema, and a reader with three cached recordings.
 struct Stage {
     engine: Engine,
     reader: Arc<Reader>,

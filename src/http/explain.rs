@@ -1,7 +1,7 @@
 //! `X-Gateway-Explain: 1`: answers that say where all that was read for them came from.
 //!
-//! Only where introspection is on: what a cache holds and how old it is concerns those who build pages,
-//! and nobody else.
+//! Only if introspection is on: the contents and ages of a cache are for developers of pages, not for
+//! users.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 

@@ -94,7 +94,7 @@ fn read(media: &str, bytes: &[u8]) -> Result<Operations, Refusal> {
     }
     check_content_type(&headers)?;
     let taken = body_of(Body::from(bytes.to_vec()), MAX_BODY).now_or_never();
-    let taken = taken.expect("a body that is at hand is not waited for")?;
+    let taken = taken.expect("a complete body is read without waiting")?;
     from_body(&taken, MAX_BATCH)
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterat
     elements.filter(|element| !element.is_empty()).take(MOST_ELEMENTS)
 }
 
-/// A list that was cut, without its last element, of which a part may be missing.
+/// A truncated list without its last element, which may be incomplete.
 fn whole_elements(cut: &str) -> &str {
     cut.rsplit_once(',').map_or("", |(whole, _)| whole)
 }

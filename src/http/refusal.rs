@@ -56,7 +56,7 @@ impl Refusal {
         Self::unavailable("too many large answers are waiting for their clients to read them")
     }
 
-    /// 401, and how to authenticate; 503 where nobody can for now.
+    /// 401, and how to authenticate; 503 if no caller can be authenticated for now.
     pub(crate) fn unauthenticated(error: AuthError) -> Self {
         const REALM: &str = "Bearer realm=\"screen-record-gateway\"";
         let (message, challenge) = match error {

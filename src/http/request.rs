@@ -69,7 +69,7 @@ pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
     Ok(Operations::only(operation))
 }
 
-/// Takes in the body of a POST, of which no more than `max_bytes` are allowed.
+/// Reads the body of a POST, up to `max_bytes`.
 pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
     read_body(body, max_bytes).await.map_err(|error| match error {
         BodyError::TooLarge => {

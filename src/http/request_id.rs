@@ -42,7 +42,7 @@ fn new_request_id() -> Arc<str> {
     let mixed = mix(seed.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)));
     let mut digits = [0_u8; 32];
     let number = (u128::from(mixed) << 64) | u128::from(mix(mixed ^ other));
-    // The digits have room for just so many bytes.
+    // The buffer has exactly the length of the digits.
     let _ = hex::encode_to_slice(number.to_be_bytes(), &mut digits);
     Arc::from(str::from_utf8(&digits).unwrap_or_default())
 }

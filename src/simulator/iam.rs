@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-/// So many failed logins within [`LOCK`] lock a user for as long.
+/// The number of failed logins within [`LOCK`] that lock a user for that long.
 const FORGIVEN: usize = 5;
 const LOCK: SignedDuration = SignedDuration::from_mins(15);
 

@@ -36,7 +36,7 @@ pub(super) struct TemporaryKey {
 }
 
 impl Metadata {
-    /// A session for so many seconds; none where that is no life a session can have.
+    /// A session with a life of `seconds`; `None` if that is not a valid life.
     pub(super) fn session(&self, seconds: Option<&str>, now: Timestamp) -> Option<String> {
         let seconds: i64 = seconds?.parse().ok()?;
         if !(1..=LONGEST_SESSION).contains(&seconds) {

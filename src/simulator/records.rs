@@ -11,7 +11,7 @@ use super::times;
 const DAY: i64 = 24 * 60 * 60;
 /// A new recording begins so often, in seconds.
 const NEW_EVERY: i64 = 60;
-/// One in so many recordings is still being made at the start.
+/// One of this number of recordings is still in progress at the start.
 const LIVE_SHARE: usize = 25;
 /// Places of recordings that begin after the start; far from those that are there at once.
 const LATER: u64 = 1 << 40;

@@ -184,7 +184,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Serves all requests of the connection. A handshake keeps nobody else waiting: it is part of this.
+    /// Does the TLS handshake, if there is one, and serves all requests of the connection. A slow handshake
+    /// delays no other connection.
     async fn serve(mut self, stream: TcpStream, place: Place, service: impl Serve) {
         // Answers are small and complete: holding them back to fill packets only delays them.
         let _ = stream.set_nodelay(true);

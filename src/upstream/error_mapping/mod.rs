@@ -206,7 +206,7 @@ fn unauthenticated(details: &Details, whose: Whose) -> RefusalKind {
 }
 
 /// Whether a 401 is about an access key or a signature and not about a token. A caller's token is not
-/// signed, so such an answer is about the gateway's credentials, whoever seems to be meant.
+/// signed, so such an answer is about the gateway's credentials.
 ///
 /// `0301` stands for both. Its messages change in wording, but those about keys hold one of these words
 /// and those about tokens say so: "decrypt token fail", "verify aksk signature fail", "ak X not exist".

@@ -112,8 +112,8 @@ impl<'b> Scanner<'b> {
         self.text.get(begin..self.at)
     }
 
-    /// Goes past a character beyond ASCII. Where it is not UTF-8, it is taken for two bytes of GBK, Big5
-    /// or Shift JIS, of which the second may be a backslash that escapes nothing.
+    /// Skips a character beyond ASCII. If it is not UTF-8, it counts as two bytes of GBK, Big5 or Shift JIS;
+    /// the second may be a backslash that escapes nothing.
     fn skip_character(&mut self) {
         let next = self.rest().get(..4).unwrap_or(self.rest());
         let valid = next.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());

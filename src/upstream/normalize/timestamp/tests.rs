@@ -167,7 +167,7 @@ proptest! {
     fn any_instant_comes_back_from_every_shape(instant in instants()) {
         for (format, unit) in FORMATS {
             let text = instant.strftime(format).to_string();
-            // Years are written with four digits by whoever writes such shapes.
+            // Servers that write such formats write years with four digits.
             let read = from_text(&text, &TimeZone::UTC);
             let nanosecond = read.map(nanosecond);
             prop_assert_eq!(nanosecond, Ok(cut(instant, unit)), "{} as {}", text, format);
