@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ini::{Ini, ParseOption, Properties};
 
+use super::iam;
 use super::settings::{RawValue, SettingsLoader, one_line};
 use super::sources::Origin;
 use crate::domain::{ProjectId, Secret};
@@ -14,12 +15,9 @@ pub(super) const VARIABLES: [(&str, &str); 7] = [
     (ACCESS, "access key id, for `upstream.credentials=aksk`"),
     (SECRET, "secret access key that belongs to it"),
     (SECURITY_TOKEN, "makes the pair a temporary one"),
-    (PROJECT_ID, "sent as `X-Project-Id` with a signature; the project that a token is for"),
+    (iam::PROJECT_ID.spec.key, iam::PROJECT_ID.spec.meaning),
     (PROFILE_FILE, "profile file, used if the environment has no pair"),
-    (
-        "HUAWEICLOUD_SDK_IAM_ENDPOINT",
-        "address of IAM in place of the region's public one, for `upstream.credentials=password`",
-    ),
+    (iam::ENDPOINT.spec.key, iam::ENDPOINT.spec.meaning),
     (
         "HUAWEICLOUD_SDK_REGION_WORKSPACE_<REGION>",
         "endpoint of that region in place of the public one, if `upstream.endpoint` is not set; in a \
@@ -30,7 +28,7 @@ pub(super) const VARIABLES: [(&str, &str); 7] = [
 const ACCESS: &str = "HUAWEICLOUD_SDK_AK";
 const SECRET: &str = "HUAWEICLOUD_SDK_SK";
 const SECURITY_TOKEN: &str = "HUAWEICLOUD_SDK_SECURITY_TOKEN";
-const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+const PROJECT_ID: &str = iam::PROJECT_ID.spec.key;
 const PROFILE_FILE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
 /// Below the home directory.
 const DEFAULT_PROFILE: &str = ".huaweicloud/credentials";

@@ -121,8 +121,8 @@ fn after_help(role: Role) -> String {
     }
     if role != Role::Simulate {
         help.push_str("\n\nTraces are on where OpenTelemetry's own variables name a receiver:\n");
-        for (name, meaning) in traces::VARIABLES {
-            let _ = writeln!(help, "  {name}: {meaning}");
+        for variable in traces::VARIABLES {
+            let _ = writeln!(help, "  {}: {}", variable.variables().join(", "), variable.meaning);
         }
     }
     help

@@ -5,16 +5,29 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::settings::{
-    FILE_PATH, Optional, Parsed, Role, SecretOrFile, Setting, SettingsLoader, one_line, setting,
-    settings,
+    FILE_PATH, Optional, Parsed, Role, SecretOrFile, Setting, SettingsLoader, setting, settings,
+    shared_variable,
 };
-use super::web_address::{self, base_address};
+use super::web_address::{BASE_ADDRESS, base_address, may_hold_secret};
 use crate::domain::{ProjectId, Secret};
 
 const SERVE: &[Role] = &[Role::Serve];
-/// The official SDKs' names.
-const ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
-const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+pub(super) const ENDPOINT: Setting<Option<Url>> = shared_variable(
+    &["HUAWEICLOUD_SDK_IAM_ENDPOINT"],
+    "address of IAM in place of the region's public one, for `upstream.credentials=password`",
+    &Optional(BASE_ADDRESS),
+)
+.secret_if(may_hold_secret);
+pub(super) const PROJECT_ID: Setting<Option<String>> = shared_variable(
+    &["HUAWEICLOUD_SDK_PROJECT_ID"],
+    "sent as `X-Project-Id` with a signature; the project that a token is for",
+    &Optional(PROJECT),
+);
+const PROJECT: Parsed<String> = Parsed {
+    allowed: "a project id of 1 to 64 letters, digits, - and _",
+    placeholder: "PROJECT",
+    parse: |text| ProjectId::parse(text).is_ok().then(|| text.to_owned()),
+};
 
 const USER_NAME: Parsed<String> =
     Parsed { allowed: "a user name", placeholder: "NAME", parse: name };
@@ -34,16 +47,15 @@ const PASSWORD_OR_FILE: SecretOrFile<Secret> = SecretOrFile {
 
 settings! {
     /// The settings that [`IamLogin`] is made of.
-    pub(super) struct IamSettings in "iam." {
+    pub(super) struct IamSettings in "iam." for SERVE {
         /// user to log in as, with `upstream.credentials=password`
-        user: Option<String> = setting(&Optional(USER_NAME)).only_for(SERVE),
+        user: Option<String> = setting(&Optional(USER_NAME)),
         /// that user's password
-        password: Option<Secret> =
-            setting(&Optional(PASSWORD)).secret().only_for(SERVE).reloadable(),
+        password: Option<Secret> = setting(&Optional(PASSWORD)).secret().reloadable(),
         /// file whose first line is the password, in place of `iam.password`
-        password_file: Option<PathBuf> = setting(&FILE_PATH).only_for(SERVE).reloadable(),
+        password_file: Option<PathBuf> = setting(&FILE_PATH).reloadable(),
         /// account (domain) that the user belongs to
-        domain: Option<String> = setting(&Optional(ACCOUNT_NAME)).only_for(SERVE),
+        domain: Option<String> = setting(&Optional(ACCOUNT_NAME)),
     }
 }
 
@@ -70,9 +82,6 @@ pub enum ProjectScope {
     /// By its name; each region's main project has the region's.
     Name(String),
 }
-
-/// The value was refused.
-pub(super) struct Refused;
 
 impl IamSettings {
     /// Makes the login. `None` after refusing everything that is missing.
@@ -113,54 +122,35 @@ fn require(
 }
 
 fn endpoint(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<Url> {
-    let address = match (text_of(loader, ENDPOINT), region) {
-        (Some(set), _) => set,
-        (None, Some(region)) => format!("https://iam.{region}.myhuaweicloud.com"),
-        (None, None) => {
-            loader.add_problem(format!(
-                "upstream.credentials is password, but IAM's address is not known: set {ENDPOINT}, or \
-                 upstream.region"
-            ));
-            return None;
-        }
+    let endpoint = loader.read(&ENDPOINT);
+    if endpoint.is_some() || !loader.are_valid(&[&ENDPOINT]) {
+        return endpoint;
+    }
+    let Some(region) = region else {
+        loader.add_problem(format!(
+            "upstream.credentials is password, but IAM's address is not known: set {}, or \
+             upstream.region",
+            ENDPOINT.key
+        ));
+        return None;
     };
-    let endpoint = base_address(&address);
-    if endpoint.is_none() {
-        let shown = web_address::shown(&address);
-        loader.add_problem(format!("{ENDPOINT} is {shown}: must be {}", web_address::ALLOWED));
-    }
-    endpoint
-}
-
-/// The project that the official SDKs' own variable names.
-pub(super) fn project(loader: &mut SettingsLoader<'_>) -> Result<Option<String>, Refused> {
-    let Some(id) = text_of(loader, PROJECT_ID) else { return Ok(None) };
-    if ProjectId::parse(&id).is_ok() {
-        return Ok(Some(id));
-    }
-    loader.add_problem(format!(
-        "{PROJECT_ID} is {}: must be a project id of 1 to 64 letters, digits, - and _",
-        one_line(&id)
-    ));
-    Err(Refused)
+    base_address(&format!("https://iam.{region}.myhuaweicloud.com"))
 }
 
 fn scope(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<ProjectScope> {
-    match (project(loader).ok()?, region) {
-        (Some(id), _) => Some(ProjectScope::Id(id)),
-        (None, Some(region)) => Some(ProjectScope::Name(region.to_owned())),
-        (None, None) => {
-            loader.add_problem(format!(
-                "upstream.credentials is password, but the token's project is not known: set \
-                 {PROJECT_ID}, or upstream.region"
-            ));
-            None
-        }
+    let project = loader.read(&PROJECT_ID);
+    if project.is_some() || !loader.are_valid(&[&PROJECT_ID]) {
+        return project.map(ProjectScope::Id);
     }
-}
-
-fn text_of(loader: &SettingsLoader<'_>, variable: &str) -> Option<String> {
-    loader.variable_text(variable).transpose().ok().flatten().map(str::to_owned)
+    let Some(region) = region else {
+        loader.add_problem(format!(
+            "upstream.credentials is password, but the token's project is not known: set {}, or \
+             upstream.region",
+            PROJECT_ID.key
+        ));
+        return None;
+    };
+    Some(ProjectScope::Name(region.to_owned()))
 }
 
 fn name(text: &str) -> Option<String> {

@@ -55,32 +55,29 @@ const PROJECT: Parsed<ProjectId> = Parsed {
 
 settings! {
     /// The settings that [`InboundAuth`] is made of.
-    pub(super) struct AuthSettings in "inbound." {
+    pub(super) struct AuthSettings in "inbound." for SERVE {
         /// how callers authenticate: not at all, with a key of `inbound.api_keys_file`, or with a token signed
         /// by a key of `inbound.jwt_jwks`
-        auth: AuthKind = setting(&AUTH).default("none").only_for(SERVE).reloadable(),
+        auth: AuthKind = setting(&AUTH).default("none").reloadable(),
         /// file with the SHA-256, name and projects of each caller's key; read again when it changes. Needed
         /// with `inbound.auth=api-key`
-        api_keys_file: Option<PathBuf> =
-            setting(&Optional(KEYS_FILE)).only_for(SERVE).reloadable(),
+        api_keys_file: Option<PathBuf> = setting(&Optional(KEYS_FILE)).reloadable(),
         /// address or file of the JSON Web Key Set that verifies tokens. Needed with `inbound.auth=jwt`
-        jwt_jwks: Option<JwksSource> = setting(&Optional(JWKS)).only_for(SERVE).reloadable(),
+        jwt_jwks: Option<JwksSource> = setting(&Optional(JWKS)).reloadable(),
         /// issuer (iss) that tokens must name. Needed with `inbound.auth=jwt`
-        jwt_issuer: Option<String> = setting(&Optional(CLAIM)).only_for(SERVE).reloadable(),
+        jwt_issuer: Option<String> = setting(&Optional(CLAIM)).reloadable(),
         /// audience (aud) that tokens must name, alone or among others. Needed with `inbound.auth=jwt`
-        jwt_audience: Option<String> = setting(&Optional(CLAIM)).only_for(SERVE).reloadable(),
+        jwt_audience: Option<String> = setting(&Optional(CLAIM)).reloadable(),
         /// algorithms that tokens may be signed with
         jwt_algorithms: Vec<Algorithm> = setting(&ListOf(OneOf(ALGORITHMS)))
             .default("RS256,ES256")
-            .only_for(SERVE)
             .reloadable(),
         /// how far the clocks of issuer and gateway may differ
-        jwt_leeway: Duration = setting(&LEEWAY).default("60s").only_for(SERVE).reloadable(),
+        jwt_leeway: Duration = setting(&LEEWAY).default("60s").reloadable(),
         /// claim with the projects that a caller may see: a list, or a text with spaces between the ids. `*` is
         /// every project; a token without the claim sees none
         jwt_projects_claim: String = setting(&claim_shown_as("NAME"))
             .default("projects")
-            .only_for(SERVE)
             .reloadable(),
     }
 }
@@ -88,16 +85,14 @@ settings! {
 settings! {
     /// Which callers are admitted.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct InboundConfig in "inbound." {
+    pub struct InboundConfig in "inbound." for SERVE {
         /// projects that are served; others are FORBIDDEN, without an upstream call
         pub projects: Option<BTreeSet<ProjectId>> = setting(&Optional(ListOf(PROJECT)))
             .shown_when_unset("all")
-            .only_for(SERVE)
             .reloadable(),
         /// lets everyone who can connect use the gateway's own credentials. Without it and without
         /// `inbound.auth`, `listen` must be a loopback address under such credentials
-        pub allow_anonymous: bool =
-            setting(&Bool).default("false").only_for(SERVE).reloadable(),
+        pub allow_anonymous: bool = setting(&Bool).default("false").reloadable(),
     } and {
         /// `inbound.auth`: how callers show who they are.
         pub auth: InboundAuth = InboundAuth::None,

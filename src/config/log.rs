@@ -14,16 +14,14 @@ const FILTER: Parsed<String> = Parsed {
 settings! {
     /// How logs are written.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct LogConfig in "" {
+    pub struct LogConfig in "" for EVERY_ROLE {
         /// log level, or a level for each part of the program
-        pub filter: String =
-            setting(&FILTER).with_key("log").default("info").only_for(EVERY_ROLE).reloadable(),
+        pub filter: String = setting(&FILTER).with_key("log").default("info").reloadable(),
         /// format of a log line: text for people, or one JSON object
         pub format: Option<LogFormat> =
             setting(&Optional(OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)])))
                 .with_key("log_format")
-                .shown_when_unset("text on a terminal, else json")
-                .only_for(EVERY_ROLE),
+                .shown_when_unset("text on a terminal, else json"),
     }
 }
 

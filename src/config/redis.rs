@@ -131,29 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn one_server_has_a_user_a_password_and_a_database() {
-        let servers = servers("rediss://gateway:p%40ss@cache.example:6380/3").unwrap();
-
-        assert_eq!(servers.kind, RedisKind::Single);
-        assert_eq!(servers.nodes, [node("cache.example", 6380)]);
-        assert_eq!(servers.user.as_deref(), Some("gateway"));
-        assert_eq!(servers.password, Some(Secret::new("p@ss")));
-        assert_eq!((servers.tls, servers.database), (true, 3));
-    }
-
-    #[test]
-    fn a_password_may_come_without_a_user_and_a_port_may_be_left_out() {
-        let servers = servers("valkey://:secret@[::1]").unwrap();
-
-        assert_eq!((servers.user, servers.password), (None, Some(Secret::new("secret"))));
-        assert_eq!((servers.nodes, servers.tls), (vec![node("::1", 6379)], false));
-    }
-
-    #[test]
-    fn a_cluster_has_several_nodes_and_sentinels_name_a_service() {
+    fn an_address_names_one_server_a_cluster_or_sentinels() {
+        let single = servers("rediss://gateway:p%40ss@cache.example:6380/3").unwrap();
+        let bare = servers("valkey://:secret@[::1]").unwrap();
         let cluster = servers("redis+cluster://one:7000,two:7001").unwrap();
         let sentinel = servers("redis+sentinel://one,two:26380/main/1").unwrap();
 
+        assert_eq!(single.kind, RedisKind::Single);
+        assert_eq!(single.nodes, [node("cache.example", 6380)]);
+        assert_eq!(single.user.as_deref(), Some("gateway"));
+        assert_eq!(single.password, Some(Secret::new("p@ss")));
+        assert_eq!((single.tls, single.database), (true, 3));
+        assert_eq!((bare.user, bare.password), (None, Some(Secret::new("secret"))));
+        assert_eq!((bare.nodes, bare.tls), (vec![node("::1", 6379)], false));
         assert_eq!(cluster.kind, RedisKind::Cluster);
         assert_eq!(cluster.nodes, [node("one", 7000), node("two", 7001)]);
         assert_eq!(sentinel.kind, RedisKind::Sentinel { service: "main".to_owned() });

@@ -36,49 +36,38 @@ const IAM_USER: Parsed<SimulatedUser> = Parsed {
 settings! {
     /// The settings of `simulate`.
     #[derive(Clone, Debug)]
-    pub struct SimulateArgs in "simulator." {
+    pub struct SimulateArgs in "simulator." for SIMULATE {
         /// address of the simulated upstream; port 0 picks a free one, and the address is printed
         pub listen: SocketAddr = setting(&ListenAddress)
             .default("127.0.0.1:8090")
-            .with_flag("listen")
-            .only_for(SIMULATE),
+            .with_flag("listen"),
         /// number of records
         pub records: usize = setting(&NumberRange(0..=1_000_000))
             .default("250")
-            .with_flag("records")
-            .only_for(SIMULATE),
+            .with_flag("records"),
         /// time that each answer takes
-        pub latency: Duration =
-            setting(&LATENCY).default("20ms").with_flag("latency").only_for(SIMULATE),
+        pub latency: Duration = setting(&LATENCY).default("20ms").with_flag("latency"),
         /// seed of the random records: equal seeds give equal records
-        pub seed: u64 = setting(&NumberRange(0..=u64::MAX))
-            .default("1")
-            .with_flag("seed")
-            .only_for(SIMULATE),
+        pub seed: u64 = setting(&NumberRange(0..=u64::MAX)).default("1").with_flag("seed"),
         /// projects that records belong to; any other is answered with 403
         pub projects: Vec<ProjectId> = setting(&ListOf(PROJECT))
             .default("089b2f9a3d80d3062f24c00ca4ed5cbd")
-            .with_flag("project")
-            .only_for(SIMULATE),
+            .with_flag("project"),
         /// accepted values of X-Auth-Token
-        pub tokens: Vec<Secret> =
-            setting(&ListOf(TOKEN)).with_flag("token").secret().only_for(SIMULATE),
+        pub tokens: Vec<Secret> = setting(&ListOf(TOKEN)).with_flag("token").secret(),
         /// key pairs whose signatures are accepted
         pub access_keys: Vec<SimulatedKey> =
-            setting(&ListOf(ACCESS_KEY)).with_flag("access-key").secret().only_for(SIMULATE),
+            setting(&ListOf(ACCESS_KEY)).with_flag("access-key").secret(),
         /// users that the simulated IAM issues tokens to
         pub iam_users: Vec<SimulatedUser> =
-            setting(&ListOf(IAM_USER)).with_flag("iam-user").secret().only_for(SIMULATE),
+            setting(&ListOf(IAM_USER)).with_flag("iam-user").secret(),
         /// lifetime of the tokens of the simulated IAM
-        pub token_life: Duration =
-            setting(&TOKEN_LIFE).default("24h").with_flag("token-life").only_for(SIMULATE),
+        pub token_life: Duration = setting(&TOKEN_LIFE).default("24h").with_flag("token-life"),
         /// share of requests that are answered with a temporary error
-        pub fault_rate: f64 =
-            setting(&Ratio).default("0").with_flag("fault-rate").only_for(SIMULATE),
+        pub fault_rate: f64 = setting(&Ratio).default("0").with_flag("fault-rate"),
         /// requests per second; further ones are answered with 429
         pub rate_limit: Option<NonZeroU32> = setting(&Optional(NumberRange(1..=1_000_000)))
-            .with_flag("rate-limit")
-            .only_for(SIMULATE),
+            .with_flag("rate-limit"),
     } and {
         /// `log`, `log_format`
         pub log: LogConfig = LogConfig::default(),

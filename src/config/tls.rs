@@ -14,20 +14,18 @@ const SERVE: &[Role] = &[Role::Serve];
 settings! {
     /// The settings that [`TlsConfig`] is made of.
     #[expect(clippy::struct_field_names, reason = "a field is named like its setting")]
-    pub(super) struct TlsSettings in "tls." {
+    pub(super) struct TlsSettings in "tls." for SERVE {
         /// file with the certificate of the GraphQL listener, as PEM, followed by its intermediates; read again
         /// when it changes. With it and `tls.key_file` the listener speaks TLS
         cert_file: Option<PathBuf> = setting(&FILE_PATH)
             .shown_when_unset("none: the listener speaks HTTP without TLS")
-            .only_for(SERVE)
             .reloadable(),
         /// file with the key of that certificate, as PEM, not encrypted; read again when it changes
-        key_file: Option<PathBuf> = setting(&FILE_PATH).only_for(SERVE).reloadable(),
+        key_file: Option<PathBuf> = setting(&FILE_PATH).reloadable(),
         /// file with CA certificates, as PEM; clients of the GraphQL listener must present a certificate of one
         /// of them. Read again when it changes
         client_ca_file: Option<PathBuf> = setting(&FILE_PATH)
             .shown_when_unset("none: clients need no certificate")
-            .only_for(SERVE)
             .reloadable(),
     }
 }

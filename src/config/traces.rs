@@ -11,85 +11,165 @@ use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::settings::{SettingsLoader, one_line};
-use super::sources::Origin;
-use super::web_address::{self, base_address};
+use super::settings::{
+    NumberRange, Optional, Parsed, Ratio, Role, Setting, SettingSpec, SettingsLoader,
+    shared_variable,
+};
+use super::sources::{Environment, Flags, Inputs};
+use super::web_address::{base_address, may_hold_secret};
 use crate::domain::Secret;
 use crate::proxies::Proxies;
 
-/// The variables that every SDK of OpenTelemetry has, and their meaning here.
-pub(super) const VARIABLES: [(&str, &str); 14] = [
-    (
-        ENDPOINT[1],
-        "turns traces on: base address of an OTLP receiver, such as `http://localhost:4318`; they go to \
-         `/v1/traces` below it",
-    ),
-    (ENDPOINT[0], "the same, as the whole address; wins over the other"),
-    (DISABLED, "`true` turns traces off"),
-    (EXPORTER, "`otlp`, the default, or `none`, which turns traces off"),
-    (SERVICE_NAME, "name of this service in traces, by default `screen-record-gateway`"),
-    (
-        RESOURCE_ATTRIBUTES,
-        "further attributes of this process, as `key=value,key=value`, values percent-encoded",
-    ),
-    (
-        SAMPLER,
-        "which traces are kept: `parentbased_always_on`, the default, `always_on`, `always_off`, \
-         `traceidratio`, `parentbased_always_off` or `parentbased_traceidratio`",
-    ),
-    (SAMPLER_ARG, "the ratio of the last, from 0 to 1, the default"),
-    (
-        "OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-        "`http/protobuf`, the default, or `http/json`; `grpc` is not supported",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-        "headers for the receiver, as `name=value,name=value`, values percent-encoded; never shown",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-        "limit in milliseconds for sending a batch, retries included, by default 10000",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-        "`none`, the default, or `gzip`",
-    ),
-    (
-        "OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_EXPORT_TIMEOUT",
-        "milliseconds between two batches, by default 5000, and a second limit in milliseconds for \
-         sending one, by default 30000",
-    ),
-    (
-        "OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-        "spans that wait to be sent, by default 2048 (more are dropped), and spans in one batch, by \
-         default 512",
-    ),
+/// Every variable that is read, in the order in which they are documented.
+pub(super) const VARIABLES: [&SettingSpec; 16] = [
+    &ENDPOINT.spec,
+    &TRACES_ENDPOINT.spec,
+    &DISABLED.spec,
+    &EXPORTER.spec,
+    &SERVICE_NAME.spec,
+    &RESOURCE.spec,
+    &SAMPLER.spec,
+    &SAMPLER_ARG.spec,
+    &PROTOCOL.spec,
+    &HEADERS.spec,
+    &TIMEOUT.spec,
+    &COMPRESSION.spec,
+    &SCHEDULE_DELAY.spec,
+    &EXPORT_TIMEOUT.spec,
+    &MAX_QUEUE_SIZE.spec,
+    &MAX_BATCH_SIZE.spec,
 ];
 
-/// The variable for traces alone, then the one for all signals.
-type Names = [&'static str; 2];
+const ENDPOINT: Setting<Option<Url>> = shared_variable(
+    &["OTEL_EXPORTER_OTLP_ENDPOINT"],
+    "turns traces on: base address of an OTLP receiver, such as `http://localhost:4318`; they go to \
+     `/v1/traces` below it",
+    &Optional(RECEIVER),
+)
+.secret_if(may_hold_secret);
+const TRACES_ENDPOINT: Setting<Option<Url>> = shared_variable(
+    &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"],
+    "the same, as the whole address; wins over the other",
+    &Optional(RECEIVER),
+)
+.secret_if(may_hold_secret);
+const DISABLED: Setting<bool> =
+    shared_variable(&["OTEL_SDK_DISABLED"], "`true` turns traces off", &SWITCH).default("false");
+const EXPORTER: Setting<bool> = shared_variable(
+    &["OTEL_TRACES_EXPORTER"],
+    "`otlp`, the default, or `none`, which turns traces off",
+    &IS_OTLP,
+)
+.default("otlp");
+const SERVICE_NAME: Setting<Option<String>> = shared_variable(
+    &["OTEL_SERVICE_NAME"],
+    "name of this service in traces, by default `screen-record-gateway`",
+    &Optional(TEXT),
+);
+const RESOURCE: Setting<Vec<Pair>> = shared_variable(
+    &["OTEL_RESOURCE_ATTRIBUTES"],
+    "further attributes of this process, as `key=value,key=value`, values percent-encoded",
+    &PAIRS,
+)
+.default("");
+const SAMPLER: Setting<Sampler> = shared_variable(
+    &["OTEL_TRACES_SAMPLER"],
+    "which traces are kept: `parentbased_always_on`, the default, `always_on`, `always_off`, \
+     `traceidratio`, `parentbased_always_off` or `parentbased_traceidratio`",
+    &SAMPLERS,
+)
+.default("parentbased_always_on");
+const SAMPLER_ARG: Setting<f64> = shared_variable(
+    &["OTEL_TRACES_SAMPLER_ARG"],
+    "the ratio of `traceidratio` and `parentbased_traceidratio`, from 0 to 1, the default",
+    &Ratio,
+)
+.default("1");
+const PROTOCOL: Setting<OtlpForm> = shared_variable(
+    &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
+    "`http/protobuf`, the default, or `http/json`; `grpc` is not supported",
+    &FORM,
+)
+.default("http/protobuf");
+const HEADERS: Setting<Vec<(HeaderName, Secret)>> = shared_variable(
+    &["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"],
+    "headers for the receiver, as `name=value,name=value`, values percent-encoded; never shown",
+    &HEADER_PAIRS,
+)
+.default("")
+.secret();
+const TIMEOUT: Setting<Duration> = shared_variable(
+    &["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"],
+    "limit in milliseconds for sending a batch, retries included, by default 10000",
+    &MILLISECONDS,
+)
+.default("10000");
+const COMPRESSION: Setting<bool> = shared_variable(
+    &["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"],
+    "`none`, the default, or `gzip`",
+    &IS_GZIP,
+)
+.default("none");
+const SCHEDULE_DELAY: Setting<Duration> = shared_variable(
+    &["OTEL_BSP_SCHEDULE_DELAY"],
+    "milliseconds between two batches, by default 5000",
+    &MILLISECONDS,
+)
+.default("5000");
+const EXPORT_TIMEOUT: Setting<Duration> = shared_variable(
+    &["OTEL_BSP_EXPORT_TIMEOUT"],
+    "a second limit in milliseconds for sending a batch, by default 30000",
+    &MILLISECONDS,
+)
+.default("30000");
+const MAX_QUEUE_SIZE: Setting<usize> = shared_variable(
+    &["OTEL_BSP_MAX_QUEUE_SIZE"],
+    "spans that wait to be sent, by default 2048; more are dropped",
+    &SPANS,
+)
+.default("2048");
+const MAX_BATCH_SIZE: Setting<usize> = shared_variable(
+    &["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"],
+    "spans in one batch, by default 512; a default above the queue's size is lowered to it",
+    &SPANS,
+)
+.default("512");
 
-const DISABLED: &str = "OTEL_SDK_DISABLED";
-const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
-const ENDPOINT: Names = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-const PROTOCOL: Names = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-const HEADERS: Names = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
-const TIMEOUT: Names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-const COMPRESSION: Names =
-    ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
-const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
-const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
-const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
-const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
-const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
-const EXPORT_TIMEOUT: &str = "OTEL_BSP_EXPORT_TIMEOUT";
-const MAX_QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
-const MAX_BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+const RECEIVER: Parsed<Url> = format_of(
+    "an http or https address without user, query and fragment, such as http://localhost:4318",
+    base_address,
+);
+const SWITCH: Parsed<bool> =
+    format_of("true or false", |text| text.to_ascii_lowercase().parse().ok());
+const IS_OTLP: Parsed<bool> = format_of("otlp or none", |text| is_first(text, ["otlp", "none"]));
+const IS_GZIP: Parsed<bool> = format_of("none or gzip", |text| is_first(text, ["gzip", "none"]));
+const TEXT: Parsed<String> = format_of("a text", |text| Some(text.to_owned()));
+const PAIRS: Parsed<Vec<Pair>> =
+    format_of("key=value pairs, with commas between them and percent-encoded values", pairs);
+const HEADER_PAIRS: Parsed<Vec<(HeaderName, Secret)>> = format_of(
+    "headers as name=value, with commas between them and percent-encoded values",
+    headers,
+);
+const SAMPLERS: Parsed<Sampler> = format_of(
+    "parentbased_always_on, always_on, always_off, traceidratio, parentbased_always_off or \
+     parentbased_traceidratio",
+    sampler,
+);
+const FORM: Parsed<OtlpForm> = format_of(
+    "http/protobuf or http/json, which receivers take at port 4318: gRPC is not spoken here",
+    |text| is_first(text, ["http/json", "http/protobuf"]).map(OtlpForm::of_json),
+);
+const MILLISECONDS: Parsed<Duration> =
+    format_of("a whole number of milliseconds, 1 to 86400000", |text| {
+        let milliseconds = text.parse().ok().filter(|number| (1..=86_400_000).contains(number));
+        milliseconds.map(Duration::from_millis)
+    });
+const SPANS: NumberRange = NumberRange(1..=1_000_000);
+
+/// A key and its value.
+type Pair = (String, String);
 
 const SERVICE: &str = "screen-record-gateway";
-/// The largest numbers: a day in milliseconds, and more spans than should be kept in memory.
-const LONGEST: u64 = 24 * 60 * 60 * 1000;
-const MOST_SPANS: u64 = 1_000_000;
 
 /// How traces are sampled, queued and exported.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,122 +216,117 @@ pub struct TracesSampler {
     pub ratio: f64,
 }
 
+/// A sampler by its name.
+#[derive(Clone, Copy)]
+struct Sampler {
+    parent_based: bool,
+    /// `None` for that of [`SAMPLER_ARG`].
+    ratio: Option<f64>,
+}
+
 impl TracesConfig {
     /// The defaults, sent to `endpoint`.
     pub fn to(endpoint: Url) -> Self {
-        Self {
-            endpoint,
-            proxies: Proxies::default(),
-            form: OtlpForm::Protobuf,
-            gzip: false,
-            headers: Vec::new(),
-            timeout: Duration::from_secs(10),
-            resource: vec![("service.name".to_owned(), SERVICE.to_owned())],
-            sampler: TracesSampler { parent_based: true, ratio: 1.0 },
-            schedule_delay: Duration::from_secs(5),
-            max_queue_size: 2048,
-            max_batch_size: 512,
-        }
+        let no_file = |_: &_| Err(std::io::ErrorKind::NotFound.into());
+        let environment = Environment::new([], no_file);
+        let inputs = Inputs { role: Role::Serve, flags: Flags::default(), environment };
+        Self::read(&mut SettingsLoader::new(&inputs, &[], None), endpoint)
     }
 
     /// Reads the variables. `None` if traces are off, or the endpoint was refused.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        if is_disabled(loader) || !is_exported(loader) {
+        if loader.read(&DISABLED) || !loader.read(&EXPORTER) {
             return None;
         }
-        let default = Self::to(endpoint(loader)?);
-        let timeout = milliseconds(loader, &TIMEOUT, default.timeout);
-        let longest = milliseconds(loader, &[EXPORT_TIMEOUT], Duration::from_secs(30));
-        let max_queue_size = spans(loader, MAX_QUEUE_SIZE, default.max_queue_size);
-        let read = Self {
-            form: form(loader).unwrap_or(default.form),
-            gzip: gzip(loader).unwrap_or(default.gzip),
-            headers: headers(loader),
-            timeout: timeout.min(longest),
-            resource: resource(loader),
-            sampler: sampler(loader).unwrap_or(default.sampler),
-            schedule_delay: milliseconds(loader, &[SCHEDULE_DELAY], default.schedule_delay),
-            max_queue_size,
-            max_batch_size: batch(loader, max_queue_size, default.max_batch_size),
-            endpoint: default.endpoint,
-            proxies: loader.proxies(),
+        let endpoint = match loader.read(&TRACES_ENDPOINT) {
+            Some(endpoint) => endpoint,
+            None => below(&loader.read(&ENDPOINT)?),
         };
-        Some(read)
+        Some(Self::read(loader, endpoint))
+    }
+
+    fn read(loader: &mut SettingsLoader<'_>, endpoint: Url) -> Self {
+        let max_queue_size = loader.read(&MAX_QUEUE_SIZE);
+        Self {
+            endpoint,
+            proxies: loader.proxies(),
+            form: loader.read(&PROTOCOL),
+            gzip: loader.read(&COMPRESSION),
+            headers: loader.read(&HEADERS),
+            timeout: loader.read(&TIMEOUT).min(loader.read(&EXPORT_TIMEOUT)),
+            resource: resource(loader.read(&RESOURCE), loader.read(&SERVICE_NAME)),
+            sampler: TracesSampler::read(loader),
+            schedule_delay: loader.read(&SCHEDULE_DELAY),
+            max_queue_size,
+            max_batch_size: max_batch_size(loader, max_queue_size),
+        }
     }
 }
 
-/// The name and value of the first variable that is set. `None` after a refusal, if it is not text.
-fn text(loader: &mut SettingsLoader<'_>, names: &[&'static str]) -> Option<(&'static str, String)> {
-    let name = *names.iter().find(|name| loader.variable(name).is_some())?;
-    let Ok(text) = loader.variable_text(name)? else {
-        loader.add_problem(format!("{name} is (redacted): must be UTF-8"));
-        return None;
+impl TracesSampler {
+    fn read(loader: &mut SettingsLoader<'_>) -> Self {
+        let Sampler { parent_based, ratio } = loader.read(&SAMPLER);
+        Self { parent_based, ratio: ratio.unwrap_or_else(|| loader.read(&SAMPLER_ARG)) }
+    }
+}
+
+impl OtlpForm {
+    fn of_json(is_json: bool) -> Self {
+        if is_json { Self::Json } else { Self::Protobuf }
+    }
+}
+
+/// A batch must not exceed the queue, or it would never fill. A default is lowered to the queue's size.
+fn max_batch_size(loader: &mut SettingsLoader<'_>, queue: usize) -> usize {
+    let batch = loader.read(&MAX_BATCH_SIZE);
+    if batch > queue && loader.is_set(&MAX_BATCH_SIZE) {
+        let problem = format!("must be at most {}, which is {queue}", MAX_QUEUE_SIZE.key);
+        loader.refuse(&MAX_BATCH_SIZE, &problem);
+    }
+    batch.min(queue)
+}
+
+/// The address of traces below a receiver's base address.
+fn below(base: &Url) -> Url {
+    let mut endpoint = base.clone();
+    endpoint.set_path(&format!("{}/v1/traces", base.path().trim_end_matches('/')));
+    endpoint
+}
+
+fn resource(mut attributes: Vec<Pair>, service: Option<String>) -> Vec<Pair> {
+    let is_named = attributes.iter().any(|(key, _)| key == "service.name");
+    let default = (!is_named).then(|| SERVICE.to_owned());
+    if let Some(service) = service.or(default) {
+        attributes.retain(|(key, _)| key != "service.name");
+        attributes.push(("service.name".to_owned(), service));
+    }
+    attributes
+}
+
+const fn format_of<T>(allowed: &'static str, parse: fn(&str) -> Option<T>) -> Parsed<T> {
+    Parsed { allowed, placeholder: "VALUE", parse }
+}
+
+/// Whether a text is the first of two words, in any case. `None` if it is neither.
+fn is_first(text: &str, [first, second]: [&str; 2]) -> Option<bool> {
+    let is_first = text.eq_ignore_ascii_case(first);
+    (is_first || text.eq_ignore_ascii_case(second)).then_some(is_first)
+}
+
+fn sampler(name: &str) -> Option<Sampler> {
+    let name = name.to_ascii_lowercase();
+    let own = name.strip_prefix("parentbased_");
+    let ratio = match own.unwrap_or(&name) {
+        "always_on" => Some(1.0),
+        "always_off" => Some(0.0),
+        "traceidratio" => None,
+        _ => return None,
     };
-    Some((name, text.trim().to_owned()))
-}
-
-fn refuse(loader: &mut SettingsLoader<'_>, name: &str, shown: &str, allowed: &str) {
-    loader.add_problem(format!("{name} is {shown}: must be {allowed}"));
-}
-
-/// The meaning of a word. `None` if none is set, or after a refusal.
-fn word<T: Copy>(
-    loader: &mut SettingsLoader<'_>,
-    names: &[&'static str],
-    known: &[(&str, T)],
-) -> Option<T> {
-    let (name, text) = text(loader, names)?;
-    let found = known.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text));
-    if found.is_none() {
-        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
-        refuse(loader, name, &one_line(&text), &words.join(" or "));
-    }
-    found.map(|(_, meaning)| *meaning)
-}
-
-fn is_disabled(loader: &mut SettingsLoader<'_>) -> bool {
-    word(loader, &[DISABLED], &[("true", true), ("false", false)]).unwrap_or(false)
-}
-
-fn is_exported(loader: &mut SettingsLoader<'_>) -> bool {
-    word(loader, &[EXPORTER], &[("otlp", true), ("none", false)]).unwrap_or(true)
-}
-
-fn endpoint(loader: &mut SettingsLoader<'_>) -> Option<Url> {
-    let (name, text) = text(loader, &ENDPOINT)?;
-    let Some(mut url) = base_address(&text) else {
-        let shown = web_address::shown(&text);
-        let allowed = "an http or https address without user, query and fragment, such as \
-                       http://localhost:4318";
-        refuse(loader, name, &shown, allowed);
-        return None;
-    };
-    if name == ENDPOINT[1] {
-        let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/v1/traces"));
-    }
-    loader.show("traces endpoint", url.as_str(), Origin::Environment(name.to_owned()));
-    Some(url)
-}
-
-fn form(loader: &mut SettingsLoader<'_>) -> Option<OtlpForm> {
-    let (name, text) = text(loader, &PROTOCOL)?;
-    if text == "grpc" {
-        let allowed = "http/protobuf or http/json, which receivers take at port 4318: gRPC is not \
-                       spoken here";
-        refuse(loader, name, "grpc", allowed);
-        return None;
-    }
-    let known = [("http/protobuf", OtlpForm::Protobuf), ("http/json", OtlpForm::Json)];
-    word(loader, &PROTOCOL, &known)
-}
-
-fn gzip(loader: &mut SettingsLoader<'_>) -> Option<bool> {
-    word(loader, &COMPRESSION, &[("none", false), ("gzip", true)])
+    Some(Sampler { parent_based: own.is_some(), ratio })
 }
 
 /// Pairs with commas between them, values percent-encoded. `None` if one is no pair.
-fn pairs(text: &str) -> Option<Vec<(String, String)>> {
+fn pairs(text: &str) -> Option<Vec<Pair>> {
     let pair = |pair: &str| {
         let (key, value) = pair.split_once('=')?;
         let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
@@ -261,105 +336,10 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     text.split(',').filter(|pair| !pair.trim().is_empty()).map(pair).collect()
 }
 
-fn headers(loader: &mut SettingsLoader<'_>) -> Vec<(HeaderName, Secret)> {
-    let Some((name, text)) = text(loader, &HEADERS) else { return Vec::new() };
-    let header = |(name, value): (String, String)| {
+fn headers(text: &str) -> Option<Vec<(HeaderName, Secret)>> {
+    let header = |(name, value): Pair| {
         let name = HeaderName::try_from(name).ok()?;
         HeaderValue::try_from(&value).is_ok().then(|| (name, Secret::new(value)))
     };
-    let headers: Option<Vec<_>> =
-        pairs(&text).and_then(|pairs| pairs.into_iter().map(header).collect());
-    let Some(headers) = headers else {
-        let allowed = "headers as name=value, with commas between them and percent-encoded values";
-        refuse(loader, name, "(redacted)", allowed);
-        return Vec::new();
-    };
-    loader.show("traces headers", "(redacted)", Origin::Environment(name.to_owned()));
-    headers
-}
-
-fn resource(loader: &mut SettingsLoader<'_>) -> Vec<(String, String)> {
-    let mut resource = Vec::new();
-    if let Some((name, text)) = text(loader, &[RESOURCE_ATTRIBUTES]) {
-        let pairs = pairs(&text);
-        if pairs.is_none() {
-            let allowed = "key=value pairs, with commas between them and percent-encoded values";
-            refuse(loader, name, &one_line(&text), allowed);
-        }
-        resource = pairs.unwrap_or_default();
-    }
-    let is_named = resource.iter().any(|(key, _)| key == "service.name");
-    let service = text(loader, &[SERVICE_NAME]).map(|(_, name)| name);
-    let default = (!is_named).then(|| SERVICE.to_owned());
-    if let Some(service) = service.or(default) {
-        resource.retain(|(key, _)| key != "service.name");
-        resource.push(("service.name".to_owned(), service));
-    }
-    resource
-}
-
-fn sampler(loader: &mut SettingsLoader<'_>) -> Option<TracesSampler> {
-    let own = |ratio| (Some(ratio), false);
-    let parents = |ratio| (Some(ratio), true);
-    let known = [
-        ("parentbased_always_on", parents(1.0)),
-        ("always_on", own(1.0)),
-        ("always_off", own(0.0)),
-        ("traceidratio", (None, false)),
-        ("parentbased_always_off", parents(0.0)),
-        ("parentbased_traceidratio", (None, true)),
-    ];
-    let (ratio, parent_based) = word(loader, &[SAMPLER], &known)?;
-    let ratio = match ratio {
-        Some(ratio) => ratio,
-        None => self::ratio(loader)?,
-    };
-    Some(TracesSampler { parent_based, ratio })
-}
-
-fn ratio(loader: &mut SettingsLoader<'_>) -> Option<f64> {
-    let Some((name, text)) = text(loader, &[SAMPLER_ARG]) else { return Some(1.0) };
-    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-    if ratio.is_none() {
-        refuse(loader, name, &one_line(&text), "a share from 0 to 1, such as 0.1");
-    }
-    ratio
-}
-
-fn milliseconds(
-    loader: &mut SettingsLoader<'_>,
-    names: &[&'static str],
-    stand_in: Duration,
-) -> Duration {
-    let read = number(loader, names, LONGEST, "a whole number of milliseconds, 1 to 86400000");
-    read.map_or(stand_in, Duration::from_millis)
-}
-
-fn spans(loader: &mut SettingsLoader<'_>, name: &'static str, stand_in: usize) -> usize {
-    let read = number(loader, &[name], MOST_SPANS, "a whole number of spans, 1 to 1000000");
-    read.and_then(|spans| usize::try_from(spans).ok()).unwrap_or(stand_in)
-}
-
-/// A batch must not exceed the queue, or it would never fill. A default is lowered to the queue's size.
-fn batch(loader: &mut SettingsLoader<'_>, queue: usize, stand_in: usize) -> usize {
-    let batch = spans(loader, MAX_BATCH_SIZE, stand_in.min(queue));
-    if batch > queue {
-        let allowed = format!("at most {MAX_QUEUE_SIZE}, which is {queue}");
-        refuse(loader, MAX_BATCH_SIZE, &batch.to_string(), &allowed);
-    }
-    batch
-}
-
-fn number(
-    loader: &mut SettingsLoader<'_>,
-    names: &[&'static str],
-    most: u64,
-    allowed: &str,
-) -> Option<u64> {
-    let (name, text) = text(loader, names)?;
-    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-    if number.is_none() {
-        refuse(loader, name, &one_line(&text), allowed);
-    }
-    number
+    pairs(text)?.into_iter().map(header).collect()
 }

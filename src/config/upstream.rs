@@ -17,7 +17,7 @@ use super::settings::{
 };
 use super::sources::Origin;
 use super::tls::ca_certificates_of;
-use super::web_address::{self, base_address, may_hold_secret};
+use super::web_address::{BASE_ADDRESS, base_address, may_hold_secret};
 use crate::proxies::Proxies;
 
 /// The demo brings an upstream of its own.
@@ -35,8 +35,6 @@ const ENDPOINT: Parsed<Url> = Parsed {
     placeholder: "URL",
     parse: base_address,
 };
-const METADATA_ENDPOINT: Parsed<Url> =
-    Parsed { allowed: web_address::ALLOWED, placeholder: "URL", parse: base_address };
 const CREDENTIALS: OneOf<CredentialsKind> = OneOf(&[
     ("passthrough", CredentialsKind::Passthrough),
     ("aksk", CredentialsKind::AkSk),
@@ -51,26 +49,23 @@ const TIME_ZONE: Parsed<TimeZone> = Parsed {
 
 settings! {
     /// The settings that the upstream's address and credentials are made of.
-    pub(super) struct UpstreamTarget in "upstream." {
+    pub(super) struct UpstreamTarget in "upstream." for SERVE {
         /// region whose public endpoint is used: `https://workspace.{region}.myhuaweicloud.com`
-        region: Option<String> = setting(&Optional(REGION)).only_for(SERVE),
+        region: Option<String> = setting(&Optional(REGION)),
         /// base address of the upstream; wins over the region
         endpoint: Option<Url> = setting(&Optional(ENDPOINT))
             .shown_when_unset("that of the region")
-            .secret_if(may_hold_secret)
-            .only_for(SERVE),
+            .secret_if(may_hold_secret),
         /// credentials for the upstream: each caller's token, the gateway's access key, a token that the
         /// gateway logs in for, or the temporary key of the cloud server that it runs on
-        pub(super) credentials: CredentialsKind =
-            setting(&CREDENTIALS).default("passthrough").only_for(SERVE),
+        pub(super) credentials: CredentialsKind = setting(&CREDENTIALS).default("passthrough"),
         /// address of the metadata service, for `upstream.credentials=metadata`
-        metadata_endpoint: Url = setting(&METADATA_ENDPOINT)
+        metadata_endpoint: Url = setting(&BASE_ADDRESS)
             .default("http://169.254.169.254")
-            .secret_if(may_hold_secret)
-            .only_for(SERVE),
+            .secret_if(may_hold_secret),
         /// file with further trusted CA certificates, as PEM, for the upstream, IAM and the metadata service;
         /// read again when it changes
-        ca_file: Option<PathBuf> = setting(&FILE_PATH).only_for(SERVE).reloadable(),
+        ca_file: Option<PathBuf> = setting(&FILE_PATH).reloadable(),
     }
 }
 
@@ -281,7 +276,7 @@ impl UpstreamTarget {
                 login.login(loader, region).map(CredentialsMode::Password)
             }
             CredentialsKind::Metadata => {
-                let project_id = iam::project(loader).unwrap_or(None);
+                let project_id = loader.read(&iam::PROJECT_ID);
                 let endpoint = self.metadata_endpoint;
                 Some(CredentialsMode::Metadata(MetadataService { endpoint, project_id }))
             }

@@ -2,10 +2,14 @@
 
 use url::Url;
 
-use super::settings::one_line;
+use super::settings::Parsed;
 
-/// What a base address may be, as the end of a sentence.
-pub(super) const ALLOWED: &str = "an http or https address without user, query and fragment";
+/// A base address. Combine it with `secret_if(may_hold_secret)`.
+pub(super) const BASE_ADDRESS: Parsed<Url> = Parsed {
+    allowed: "an http or https address without user, query and fragment",
+    placeholder: "URL",
+    parse: base_address,
+};
 
 /// Reads a base address.
 pub(super) fn base_address(text: &str) -> Option<Url> {
@@ -20,11 +24,6 @@ pub(super) fn base_address(text: &str) -> Option<Url> {
 /// Whether a text has a user, query or fragment, where a password or token may stand.
 pub(super) fn may_hold_secret(text: &str) -> bool {
     text.contains(['@', '?', '#'])
-}
-
-/// A refused address, fit to be shown.
-pub(super) fn shown(text: &str) -> String {
-    if may_hold_secret(text) { "(redacted)".to_owned() } else { one_line(text) }
 }
 
 #[cfg(test)]

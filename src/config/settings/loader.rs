@@ -166,6 +166,9 @@ impl<'a> SettingsLoader<'a> {
             Some(_) | None => self.sources.find(setting),
         };
         let Some(sourced) = sourced else {
+            if setting.is_shared() {
+                return setting.default_value(role);
+            }
             let shown = match setting.default_in(role) {
                 Some(default) => setting.shown(&RawValue::Text(default.to_owned())),
                 None => setting.unset.to_owned(),
@@ -213,6 +216,9 @@ impl<'a> SettingsLoader<'a> {
             shown.origin != Origin::Default || setting.default_in(self.inputs.role).is_some()
         };
         self.problems.push(match self.shown_as(key).filter(has_value) {
+            Some(ShownSetting { value, origin, .. }) if setting.is_shared() => {
+                format!("{origin} is {value}: {problem}")
+            }
             Some(ShownSetting { value, origin, .. }) => {
                 format!("{key} is {value} ({origin}): {problem}")
             }
@@ -253,6 +259,11 @@ impl<'a> SettingsLoader<'a> {
     /// Notes what a setting's file contains, so that a reload sees when it changes.
     pub(crate) fn note_content(&mut self, key: &'static str, content: RawValue) {
         self.raw.contents.insert(key, content);
+    }
+
+    /// Whether a source gave a value.
+    pub(crate) fn is_set(&self, setting: &SettingSpec) -> bool {
+        self.raw.values.contains_key(setting.key)
     }
 
     fn shown_as(&self, key: &str) -> Option<&ShownSetting> {

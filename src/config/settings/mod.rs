@@ -12,7 +12,7 @@ pub(crate) use formats::{
 pub(crate) use loader::{CappedDuration, FailedLoad, SettingsLoader};
 pub use loader::{Loaded, SettingsError, ShownSetting};
 pub(crate) use secret_file::{FILE_PATH, SecretOrFile};
-pub(crate) use spec::{Role, Setting, SettingSpec, setting};
+pub(crate) use spec::{Role, SERVE_AND_DEMO, Setting, SettingSpec, setting, shared_variable};
 
 /// Declares a section of settings: a struct whose fields are settings.
 ///
@@ -41,7 +41,7 @@ pub(crate) use spec::{Role, Setting, SettingSpec, setting};
 macro_rules! settings {
     (
         $(#[$attribute:meta])*
-        $visibility:vis struct $Section:ident in $prefix:literal {
+        $visibility:vis struct $Section:ident in $prefix:literal $(for $roles:ident)? {
             $(
                 $(#[doc = $meaning:literal])+
                 $field_visibility:vis $field:ident: $Value:ty = $setting:expr,
@@ -64,8 +64,16 @@ macro_rules! settings {
         impl $Section {
             $(
                 pub(super) const $field: $crate::config::settings::Setting<$Value> =
-                    $setting.named(concat!($prefix, stringify!($field)), concat!($($meaning),+));
+                    $setting.named(
+                        concat!($prefix, stringify!($field)),
+                        concat!($($meaning),+),
+                        Self::ROLES,
+                    );
             )+
+            const ROLES: &'static [$crate::config::settings::Role] =
+                match [$crate::config::settings::SERVE_AND_DEMO, $($roles)?] {
+                    [.., last] => last,
+                };
             pub(super) const SPECS: &'static [&'static $crate::config::settings::SettingSpec] =
                 &[$(&Self::$field.spec),+];
 

@@ -28,9 +28,15 @@ pub(crate) struct SettingSpec {
     default: Option<&'static str>,
     demo_default: Option<&'static str>,
     flag: Option<&'static str>,
+    /// The commands that have the setting. Empty until the macro `settings!` fills in those of the section.
     roles: &'static [Role],
     is_secret: fn(&str) -> bool,
+    /// See [`shared_variable`].
+    shared: &'static [&'static str],
 }
+
+/// The commands that have a setting, unless it or its section says otherwise.
+pub(crate) const SERVE_AND_DEMO: &[Role] = &[Role::Serve, Role::Demo];
 
 /// A setting whose value is a `T`.
 pub(crate) struct Setting<T: 'static> {
@@ -51,10 +57,28 @@ pub(crate) const fn setting<T, F: ReadValue<T>>(format: &'static F) -> Setting<T
         default: None,
         demo_default: None,
         flag: None,
-        roles: &[Role::Serve, Role::Demo],
+        roles: &[],
         is_secret: |_| false,
+        shared: &[],
     };
     Setting { spec, format }
+}
+
+/// Declares a variable that other programs have too, such as `OTEL_SDK_DISABLED`. It has no flag and no
+/// key. The first of `names` that is set counts.
+pub(crate) const fn shared_variable<T, F: ReadValue<T>>(
+    names: &'static [&'static str],
+    meaning: &'static str,
+    format: &'static F,
+) -> Setting<T> {
+    let mut setting = setting(format);
+    if let Some(first) = names.first() {
+        setting.spec.key = first;
+    }
+    setting.spec.meaning = meaning;
+    setting.spec.roles = SERVE_AND_DEMO;
+    setting.spec.shared = names;
+    setting
 }
 
 impl<T> Setting<T> {
@@ -112,9 +136,17 @@ impl<T> Setting<T> {
     }
 
     /// For the macro `settings!`. The meaning is a doc comment, which begins with a blank.
-    pub(crate) const fn named(mut self, key: &'static str, meaning: &'static str) -> Self {
+    pub(crate) const fn named(
+        mut self,
+        key: &'static str,
+        meaning: &'static str,
+        roles: &'static [Role],
+    ) -> Self {
         if self.spec.key.is_empty() {
             self.spec.key = key;
+        }
+        if self.spec.roles.is_empty() {
+            self.spec.roles = roles;
         }
         self.spec.meaning = meaning.trim_ascii_start();
         self
@@ -148,6 +180,20 @@ impl SettingSpec {
     /// Name in the environment: `GATEWAY_UPSTREAM__DEADLINE`.
     pub(crate) fn variable(&self) -> String {
         format!("GATEWAY_{}", self.key.replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// The variables to look for, in this order.
+    pub(crate) fn variables(&self) -> Vec<String> {
+        if self.is_shared() {
+            self.shared.iter().map(|name| (*name).to_owned()).collect()
+        } else {
+            vec![self.variable()]
+        }
+    }
+
+    /// Whether it is declared by [`shared_variable`].
+    pub(crate) fn is_shared(&self) -> bool {
+        !self.shared.is_empty()
     }
 
     /// Name on the command line, without dashes in front: `upstream-deadline`.

@@ -139,11 +139,11 @@ impl<'a> Sources<'a> {
             let origin = Origin::Flag(setting.flag());
             return Some(SourcedValue { raw: raw.clone(), origin });
         }
-        let variable = setting.variable();
-        if let Some(text) = self.inputs.environment.text(&variable) {
-            let raw = match text {
-                Ok(text) => RawValue::Text(text.to_owned()),
-                Err(NotUnicode) => RawValue::Unusable("not UTF-8"),
+        for variable in setting.variables() {
+            let raw = match self.inputs.environment.text(&variable) {
+                Some(Ok(text)) => RawValue::Text(text.to_owned()),
+                Some(Err(NotUnicode)) => RawValue::Unusable("not UTF-8"),
+                None => continue,
             };
             return Some(SourcedValue { raw, origin: Origin::Environment(variable) });
         }

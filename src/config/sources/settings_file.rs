@@ -82,38 +82,3 @@ fn list(items: &DeArray<'_>) -> RawValue {
 fn line_at(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sections_are_flattened_and_every_value_knows_its_line() {
-        let text =
-            "listen = \"127.0.0.1:1\"\n\n[upstream]\ndeadline = \"9s\"\nmax_concurrency = 0x10\n";
-
-        let values = parse(text).ok().unwrap();
-
-        let seen: Vec<(&str, String, usize)> = values
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.raw.to_string(), value.line))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                ("listen", "127.0.0.1:1".to_owned(), 1),
-                ("upstream.deadline", "9s".to_owned(), 4),
-                ("upstream.max_concurrency", "16".to_owned(), 5),
-            ]
-        );
-    }
-
-    #[test]
-    fn every_error_in_the_syntax_is_told_with_its_line() {
-        let errors = parse("listen = \nlog = \"info\"\nlog_format = @\n").err().unwrap();
-
-        let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
-        assert_eq!(lines.first(), Some(&1));
-        assert_eq!(lines.last(), Some(&3));
-    }
-}

@@ -2,11 +2,10 @@
 
 mod access_key;
 mod contradictions;
-mod login;
 mod reference;
 mod refusals;
 mod reload;
-mod secret_files;
+mod secrets;
 mod sources;
 mod traces;
 mod tls;
@@ -20,6 +19,14 @@ use super::*;
 
 /// The variable that `serve` needs.
 const ENDPOINT: (&str, &str) = ("GATEWAY_UPSTREAM__ENDPOINT", "http://127.0.0.1:8090");
+/// Everything that `upstream.credentials=password` needs, without an address of the upstream.
+const LOGIN: [(&str, &str); 5] = [
+    ("GATEWAY_UPSTREAM__CREDENTIALS", "password"),
+    ("GATEWAY_UPSTREAM__REGION", "eu-west-101"),
+    ("GATEWAY_IAM__USER", "user"),
+    ("GATEWAY_IAM__PASSWORD", "canary"),
+    ("GATEWAY_IAM__DOMAIN", "account"),
+];
 
 /// A command line, an environment and files, to be parsed.
 #[derive(Clone, Default)]
@@ -37,6 +44,11 @@ fn given(args: &[&str]) -> Given {
 /// `serve` against some upstream.
 fn serve() -> Given {
     given(&["serve"]).variables(&[ENDPOINT])
+}
+
+/// The lines that `check` shows of settings.
+fn shown<T>(loaded: &Loaded<T>) -> Vec<String> {
+    loaded.shown.iter().map(ToString::to_string).collect()
 }
 
 fn settings_of(role: Role) -> Vec<&'static SettingSpec> {
@@ -108,6 +120,17 @@ impl Given {
             Err(UsageError::Settings(error)) => error.problems().to_vec(),
             Err(UsageError::Arguments(error)) => panic!("expected a refusal, got {error}"),
         }
+    }
+
+    /// Asserts that there are as many refusals as `starts`, that each begins as it should, and that none
+    /// shows a canary.
+    #[track_caller]
+    fn is_refused_with(self, starts: &[&str]) {
+        let refusals = self.refusals();
+        let are_as_expected = refusals.len() == starts.len()
+            && refusals.iter().zip(starts).all(|(refusal, start)| refusal.starts_with(start));
+        assert!(are_as_expected, "expected {starts:#?}, got {refusals:#?}");
+        assert!(!refusals.concat().contains("canary"), "{refusals:#?}");
     }
 
     /// The error of wrong arguments.

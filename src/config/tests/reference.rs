@@ -87,8 +87,9 @@ fn reference() -> String {
          their spans. A wrong value stops the start. Variables that are not listed are not read.\n\n\
          | environment | meaning |\n| --- | --- |\n",
     );
-    for (names, meaning) in traces::VARIABLES {
-        let _ = writeln!(text, "| `{}` | {meaning} |", names.replace(", ", "`, `"));
+    for variable in traces::VARIABLES {
+        let names = variable.variables().join("`, `");
+        let _ = writeln!(text, "| `{names}` | {} |", variable.meaning);
     }
     text
 }

@@ -1,4 +1,4 @@
-//! What is wrong with single settings, told all at once.
+//! Wrong settings: one error names all of them.
 
 use std::os::unix::ffi::OsStringExt as _;
 
@@ -51,67 +51,9 @@ fn every_setting_refuses_nonsense_and_none_hides_behind_another() {
 }
 
 #[test]
-fn zero_is_no_limit() {
-    for setting in settings_of(Role::Serve).iter().filter(|setting| setting.section() == "limits") {
-        let refusals = serve().variables(&[(&setting.variable(), "0")]).refusals();
-
-        assert_eq!(refusals.len(), 1, "of {}", setting.key);
-    }
-}
-
-#[test]
-fn an_unknown_variable_is_refused_with_the_nearest_known_name() {
-    for (variable, refusal) in [
-        (
-            "GATEWAY_UPSTREAM_ENDPOINT",
-            "GATEWAY_UPSTREAM_ENDPOINT is not a setting: did you mean GATEWAY_UPSTREAM__ENDPOINT?",
-        ),
-        (
-            "GATEWAY_CACHE__TTL_FINALE",
-            "GATEWAY_CACHE__TTL_FINALE is not a setting: did you mean GATEWAY_CACHE__TTL_FINAL?",
-        ),
-        ("GATEWAY_X", "GATEWAY_X is not a setting: docs/SETTINGS.md and --help list them"),
-    ] {
-        assert_eq!(serve().variables(&[(variable, "1")]).refusals(), [refusal]);
-    }
-}
-
-#[test]
-fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_name() {
-    let file = "colour = 1\n[upstrem]\nendpoint = 'http://x'\n[[limits]]\nmax_depth = 3\n[extra]\n";
-
-    let refusals = serve().settings_file(file).refusals();
-
-    assert_eq!(
-        refusals,
-        [
-            "colour (gateway.toml:1) is not a setting: docs/SETTINGS.md and --help list them",
-            "extra (gateway.toml:6) is not a setting: docs/SETTINGS.md and --help list them",
-            "limits (gateway.toml:4) is not a setting: docs/SETTINGS.md and --help list them",
-            "upstrem.endpoint (gateway.toml:3) is not a setting: did you mean upstream.endpoint?",
-        ]
-    );
-}
-
-#[test]
-fn variables_that_name_a_service_called_gateway_are_nobodys_mistake() {
-    let settings = serve().variables(&[
-        ("GATEWAY_SERVICE_HOST", "10.0.0.1"),
-        ("GATEWAY_SERVICE_PORT", "8080"),
-        ("GATEWAY_SERVICE_PORT_HTTP", "8080"),
-        ("GATEWAY_PORT", "tcp://10.0.0.1:8080"),
-        ("GATEWAY_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
-        ("GATEWAY_PORT_8080_TCP_ADDR", "10.0.0.1"),
-        ("GATEWAY_REDIS_PORT_6379_TCP_PROTO", "tcp"),
-    ]);
-
-    assert_eq!(settings.refusals(), [""; 0]);
-    assert_eq!(serve().variables(&[("GATEWAY_PORT", "8080")]).refusals().len(), 1);
-}
-
-#[test]
 fn values_of_the_wrong_kind_are_refused() {
     for toml in [
+        "limits.max_in_flight = 0",
         "listen = 8080",
         "listen = { port = 8080 }",
         "log = ['info']",
@@ -149,89 +91,101 @@ fn a_file_that_is_not_toml_is_refused_line_by_line_along_with_the_rest() {
 }
 
 #[test]
-fn a_missing_file_is_refused_by_its_name() {
-    let refusals = serve().arg("--config=nowhere.toml").refusals();
-
-    assert_eq!(refusals.len(), 1);
-    assert!(
-        refusals[0].starts_with("the settings file nowhere.toml (--config) cannot be read: "),
-        "{refusals:?}"
-    );
+fn an_unknown_name_is_refused_with_the_nearest_known_one() {
+    let file = "colour = 1\n[upstrem]\nendpoint = 'http://x'\n[[limits]]\nmax_depth = 3\n[extra]\n";
+    serve().settings_file(file).is_refused_with(&[
+        "colour (gateway.toml:1) is not a setting: docs/SETTINGS.md and --help list them",
+        "extra (gateway.toml:6) is not a setting: docs/SETTINGS.md and --help list them",
+        "limits (gateway.toml:4) is not a setting: docs/SETTINGS.md and --help list them",
+        "upstrem.endpoint (gateway.toml:3) is not a setting: did you mean upstream.endpoint?",
+    ]);
+    for (variable, suffix) in [
+        ("GATEWAY_UPSTREAM_ENDPOINT", "did you mean GATEWAY_UPSTREAM__ENDPOINT?"),
+        ("GATEWAY_CACHE__TTL_FINALE", "did you mean GATEWAY_CACHE__TTL_FINAL?"),
+        ("GATEWAY_X", "docs/SETTINGS.md and --help list them"),
+        ("GATEWAY_PORT", ""),
+    ] {
+        let refusal = format!("{variable} is not a setting: {suffix}");
+        serve().variables(&[(variable, "1")]).is_refused_with(&[&refusal]);
+    }
 }
 
 #[test]
-fn a_password_of_the_shared_cache_is_neither_shown_nor_repeated_in_a_refusal() {
-    let address = |text: &'static str| {
-        serve().variables(&[
-            ("GATEWAY_CACHE__REDIS_URL", text),
-            ("GATEWAY_CACHE__KEY_SECRET", "canary of the hash"),
-        ])
-    };
+fn variables_that_kubernetes_sets_for_a_service_called_gateway_are_ignored() {
+    let settings = serve().variables(&[
+        ("GATEWAY_SERVICE_HOST", "10.0.0.1"),
+        ("GATEWAY_SERVICE_PORT", "8080"),
+        ("GATEWAY_SERVICE_PORT_HTTP", "8080"),
+        ("GATEWAY_PORT", "tcp://10.0.0.1:8080"),
+        ("GATEWAY_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("GATEWAY_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("GATEWAY_REDIS_PORT_6379_TCP_PROTO", "tcp"),
+    ]);
 
-    let loaded = address("rediss://user:canary@cache.example").loaded();
-    let refusals = address("redis://user:canary@cache.example/no-number").refusals();
+    settings.is_refused_with(&[]);
+}
 
-    let shown: Vec<String> = loaded.shown.iter().map(ToString::to_string).collect();
-    let line = "cache.redis_url = (redacted) (GATEWAY_CACHE__REDIS_URL)";
-    assert!(shown.iter().any(|shown| shown == line), "{shown:#?}");
-    assert_eq!(refusals.len(), 1, "{refusals:#?}");
-    assert!(refusals[0].contains("cache.redis_url"), "{refusals:#?}");
-    assert!(!format!("{loaded:?} {shown:?} {refusals:?}").contains("canary"));
+#[test]
+fn text_that_is_not_unicode_is_refused_where_it_is_a_setting() {
+    let bytes = OsString::from_vec(vec![0xff]);
+    let mut settings = serve();
+    settings.environment.push(("GATEWAY_LOG".into(), bytes.clone()));
+    settings.environment.push(("UNRELATED".into(), bytes.clone()));
+    settings.environment.push((OsString::from_vec(b"GATEWAY_\xff".to_vec()), bytes.clone()));
+    let mut named = serve();
+    named.environment.push(("GATEWAY_CONFIG".into(), bytes));
+
+    settings.is_refused_with(&[
+        "GATEWAY_\u{fffd} is not a setting",
+        "log is not UTF-8 (GATEWAY_LOG): must be",
+    ]);
+    named.is_refused_with(&["the settings file \u{fffd} (GATEWAY_CONFIG) cannot be read: "]);
 }
 
 #[test]
 fn serving_without_an_upstream_says_what_to_set_and_points_to_the_demo() {
-    let refusals = given(&["serve"]).refusals();
-
-    assert_eq!(
-        refusals,
-        ["upstream.region is not set: set upstream.region (--upstream-region, \
-          GATEWAY_UPSTREAM__REGION), for example to ap-southeast-1, or upstream.endpoint \
-          (--upstream-endpoint, GATEWAY_UPSTREAM__ENDPOINT); without an account, try the command \
-          `demo`"]
-    );
+    given(&["serve"]).is_refused_with(&[
+        "upstream.region is not set: set upstream.region (--upstream-region, \
+         GATEWAY_UPSTREAM__REGION), for example to ap-southeast-1, or upstream.endpoint \
+         (--upstream-endpoint, GATEWAY_UPSTREAM__ENDPOINT); without an account, try the command \
+         `demo`",
+    ]);
+    let missing = "the settings file nowhere.toml (--config) cannot be read: ";
+    serve().arg("--config=nowhere.toml").is_refused_with(&[missing]);
 }
 
 #[test]
-fn a_variable_that_is_not_unicode_is_refused_if_it_is_a_setting() {
-    let mut settings = serve();
-    let value = OsString::from_vec(vec![0xff]);
-    settings.environment.push(("GATEWAY_LOG".into(), value.clone()));
-    settings.environment.push(("UNRELATED".into(), value.clone()));
-    settings.environment.push((OsString::from_vec(b"GATEWAY_\xff".to_vec()), value));
-
-    let refusals = settings.refusals();
-
-    assert_eq!(refusals.len(), 2, "{refusals:?}");
-    assert!(refusals[0].starts_with("GATEWAY_\u{fffd} is not a setting"), "{refusals:?}");
-    assert!(refusals[1].starts_with("log is not UTF-8 (GATEWAY_LOG): must be"), "{refusals:?}");
-}
-
-#[test]
-fn secrets_are_redacted_from_refusals() {
-    let refusals = given(&["simulate"])
-        .variables(&[
-            ("GATEWAY_SIMULATOR__ACCESS_KEYS", "canary-access:,canary-secret"),
-            ("GATEWAY_SIMULATOR__TOKENS", "canary token"),
-        ])
-        .refusals();
-    let unquoted = given(&["simulate"]).settings_file("simulator.tokens = canary\n").refusals();
-    let endpoint = given(&["serve"])
-        .variables(&[("GATEWAY_UPSTREAM__ENDPOINT", "https://user:canary@example.com")])
-        .refusals();
-
-    assert_eq!(refusals.len(), 2);
-    assert!(refusals.iter().all(|line| line.contains(" is (redacted) (GATEWAY_")), "{refusals:?}");
-    let all = [refusals, unquoted, endpoint].concat();
-    assert_eq!(all.len(), 4, "{all:#?}");
-    assert!(!all.concat().contains("canary"), "{all:#?}");
-}
-
-#[test]
-fn a_secret_flag_of_the_simulator_is_not_repeated_in_a_complaint() {
+fn secrets_are_neither_shown_nor_repeated_in_refusals() {
+    let redacted = |key: &str| format!("{key} is (redacted) (GATEWAY_");
+    for (command, variable, value, key) in [
+        ("simulate", "GATEWAY_SIMULATOR__ACCESS_KEYS", "canary:,canary", "simulator.access_keys"),
+        ("simulate", "GATEWAY_SIMULATOR__TOKENS", "canary token", "simulator.tokens"),
+        (
+            "serve",
+            "GATEWAY_UPSTREAM__ENDPOINT",
+            "https://a:canary@example.com",
+            "upstream.endpoint",
+        ),
+    ] {
+        given(&[command]).variables(&[(variable, value)]).is_refused_with(&[&redacted(key)]);
+    }
+    let unquoted = given(&["simulate"]).settings_file("simulator.tokens = canary\n");
+    unquoted.is_refused_with(&["gateway.toml:1 is not TOML: "]);
     let complaint = given(&["simulate", "--access-key=AK:canary", "--no-such-flag"]).complaint();
-
     assert!(!complaint.to_string().contains("canary"), "{complaint}");
+    let shared = |address| {
+        let secret = ("GATEWAY_CACHE__KEY_SECRET", "canary of the hash");
+        serve().variables(&[("GATEWAY_CACHE__REDIS_URL", address), secret])
+    };
+    let address = "redis://user:canary@cache.example/no-number";
+    shared(address).is_refused_with(&[&redacted("cache.redis_url")]);
+
+    let loaded = shared("rediss://user:canary@cache.example").loaded();
+
+    let shown = shown(&loaded);
+    let line = "cache.redis_url = (redacted) (GATEWAY_CACHE__REDIS_URL)";
+    assert!(shown.iter().any(|shown| shown == line), "{shown:#?}");
+    assert!(!format!("{loaded:?} {shown:?}").contains("canary"));
 }
 
 proptest! {

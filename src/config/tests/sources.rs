@@ -1,7 +1,6 @@
 //! Every setting from every source, their order, and the defaults.
 
 use std::num::NonZeroU32;
-use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
 use super::*;
@@ -35,34 +34,65 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let settings = serve()
         .settings_file(file)
         .variables(&[("GATEWAY_LISTEN", "127.0.0.1:2"), ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:12")])
+        // Empty variables count as not set.
+        .variables(&[("GATEWAY_LOG", ""), ("GATEWAY_NO_SUCH_SETTING", "")])
         .arg("--listen=127.0.0.1:1");
+    let other_file =
+        settings.clone().file("other.toml", "log = 'debug'").arg("--config=other.toml");
 
     let config = settings.config();
 
-    assert_eq!(config.listen.port(), 1);
-    assert_eq!(config.admin_listen.port(), 12);
+    assert_eq!((config.listen.port(), config.admin_listen.port()), (1, 12));
     assert_eq!(config.log.filter, "trace");
+    assert_eq!(other_file.config().log.filter, "debug");
 }
 
 #[test]
-fn the_flag_for_the_file_wins_over_its_variable() {
-    let settings = serve()
-        .settings_file("log = 'warn'")
-        .file("other.toml", "log = 'debug'")
-        .arg("--config=other.toml");
-
-    assert_eq!(settings.config().log.filter, "debug");
-}
-
-#[test]
-fn an_empty_variable_counts_as_not_set() {
-    let settings = serve().variables(&[
-        ("GATEWAY_LISTEN", ""),
-        ("GATEWAY_CONFIG", ""),
-        ("GATEWAY_NO_SUCH_SETTING", ""),
+fn the_demo_needs_nothing_and_ignores_the_upstream_that_is_set_for_serve() {
+    let settings = given(&["demo"]).variables(&[
+        ("GATEWAY_UPSTREAM__REGION", "ap-southeast-1"),
+        ("GATEWAY_UPSTREAM__CREDENTIALS", "aksk"),
+        ("GATEWAY_CACHE__TTL_FINAL", "7s"),
     ]);
 
-    assert_eq!(settings.config().listen.to_string(), "127.0.0.1:8080");
+    let config = settings.demo();
+
+    assert!(config.graphql.introspection && config.graphql.graphiql);
+    assert!(config.listen.ip().is_loopback());
+    assert_eq!(config.upstream.endpoint, upstream::nowhere());
+    assert_eq!(config.cache.ttl_final, Duration::from_secs(7));
+    for flag in ["--upstream-region=x", "--upstream-endpoint=x", "--upstream-credentials=aksk"] {
+        let complaint = given(&["demo", flag]).complaint();
+        assert_eq!(complaint.kind(), clap::error::ErrorKind::UnknownArgument, "of {flag}");
+    }
+}
+
+#[test]
+fn values_may_be_lists_numbers_and_truth_values_in_the_file_and_on_the_command_line() {
+    let file = serve().settings_file(
+        "limits.max_depth = 12\nupstream.max_body_bytes = 2097152\nupstream.max_concurrency = 0x10\n\
+         upstream.breaker_failure_rate = 0.25\ngraphql.introspection = true\n\
+         inbound.projects = ['p1', 'p2']\n",
+    );
+    let flags = serve()
+        .arg("--inbound-projects=p1,p2")
+        .arg("--inbound-projects=p3")
+        .arg("--cors-allow-origins=https://A.example:443")
+        .arg("--graphql-introspection");
+    let off = given(&["demo", "--graphql-introspection=false"]);
+
+    let (file, flags) = (file.config(), flags.config());
+
+    assert_eq!((file.limits.max_depth, file.upstream.max_body_bytes), (12, 2_097_152));
+    assert_eq!(
+        (file.upstream.max_concurrency.get(), file.upstream.breaker.failure_rate),
+        (16, 0.25)
+    );
+    assert_eq!(file.inbound.projects.map(|projects| projects.len()), Some(2));
+    assert_eq!(flags.inbound.projects.map(|projects| projects.len()), Some(3));
+    assert_eq!(flags.graphql.allow_origins, ["https://a.example"]);
+    assert!(file.graphql.introspection && flags.graphql.introspection);
+    assert!(!off.demo().graphql.introspection);
 }
 
 #[test]
@@ -78,38 +108,6 @@ fn what_is_not_set_has_the_default_of_its_section() {
     assert_eq!(config.limits, LimitsConfig::default());
     assert_eq!(config.graphql, GraphqlConfig::default());
     assert_eq!(config.log, LogConfig::default());
-}
-
-#[test]
-fn the_demo_needs_nothing_and_shows_its_schema() {
-    let config = given(&["demo"]).demo();
-
-    assert!(config.graphql.introspection);
-    assert!(config.graphql.graphiql);
-    assert!(config.listen.ip().is_loopback());
-}
-
-#[test]
-fn the_demo_passes_over_the_upstream_that_is_set_for_serve() {
-    let settings = given(&["demo"]).variables(&[
-        ("GATEWAY_UPSTREAM__REGION", "ap-southeast-1"),
-        ("GATEWAY_UPSTREAM__CREDENTIALS", "aksk"),
-        ("GATEWAY_CACHE__TTL_FINAL", "7s"),
-    ]);
-
-    let config = settings.demo();
-
-    assert_eq!(config.upstream.endpoint, upstream::nowhere());
-    assert_eq!(config.cache.ttl_final, Duration::from_secs(7));
-}
-
-#[test]
-fn the_demo_has_no_flag_for_another_upstream() {
-    for flag in ["--upstream-region=x", "--upstream-endpoint=x", "--upstream-credentials=aksk"] {
-        let complaint = given(&["demo", flag]).complaint();
-
-        assert_eq!(complaint.kind(), clap::error::ErrorKind::UnknownArgument, "of {flag}");
-    }
 }
 
 #[test]
@@ -131,43 +129,6 @@ fn the_endpoint_wins_over_the_sdks_address_of_a_region_and_that_over_the_public_
 }
 
 #[test]
-fn the_file_may_have_numbers_truth_values_and_lists_in_place_of_text() {
-    let config = serve()
-        .settings_file(
-            "limits.max_depth = 12\nupstream.max_body_bytes = 2097152\n\
-             upstream.breaker_failure_rate = 0.25\ngraphql.introspection = true\n\
-             inbound.projects = ['p1', 'p2']\n",
-        )
-        .config();
-
-    assert_eq!((config.limits.max_depth, config.upstream.max_body_bytes), (12, 2_097_152));
-    assert_eq!((config.upstream.breaker.failure_rate, config.graphql.introspection), (0.25, true));
-    assert_eq!(config.inbound.projects.unwrap().len(), 2);
-}
-
-#[test]
-fn a_list_may_be_a_flag_given_twice_or_one_with_commas() {
-    let settings = serve()
-        .arg("--inbound-projects=p1,p2")
-        .arg("--inbound-projects=p3")
-        .arg("--cors-allow-origins=https://A.example:443");
-
-    let config = settings.config();
-
-    assert_eq!(config.inbound.projects.map(|projects| projects.len()), Some(3));
-    assert_eq!(config.graphql.allow_origins, ["https://a.example"]);
-}
-
-#[test]
-fn a_switch_flag_needs_no_value_and_can_turn_off() {
-    let on = serve().arg("--graphql-introspection").config();
-    let off = given(&["demo", "--graphql-introspection=false"]).demo();
-
-    assert!(on.graphql.introspection);
-    assert!(!off.graphql.introspection);
-}
-
-#[test]
 fn the_simulator_takes_its_flags() {
     let args = given(&["simulate", "--records", "3", "--latency", "0s", "--seed", "9"])
         .arg("--project=p1")
@@ -184,18 +145,6 @@ fn the_simulator_takes_its_flags() {
     assert_eq!(args.tokens.len(), 2);
     assert_eq!(args.access_keys[0].secret.expose(), "secret-key");
     assert!(!format!("{args:?}").contains("secret-"), "{args:?}");
-}
-
-#[test]
-fn the_settings_file_may_be_named_by_any_bytes() {
-    let mut settings = serve();
-    let path = OsString::from_vec(b"gate\xffway.toml".to_vec());
-    settings.environment.push(("GATEWAY_CONFIG".into(), path));
-
-    let refusals = settings.refusals();
-
-    assert_eq!(refusals.len(), 1);
-    assert!(refusals[0].contains("(GATEWAY_CONFIG) cannot be read: "), "{refusals:?}");
 }
 
 #[test]

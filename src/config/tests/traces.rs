@@ -10,10 +10,6 @@ fn with(variables: &[(&str, &str)]) -> Given {
     serve().variables(&[RECEIVER]).variables(variables)
 }
 
-fn traces(variables: &[(&str, &str)]) -> TracesConfig {
-    with(variables).config().traces.expect("traces are off")
-}
-
 #[test]
 fn traces_are_off_unless_a_receiver_is_named() {
     let without = serve().variables(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
@@ -27,34 +23,75 @@ fn traces_are_off_unless_a_receiver_is_named() {
 }
 
 #[test]
-fn traces_may_be_turned_off_in_spite_of_a_receiver() {
-    for (name, value, is_on) in [
-        ("OTEL_SDK_DISABLED", "true", false),
-        ("OTEL_SDK_DISABLED", "TRUE", false),
-        ("OTEL_SDK_DISABLED", "false", true),
-        ("OTEL_SDK_DISABLED", "", true),
-        ("OTEL_TRACES_EXPORTER", "none", false),
-        ("OTEL_TRACES_EXPORTER", "otlp", true),
+fn traces_go_to_the_receiver_unless_they_are_turned_off() {
+    let own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    let base = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let to_base = Some("http://collector:4318/v1/traces");
+    for (name, value, endpoint) in [
+        (base, "http://a:4318/", Some("http://a:4318/v1/traces")),
+        (base, "https://a/otlp/", Some("https://a/otlp/v1/traces")),
+        (own, "http://b/own", Some("http://b/own")),
+        ("OTEL_SDK_DISABLED", "true", None),
+        ("OTEL_SDK_DISABLED", "TRUE", None),
+        ("OTEL_SDK_DISABLED", "false", to_base),
+        ("OTEL_SDK_DISABLED", "", to_base),
+        ("OTEL_TRACES_EXPORTER", "none", None),
+        ("OTEL_TRACES_EXPORTER", "otlp", to_base),
     ] {
-        let traces = with(&[(name, value)]).config().traces;
+        let others = [RECEIVER].into_iter().filter(|(other, _)| *other != name);
+        let variables: Vec<_> = others.chain([(name, value)]).collect();
 
-        assert_eq!(traces.is_some(), is_on, "{name}={value}");
+        let traces = serve().variables(&variables).config().traces;
+
+        let address = traces.as_ref().map(|traces| traces.endpoint.as_str());
+        assert_eq!(address, endpoint, "{name}={value}");
     }
 }
 
 #[test]
-fn the_address_of_traces_alone_is_taken_as_it_is() {
-    for (base, own, endpoint) in [
-        ("http://a:4318", None, "http://a:4318/v1/traces"),
-        ("http://a:4318/", None, "http://a:4318/v1/traces"),
-        ("https://a/otlp/", None, "https://a/otlp/v1/traces"),
-        ("http://a:4318", Some("http://b/own"), "http://b/own"),
-    ] {
-        let own = own.map(|own| ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", own));
-        let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", base);
-        let given = serve().variables(&[base]).variables(own.as_slice());
+fn values_for_traces_alone_win_and_those_not_set_have_defaults() {
+    let set = with(&[
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2500"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20Y2FuYXJ5, a=b"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+    ]);
 
-        assert_eq!(given.config().traces.unwrap().endpoint.as_str(), endpoint);
+    let loaded = set.clone().loaded();
+    let short = set.variables(&[("OTEL_BSP_EXPORT_TIMEOUT", "2000")]).config().traces.unwrap();
+
+    let traces = loaded.settings.traces.as_ref().unwrap();
+    assert_eq!((traces.form, traces.gzip), (OtlpForm::Json, true));
+    assert_eq!(
+        (traces.timeout, short.timeout),
+        (Duration::from_millis(2500), Duration::from_secs(2))
+    );
+    assert_eq!(traces.schedule_delay, Duration::from_millis(100));
+    // The default of the batch is lowered to the queue's size.
+    assert_eq!((traces.max_queue_size, traces.max_batch_size), (10, 10));
+    let headers = traces.headers.iter().map(|(name, value)| (name.as_str(), value.expose()));
+    assert!(headers.eq([("authorization", "Basic Y2FuYXJ5"), ("a", "b")]));
+    assert!(!format!("{loaded:?}").contains("Y2FuYXJ5"));
+    let defaults = with(&[]).config().traces.unwrap();
+    assert_eq!((defaults.form, defaults.gzip), (OtlpForm::Protobuf, false));
+    assert_eq!((defaults.timeout, defaults.max_batch_size), (Duration::from_secs(10), 512));
+}
+
+#[test]
+fn the_services_own_name_wins_over_that_among_the_resource_attributes() {
+    let attributes =
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=a%20b,service.name=c");
+    for (service, name) in [(None, "c"), (Some(("OTEL_SERVICE_NAME", "d")), "d")] {
+        let given = with(&[attributes]).variables(service.as_slice());
+
+        let resource = given.config().traces.unwrap().resource;
+
+        let pairs = resource.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        assert!(pairs.eq([("deployment.environment.name", "a b"), ("service.name", name)]));
     }
 }
 
@@ -78,62 +115,6 @@ fn samplers_have_the_names_of_the_specification() {
 }
 
 #[test]
-fn a_name_of_the_service_of_its_own_wins_over_that_of_the_resource() {
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    let attributes =
-        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=a%20b,service.name=c");
-
-    assert_eq!(
-        traces(&[attributes]).resource,
-        [pair("deployment.environment.name", "a b"), pair("service.name", "c")]
-    );
-    assert_eq!(
-        traces(&[attributes, ("OTEL_SERVICE_NAME", "d")]).resource,
-        [pair("deployment.environment.name", "a b"), pair("service.name", "d")]
-    );
-}
-
-#[test]
-fn headers_are_read_and_never_shown() {
-    let loaded = with(&[("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20Y2FuYXJ5, a=b")]);
-    let loaded = loaded.loaded();
-
-    let headers = loaded.settings.traces.as_ref().unwrap().headers.iter();
-    let headers: Vec<_> = headers.map(|(name, value)| (name.as_str(), value.expose())).collect();
-    assert_eq!(headers, [("authorization", "Basic Y2FuYXJ5"), ("a", "b")]);
-    assert!(!format!("{loaded:?}").contains("Y2FuYXJ5"));
-}
-
-#[test]
-fn what_is_for_traces_alone_wins() {
-    let traces = traces(&[
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
-        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2500"),
-        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
-    ]);
-
-    assert_eq!(traces.form, OtlpForm::Json);
-    assert_eq!(traces.timeout, Duration::from_millis(2500));
-    assert!(traces.gzip);
-}
-
-#[test]
-fn batches_have_the_limits_that_are_set() {
-    let set = traces(&[
-        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-        ("OTEL_BSP_EXPORT_TIMEOUT", "3000"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
-    ]);
-
-    assert_eq!(set.schedule_delay, Duration::from_millis(100));
-    assert_eq!(set.timeout, Duration::from_secs(3));
-    // The default of the one gives way to the other.
-    assert_eq!((set.max_queue_size, set.max_batch_size), (10, 10));
-}
-
-#[test]
 fn what_cannot_be_used_is_refused_by_name() {
     for (name, value, refusal) in [
         (
@@ -142,21 +123,20 @@ fn what_cannot_be_used_is_refused_by_name() {
             "is grpc: must be http/protobuf or http/json, which receivers take at port 4318: gRPC \
              is not spoken here",
         ),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "udp", "is udp: must be http/protobuf or http/json"),
         ("OTEL_SDK_DISABLED", "yes", "is yes: must be true or false"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "is zipkin: must be otlp or none"),
         (
             "OTEL_TRACES_SAMPLER",
             "sometimes",
-            "is sometimes: must be parentbased_always_on or always_on or always_off or \
-             traceidratio or parentbased_always_off or parentbased_traceidratio",
+            "is sometimes: must be parentbased_always_on, always_on, always_off, traceidratio, \
+             parentbased_always_off or parentbased_traceidratio",
         ),
         (
             "OTEL_EXPORTER_OTLP_TIMEOUT",
             "10s",
             "is 10s: must be a whole number of milliseconds, 1 to 86400000",
         ),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "is 0: must be a whole number of spans, 1 to 1000000"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "is 0: must be a whole number from 1 to 1000000"),
         (
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
             "4000",
@@ -185,6 +165,6 @@ fn what_cannot_be_used_is_refused_by_name() {
     let ratio = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")];
     assert_eq!(
         with(&ratio).refusals(),
-        ["OTEL_TRACES_SAMPLER_ARG is 2: must be a share from 0 to 1, such as 0.1"]
+        ["OTEL_TRACES_SAMPLER_ARG is 2: must be a share from 0 to 1, such as 0.05"]
     );
 }
