@@ -10,14 +10,18 @@ use super::settings::{RawValue, SettingsLoader, one_line};
 use super::sources::Origin;
 use crate::domain::{ProjectId, Secret};
 
-/// The names in the environment that the gateway shares with the official SDKs, and their meaning.
-pub(super) const VARIABLES: [(&str, &str); 7] = [
+/// The variables that the gateway shares with the official SDKs, and their meaning.
+pub(super) fn variables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    VARIABLES
+        .into_iter()
+        .chain(iam::VARIABLES.iter().map(|variable| (variable.key, variable.meaning)))
+}
+
+const VARIABLES: [(&str, &str); 5] = [
     (ACCESS, "access key id, for `upstream.credentials=aksk`"),
     (SECRET, "secret access key that belongs to it"),
     (SECURITY_TOKEN, "makes the pair a temporary one"),
-    (iam::PROJECT_ID.spec.key, iam::PROJECT_ID.spec.meaning),
     (PROFILE_FILE, "profile file, used if the environment has no pair"),
-    (iam::ENDPOINT.spec.key, iam::ENDPOINT.spec.meaning),
     (
         "HUAWEICLOUD_SDK_REGION_WORKSPACE_<REGION>",
         "endpoint of that region in place of the public one, if `upstream.endpoint` is not set; in a \

@@ -115,7 +115,7 @@ fn after_help(role: Role) -> String {
     let mut help = ORDER.to_owned();
     if role == Role::Serve {
         help.push_str("\n\nThe official SDKs' own variables are read too:\n");
-        for (name, meaning) in access_key::VARIABLES {
+        for (name, meaning) in access_key::variables() {
             let _ = writeln!(help, "  {name}: {meaning}");
         }
     }

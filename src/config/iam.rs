@@ -6,23 +6,20 @@ use url::Url;
 
 use super::settings::{
     FILE_PATH, Optional, Parsed, Role, SecretOrFile, Setting, SettingsLoader, setting, settings,
-    shared_variable,
+    shared_variables,
 };
 use super::web_address::{BASE_ADDRESS, base_address, may_hold_secret};
 use crate::domain::{ProjectId, Secret};
 
 const SERVE: &[Role] = &[Role::Serve];
-pub(super) const ENDPOINT: Setting<Option<Url>> = shared_variable(
-    &["HUAWEICLOUD_SDK_IAM_ENDPOINT"],
-    "address of IAM in place of the region's public one, for `upstream.credentials=password`",
-    &Optional(BASE_ADDRESS),
-)
-.secret_if(may_hold_secret);
-pub(super) const PROJECT_ID: Setting<Option<String>> = shared_variable(
-    &["HUAWEICLOUD_SDK_PROJECT_ID"],
-    "sent as `X-Project-Id` with a signature; the project that a token is for",
-    &Optional(PROJECT),
-);
+shared_variables! {
+    /// sent as `X-Project-Id` with a signature; the project that a token is for
+    ["HUAWEICLOUD_SDK_PROJECT_ID"] as PROJECT_ID: Option<String> = setting(&Optional(PROJECT)),
+    /// address of IAM in place of the region's public one, for `upstream.credentials=password`
+    ["HUAWEICLOUD_SDK_IAM_ENDPOINT"]
+        as ENDPOINT: Option<Url> = setting(&Optional(BASE_ADDRESS)).secret_if(may_hold_secret),
+}
+
 const PROJECT: Parsed<String> = Parsed {
     allowed: "a project id of 1 to 64 letters, digits, - and _",
     placeholder: "PROJECT",

@@ -38,7 +38,7 @@ use cache::SharedCacheSettings;
 use iam::IamSettings;
 use inbound::AuthSettings;
 use limits::RateSettings;
-use settings::{FailedLoad, ListenAddress, SettingSpec, SettingsLoader, setting, settings};
+use settings::{FailedLoad, LISTEN_ADDRESS, SettingSpec, SettingsLoader, setting, settings};
 use sources::{Inputs, RawSettings};
 use tls::TlsSettings;
 use upstream::{CredentialsKind, UpstreamTarget};
@@ -70,9 +70,9 @@ settings! {
     #[derive(Clone, Debug)]
     pub struct Config in "" {
         /// address of the GraphQL listener; port 0 picks a free one, and the address is printed
-        pub listen: SocketAddr = setting(&ListenAddress).default("127.0.0.1:8080"),
+        pub listen: SocketAddr = setting(&LISTEN_ADDRESS).default("127.0.0.1:8080"),
         /// address of health, metrics and purge
-        pub admin_listen: SocketAddr = setting(&ListenAddress).default("127.0.0.1:8081"),
+        pub admin_listen: SocketAddr = setting(&LISTEN_ADDRESS).default("127.0.0.1:8081"),
     } and {
         /// `upstream.*`
         pub upstream: UpstreamConfig = UpstreamConfig::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::log::LogConfig;
 use super::settings::{
-    DurationRange, ListOf, ListenAddress, NumberRange, Optional, Parsed, Ratio, Role,
+    DurationRange, LISTEN_ADDRESS, ListOf, NumberRange, Optional, Parsed, Ratio, Role,
     SettingsLoader, setting, settings,
 };
 use crate::domain::{ProjectId, Secret};
@@ -38,7 +38,7 @@ settings! {
     #[derive(Clone, Debug)]
     pub struct SimulateArgs in "simulator." for SIMULATE {
         /// address of the simulated upstream; port 0 picks a free one, and the address is printed
-        pub listen: SocketAddr = setting(&ListenAddress)
+        pub listen: SocketAddr = setting(&LISTEN_ADDRESS)
             .default("127.0.0.1:8090")
             .with_flag("listen"),
         /// number of records

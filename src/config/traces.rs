@@ -12,128 +12,59 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::settings::{
-    NumberRange, Optional, Parsed, Ratio, Role, Setting, SettingSpec, SettingsLoader,
-    shared_variable,
+    NumberRange, Optional, Parsed, Ratio, Role, SettingsLoader, setting, shared_variables,
 };
 use super::sources::{Environment, Flags, Inputs};
 use super::web_address::{base_address, may_hold_secret};
 use crate::domain::Secret;
 use crate::proxies::Proxies;
 
-/// Every variable that is read, in the order in which they are documented.
-pub(super) const VARIABLES: [&SettingSpec; 16] = [
-    &ENDPOINT.spec,
-    &TRACES_ENDPOINT.spec,
-    &DISABLED.spec,
-    &EXPORTER.spec,
-    &SERVICE_NAME.spec,
-    &RESOURCE.spec,
-    &SAMPLER.spec,
-    &SAMPLER_ARG.spec,
-    &PROTOCOL.spec,
-    &HEADERS.spec,
-    &TIMEOUT.spec,
-    &COMPRESSION.spec,
-    &SCHEDULE_DELAY.spec,
-    &EXPORT_TIMEOUT.spec,
-    &MAX_QUEUE_SIZE.spec,
-    &MAX_BATCH_SIZE.spec,
-];
-
-const ENDPOINT: Setting<Option<Url>> = shared_variable(
-    &["OTEL_EXPORTER_OTLP_ENDPOINT"],
-    "turns traces on: base address of an OTLP receiver, such as `http://localhost:4318`; they go to \
-     `/v1/traces` below it",
-    &Optional(RECEIVER),
-)
-.secret_if(may_hold_secret);
-const TRACES_ENDPOINT: Setting<Option<Url>> = shared_variable(
-    &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"],
-    "the same, as the whole address; wins over the other",
-    &Optional(RECEIVER),
-)
-.secret_if(may_hold_secret);
-const DISABLED: Setting<bool> =
-    shared_variable(&["OTEL_SDK_DISABLED"], "`true` turns traces off", &SWITCH).default("false");
-const EXPORTER: Setting<bool> = shared_variable(
-    &["OTEL_TRACES_EXPORTER"],
-    "`otlp`, the default, or `none`, which turns traces off",
-    &IS_OTLP,
-)
-.default("otlp");
-const SERVICE_NAME: Setting<Option<String>> = shared_variable(
-    &["OTEL_SERVICE_NAME"],
-    "name of this service in traces, by default `screen-record-gateway`",
-    &Optional(TEXT),
-);
-const RESOURCE: Setting<Vec<Pair>> = shared_variable(
-    &["OTEL_RESOURCE_ATTRIBUTES"],
-    "further attributes of this process, as `key=value,key=value`, values percent-encoded",
-    &PAIRS,
-)
-.default("");
-const SAMPLER: Setting<Sampler> = shared_variable(
-    &["OTEL_TRACES_SAMPLER"],
-    "which traces are kept: `parentbased_always_on`, the default, `always_on`, `always_off`, \
-     `traceidratio`, `parentbased_always_off` or `parentbased_traceidratio`",
-    &SAMPLERS,
-)
-.default("parentbased_always_on");
-const SAMPLER_ARG: Setting<f64> = shared_variable(
-    &["OTEL_TRACES_SAMPLER_ARG"],
-    "the ratio of `traceidratio` and `parentbased_traceidratio`, from 0 to 1, the default",
-    &Ratio,
-)
-.default("1");
-const PROTOCOL: Setting<OtlpForm> = shared_variable(
-    &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
-    "`http/protobuf`, the default, or `http/json`; `grpc` is not supported",
-    &FORM,
-)
-.default("http/protobuf");
-const HEADERS: Setting<Vec<(HeaderName, Secret)>> = shared_variable(
-    &["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"],
-    "headers for the receiver, as `name=value,name=value`, values percent-encoded; never shown",
-    &HEADER_PAIRS,
-)
-.default("")
-.secret();
-const TIMEOUT: Setting<Duration> = shared_variable(
-    &["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"],
-    "limit in milliseconds for sending a batch, retries included, by default 10000",
-    &MILLISECONDS,
-)
-.default("10000");
-const COMPRESSION: Setting<bool> = shared_variable(
-    &["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"],
-    "`none`, the default, or `gzip`",
-    &IS_GZIP,
-)
-.default("none");
-const SCHEDULE_DELAY: Setting<Duration> = shared_variable(
-    &["OTEL_BSP_SCHEDULE_DELAY"],
-    "milliseconds between two batches, by default 5000",
-    &MILLISECONDS,
-)
-.default("5000");
-const EXPORT_TIMEOUT: Setting<Duration> = shared_variable(
-    &["OTEL_BSP_EXPORT_TIMEOUT"],
-    "a second limit in milliseconds for sending a batch, by default 30000",
-    &MILLISECONDS,
-)
-.default("30000");
-const MAX_QUEUE_SIZE: Setting<usize> = shared_variable(
-    &["OTEL_BSP_MAX_QUEUE_SIZE"],
-    "spans that wait to be sent, by default 2048; more are dropped",
-    &SPANS,
-)
-.default("2048");
-const MAX_BATCH_SIZE: Setting<usize> = shared_variable(
-    &["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"],
-    "spans in one batch, by default 512; a default above the queue's size is lowered to it",
-    &SPANS,
-)
-.default("512");
+shared_variables! {
+    /// turns traces on: base address of an OTLP receiver, such as `http://localhost:4318`; they
+    /// go to `/v1/traces` below it
+    ["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        as ENDPOINT: Option<Url> = setting(&Optional(RECEIVER)).secret_if(may_hold_secret),
+    /// the same, as the whole address; wins over the other
+    ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+        as TRACES_ENDPOINT: Option<Url> = setting(&Optional(RECEIVER)).secret_if(may_hold_secret),
+    /// `true` turns traces off
+    ["OTEL_SDK_DISABLED"] as DISABLED: bool = setting(&SWITCH).default("false"),
+    /// `otlp`, the default, or `none`, which turns traces off
+    ["OTEL_TRACES_EXPORTER"] as EXPORTER: bool = setting(&IS_OTLP).default("otlp"),
+    /// name of this service in traces, by default `screen-record-gateway`
+    ["OTEL_SERVICE_NAME"] as SERVICE_NAME: Option<String> = setting(&Optional(TEXT)),
+    /// further attributes of this process, as `key=value,key=value`, values percent-encoded
+    ["OTEL_RESOURCE_ATTRIBUTES"] as RESOURCE: Vec<Pair> = setting(&PAIRS).default(""),
+    /// which traces are kept: `parentbased_always_on`, the default, `always_on`, `always_off`,
+    /// `traceidratio`, `parentbased_always_off` or `parentbased_traceidratio`
+    ["OTEL_TRACES_SAMPLER"]
+        as SAMPLER: Sampler = setting(&SAMPLERS).default("parentbased_always_on"),
+    /// the ratio of `traceidratio` and `parentbased_traceidratio`, from 0 to 1, the default
+    ["OTEL_TRACES_SAMPLER_ARG"] as SAMPLER_ARG: f64 = setting(&Ratio).default("1"),
+    /// `http/protobuf`, the default, or `http/json`; `grpc` is not supported
+    ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]
+        as PROTOCOL: OtlpForm = setting(&FORM).default("http/protobuf"),
+    /// headers for the receiver, as `name=value,name=value`, values percent-encoded; never
+    /// shown
+    ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]
+        as HEADERS: Vec<(HeaderName, Secret)> = setting(&HEADER_PAIRS).default("").secret(),
+    /// limit in milliseconds for sending a batch, retries included, by default 10000
+    ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]
+        as TIMEOUT: Duration = setting(&MILLISECONDS).default("10000"),
+    /// `none`, the default, or `gzip`
+    ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]
+        as COMPRESSION: bool = setting(&IS_GZIP).default("none"),
+    /// milliseconds between two batches, by default 5000
+    ["OTEL_BSP_SCHEDULE_DELAY"]
+        as SCHEDULE_DELAY: Duration = setting(&MILLISECONDS).default("5000"),
+    /// a second limit in milliseconds for sending a batch, by default 30000
+    ["OTEL_BSP_EXPORT_TIMEOUT"]
+        as EXPORT_TIMEOUT: Duration = setting(&MILLISECONDS).default("30000"),
+    /// spans that wait to be sent, by default 2048; more are dropped
+    ["OTEL_BSP_MAX_QUEUE_SIZE"] as MAX_QUEUE_SIZE: usize = setting(&SPANS).default("2048"),
+    /// spans in one batch, by default 512; a default above the queue's size is lowered to it
+    ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"] as MAX_BATCH_SIZE: usize = setting(&SPANS).default("512"),
+}
 
 const RECEIVER: Parsed<Url> = format_of(
     "an http or https address without user, query and fragment, such as http://localhost:4318",
@@ -218,7 +149,7 @@ pub struct TracesSampler {
 
 /// A sampler by its name.
 #[derive(Clone, Copy)]
-struct Sampler {
+pub(super) struct Sampler {
     parent_based: bool,
     /// `None` for that of [`SAMPLER_ARG`].
     ratio: Option<f64>,

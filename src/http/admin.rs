@@ -32,9 +32,9 @@ const PATHS: &str = "there are GET /livez, GET /readyz, GET /metrics and POST /p
 pub struct Admin {
     /// Set once the process has been asked to stop.
     pub draining: Arc<AtomicBool>,
-    /// Asked whether the settings can work at all.
+    /// Tells whether the settings can work.
     pub records: Records,
-    /// Asked whether anybody can be let in.
+    /// Tells whether callers can be authenticated.
     pub callers: Authenticator,
     /// Renders the metrics page as OpenMetrics text.
     pub metrics: Arc<dyn Fn() -> Option<String> + Send + Sync>,
@@ -111,8 +111,8 @@ fn refusal(status: StatusCode, problem: &str) -> Response {
 }
 
 impl Admin {
-    /// Why the gateway may not be ready, by the name that metrics have for it, with what is wrong for
-    /// now, if anything. The first that is wrong is what `/readyz` tells.
+    /// Every reason not to be ready, by its name in the metrics, with the current problem if there is one.
+    /// `/readyz` answers with the first problem.
     fn reasons(&self) -> [(&'static str, Option<&'static str>); 3] {
         let draining = self.draining.load(Ordering::Relaxed).then_some("draining");
         [
@@ -126,7 +126,7 @@ impl Admin {
 async fn readiness(State(admin): State<Admin>) -> Response {
     match admin.reasons().into_iter().find_map(|(_, wrong)| wrong) {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
-        // What is kept is still served, so requests are still welcome.
+        // Cached data is still served, so the gateway stays ready.
         None => match admin.records.circuit() {
             Some(circuit) => format!("ready, but {circuit}\n").into_response(),
             None => "ready\n".into_response(),

@@ -1,4 +1,4 @@
-//! `Cache-Control` and `Cache-Status`, made of what a request read. Pure.
+//! `Cache-Control` and `Cache-Status`, by what a request read. Pure.
 
 use std::fmt;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ const COMMON_BYTES: usize = 64;
 /// Name of this cache in `Cache-Status`.
 const CACHE: &str = "screen-record-gateway";
 
-/// Whether every part of the answer is good.
+/// Whether the answer has an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quality {
     /// No part of it failed.
@@ -50,14 +50,14 @@ impl CacheDirectives {
     }
 }
 
-/// The age of the oldest part of an answer, in whole seconds; nothing where nothing was read.
+/// The age of the oldest part of an answer, in whole seconds; `None` if nothing was read.
 pub(crate) fn age(summary: &ReadSummary) -> Option<HeaderValue> {
     static AGES: Counts = Counts::of("");
     (!summary.reads.is_empty()).then(|| AGES.get(summary.age().as_secs()))
 }
 
-/// How long the answer may be kept: as long as the part that stays fresh least, and only by the
-/// caller, whose token decided what is in it. Errors, and stale data in their place, are not kept.
+/// How long the answer may be cached: as long as its shortest-lived part, and only by the caller, whose token
+/// decided what is in it. Errors, and stale data in their place, are not cached.
 pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderValue {
     static MAX_AGES: Counts = Counts::of("private, max-age=");
     let keepable =
@@ -68,7 +68,7 @@ pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderVa
     MAX_AGES.get(summary.remaining().as_secs())
 }
 
-/// What the cache did, as RFC 9211 has it; of several reads the one that went furthest.
+/// What the cache did (RFC 9211); of several reads the one that went furthest.
 pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
     static HITS: Counts = Counts::of("screen-record-gateway; hit; ttl=");
     static MISSES: Counts =
@@ -95,11 +95,11 @@ pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
     })
 }
 
-/// Headers of our own making that end in a number of seconds. Nearly every answer has three of them, and
-/// for a second they are the same for all that was read in the same second.
+/// Memoised headers that end in a number of seconds. Most answers have three of them, and they stay the same
+/// for a second.
 struct Counts {
     text: &'static str,
-    /// The last that was made of each remainder.
+    /// The last one for each remainder.
     made: [Mutex<Option<(u64, HeaderValue)>>; Self::KEPT],
 }
 
@@ -112,7 +112,7 @@ impl Counts {
 
     fn get(&self, number: u64) -> HeaderValue {
         let place = usize::try_from(number % Self::KEPT as u64).unwrap_or_default();
-        // Who would have to wait for another makes it anew for less.
+        // Making the header costs less than waiting for the lock.
         let Some(Ok(mut made)) = self.made.get(place).map(Mutex::try_lock) else {
             return self.make(number);
         };
@@ -130,7 +130,7 @@ impl Counts {
     }
 }
 
-/// A header of our own making, which is always a good one.
+/// A header made here, which is always valid.
 fn written(text: fmt::Arguments<'_>) -> HeaderValue {
     let mut value = BytesMut::with_capacity(COMMON_BYTES).writer();
     let written = value.write_fmt(text);
@@ -169,7 +169,7 @@ impl fmt::Display for Forwarded<'_> {
     }
 }
 
-/// For how long what was read is kept.
+/// How long the data stays fresh.
 struct Stored<'r>(&'r Read);
 
 impl fmt::Display for Stored<'_> {

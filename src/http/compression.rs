@@ -1,11 +1,10 @@
-//! Large answers go out compressed where the client accepts that (RFC 9110, section 12.5.3).
+//! Compresses large answers for clients that accept it (RFC 9110, section 12.5.3).
 //!
-//! Nearly all answers are small, and meet a comparison of their length here and nothing else. Codings, levels and
-//! sizes are those that measuring gave: see docs/PERFORMANCE.md.
+//! Small answers, which are most, cost one comparison. docs/PERFORMANCE.md has the measurements behind codings,
+//! levels and sizes.
 //!
-//! An answer with a signed link is never compressed. Its length would tell how much the link has in common with
-//! text that stands beside it, and some of that may be of an attacker's choosing (BREACH,
-//! <https://breachattack.com>).
+//! An answer with a signed link is never compressed: its length would reveal what the link has in common with
+//! text that an attacker may choose (BREACH, <https://breachattack.com>).
 
 use std::io::{self, Write as _};
 
@@ -19,19 +18,19 @@ use super::heavy;
 use super::negotiation::thousandths;
 use super::response::CompleteResponse;
 
-/// The least length that is worth it, in bytes: five recordings.
+/// The least length that is compressed, in bytes: five recordings.
 pub(crate) const LEAST: usize = 4 * 1024;
 
-/// How hard to try.
+/// The compression level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// For what is sent once.
+    /// For answers that are sent once.
     Least,
-    /// For what is compressed once and sent again and again.
+    /// For files that are compressed once and sent many times.
     Fair,
 }
 
-/// The codings there are, those that are liked best first.
+/// The supported codings, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     Zstd,
@@ -39,14 +38,14 @@ pub(crate) enum Coding {
     Gzip,
 }
 
-/// What a client says of codings in `Accept-Encoding`, in thousandths; nothing where it does not name one.
+/// The qualities in `Accept-Encoding`, in thousandths; `None` for a coding that is not named.
 #[derive(Clone, Copy, Debug, Default)]
 struct Accepted {
     zstd: Option<u16>,
     brotli: Option<u16>,
     gzip: Option<u16>,
     identity: Option<u16>,
-    /// For all that are not named.
+    /// For codings that are not named.
     others: Option<u16>,
 }
 
@@ -71,7 +70,7 @@ pub(crate) async fn compressed(
     response
 }
 
-/// A body that was compressed; where that failed nothing but a line in the log.
+/// The compressed body; `None`, after a log line, if compression failed.
 fn good(body: io::Result<Bytes>) -> Option<Bytes> {
     let failed = |error: &io::Error| {
         tracing::warn!(%error, "an answer could not be compressed and is sent as it is");
@@ -79,8 +78,8 @@ fn good(body: io::Result<Bytes>) -> Option<Bytes> {
     body.inspect_err(failed).ok()
 }
 
-/// The coding that a client wants most; among equals the one liked best here. `None` where it would rather
-/// have none, or accepts none of these: then what is sent is not coded, whatever the client says of that.
+/// The coding that a client prefers, then the one that is best. `None` if the client prefers no coding or
+/// accepts none of these: the body is then sent as it is, even if the client refuses `identity`.
 pub(crate) fn accepted(request: &HeaderMap) -> Option<Coding> {
     let accepted = Accepted::read(request);
     let wanted = |coding: Coding| Some((accepted.quality(coding).filter(|q| *q > 0)?, coding));
@@ -122,7 +121,7 @@ impl Accepted {
     }
 }
 
-/// A coding and how much it is wanted; nothing where that is not as it has to be.
+/// A coding and its quality; `None` if it is malformed.
 fn weighted(text: &str) -> Option<(&str, u16)> {
     let mut parts = text.split(';').map(str::trim);
     let name = parts.next().filter(|name| !name.is_empty())?;
@@ -139,7 +138,7 @@ fn weighted(text: &str) -> Option<(&str, u16)> {
 impl Coding {
     pub(crate) const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
 
-    /// As it stands in `Content-Encoding`.
+    /// Its name in `Content-Encoding`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
@@ -148,15 +147,15 @@ impl Coding {
         }
     }
 
-    /// What stands in `Content-Encoding`.
+    /// The value of `Content-Encoding`.
     pub(crate) fn header(self) -> HeaderValue {
         HeaderValue::from_static(self.name())
     }
 
-    /// A body in this coding.
+    /// Compresses a body.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// When memory cannot be allocated.
     pub(crate) fn compress(self, plain: &[u8], effort: Effort) -> io::Result<Bytes> {
         let is_least = effort == Effort::Least;
         let body = match self {

@@ -17,7 +17,7 @@ use super::{etag, heavy};
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
      style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// What the build leaves in the page for the server to fill in.
+/// A placeholder in the page that the server fills in.
 const PLACEHOLDER: &str = "__GRAPHIQL_DEFAULTS__";
 const PAGE: &str = include_str!("graphiql/assets/index.html");
 
@@ -27,7 +27,7 @@ const FILES: [(&str, &str, &[u8]); 5] = [
     ("worker.js", JAVASCRIPT, include_bytes!("graphiql/assets/worker.js")),
     ("graphiql.css", "text/css; charset=utf-8", include_bytes!("graphiql/assets/graphiql.css")),
     ("icon.svg", "image/svg+xml", include_bytes!("graphiql/assets/icon.svg")),
-    // The licences of what the others are made of.
+    // The licences of the other files' parts.
     ("notices.txt", "text/plain; charset=utf-8", include_bytes!("graphiql/assets/notices.txt")),
 ];
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -94,7 +94,7 @@ async fn digests(tasks: &TaskTracker) -> Option<&'static [String; FILES.len()]> 
 fn headers(content_type: &'static str, etag: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // Names stay the same from release to release, so browsers ask whether they still have it.
+    // Names stay the same from release to release, so browsers have to revalidate.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     if let Ok(etag) = HeaderValue::from_str(etag) {
@@ -103,7 +103,7 @@ fn headers(content_type: &'static str, etag: &str) -> HeaderMap {
     headers
 }
 
-/// A file in a coding: compressed the first time that it is asked for.
+/// A compressed file. The first request for it compresses it.
 async fn compressed(place: usize, coding: Coding, tasks: &TaskTracker) -> Option<Bytes> {
     static DONE: [[OnceLock<Bytes>; Coding::ALL.len()]; FILES.len()] =
         [const { [const { OnceLock::new() }; Coding::ALL.len()] }; FILES.len()];

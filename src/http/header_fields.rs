@@ -4,9 +4,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::refusal::Refusal;
 
-/// How many elements of a list count.
+/// Elements of a list that are read.
 const MOST_ELEMENTS: usize = 64;
-/// How much of a list counts, in bytes.
+/// Bytes of a list that are read.
 const MOST_BYTES: usize = 4096;
 
 /// A field that may come once. Two values would let two servers read two different messages.

@@ -1,13 +1,13 @@
-//! Which form of answer a request wants, by its `Accept` header (RFC 9110, section 12.5.1).
+//! Chooses the media type of an answer by the `Accept` header (RFC 9110, section 12.5.1).
 
 use axum::http::{HeaderMap, header};
 
 use super::header_fields;
 
-/// The forms of answer there are.
+/// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum MediaType {
-    /// `application/json`: status 200 whatever became of a well-formed request.
+    /// `application/json`: status 200 for every well-formed request.
     Json,
     /// `application/graphql-response+json`: 400 for a request that was not executed.
     GraphqlResponse,
@@ -18,7 +18,7 @@ pub(crate) enum MediaType {
 }
 
 impl MediaType {
-    /// What stands in `Content-Type`.
+    /// The value of `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json; charset=utf-8",
@@ -42,7 +42,7 @@ impl MediaType {
 #[derive(Clone, Copy)]
 pub(super) struct TypeName(pub(super) &'static str, pub(super) &'static str);
 
-/// A media range, how much it is wanted and how closely it names what it wants.
+/// A media range and its quality.
 struct Range<'h> {
     main: &'h str,
     sub: &'h str,
@@ -50,8 +50,8 @@ struct Range<'h> {
     quality: u16,
 }
 
-/// The form that is wanted most among those on offer; among equals the one named most closely, then
-/// the one offered first. `None` where nothing on offer will do.
+/// The offered type with the highest quality, then the one that a range names most closely, then the first.
+/// `None` if no offered type is accepted.
 pub(crate) fn negotiate(headers: &HeaderMap, offered: &[MediaType]) -> Option<MediaType> {
     let mut values = headers.get_all(header::ACCEPT).iter();
     if let (Some(only), None) = (values.next(), values.next())
@@ -72,7 +72,7 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[MediaType]) -> Option<Me
     best.map(|(_, form)| form)
 }
 
-/// The form for what nearly every client accepts: all, or one form by its name.
+/// The short way for the usual headers: `*/*`, or one type alone.
 fn named(accepted: &[u8], offered: &[MediaType]) -> Option<MediaType> {
     let form = match accepted {
         b"*/*" => return offered.first().copied(),
@@ -87,7 +87,7 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
     header_fields::list(headers, &header::ACCEPT).filter_map(Range::parse)
 }
 
-/// How much a media type is wanted: quality, then closeness, by the range that names it most closely.
+/// The quality of a media type, then the closeness, by the range that names it most closely.
 pub(super) fn rank(type_name: TypeName, headers: &HeaderMap) -> Option<(u16, u8)> {
     let closest = ranges(headers)
         .filter_map(|range| Some((range.closeness(type_name)?, range.quality)))
@@ -122,7 +122,7 @@ impl<'h> Range<'h> {
     }
 }
 
-/// A quality value, in thousandths; nothing where it is not from 0 to 1.
+/// A quality value, in thousandths; `None` if it is not from 0 to 1.
 pub(super) fn thousandths(quality: &str) -> Option<u16> {
     let quality: f32 = quality.parse().ok().filter(|q| (0.0..=1.0).contains(q))?;
     #[expect(

@@ -12,7 +12,7 @@ use super::connection_quota::QuotaExceeded;
 use super::rate_limit::RateExceeded;
 use crate::graphql::ErrorCode;
 
-/// How much of what a client sent is repeated in a message, in bytes.
+/// Bytes of a client's text that a message repeats.
 const LONGEST_QUOTE: usize = 64;
 
 /// Why an HTTP request is not executed.
@@ -75,7 +75,7 @@ impl Refusal {
         }
     }
 
-    /// 429 for what is over the caller's rate, and when to come back; 400 for what always will be.
+    /// 429 for a caller over its rate, and when to come back; 400 for a request that no wait makes valid.
     pub(crate) fn rate_exceeded(rate_exceeded: RateExceeded) -> Self {
         let message = rate_exceeded.sentence();
         match rate_exceeded {
@@ -139,7 +139,7 @@ impl Refusal {
         self
     }
 
-    /// With the time to wait: in whole seconds in the header, rounded up, and exactly in the body.
+    /// Adds the time to wait: in the header in whole seconds, rounded up, in the body in milliseconds.
     fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -172,7 +172,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What a client sent, as a message may repeat it.
+/// Quotes a client's text for a message.
 pub(crate) fn quoted(sent: &[u8]) -> String {
     match sent.get(..LONGEST_QUOTE) {
         Some(beginning) => format!("\"{}…\"", beginning.escape_ascii()),

@@ -1,4 +1,4 @@
-//! Headers that keep browsers from doing with an answer what it is not for.
+//! Headers that tell browsers how an answer may be used.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -13,7 +13,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// Puts them on an answer. One that has a content security policy of its own keeps it.
+/// Adds the headers. An answer keeps a content security policy of its own.
 pub(crate) fn secure(headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
         headers.insert(name, value);

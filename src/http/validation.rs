@@ -1,9 +1,8 @@
-//! Checks what HTTP asks of every request, before any handler sees it.
+//! Refuses requests that break HTTP's rules, before any handler sees them.
 //!
-//! One of the checks is which hosts a listener answers for. A listener on a loopback address is for the programs
-//! of this machine, and a browser is one of them: a page on the web that has its own name resolve to 127.0.0.1
-//! reads answers from there as if they were its own (DNS rebinding). Such a request names the page's host. So
-//! where every program of this machine is let in, only the names of this machine are answered for.
+//! Against DNS rebinding, a listener that trusts every program of this machine answers only requests for this
+//! machine's names. A page on the web whose name resolves to 127.0.0.1 could read answers otherwise, but its
+//! requests name the page's host.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +21,7 @@ use crate::graphql::ErrorCode;
 /// The hosts that a listener answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hosts {
-    /// Every one.
+    /// Every host.
     Every,
     /// `localhost`, names below it, and loopback addresses.
     ThisMachine,
@@ -36,7 +35,7 @@ pub struct Validated<S> {
 }
 
 impl Hosts {
-    /// This machine alone where being on it is enough to be let in, else every host.
+    /// This machine alone if every program on it is accepted, else every host.
     pub fn this_machine_if(being_here_is_enough: bool) -> Self {
         if being_here_is_enough { Self::ThisMachine } else { Self::Every }
     }
@@ -99,7 +98,7 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// CORS and the checks of other sites' pages read one origin. A second one would be judged by neither.
+/// CORS and the CSRF check read one origin. A second one would be checked by neither.
 fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     match header_fields::single(headers, &header::ORIGIN)? {
         Some(origin) if origin.to_str().is_err() => {

@@ -59,7 +59,11 @@ pub(crate) trait ReadValue<T>: ValueFormat {
 }
 
 /// The address of a listener.
-pub(crate) struct ListenAddress;
+pub(crate) const LISTEN_ADDRESS: Parsed<SocketAddr> = Parsed {
+    allowed: "an IP address with a port, such as 127.0.0.1:8080 or [::1]:0",
+    placeholder: "ADDRESS",
+    parse: |text| text.parse().ok(),
+};
 
 /// A duration within bounds.
 pub(crate) struct DurationRange(pub(crate) RangeInclusive<Duration>);
@@ -146,23 +150,6 @@ fn bytes_text(bytes: u64) -> String {
 
 fn must_be(allowed: impl fmt::Display) -> String {
     format!("must be {allowed}")
-}
-
-impl ValueFormat for ListenAddress {
-    fn allowed(&self) -> String {
-        "an IP address with a port, such as 127.0.0.1:8080 or [::1]:0".to_owned()
-    }
-
-    fn placeholder(&self) -> &'static str {
-        "ADDRESS"
-    }
-}
-
-impl ReadValue<SocketAddr> for ListenAddress {
-    fn read(&self, raw: &RawValue) -> Result<SocketAddr, String> {
-        let address = raw.text().and_then(|text| text.parse().ok());
-        address.ok_or_else(|| must_be(self.allowed()))
-    }
 }
 
 impl ValueFormat for DurationRange {

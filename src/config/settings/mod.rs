@@ -6,13 +6,13 @@ mod loader;
 mod secret_file;
 
 pub(crate) use formats::{
-    Arity, Bool, ByteRange, DurationRange, ListOf, ListenAddress, NumberRange, OneOf, Optional,
+    Arity, Bool, ByteRange, DurationRange, LISTEN_ADDRESS, ListOf, NumberRange, OneOf, Optional,
     Parsed, Ratio, RawValue, one_line,
 };
 pub(crate) use loader::{CappedDuration, FailedLoad, SettingsLoader};
 pub use loader::{Loaded, SettingsError, ShownSetting};
 pub(crate) use secret_file::{FILE_PATH, SecretOrFile};
-pub(crate) use spec::{Role, SERVE_AND_DEMO, Setting, SettingSpec, setting, shared_variable};
+pub(crate) use spec::{Role, SERVE_AND_DEMO, Setting, SettingSpec, setting};
 
 /// Declares a section of settings: a struct whose fields are settings.
 ///
@@ -97,3 +97,31 @@ macro_rules! settings {
     };
 }
 pub(crate) use settings;
+
+/// Declares variables that other programs have too, such as `OTEL_SDK_DISABLED`. They have no flag and no
+/// key, and each is read by itself: `loader.read(&DISABLED)`.
+///
+/// ```text
+/// shared_variables! {
+///     /// the limit in milliseconds for sending a batch
+///     ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]
+///         as TIMEOUT: Duration = setting(&MILLISECONDS).default("10000"),
+/// }
+/// ```
+///
+/// The first variable that is set counts. `VARIABLES` lists the settings.
+macro_rules! shared_variables {
+    (
+        $(
+            $(#[doc = $meaning:literal])+
+            [$($variable:literal),+] as $NAME:ident: $Value:ty = $setting:expr,
+        )+
+    ) => {
+        $(
+            pub(super) const $NAME: $crate::config::settings::Setting<$Value> =
+                $setting.shared(&[$($variable),+], concat!($($meaning),+));
+        )+
+        pub(super) const VARIABLES: &[&$crate::config::settings::SettingSpec] = &[$(&$NAME.spec),+];
+    };
+}
+pub(crate) use shared_variables;

@@ -31,7 +31,7 @@ pub(crate) struct SettingSpec {
     /// The commands that have the setting. Empty until the macro `settings!` fills in those of the section.
     roles: &'static [Role],
     is_secret: fn(&str) -> bool,
-    /// See [`shared_variable`].
+    /// See the macro `shared_variables!`.
     shared: &'static [&'static str],
 }
 
@@ -62,23 +62,6 @@ pub(crate) const fn setting<T, F: ReadValue<T>>(format: &'static F) -> Setting<T
         shared: &[],
     };
     Setting { spec, format }
-}
-
-/// Declares a variable that other programs have too, such as `OTEL_SDK_DISABLED`. It has no flag and no
-/// key. The first of `names` that is set counts.
-pub(crate) const fn shared_variable<T, F: ReadValue<T>>(
-    names: &'static [&'static str],
-    meaning: &'static str,
-    format: &'static F,
-) -> Setting<T> {
-    let mut setting = setting(format);
-    if let Some(first) = names.first() {
-        setting.spec.key = first;
-    }
-    setting.spec.meaning = meaning;
-    setting.spec.roles = SERVE_AND_DEMO;
-    setting.spec.shared = names;
-    setting
 }
 
 impl<T> Setting<T> {
@@ -152,6 +135,18 @@ impl<T> Setting<T> {
         self
     }
 
+    /// For the macro `shared_variables!`. The first variable names the setting.
+    pub(crate) const fn shared(
+        self,
+        variables: &'static [&'static str],
+        meaning: &'static str,
+    ) -> Self {
+        let [key, ..] = variables else { return self };
+        let mut setting = self.named(key, meaning, SERVE_AND_DEMO);
+        setting.spec.shared = variables;
+        setting
+    }
+
     /// Reads what a source gave; the error is a clause that says what is allowed.
     pub(crate) fn read(&self, raw: &RawValue) -> Result<T, String> {
         self.format.read(raw)
@@ -191,7 +186,7 @@ impl SettingSpec {
         }
     }
 
-    /// Whether it is declared by [`shared_variable`].
+    /// Whether it is declared by the macro `shared_variables!`.
     pub(crate) fn is_shared(&self) -> bool {
         !self.shared.is_empty()
     }

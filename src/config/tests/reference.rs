@@ -71,7 +71,7 @@ fn reference() -> String {
     }
     text.push_str(NOTES);
     text.push_str("## The official SDKs' variables\n\n| environment | meaning |\n| --- | --- |\n");
-    for (name, meaning) in access_key::VARIABLES {
+    for (name, meaning) in access_key::variables() {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text.push_str(

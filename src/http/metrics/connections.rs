@@ -1,4 +1,4 @@
-//! What is counted of the connections, and of their TLS.
+//! The metrics of connections and of their TLS.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,14 +17,14 @@ pub struct ConnectionMetrics {
     ended: Family<ReasonLabel, Counter>,
 }
 
-/// Why a connection was ended that its client would have kept.
+/// Why the gateway ended a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ended {
-    /// Headers did not come in time.
+    /// Headers did not arrive in time.
     Headers,
-    /// Nothing was asked for too long.
+    /// It was idle for too long.
     Idle,
-    /// The client took nothing of its answer.
+    /// The client did not read its answer.
     Stalled,
 }
 
@@ -35,7 +35,7 @@ pub struct TlsMetrics {
     expiry: Gauge,
 }
 
-/// What came of a handshake.
+/// The outcome of a handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HandshakeOutcome {
     Completed,
@@ -64,7 +64,7 @@ impl Default for ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Puts the metrics on show.
+    /// Adds the metrics to the metrics page.
     pub fn register(&self, registry: &mut Registry) {
         let http = registry.sub_registry_with_prefix("gateway_http");
         http.register("connections", "Open connections to the GraphQL listener", self.open.clone());
@@ -85,12 +85,12 @@ impl ConnectionMetrics {
         );
     }
 
-    /// Shows how many connections there may be.
+    /// Shows the limit of connections.
     pub(crate) fn limit(&self, most: usize) {
         self.limit.set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 
-    /// Counts the end of a connection; gives back what is to be done about it.
+    /// Counts the end of a connection, and returns `order`.
     pub(crate) fn ended<T>(&self, reason: Ended, order: T) -> T {
         self.ended.get_or_create(&reason.label()).inc();
         order
@@ -118,7 +118,7 @@ impl Default for TlsMetrics {
 }
 
 impl TlsMetrics {
-    /// Puts the metrics on show.
+    /// Adds the metrics to the metrics page.
     pub fn register(&self, registry: &mut Registry) {
         let tls = registry.sub_registry_with_prefix("gateway_tls");
         tls.register(

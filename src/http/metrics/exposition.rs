@@ -9,7 +9,7 @@ use crate::http::negotiation::{TypeName, rank};
 /// A format of the metrics page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exposition {
-    /// What every tool reads that reads Prometheus' metrics.
+    /// The format that every tool for Prometheus reads.
     Classic,
     OpenMetrics,
 }
@@ -38,8 +38,8 @@ impl Exposition {
     }
 }
 
-/// Samples are alike in both formats. In the classic one a family has the name of its samples, there is no type
-/// `info`, and neither units nor an end are marked.
+/// Samples are equal in both formats. The classic format names a family like its samples, has no type `info`,
+/// and marks neither units nor an end.
 fn classic(openmetrics: &str) -> String {
     let mut page = String::with_capacity(openmetrics.len());
     let mut help = "";

@@ -1,4 +1,4 @@
-//! What is counted of the HTTP requests.
+//! The metrics of HTTP requests.
 
 mod connections;
 mod exposition;
@@ -22,9 +22,9 @@ pub use connections::{ConnectionMetrics, TlsMetrics};
 pub(crate) use connections::{Ended, HandshakeOutcome};
 pub(crate) use exposition::Exposition;
 
-/// Statuses that are watched, so they read 0 before the first: a rate needs something to rise from.
+/// Statuses that are present from the start with 0, because a rate needs a first value.
 const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];
-/// Codes that are watched, for the same reason.
+/// Codes that are present from the start, for the same reason.
 const WATCHED_FAILURES: [FailureCode; 5] = [
     FailureCode::UpstreamUnauthenticated,
     FailureCode::UpstreamError,
@@ -73,7 +73,7 @@ struct CodeLabel {
     code: String,
 }
 
-/// What became of a GraphQL operation, from good to bad.
+/// The outcome of a GraphQL operation, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OperationOutcome {
     /// Answered without an error.
@@ -129,7 +129,7 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Puts the metrics on show.
+    /// Adds the metrics to the metrics page.
     pub fn register(&self, registry: &mut Registry) {
         let http = registry.sub_registry_with_prefix("gateway_http");
         http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
@@ -200,7 +200,7 @@ impl HttpMetrics {
         set([&self.documents, &self.document_bytes], size);
     }
 
-    /// Codes are ours, so there are few of them.
+    /// The gateway's codes are few.
     pub(crate) fn count_error(&self, code: &str) {
         self.errors.get_or_create(&CodeLabel { code: code.to_owned() }).inc();
     }

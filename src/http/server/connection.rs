@@ -1,8 +1,7 @@
-//! One connection: how slow it may be, and when it is ended.
+//! The limits on a connection, from its first byte to its last, with TLS and without, in HTTP/1 and HTTP/2.
 //!
-//! Four limits hold from the first byte to the last, under TLS and without, in HTTP/1 and HTTP/2: headers
-//! have to come in time, a connection without a request is not kept for ever, a client has to take
-//! what it asked for, and there is a place for each connection that is open.
+//! Headers must arrive in time, an idle connection is closed, a client must read its answers, and the number of
+//! connections is limited.
 
 use std::io;
 use std::pin::Pin;
@@ -28,15 +27,15 @@ use crate::http::metrics::{ConnectionMetrics, Ended};
 use crate::http::request_end::{BodyLength, RequestEnd};
 use crate::resizable_semaphore::ResizableSemaphore;
 
-/// Bytes that a client has to take in a second, on average over `limits.write_timeout`, of an answer
-/// that is not moving otherwise.
+/// The least bytes a second that a client must read of a stalled answer, on average over
+/// `limits.write_timeout`.
 const LEAST_RATE: u64 = 240;
 /// Head and body of an answer up to this size are copied into one buffer, because the copy takes less time
 /// than a vectored write.
 const JOINED_BYTES: usize = 2048;
 
-/// The limits on a listener's connections. They may change while it serves: connections that are
-/// accepted from then on go by the new ones. Clones share them.
+/// The limits on a listener's connections. A change applies to connections accepted from then on. Clones share
+/// the limits.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     slowness: Live<Slowness>,
@@ -45,7 +44,7 @@ pub struct ConnectionLimits {
     metrics: ConnectionMetrics,
 }
 
-/// How slow a connection may be.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slowness {
     /// `limits.header_timeout`
@@ -56,21 +55,21 @@ pub(super) struct Slowness {
     pub(super) write: Duration,
 }
 
-/// What happens on a connection, told by those who see it and read by its watchdog.
+/// What happens on a connection: written by its parts, read by its watchdog.
 #[derive(Default)]
 pub(super) struct Activity {
-    /// Requests that have begun.
+    /// Requests begun so far.
     begun: AtomicU64,
-    /// Those for which the gateway has something to do: answers that are being made, and bodies that
-    /// have nothing more to give for now, as event streams do.
+    /// Requests that the gateway works on: their answer is not ready, or its body has no data for now, as in
+    /// event streams.
     working: AtomicU32,
-    /// Those whose answers the client has not got whole.
+    /// Requests whose answer the client has not read to its end.
     answering: AtomicU32,
-    /// How often something of an answer was taken for the client.
+    /// How often a part of an answer was taken to be sent.
     taken: AtomicU64,
-    /// Bytes that the client's side of the network has taken.
+    /// Bytes written to the socket.
     written: AtomicU64,
-    /// Whether something of the next request has come.
+    /// Whether a part of the next request has arrived.
     is_reading: AtomicBool,
     /// Whether the body of the last request was dropped before its end.
     is_body_cut: AtomicBool,
@@ -79,31 +78,31 @@ pub(super) struct Activity {
     request_end: Mutex<RequestEnd>,
 }
 
-/// What a connection does.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// There was no request yet.
+    /// No request has arrived yet.
     Opening,
-    /// The gateway has something to do.
+    /// The gateway works on a request.
     Working,
-    /// Answers are ready, and the client has to take them.
+    /// Answers are ready, and the client must read them.
     Answering,
-    /// Headers of the next request are coming, in HTTP/1.
+    /// The headers of the next request are arriving, in HTTP/1.
     Reading,
-    /// Nothing is asked.
+    /// No request is in progress.
     Idle,
-    /// It was asked to end, and what is under way is finished.
+    /// It is shutting down and finishes the requests in progress.
     Ending,
-    /// It is closed, and what the client still sends is read and dropped.
+    /// It is closed, and what the client still sends is discarded.
     Lingering,
 }
 
-/// What a watchdog asks for.
+/// What the connection must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// To let what is under way finish, and end.
+    /// Finish the requests in progress, then end.
     Finish,
-    /// To end at once.
+    /// End at once.
     Drop,
 }
 
@@ -113,25 +112,25 @@ pub(super) struct Watchdog {
     limits: Slowness,
     metrics: ConnectionMetrics,
     is_ending: bool,
-    /// The phase, and a number that changes whenever it moves on.
+    /// The phase, and a number that changes with every progress within it.
     seen: (Phase, u64),
-    /// Bytes that were written when the time of the phase began.
+    /// Bytes written when the time limit of the phase started.
     written: u64,
     due: Instant,
-    /// Never later than `due`, often earlier: setting it anew for each request would cost more than
-    /// to look once in a while.
+    /// Never later than `due`, often earlier: waking up early now and then costs less than resetting it for
+    /// each request.
     timer: Pin<Box<Sleep>>,
 }
 
-/// A request, from its headers until the last of its answer is taken.
+/// A request in progress, until the last part of its answer is taken.
 pub(super) struct UnderWay {
     activity: Arc<Activity>,
     is_answered: bool,
-    /// Whether its body has nothing to give for now.
+    /// Whether the answer's body has no data for now.
     is_waiting: bool,
 }
 
-/// The body of a request. Notes if it is dropped before its end: then the client may still be sending.
+/// The body of a request. Notes when it is dropped before its end: the client may still be sending.
 pub struct RequestBody {
     body: Incoming,
     activity: Arc<Activity>,
@@ -144,41 +143,40 @@ pub(super) struct Answer {
     under_way: UnderWay,
 }
 
-/// A socket whose traffic is noted, and which breaks when its other end takes nothing for too long.
+/// A socket that counts its traffic, and fails when the client reads nothing for too long.
 pub(super) struct Monitored {
     stream: TcpStream,
     activity: Arc<Activity>,
     write_timeout: Duration,
-    /// Runs while the other end takes nothing.
+    /// Runs while the client reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Set once this end has sent all that it sends.
+    /// Set once the gateway has sent everything.
     linger: Option<Linger>,
     place: Place,
 }
 
-/// A place among the connections that may be open.
+/// One of the connections that `limits.max_connections` allows.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     metrics: ConnectionMetrics,
 }
 
 impl ConnectionLimits {
-    /// Those of the settings, with what they come to counted.
+    /// The limits of the settings.
     pub fn new(limits: &LimitsConfig, metrics: ConnectionMetrics) -> Self {
         metrics.limit(limits.max_connections);
         let slowness = Live::new(Slowness::of(limits));
         Self { slowness, places: ResizableSemaphore::new(limits.max_connections), metrics }
     }
 
-    /// Has others hold from now on. No connection is ended for it: where there may be fewer, those that
-    /// are too many go as they end, before another is accepted.
+    /// Applies other limits. No connection is ended: a lower number holds once enough of them have ended.
     pub fn change(&self, limits: &LimitsConfig, tasks: &TaskTracker) {
         self.slowness.set(Slowness::of(limits));
         self.places.resize(limits.max_connections, tasks);
         self.metrics.limit(limits.max_connections);
     }
 
-    /// How slow a connection may be that is accepted now.
+    /// The time limits of a connection that is accepted now.
     pub(super) fn slowness(&self) -> Slowness {
         **self.slowness.load()
     }
@@ -187,7 +185,7 @@ impl ConnectionLimits {
         &self.metrics
     }
 
-    /// A place for a connection, once there is one.
+    /// Waits until one more connection is allowed.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
@@ -208,7 +206,7 @@ impl Slowness {
 }
 
 impl Activity {
-    /// Notes that the headers of a request have come.
+    /// Notes that the headers of a request have arrived.
     pub(super) fn begin(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -231,7 +229,7 @@ impl Activity {
         (request.map(|body| RequestBody { body, activity, is_read: false }), under_way)
     }
 
-    /// Notes bytes that were read. In HTTP/1, those behind a request are the next one's.
+    /// Notes bytes that were read. In HTTP/1, bytes after a request belong to the next one.
     pub(super) fn note_read(&self, bytes: &[u8]) {
         if self.is_http2.load(Ordering::Relaxed) {
             return;
@@ -246,7 +244,7 @@ impl Activity {
         self.request_end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the client may still be sending a request that was answered.
+    /// Whether the client may still be sending a request that was already answered.
     fn is_client_sending(&self) -> bool {
         let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         !is_set(&self.is_http2) && (is_set(&self.is_body_cut) || is_set(&self.is_reading))
@@ -272,7 +270,7 @@ impl Activity {
         }
     }
 
-    /// A number that changes when the time of a phase begins anew.
+    /// A number that changes when the time limit of a phase starts again.
     fn mark(&self, phase: Phase) -> u64 {
         match phase {
             Phase::Opening | Phase::Ending | Phase::Lingering => 0,
@@ -314,7 +312,7 @@ impl Watchdog {
         }
     }
 
-    /// Begins the time of a phase anew where it has changed or moved on.
+    /// Restarts the time limit if the phase has changed or made progress.
     fn look(&mut self) {
         let phase = if self.is_ending { Phase::Ending } else { self.activity.phase() };
         let seen = (phase, self.activity.mark(phase));
@@ -328,7 +326,7 @@ impl Watchdog {
         let limits = &self.limits;
         let time = match self.seen.0 {
             Phase::Opening | Phase::Reading => limits.headers,
-            // Requests and lingering have time limits of their own; this is only when to look again.
+            // Requests and lingering have time limits of their own; this is only the next check.
             Phase::Working | Phase::Idle | Phase::Lingering => limits.idle,
             Phase::Answering | Phase::Ending => limits.write,
         };
@@ -336,7 +334,7 @@ impl Watchdog {
         self.due = Instant::now() + time;
     }
 
-    /// What is to be done now that the time of the phase is over.
+    /// What to do now that the time limit of the phase is over.
     fn judge(&mut self) -> Option<Order> {
         let order = match self.seen.0 {
             Phase::Opening | Phase::Reading => self.metrics.ended(Ended::Headers, Order::Drop),
@@ -358,7 +356,7 @@ impl Watchdog {
         Some(order)
     }
 
-    /// Whether the client has taken something worth the time.
+    /// Whether the client has read enough for the time that passed.
     fn is_taking(&self) -> bool {
         let written = self.activity.written.load(Ordering::Relaxed) - self.written;
         let least = u128::from(LEAST_RATE) * self.limits.write.as_millis() / 1000;
@@ -367,7 +365,7 @@ impl Watchdog {
 }
 
 impl UnderWay {
-    /// Notes that the answer is ready to be taken.
+    /// Notes that the answer is ready.
     pub(super) fn answer(mut self, response: Response) -> Response<Answer> {
         self.activity.answering.fetch_add(1, Ordering::Relaxed);
         self.activity.working.fetch_sub(1, Ordering::Relaxed);
@@ -375,7 +373,7 @@ impl UnderWay {
         response.map(|body| Answer { body, under_way: self })
     }
 
-    /// Notes that something of the body was asked for, and whether there was anything.
+    /// Notes that a part of the body was taken, and whether there was none for now.
     fn taken(&mut self, is_waiting: bool) {
         let Activity { taken, working, .. } = &*self.activity;
         taken.fetch_add(1, Ordering::Relaxed);
@@ -475,7 +473,7 @@ impl Monitored {
         Self { stream, activity, write_timeout, stalled: None, linger: None, place }
     }
 
-    /// Notes what came of a write; one that has waited too long has failed.
+    /// Counts what was written. A write that has waited too long fails.
     fn after_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -495,7 +493,7 @@ impl Monitored {
     }
 }
 
-/// Parts that are small enough to be written as one.
+/// Copies small parts into one.
 fn joined(parts: &[io::IoSlice<'_>]) -> Option<SmallVec<[u8; JOINED_BYTES]>> {
     let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
     if bytes > JOINED_BYTES {

@@ -37,17 +37,17 @@ use crate::http::metrics::ConnectionMetrics;
 /// Headers of one request; tokens have up to 64,000 characters. HTTP/2's usual limit is 16 KiB, hyper's
 /// for HTTP/1 more than 400 KiB.
 const MAX_HEADER_BYTES: u32 = 96 * 1024;
-/// Requests under way on one HTTP/2 connection.
+/// Requests in progress on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
+/// How often an HTTP/2 client is pinged, and how long it may take to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
-/// How long requests under way may take to finish once the process is asked to stop.
+/// How long requests in progress may take to finish once the process is asked to stop.
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
-/// Pause after a failed accept, which is mostly a lack of file descriptors.
+/// Pause after a failed accept. The usual cause is a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What answers the requests of a listener.
+/// Answers the requests of a listener.
 pub trait Serve: Clone + Send + Sync + Unpin + 'static {
     /// Answers a request from `peer`. [`Scheme::HTTPS`] is among its extensions if it came over TLS.
     fn serve(
@@ -71,7 +71,7 @@ pub struct Listener {
     rules: Rules,
 }
 
-/// What holds for every connection of a listener.
+/// The rules for every connection of a listener.
 #[derive(Clone)]
 struct Rules {
     limits: ConnectionLimits,
@@ -82,21 +82,21 @@ impl Listener {
     /// Binds an address; port 0 picks a free one. Speaks HTTP without TLS, within the default limits.
     ///
     /// # Errors
-    /// When the address is taken or is none of this machine's.
+    /// When the address is in use, or not an address of this machine.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let limits = ConnectionLimits::new(&LimitsConfig::default(), ConnectionMetrics::default());
         let rules = Rules { limits, tls: None };
         Ok(Self { socket: TcpListener::bind(address).await?, rules })
     }
 
-    /// With other limits on connections, which may change while it serves.
+    /// With other limits on connections. They may change while it serves.
     #[must_use]
     pub fn within(mut self, limits: ConnectionLimits) -> Self {
         self.rules.limits = limits;
         self
     }
 
-    /// With TLS for as long as there are files for it.
+    /// With TLS while the settings name files for it.
     #[must_use]
     pub fn over(mut self, tls: Tls) -> Self {
         self.rules.tls = Some(tls);
@@ -106,13 +106,13 @@ impl Listener {
     /// The address that was bound.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system cannot tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Serves `service` until `stop` is done; then accepts nothing more and waits up to 20 s for
-    /// requests under way.
+    /// Serves until `stop` completes. Then it accepts no more connections, and waits up to 20 s for
+    /// requests in progress.
     pub async fn serve(self, service: impl Serve, stop: impl Future<Output = ()>) {
         let (connections, draining) = (TaskTracker::new(), watch::Sender::new(()));
         let builder = Arc::new(builder());
@@ -141,7 +141,8 @@ impl Listener {
         }
     }
 
-    /// The next connection, once there is a place for it: until then it waits in the system's queue.
+    /// Accepts the next connection once `limits.max_connections` allows one more. Until then clients wait in
+    /// the system's queue.
     async fn accept(&self) -> Option<(TcpStream, SocketAddr, Place)> {
         let limits = &self.rules.limits;
         let place = limits.place().await?;
@@ -161,8 +162,8 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        // The watchdog's business: hyper's limit begins when the protocol is known, which a client that
-        // says nothing never lets it be, and holds between requests, too.
+        // The watchdog limits this. hyper's own limit starts only when the protocol is known, so a silent
+        // client would never reach it, and it also runs between requests.
         .header_read_timeout(None)
         .max_buf_size(MAX_HEADER_BYTES as usize);
     builder
@@ -187,7 +188,7 @@ impl Connection {
     /// Does the TLS handshake, if there is one, and serves all requests of the connection. A slow handshake
     /// delays no other connection.
     async fn serve(mut self, stream: TcpStream, place: Place, service: impl Serve) {
-        // Answers are small and complete: holding them back to fill packets only delays them.
+        // Answers are small and complete, so waiting to fill packets only delays them.
         let _ = stream.set_nodelay(true);
         let activity = Arc::new(Activity::default());
         let limits = self.rules.limits.slowness();

@@ -1,8 +1,8 @@
-//! TLS of a listener: its certificate, who may connect, and new files while it runs.
+//! TLS of a listener: its certificate, its clients' certificates, and a reload of both.
 //!
-//! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. Nothing of a key is ever shown. What is read makes a new
-//! configuration, which holds for connections from then on; those that stand are not touched, and
-//! sessions of the old one cannot be resumed under it.
+//! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. No part of a key is ever shown. A reload makes a new
+//! configuration for later connections. Open connections keep theirs, and sessions of the old configuration
+//! cannot be resumed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ const CERT_FILE: &str = "tls.cert_file";
 const KEY_FILE: &str = "tls.key_file";
 const CLIENT_CA_FILE: &str = "tls.client_ca_file";
 
-/// The TLS of a listener, or that it has none for now. Clones share it.
+/// The TLS of a listener, which may be off. Clones share it.
 #[derive(Clone)]
 pub struct Tls {
     serving: Live<Option<Arc<ServerConfig>>>,
@@ -42,7 +42,7 @@ pub struct Tls {
     clock: Clock,
 }
 
-/// What files make of connections to come; none without TLS.
+/// A prepared configuration for later connections; `None` without TLS.
 pub struct TlsChange(Option<(Arc<ServerConfig>, Option<CertificateValidity>)>);
 
 /// The handshake of a connection.
@@ -60,13 +60,13 @@ pub struct TlsError {
     problem: String,
 }
 
-/// The certificates that a server shows.
+/// The certificate chain of the listener.
 struct Chain {
     certificates: Vec<CertificateDer<'static>>,
     validity: Option<CertificateValidity>,
 }
 
-/// When all certificates of a chain are good.
+/// The time in which all certificates of a chain are valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CertificateValidity {
     from: Timestamp,
@@ -74,10 +74,10 @@ struct CertificateValidity {
 }
 
 impl Tls {
-    /// Reads the files; with none the listener speaks HTTP without TLS.
+    /// Reads the files; without files the listener speaks HTTP without TLS.
     ///
     /// # Errors
-    /// When one cannot be read, holds something else, or does not belong to the others.
+    /// When a file cannot be read, holds something else, or does not match the others.
     pub fn load(
         files: Option<&TlsConfig>,
         metrics: TlsMetrics,
@@ -89,7 +89,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Connections from now on go by what was read; those that stand go on.
+    /// Uses the configuration for later connections. Open connections keep theirs.
     pub fn change(&self, TlsChange(change): TlsChange) {
         let (serving, validity) = change.unzip();
         self.serving.set(serving);
@@ -99,13 +99,13 @@ impl Tls {
         }
     }
 
-    /// What a connection begins with; nothing where there is no TLS.
+    /// The handshake of a new connection; `None` without TLS.
     pub(super) fn handshake(&self) -> Option<Handshake<'_>> {
         let config = Option::clone(&self.serving.load())?;
         Some(Handshake { config, metrics: &self.metrics })
     }
 
-    /// Shows how long the certificate is good, and warns where it is not.
+    /// Shows how long the certificate is valid, and warns if it is not.
     fn tell(&self, validity: Option<CertificateValidity>) {
         let Some(CertificateValidity { from, until }) = validity else {
             tracing::warn!("when the certificate of the listener ends cannot be read");
@@ -133,7 +133,7 @@ impl TlsChange {
 }
 
 impl Handshake<'_> {
-    /// Does it; nothing where it failed or took too long.
+    /// `None` if the handshake fails or takes too long.
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         self,
         stream: S,
@@ -160,7 +160,7 @@ impl TlsError {
     }
 }
 
-/// Makes a configuration from files.
+/// Reads a configuration from files.
 fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValidity>), TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = chain(&files.cert_file).map_err(TlsError::of(CERT_FILE, &files.cert_file))?;
@@ -181,7 +181,7 @@ fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValid
     Ok((Arc::new(config), chain.validity))
 }
 
-/// Reads the certificates of a server; the error is a clause.
+/// Reads the certificate chain; the error is a clause.
 fn chain(file: &Path) -> Result<Chain, String> {
     let text = read_bounded(file).map_err(|error| unreadable(&error))?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
@@ -193,7 +193,7 @@ fn chain(file: &Path) -> Result<Chain, String> {
     Ok(Chain { certificates, validity })
 }
 
-/// Reads the key of a chain; the error is a clause, which holds nothing of the key.
+/// Reads the key of a chain; the error is a clause that reveals nothing of the key.
 fn certified_key(
     chain: Vec<CertificateDer<'static>>,
     file: &Path,
@@ -227,7 +227,7 @@ fn certified_key(
     }
 }
 
-/// Reads who may connect; the error is a clause.
+/// Reads the CAs of client certificates; the error is a clause.
 fn client_verifier(
     file: &Path,
     provider: &Arc<CryptoProvider>,
@@ -251,7 +251,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
 }
 
 impl CertificateValidity {
-    /// When all of these are good; nothing where one cannot be read.
+    /// `None` if a certificate cannot be read.
     fn of(certificates: &[CertificateDer<'_>]) -> Option<Self> {
         let each = |certificate: &CertificateDer<'_>| {
             let validity = *Certificate::from_der(certificate).ok()?.tbs_certificate().validity();

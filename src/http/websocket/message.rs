@@ -43,7 +43,7 @@ pub(super) struct Next<'n> {
 
 impl Incoming {
     pub(super) fn parse(text: &str) -> Result<Self, CloseReason> {
-        // What is wrong is not repeated: it may hold a token, and reasons are logged.
+        // The message is not quoted: it may hold a token, and reasons are logged.
         const EXPECTED: &str =
             "Invalid message: connection_init, ping, pong, subscribe and complete are known";
         let message = serde_json::from_str(text).map_err(|_| CloseReason::BadRequest(EXPECTED))?;
@@ -57,15 +57,15 @@ impl Incoming {
 }
 
 impl<'n> Next<'n> {
-    /// The answer as it was written: clients are promised the order of the document's fields.
+    /// The answer, byte for byte: its fields are in the order of the document.
     pub(super) fn new(id: &'n str, json: Vec<u8>) -> Self {
         let json = String::from_utf8(json).ok();
         Self { kind: "next", id, payload: json.and_then(|json| RawValue::from_string(json).ok()) }
     }
 }
 
-/// The credentials in the payload of `connection_init`, as the headers whose names they have. One that
-/// is null is none.
+/// The credentials in the payload of `connection_init`, as headers of the same names. Null counts as
+/// missing.
 pub(super) fn credentials(payload: Option<Value>) -> Result<HeaderMap, CloseReason> {
     let mut headers = HeaderMap::new();
     let members = match payload {

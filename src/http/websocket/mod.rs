@@ -43,7 +43,7 @@ pub(crate) struct Handshake {
     pub(crate) request_id: Arc<str>,
 }
 
-/// What is answered to a handshake, and the caller's name where it is known.
+/// The response to a handshake, and the caller's name if it is known.
 pub(crate) struct Upgrade {
     pub(crate) response: Response,
     pub(crate) caller_name: Option<Arc<str>>,
@@ -96,8 +96,8 @@ async fn check(endpoint: &Endpoint, parts: &mut Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The caller by a credential in the headers, which is refused at once where it is not accepted. `None`
-/// where there is none: it may come with `connection_init`.
+/// The caller by the credential in the headers; an invalid one is refused at once. `None` without a
+/// credential, which may come with `connection_init`.
 async fn verified(
     endpoint: &Endpoint,
     presented: &RequestCredentials,

@@ -1,4 +1,4 @@
-//! One socket: who speaks over it, and the operations in progress on it.
+//! One socket: its client, and the operations in progress on it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -30,14 +30,14 @@ use crate::records::Asking;
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same while many sockets have yet to authenticate.
 const SHORT_INIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the client is asked whether it is still there.
+/// How often the client is pinged.
 const PING_EVERY: Duration = Duration::from_secs(15);
-/// A client that was silent for so long is gone.
+/// A client that is silent for longer is gone.
 const MAX_SILENCE: Duration = Duration::from_secs(45);
 /// Operations in progress on one socket.
 const MAX_OPERATIONS: usize = 100;
 
-/// Who connected, and with which request.
+/// The client, and the request that opened the socket.
 pub(super) struct Client {
     /// The credentials in the headers.
     pub(super) presented: RequestCredentials,
@@ -47,7 +47,7 @@ pub(super) struct Client {
     pub(super) span: SpanContext,
 }
 
-/// What a socket counts towards.
+/// The limit that a socket counts towards.
 pub(super) enum SocketPermit {
     Unauthenticated(
         #[expect(dead_code, reason = "held while the socket lives")] OwnedSemaphorePermit,
