@@ -92,7 +92,7 @@ fn a_missing_or_incomplete_key_is_refused_without_being_shown() {
             ],
         ),
     ] {
-        settings.is_refused_with(refusals);
+        settings.assert_refused(refusals);
     }
 }
 
@@ -123,5 +123,5 @@ fn nothing_that_is_shown_or_debugged_holds_a_secret() {
 
 #[test]
 fn the_gateways_key_is_ignored_where_callers_bring_their_tokens() {
-    serve().variables(&[("HUAWEICLOUD_SDK_AK", "half a pair")]).is_refused_with(&[]);
+    serve().variables(&[("HUAWEICLOUD_SDK_AK", "half a pair")]).assert_refused(&[]);
 }

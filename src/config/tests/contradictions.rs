@@ -12,113 +12,106 @@ fn aksk() -> Given {
     serve().variables(&KEY).variables(&[("GATEWAY_UPSTREAM__CREDENTIALS", "aksk")])
 }
 
-#[test]
-fn a_contradiction_is_refused_with_both_settings_and_what_to_set() {
-    for (flags, expected) in [
-        (
-            &["--upstream-attempt-timeout=12s"][..],
-            &["upstream.attempt_timeout is 12s (--upstream-attempt-timeout): must not exceed \
-               upstream.deadline, which is 10s"][..],
-        ),
-        (
-            &["--upstream-connect-timeout=6s"],
-            &["upstream.connect_timeout is 6s (--upstream-connect-timeout): must not exceed \
+/// Flags, and how they are refused.
+const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
+    (
+        &["--upstream-attempt-timeout=12s"],
+        &["upstream.attempt_timeout is 12s (--upstream-attempt-timeout): must not exceed \
+               upstream.deadline, which is 10s"],
+    ),
+    (
+        &["--upstream-connect-timeout=6s"],
+        &["upstream.connect_timeout is 6s (--upstream-connect-timeout): must not exceed \
                upstream.attempt_timeout, which is 5s"],
-        ),
-        (
-            &[
-                "--upstream-connect-timeout=3s",
-                "--upstream-attempt-timeout=2s",
-                "--upstream-deadline=1s",
-            ],
-            &["upstream.attempt_timeout is 2s (--upstream-attempt-timeout): must not exceed \
+    ),
+    (
+        &[
+            "--upstream-connect-timeout=3s",
+            "--upstream-attempt-timeout=2s",
+            "--upstream-deadline=1s",
+        ],
+        &["upstream.attempt_timeout is 2s (--upstream-attempt-timeout): must not exceed \
                upstream.deadline, which is 1s"],
-        ),
-        // A wrong value is not compared with others.
-        (
-            &["--upstream-attempt-timeout=12s", "--upstream-deadline=soon"],
-            &[
-                "upstream.deadline is soon (--upstream-deadline): must be a duration from 1ms to 1h, \
-               such as 250ms, 5s or 1m30s",
-            ],
-        ),
-        (
-            &["--admin-listen=127.0.0.1:8080"],
-            &[
-                "admin_listen is 127.0.0.1:8080 (--admin-listen): must be another port than that of \
-               listen, which is 127.0.0.1:8080",
-            ],
-        ),
-        (
-            &["--listen=0.0.0.0:8081"],
-            &["admin_listen is 127.0.0.1:8081 (default): must be another port than that of \
+    ),
+    // A wrong value is not compared with others.
+    (
+        &["--upstream-attempt-timeout=12s", "--upstream-deadline=soon"],
+        &["upstream.deadline is soon (--upstream-deadline): must be a duration from 1ms to 1h, \
+               such as 250ms, 5s or 1m30s"],
+    ),
+    (
+        &["--admin-listen=127.0.0.1:8080"],
+        &["admin_listen is 127.0.0.1:8080 (--admin-listen): must be another port than that of \
+               listen, which is 127.0.0.1:8080"],
+    ),
+    (
+        &["--listen=0.0.0.0:8081"],
+        &["admin_listen is 127.0.0.1:8081 (default): must be another port than that of \
                listen, which is 0.0.0.0:8081"],
-        ),
-        (&["--listen=127.0.0.1:9000", "--admin-listen=127.0.0.2:9000"], &[]),
-        (&["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"], &[]),
-        (&["--listen=0.0.0.0:9000", "--admin-listen=0.0.0.0:9001"], &[]),
-        (
-            &["--limits-max-response-bytes=256MiB"],
-            &["limits.max_unsent_bytes is 128MiB (default): must not be less than \
+    ),
+    (&["--listen=127.0.0.1:9000", "--admin-listen=127.0.0.2:9000"], &[]),
+    (&["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"], &[]),
+    (&["--listen=0.0.0.0:9000", "--admin-listen=0.0.0.0:9001"], &[]),
+    (
+        &["--limits-max-response-bytes=256MiB"],
+        &["limits.max_unsent_bytes is 128MiB (default): must not be less than \
                limits.max_response_bytes"],
-        ),
-        (
-            &["--inbound-auth=api-key"][..],
-            &["inbound.api_keys_file is not set: must be set with inbound.auth=api-key"][..],
-        ),
-        (
-            &["--inbound-auth=jwt", "--inbound-jwt-jwks=keys.json"],
-            &[
-                "inbound.jwt_issuer is not set: must be set with inbound.auth=jwt",
-                "inbound.jwt_audience is not set: must be set with inbound.auth=jwt",
-            ],
-        ),
-        (
-            &["--inbound-api-keys-file=keys.toml"],
-            &[
-                "inbound.api_keys_file is keys.toml (--inbound-api-keys-file): does nothing without \
-               inbound.auth=api-key: set that, or leave this out",
-            ],
-        ),
-        (
-            &["--inbound-auth=api-key", "--inbound-api-keys-file=f", "--inbound-allow-anonymous"],
-            &["inbound.allow_anonymous is true (--inbound-allow-anonymous): must be false where \
+    ),
+    (
+        &["--inbound-auth=api-key"],
+        &["inbound.api_keys_file is not set: must be set with inbound.auth=api-key"],
+    ),
+    (
+        &["--inbound-auth=jwt", "--inbound-jwt-jwks=keys.json"],
+        &[
+            "inbound.jwt_issuer is not set: must be set with inbound.auth=jwt",
+            "inbound.jwt_audience is not set: must be set with inbound.auth=jwt",
+        ],
+    ),
+    (
+        &["--inbound-api-keys-file=keys.toml"],
+        &["inbound.api_keys_file is keys.toml (--inbound-api-keys-file): does nothing without \
+               inbound.auth=api-key: set that, or leave this out"],
+    ),
+    (
+        &["--inbound-auth=api-key", "--inbound-api-keys-file=f", "--inbound-allow-anonymous"],
+        &["inbound.allow_anonymous is true (--inbound-allow-anonymous): must be false where \
                inbound.auth asks callers who they are"],
-        ),
-        (
-            &["--limits-rate-burst=5"],
-            &[
-                "limits.rate_burst is 5 (--limits-rate-burst): does nothing without limits.rate: set \
-               that as well",
-            ],
-        ),
-        (
-            &["--graphql-documents-only"],
-            &["graphql.documents_only is true (--graphql-documents-only): needs \
+    ),
+    (
+        &["--limits-rate-burst=5"],
+        &["limits.rate_burst is 5 (--limits-rate-burst): does nothing without limits.rate: set \
+               that as well"],
+    ),
+    (
+        &["--graphql-documents-only"],
+        &["graphql.documents_only is true (--graphql-documents-only): needs \
                graphql.documents_file: without it every document is refused"],
-        ),
-        (&["--tls-cert-file=c"], &["tls.key_file is not set: must be set beside tls.cert_file"]),
-        (
-            &["--tls-key-file=k", "--tls-client-ca-file=a"],
-            &["tls.cert_file is not set: must be set beside tls.key_file"],
-        ),
-        (
-            &["--tls-client-ca-file=a"],
-            &[
-                "tls.client_ca_file is a (--tls-client-ca-file): does nothing without tls.cert_file \
-               and tls.key_file: set both, or leave this out",
-            ],
-        ),
-        (
-            &["--cache-redis-url=redis://cache.example"],
-            &["cache.key_secret is not set: it or cache.key_secret_file is needed where \
+    ),
+    (&["--tls-cert-file=c"], &["tls.key_file is not set: must be set beside tls.cert_file"]),
+    (
+        &["--tls-key-file=k", "--tls-client-ca-file=a"],
+        &["tls.cert_file is not set: must be set beside tls.key_file"],
+    ),
+    (
+        &["--tls-client-ca-file=a"],
+        &["tls.client_ca_file is a (--tls-client-ca-file): does nothing without tls.cert_file \
+               and tls.key_file: set both, or leave this out"],
+    ),
+    (
+        &["--cache-redis-url=redis://cache.example"],
+        &["cache.key_secret is not set: it or cache.key_secret_file is needed where \
                cache.redis_url is set and upstream.credentials is passthrough: callers are known \
                there by a hash of their token"],
-        ),
-    ] {
+    ),
+];
+
+#[test]
+fn a_contradiction_is_refused_with_both_settings_and_what_to_set() {
+    for (flags, expected) in CONTRADICTIONS {
         let given = flags.iter().fold(serve(), |given, flag| given.arg(*flag));
 
-        assert_eq!(given.refusals(), expected, "of {flags:?}");
+        assert_eq!(given.refusals(), *expected, "of {flags:?}");
     }
 }
 
@@ -154,8 +147,8 @@ fn the_gateways_own_credentials_are_never_open_to_everybody() {
         }
     }
     assert_eq!(serve().arg(OPEN).arg(ANY_ORIGIN).config().graphql.allow_origins, ["*"]);
-    aksk().arg(OPEN).arg("--inbound-allow-anonymous").is_refused_with(&[]);
-    aksk().arg("--listen=[::ffff:127.0.0.1]:8080").is_refused_with(&[]);
+    aksk().arg(OPEN).arg("--inbound-allow-anonymous").assert_refused(&[]);
+    aksk().arg("--listen=[::ffff:127.0.0.1]:8080").assert_refused(&[]);
 }
 
 #[test]
@@ -187,7 +180,7 @@ fn tokens_are_never_signed_with_a_shared_secret_or_not_at_all() {
     for algorithm in ["HS256", "HS512", "none", "RS256,HS256"] {
         let given = serve().arg(format!("--inbound-jwt-algorithms={algorithm}"));
 
-        given.is_refused_with(&[&format!("inbound.jwt_algorithms is {algorithm} (")]);
+        given.assert_refused(&[&format!("inbound.jwt_algorithms is {algorithm} (")]);
     }
 }
 
@@ -196,6 +189,6 @@ fn the_demo_stays_on_this_machine() {
     for (flag, name) in
         [("--listen=0.0.0.0:8080", "listen"), ("--admin-listen=192.0.2.1:8081", "admin_listen")]
     {
-        given(&["demo", flag]).is_refused_with(&[&format!("{name} is ")]);
+        given(&["demo", flag]).assert_refused(&[&format!("{name} is ")]);
     }
 }

@@ -125,7 +125,7 @@ impl Given {
     /// Asserts that there are as many refusals as `starts`, that each begins as it should, and that none
     /// shows a canary.
     #[track_caller]
-    fn is_refused_with(self, starts: &[&str]) {
+    fn assert_refused(self, starts: &[&str]) {
         let refusals = self.refusals();
         let are_as_expected = refusals.len() == starts.len()
             && refusals.iter().zip(starts).all(|(refusal, start)| refusal.starts_with(start));

@@ -93,7 +93,7 @@ fn a_file_that_is_not_toml_is_refused_line_by_line_along_with_the_rest() {
 #[test]
 fn an_unknown_name_is_refused_with_the_nearest_known_one() {
     let file = "colour = 1\n[upstrem]\nendpoint = 'http://x'\n[[limits]]\nmax_depth = 3\n[extra]\n";
-    serve().settings_file(file).is_refused_with(&[
+    serve().settings_file(file).assert_refused(&[
         "colour (gateway.toml:1) is not a setting: docs/SETTINGS.md and --help list them",
         "extra (gateway.toml:6) is not a setting: docs/SETTINGS.md and --help list them",
         "limits (gateway.toml:4) is not a setting: docs/SETTINGS.md and --help list them",
@@ -106,7 +106,7 @@ fn an_unknown_name_is_refused_with_the_nearest_known_one() {
         ("GATEWAY_PORT", ""),
     ] {
         let refusal = format!("{variable} is not a setting: {suffix}");
-        serve().variables(&[(variable, "1")]).is_refused_with(&[&refusal]);
+        serve().variables(&[(variable, "1")]).assert_refused(&[&refusal]);
     }
 }
 
@@ -122,7 +122,7 @@ fn variables_that_kubernetes_sets_for_a_service_called_gateway_are_ignored() {
         ("GATEWAY_REDIS_PORT_6379_TCP_PROTO", "tcp"),
     ]);
 
-    settings.is_refused_with(&[]);
+    settings.assert_refused(&[]);
 }
 
 #[test]
@@ -135,23 +135,23 @@ fn text_that_is_not_unicode_is_refused_where_it_is_a_setting() {
     let mut named = serve();
     named.environment.push(("GATEWAY_CONFIG".into(), bytes));
 
-    settings.is_refused_with(&[
+    settings.assert_refused(&[
         "GATEWAY_\u{fffd} is not a setting",
         "log is not UTF-8 (GATEWAY_LOG): must be",
     ]);
-    named.is_refused_with(&["the settings file \u{fffd} (GATEWAY_CONFIG) cannot be read: "]);
+    named.assert_refused(&["the settings file \u{fffd} (GATEWAY_CONFIG) cannot be read: "]);
 }
 
 #[test]
 fn serving_without_an_upstream_says_what_to_set_and_points_to_the_demo() {
-    given(&["serve"]).is_refused_with(&[
+    given(&["serve"]).assert_refused(&[
         "upstream.region is not set: set upstream.region (--upstream-region, \
          GATEWAY_UPSTREAM__REGION), for example to ap-southeast-1, or upstream.endpoint \
          (--upstream-endpoint, GATEWAY_UPSTREAM__ENDPOINT); without an account, try the command \
          `demo`",
     ]);
     let missing = "the settings file nowhere.toml (--config) cannot be read: ";
-    serve().arg("--config=nowhere.toml").is_refused_with(&[missing]);
+    serve().arg("--config=nowhere.toml").assert_refused(&[missing]);
 }
 
 #[test]
@@ -167,10 +167,10 @@ fn secrets_are_neither_shown_nor_repeated_in_refusals() {
             "upstream.endpoint",
         ),
     ] {
-        given(&[command]).variables(&[(variable, value)]).is_refused_with(&[&redacted(key)]);
+        given(&[command]).variables(&[(variable, value)]).assert_refused(&[&redacted(key)]);
     }
     let unquoted = given(&["simulate"]).settings_file("simulator.tokens = canary\n");
-    unquoted.is_refused_with(&["gateway.toml:1 is not TOML: "]);
+    unquoted.assert_refused(&["gateway.toml:1 is not TOML: "]);
     let complaint = given(&["simulate", "--access-key=AK:canary", "--no-such-flag"]).complaint();
     assert!(!complaint.to_string().contains("canary"), "{complaint}");
     let shared = |address| {
@@ -178,7 +178,7 @@ fn secrets_are_neither_shown_nor_repeated_in_refusals() {
         serve().variables(&[("GATEWAY_CACHE__REDIS_URL", address), secret])
     };
     let address = "redis://user:canary@cache.example/no-number";
-    shared(address).is_refused_with(&[&redacted("cache.redis_url")]);
+    shared(address).assert_refused(&[&redacted("cache.redis_url")]);
 
     let loaded = shared("rediss://user:canary@cache.example").loaded();
 

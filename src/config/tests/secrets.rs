@@ -70,7 +70,7 @@ fn a_login_that_cannot_be_made_is_refused_with_all_that_is_wrong() {
             ],
         ),
     ] {
-        given.is_refused_with(refusals);
+        given.assert_refused(refusals);
     }
 }
 
@@ -105,13 +105,13 @@ fn a_secret_that_is_given_twice_is_refused() {
             ("GATEWAY_CACHE__KEY_SECRET", "canary-key-secret"),
         ]);
 
-    cache.is_refused_with(&[
+    cache.assert_refused(&[
         "cache.redis_url_file is /run/secrets/redis-url (GATEWAY_CACHE__REDIS_URL_FILE): must \
          not be set beside cache.redis_url: give one of them",
         "cache.key_secret_file is /run/secrets/cache-key (GATEWAY_CACHE__KEY_SECRET_FILE): must \
          not be set beside cache.key_secret: give one of them",
     ]);
-    login().variables(&[PASSWORD_FILE]).is_refused_with(&["iam.password_file is /run/secrets/iam"]);
+    login().variables(&[PASSWORD_FILE]).assert_refused(&["iam.password_file is /run/secrets/iam"]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_secret_file_that_is_missing_or_holds_something_else_is_refused_without_its_
                 settings.file(path, text)
             });
 
-        settings.is_refused_with(&[
+        settings.assert_refused(&[
             &format!("cache.redis_url_file is {} ({}): {problem}", URL_FILE.1, URL_FILE.0),
             &format!("cache.key_secret_file is {} ({}): {problem}", KEY_FILE.1, KEY_FILE.0),
         ]);

@@ -39,7 +39,7 @@ fn an_upstreams_ca_file_that_holds_something_else_is_refused_with_what_is_wrong(
             UPSTREAM_CA.1
         );
 
-        trusting(text).is_refused_with(&[&start]);
+        trusting(text).assert_refused(&[&start]);
     }
-    serve().variables(&[UPSTREAM_CA]).is_refused_with(&["upstream.ca_file is "]);
+    serve().variables(&[UPSTREAM_CA]).assert_refused(&["upstream.ca_file is "]);
 }

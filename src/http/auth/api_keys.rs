@@ -142,7 +142,7 @@ impl KeysFile<'_> {
                 format!("the key of {name:?} is another's too: each needs its own"),
             );
         } else {
-            self.keys.push(Arc::new(ApiKey { name, sha256, projects }));
+            self.keys.push(Arc::new(ApiKey { name, projects, sha256 }));
         }
     }
 

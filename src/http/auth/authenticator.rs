@@ -114,8 +114,8 @@ impl Authenticator {
             AuthMethod::Jwt(verifier) => Arc::clone(verifier),
         };
         // Boxed: verifying may fetch keys, which is a large future for a rare case.
-        let verified = Box::pin(verifier.verify(credential.as_ref())).await?;
-        Ok(Caller::with_token(verified, token))
+        let bearer = Box::pin(verifier.verify(credential.as_ref())).await?;
+        Ok(Caller::with_token(bearer, token))
     }
 
     /// Whether a caller who was authenticated before is still accepted.

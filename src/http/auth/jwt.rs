@@ -55,8 +55,7 @@ impl TokenVerifier {
         Ok(Self { jwks: Jwks::start(&config, parts).await?, config, clock })
     }
 
-    /// TokenVerifier are held against something else. Keys of the same address stay as they are; those of
-    /// another have to be there.
+    /// A verifier with other rules. It keeps the keys of the same address; a new address must have keys.
     pub(super) async fn changed(
         &self,
         config: &JwtConfig,
