@@ -280,7 +280,7 @@ fn records(
         ended: ends.ended.clone(),
     };
     let records = Records::new(upstream.clone(), parts)?;
-    records.tidy();
+    records.start_eviction();
     Ok(records)
 }
 

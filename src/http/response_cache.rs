@@ -16,7 +16,7 @@ use super::auth::Caller;
 use super::negotiation::MediaType;
 use crate::clock::Clock;
 use crate::domain::CallerIdentity;
-use crate::records::{CallerKey, Dependency};
+use crate::records::{CacheSize, CallerKey, Dependency};
 
 /// The longest request and the longest response that are cached, in bytes.
 const MAX_CACHED_BYTES: usize = 1024 * 1024;
@@ -142,10 +142,9 @@ impl ResponseCache {
         }
     }
 
-    /// Number of responses and their weight in bytes.
-    pub(crate) fn size(&self) -> (u64, u64) {
+    pub(crate) fn size(&self) -> CacheSize {
         self.entries.run_pending_tasks();
-        (self.entries.entry_count(), self.entries.weighted_size())
+        CacheSize { entries: self.entries.entry_count(), bytes: self.entries.weighted_size() }
     }
 }
 
@@ -216,7 +215,7 @@ mod tests {
             cache.insert(lookup(body.as_bytes()), response(&clock, b"{}"));
         }
 
-        let (entries, bytes) = cache.size();
+        let CacheSize { entries, bytes } = cache.size();
         assert!(entries > 100 && bytes <= MAX_BYTES, "{entries} of {bytes} bytes");
     }
 

@@ -102,7 +102,7 @@ impl Main {
         let current = self.0.current.load();
         let Endpoint { metrics, engine, connections, limits, .. } = &*current.endpoint;
         metrics.documents(engine.documents());
-        current.endpoint.records.metrics().sized("answers", current.endpoint.responses.size());
+        current.endpoint.records.metrics().set_size("answers", current.endpoint.responses.size());
         metrics.limit(limits.max_in_flight);
         metrics.streams(connections.open());
     }

@@ -4,26 +4,26 @@
 //! cache, fresh, and of a project that the caller may see. This module knows no response.
 
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::cache::Entry;
+use super::cached::RecordEntry;
 use super::key::RecordKey;
 use super::list::OperationListing;
 use super::loader::Reader;
-use super::pages::{KeptPage, Listing, PageKey, Pages};
+use super::pages::{Listing, PageEntry, PageKey};
 use super::read::{CacheOutcome, Content, Read};
+use super::ttl_cache::{CacheKey as _, CacheValue, Entry, TtlCache};
 use crate::domain::RecordQuery;
 
 /// A record or a page that a response was made from, at its version then.
 pub(crate) enum Dependency {
-    Record(RecordKey, Weak<Entry>),
+    Record(RecordKey, Weak<RecordEntry>),
     RecordPage(PageKey<RecordQuery>, WeakPage<RecordQuery>),
     OperationPage(PageKey<OperationListing>, WeakPage<OperationListing>),
 }
 
-pub(crate) type WeakPage<L> = Weak<KeptPage<<L as Listing>::Row>>;
+pub(crate) type WeakPage<L> = Weak<PageEntry<L>>;
 
 /// What a request has read so far.
 pub(crate) enum Dependencies {
@@ -44,12 +44,12 @@ impl Dependency {
     pub(crate) fn bytes(&self) -> usize {
         const ARC_HEADER: usize = 2 * size_of::<usize>();
         let (project, id, target) = match self {
-            Self::Record(key, _) => (&key.project, key.id.as_str().len(), size_of::<Entry>()),
+            Self::Record(key, _) => (&key.project, key.id.as_str().len(), size_of::<RecordEntry>()),
             Self::RecordPage(key, _) => {
-                (&key.project, key.listing.bytes(), size_of::<KeptPage<()>>())
+                (&key.project, key.listing.bytes(), size_of::<PageEntry<RecordQuery>>())
             }
             Self::OperationPage(key, _) => {
-                (&key.project, key.listing.bytes(), size_of::<KeptPage<()>>())
+                (&key.project, key.listing.bytes(), size_of::<PageEntry<OperationListing>>())
             }
         };
         size_of::<Self>() + 3 * ARC_HEADER + project.as_str().len() + id + target
@@ -104,43 +104,28 @@ impl Reader {
     }
 
     fn revalidate_one(&self, dependency: &Dependency) -> Option<Read> {
+        let records = self.records();
         match dependency {
-            Dependency::Record(key, then) => {
-                self.admit_project(&key.project).ok()?;
-                let cache = self.records().cache();
-                let now = cache.fresh(key)?;
-                (Arc::as_ptr(&now) == then.as_ptr()).then_some(())?;
-                self.as_hit(cache.age_of(&now), cache.remaining(&now))
-            }
+            Dependency::Record(key, then) => self.revalidate_in(records.cache(), key, then),
             Dependency::RecordPage(key, then) => {
-                self.revalidate_page(self.records().record_pages(), key, then)
+                self.revalidate_in(&records.record_pages().cache, key, then)
             }
             Dependency::OperationPage(key, then) => {
-                self.revalidate_page(self.records().operation_pages(), key, then)
+                self.revalidate_in(&records.operation_pages().cache, key, then)
             }
         }
     }
 
-    fn revalidate_page<L: Listing>(
+    fn revalidate_in<V: CacheValue>(
         &self,
-        pages: &Pages<L>,
-        key: &PageKey<L>,
-        then: &WeakPage<L>,
+        cache: &TtlCache<V>,
+        key: &V::Key,
+        then: &Weak<Entry<V>>,
     ) -> Option<Read> {
-        self.admit_project(&key.project).ok()?;
-        let now = pages.get(key).filter(|now| pages.is_fresh(now))?;
-        (Arc::as_ptr(&now) == then.as_ptr()).then_some(())?;
-        self.as_hit(pages.age_of(&now), pages.remaining(&now))
-    }
-
-    fn as_hit(&self, age: Duration, remaining: Duration) -> Option<Read> {
-        let hit = Read {
-            outcome: CacheOutcome::Hit,
-            age,
-            remaining,
-            overdue: Duration::ZERO,
-            upstream_status: None,
-        };
-        self.asking().accepts_age(age).then_some(hit)
+        self.admit_project(key.project()).ok()?;
+        let now = cache.fresh(key)?;
+        let is_same = Arc::as_ptr(&now.entry) == then.as_ptr();
+        (is_same && self.asking().accepts_age(now.age))
+            .then(|| Read::of(CacheOutcome::Hit, now.age, now.ttl, None))
     }
 }

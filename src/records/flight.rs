@@ -15,12 +15,13 @@ use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanContext;
 
-use super::cache::{Entry, RecordCache};
+use super::cached::CachedRecord;
 use super::generation::Generation;
 use super::key::RecordKey;
 use super::load::Landing;
 use super::metrics::RecordMetrics;
 use super::sync::{Mutex, MutexGuard};
+use super::ttl_cache::{Found, TtlCache};
 use crate::domain::Failure;
 use crate::spans;
 
@@ -159,17 +160,17 @@ where
 }
 
 impl Flights<RecordKey, Landing> {
-    /// As [`Self::board`], for a record that may have landed in the cache; `good` says whether what is
-    /// there will do.
+    /// As [`Self::board`], for a record that may be in the cache by now; `good` says whether what is there
+    /// will do.
     pub(crate) fn board_record(
         &self,
         request: JoinRequest<'_, RecordKey>,
-        cache: &RecordCache,
-        good: impl FnOnce(&Arc<Entry>) -> bool,
+        cache: &TtlCache<CachedRecord>,
+        good: impl FnOnce(&Found<CachedRecord>) -> bool,
         load: impl FnOnce(Generation) -> Load<Landing>,
     ) -> Boarding<Landing> {
-        let key = request.key;
-        self.board(request, || cache.fresh(key).filter(good).map(Landing::first), load)
+        let landed = || Some(Landing::first(cache.fresh(request.key).filter(good)?.entry));
+        self.board(request, landed, load)
     }
 }
 

@@ -5,39 +5,39 @@ use std::time::Duration;
 use crate::config::CacheConfig;
 use crate::domain::ScreenRecord;
 
+/// How long a value may be served, from the time when it was fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) ttl: Duration,
+    /// After the TTL: may be served while it is refreshed.
+    pub(crate) stale_while_revalidate: Duration,
+    /// After the TTL: may be served in place of an error.
+    pub(crate) stale_if_error: Duration,
+}
+
 /// What may be done with a cached value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// Serve it; it stays fresh for so long.
-    Fresh(Duration),
-    /// Serve it and refresh it behind the answer.
+    /// Serve it.
+    Fresh,
+    /// Serve it and refresh it in the background.
     Stale,
-    /// Read anew; serve it only in place of a failure.
-    Spare,
+    /// Fetch it again, and serve it only in place of an error.
+    StaleIfError,
     /// Never serve it.
     Expired,
 }
 
 impl Freshness {
-    /// The verdict on a record of some age that was fresh for `ttl`.
-    pub(crate) fn of_record(age: Duration, ttl: Duration, limits: &CacheConfig) -> Self {
-        let Some(overdue) = age.checked_sub(ttl) else {
-            return Self::Fresh(ttl.saturating_sub(age));
-        };
-        if overdue < limits.stale_while_revalidate {
+    /// The verdict on a value of an age.
+    pub(crate) fn of(age: Duration, lifetime: Lifetime) -> Self {
+        let Some(overdue) = age.checked_sub(lifetime.ttl) else { return Self::Fresh };
+        if overdue < lifetime.stale_while_revalidate {
             Self::Stale
-        } else if overdue < limits.stale_if_error {
-            Self::Spare
+        } else if overdue < lifetime.stale_if_error {
+            Self::StaleIfError
         } else {
             Self::Expired
-        }
-    }
-
-    /// The verdict on "no such record": served while fresh, never after.
-    pub(crate) fn of_absence(age: Duration, limits: &CacheConfig) -> Self {
-        match limits.ttl_not_found.checked_sub(age) {
-            Some(remaining) if !remaining.is_zero() => Self::Fresh(remaining),
-            _ => Self::Expired,
         }
     }
 }
@@ -57,27 +57,23 @@ mod tests {
     }
 
     #[test]
-    fn a_record_goes_from_fresh_to_stale_to_spare_to_expired() {
-        let limits = CacheConfig::default();
-        for (age, verdict) in [
-            (0, Freshness::Fresh(secs(5))),
-            (4, Freshness::Fresh(secs(1))),
-            (5, Freshness::Stale),
-            (34, Freshness::Stale),
-            (35, Freshness::Spare),
-            (604, Freshness::Spare),
-            (605, Freshness::Expired),
+    fn a_value_goes_from_fresh_to_stale_to_stale_if_error_to_expired() {
+        let of_record =
+            Lifetime { ttl: secs(5), stale_while_revalidate: secs(30), stale_if_error: secs(600) };
+        let of_absence = Lifetime { ttl: secs(2), ..Lifetime::default() };
+        for (lifetime, age, verdict) in [
+            (of_record, 0, Freshness::Fresh),
+            (of_record, 4, Freshness::Fresh),
+            (of_record, 5, Freshness::Stale),
+            (of_record, 34, Freshness::Stale),
+            (of_record, 35, Freshness::StaleIfError),
+            (of_record, 604, Freshness::StaleIfError),
+            (of_record, 605, Freshness::Expired),
+            (of_absence, 1, Freshness::Fresh),
+            (of_absence, 2, Freshness::Expired),
         ] {
-            assert_eq!(Freshness::of_record(secs(age), secs(5), &limits), verdict, "at {age} s");
+            assert_eq!(Freshness::of(secs(age), lifetime), verdict, "{lifetime:?} at {age} s");
         }
-    }
-
-    #[test]
-    fn an_absence_is_never_served_stale() {
-        let limits = CacheConfig::default();
-
-        assert_eq!(Freshness::of_absence(secs(1), &limits), Freshness::Fresh(secs(1)));
-        assert_eq!(Freshness::of_absence(secs(2), &limits), Freshness::Expired);
     }
 
     #[test]

@@ -6,38 +6,39 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use moka::sync::Cache;
 
-use super::caller_index::CallerIndex;
 use super::flight::{Flights, JoinRequest};
+use super::freshness::Lifetime;
 use super::generation::{Generation, LoadKind};
 use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
 use super::loader::{Asking, Reader, Records};
 use super::metrics::RecordMetrics;
 use super::read::{Content, Read};
-use super::weight;
+use super::ttl_cache::{CacheValue, Entry, TtlCache};
+use super::weight::of_unreadable;
 use crate::clock::Clock;
+use crate::config::{CacheConfig, Live};
 use crate::domain::{DownloadLink, Failure, Field, ProjectId, RecordId};
 use crate::spans;
 use crate::upstream::{Call, MOST_LINKS};
 
-/// How long a link is kept. The upstream's links live longer, for a time that is not documented.
-const LINK_LIFE: Duration = Duration::from_secs(30);
-/// How long "no link" is believed: a recording that is being uploaded has one soon.
-const ABSENCE_LIFE: Duration = Duration::from_secs(2);
+/// The TTL of a link. The upstream's links live longer, for a time that is not documented.
+pub(crate) const LINK_TTL: Duration = Duration::from_secs(30);
+/// The TTL of "no link": a recording that is being uploaded has one soon.
+const ABSENCE_TTL: Duration = Duration::from_secs(2);
 
-/// A link, or that there is none, and when that was read.
-pub(crate) struct KeptLink {
-    pub(crate) link: Field<DownloadLink>,
-    fetched: Instant,
-}
+/// A link, or that there is none.
+#[derive(Clone)]
+pub(crate) struct CachedLink(Field<DownloadLink>);
+
+type LinkEntry = Entry<CachedLink>;
 
 /// Finds one call for links. Compared in full.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -49,15 +50,12 @@ struct LinksKey {
 }
 
 /// What one call answered, by id.
-type Answered = Arc<HashMap<RecordId, Arc<KeptLink>>>;
+type LinksById = Arc<HashMap<RecordId, Arc<LinkEntry>>>;
 
 /// The links of the whole process.
 pub(crate) struct Links {
-    entries: Cache<RecordKey, Arc<KeptLink>>,
-    flights: Flights<LinksKey, Answered>,
-    callers: CallerIndex,
-    max_bytes: u64,
-    clock: Clock,
+    pub(crate) cache: TtlCache<CachedLink>,
+    flights: Flights<LinksKey, LinksById>,
 }
 
 /// Collects the ids of one GraphQL operation and asks for their links together.
@@ -67,73 +65,40 @@ pub(crate) struct LinkBatch {
 }
 
 /// Loads links for one GraphQL request.
-pub(crate) type LinkLoader = Loader<RecordKey, Result<Arc<KeptLink>, Failure>, LinkBatch>;
+pub(crate) type LinkLoader = Loader<RecordKey, Result<Arc<LinkEntry>, Failure>, LinkBatch>;
 
 impl Links {
-    pub(crate) fn new(max_bytes: u64, metrics: RecordMetrics, clock: Clock) -> Self {
-        let entries = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(weight::of_link)
-            .time_to_live(LINK_LIFE)
-            .support_invalidation_closures()
-            .build();
-        let (flights, callers) = (Flights::new(metrics), CallerIndex::new(clock.clone()));
-        Self { entries, flights, callers, max_bytes, clock }
+    pub(crate) fn new(
+        limits: Live<CacheConfig>,
+        max_bytes: u64,
+        metrics: RecordMetrics,
+        clock: Clock,
+    ) -> Self {
+        Self { cache: TtlCache::new(limits, max_bytes, clock), flights: Flights::new(metrics) }
     }
 
-    /// Forgets who can have no links any more.
-    pub(crate) fn sweep(&self) {
-        self.callers.evict_expired(LINK_LIFE);
+    /// The link of a recording, if it is fresh enough for a request.
+    fn get(&self, key: &RecordKey, asking: &Asking) -> Option<Arc<LinkEntry>> {
+        let found = self.cache.fresh(key)?;
+        asking.accepts_age(found.age).then_some(found.entry)
+    }
+}
+
+/// The key of a link is that of its record.
+impl CacheValue for CachedLink {
+    type Key = RecordKey;
+
+    fn lifetime(&self, _limits: &CacheConfig) -> Lifetime {
+        let ttl = if matches!(self.0, Some(Ok(_))) { LINK_TTL } else { ABSENCE_TTL };
+        Lifetime { ttl, ..Lifetime::default() }
     }
 
-    /// The link that is kept for a recording, if it may be used.
-    fn get(&self, key: &RecordKey, asking: &Asking) -> Option<Arc<KeptLink>> {
-        let kept = self.entries.get(key)?;
-        let good = !self.remaining(&kept).is_zero() && asking.accepts_age(self.age_of(&kept));
-        good.then_some(kept)
-    }
-
-    fn keep(
-        &self,
-        key: &RecordKey,
-        link: Field<DownloadLink>,
-        generation: &Generation,
-    ) -> Arc<KeptLink> {
-        let kept = Arc::new(KeptLink { link, fetched: self.clock.now() });
-        if self.max_bytes > 0 {
-            generation.keep(|| {
-                self.entries.insert(key.clone(), Arc::clone(&kept));
-                self.callers.note(key.caller, &key.project);
-            });
+    fn bytes(&self) -> usize {
+        match &self.0 {
+            Some(Ok(link)) => link.expose().len(),
+            Some(Err(unreadable)) => of_unreadable(unreadable),
+            None => 0,
         }
-        kept
-    }
-
-    /// Drops what an invalidation covers.
-    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
-        if !self.callers.take(invalidation) {
-            return;
-        }
-        let invalidation = invalidation.clone();
-        // Infallible: invalidation closures are enabled above.
-        let _ = self.entries.invalidate_entries_if(move |key, _| {
-            invalidation.covers_lists_of(key.caller, &key.project)
-        });
-    }
-
-    fn age_of(&self, kept: &KeptLink) -> Duration {
-        self.clock.now().saturating_duration_since(kept.fetched)
-    }
-
-    fn remaining(&self, kept: &KeptLink) -> Duration {
-        let life = if matches!(kept.link, Some(Ok(_))) { LINK_LIFE } else { ABSENCE_LIFE };
-        life.saturating_sub(self.age_of(kept))
-    }
-
-    /// Number of links and their weight in bytes.
-    pub(crate) fn size(&self) -> (u64, u64) {
-        self.entries.run_pending_tasks();
-        (self.entries.entry_count(), self.entries.weighted_size())
     }
 }
 
@@ -161,24 +126,19 @@ impl Reader {
         let kept = kept.inspect_err(|failure| {
             spans::fail(&span, failure.code().as_str());
             let status = failure.upstream_status();
-            let read = Read::of(outcome, Duration::ZERO, Duration::ZERO, status);
+            let read = Read::failed(outcome, status);
             self.note_for_field(Content::Link, &read, false);
         })?;
-        let read = Read {
-            outcome,
-            age: links.age_of(&kept),
-            remaining: links.remaining(&kept),
-            overdue: Duration::ZERO,
-            upstream_status: None,
-        };
+        let found = links.cache.assess(Arc::clone(&kept));
+        let read = Read::of(outcome, found.age, found.ttl, None);
         self.note_for_field(Content::Link, &read, true);
         self.note_read(read);
         self.note_secret();
-        Ok(kept.link.clone())
+        Ok(kept.value.0.clone())
     }
 
     /// Joins the batch of this request, once nothing is being read that could ask for more links.
-    async fn load_link(&self, key: &RecordKey) -> Result<Arc<KeptLink>, Failure> {
+    async fn load_link(&self, key: &RecordKey) -> Result<Arc<LinkEntry>, Failure> {
         self.quiet().await;
         let loader = self.link_loader(|| {
             let batch =
@@ -193,11 +153,11 @@ impl Reader {
     }
 }
 
-impl BatchFn<RecordKey, Result<Arc<KeptLink>, Failure>> for LinkBatch {
+impl BatchFn<RecordKey, Result<Arc<LinkEntry>, Failure>> for LinkBatch {
     async fn load(
         &mut self,
         keys: &[RecordKey],
-    ) -> HashMap<RecordKey, Result<Arc<KeptLink>, Failure>> {
+    ) -> HashMap<RecordKey, Result<Arc<LinkEntry>, Failure>> {
         let calls = calls_for(keys);
         let answers = join_all(calls.iter().map(|call| self.board(call))).await;
         let mut loaded = HashMap::with_capacity(keys.len());
@@ -215,7 +175,7 @@ impl BatchFn<RecordKey, Result<Arc<KeptLink>, Failure>> for LinkBatch {
 }
 
 impl LinkBatch {
-    async fn board(&self, key: &LinksKey) -> Result<Answered, Failure> {
+    async fn board(&self, key: &LinksKey) -> Result<LinksById, Failure> {
         let links = self.records.links();
         let landed = || {
             let kept =
@@ -244,16 +204,19 @@ impl Records {
         key: LinksKey,
         call: Call,
         generation: Generation,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<LinksById, Failure> {
         let read = self.upstream().list_download_links(&call, &key.project, &key.ids).await;
         let mut answered = read.inspect_err(|failure| {
             if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
                 self.revoke(refused);
             }
         })?;
+        let cache = &self.links().cache;
         let mut keep = |id: &RecordId| {
             let link = answered.remove(&RecordId::folded(id.as_str())).flatten();
-            (id.clone(), self.links().keep(&key.record(id), link, &generation))
+            let entry = cache.entry(CachedLink(link));
+            cache.insert(&key.record(id), &entry, &generation);
+            (id.clone(), entry)
         };
         Ok(Arc::new(key.ids.iter().map(&mut keep).collect()))
     }

@@ -7,16 +7,19 @@ use futures_util::FutureExt as _;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::cached::{CachedRecord, Value};
 use super::cursor::{Cursor, ListPrint};
 use super::dependency::{Dependency, WeakPage};
 use super::flight::JoinRequest;
+use super::freshness::ttl_of;
 use super::generation::{Generation, LoadKind};
 use super::invalidation::Invalidation;
-use super::key::{CallerKey, RecordKey};
+use super::key::RecordKey;
 use super::loader::{Reader, Records};
-use super::pages::{KeptPage, Listing, PageKey, Pages};
+use super::pages::{CachedPage, Listing, PageEntry, PageKey, Pages};
 use super::read::{CacheOutcome, Content, Read};
 use super::slice::{Ask, Row, Slice, slice};
+use super::ttl_cache::Found;
 use super::weight;
 use crate::domain::{
     DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
@@ -37,14 +40,6 @@ pub struct Wanted {
     pub after: Option<String>,
     /// Whether the number of all rows is all that is wanted.
     pub only_total: bool,
-}
-
-/// A page to read, and what the cache holds of it.
-struct PageRead<L: Listing> {
-    key: PageKey<L>,
-    found: Option<Arc<KeptPage<L::Row>>>,
-    /// Receives what was read.
-    fill: fn(&Records, &PageKey<L>, &Asked<L>),
 }
 
 /// The operations of one recording.
@@ -96,6 +91,10 @@ impl Listing for RecordQuery {
         weight::of_record(row)
     }
 
+    fn record(row: &Self::Row) -> Option<(RecordId, &Arc<ScreenRecord>)> {
+        Some((RecordId::parse(row.id()?).ok()?, row))
+    }
+
     fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
         Dependency::RecordPage(key, page)
     }
@@ -122,6 +121,10 @@ impl Listing for OperationListing {
 
     fn row_bytes(row: &Self::Row) -> usize {
         weight::of_operation(row)
+    }
+
+    fn record(_row: &Self::Row) -> Option<(RecordId, &Arc<ScreenRecord>)> {
+        None
     }
 
     fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
@@ -153,7 +156,7 @@ impl Reader {
         let pages = self.records().record_pages();
         slice(&ask, |range| {
             let key = PageKey { caller, project: project.clone(), listing: query.clone(), range };
-            self.page(pages, key, fill)
+            self.page(pages, key)
         })
         .await
     }
@@ -178,49 +181,40 @@ impl Reader {
         let listing = OperationListing { id, query };
         slice(&ask, |range| {
             let (project, listing) = (project.clone(), listing.clone());
-            self.page(pages, PageKey { caller, project, listing, range }, |_, _, _| {})
+            self.page(pages, PageKey { caller, project, listing, range })
         })
         .await
     }
 
-    /// One page: kept, under way already, or read. `fill` is shown what has just been read.
+    /// One page: from the cache, or of a load that runs or starts now.
     async fn page<L: Listing>(
         &self,
         pages: &Arc<Pages<L>>,
         key: PageKey<L>,
-        fill: fn(&Records, &PageKey<L>, &Asked<L>),
     ) -> Result<Arc<Page<L::Row>>, Failure> {
         let asking = self.asking();
-        let found = pages.get(&key).filter(|_| !asking.no_cache);
-        let good = |kept: &Arc<KeptPage<L::Row>>| {
-            pages.is_fresh(kept) && asking.accepts_age(pages.age_of(kept))
-        };
-        if let Some(kept) = found.as_ref().filter(|kept| good(kept)) {
+        let found = pages.cache.get(&key).filter(|_| !asking.no_cache);
+        if let Some(hit) = found.as_ref().filter(|found| asking.accepts(found)) {
             CacheOutcome::Hit.record(&Content::Page.span());
-            self.note_page(pages, (&key, CacheOutcome::Hit), Some(kept), None);
-            return Ok(Arc::clone(&kept.page));
+            self.note_page(&key, Read::of(CacheOutcome::Hit, hit.age, hit.ttl, None), Some(hit));
+            return Ok(Arc::clone(&hit.entry.value.0));
         }
-        let load = PageRead { key, found, fill };
-        self.read_page(pages, load).instrument(Content::Page.span()).await
+        self.load_page(pages, key, found).instrument(Content::Page.span()).await
     }
 
-    /// Joins the load of a page, or begins it, within the span of the read.
-    async fn read_page<L: Listing>(
+    /// Joins the load of a page, or starts it, within the span of the read.
+    async fn load_page<L: Listing>(
         &self,
         pages: &Arc<Pages<L>>,
-        read: PageRead<L>,
+        key: PageKey<L>,
+        found: Option<Found<CachedPage<L>>>,
     ) -> Result<Arc<Page<L::Row>>, Failure> {
-        let PageRead { key, found, fill } = read;
         let asking = self.asking();
-        let good = |kept: &Arc<KeptPage<L::Row>>| {
-            pages.is_fresh(kept) && asking.accepts_age(pages.age_of(kept))
-        };
         let _loading = self.loading().await;
-        let landed = || pages.get(&key).filter(|kept| good(kept));
+        let landed = || Some(pages.cache.get(&key).filter(|found| asking.accepts(found))?.entry);
         let load = |generation| {
-            let records = self.records().clone();
-            let load = PageLoad { pages: Arc::clone(pages), key: key.clone(), generation, fill };
-            records.load_page(load, asking.call()).boxed()
+            let (records, pages, key) = (self.records().clone(), Arc::clone(pages), key.clone());
+            records.load_page(pages, key, asking.call(), generation).boxed()
         };
         let generations = self.records().generations();
         let begin = || generations.begin(key.caller, &key.project, LoadKind::List);
@@ -230,26 +224,32 @@ impl Reader {
         span.add_link(boarding.span);
         let outcome = asking.outcome(!boarding.joined, found.is_some());
         match (boarding.flight.await, found) {
-            (Ok(kept), _) => {
+            (Ok(entry), _) => {
                 outcome.record(&span);
-                self.note_page(pages, (&key, outcome), Some(&kept), Some(200));
-                Ok(Arc::clone(&kept.page))
+                let loaded = pages.cache.assess(entry);
+                let read = Read::of(outcome, loaded.age, loaded.ttl, Some(200));
+                self.note_page(&key, read, Some(&loaded));
+                Ok(Arc::clone(&loaded.entry.value.0))
             }
             // A page that was dropped meanwhile must not be served.
-            (Err(failure), Some(spare)) if failure.permits_stale() && pages.holds(&key, &spare) => {
+            (Err(failure), Some(found))
+                if failure.permits_stale() && pages.cache.holds(&key, &found.entry) =>
+            {
                 tracing::warn!(
                     code = failure.code().as_str(),
                     "served a stale page in place of an error"
                 );
-                let status = failure.upstream_status();
                 CacheOutcome::StaleOnError.record(&span);
-                self.note_page(pages, (&key, CacheOutcome::StaleOnError), Some(&spare), status);
-                Ok(Arc::clone(&spare.page))
+                let stale = pages.cache.assess(found.entry);
+                let status = failure.upstream_status();
+                let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
+                self.note_page(&key, read, Some(&stale));
+                Ok(Arc::clone(&stale.entry.value.0))
             }
             (Err(failure), _) => {
                 outcome.record(&span);
                 spans::fail(&span, failure.code().as_str());
-                self.note_page(pages, (&key, outcome), None, failure.upstream_status());
+                self.note_page(&key, Read::failed(outcome, failure.upstream_status()), None);
                 Err(failure)
             }
         }
@@ -257,78 +257,59 @@ impl Reader {
 
     fn note_page<L: Listing>(
         &self,
-        pages: &Pages<L>,
-        (key, outcome): (&PageKey<L>, CacheOutcome),
-        kept: Option<&Arc<KeptPage<L::Row>>>,
-        upstream_status: Option<u16>,
+        key: &PageKey<L>,
+        read: Read,
+        found: Option<&Found<CachedPage<L>>>,
     ) {
-        match kept {
-            Some(kept) if outcome.is_fresh() => {
-                self.depend_on(|| L::dependency(key.clone(), Arc::downgrade(kept)));
+        match found {
+            Some(found) if read.outcome.is_fresh() => {
+                self.depend_on(|| L::dependency(key.clone(), Arc::downgrade(&found.entry)));
             }
             Some(_) | None => self.mark_uncacheable(),
         }
-        let read = Read {
-            outcome,
-            age: kept.map(|kept| pages.age_of(kept)).unwrap_or_default(),
-            remaining: kept.map(|kept| pages.remaining(kept)).unwrap_or_default(),
-            overdue: kept.map(|kept| pages.overdue(kept)).unwrap_or_default(),
-            upstream_status,
-        };
-        self.note_for_field(Content::Page, &read, kept.is_some());
+        self.note_for_field(Content::Page, &read, found.is_some());
         self.note_read(read);
     }
-}
-
-/// A page to be read.
-struct PageLoad<L: Listing> {
-    pages: Arc<Pages<L>>,
-    key: PageKey<L>,
-    generation: Generation,
-    /// Is shown what was read.
-    fill: fn(&Records, &PageKey<L>, &Asked<L>),
-}
-
-/// A page that has just been read, and when it was asked for.
-pub(crate) struct Asked<L: Listing> {
-    page: Arc<Page<L::Row>>,
-    at: Instant,
-    generation: Generation,
 }
 
 impl Records {
     async fn load_page<L: Listing>(
         self,
-        PageLoad { pages, key, generation, fill }: PageLoad<L>,
+        pages: Arc<Pages<L>>,
+        key: PageKey<L>,
         call: Call,
-    ) -> Result<Arc<KeptPage<L::Row>>, Failure> {
-        let at = self.now();
+        generation: Generation,
+    ) -> Result<Arc<PageEntry<L>>, Failure> {
+        let asked = self.now();
         let read = key.listing.read(self.upstream(), &call, &key.project, key.range).await;
-        match read {
-            Ok(page) => {
-                let kept = pages.keep(&key, page, &generation);
-                fill(&self, &key, &Asked { page: Arc::clone(&kept.page), at, generation });
-                Ok(kept)
+        let page = read.inspect_err(|failure| {
+            if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
+                self.revoke(refused);
             }
-            Err(failure) => {
-                if let Some(refused) = Invalidation::by_list(&failure, key.caller, &key.project) {
-                    self.revoke(refused);
-                }
-                Err(failure)
-            }
+        })?;
+        let entry = pages.cache.entry(CachedPage(Arc::new(page)));
+        if pages.cache.assess(Arc::clone(&entry)).is_fresh() {
+            pages.cache.insert(&key, &entry, &generation);
         }
-    }
-}
-
-/// Puts the recordings of a page into the record cache, so that opening one costs no call.
-fn fill(records: &Records, key: &PageKey<RecordQuery>, asked: &Asked<RecordQuery>) {
-    for record in asked.page.rows.iter().flatten() {
-        let id = record.id().map(RecordId::parse);
-        if let Some(Ok(id)) = id {
-            let (caller, project): (CallerKey, _) = (key.caller, key.project.clone());
+        for (id, record) in entry.value.0.rows.iter().flatten().filter_map(L::record) {
+            let PageKey { caller, project, .. } = key.clone();
             let key = RecordKey { caller, project, id };
-            records.cache().keep_listed(&key, record, asked.at, &asked.generation);
+            self.cache_listed_record(&key, record, asked, &generation);
         }
+        Ok(entry)
+    }
+
+    fn cache_listed_record(
+        &self,
+        key: &RecordKey,
+        record: &Arc<ScreenRecord>,
+        asked: Instant,
+        generation: &Generation,
+    ) {
+        let ttl = ttl_of(record, &self.limits());
+        let value = Value::Record(Arc::clone(record));
+        let entry = self.cache().entry(CachedRecord::new(value, 200, ttl));
+        self.cache().insert_if_newer(key, &entry, asked, generation);
     }
 }
 

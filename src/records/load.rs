@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cache::Entry;
+use super::cached::{CachedRecord, RecordEntry, Value};
+use super::freshness::ttl_of;
 use super::generation::Generation;
 use super::invalidation::Invalidation;
 use super::key::RecordKey;
@@ -15,7 +16,7 @@ use crate::upstream::Call;
 /// What a load ended in, and where that came from.
 #[derive(Clone)]
 pub(crate) struct Landing {
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<RecordEntry>,
     pub(crate) tier: Tier,
 }
 
@@ -36,7 +37,7 @@ pub(crate) struct Loadable {
 }
 
 impl Landing {
-    pub(crate) fn first(entry: Arc<Entry>) -> Self {
+    pub(crate) fn first(entry: Arc<RecordEntry>) -> Self {
         Self { entry, tier: Tier::First }
     }
 }
@@ -71,12 +72,12 @@ impl Records {
         generation: &Generation,
     ) -> Result<Landing, Failure> {
         let begun = self.now();
-        let is_usable = |entry: &Entry| {
-            let age = self.cache().age_of(entry);
-            self.cache().is_fresh(entry) && how.max_age.is_none_or(|most| age <= most)
+        let is_usable = |entry: &Arc<RecordEntry>| {
+            let found = self.cache().assess(Arc::clone(entry));
+            found.is_fresh() && how.max_age.is_none_or(|most| found.age <= most)
         };
-        let land = |entry: Arc<Entry>| {
-            self.cache().keep_shared(&key, &entry, generation);
+        let land = |entry: Arc<RecordEntry>| {
+            self.cache().insert_if_newer(&key, &entry, entry.fetched, generation);
             Ok(Landing { entry, tier: Tier::Shared })
         };
         let budget = tier.time_budget();
@@ -101,7 +102,7 @@ impl Records {
         match (&loaded, found.entry) {
             (Ok(entry), _) => tier.store(&key, entry, found.generations),
             (Err(failure), Some(stale)) if failure.permits_stale() => {
-                self.cache().keep_shared(&key, &stale, generation);
+                self.cache().insert_if_newer(&key, &stale, stale.fetched, generation);
             }
             (Err(_), _) => {}
         }
@@ -115,12 +116,23 @@ impl Records {
         key: &RecordKey,
         call: &Call,
         generation: &Generation,
-    ) -> Result<Arc<Entry>, Failure> {
-        match self.upstream().show_screen_record(call, &key.project, &key.id).await {
-            Ok(record) => Ok(self.cache().keep(key, record, generation)),
+    ) -> Result<Arc<RecordEntry>, Failure> {
+        let shown = self.upstream().show_screen_record(call, &key.project, &key.id).await;
+        let limits = self.limits();
+        match shown {
+            Ok(record) => {
+                let ttl = ttl_of(&record, &limits);
+                let value = Value::Record(Arc::new(record));
+                Ok(self.cache_record(key, CachedRecord::new(value, 200, ttl), generation))
+            }
+            // Cached even without a TTL, so that a list that was read earlier does not bring the record
+            // back.
             Err(failure) if is_absence(&failure) => {
                 self.publish(Invalidation::Absence(key.clone()));
-                Ok(self.cache().keep_absence(key, failure, generation))
+                let status = failure.upstream_status().unwrap_or_default();
+                let absence =
+                    CachedRecord::new(Value::Absent(failure), status, limits.ttl_not_found);
+                Ok(self.cache_record(key, absence, generation))
             }
             Err(failure) => {
                 if let Some(refused) = Invalidation::by_record(&failure, key) {
@@ -129,6 +141,17 @@ impl Records {
                 Err(failure)
             }
         }
+    }
+
+    fn cache_record(
+        &self,
+        key: &RecordKey,
+        record: CachedRecord,
+        generation: &Generation,
+    ) -> Arc<RecordEntry> {
+        let entry = self.cache().entry(record);
+        self.cache().insert(key, &entry, generation);
+        entry
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::cache::{Entry, Found, RecordCache, Value};
+use super::cached::{CachedRecord, RecordEntry};
 use super::dependency::{Dependencies, Dependency};
 use super::explain::Explanation;
 use super::flight::{Boarding, Flight, Flights, JoinRequest};
@@ -33,6 +33,7 @@ use super::metrics::RecordMetrics;
 use super::pages::Pages;
 use super::read::{CacheOutcome, Content, Read, ReadSummary};
 use super::redis::{Identity, RedisTier, RedisTierParts, WriteQueue};
+use super::ttl_cache::{Found, TtlCache};
 use super::watch::Watches;
 use crate::clock::Clock;
 use crate::config::{
@@ -58,7 +59,7 @@ pub(crate) struct WeakRecords(Weak<Inner>);
 
 struct Inner {
     upstream: Upstream,
-    cache: RecordCache,
+    cache: TtlCache<CachedRecord>,
     flights: Flights<RecordKey, Landing>,
     record_pages: Arc<Pages<RecordQuery>>,
     operation_pages: Arc<Pages<OperationListing>>,
@@ -199,7 +200,7 @@ impl Records {
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
         let records = Self(Arc::new(Inner {
             upstream,
-            cache: RecordCache::new(limits.clone(), record_bytes, clock.clone()),
+            cache: TtlCache::new(limits.clone(), record_bytes, clock.clone()),
             flights: Flights::new(metrics.clone()),
             record_pages: Arc::new(Pages::new(
                 limits.clone(),
@@ -213,7 +214,7 @@ impl Records {
                 metrics.clone(),
                 clock.clone(),
             )),
-            links: Links::new(links, metrics.clone(), clock.clone()),
+            links: Links::new(limits.clone(), links, metrics.clone(), clock.clone()),
             generations: Generations::default(),
             hasher,
             limits,
@@ -292,10 +293,10 @@ impl Records {
         let Inner { upstream, cache, record_pages, operation_pages, links, .. } = &*self.0;
         let metrics = self.metrics();
         upstream.observe();
-        metrics.sized("records", cache.size());
-        metrics.sized("record_pages", record_pages.size());
-        metrics.sized("operation_pages", operation_pages.size());
-        metrics.sized("links", links.size());
+        metrics.set_size("records", cache.size());
+        metrics.set_size("record_pages", record_pages.cache.size());
+        metrics.set_size("operation_pages", operation_pages.cache.size());
+        metrics.set_size("links", links.cache.size());
     }
 
     /// Has other lives, projects and pauses used from now on.
@@ -327,8 +328,12 @@ impl Records {
         &self.0.operation_pages
     }
 
-    pub(crate) fn cache(&self) -> &RecordCache {
+    pub(crate) fn cache(&self) -> &TtlCache<CachedRecord> {
         &self.0.cache
+    }
+
+    pub(crate) fn limits(&self) -> Arc<CacheConfig> {
+        self.0.limits.get()
     }
 
     pub(crate) fn shared_tier(&self) -> Option<&RedisTier> {
@@ -358,15 +363,18 @@ impl Records {
     /// Drops what an invalidation covers from all caches.
     pub(crate) fn drop_invalid(&self, invalidation: &Invalidation) {
         let Inner { cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
-        cache.invalidate(invalidation);
-        if let Invalidation::Record(key) | Invalidation::Absence(key) = invalidation
-            && cache.drop_entry(key)
-        {
-            metrics.dropped.inc();
+        match invalidation {
+            Invalidation::Purge(_) | Invalidation::Token(_) => cache.invalidate(invalidation),
+            Invalidation::Record(key) | Invalidation::Absence(key) => {
+                if cache.remove(key) {
+                    metrics.dropped.inc();
+                }
+            }
+            Invalidation::Lists { .. } => {}
         }
-        record_pages.invalidate(invalidation);
-        operation_pages.invalidate(invalidation);
-        links.invalidate(invalidation);
+        record_pages.cache.invalidate(invalidation);
+        operation_pages.cache.invalidate(invalidation);
+        links.cache.invalidate(invalidation);
     }
 
     pub(crate) fn watches(&self) -> &Watches {
@@ -387,7 +395,7 @@ impl Records {
 
     fn board(&self, key: &RecordKey, asking: &Asking) -> Boarding<Landing> {
         let Inner { cache, flights, .. } = &*self.0;
-        let young = |entry: &Arc<Entry>| asking.accepts_age(cache.age_of(entry));
+        let young = |found: &Found<CachedRecord>| asking.accepts_age(found.age);
         let load =
             |generation| self.clone().load(key.clone(), Loadable::of(asking), generation).boxed();
         let begin = || self.generations().begin(key.caller, &key.project, LoadKind::Record);
@@ -395,7 +403,7 @@ impl Records {
     }
 
     /// Refreshes a record without anybody waiting for it, unless a load is under way already.
-    fn refresh_behind(&self, key: &RecordKey, found: &Found, asking: &Asking) {
+    fn refresh_behind(&self, key: &RecordKey, found: &Found<CachedRecord>, asking: &Asking) {
         let boarding = self.board(key, asking);
         if boarding.joined {
             return;
@@ -404,7 +412,7 @@ impl Records {
         let (records, key, entry) = (self.clone(), key.clone(), Arc::clone(&found.entry));
         self.0.tasks.spawn(async move {
             if let Err(failure) = boarding.flight.await {
-                records.rest(&entry, &failure);
+                records.back_off(entry, &failure);
                 tracing::warn!(
                     code = failure.code().as_str(),
                     upstream.status = failure.upstream_status(),
@@ -415,9 +423,10 @@ impl Records {
         });
     }
 
-    fn rest(&self, entry: &Entry, failure: &Failure) {
+    /// Makes no further refresh of an entry for a while.
+    fn back_off(&self, entry: Arc<RecordEntry>, failure: &Failure) {
         let pause = failure.retry_after().unwrap_or_default().max(REST_AFTER_FAILURE);
-        self.0.cache.rest(entry, pause);
+        self.0.cache.assess(entry).back_off(pause);
     }
 }
 
@@ -446,7 +455,12 @@ impl Asking {
         }
     }
 
-    /// Whether something kept of some age will do.
+    /// Whether a cached value may be served: it is fresh, and young enough for this request.
+    pub(crate) fn accepts<V>(&self, found: &Found<V>) -> bool {
+        found.is_fresh() && self.accepts_age(found.age)
+    }
+
+    /// Whether a cached value of an age is young enough for this request.
     pub(crate) fn accepts_age(&self, age: Duration) -> bool {
         !self.no_cache && self.max_age.is_none_or(|most| age <= most)
     }
@@ -486,16 +500,16 @@ impl Reader {
             return self.fetch(key, found, company).await;
         }
         match &found {
-            Some(fresh @ Found { freshness: Freshness::Fresh(_), .. }) => {
+            Some(fresh @ Found { freshness: Freshness::Fresh, .. }) => {
                 return self.serve(&key, fresh, CacheOutcome::Hit);
             }
             Some(stale @ Found { freshness: Freshness::Stale, .. }) => {
-                if !stale.is_resting() {
+                if !stale.is_backing_off() {
                     self.records.refresh_behind(&key, stale, &self.asking);
                 }
                 return self.serve(&key, stale, CacheOutcome::Stale);
             }
-            Some(spare) if spare.is_resting() => {
+            Some(spare) if spare.is_backing_off() => {
                 return self.serve(&key, spare, CacheOutcome::StaleOnError);
             }
             Some(_) | None => {}
@@ -601,7 +615,7 @@ impl Reader {
     async fn fetch(
         &self,
         key: RecordKey,
-        found: Option<Found>,
+        found: Option<Found<CachedRecord>>,
         company: Company,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         self.join_load(key, found, company).instrument(Content::Record.span()).await
@@ -611,7 +625,7 @@ impl Reader {
     async fn join_load(
         &self,
         key: RecordKey,
-        found: Option<Found>,
+        found: Option<Found<CachedRecord>>,
         company: Company,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let _loading = self.loading().await;
@@ -623,14 +637,19 @@ impl Reader {
         let leads = ticket.leads.swap(false, Ordering::Relaxed);
         match self.landing(&key, ticket, leads).await {
             (Ok(Landing { entry, tier: Tier::Shared }), _) => {
-                self.note_load(&key, CacheOutcome::Hit, Some(self.dated(&entry)), None);
+                let found = self.records.0.cache.assess(entry);
+                let read = Read::of(CacheOutcome::Hit, found.age, found.ttl, None);
+                self.note_load(&key, read, Some(&found.entry));
                 self.note_shared();
-                entry.value.read()
+                found.entry.value.read()
             }
             (Ok(Landing { entry, tier: Tier::First }), leads) => {
                 let outcome = self.asking.outcome(leads, found.is_some());
-                self.note_load(&key, outcome, Some(self.dated(&entry)), Some(entry.status));
-                entry.value.read()
+                let loaded = self.records.0.cache.assess(entry);
+                let status = Some(loaded.entry.value.status);
+                let read = Read::of(outcome, loaded.age, loaded.ttl, status);
+                self.note_load(&key, read, Some(&loaded.entry));
+                loaded.entry.value.read()
             }
             (Err(failure), leads) => {
                 // The load may have found in the shared tier what may stand in for a failure.
@@ -650,7 +669,7 @@ impl Reader {
     ) -> (Result<Landing, Failure>, bool) {
         let mut landing = ticket.flight.await;
         while let Ok(Landing { entry, tier: Tier::Shared }) = &landing {
-            if self.asking.accepts_age(self.records.0.cache.age_of(entry)) {
+            if self.asking.accepts_age(self.records.0.cache.assess(Arc::clone(entry)).age) {
                 break;
             }
             let boarding = self.board(key);
@@ -664,7 +683,7 @@ impl Reader {
         self.records.board(key, &self.asking)
     }
 
-    fn spare(&self, key: &RecordKey) -> Option<Found> {
+    fn spare(&self, key: &RecordKey) -> Option<Found<CachedRecord>> {
         let may_be = !self.asking.no_cache && self.records.0.shared.is_some();
         may_be.then(|| self.records.0.cache.get(key)).flatten()
     }
@@ -674,33 +693,31 @@ impl Reader {
         &self,
         key: &RecordKey,
         leads: bool,
-        found: Option<Found>,
+        found: Option<Found<CachedRecord>>,
         failure: Failure,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         match found {
             // A record that was dropped meanwhile must not be served.
             Some(spare) if failure.permits_stale() && self.is_kept(key, &spare) => {
-                self.records.rest(&spare.entry, &failure);
+                self.records.back_off(Arc::clone(&spare.entry), &failure);
                 let code = failure.code().as_str();
                 tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
-                self.note_load(
-                    key,
-                    CacheOutcome::StaleOnError,
-                    Some(self.dated(&spare.entry)),
-                    failure.upstream_status(),
-                );
-                spare.entry.value.read()
+                let stale = self.records.0.cache.assess(spare.entry);
+                let status = failure.upstream_status();
+                let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
+                self.note_load(key, read, Some(&stale.entry));
+                stale.entry.value.read()
             }
             found => {
                 let outcome = self.asking.outcome(leads, found.is_some());
                 spans::fail(&Span::current(), failure.code().as_str());
-                self.note_load(key, outcome, None, failure.upstream_status());
+                self.note_load(key, Read::failed(outcome, failure.upstream_status()), None);
                 Err(failure)
             }
         }
     }
 
-    fn is_kept(&self, key: &RecordKey, found: &Found) -> bool {
+    fn is_kept(&self, key: &RecordKey, found: &Found<CachedRecord>) -> bool {
         self.records.0.cache.holds(key, &found.entry)
     }
 
@@ -723,51 +740,30 @@ impl Reader {
     fn serve(
         &self,
         key: &RecordKey,
-        found: &Found,
+        found: &Found<CachedRecord>,
         outcome: CacheOutcome,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        let is_absence = found.entry.value.is_absence();
-        outcome.record_with_absence(&Content::Record.span(), is_absence);
-        self.note(key, outcome, Some((&found.entry, found.age, found.ttl)), None);
+        outcome.record_with_absence(&Content::Record.span(), found.entry.value.is_absent());
+        self.note(key, Read::of(outcome, found.age, found.ttl, None), Some(&found.entry));
         found.entry.value.read()
     }
 
     /// Notes the outcome of a load in the current span, which is that of the read, and for the answer.
-    fn note_load(
-        &self,
-        key: &RecordKey,
-        outcome: CacheOutcome,
-        read: Option<(&Arc<Entry>, Duration, Duration)>,
-        status: Option<u16>,
-    ) {
-        let is_absence = read.is_some_and(|(entry, ..)| entry.value.is_absence());
-        outcome.record_with_absence(&Span::current(), is_absence);
-        self.note(key, outcome, read, status);
+    fn note_load(&self, key: &RecordKey, read: Read, entry: Option<&Arc<RecordEntry>>) {
+        let is_absence = entry.is_some_and(|entry| entry.value.is_absent());
+        read.outcome.record_with_absence(&Span::current(), is_absence);
+        self.note(key, read, entry);
     }
 
-    fn note(
-        &self,
-        key: &RecordKey,
-        outcome: CacheOutcome,
-        read: Option<(&Arc<Entry>, Duration, Duration)>,
-        status: Option<u16>,
-    ) {
-        match read {
-            Some((entry, ..)) if outcome.is_fresh() => {
+    fn note(&self, key: &RecordKey, read: Read, entry: Option<&Arc<RecordEntry>>) {
+        match entry {
+            Some(entry) if read.outcome.is_fresh() => {
                 self.depend_on(|| Dependency::Record(key.clone(), Arc::downgrade(entry)));
             }
             Some(_) | None => self.mark_uncacheable(),
         }
-        let (age, ttl) = read.map(|(_, age, ttl)| (age, ttl)).unwrap_or_default();
-        let (is_there, read) = (read.is_some(), Read::of(outcome, age, ttl, status));
-        self.note_for_field(Content::Record, &read, is_there);
+        self.note_for_field(Content::Record, &read, entry.is_some());
         self.note_read(read);
-    }
-
-    /// An entry, its age, and how long it is fresh.
-    fn dated<'e>(&self, entry: &'e Arc<Entry>) -> (&'e Arc<Entry>, Duration, Duration) {
-        let cache = &self.records.0.cache;
-        (entry, cache.age_of(entry), cache.ttl_of(entry))
     }
 
     pub(crate) fn note_read(&self, read: Read) {
@@ -820,18 +816,5 @@ impl Eq for LoadKey {}
 impl Hash for LoadKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.record.hash(state);
-    }
-}
-
-impl Value {
-    fn is_absence(&self) -> bool {
-        matches!(self, Self::Absent(_))
-    }
-
-    fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
-        match self {
-            Self::Record(record) => Ok(Arc::clone(record)),
-            Self::Absent(failure) => Err(failure.clone()),
-        }
     }
 }

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 
 use super::CacheOutcome;
 use super::redis::RedisMetrics;
+use super::ttl_cache::CacheSize;
 use crate::counters::counted;
 
 /// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.
@@ -119,7 +120,7 @@ impl RecordMetrics {
         self.purges.get_or_create(&ScopeLabel { scope }).inc();
     }
 
-    pub(crate) fn sized(&self, content: &'static str, (entries, bytes): (u64, u64)) {
+    pub(crate) fn set_size(&self, content: &'static str, CacheSize { entries, bytes }: CacheSize) {
         let gauge = |number| i64::try_from(number).unwrap_or(i64::MAX);
         self.entries.get_or_create(&ContentLabel { content }).set(gauge(entries));
         self.bytes.get_or_create(&ContentLabel { content }).set(gauge(bytes));

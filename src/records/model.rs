@@ -19,7 +19,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::atomic::{AtomicBool, AtomicU64};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use super::cache::{RecordCache, Value};
+use super::cached::{CachedRecord, RecordEntry, Value};
 use super::flight::{Boarding, Flights, JoinRequest};
 use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::{Invalidation, Purge};
@@ -27,12 +27,14 @@ use super::key::{CallerKey, RecordKey};
 use super::load::Landing;
 use super::metrics::RecordMetrics;
 use super::sync::modelling;
+use super::ttl_cache::TtlCache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
 use crate::domain::{Failure, ProjectId, RecordFields, RecordId, ScreenRecord};
 
 /// Orders that are tried: so many at random, and as many with few changes of thread at odd places.
 const ORDERS: usize = 800;
+const DAY: Duration = Duration::from_hours(24);
 
 /// Which step is left out, to see that the model misses it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,7 @@ enum Without {
 /// What one process has, and its upstream.
 struct World {
     flights: Flights<RecordKey, Landing>,
-    cache: RecordCache,
+    cache: TtlCache<CachedRecord>,
     generations: Generations,
     metrics: RecordMetrics,
     key: RecordKey,
@@ -104,8 +106,7 @@ impl Drop for Calling<'_> {
 
 impl World {
     fn new(without: Without) -> Arc<Self> {
-        let day = Duration::from_hours(24);
-        let limits = CacheConfig { ttl_active: day, ttl_final: day, ..CacheConfig::default() };
+        let limits = CacheConfig { ttl_active: DAY, ttl_final: DAY, ..CacheConfig::default() };
         let metrics = RecordMetrics::default();
         let key = RecordKey {
             caller: CallerKey::Gateway,
@@ -114,7 +115,7 @@ impl World {
         };
         Arc::new(Self {
             flights: Flights::new(metrics.clone()),
-            cache: RecordCache::new(Live::new(limits.clone()), limits.max_bytes, Clock::default()),
+            cache: TtlCache::new(Live::new(limits.clone()), limits.max_bytes, Clock::default()),
             generations: Generations::default(),
             metrics,
             key,
@@ -125,7 +126,13 @@ impl World {
 
     async fn load(self: Arc<Self>, generation: Generation) -> Result<Landing, Failure> {
         let record = self.upstream.read().await;
-        Ok(Landing::first(self.cache.keep(&self.key, record, &generation)))
+        let entry = self.entry(record);
+        self.cache.insert(&self.key, &entry, &generation);
+        Ok(Landing::first(entry))
+    }
+
+    fn entry(&self, record: ScreenRecord) -> Arc<RecordEntry> {
+        self.cache.entry(CachedRecord::new(Value::Record(Arc::new(record)), 200, DAY))
     }
 
     fn begin(&self, kind: LoadKind) -> Generation {
@@ -138,7 +145,7 @@ impl World {
         let load = |generation| Arc::clone(self).load(generation).boxed();
         let looks = self.without != Without::SecondLook;
         if self.without == Without::JoinCheck {
-            let landed = || self.cache.fresh(&self.key).map(Landing::first);
+            let landed = || Some(Landing::first(self.cache.fresh(&self.key)?.entry));
             return self.flights.board_if(|_| true, request, landed, load);
         }
         self.flights.board_record(request, &self.cache, |_| looks, load)
@@ -146,21 +153,21 @@ impl World {
 
     /// Reads the record as a reader does; its version.
     async fn ask(self: Arc<Self>) -> u64 {
-        if let Some(entry) = self.cache.fresh(&self.key) {
-            return version(&entry.value);
+        if let Some(found) = self.cache.fresh(&self.key) {
+            return version(&found.entry.value.value);
         }
         let boarding = self.board();
         let at_once = self.upstream.at_once.load(Ordering::SeqCst);
         assert!(at_once <= 2, "more loads than generations");
-        version(&boarding.flight.await.unwrap().entry.value)
+        version(&boarding.flight.await.unwrap().entry.value.value)
     }
 
     /// Reads a list with the record in it, which goes into the cache.
     async fn list(self: Arc<Self>) {
         let (asked, generation) = (Clock::default().now(), self.begin(LoadKind::List));
         if self.upstream.lists().await {
-            let record = Arc::new(ScreenRecord::default());
-            self.cache.keep_listed(&self.key, &record, asked, &generation);
+            let entry = self.entry(ScreenRecord::default());
+            self.cache.insert_if_newer(&self.key, &entry, asked, &generation);
         }
     }
 
@@ -168,9 +175,11 @@ impl World {
         if self.without != Without::EndOfGeneration {
             self.generations.end(invalidation);
         }
-        self.cache.invalidate(invalidation);
-        if let Invalidation::Record(key) = invalidation {
-            self.cache.drop_entry(key);
+        match invalidation {
+            Invalidation::Record(key) => {
+                self.cache.remove(key);
+            }
+            other => self.cache.invalidate(other),
         }
     }
 }

@@ -1,30 +1,26 @@
-//! Pages of the upstream's lists, kept for a short while for one caller each.
+//! Pages of the upstream's lists, cached for a short while for one caller each.
 //!
-//! A page past its life is served only in place of an outage; unlike a record it is never refreshed
-//! behind an answer, since few ask for just the same page again.
+//! After its TTL a page is served only in place of an error. Unlike a record it is never refreshed in the
+//! background, because few requests read the same page again.
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use foldhash::quality::RandomState;
-use moka::sync::Cache;
-
-use super::caller_index::CallerIndex;
 use super::dependency::{Dependency, WeakPage};
 use super::flight::Flights;
-use super::generation::Generation;
-use super::invalidation::Invalidation;
+use super::freshness::Lifetime;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
 use super::slice::Row;
-use super::weight;
+use super::ttl_cache::{CacheKey, CacheValue, Entry, TtlCache};
+use super::weight::{of_unreadable, text};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
-use crate::domain::{Failure, Page, ProjectId};
+use crate::domain::{Failure, Page, ProjectId, RecordId, ScreenRecord, Unreadable};
 use crate::upstream::{Call, Range, Upstream};
 
-/// A list of the upstream: what it is narrowed to, and how its pages are read.
+/// A list of the upstream: its filter, and how its pages are read.
 pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
     type Row: Row + Send + Sync + 'static;
 
@@ -43,6 +39,9 @@ pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
     /// How many bytes a row takes.
     fn row_bytes(row: &Self::Row) -> usize;
 
+    /// The recording in a row, for the record cache: opening it then costs no call.
+    fn record(row: &Self::Row) -> Option<(RecordId, &Arc<ScreenRecord>)>;
+
     /// A page as a dependency of a response.
     fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency;
 }
@@ -56,20 +55,15 @@ pub(crate) struct PageKey<L> {
     pub(crate) range: Range,
 }
 
-/// A page and when it was read.
-pub(crate) struct KeptPage<T> {
-    pub(crate) page: Arc<Page<T>>,
-    fetched: Instant,
-}
+/// A page in the cache.
+pub(crate) struct CachedPage<L: Listing>(pub(crate) Arc<Page<L::Row>>);
+
+pub(crate) type PageEntry<L> = Entry<CachedPage<L>>;
 
 /// The pages of one kind of list.
 pub(crate) struct Pages<L: Listing> {
-    entries: Cache<PageKey<L>, Arc<KeptPage<L::Row>>, RandomState>,
-    pub(crate) flights: Flights<PageKey<L>, Arc<KeptPage<L::Row>>>,
-    callers: CallerIndex,
-    limits: Live<CacheConfig>,
-    max_bytes: u64,
-    clock: Clock,
+    pub(crate) cache: TtlCache<CachedPage<L>>,
+    pub(crate) flights: Flights<PageKey<L>, Arc<PageEntry<L>>>,
 }
 
 impl<L: Listing> Pages<L> {
@@ -79,103 +73,46 @@ impl<L: Listing> Pages<L> {
         metrics: RecordMetrics,
         clock: Clock,
     ) -> Self {
-        let entries = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|key, kept| weight::of_page(key, kept))
-            .support_invalidation_closures()
-            .build_with_hasher(RandomState::default());
-        Self {
-            entries,
-            flights: Flights::new(metrics),
-            callers: CallerIndex::new(clock.clone()),
-            limits,
-            max_bytes,
-            clock,
-        }
-    }
-
-    /// The page of a key, unless nothing may serve it any more.
-    pub(crate) fn get(&self, key: &PageKey<L>) -> Option<Arc<KeptPage<L::Row>>> {
-        let kept = self.entries.get(key)?;
-        (self.age_of(&kept) < longest_use(&self.limits.load())).then_some(kept)
-    }
-
-    /// Lets go of what nothing may serve any more.
-    pub(crate) fn sweep(&self) {
-        let longest_use = longest_use(&self.limits.load());
-        for (key, kept) in &self.entries {
-            if self.age_of(&kept) >= longest_use {
-                self.entries.invalidate(&*key);
-            }
-        }
-        self.callers.evict_expired(longest_use);
-    }
-
-    /// Keeps a page that has just been read.
-    pub(crate) fn keep(
-        &self,
-        key: &PageKey<L>,
-        page: Page<L::Row>,
-        generation: &Generation,
-    ) -> Arc<KeptPage<L::Row>> {
-        let kept = Arc::new(KeptPage { page: Arc::new(page), fetched: self.clock.now() });
-        if self.max_bytes == 0 || self.ttl().is_zero() {
-            return kept;
-        }
-        generation.keep(|| {
-            self.entries.insert(key.clone(), Arc::clone(&kept));
-            self.callers.note(key.caller, &key.project);
-        });
-        kept
-    }
-
-    /// Drops what an invalidation covers.
-    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
-        if !self.callers.take(invalidation) {
-            return;
-        }
-        let invalidation = invalidation.clone();
-        // Infallible: invalidation closures are enabled above.
-        let _ = self.entries.invalidate_entries_if(move |key, _| {
-            invalidation.covers_lists_of(key.caller, &key.project)
-        });
-    }
-
-    /// Whether a page is still the one that is kept.
-    pub(crate) fn holds(&self, key: &PageKey<L>, page: &Arc<KeptPage<L::Row>>) -> bool {
-        self.entries.get(key).is_some_and(|kept| Arc::ptr_eq(&kept, page))
-    }
-
-    pub(crate) fn age_of(&self, kept: &KeptPage<L::Row>) -> Duration {
-        self.clock.now().saturating_duration_since(kept.fetched)
-    }
-
-    /// How long a page stays fresh from now on.
-    pub(crate) fn remaining(&self, kept: &KeptPage<L::Row>) -> Duration {
-        self.ttl().saturating_sub(self.age_of(kept))
-    }
-
-    /// How long a page has been stale.
-    pub(crate) fn overdue(&self, kept: &KeptPage<L::Row>) -> Duration {
-        self.age_of(kept).saturating_sub(self.ttl())
-    }
-
-    fn ttl(&self) -> Duration {
-        self.limits.load().ttl_list
-    }
-
-    pub(crate) fn is_fresh(&self, kept: &KeptPage<L::Row>) -> bool {
-        !self.remaining(kept).is_zero()
-    }
-
-    /// Number of pages and their weight in bytes.
-    pub(crate) fn size(&self) -> (u64, u64) {
-        self.entries.run_pending_tasks();
-        (self.entries.entry_count(), self.entries.weighted_size())
+        Self { cache: TtlCache::new(limits, max_bytes, clock), flights: Flights::new(metrics) }
     }
 }
 
-/// How long a page may be served, if only in place of an outage.
-fn longest_use(limits: &CacheConfig) -> Duration {
-    limits.ttl_list + limits.stale_if_error
+impl<L: Listing> CacheKey for PageKey<L> {
+    fn caller(&self) -> CallerKey {
+        self.caller
+    }
+
+    fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    fn bytes(&self) -> usize {
+        text(self.project.as_str()) + self.listing.bytes()
+    }
+}
+
+impl<L: Listing> CacheValue for CachedPage<L> {
+    type Key = PageKey<L>;
+
+    /// Without a TTL pages are not cached at all.
+    fn lifetime(&self, limits: &CacheConfig) -> Lifetime {
+        if limits.ttl_list.is_zero() {
+            return Lifetime::default();
+        }
+        Lifetime {
+            ttl: limits.ttl_list,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: limits.stale_if_error,
+        }
+    }
+
+    /// Recordings are counted although the record cache may have them too: the last one to drop them frees
+    /// them.
+    fn bytes(&self) -> usize {
+        let rows = self.0.rows.iter().map(|row| match row {
+            Ok(row) => size_of::<Result<L::Row, Arc<Unreadable>>>() + L::row_bytes(row),
+            Err(unreadable) => of_unreadable(unreadable),
+        });
+        size_of::<Page<L::Row>>() + rows.sum::<usize>()
+    }
 }

@@ -143,6 +143,11 @@ impl Read {
         let (remaining, overdue) = (ttl.saturating_sub(age), age.saturating_sub(ttl));
         Self { outcome, age, remaining, overdue, upstream_status }
     }
+
+    /// A read without a result.
+    pub(crate) fn failed(outcome: CacheOutcome, upstream_status: Option<u16>) -> Self {
+        Self::of(outcome, Duration::ZERO, Duration::ZERO, upstream_status)
+    }
 }
 
 impl ReadSummary {

@@ -1,10 +1,12 @@
 //! For the tests of the areas above: a reader that finds what it is given in the cache.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::cached::{CachedRecord, Value};
 use super::generation::LoadKind;
 use super::loader::{Asking, Reader, RecordParts, Records};
 use super::metrics::RecordMetrics;
@@ -13,16 +15,17 @@ use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig, UpstreamCon
 use crate::domain::{ProjectId, RecordId, ScreenRecord, Token};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
-/// A reader with an empty cache, and nobody upstream.
+const DAY: Duration = Duration::from_hours(24);
+
+/// A reader with an empty cache, without an upstream.
 pub(crate) fn reader() -> Reader {
     let settings = UpstreamConfig::at("http://127.0.0.1:9".parse().expect("an address"));
     let clock = Clock::default();
     let upstream = Upstream::new(&settings, UpstreamMetrics::default(), clock.clone());
     let upstream = upstream.expect("a client that needs nothing of its machine");
-    let day = Duration::from_hours(24);
     let parts = RecordParts {
         upstream: &settings,
-        cache: &CacheConfig { ttl_final: day, ttl_active: day, ..CacheConfig::default() },
+        cache: &CacheConfig { ttl_final: DAY, ttl_active: DAY, ..CacheConfig::default() },
         inbound: &InboundConfig::default(),
         subscriptions: &SubscriptionsConfig::default(),
         metrics: RecordMetrics::default(),
@@ -41,5 +44,7 @@ pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord
     let key = reader.admit(project, id).expect("a key");
     let records = reader.records();
     let generation = records.generations().begin(key.caller, &key.project, LoadKind::Record);
-    records.cache().keep(&key, record, &generation);
+    let value = Value::Record(Arc::new(record));
+    let entry = records.cache().entry(CachedRecord::new(value, 200, DAY));
+    records.cache().insert(&key, &entry, &generation);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::super::cache::Entry;
+use super::super::cached::RecordEntry;
 use super::super::key::RecordKey;
 use super::tier::{RedisTier, TimeBudget, Write};
 
@@ -30,7 +30,7 @@ pub(crate) enum LeaseOutcome {
     /// This one, without a lease: Redis did not answer, or the wait was too long.
     LoadAnyway,
     /// Another one has loaded it.
-    LoadedElsewhere(Arc<Entry>),
+    LoadedElsewhere(Arc<RecordEntry>),
 }
 
 enum Attempt {
@@ -52,7 +52,7 @@ impl RedisTier {
         &self,
         key: &RecordKey,
         budget: &TimeBudget,
-        is_usable: impl Fn(&Entry) -> bool,
+        is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
         let metrics = &self.0.metrics;
         let outcome = match self.try_lease(key, budget).await {
@@ -77,7 +77,7 @@ impl RedisTier {
     async fn wait_for_lease(
         &self,
         key: &RecordKey,
-        is_usable: impl Fn(&Entry) -> bool,
+        is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
         loop {
             sleep(POLL_EVERY).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redis::{AsyncCommands as _, RedisResult};
 
-use super::super::cache::{Entry, Value};
+use super::super::cached::{CachedRecord, RecordEntry, Value};
 use super::super::freshness::ttl_of;
 use super::super::key::{CallerKey, RecordKey};
 use super::connection::Connection;
@@ -16,7 +16,7 @@ use super::tier::{RedisTier, TimeBudget};
 #[derive(Default)]
 pub(crate) struct Lookup {
     /// The record and when it was read, however old.
-    pub(crate) entry: Option<Arc<Entry>>,
+    pub(crate) entry: Option<Arc<RecordEntry>>,
     /// What an entry has to name that is stored by a load that begins now. `None` where Redis did not say.
     pub(crate) generations: Option<Generations>,
 }
@@ -84,7 +84,7 @@ impl RedisTier {
     }
 
     /// The entry, or why there is none.
-    fn entry(&self, response: Response) -> Result<Arc<Entry>, ReadOutcome> {
+    fn entry(&self, response: Response) -> Result<Arc<RecordEntry>, ReadOutcome> {
         let bytes = response.bytes.ok_or(ReadOutcome::Miss)?;
         let stored = decode(&bytes).ok_or(ReadOutcome::Broken)?;
         if stored.generations != response.generations {
@@ -94,6 +94,6 @@ impl RedisTier {
         let fetched = self.0.clock.now().checked_sub(age).ok_or(ReadOutcome::Miss)?;
         let ttl = stored.lifetime.ttl.min(ttl_of(&stored.record, &self.0.limits.load()));
         let value = Value::Record(Arc::new(stored.record));
-        Ok(Arc::new(Entry::new(value, 200, fetched, ttl)))
+        Ok(Arc::new(RecordEntry { value: CachedRecord::new(value, 200, ttl), fetched }))
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::super::cache::{Entry, Value};
+use super::super::cached::{RecordEntry, Value};
 use super::super::invalidation::Invalidation;
 use super::super::key::RecordKey;
 use super::connection::RedisConnection;
@@ -51,7 +51,7 @@ pub(crate) type WriteQueue = mpsc::Receiver<Write>;
 /// A write that no answer waits for.
 pub(crate) enum Write {
     /// Stores a record that was read from the upstream.
-    Store { key: RecordKey, entry: Arc<Entry>, generations: Generations },
+    Store { key: RecordKey, entry: Arc<RecordEntry>, generations: Generations },
     /// Gives the lease of a record back.
     ReleaseLease(RecordKey),
 }
@@ -88,10 +88,10 @@ impl RedisTier {
     pub(crate) fn store(
         &self,
         key: &RecordKey,
-        entry: &Arc<Entry>,
+        entry: &Arc<RecordEntry>,
         generations: Option<Generations>,
     ) {
-        if let (Some(generations), Value::Record(_)) = (generations, &entry.value) {
+        if let (Some(generations), Value::Record(_)) = (generations, &entry.value.value) {
             self.queue(Write::Store { key: key.clone(), entry: Arc::clone(entry), generations });
         }
     }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use redis::{AsyncCommands as _, RedisResult, SetExpiry, SetOptions};
 use tokio::time::timeout;
 
-use super::super::cache::{Entry, Value};
+use super::super::cached::{RecordEntry, Value};
 use super::super::key::{CallerKey, RecordKey};
 use super::client::RESPONSE_TIMEOUT;
 use super::connection::Connection;
@@ -75,22 +75,22 @@ impl RedisTier {
         &self,
         connection: &mut Connection,
         key: &RecordKey,
-        entry: &Entry,
+        entry: &RecordEntry,
         generations: Generations,
     ) -> RedisResult<bool> {
-        let Value::Record(record) = &entry.value else { return Ok(false) };
+        let Value::Record(record) = &entry.value.value else { return Ok(false) };
         let completed = self.complete_generations(connection, key, generations).await?;
         let Some(generations) = completed else { return Ok(false) };
         let limits = self.0.limits.get();
-        let age = self.0.clock.now().saturating_duration_since(entry.fetched());
+        let age = self.0.clock.now().saturating_duration_since(entry.fetched);
         let stale_for = limits.stale_if_error.max(limits.stale_while_revalidate);
-        let expires_in = (entry.ttl() + stale_for).saturating_sub(age);
+        let expires_in = (entry.value.ttl + stale_for).saturating_sub(age);
         let expires_in_ms = u64::try_from(expires_in.as_millis()).unwrap_or(u64::MAX);
         if expires_in_ms == 0 {
             return Ok(false);
         }
         let expires_in = Duration::from_millis(expires_in_ms);
-        let lifetime = Lifetime { ttl: entry.ttl(), age, expires_in };
+        let lifetime = Lifetime { ttl: entry.value.ttl, age, expires_in };
         let Some(bytes) = encode(record, generations, lifetime) else { return Ok(false) };
         let options = SetOptions::default().with_expiration(SetExpiry::PX(expires_in_ms));
         connection.set_options::<_, _, ()>(self.0.keys.entry(key), bytes, options).await?;

@@ -1,0 +1,108 @@
+//! A record in the cache.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::freshness::{Lifetime, ttl_of};
+use super::invalidation::Invalidation;
+use super::key::{CallerKey, RecordKey};
+use super::ttl_cache::{CacheKey, CacheValue, Entry, Found};
+use super::weight::{of_failure, of_record, text};
+use crate::config::CacheConfig;
+use crate::domain::{Failure, ProjectId, ScreenRecord};
+
+/// What the upstream answered about a record.
+#[derive(Debug)]
+pub(crate) struct CachedRecord {
+    pub(crate) value: Value,
+    /// HTTP status of the answer.
+    pub(crate) status: u16,
+    /// How long it was fresh when it was fetched.
+    pub(crate) ttl: Duration,
+    /// After a failed refresh, no further one is made before the entry has this age in milliseconds.
+    backoff_until: AtomicU64,
+}
+
+/// A record, or that there is none.
+#[derive(Debug)]
+pub(crate) enum Value {
+    Record(Arc<ScreenRecord>),
+    Absent(Failure),
+}
+
+pub(crate) type RecordEntry = Entry<CachedRecord>;
+
+impl CachedRecord {
+    pub(crate) fn new(value: Value, status: u16, ttl: Duration) -> Self {
+        Self { value, status, ttl, backoff_until: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
+        match &self.value {
+            Value::Record(record) => Ok(Arc::clone(record)),
+            Value::Absent(failure) => Err(failure.clone()),
+        }
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.value, Value::Absent(_))
+    }
+}
+
+impl Found<CachedRecord> {
+    /// Makes no further refresh for a while, after one has failed.
+    pub(crate) fn back_off(&self, pause: Duration) {
+        let until = u64::try_from((self.age + pause).as_millis()).unwrap_or(u64::MAX);
+        self.entry.value.backoff_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether a refresh failed so recently that another would only add load.
+    pub(crate) fn is_backing_off(&self) -> bool {
+        let until = self.entry.value.backoff_until.load(Ordering::Relaxed);
+        self.age.as_millis() < u128::from(until)
+    }
+}
+
+impl CacheValue for CachedRecord {
+    type Key = RecordKey;
+
+    /// What was fetched under a long TTL must not outlive a shorter one that was set since.
+    fn lifetime(&self, limits: &CacheConfig) -> Lifetime {
+        match &self.value {
+            Value::Record(record) => Lifetime {
+                ttl: self.ttl.min(ttl_of(record, limits)),
+                stale_while_revalidate: limits.stale_while_revalidate,
+                stale_if_error: limits.stale_if_error,
+            },
+            Value::Absent(_) => {
+                Lifetime { ttl: self.ttl.min(limits.ttl_not_found), ..Lifetime::default() }
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.value {
+            Value::Record(record) => of_record(record),
+            Value::Absent(failure) => of_failure(failure),
+        }
+    }
+
+    fn is_covered(key: &RecordKey, invalidation: &Invalidation) -> bool {
+        invalidation.covers_record(key)
+    }
+}
+
+impl CacheKey for RecordKey {
+    fn caller(&self) -> CallerKey {
+        self.caller
+    }
+
+    fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    fn bytes(&self) -> usize {
+        text(self.project.as_str()) + text(self.id.as_str())
+    }
+}

@@ -1,0 +1,45 @@
+//! Evicts what has expired, to give its memory back.
+
+use std::time::Duration;
+
+use tokio::time::interval;
+
+use super::links::LINK_TTL;
+use super::loader::Records;
+use crate::config::CacheConfig;
+
+const EVICT_EVERY: Duration = Duration::from_secs(30);
+
+impl Records {
+    /// Evicts what has expired, every half minute from now on.
+    pub fn start_eviction(&self) {
+        let records = self.downgrade();
+        let (tasks, ended) = (self.tasks().clone(), self.ended().clone());
+        let evicting = async move {
+            let mut ticks = interval(EVICT_EVERY);
+            loop {
+                ticks.tick().await;
+                let Some(records) = records.upgrade() else { return };
+                // Going through a full cache takes longer than a task should run for.
+                let evicted = records.tasks().clone().spawn_blocking(move || records.evict());
+                let _ = evicted.await;
+            }
+        };
+        tasks.spawn(ended.run_until_cancelled_owned(evicting));
+    }
+
+    fn evict(&self) {
+        let life = longest_life(&self.limits());
+        self.cache().evict_expired(life);
+        self.record_pages().cache.evict_expired(life);
+        self.operation_pages().cache.evict_expired(life);
+        self.links().cache.evict_expired(life);
+    }
+}
+
+/// No cached value is served when it is older.
+fn longest_life(limits: &CacheConfig) -> Duration {
+    let CacheConfig { ttl_final, ttl_active, ttl_not_found, ttl_list, .. } = *limits;
+    let ttl = ttl_final.max(ttl_active).max(ttl_not_found).max(ttl_list).max(LINK_TTL);
+    ttl + limits.stale_if_error.max(limits.stale_while_revalidate)
+}

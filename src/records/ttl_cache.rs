@@ -1,0 +1,252 @@
+//! A cache that is bounded in bytes and knows when each value was fetched.
+//!
+//! Freshness is decided when a value is read, from its age and the settings of that moment, so new settings
+//! take effect at once. moka only bounds the memory: an expiry of each entry would make its writes several
+//! times as slow, and could not tell fresh from stale.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foldhash::quality::RandomState;
+use moka::sync::Cache;
+
+use super::caller_index::CallerIndex;
+use super::freshness::{Freshness, Lifetime};
+use super::generation::Generation;
+use super::invalidation::Invalidation;
+use super::key::CallerKey;
+use crate::clock::Clock;
+use crate::config::{CacheConfig, Live};
+use crate::domain::ProjectId;
+
+/// What moka needs for an entry beside key and value: hash-table slots, queue nodes and reference counts,
+/// estimated from its structures.
+const BOOKKEEPING: usize = 200;
+
+/// Finds a value of one caller. Compared in full.
+pub(crate) trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {
+    fn caller(&self) -> CallerKey;
+    fn project(&self) -> &ProjectId;
+    /// The bytes that it takes on the heap.
+    fn bytes(&self) -> usize;
+}
+
+/// A value that is cached.
+pub(crate) trait CacheValue: Send + Sync + Sized + 'static {
+    type Key: CacheKey;
+
+    /// How long it may be served under settings that may have changed since it was fetched.
+    fn lifetime(&self, limits: &CacheConfig) -> Lifetime;
+
+    /// The bytes that it takes on the heap.
+    fn bytes(&self) -> usize;
+
+    /// Whether an invalidation covers the value of a key.
+    fn is_covered(key: &Self::Key, invalidation: &Invalidation) -> bool {
+        invalidation.covers_lists_of(key.caller(), key.project())
+    }
+}
+
+/// A value and when it was fetched from the upstream.
+#[derive(Debug)]
+pub(crate) struct Entry<V> {
+    pub(crate) value: V,
+    pub(crate) fetched: Instant,
+}
+
+/// An entry and how it may be used now.
+pub(crate) struct Found<V> {
+    pub(crate) entry: Arc<Entry<V>>,
+    pub(crate) age: Duration,
+    pub(crate) ttl: Duration,
+    pub(crate) freshness: Freshness,
+}
+
+/// The number of entries of a cache, and their size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CacheSize {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Values by key.
+pub(crate) struct TtlCache<V: CacheValue> {
+    entries: Cache<V::Key, Arc<Entry<V>>, RandomState>,
+    callers: CallerIndex,
+    limits: Live<CacheConfig>,
+    max_bytes: u64,
+    clock: Clock,
+}
+
+impl<V: CacheValue> TtlCache<V> {
+    pub(crate) fn new(limits: Live<CacheConfig>, max_bytes: u64, clock: Clock) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(weigh)
+            .support_invalidation_closures()
+            .build_with_hasher(RandomState::default());
+        let callers = CallerIndex::new(clock.clone());
+        Self { entries, callers, limits, max_bytes, clock }
+    }
+
+    /// A value that was fetched just now.
+    pub(crate) fn entry(&self, value: V) -> Arc<Entry<V>> {
+        Arc::new(Entry { value, fetched: self.clock.now() })
+    }
+
+    /// The entry of a key, unless it has expired.
+    pub(crate) fn get(&self, key: &V::Key) -> Option<Found<V>> {
+        let found = self.assess(self.entries.get(key)?);
+        (found.freshness != Freshness::Expired).then_some(found)
+    }
+
+    /// The entry of a key, if it is fresh.
+    pub(crate) fn fresh(&self, key: &V::Key) -> Option<Found<V>> {
+        self.get(key).filter(Found::is_fresh)
+    }
+
+    /// How an entry may be used now.
+    pub(crate) fn assess(&self, entry: Arc<Entry<V>>) -> Found<V> {
+        let age = self.clock.now().saturating_duration_since(entry.fetched);
+        let lifetime = entry.value.lifetime(&self.limits.load());
+        let freshness = Freshness::of(age, lifetime);
+        Found { entry, age, ttl: lifetime.ttl, freshness }
+    }
+
+    /// Whether an entry is still the one in the cache.
+    pub(crate) fn holds(&self, key: &V::Key, entry: &Arc<Entry<V>>) -> bool {
+        self.entries.get(key).is_some_and(|current| Arc::ptr_eq(&current, entry))
+    }
+
+    /// Inserts an entry that a load has fetched, unless its generation has ended.
+    pub(crate) fn insert(&self, key: &V::Key, entry: &Arc<Entry<V>>, generation: &Generation) {
+        // With no bytes, moka would keep an entry for a moment.
+        if self.max_bytes > 0 {
+            generation.keep(|| {
+                self.entries.insert(key.clone(), Arc::clone(entry));
+                self.callers.note(key.caller(), key.project());
+            });
+        }
+    }
+
+    /// Inserts an entry, unless the one in the cache was fetched after `asked`: answers overtake one
+    /// another.
+    pub(crate) fn insert_if_newer(
+        &self,
+        key: &V::Key,
+        entry: &Arc<Entry<V>>,
+        asked: Instant,
+        generation: &Generation,
+    ) {
+        if self.entries.get(key).is_none_or(|current| current.fetched <= asked) {
+            self.insert(key, entry, generation);
+        }
+    }
+
+    /// Drops the entry of a key; whether there was one.
+    pub(crate) fn remove(&self, key: &V::Key) -> bool {
+        self.entries.remove(key).is_some()
+    }
+
+    /// Drops what an invalidation covers.
+    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
+        if self.callers.take(invalidation) {
+            let invalidation = invalidation.clone();
+            let is_covered = move |key: &V::Key, _: &_| V::is_covered(key, &invalidation);
+            // Infallible: invalidation closures are enabled above.
+            let _ = self.entries.invalidate_entries_if(is_covered);
+        }
+    }
+
+    /// Drops what has expired.
+    pub(crate) fn evict_expired(&self, longest_life: Duration) {
+        for (key, entry) in &self.entries {
+            if self.assess(entry).freshness == Freshness::Expired {
+                self.entries.invalidate(&*key);
+            }
+        }
+        self.callers.evict_expired(longest_life);
+    }
+
+    pub(crate) fn size(&self) -> CacheSize {
+        self.entries.run_pending_tasks();
+        CacheSize { entries: self.entries.entry_count(), bytes: self.entries.weighted_size() }
+    }
+}
+
+impl<V> Found<V> {
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.freshness == Freshness::Fresh
+    }
+}
+
+fn weigh<V: CacheValue>(key: &V::Key, entry: &Arc<Entry<V>>) -> u32 {
+    let key_bytes = size_of::<V::Key>() + key.bytes();
+    let bytes = BOOKKEEPING + key_bytes + size_of::<Entry<V>>() + entry.value.bytes();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cached::{CachedRecord, Value};
+    use super::super::generation::{Generations, LoadKind};
+    use super::super::key::RecordKey;
+    use super::*;
+    use crate::domain::{RecordFields, RecordId, RecordText, ScreenRecord};
+
+    fn key(id: &str) -> RecordKey {
+        RecordKey {
+            caller: CallerKey::Gateway,
+            project: ProjectId::parse("p").unwrap(),
+            id: RecordId::parse(id).unwrap(),
+        }
+    }
+
+    fn insert(cache: &TtlCache<CachedRecord>, id: &str, record: ScreenRecord) {
+        let key = key(id);
+        let generation = Generations::default().begin(key.caller, &key.project, LoadKind::Record);
+        let value = Value::Record(Arc::new(record));
+        let entry = cache.entry(CachedRecord::new(value, 200, Duration::from_secs(5)));
+        cache.insert(&key, &entry, &generation);
+    }
+
+    #[test]
+    fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
+        let limits = Live::new(CacheConfig::default());
+        let cache = TtlCache::new(limits, 64 * 1024, Clock::default());
+
+        for number in 0..5000 {
+            let username = "u".repeat(number % 500);
+            let fields = RecordFields::default().with_text(RecordText::Username, username);
+            insert(&cache, &format!("r{number}"), fields.into());
+        }
+
+        let CacheSize { entries, bytes } = cache.size();
+        assert!(entries > 10 && bytes <= 64 * 1024, "{entries} entries of {bytes} bytes");
+    }
+
+    #[test]
+    fn expired_entries_are_evicted_and_new_settings_take_effect_at_once() {
+        let (limits, clock) = (Live::new(CacheConfig::default()), Clock::default());
+        let cache = TtlCache::new(limits.clone(), 1 << 20, clock.clone());
+        insert(&cache, "r", ScreenRecord::default());
+        clock.advance(Duration::from_secs(4));
+
+        let second = Duration::from_secs(1);
+        limits.set(CacheConfig { ttl_active: second, ..CacheConfig::default() });
+        let found = cache.get(&key("r")).unwrap();
+        cache.evict_expired(second);
+        let entries = cache.size().entries;
+        limits.set(CacheConfig {
+            ttl_active: second,
+            stale_while_revalidate: second,
+            stale_if_error: second,
+            ..CacheConfig::default()
+        });
+        cache.evict_expired(second);
+
+        assert_eq!((found.freshness, found.ttl), (Freshness::Stale, second));
+        assert_eq!((entries, cache.size().entries), (1, 0));
+    }
+}
