@@ -1,4 +1,4 @@
-//! The HTTP proxies that the environment names, for every client of the gateway.
+//! The HTTP proxies from the environment, for every client of the gateway.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use reqwest::{ClientBuilder, Proxy};
 use url::{Host, Url};
 
-/// Looked up in this order; the first that is set counts. `ALL_PROXY` stands in for both schemes.
+/// The first variable that is set counts. `ALL_PROXY` is for both schemes.
 const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
@@ -26,7 +26,7 @@ struct ByScheme {
     no_proxy: String,
 }
 
-/// A variable that names no proxy. The value is left out: it may hold a password.
+/// An invalid variable. The value is left out: it may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} is (redacted): must be the address of an HTTP proxy, such as \
@@ -38,7 +38,7 @@ pub(crate) struct BadProxy {
 }
 
 impl Proxies {
-    /// Reads the variables. `variable` returns the value of one that is set.
+    /// Reads the variables; `variable` returns the value of one that is set.
     ///
     /// # Errors
     /// The first variable in use that names no proxy.

@@ -34,7 +34,7 @@ pub enum LimitKey {
     Token([u8; 32]),
     /// An address, or the network of one host.
     Address(IpAddr),
-    /// All callers of whom nothing is known.
+    /// All callers without any identity.
     #[default]
     Unknown,
 }

@@ -1,8 +1,8 @@
-//! What happened on a desktop while it was recorded.
+//! Operations on a desktop during a recording.
 
 use std::sync::Arc;
 
-use super::{Field, OpenEnum, Timestamp};
+use super::{DesktopOperationLevel, DesktopOperationType, Field, OpenEnum, Timestamp};
 
 /// One operation on a desktop, every field read on its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,78 +25,4 @@ pub struct DesktopOperation {
     pub time: Field<Timestamp>,
     /// Seconds from the start of the video.
     pub offset: Field<i32>,
-}
-
-/// What an operation was on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DesktopOperationType {
-    /// Applications.
-    App,
-    /// Files.
-    File,
-    /// The registry.
-    Reg,
-    /// The desktop protocol: clipboard, devices, printing.
-    Hdp,
-    /// A type this version does not know.
-    Unknown,
-}
-
-/// How serious an operation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DesktopOperationLevel {
-    /// Nothing unusual.
-    Info,
-    /// Worth a look.
-    Alarm,
-    /// Something failed.
-    Error,
-    /// A level this version does not know.
-    Unknown,
-}
-
-impl DesktopOperationType {
-    /// Reads the upstream's text.
-    pub fn from_upstream(text: &str) -> Self {
-        match text {
-            "APP" => Self::App,
-            "FILE" => Self::File,
-            "REG" => Self::Reg,
-            "HDP" => Self::Hdp,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The upstream's text; none for what is not known.
-    pub fn to_upstream(self) -> Option<&'static str> {
-        match self {
-            Self::App => Some("APP"),
-            Self::File => Some("FILE"),
-            Self::Reg => Some("REG"),
-            Self::Hdp => Some("HDP"),
-            Self::Unknown => None,
-        }
-    }
-}
-
-impl DesktopOperationLevel {
-    /// Reads the upstream's text.
-    pub fn from_upstream(text: &str) -> Self {
-        match text {
-            "INFO" => Self::Info,
-            "ALARM" => Self::Alarm,
-            "ERROR" => Self::Error,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The upstream's text; none for what is not known.
-    pub fn to_upstream(self) -> Option<&'static str> {
-        match self {
-            Self::Info => Some("INFO"),
-            Self::Alarm => Some("ALARM"),
-            Self::Error => Some("ERROR"),
-            Self::Unknown => None,
-        }
-    }
 }

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-/// A signed link to a video. It is a secret, because it lets anyone fetch the video until it expires, so
-/// `Debug` does not show it.
+/// A link that anyone can download a video with for a while. It is a secret, so `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DownloadLink(Box<str>);
 
 impl DownloadLink {
-    /// Takes what the upstream gave; `None` for anything but an address on the web, which a page
-    /// could be harmed by.
+    /// Reads a link; `None` for anything but a web address, which could harm a page.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;

@@ -1,4 +1,4 @@
-//! Everything that can keep a caller from getting an answer, and what each of it means.
+//! Everything that can go wrong with a read, and what each failure means.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,11 @@ pub enum Failure {
          gateway itself asks for none"
     )]
     TokenMissing,
-    /// The gateway's settings do not allow the project, to anybody or to this caller.
+    /// The gateway's settings do not allow the project, or not to this caller.
     #[error("this gateway does not serve the project, or not to this caller")]
     ProjectNotAllowed,
     /// The upstream answered with an error.
-    #[error("{}", .0.kind.sentence())]
+    #[error("{}", .0.kind)]
     Refused(Arc<Refusal>),
     /// The upstream gave no answer.
     #[error("the upstream {0}")]
@@ -73,27 +73,37 @@ pub struct Refusal {
 }
 
 /// The meanings of an upstream's error answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RefusalKind {
     /// The request is invalid.
+    #[error("the upstream refused the request as invalid")]
     Invalid,
     /// The caller's token is not accepted.
+    #[error("the upstream did not accept the token")]
     CallerUnauthenticated,
     /// The gateway's own credentials are not accepted.
+    #[error("the upstream did not accept the gateway's own credentials")]
     GatewayUnauthenticated,
     /// The credentials may not do this.
+    #[error("the upstream denied access")]
     Forbidden,
     /// There is no such record.
+    #[error("the upstream has no such recording")]
     NotFound,
     /// The state does not allow it now.
+    #[error("the upstream reported a conflict")]
     Conflict,
     /// Too many requests.
+    #[error("the upstream limited the rate of requests")]
     Throttled,
     /// The upstream or its set-up is at fault.
+    #[error("the upstream answered with an error")]
     Broken,
     /// The upstream says it is out of service.
+    #[error("the upstream is out of service")]
     OutOfService,
     /// The upstream says that something behind it took too long.
+    #[error("the upstream reported a timeout")]
     TimedOut,
 }
 
@@ -170,73 +180,55 @@ pub enum TimeLimit {
     Operation,
 }
 
-/// The stable code that clients branch on, `extensions.code`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureCode {
-    /// The request itself is wrong.
-    BadUserInput,
-    /// The caller has to authenticate.
-    Unauthenticated,
-    /// The gateway's own credentials are refused.
-    UpstreamUnauthenticated,
-    /// The caller may not see this.
-    Forbidden,
-    /// There is no such record.
-    NotFound,
-    /// The state does not allow it now.
-    Conflict,
-    /// Too many requests.
-    RateLimited,
-    /// The upstream failed.
-    UpstreamError,
-    /// The upstream is out of reach.
-    UpstreamUnavailable,
-    /// The upstream took too long.
-    UpstreamTimeout,
-    /// The upstream's answer is not what it documents.
-    UpstreamInvalidResponse,
-    /// The answer is over the limit of its size.
-    ResponseTooLarge,
-    /// The gateway has too much to do.
-    Overloaded,
+macro_rules! failure_codes {
+    ($($(#[$doc:meta])* $code:ident => $text:literal,)*) => {
+        /// The stable code that clients branch on, `extensions.code`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum FailureCode {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl FailureCode {
+            /// Every code.
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$code),*];
+
+            /// The text in `extensions.code`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $text,)*
+                }
+            }
+        }
+    };
 }
 
-impl FailureCode {
-    /// Every code.
-    pub const ALL: [Self; 13] = [
-        Self::BadUserInput,
-        Self::Unauthenticated,
-        Self::UpstreamUnauthenticated,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::Conflict,
-        Self::RateLimited,
-        Self::UpstreamError,
-        Self::UpstreamUnavailable,
-        Self::UpstreamTimeout,
-        Self::UpstreamInvalidResponse,
-        Self::ResponseTooLarge,
-        Self::Overloaded,
-    ];
-
-    /// As it stands in `extensions.code`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadUserInput => "BAD_USER_INPUT",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::UpstreamUnauthenticated => "UPSTREAM_UNAUTHENTICATED",
-            Self::Forbidden => "FORBIDDEN",
-            Self::NotFound => "NOT_FOUND",
-            Self::Conflict => "CONFLICT",
-            Self::RateLimited => "RATE_LIMITED",
-            Self::UpstreamError => "UPSTREAM_ERROR",
-            Self::UpstreamUnavailable => "UPSTREAM_UNAVAILABLE",
-            Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
-            Self::UpstreamInvalidResponse => "UPSTREAM_INVALID_RESPONSE",
-            Self::ResponseTooLarge => "RESPONSE_TOO_LARGE",
-            Self::Overloaded => "OVERLOADED",
-        }
-    }
+failure_codes! {
+    /// The request itself is wrong.
+    BadUserInput => "BAD_USER_INPUT",
+    /// The caller has to authenticate.
+    Unauthenticated => "UNAUTHENTICATED",
+    /// The gateway's own credentials are refused.
+    UpstreamUnauthenticated => "UPSTREAM_UNAUTHENTICATED",
+    /// The caller may not see this.
+    Forbidden => "FORBIDDEN",
+    /// There is no such record.
+    NotFound => "NOT_FOUND",
+    /// The state does not allow it now.
+    Conflict => "CONFLICT",
+    /// Too many requests.
+    RateLimited => "RATE_LIMITED",
+    /// The upstream failed.
+    UpstreamError => "UPSTREAM_ERROR",
+    /// The upstream is out of reach.
+    UpstreamUnavailable => "UPSTREAM_UNAVAILABLE",
+    /// The upstream took too long.
+    UpstreamTimeout => "UPSTREAM_TIMEOUT",
+    /// The upstream's answer is not what it documents.
+    UpstreamInvalidResponse => "UPSTREAM_INVALID_RESPONSE",
+    /// The answer is over the limit of its size.
+    ResponseTooLarge => "RESPONSE_TOO_LARGE",
+    /// The gateway has too much to do.
+    Overloaded => "OVERLOADED",
 }
 
 impl RefusalKind {
@@ -252,23 +244,6 @@ impl RefusalKind {
             Self::Broken => FailureCode::UpstreamError,
             Self::OutOfService => FailureCode::UpstreamUnavailable,
             Self::TimedOut => FailureCode::UpstreamTimeout,
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Self::Invalid => "the upstream refused the request as invalid",
-            Self::CallerUnauthenticated => "the upstream did not accept the token",
-            Self::GatewayUnauthenticated => {
-                "the upstream did not accept the gateway's own credentials"
-            }
-            Self::Forbidden => "the upstream denied access",
-            Self::NotFound => "the upstream has no such recording",
-            Self::Conflict => "the upstream reported a conflict",
-            Self::Throttled => "the upstream limited the rate of requests",
-            Self::Broken => "the upstream answered with an error",
-            Self::OutOfService => "the upstream is out of service",
-            Self::TimedOut => "the upstream reported a timeout",
         }
     }
 }
@@ -307,15 +282,22 @@ impl Failure {
         }
     }
 
-    /// How long to wait before asking again, where the upstream said so.
+    /// How long to wait before asking again, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(refusal) => refusal.retry_after,
             Self::Unreachable(Unreachable::CircuitOpen { retry_after }) => Some(*retry_after),
+            _ => self.refusal()?.retry_after,
+        }
+    }
+
+    /// The refusal of the upstream, if it is one.
+    fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
             Self::BadInput { .. }
             | Self::TokenMissing
             | Self::ProjectNotAllowed
-            | Self::Unreachable(Unreachable::Connect | Unreachable::Cut)
+            | Self::Unreachable(_)
             | Self::TimedOut(_)
             | Self::Malformed { .. }
             | Self::Unreadable(_)
@@ -328,17 +310,8 @@ impl Failure {
     /// What the upstream said, where it said anything.
     pub fn upstream(&self) -> Option<&UpstreamAnswer> {
         match self {
-            Self::Refused(refusal) => Some(&refusal.answer),
             Self::Malformed { answer, .. } => Some(answer),
-            Self::BadInput { .. }
-            | Self::TokenMissing
-            | Self::ProjectNotAllowed
-            | Self::Unreachable(_)
-            | Self::TimedOut(_)
-            | Self::Unreadable(_)
-            | Self::TooManyWatched { .. }
-            | Self::ResponseTooLarge
-            | Self::Overloaded => None,
+            _ => self.refusal().map(|refusal| &refusal.answer),
         }
     }
 
@@ -375,19 +348,7 @@ impl Failure {
 
     /// What this says is gone, if anything.
     pub fn revokes(&self) -> Option<Revoked> {
-        match self {
-            Self::Refused(refusal) => refusal.revokes(),
-            Self::BadInput { .. }
-            | Self::TokenMissing
-            | Self::ProjectNotAllowed
-            | Self::Unreachable(_)
-            | Self::TimedOut(_)
-            | Self::Malformed { .. }
-            | Self::Unreadable(_)
-            | Self::TooManyWatched { .. }
-            | Self::ResponseTooLarge
-            | Self::Overloaded => None,
-        }
+        self.refusal()?.revokes()
     }
 }
 

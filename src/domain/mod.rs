@@ -16,7 +16,7 @@ mod failure;
 mod diagnostic;
 
 pub use caller::{CallerIdentity, LimitKey};
-pub use desktop_operation::{DesktopOperation, DesktopOperationLevel, DesktopOperationType};
+pub use desktop_operation::DesktopOperation;
 pub use diagnostic::Diagnostic;
 pub use download_link::DownloadLink;
 pub use failure::{
@@ -26,6 +26,8 @@ pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use record_id::{ProjectId, RecordId};
 pub(crate) use screen_record::record_fields;
 pub use screen_record::{Field, RecordFields, RecordText, RecordTime, ScreenRecord, Unreadable};
-pub use status::{OpenEnum, ScreenRecordStatus, ScreenRecordType};
+pub use status::{
+    DesktopOperationLevel, DesktopOperationType, OpenEnum, ScreenRecordStatus, ScreenRecordType,
+};
 pub use timestamp::Timestamp;
 pub use token::{Secret, Token};

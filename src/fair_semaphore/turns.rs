@@ -11,7 +11,7 @@ use crate::domain::LimitKey;
 /// burst of one caller leaves permits for others, however slow the upstream is.
 const SHARE: usize = 7;
 
-/// The caller and the operation that a permit is for.
+/// An operation of a caller that needs a permit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Requester {
     /// Who calls. Not whose data is read: under the gateway's own credentials all read the same.

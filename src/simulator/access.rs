@@ -1,4 +1,4 @@
-//! Who is let in: tokens, and signatures made with an access key.
+//! Authentication: tokens, and signatures made with an access key.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,16 +11,16 @@ use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
-use super::SimulatorConfig;
+use super::config::SimulatorConfig;
 use super::iam::{Iam, TokenState};
 use super::metadata::Metadata;
 use crate::signature::{ALGORITHM, DATE_FORMAT, SignableRequest, Signature};
 
 /// How far a signature's time may be from ours.
 const WINDOW: SignedDuration = SignedDuration::from_mins(15);
-/// So many failures in a row are forgiven.
+/// Failures in a row before a key is locked.
 const FORGIVEN: u32 = 5;
-/// How long a key is locked after one more.
+/// How long a key is locked.
 const LOCK: SignedDuration = SignedDuration::from_mins(5);
 
 /// Why a request is not let in.
@@ -55,15 +55,15 @@ struct Claim<'h> {
 }
 
 impl Access {
-    pub(super) fn new(config: &SimulatorConfig) -> Self {
+    pub(super) fn new(config: SimulatorConfig) -> Self {
         Self {
-            projects: config.projects.clone(),
-            tokens: config.tokens.clone(),
-            ended_tokens: config.ended_tokens.clone(),
-            keys: config.access_keys.iter().cloned().collect(),
+            keys: config.access_keys.into_iter().collect(),
             failures: Mutex::default(),
-            iam: Iam::new(config.iam_users.clone(), config.projects.clone(), config.token_life),
+            iam: Iam::new(config.iam_users, config.projects.clone(), config.token_life),
             metadata: Metadata::default(),
+            projects: config.projects,
+            tokens: config.tokens,
+            ended_tokens: config.ended_tokens,
         }
     }
 

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-/// The number of failed logins within [`LOCK`] that lock a user for that long.
+/// Failed logins within [`LOCK`] that lock a user for as long.
 const FORGIVEN: usize = 5;
 const LOCK: SignedDuration = SignedDuration::from_mins(15);
 
@@ -39,7 +39,7 @@ struct State {
     failures: HashMap<String, Vec<Timestamp>>,
 }
 
-/// What a token is worth.
+/// The state of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenState {
     Valid,
@@ -53,7 +53,7 @@ pub(super) struct Issued {
     pub(super) body: Value,
 }
 
-/// Why none was.
+/// Why no token was issued.
 pub(super) struct NotIssued {
     pub(super) status: u16,
     pub(super) title: &'static str,
@@ -95,7 +95,7 @@ impl Iam {
         Ok(self.issue(name, project, now))
     }
 
-    /// What a token that comes with a request is worth.
+    /// The state of a token.
     pub(super) fn token_state(&self, token: &str, now: Timestamp) -> TokenState {
         match self.lock().tokens.get(token) {
             Some(ends) if now < *ends => TokenState::Valid,

@@ -1,4 +1,4 @@
-//! The metadata service of a cloud server: session tokens, and temporary keys for those who have one.
+//! The metadata service of a cloud server: session tokens and temporary keys.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,7 @@ pub(super) struct TemporaryKey {
 }
 
 impl Metadata {
-    /// A session with a life of `seconds`; `None` if that is not a valid life.
+    /// A session that lives for some seconds; `None` for an invalid number.
     pub(super) fn session(&self, seconds: Option<&str>, now: Timestamp) -> Option<String> {
         let seconds: i64 = seconds?.parse().ok()?;
         if !(1..=LONGEST_SESSION).contains(&seconds) {

@@ -32,7 +32,7 @@ impl Random {
         choices.get(at)
     }
 
-    /// True in `percent` of a hundred cases.
+    /// True with a probability in percent.
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

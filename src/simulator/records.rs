@@ -1,4 +1,4 @@
-//! The recordings: made from a seed, moving through their life as time goes by.
+//! The recordings: made from a seed, with a status that follows the clock.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,15 @@ use super::random::Random;
 use super::times;
 
 const DAY: i64 = 24 * 60 * 60;
-/// A new recording begins so often, in seconds.
+/// Seconds between new recordings.
 const NEW_EVERY: i64 = 60;
-/// One of this number of recordings is still in progress at the start.
+/// One in this number of recordings is in progress at the start.
 const LIVE_SHARE: usize = 25;
-/// Places of recordings that begin after the start; far from those that are there at once.
+/// The first number of recordings that begin after the start.
 const LATER: u64 = 1 << 40;
+const DESKTOPS: u64 = 40;
+/// Each desktop belongs to one pool.
+const POOLS: u64 = 5;
 const TYPES: [&str; 4] = ["FULL", "INTERVAL", "OPERATION", "SESSION"];
 const USERS: [&str; 8] =
     ["chenwei", "wanghaha", "张三", "Ólafur", "محمد", "maria.garcia", "Amélie", "zoë-k"];
@@ -27,13 +30,14 @@ pub(super) struct Records {
     by_id: HashMap<String, usize>,
 }
 
-/// One recording: what is fixed about it.
+/// The fixed part of one recording.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     place: u64,
     pub(super) id: String,
     pub(super) desktop_id: String,
     pub(super) desktop_name: String,
+    desktop_pool_id: String,
     pub(super) username: &'static str,
     pub(super) kind: &'static str,
     pub(super) start: Timestamp,
@@ -72,14 +76,14 @@ impl Records {
         Self { seed, began, base, by_id }
     }
 
-    /// The id of a recording that is final, for examples.
+    /// The id of a finished recording, for examples.
     pub(super) fn sample(&self) -> &str {
         let is_uploaded = |record: &&Record| record.status(self.began) == "UPLOAD_COMPLETED";
         let found = self.base.iter().find(is_uploaded).or(self.base.first());
         found.map_or("sample-all-fields", |record| &record.id)
     }
 
-    /// The recording with an id, in either of its written forms.
+    /// The recording with an id, with or without dashes.
     pub(super) fn get(&self, id: &str, now: Timestamp) -> Option<Record> {
         let id = folded(id);
         if let Some(record) = self.by_id.get(&id).and_then(|at| self.base.get(*at)) {
@@ -132,12 +136,13 @@ impl Record {
 
     fn made(mut random: Random, place: u64, start: Timestamp, length: i64) -> Self {
         let id = if random.percent(50) { random.uuid() } else { random.hex32() };
-        let desktop = random.below(40);
+        let desktop = random.below(DESKTOPS);
         Self {
             place,
             id,
             desktop_id: Random::of(desktop, 7).uuid(),
             desktop_name: format!("desktop{desktop:02}"),
+            desktop_pool_id: Random::of(desktop % POOLS, 8).uuid(),
             username: random.pick(&USERS).copied().unwrap_or_default(),
             kind: random.pick(&TYPES).copied().unwrap_or_default(),
             start,
@@ -151,7 +156,7 @@ impl Record {
         }
     }
 
-    /// Where it stands.
+    /// The status now.
     pub(super) fn status(&self, now: Timestamp) -> &'static str {
         let age = now.duration_since(self.start).as_secs();
         let uploading_from = self.length + WAIT_FOR_UPLOAD;
@@ -192,7 +197,7 @@ impl Record {
         set("id", self.id.clone().into());
         set("desktop_id", self.desktop_id.clone().into());
         set("desktop_name", self.desktop_name.clone().into());
-        set("desktop_pool_id", Random::of(random.below(5), 8).uuid().into());
+        set("desktop_pool_id", self.desktop_pool_id.clone().into());
         set("username", self.username.into());
         set("type", self.kind.into());
         set("status", status.into());

@@ -1,6 +1,7 @@
 //! Which request gets which answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -10,18 +11,20 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::SimulatedUpstream;
-use super::access::Denied;
-use super::faults::{self, Fault, json_response};
+use super::access::{Access, Denied};
+use super::config::SimulatorConfig;
+use super::faults::{self, Fault, Limiter, Reserved, json_response};
 use super::iam::Issued;
 use super::operations;
 use super::paging::{BadParameter, Parameters};
-use super::records::{Record, after};
+use super::records::{Record, Records, after};
+use super::stats::Stats;
 use super::times;
+use crate::clock::Clock;
 
 /// The largest request body, as at the API gateway: 12 MB.
 const LARGEST_BODY: usize = 12 * 1024 * 1024;
-/// Without a window a list shows so many seconds back: 15 days.
+/// The window of a list without one, in seconds: 15 days.
 const DEFAULT_WINDOW: i64 = 15 * 24 * 60 * 60;
 /// Ids in one request for download addresses or deletion.
 const MOST_IDS: usize = 100;
@@ -42,6 +45,18 @@ enum Call<'p> {
     TrafficLimits,
     SetTrafficLimits,
     WrongMethod,
+}
+
+/// Everything a request is answered from.
+pub(super) struct SimulatedUpstream {
+    records: Records,
+    access: Access,
+    reserved: Reserved,
+    limiter: Limiter,
+    stats: Stats,
+    latency: Duration,
+    largest_page: usize,
+    clock: Clock,
 }
 
 /// Answers any request.
@@ -68,6 +83,24 @@ pub(super) async fn answer(
 }
 
 impl SimulatedUpstream {
+    pub(super) fn new(config: SimulatorConfig, clock: Clock) -> serde_json::Result<Self> {
+        Ok(Self {
+            records: Records::new(config.seed, config.records, clock.timestamp()),
+            reserved: Reserved::load()?,
+            limiter: Limiter::new(config.faults, config.seed),
+            stats: Stats::default(),
+            latency: config.latency,
+            largest_page: config.largest_page,
+            access: Access::new(config),
+            clock,
+        })
+    }
+
+    /// A project and a recording that exist.
+    pub(super) fn sample(&self) -> (&str, &str) {
+        (self.access.projects().first().map_or("", String::as_str), self.records.sample())
+    }
+
     async fn call(&self, parts: &Parts, body: Body) -> Answer {
         self.stats.count(parts.method.as_str(), parts.uri.path());
         if !self.latency.is_zero() {
@@ -301,37 +334,23 @@ impl<'p> Filter<'p> {
     }
 }
 
-/// Project and call of a path; `None` where there is no such API.
+/// Project and call of a path; `None` if there is no such API.
 fn route<'p>(method: &Method, path: &'p str) -> Option<(&'p str, Call<'p>)> {
-    let rest = path.strip_prefix("/v2/")?;
-    let (project, rest) = rest.split_once('/')?;
-    let rest = rest.strip_prefix("screen-records")?;
-    let segments: Vec<&str> = rest.split('/').skip(1).collect();
-    let (get, post, put) = (method == Method::GET, method == Method::POST, method == Method::PUT);
-    let call = match segments.as_slice() {
-        [] if rest.is_empty() => {
-            if get {
-                Call::List
-            } else {
-                Call::WrongMethod
-            }
-        }
-        ["batch-delete"] if post => Call::BatchDelete,
-        ["download-address"] if post => Call::DownloadAddress,
-        ["traffic-limit", "configurations"] if get => Call::TrafficLimits,
-        ["traffic-limit", "configurations"] if post => Call::SetTrafficLimits,
-        ["batch-delete" | "download-address"] | ["traffic-limit", "configurations"] => {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let ["v2", project, "screen-records", rest @ ..] = segments.as_slice() else { return None };
+    let call = match (method.as_str(), rest) {
+        (_, ["", ..]) => return None,
+        ("GET", []) => Call::List,
+        ("POST", ["batch-delete"]) => Call::BatchDelete,
+        ("POST", ["download-address"]) => Call::DownloadAddress,
+        ("GET", ["traffic-limit", "configurations"]) => Call::TrafficLimits,
+        ("POST", ["traffic-limit", "configurations"]) => Call::SetTrafficLimits,
+        (_, ["batch-delete" | "download-address"]) => Call::WrongMethod,
+        ("GET", [id]) => Call::Detail(id),
+        ("PUT", [id]) => Call::Update(id),
+        ("GET", [id, "os-operations"]) => Call::Operations(id),
+        (_, [] | [_] | [_, "os-operations"] | ["traffic-limit", "configurations"]) => {
             Call::WrongMethod
-        }
-        [id] if get && !id.is_empty() => Call::Detail(id),
-        [id] if put && !id.is_empty() => Call::Update(id),
-        [id] if !id.is_empty() => Call::WrongMethod,
-        [id, "os-operations"] if !id.is_empty() => {
-            if get {
-                Call::Operations(id)
-            } else {
-                Call::WrongMethod
-            }
         }
         _ => return None,
     };

@@ -5,6 +5,10 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::config::EXAMPLE_PROJECT;
 use super::*;
 
 const TOKEN: &str = "good-token";
@@ -143,6 +147,23 @@ async fn recordings_are_of_every_status_and_type_and_larger_than_32_bits_count()
     assert!(rows.iter().any(|row| !row["id"].as_str().unwrap().contains('-')));
     assert!(rows.iter().any(|row| row["start_time"].as_str().is_some_and(|t| t.contains('T'))));
     assert!(rows.iter().any(|row| row["start_time"].as_str().is_some_and(|t| t.contains(' '))));
+}
+
+#[tokio::test]
+async fn recordings_are_of_several_users_desktops_and_pools_and_a_desktop_has_one_pool() {
+    let simulation = Running::start(|_| {}).await;
+
+    let all = simulation.list("limit=1000").await;
+
+    let rows = all["screen_records"].as_array().unwrap();
+    let distinct = |keys: &[&str]| {
+        let parts = |row: &Value| keys.iter().map(|key| row[key].to_string()).collect::<Vec<_>>();
+        rows.iter().map(parts).collect::<HashSet<_>>().len()
+    };
+    let [users, desktops, pools] =
+        ["username", "desktop_id", "desktop_pool_id"].map(|key| distinct(&[key]));
+    assert_eq!((users, desktops, pools), (8, 40, 5));
+    assert_eq!(distinct(&["desktop_id", "desktop_name", "desktop_pool_id"]), desktops);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is counted of the upstream's answers.
+//! The upstream's metrics.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::breaker::Circuit;
 use crate::counters::counted;
 use crate::domain::{Failure, FailureCode};
 
-/// Outcomes that read 0 before the first: a rate needs something to rise from.
+/// Outcomes that start at 0, for rates.
 const WATCHED_OUTCOMES: [&str; 8] =
     ["200", "401", "403", "429", "500", "503", "timeout", "unreachable"];
 
@@ -21,7 +21,7 @@ const WATCHED_OUTCOMES: [&str; 8] =
 #[derive(Clone, Debug)]
 pub struct UpstreamMetrics {
     attempts: Family<AttemptLabel, Counter>,
-    /// Of status 200, which nearly all have.
+    /// Attempts with status 200, the most frequent outcome.
     good: Counter,
     duration: Histogram,
     pub(crate) shed: Counter,
@@ -73,7 +73,7 @@ impl Default for UpstreamMetrics {
 }
 
 impl UpstreamMetrics {
-    /// Puts the metrics on show.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let upstream = registry.sub_registry_with_prefix("gateway_upstream");
         upstream.register(
@@ -87,43 +87,35 @@ impl UpstreamMetrics {
             Unit::Seconds,
             self.duration.clone(),
         );
-        upstream.register(
-            "shed",
-            "Calls given up because too many were in progress",
-            self.shed.clone(),
-        );
-        upstream.register(
-            "waiting",
-            "Calls that wait for a permit to call the upstream",
-            self.waiting.clone(),
-        );
-        upstream.register("calls_in_flight", "Calls in progress", self.in_flight.clone());
-        upstream.register(
-            "calls_in_flight_limit",
-            "Limit of calls in progress",
-            self.most_in_flight.clone(),
-        );
-        upstream.register(
-            "resends",
-            "Requests sent again, within an attempt, because the upstream had not processed them",
-            self.resends.clone(),
-        );
-        upstream.register("retries", "Attempts after a failed one", self.retries.clone());
-        upstream.register(
-            "retries_over_budget",
-            "Retries not made because the retry budget was used up",
-            self.retries_over_budget.clone(),
-        );
-        upstream.register(
-            "breaker_opened",
-            "How often the circuit breaker opened",
-            self.breaker_opened.clone(),
-        );
-        upstream.register(
-            "breaker_refused",
-            "Calls not made because the circuit breaker was open",
-            self.breaker_refused.clone(),
-        );
+        for (name, help, gauge) in [
+            ("waiting", "Calls that wait for a permit to call the upstream", &self.waiting),
+            ("calls_in_flight", "Calls in progress", &self.in_flight),
+            ("calls_in_flight_limit", "Limit of calls in progress", &self.most_in_flight),
+        ] {
+            upstream.register(name, help, gauge.clone());
+        }
+        for (name, help, counter) in [
+            ("shed", "Calls given up because too many were in progress", &self.shed),
+            (
+                "resends",
+                "Requests sent again, within an attempt, because the upstream had not processed them",
+                &self.resends,
+            ),
+            ("retries", "Attempts after a failed one", &self.retries),
+            (
+                "retries_over_budget",
+                "Retries not made because the retry budget was used up",
+                &self.retries_over_budget,
+            ),
+            ("breaker_opened", "How often the circuit breaker opened", &self.breaker_opened),
+            (
+                "breaker_refused",
+                "Calls not made because the circuit breaker was open",
+                &self.breaker_refused,
+            ),
+        ] {
+            upstream.register(name, help, counter.clone());
+        }
         upstream.register(
             "breaker_state",
             "State of the circuit breaker: 1 for the current one",
@@ -131,9 +123,9 @@ impl UpstreamMetrics {
         );
     }
 
-    /// Shows how many calls are under way, of those that may be.
-    pub(crate) fn show_calls(&self, most: u32, places_left: usize) {
-        let (most, left) = (i64::from(most), i64::try_from(places_left).unwrap_or(i64::MAX));
+    /// Shows the calls in flight and their limit.
+    pub(crate) fn show_calls(&self, most: u32, free: usize) {
+        let (most, left) = (i64::from(most), i64::try_from(free).unwrap_or(i64::MAX));
         self.most_in_flight.set(most);
         self.in_flight.set(most.saturating_sub(left));
     }

@@ -38,8 +38,8 @@ pub(super) async fn check_addresses(
         }
         match reach(&address, config, clock).await {
             Ok(Reached { skew: Some(skew), .. }) => match check_clock(&address, skew, config) {
-                Some(Skew::TooLarge(diagnostic)) => diagnostics.push(diagnostic),
-                Some(Skew::Noted(note)) => notes.push(note),
+                Some(Err(diagnostic)) => diagnostics.push(diagnostic),
+                Some(Ok(note)) => notes.push(note),
                 None => {}
             },
             Ok(Reached { skew: None, .. }) => {}
@@ -71,16 +71,12 @@ fn addresses(config: &UpstreamConfig) -> Vec<CheckedAddress<'_>> {
     addresses
 }
 
-enum Skew {
-    Noted(String),
-    TooLarge(Diagnostic),
-}
-
+/// A note, or a problem, if this machine's clock differs from that of an address.
 fn check_clock(
     address: &CheckedAddress<'_>,
     skew: SignedDuration,
     config: &UpstreamConfig,
-) -> Option<Skew> {
+) -> Option<Result<String, Diagnostic>> {
     if skew.abs() <= NOTABLE {
         return None;
     }
@@ -93,9 +89,9 @@ fn check_clock(
         let problem = format!("{apart}, and signatures are refused from 15 minutes on");
         let remedy =
             "set this machine's clock, and keep it right by NTP (chrony, systemd-timesyncd)";
-        return Some(Skew::TooLarge(Diagnostic::new(problem, remedy)));
+        return Some(Err(Diagnostic::new(problem, remedy)));
     }
-    Some(Skew::Noted(format!("{apart}: set it, for lives of tokens and certificates go by it")))
+    Some(Ok(format!("{apart}: set it, for lives of tokens and certificates go by it")))
 }
 
 /// Explains the failure of a test request to addresses that answer.

@@ -164,48 +164,46 @@ impl CheckedAddress<'_> {
     }
 
     fn explain_tls(&self, error: &rustls::Error) -> Diagnostic {
-        let (host, setting) = (self.host(), self.setting);
-        let certificate = format!("the certificate that {} shows", self.address());
+        let (address, setting) = (self.address(), self.setting);
         match error {
-            rustls::Error::InvalidCertificate(why) => match why {
-                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                    Diagnostic::new(
-                        format!("{certificate} is signed by no CA that this machine trusts"),
-                        "set upstream.ca_file to the certificate of the CA that signed it, or add that to \
-                     the system's own",
-                    )
-                }
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    Diagnostic::new(
-                        format!("{certificate} has expired"),
-                        "have it renewed; if it is a new one, set the clock of this machine",
-                    )
-                }
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    Diagnostic::new(
-                        format!("{certificate} is not valid yet"),
-                        "set the clock of this machine; if it is right, have another one issued",
-                    )
-                }
-                CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. } => Diagnostic::new(
-                    format!("{certificate} is for other names than {host}"),
-                    format!("write one of the names that it is for into {setting}"),
-                ),
-                other => Diagnostic::new(
-                    format!("{certificate} cannot be accepted: {other}"),
-                    "have another one issued",
-                ),
-            },
+            rustls::Error::InvalidCertificate(why) => self.explain_certificate(why),
             rustls::Error::InvalidMessage(_) => Diagnostic::new(
-                format!("{} does not speak TLS", self.address()),
+                format!("{address} does not speak TLS"),
                 format!("check host and port in {setting}; plain HTTP is written http://"),
             ),
             other => Diagnostic::new(
-                format!("no TLS connection to {} comes about: {other}", self.address()),
+                format!("no TLS connection to {address} comes about: {other}"),
                 format!("check host and port in {setting}: TLS 1.2 or 1.3 is needed"),
             ),
         }
+    }
+
+    fn explain_certificate(&self, why: &CertificateError) -> Diagnostic {
+        use CertificateError as E;
+        let other_names = format!("is for other names than {}", self.host());
+        let not_accepted = format!("cannot be accepted: {why}");
+        let use_its_name = format!("write one of the names that it is for into {}", self.setting);
+        let (problem, remedy) = match why {
+            E::UnknownIssuer | E::BadSignature => (
+                "is signed by no CA that this machine trusts",
+                "set upstream.ca_file to the certificate of the CA that signed it, or add that to the \
+                 system's own",
+            ),
+            E::Expired | E::ExpiredContext { .. } => (
+                "has expired",
+                "have it renewed; if it is a new one, set the clock of this machine",
+            ),
+            E::NotValidYet | E::NotValidYetContext { .. } => (
+                "is not valid yet",
+                "set the clock of this machine; if it is right, have another one issued",
+            ),
+            E::NotValidForName | E::NotValidForNameContext { .. } => {
+                (other_names.as_str(), use_its_name.as_str())
+            }
+            _ => (not_accepted.as_str(), "have another one issued"),
+        };
+        let address = self.address();
+        Diagnostic::new(format!("the certificate that {address} shows {problem}"), remedy)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One recording, as the detail call answers it and as it stands in a list.
+//! One recording, in the response of the detail call or in a list.
 
 use jiff::tz::TimeZone;
 
@@ -6,7 +6,7 @@ use super::{ERROR_KEYS, Unlike, read_object};
 use crate::domain::{RecordFields, RecordText, RecordTime, ScreenRecord};
 use crate::upstream::normalize::WireValue;
 
-/// Reads the answer of the detail call.
+/// Reads a recording.
 ///
 /// # Errors
 /// [`Unlike`] for anything but a JSON object that could be a record.
@@ -33,46 +33,25 @@ struct Read<'t> {
 impl<'t> Read<'t> {
     /// Of a key that comes twice the last one counts, as for the official SDK.
     fn note(&mut self, key: &str, value: WireValue<'t>, zone: &TimeZone) {
-        if let Some(slot) = FieldSlot::named(key) {
-            slot.set(&mut self.fields, value, zone);
-            self.known += 1;
-        } else if ERROR_KEYS.contains(&key) {
-            self.errors += usize::from(!value.is_null());
-        } else {
-            self.others += 1;
-        }
-    }
-}
-
-/// A slot in a record, by the type of what belongs there.
-enum FieldSlot {
-    Id,
-    Text(RecordText),
-    Time(RecordTime),
-    Size,
-    Duration,
-}
-
-impl FieldSlot {
-    fn named(key: &str) -> Option<Self> {
-        Some(match key {
-            "id" => Self::Id,
-            "size" => Self::Size,
-            "duration" => Self::Duration,
+        let fields = &mut self.fields;
+        match key {
+            "id" => *fields.text(RecordText::Id) = value.name().map(Ok),
+            "size" => fields.size = value.long(),
+            "duration" => fields.duration = value.int(),
             _ => {
-                let text = RecordText::of_wire_name(key).map(Self::Text);
-                return text.or_else(|| RecordTime::of_wire_name(key).map(Self::Time));
+                if let Some(text) = RecordText::of_wire_name(key) {
+                    *fields.text(text) = value.text();
+                } else if let Some(time) = RecordTime::of_wire_name(key) {
+                    *fields.time(time) = value.timestamp(zone);
+                } else if ERROR_KEYS.contains(&key) {
+                    self.errors += usize::from(!value.is_null());
+                    return;
+                } else {
+                    self.others += 1;
+                    return;
+                }
             }
-        })
-    }
-
-    fn set<'t>(self, fields: &mut RecordFields<'t>, value: WireValue<'t>, zone: &TimeZone) {
-        match self {
-            Self::Id => *fields.text(RecordText::Id) = value.name().map(Ok),
-            Self::Text(of) => *fields.text(of) = value.text(),
-            Self::Time(of) => *fields.time(of) = value.timestamp(zone),
-            Self::Size => fields.size = value.long(),
-            Self::Duration => fields.duration = value.int(),
         }
+        self.known += 1;
     }
 }

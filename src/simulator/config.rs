@@ -1,0 +1,84 @@
+//! What is simulated.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::faults::FaultPlan;
+use super::iam::IamUser;
+
+/// The token of the demo.
+pub const DEMO_TOKEN: &str = "demo-token";
+/// The project of the documented example.
+pub(super) const EXAMPLE_PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
+
+/// What is simulated.
+#[derive(Clone)]
+pub struct SimulatorConfig {
+    /// Address to listen on; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Recordings there are at the start; from then on a new one begins every minute.
+    pub records: usize,
+    /// Time before every answer.
+    pub latency: Duration,
+    /// Equal seeds give equal recordings.
+    pub seed: u64,
+    /// Projects of the recordings; any other is forbidden.
+    pub projects: Vec<String>,
+    /// Tokens that are accepted.
+    pub tokens: Vec<String>,
+    /// Tokens that were valid once: they have to be renewed.
+    pub ended_tokens: Vec<String>,
+    /// Access keys and their secrets.
+    pub access_keys: Vec<(String, String)>,
+    /// Users that IAM issues tokens to.
+    pub iam_users: Vec<IamUser>,
+    /// How long such a token lives.
+    pub token_life: Duration,
+    /// Largest page of a list: 1,000 or 100, as the upstream's two documents have it.
+    pub largest_page: usize,
+    /// Faults among ordinary answers.
+    pub faults: FaultPlan,
+}
+
+impl Default for SimulatorConfig {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8090).into(),
+            records: 250,
+            latency: Duration::ZERO,
+            seed: 1,
+            projects: vec![EXAMPLE_PROJECT.to_owned()],
+            tokens: Vec::new(),
+            ended_tokens: Vec::new(),
+            access_keys: Vec::new(),
+            iam_users: Vec::new(),
+            token_life: Duration::from_hours(24),
+            largest_page: 1000,
+            faults: FaultPlan::default(),
+        }
+    }
+}
+
+impl SimulatorConfig {
+    /// As the demo has it: on a free port, with the demo's token.
+    pub fn for_demo() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            tokens: vec![DEMO_TOKEN.to_owned()],
+            latency: Duration::from_millis(20),
+            ..Self::default()
+        }
+    }
+}
+
+impl fmt::Debug for SimulatorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorConfig")
+            .field("listen", &self.listen)
+            .field("records", &self.records)
+            .field("seed", &self.seed)
+            .field("projects", &self.projects)
+            .finish_non_exhaustive()
+    }
+}
