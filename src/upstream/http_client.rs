@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Version;
@@ -53,6 +53,8 @@ pub(super) struct Sent {
 /// Decides when a connection may be opened.
 struct Connections {
     speaks_http_1: AtomicBool,
+    /// Connections so far.
+    opened: AtomicU64,
     turn: Mutex<()>,
 }
 
@@ -92,7 +94,9 @@ impl HttpClient {
         // Fails only when a provider has been installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let speaks_http_1 = AtomicBool::new(address.scheme() == "http");
-        let connections = Arc::new(Connections { speaks_http_1, turn: Mutex::default() });
+        let connections =
+            Connections { speaks_http_1, opened: AtomicU64::new(0), turn: Mutex::default() };
+        let connections = Arc::new(connections);
         let opened_by = Arc::clone(&connections);
         let client = builder
             .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, content_encoding::ACCEPTED)]))
@@ -133,6 +137,7 @@ impl Connections {
     ) -> Result<C, BoxError> {
         let turn = self.wait_for_turn().await?;
         let connection = connecting.await?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
         drop(turn);
         let _ = IS_NEW_CONNECTION.try_with(|is_new| is_new.set(true));
         Ok(connection)
@@ -140,21 +145,22 @@ impl Connections {
 
     /// Waits until no other connection is being opened. Holds nothing where each request needs its own.
     async fn wait_for_turn(&self) -> Result<Option<MutexGuard<'_, ()>>, Superseded> {
-        if self.speaks_http_1.load(Ordering::Relaxed) {
-            return Ok(None);
+        let mut opened = self.opened.load(Ordering::Relaxed);
+        while !self.speaks_http_1.load(Ordering::Relaxed) {
+            let turn = timeout(LONGEST_TURN, self.turn.lock()).await.ok();
+            if is_superseded() {
+                return Err(Superseded);
+            }
+            let opened_by_now = self.opened.load(Ordering::Relaxed);
+            if opened_by_now == opened {
+                return Ok(turn);
+            }
+            // The pool is about to hand the connection of another request to this one.
+            drop(turn);
+            sleep(HANDOVER).await;
+            opened = opened_by_now;
         }
-        if let Ok(turn) = self.turn.try_lock() {
-            return Ok(Some(turn));
-        }
-        let turn = timeout(LONGEST_TURN, self.turn.lock()).await.ok();
-        if is_superseded() {
-            return Err(Superseded);
-        }
-        if self.speaks_http_1.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        sleep(HANDOVER).await;
-        if is_superseded() { Err(Superseded) } else { Ok(turn) }
+        Ok(None)
     }
 }
 
