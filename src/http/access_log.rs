@@ -15,26 +15,19 @@ use crate::spans;
 
 /// The status that is logged and counted for a client that closed its connection: nginx's, never sent.
 pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// How many of the letters of an operation's name are logged.
-const LONGEST_LOGGED_NAME: usize = 64;
+/// The longest operation name that is logged, in characters.
+const MAX_LOGGED_NAME: usize = 64;
 
-/// What a log line says of a request beside its id and outcome.
+/// What the line of a request contains besides its id, status and duration.
 #[derive(Default)]
-pub(crate) struct Noted {
+pub(crate) struct AccessLogEntry {
     caller: Option<Arc<str>>,
     operation: Option<Arc<str>>,
     codes: Vec<String>,
     read: ReadSummary,
 }
 
-/// Which request a line is about.
-pub(crate) struct LoggedRequest<'r> {
-    pub(crate) id: &'r str,
-    /// Its span; invalid while traces are off.
-    pub(crate) span: &'r SpanContext,
-}
-
-impl Noted {
+impl AccessLogEntry {
     pub(crate) fn of(
         metrics: &HttpMetrics,
         operation: Option<Arc<str>>,
@@ -50,8 +43,8 @@ impl Noted {
         Self { operation, codes, ..Self::default() }
     }
 
-    /// A request whose operation is under way.
-    pub(crate) fn begun(operation: Option<Arc<str>>) -> Self {
+    /// A request for an operation, without errors so far.
+    pub(crate) fn of_operation(operation: Option<Arc<str>>) -> Self {
         Self { operation, ..Self::default() }
     }
 
@@ -61,18 +54,18 @@ impl Noted {
         Self { codes: vec![code.as_str().to_owned()], ..Self::default() }
     }
 
-    pub(crate) fn by(self, caller: Option<Arc<str>>) -> Self {
+    pub(crate) fn with_caller(self, caller: Option<Arc<str>>) -> Self {
         Self { caller, ..self }
     }
 
-    pub(crate) fn having_read(self, read: ReadSummary) -> Self {
+    pub(crate) fn with_reads(self, read: ReadSummary) -> Self {
         Self { read, ..self }
     }
 
-    pub(crate) fn log(&self, request: &LoggedRequest<'_>, status: u16, took: Duration) {
-        let LoggedRequest { id, span } = request;
+    /// Writes the line. The span is invalid while traces are off.
+    pub(crate) fn log(&self, request_id: &str, span: &SpanContext, status: u16, took: Duration) {
         tracing::info!(
-            request.id = id,
+            request.id = request_id,
             trace_id = spans::trace_id(span).map(display),
             span_id = spans::span_id(span).map(display),
             caller.name = self.caller.as_deref().map(display),
@@ -128,10 +121,10 @@ pub(crate) fn shown_projects(projects: &[ProjectId]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(","))
 }
 
-/// What is shown of an operation's name.
+/// An operation's name, as logs and traces show it.
 pub(crate) fn shown_name(name: &str) -> String {
     let shown = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-    name.chars().filter(shown).take(LONGEST_LOGGED_NAME).collect()
+    name.chars().filter(shown).take(MAX_LOGGED_NAME).collect()
 }
 
 pub(crate) fn code_of(error: &async_graphql::ServerError) -> String {

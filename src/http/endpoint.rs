@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::access_log::{CLIENT_CLOSED_REQUEST, LoggedRequest, Noted};
+use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST};
 use super::auth::{Authenticator, Caller};
 use super::cache_headers::CacheDirectives;
 use super::connection_quota::ConnectionQuota;
@@ -148,11 +148,11 @@ async fn other(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<Reply, Refu
             let span = request_span(&id, None);
             let handshake = Handshake { parts, peer, request_id: id };
             let upgrade = websocket::upgrade(endpoint, handshake).instrument(span).await?;
-            let log = Noted::default().by(upgrade.caller_name);
+            let log = AccessLogEntry::default().with_caller(upgrade.caller_name);
             Ok(Reply { response: upgrade.response, log })
         }
         Method::GET | Method::HEAD => get(endpoint, arrival).await,
-        Method::OPTIONS => Ok(Reply { response: options(), log: Noted::default() }),
+        Method::OPTIONS => Ok(Reply { response: options(), log: AccessLogEntry::default() }),
         other => Err(Refusal::method(
             "GET, HEAD, POST, OPTIONS",
             format!("{} is not a method of GraphQL over HTTP", quoted(other.as_str().as_bytes())),
@@ -166,7 +166,10 @@ async fn get(endpoint: &Arc<Endpoint>, arrival: Arrival) -> Result<Reply, Refusa
             let offered = [&ANSWERS[..], &[MediaType::Html]].concat();
             match form(&arrival.parts.headers, &offered)? {
                 MediaType::Html => {
-                    return Ok(Reply { response: graphiql::page(defaults), log: Noted::default() });
+                    return Ok(Reply {
+                        response: graphiql::page(defaults),
+                        log: AccessLogEntry::default(),
+                    });
                 }
                 form => form,
             }
@@ -267,26 +270,19 @@ fn streamed(
     endpoint.documents.resolve(&mut only);
     let name = only.operation_name.clone();
     let response = sse::answer(endpoint, only, request.asking(), request.caller.clone())?;
-    Ok(Reply { response, log: Noted::begun(name) })
+    Ok(Reply { response, log: AccessLogEntry::of_operation(name) })
 }
 
 /// A reply to a caller, whose name is logged with it.
 fn reply_to(endpoint: &Endpoint, request: CallerRequest, reply: Result<Reply, Refusal>) -> Reply {
     let Reply { response, log } = reply.unwrap_or_else(|refusal| refused(endpoint, refusal));
-    Reply { response, log: log.by(request.caller.name) }
+    Reply { response, log: log.with_caller(request.caller.name) }
 }
 
 impl Endpoint {
     /// Whether no layer stands around the endpoint: that of CORS, where pages of other sites may ask.
     pub(crate) fn is_direct(&self) -> bool {
         self.allow_origins.is_empty()
-    }
-
-    /// Counts and logs a request that has come to its end.
-    fn note(&self, noted: &Noted, request: &LoggedRequest<'_>, status: u16, since: Instant) {
-        let took = self.clock.now().saturating_duration_since(since);
-        self.metrics.count(status, took);
-        noted.log(request, status, took);
     }
 
     /// Checks that a request may have come from a page, and identifies its caller.
@@ -322,23 +318,24 @@ struct RequestGuard<'e> {
 }
 
 impl RequestGuard<'_> {
-    fn done(&mut self, noted: &Noted, status: StatusCode) {
+    fn done(&mut self, entry: &AccessLogEntry, status: StatusCode) {
         self.done = true;
-        self.note(noted, status.as_u16());
+        self.end(entry, status.as_u16());
     }
 
-    fn note(&self, noted: &Noted, status: u16) {
+    fn end(&self, entry: &AccessLogEntry, status: u16) {
+        let Endpoint { clock, metrics, .. } = self.endpoint;
+        let took = clock.now().saturating_duration_since(self.since);
         spans::answered(&self.span, status);
-        let span = self.span.context().span().span_context().clone();
-        let request = LoggedRequest { id: &self.id, span: &span };
-        self.endpoint.note(noted, &request, status, self.since);
+        metrics.count(status, took);
+        entry.log(&self.id, self.span.context().span().span_context(), status, took);
     }
 }
 
 impl Drop for RequestGuard<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.note(&Noted::default(), CLIENT_CLOSED_REQUEST);
+            self.end(&AccessLogEntry::default(), CLIENT_CLOSED_REQUEST);
         }
     }
 }
@@ -353,7 +350,7 @@ impl Drop for InFlightGuard<'_> {
 }
 
 fn refused(endpoint: &Endpoint, refusal: Refusal) -> Reply {
-    let log = Noted::refused(&endpoint.metrics, refusal.code());
+    let log = AccessLogEntry::refused(&endpoint.metrics, refusal.code());
     Reply { response: refusal.into_response(), log }
 }
 

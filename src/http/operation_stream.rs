@@ -10,7 +10,7 @@ use tracing::Span;
 
 use super::endpoint::Endpoint;
 use super::response::Served;
-use super::stream_access_log::{LoggedOperation, StreamLog};
+use super::stream_access_log::{LoggedOperation, StreamAccessLog};
 use super::unsent::{self, NoRoom, Room};
 use crate::graphql::{Operation, OperationContext, ResponseSize};
 use crate::records::Asking;
@@ -50,7 +50,7 @@ pub(crate) fn answers(
     let context = OperationContext::new(reader, limits.request_timeout, size);
     let logged_span = trace.span().span_context().clone();
     let logged = LoggedOperation { name, request_id, caller_name, span, logged_span };
-    let mut log = StreamLog::begin(logged, context.clone(), metrics, clock);
+    let mut log = StreamAccessLog::begin(logged, context.clone(), metrics, clock);
     let executed = match engine.admit(vec![operation]) {
         Ok(admitted) => {
             let (engine, context) = (engine.clone(), context.clone());

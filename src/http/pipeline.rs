@@ -9,7 +9,7 @@ use futures_util::future::{join_all, poll_immediate};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::access_log::Noted;
+use super::access_log::AccessLogEntry;
 use super::auth::Caller;
 use super::cache_headers::CacheDirectives;
 use super::compression;
@@ -43,7 +43,7 @@ pub(crate) struct CallerRequest {
 /// A response, and what the access log says about it.
 pub(crate) struct Reply {
     pub(crate) response: Response,
-    pub(crate) log: Noted,
+    pub(crate) log: AccessLogEntry,
 }
 
 /// A document that came with its hash.
@@ -129,7 +129,7 @@ pub(crate) async fn cached(
     let complete = CompleteResponse::good(request.media_type, &summary, cached.body.clone());
     let response = send(endpoint, request, sent.encoding, complete).await?;
     endpoint.metrics.count_operation(OperationOutcome::Ok);
-    let log = Noted::begun(cached.operation_name.clone()).having_read(summary);
+    let log = AccessLogEntry::of_operation(cached.operation_name.clone()).with_reads(summary);
     Ok(Some(Reply { response, log }))
 }
 
@@ -185,7 +185,7 @@ pub(crate) async fn run(
             send(endpoint, request, sent.encoding, complete).await?
         }
     };
-    let log = Noted::of(&endpoint.metrics, name, &answers).having_read(answers.summary);
+    let log = AccessLogEntry::of(&endpoint.metrics, name, &answers).with_reads(answers.summary);
     Ok(Reply { response, log })
 }
 

@@ -17,7 +17,7 @@ use crate::graphql::OperationContext;
 use crate::records::ReadSummary;
 use crate::spans;
 
-/// The most projects that a line names.
+/// The most projects in one line.
 const MAX_PROJECTS: usize = 10;
 
 /// An operation that is logged when its stream ends.
@@ -31,10 +31,10 @@ pub(crate) struct LoggedOperation {
     pub(crate) logged_span: SpanContext,
 }
 
-/// Sums up the answers of an operation. Writes its line when it is dropped, however the stream ends.
+/// Adds up the answers of an operation, and writes its line when it is dropped.
 ///
-/// A stream may go on for ever, so nothing in here grows with its answers.
-pub(crate) struct StreamLog {
+/// A stream may never end, so nothing in here grows with its answers.
+pub(crate) struct StreamAccessLog {
     operation: LoggedOperation,
     context: OperationContext,
     answers: usize,
@@ -47,7 +47,7 @@ pub(crate) struct StreamLog {
     metrics: HttpMetrics,
 }
 
-impl StreamLog {
+impl StreamAccessLog {
     pub(crate) fn begin(
         operation: LoggedOperation,
         context: OperationContext,
@@ -92,7 +92,7 @@ impl StreamLog {
     }
 }
 
-impl Drop for StreamLog {
+impl Drop for StreamAccessLog {
     fn drop(&mut self) {
         // The stream may end before its first answer, and in the middle of one.
         self.add_read(&self.context.take_summary());

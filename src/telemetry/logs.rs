@@ -53,7 +53,8 @@ pub fn start_logging(config: &LogConfig, traces: &Traces) -> Result<Log, TryInit
         .lossy(false)
         .buffered_lines_limit(BUFFERED_LINES)
         .thread_name("log")
-        .finish(io::stderr());
+        // The thread flushes once no line waits, so a busy log takes few system calls.
+        .finish(io::BufWriter::new(io::stderr()));
     let waits = Counter::default();
     let lines = CountedWriter { lines, waits: waits.clone(), threshold: WAITED };
     subscriber(filter.clone(), format, traces, move || lines.clone()).try_init()?;

@@ -310,7 +310,8 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let Inner { http, limits, metrics, clock, .. } = &*self.0;
-        let span = AttemptSpan::start(&mut request);
+        let SignedRequest { http: sent, template, earlier_attempts, .. } = &mut request;
+        let span = AttemptSpan::start(sent, template, *earlier_attempts);
         let started = clock.now();
         let limits = {
             let limits = limits.load();

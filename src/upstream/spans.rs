@@ -4,7 +4,7 @@
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::client::SignedRequest;
+use super::attempt::HttpRequest;
 use super::metrics::reason;
 use crate::domain::Failure;
 use crate::spans::{TARGET, context_of, fail, inject};
@@ -18,9 +18,13 @@ pub(super) struct AttemptSpan {
 
 impl AttemptSpan {
     /// Starts the span, and adds the headers that name it to the request.
-    pub(super) fn start(request: &mut SignedRequest) -> Self {
-        let span = span(request);
-        inject(&context_of(&span), &mut request.http.headers);
+    pub(super) fn start(
+        request: &mut HttpRequest,
+        template: &'static str,
+        earlier_attempts: u32,
+    ) -> Self {
+        let span = span(request, template, earlier_attempts);
+        inject(&context_of(&span), &mut request.headers);
         Self { span, has_ended: false }
     }
 
@@ -47,19 +51,18 @@ impl Drop for AttemptSpan {
     }
 }
 
-fn span(request: &SignedRequest) -> Span {
-    let SignedRequest { http, template, earlier_attempts, .. } = request;
-    let method = http.method.as_str();
+fn span(request: &HttpRequest, template: &'static str, earlier_attempts: u32) -> Span {
+    let HttpRequest { method, url, .. } = request;
     info_span!(
         target: TARGET,
         "attempt",
         otel.name = format!("{method} {template}"),
         otel.kind = "client",
-        http.request.method = method,
-        url.scheme = http.url.scheme(),
+        http.request.method = method.as_str(),
+        url.scheme = url.scheme(),
         url.template = template,
-        server.address = http.url.host_str(),
-        server.port = http.url.port_or_known_default().map(i64::from),
-        http.request.resend_count = (*earlier_attempts > 0).then(|| i64::from(*earlier_attempts)),
+        server.address = url.host_str(),
+        server.port = url.port_or_known_default().map(i64::from),
+        http.request.resend_count = (earlier_attempts > 0).then(|| i64::from(earlier_attempts)),
     )
 }
