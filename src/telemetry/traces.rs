@@ -29,6 +29,7 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -183,6 +184,10 @@ impl<S> Filter<S> for SampledSpans {
             && Context::map_current(|parent| {
                 !parent.has_active_span() || parent.span().span_context().is_sampled()
             })
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
     }
 }
 

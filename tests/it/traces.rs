@@ -478,16 +478,40 @@ async fn a_socket_operation_has_its_own_trace_linked_to_the_sockets() {
 async fn an_operation_of_an_event_stream_is_below_its_request() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
-    let body = json!({ "query": format!("subscription {}", screen_record("id")) }).to_string();
-    let parent = format!("00-{FIRST}-{PARENT}-01");
-    let request = gateway.http().post(gateway.url()).body(body);
-    let request = request.header("content-type", "application/json");
-    let request = request.header("accept", "text/event-stream").header("traceparent", parent);
 
-    request.header("x-auth-token", TOKEN).send().await.unwrap().text().await.unwrap();
+    event_stream(&gateway, FIRST).await.text().await.unwrap();
 
     let spans = receiver.until("subscription", 1).await;
     assert_eq!(tree(&spans, FIRST), "POST /graphql 200\n  subscription\n");
+    let poll = spans.iter().find(|span| span.name == "poll record").unwrap();
+    assert!(
+        of(&spans, FIRST, "subscription").ended >= poll.ended,
+        "it lasts as long as its stream"
+    );
+}
+
+#[tokio::test]
+async fn the_request_of_an_event_stream_is_exported_while_the_stream_goes_on() {
+    let receiver = Receiver::start().await;
+    let gateway = traced(upstream().await, &receiver).await;
+    gateway.upstream.hold();
+
+    let stream = event_stream(&gateway, FIRST).await;
+
+    let spans = receiver.until(SERVER, 1).await;
+    assert_eq!(tree(&spans, FIRST), "POST /graphql 200\n");
+    gateway.upstream.release();
+    assert!(stream.text().await.unwrap().contains("event: complete"));
+}
+
+/// The response to a subscription to the usual record, within a trace.
+async fn event_stream(gateway: &Gateway, trace: &str) -> reqwest::Response {
+    let body = json!({ "query": format!("subscription {}", screen_record("id")) }).to_string();
+    let request = gateway.http().post(gateway.url()).body(body);
+    let request = request.header("content-type", "application/json");
+    let request = request.header("accept", "text/event-stream");
+    let request = request.header("traceparent", format!("00-{trace}-{PARENT}-01"));
+    request.header("x-auth-token", TOKEN).send().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

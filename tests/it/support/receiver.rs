@@ -52,6 +52,7 @@ pub(crate) struct Spanned {
     pub(crate) links: Vec<String>,
     pub(crate) is_error: bool,
     began: u64,
+    pub(crate) ended: u64,
 }
 
 impl Receiver {
@@ -151,6 +152,7 @@ impl Spanned {
             links: span.links.iter().map(|link| hex::encode(&link.span_id)).collect(),
             is_error: span.status.is_some_and(|s| s.code() == status::StatusCode::Error),
             began: span.start_time_unix_nano,
+            ended: span.end_time_unix_nano,
             name: span.name,
         }
     }
