@@ -8,8 +8,8 @@ use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 use tracing::Span;
 
-use super::endpoint::Endpoint;
 use super::response::Served;
+use super::state::Endpoint;
 use super::stream_access_log::{LoggedOperation, StreamAccessLog};
 use super::unsent::{self, NoRoom, Room};
 use crate::graphql::{Operation, OperationContext, ResponseSize};

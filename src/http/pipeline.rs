@@ -3,42 +3,28 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::{join_all, poll_immediate};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::access_log::AccessLogEntry;
 use super::auth::Caller;
-use super::cache_headers::CacheDirectives;
+use super::caller_request::CallerRequest;
 use super::compression;
-use super::endpoint::Endpoint;
 use super::etag::validated;
 use super::explain;
-use super::metrics::OperationOutcome;
-use super::negotiation::MediaType;
+use super::metrics::{HttpMetrics, OperationOutcome};
 use super::refusal::Refusal;
 use super::request::Operations;
 use super::response::{Answers, CompleteResponse, Served};
 use super::response_cache::{CachedResponse, RequestBytes, RequestEncoding, ResponseLookup};
 use super::spans as http_spans;
+use super::state::Endpoint;
 use super::unsent;
 use crate::graphql::{Admitted, Answer, Operation, OperationContext, PersistedQuery, ResponseSize};
-use crate::records::{Asking, Dependency, ReadSummary};
+use crate::records::{Dependency, ReadSummary};
 use crate::spans;
-
-/// A request whose caller is known.
-pub(crate) struct CallerRequest {
-    pub(crate) headers: HeaderMap,
-    pub(crate) caller: Caller,
-    pub(crate) media_type: MediaType,
-    pub(crate) id: Arc<str>,
-    /// How fresh the response has to be.
-    pub(crate) cache: CacheDirectives,
-    /// Whether the response lists the reads that it was made from.
-    pub(crate) explain: bool,
-}
 
 /// A response, and what the access log says about it.
 pub(crate) struct Reply {
@@ -68,37 +54,22 @@ struct ExecutedOne {
     dependencies: Option<Vec<Dependency>>,
 }
 
-impl CallerRequest {
-    /// The context in which records are read for this request.
-    pub(crate) fn asking(&self) -> Asking {
-        let Caller { identity, token, projects, .. } = &self.caller;
-        Asking {
-            identity: identity.clone(),
-            token: token.clone(),
-            projects: projects.clone(),
-            request_id: Arc::clone(&self.id),
-            no_cache: self.cache.no_cache,
-            max_age: self.cache.max_age,
-            ..Asking::default()
-        }
+impl Reply {
+    pub(crate) fn refused(metrics: &HttpMetrics, refusal: Refusal) -> Self {
+        let log = AccessLogEntry::refused(metrics, refusal.code());
+        Self { response: refusal.into_response(), log }
     }
 
-    /// The span of log lines that are written while the request is executed.
-    pub(crate) fn log_span(&self) -> Span {
-        request_span(&self.id, self.caller.name.as_deref())
+    /// A reply to an authenticated caller, who is named in the access log.
+    pub(crate) fn to_caller(
+        metrics: &HttpMetrics,
+        caller: Caller,
+        reply: Result<Self, Refusal>,
+    ) -> Self {
+        let Self { response, log } =
+            reply.unwrap_or_else(|refusal| Self::refused(metrics, refusal));
+        Self { response, log: log.with_caller(caller.name) }
     }
-}
-
-/// The span of log lines that are written for a request.
-pub(crate) fn request_span(id: &str, caller_name: Option<&str>) -> Span {
-    let current = spans::current();
-    tracing::info_span!(
-        "request",
-        request.id = %id,
-        trace_id = spans::trace_id(&current).map(display),
-        span_id = spans::span_id(&current).map(display),
-        caller.name = caller_name.map(display),
-    )
 }
 
 /// The reply from the response cache, if it has one that is still valid and fresh enough.
@@ -147,7 +118,7 @@ pub(crate) async fn run(
     endpoint.take_rate(&request.caller, operations.len())?;
     let is_cacheable = !is_batch && !request.explain && operations.iter().all(is_cacheable);
     for operation in &mut operations {
-        endpoint.documents.resolve(operation);
+        endpoint.persisted_queries.resolve(operation);
         operation.explain = request.explain;
     }
     let name = operations.first().and_then(|operation| operation.operation_name.clone());
@@ -298,7 +269,7 @@ fn keep_documents(
         if let (Answer::Executed(_) | Answer::Written(_), Some(document)) =
             (&served.answer, document)
         {
-            endpoint.documents.keep(document.hash, &document.text);
+            endpoint.persisted_queries.keep(document.hash, &document.text);
         }
     }
 }

@@ -27,8 +27,8 @@ use self::session::{Client, Session, SocketPermit};
 use self::transport::{Transport, TransportLimits};
 use super::auth::{Caller, RequestCredentials};
 use super::csrf;
-use super::endpoint::Endpoint;
 use super::refusal::Refusal;
+use super::state::Endpoint;
 use crate::spans;
 
 /// The only subprotocol.

@@ -19,11 +19,11 @@ use super::transport::Transport;
 use crate::graphql::{Answer, ErrorCode, Operation, request_error};
 use crate::http::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
 use crate::http::connection_quota::ConnectionPermit;
-use crate::http::endpoint::Endpoint;
 use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use crate::http::rate_limit::RateExceeded;
 use crate::http::request;
 use crate::http::spans;
+use crate::http::state::Endpoint;
 use crate::records::Asking;
 
 /// How long a client may take to send `connection_init`.
@@ -138,8 +138,8 @@ impl Session {
 
     async fn obey(&mut self, message: Incoming, transport: &mut Transport) -> Result<(), Ending> {
         // Settings may have changed since the last message.
-        if let Some(newest) = self.endpoint.newest.endpoint() {
-            self.endpoint = newest;
+        if let Some(current) = self.endpoint.current.get() {
+            self.endpoint = current;
         }
         match message {
             Incoming::ConnectionInit { .. } if self.caller.is_some() => {
@@ -208,7 +208,7 @@ impl Session {
         let Ok(mut operation) = request::operation(payload) else {
             return Err(CloseReason::BadRequest("The payload is no GraphQL request"));
         };
-        self.endpoint.documents.resolve(&mut operation);
+        self.endpoint.persisted_queries.resolve(&mut operation);
         if let Err(error) = self.check_limits(caller) {
             operation.fault = Some(Box::new(error));
         }

@@ -1,4 +1,4 @@
-//! Documents that need not be sent: trusted ones, by id, from a manifest, and automatic persisted
+//! PersistedQueries that need not be sent: trusted ones, by id, from a manifest, and automatic persisted
 //! queries, by SHA-256, in Apollo's protocol.
 
 use std::collections::{HashMap, HashSet};
@@ -18,10 +18,9 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// What the cache needs for a document beside its text, estimated.
 const BOOKKEEPING: usize = 200;
 
-/// The documents. Clones share them. They are public: whoever knows the hash may know the text, and a
-/// document is no data of anybody's.
+/// The documents. Clones share them. All callers share them too: a document is no caller's data.
 #[derive(Clone)]
-pub(crate) struct Documents {
+pub(crate) struct PersistedQueries {
     automatic: Cache<PersistedQuery, Arc<str>>,
     trusted: Arc<Manifest>,
     /// Whether every document that is not trusted is refused.
@@ -62,10 +61,10 @@ struct Manifest {
 /// # Errors
 /// When it cannot be read, or is none.
 pub fn check_documents(config: &GraphqlConfig) -> Result<(), ManifestError> {
-    Documents::load(config).map(drop)
+    PersistedQueries::load(config).map(drop)
 }
 
-impl Documents {
+impl PersistedQueries {
     /// Reads the manifest that the settings name.
     pub(crate) fn load(config: &GraphqlConfig) -> Result<Self, ManifestError> {
         let weight = |_: &PersistedQuery, text: &Arc<str>| {
@@ -75,8 +74,7 @@ impl Documents {
         Self::with(automatic, config)
     }
 
-    /// Reads the manifest anew, by settings that may have changed; queries that were persisted
-    /// automatically stay known.
+    /// Reads the manifest again, by other settings. Automatic persisted queries stay.
     pub(crate) fn reload(&self, config: &GraphqlConfig) -> Result<Self, ManifestError> {
         Self::with(self.automatic.clone(), config)
     }
@@ -93,7 +91,7 @@ impl Documents {
         Ok(Self { automatic, trusted, only_trusted })
     }
 
-    /// Puts the document in its place, or notes why there is none.
+    /// Fills in the document of an operation, or its fault if there is none.
     pub(crate) fn resolve(&self, operation: &mut Operation) {
         let is_there = !operation.query.is_empty() && !self.only_trusted;
         if is_there && operation.persisted.is_none() && operation.document_id.is_none() {
@@ -115,7 +113,7 @@ impl Documents {
             return;
         }
         match hash {
-            Some(hash) if operation.query.is_empty() => self.recall(hash, operation),
+            Some(hash) if operation.query.is_empty() => self.fill_in(hash, operation),
             Some(hash) if !hash.is_of(&operation.query) => {
                 let message = "the document's SHA-256 is not the sha256Hash that came with it";
                 operation.fault = Some(Box::new(request_error(ErrorCode::BadRequest, message)));
@@ -129,17 +127,17 @@ impl Documents {
         }
     }
 
-    fn recall(&self, hash: PersistedQuery, operation: &mut Operation) {
+    fn fill_in(&self, hash: PersistedQuery, operation: &mut Operation) {
         if let Some(text) = self.automatic.get(&hash) {
             text.as_ref().clone_into(&mut operation.query);
         } else {
-            // Clients send the document along when they read these very words.
+            // Clients send the document when they read exactly this message.
             let code = ErrorCode::PersistedQueryNotFound;
             operation.fault = Some(Box::new(request_error(code, "PersistedQueryNotFound")));
         }
     }
 
-    /// Keeps a document that has proved valid.
+    /// Keeps a document that is valid.
     pub(crate) fn keep(&self, hash: PersistedQuery, text: &str) {
         if self.automatic.get(&hash).is_none() {
             self.automatic.insert(hash, Arc::from(text));

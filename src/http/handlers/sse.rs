@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::time::timeout;
 
-use super::auth::Caller;
-use super::endpoint::Endpoint;
-use super::operation_stream::{self, StreamedAnswer, StreamedOperation};
-use super::refusal::Refusal;
-use super::spans;
-use super::unsent;
-use crate::graphql::Operation;
-use crate::records::Asking;
+use crate::http::access_log::AccessLogEntry;
+use crate::http::caller_request::CallerRequest;
+use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
+use crate::http::pipeline::Reply;
+use crate::http::refusal::Refusal;
+use crate::http::request::Operations;
+use crate::http::spans;
+use crate::http::state::Endpoint;
+use crate::http::unsent;
 
 /// A comment is sent after this pause, so that no proxy takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(12);
@@ -34,16 +35,26 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
 
-/// Answers an operation with a stream of events: `next` for each answer, then `complete`.
-pub(crate) fn answer(
+/// Answers the one operation of a request with a stream of events: `next` for each answer, then `complete`.
+pub(super) fn answer(
     endpoint: &Arc<Endpoint>,
-    operation: Operation,
-    asking: Asking,
-    caller: Caller,
-) -> Result<Response, Refusal> {
-    let permit = endpoint.connections.acquire(caller.identity.limit_key());
+    request: &CallerRequest,
+    operations: Operations,
+) -> Result<Reply, Refusal> {
+    let mut operations = operations.operations;
+    endpoint.take_rate(&request.caller, operations.len())?;
+    let _entered = request.log_span().entered();
+    let (Some(mut operation), true) = (operations.pop(), operations.is_empty()) else {
+        let message = "an event stream answers one operation, not a batch";
+        return Err(Refusal::bad_request(message));
+    };
+    endpoint.persisted_queries.resolve(&mut operation);
+    let name = operation.operation_name.clone();
+    let permit = endpoint.connections.acquire(request.caller.identity.limit_key());
     let permit = permit.map_err(Refusal::quota_exceeded)?;
-    let span = spans::operation(operation.operation_name.as_deref());
+    let caller = request.caller.clone();
+    let span = spans::operation(name.as_deref());
+    let asking = request.asking();
     let caller_name = caller.name.clone();
     let streamed = StreamedOperation { operation, asking, caller_name, span };
     let answers = operation_stream::answers(endpoint, streamed);
@@ -59,7 +70,8 @@ pub(crate) fn answer(
         let _held_while_the_stream_lives = &permit;
         Ok::<_, Infallible>(bytes)
     });
-    Ok((HEADERS, Body::from_stream(body)).into_response())
+    let response = (HEADERS, Body::from_stream(body)).into_response();
+    Ok(Reply { response, log: AccessLogEntry::of_operation(name) })
 }
 
 /// An event with an answer. JSON is written on one line, so one `data` line holds it.

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::auth::Authenticator;
-use super::metrics::{self, Exposition};
-use super::request;
 use crate::body_limit::{BodyError, read_body};
 use crate::domain::{ProjectId, RecordId};
+use crate::http::auth::Authenticator;
+use crate::http::metrics::{self, Exposition};
+use crate::http::request;
 use crate::records::{Purge, Records};
 
 /// The largest body of a purge, in bytes.

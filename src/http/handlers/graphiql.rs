@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
-use super::compression::{Coding, Effort, LEAST};
-use super::{etag, heavy};
+use crate::http::compression::{Coding, Effort, LEAST};
+use crate::http::state::GraphiqlDefaults;
+use crate::http::{etag, heavy};
 
 /// The page may load its own files and ask its own address, and nothing else. Styles are the
 /// exception: the editor puts its own into the page as it goes.
@@ -19,27 +19,18 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; wo
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// A placeholder in the page that the server fills in.
 const PLACEHOLDER: &str = "__GRAPHIQL_DEFAULTS__";
-const PAGE: &str = include_str!("graphiql/assets/index.html");
+const PAGE: &str = include_str!("../graphiql/assets/index.html");
 
 /// The files that the page loads: name, content type and content.
 const FILES: [(&str, &str, &[u8]); 5] = [
-    ("graphiql.js", JAVASCRIPT, include_bytes!("graphiql/assets/graphiql.js")),
-    ("worker.js", JAVASCRIPT, include_bytes!("graphiql/assets/worker.js")),
-    ("graphiql.css", "text/css; charset=utf-8", include_bytes!("graphiql/assets/graphiql.css")),
-    ("icon.svg", "image/svg+xml", include_bytes!("graphiql/assets/icon.svg")),
-    // The licences of the other files' parts.
-    ("notices.txt", "text/plain; charset=utf-8", include_bytes!("graphiql/assets/notices.txt")),
+    ("graphiql.js", JAVASCRIPT, include_bytes!("../graphiql/assets/graphiql.js")),
+    ("worker.js", JAVASCRIPT, include_bytes!("../graphiql/assets/worker.js")),
+    ("graphiql.css", "text/css; charset=utf-8", include_bytes!("../graphiql/assets/graphiql.css")),
+    ("icon.svg", "image/svg+xml", include_bytes!("../graphiql/assets/icon.svg")),
+    // The licences of what the others are made of.
+    ("notices.txt", "text/plain; charset=utf-8", include_bytes!("../graphiql/assets/notices.txt")),
 ];
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
-
-/// What GraphiQL starts with.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct GraphiqlDefaults {
-    /// The query in the editor.
-    pub query: Option<String>,
-    /// The headers in the editor, as JSON text. Only the demo fills them in.
-    pub headers: Option<String>,
-}
 
 /// The page.
 pub(crate) fn page(defaults: &GraphiqlDefaults) -> Response {

@@ -1,0 +1,105 @@
+//! A request before and after its caller is authenticated.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use tracing::Span;
+
+use super::auth::Caller;
+use super::cache_headers::CacheDirectives;
+use super::csrf;
+use super::explain;
+use super::negotiation::{MediaType, negotiate};
+use super::refusal::Refusal;
+use super::state::Endpoint;
+use crate::graphql::ErrorCode;
+use crate::records::Asking;
+use crate::spans;
+
+/// The media types of responses to operations.
+const MEDIA_TYPES: [MediaType; 3] =
+    [MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream];
+
+/// A request as it arrives.
+pub(crate) struct IncomingRequest {
+    pub(crate) parts: Parts,
+    /// The other end of the connection, which may be a proxy.
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) id: Arc<str>,
+}
+
+/// A request of an authenticated caller.
+pub(crate) struct CallerRequest {
+    pub(crate) headers: HeaderMap,
+    pub(crate) caller: Caller,
+    pub(crate) media_type: MediaType,
+    pub(crate) id: Arc<str>,
+    /// What `Cache-Control` demands.
+    pub(crate) cache: CacheDirectives,
+    /// Whether the response lists the reads that it was made from.
+    pub(crate) explain: bool,
+}
+
+impl IncomingRequest {
+    /// The media type of the response. `other` is offered too.
+    pub(crate) fn media_type(&self, other: Option<MediaType>) -> Result<MediaType, Refusal> {
+        let offered: Vec<MediaType> = MEDIA_TYPES.into_iter().chain(other).collect();
+        negotiate(&self.parts.headers, &offered).ok_or_else(|| {
+            let message = "none of the accepted media types can be served: \
+                           application/graphql-response+json, application/json and \
+                           text/event-stream can";
+            Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::BadRequest, message)
+        })
+    }
+
+    /// Refuses cross-site requests and authenticates the caller.
+    pub(crate) async fn authenticate(
+        self,
+        endpoint: &Endpoint,
+        media_type: MediaType,
+    ) -> Result<CallerRequest, Refusal> {
+        let Self { parts: Parts { method, headers, .. }, peer, id } = self;
+        csrf::check(&method, &headers, &endpoint.allow_origins)?;
+        let credentials = endpoint.callers.credentials(&headers)?;
+        let caller = endpoint.callers.authenticate(credentials, peer).await;
+        let caller = caller.map_err(Refusal::unauthenticated)?;
+        let cache = CacheDirectives::read(&headers);
+        let explain = explain::is_wanted(&endpoint.engine, &headers);
+        Ok(CallerRequest { headers, caller, media_type, id, cache, explain })
+    }
+}
+
+impl CallerRequest {
+    /// The context in which records are read for this request.
+    pub(crate) fn asking(&self) -> Asking {
+        let Caller { identity, token, projects, .. } = &self.caller;
+        Asking {
+            identity: identity.clone(),
+            token: token.clone(),
+            projects: projects.clone(),
+            request_id: Arc::clone(&self.id),
+            no_cache: self.cache.no_cache,
+            max_age: self.cache.max_age,
+            ..Asking::default()
+        }
+    }
+
+    /// The span of log lines that are written while the request is executed.
+    pub(crate) fn log_span(&self) -> Span {
+        request_span(&self.id, self.caller.name.as_deref())
+    }
+}
+
+/// The span of log lines that are written for a request.
+pub(crate) fn request_span(id: &str, caller_name: Option<&str>) -> Span {
+    let current = spans::current();
+    tracing::info_span!(
+        "request",
+        request.id = %id,
+        trace_id = spans::trace_id(&current).map(display),
+        span_id = spans::span_id(&current).map(display),
+        caller.name = caller_name.map(display),
+    )
+}

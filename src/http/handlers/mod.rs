@@ -1,0 +1,171 @@
+//! `/graphql`, by method: each request is counted, logged, and answered even if its handler panics.
+
+mod get;
+mod post;
+mod sse;
+pub(crate) mod graphiql;
+pub(crate) mod admin;
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use opentelemetry::trace::TraceContextExt as _;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST};
+use super::caller_request::{IncomingRequest, request_span};
+use super::metrics::HttpMetrics;
+use super::pipeline::Reply;
+use super::refusal::{Refusal, quoted};
+use super::request::IncomingBody;
+use super::request_id::{self, X_REQUEST_ID};
+use super::response::{self, VARY};
+use super::security_headers;
+use super::spans;
+use super::state::Endpoint;
+use super::websocket::{self, Handshake};
+
+/// The endpoint as an axum handler.
+pub(crate) async fn route(
+    State(endpoint): State<Arc<Endpoint>>,
+    request: Request<Body>,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(address)| address.ip());
+    handle(endpoint, peer, request).await
+}
+
+/// Answers a request, logs it and counts it.
+///
+/// Cache hits are answered synchronously: no task, no timer, no logging span. Everything that may wait is
+/// boxed, so that this future, which is moved for each request, stays small.
+pub(crate) async fn handle<B: IncomingBody>(
+    endpoint: Arc<Endpoint>,
+    peer: Option<IpAddr>,
+    request: Request<B>,
+) -> Response {
+    let (id, id_value) = request_id::of(request.headers());
+    let span = spans::request(&request, &id);
+    let (parts, body) = request.into_parts();
+    let incoming = IncomingRequest { parts, peer, id: Arc::clone(&id) };
+    let since = endpoint.clock.now();
+    let mut guard =
+        RequestGuard { endpoint: &endpoint, id, span: span.clone(), since, done: false };
+    // A panic in one request is an error for that request only.
+    let answering = AssertUnwindSafe(answer(&endpoint, incoming, body)).catch_unwind();
+    let answering = answering.instrument(span);
+    let Reply { mut response, log } =
+        answering.await.unwrap_or_else(|_| Reply::refused(&endpoint.metrics, Refusal::panicked()));
+    guard.done(&log, response.status());
+    finish(response.headers_mut(), id_value);
+    response
+}
+
+async fn answer(
+    endpoint: &Arc<Endpoint>,
+    incoming: IncomingRequest,
+    body: impl IncomingBody,
+) -> Reply {
+    let Ok(_permit) = endpoint.in_flight.try_acquire() else {
+        return Reply::refused(&endpoint.metrics, Refusal::overloaded());
+    };
+    endpoint.metrics.in_flight.inc();
+    let _in_flight = InFlightGuard(&endpoint.metrics);
+    let reply = match incoming.parts.method {
+        Method::POST => post::answer(endpoint, incoming, body).await,
+        _ => Box::pin(answer_without_body(endpoint, incoming)).await,
+    };
+    reply.unwrap_or_else(|refusal| Reply::refused(&endpoint.metrics, refusal))
+}
+
+async fn answer_without_body(
+    endpoint: &Arc<Endpoint>,
+    incoming: IncomingRequest,
+) -> Result<Reply, Refusal> {
+    match incoming.parts.method {
+        Method::GET if is_upgrade(&incoming.parts.headers) => upgrade(endpoint, incoming).await,
+        Method::GET | Method::HEAD => get::answer(endpoint, incoming).await,
+        Method::OPTIONS => Ok(Reply { response: options(), log: AccessLogEntry::default() }),
+        other => Err(Refusal::method(
+            "GET, HEAD, POST, OPTIONS",
+            format!("{} is not a method of GraphQL over HTTP", quoted(other.as_str().as_bytes())),
+        )),
+    }
+}
+
+async fn upgrade(endpoint: &Arc<Endpoint>, incoming: IncomingRequest) -> Result<Reply, Refusal> {
+    let IncomingRequest { parts, peer, id } = incoming;
+    let span = request_span(&id, None);
+    let handshake = Handshake { parts, peer, request_id: id };
+    let upgrade = websocket::upgrade(endpoint, handshake).instrument(span).await?;
+    Ok(Reply {
+        response: upgrade.response,
+        log: AccessLogEntry::default().with_caller(upgrade.caller_name),
+    })
+}
+
+/// Logs and counts a request, even one that is dropped because its client has closed the connection.
+struct RequestGuard<'e> {
+    endpoint: &'e Endpoint,
+    id: Arc<str>,
+    span: Span,
+    since: Instant,
+    done: bool,
+}
+
+impl RequestGuard<'_> {
+    fn done(&mut self, entry: &AccessLogEntry, status: StatusCode) {
+        self.done = true;
+        self.end(entry, status.as_u16());
+    }
+
+    fn end(&self, entry: &AccessLogEntry, status: u16) {
+        let Endpoint { clock, metrics, .. } = self.endpoint;
+        let took = clock.now().saturating_duration_since(self.since);
+        spans::answered(&self.span, status);
+        metrics.count(status, took);
+        entry.log(&self.id, self.span.context().span().span_context(), status, took);
+    }
+}
+
+impl Drop for RequestGuard<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.end(&AccessLogEntry::default(), CLIENT_CLOSED_REQUEST);
+        }
+    }
+}
+
+/// Subtracts a request from the gauge when it ends.
+struct InFlightGuard<'m>(&'m HttpMetrics);
+
+impl Drop for InFlightGuard<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn options() -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
+}
+
+/// What every answer carries.
+fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
+    headers.insert(&X_REQUEST_ID, request_id);
+    if !response::is_made_of_common_headers(headers) {
+        headers.append(header::VARY, VARY);
+        security_headers::secure(headers);
+    }
+}

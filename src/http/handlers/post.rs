@@ -1,0 +1,70 @@
+//! `POST /graphql`: one operation or a batch in the body.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use futures_util::future::poll_immediate;
+use tokio::time::timeout;
+
+use super::sse;
+use crate::config::LimitsConfig;
+use crate::graphql::ErrorCode;
+use crate::http::caller_request::{CallerRequest, IncomingRequest};
+use crate::http::negotiation::MediaType;
+use crate::http::pipeline::{self, Reply};
+use crate::http::refusal::Refusal;
+use crate::http::request::{self, IncomingBody};
+use crate::http::response_cache::{RequestBytes, RequestEncoding};
+use crate::http::state::Endpoint;
+
+pub(super) async fn answer(
+    endpoint: &Arc<Endpoint>,
+    incoming: IncomingRequest,
+    body: impl IncomingBody,
+) -> Result<Reply, Refusal> {
+    let media_type = incoming.media_type(None)?;
+    // Before the body is read: unauthenticated callers get no memory.
+    let request = incoming.authenticate(endpoint, media_type).await?;
+    let reply = execute(endpoint, &request, body).await;
+    Ok(Reply::to_caller(&endpoint.metrics, request.caller, reply))
+}
+
+async fn execute(
+    endpoint: &Arc<Endpoint>,
+    request: &CallerRequest,
+    body: impl IncomingBody,
+) -> Result<Reply, Refusal> {
+    request::check_content_type(&request.headers)?;
+    let body = read_body(endpoint, request, body).await?;
+    let sent = RequestBytes { encoding: RequestEncoding::Body, bytes: &body };
+    if let Some(reply) = pipeline::cached(endpoint, request, sent).await? {
+        return Ok(reply);
+    }
+    let operations = request::from_body(&body, endpoint.limits.max_batch)?;
+    if request.media_type == MediaType::EventStream {
+        return sse::answer(endpoint, request, operations);
+    }
+    pipeline::run(endpoint, request, operations, sent).await
+}
+
+/// Reads the body. A caller whose body has not arrived yet needs a permit to wait.
+async fn read_body(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    body: impl IncomingBody,
+) -> Result<Bytes, Refusal> {
+    let LimitsConfig { max_body_bytes, request_timeout, .. } = endpoint.limits;
+    let mut reading = pin!(request::body(body, max_body_bytes));
+    // Most bodies arrive with the headers: no need to set a timer.
+    if let Some(body) = poll_immediate(reading.as_mut()).await {
+        return body;
+    }
+    let permit = endpoint.waiting.try_acquire(request.caller.identity.limit_key(), 1);
+    let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
+    timeout(request_timeout, reading).await.map_err(|_| {
+        let message = "the body did not arrive within limits.request_timeout";
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
+    })?
+}

@@ -1,0 +1,218 @@
+//! What the handlers share, and how it changes with the settings.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::auth::{Authenticator, Caller};
+use super::connection_quota::{ConnectionQuota, QuotaLimits};
+use super::metrics::HttpMetrics;
+use super::persisted_queries::{ManifestError, PersistedQueries};
+use super::rate_limit::RateLimiter;
+use super::refusal::Refusal;
+use super::response_cache::ResponseCache;
+use crate::clock::Clock;
+use crate::config::{CacheConfig, GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
+use crate::fair_semaphore::FairSemaphore;
+use crate::graphql::Engine;
+use crate::records::Records;
+use crate::resizable_semaphore::ResizableSemaphore;
+
+/// How often expired responses are evicted.
+const EVICT_EVERY: Duration = Duration::from_secs(30);
+
+/// What the main listener is made of.
+pub struct MainParts {
+    /// The door to the records.
+    pub records: Records,
+    /// Who may call.
+    pub callers: Authenticator,
+    /// `cache.*`
+    pub cache: CacheConfig,
+    /// `limits.*`
+    pub limits: LimitsConfig,
+    /// `subscriptions.*`
+    pub subscriptions: SubscriptionsConfig,
+    /// `graphql.*`, `cors.*`
+    pub graphql: GraphqlConfig,
+    /// What GraphiQL starts with.
+    pub graphiql_defaults: GraphiqlDefaults,
+    /// Where requests are counted.
+    pub metrics: HttpMetrics,
+    /// The source of time.
+    pub clock: Clock,
+    /// Cancelled when the process is asked to stop: sockets and event streams end then.
+    pub stopping: CancellationToken,
+    /// The tasks of the process, which its end waits for.
+    pub tasks: TaskTracker,
+}
+
+/// What GraphiQL starts with.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct GraphiqlDefaults {
+    /// The query in the editor.
+    pub query: Option<String>,
+    /// The headers in the editor, as JSON text. Only the demo fills them in.
+    pub headers: Option<String>,
+}
+
+/// The parts of the GraphQL endpoint. A request keeps those that it began with.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) engine: Engine,
+    pub(crate) records: Records,
+    pub(crate) callers: Authenticator,
+    pub(crate) rates: RateLimiter,
+    /// Limits sockets and event streams.
+    pub(crate) connections: ConnectionQuota,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) subscriptions: SubscriptionsConfig,
+    /// Whether large responses are compressed.
+    pub(crate) compression: bool,
+    pub(crate) serves_graphiql: bool,
+    pub(crate) graphiql_defaults: GraphiqlDefaults,
+    pub(crate) in_flight: ResizableSemaphore,
+    /// Permits for requests that wait for the upstream or for their body, shared fairly by callers.
+    pub(crate) waiting: FairSemaphore,
+    /// Bytes for responses that clients have not read yet.
+    pub(crate) unsent: FairSemaphore,
+    pub(crate) persisted_queries: PersistedQueries,
+    pub(crate) responses: ResponseCache,
+    pub(crate) allow_origins: Vec<String>,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) clock: Clock,
+    /// Finds the endpoint of the current settings.
+    pub(crate) current: EndpointHandle,
+}
+
+/// Finds the endpoint of the current settings, without owning it.
+#[derive(Clone)]
+pub(crate) struct EndpointHandle(Weak<Live<Endpoint>>);
+
+impl EndpointHandle {
+    pub(crate) fn get(&self) -> Option<Arc<Endpoint>> {
+        Some(self.0.upgrade()?.get())
+    }
+}
+
+impl Endpoint {
+    /// The endpoint, to be replaced when settings change.
+    ///
+    /// # Errors
+    /// When the trusted documents cannot be read.
+    pub(crate) fn build(parts: MainParts) -> Result<Arc<Live<Self>>, ManifestError> {
+        let MainParts { records, limits, graphql, metrics, clock, .. } = parts;
+        let persisted_queries = PersistedQueries::load(&graphql)?;
+        let endpoint = |current: &Weak<Live<Self>>| {
+            Live::new(Self {
+                engine: Engine::new(&graphql, &limits),
+                records,
+                callers: parts.callers,
+                rates: RateLimiter::new(limits.rate, &clock),
+                connections: ConnectionQuota::new(quota_limits(&limits, &parts.subscriptions)),
+                in_flight: ResizableSemaphore::new(limits.max_in_flight),
+                waiting: FairSemaphore::new(limits.max_in_flight),
+                unsent: FairSemaphore::new(limits.max_unsent_bytes),
+                persisted_queries,
+                responses: ResponseCache::new(parts.cache.budget().responses, clock.clone()),
+                compression: graphql.compression,
+                allow_origins: graphql.allow_origins.clone(),
+                stopping: parts.stopping,
+                tasks: parts.tasks,
+                limits,
+                subscriptions: parts.subscriptions,
+                serves_graphiql: graphql.graphiql,
+                graphiql_defaults: parts.graphiql_defaults,
+                metrics,
+                clock,
+                current: EndpointHandle(Weak::clone(current)),
+            })
+        };
+        let endpoint = Arc::new_cyclic(endpoint);
+        endpoint.load().evict_expired_regularly();
+        Ok(endpoint)
+    }
+
+    /// The endpoint under other settings. Permits, rates and documents stay.
+    ///
+    /// # Errors
+    /// When the trusted documents cannot be read.
+    pub(crate) fn changed(
+        &self,
+        limits: &LimitsConfig,
+        subscriptions: &SubscriptionsConfig,
+        graphql: &GraphqlConfig,
+    ) -> Result<Self, ManifestError> {
+        let rates = if self.limits.rate == limits.rate {
+            self.rates.clone()
+        } else {
+            RateLimiter::new(limits.rate, &self.clock)
+        };
+        Ok(Self {
+            engine: self.engine.changed(graphql, limits),
+            rates,
+            connections: self.connections.with_limits(quota_limits(limits, subscriptions)),
+            persisted_queries: self.persisted_queries.reload(graphql)?,
+            // A response must not outlive the limits and the trusted documents that it was made under.
+            responses: self.responses.emptied(),
+            compression: graphql.compression,
+            allow_origins: graphql.allow_origins.clone(),
+            limits: limits.clone(),
+            subscriptions: subscriptions.clone(),
+            serves_graphiql: graphql.graphiql,
+            ..self.clone()
+        })
+    }
+
+    /// Resizes the permits, which all endpoints share, to these settings.
+    pub(crate) fn resize_permits(&self) {
+        self.in_flight.resize(self.limits.max_in_flight, &self.tasks);
+        self.waiting.resize(self.limits.max_in_flight);
+        self.unsent.resize(self.limits.max_unsent_bytes);
+        self.connections.resize(&self.tasks);
+    }
+
+    /// Updates the gauges of caches, limits and streams.
+    pub(crate) fn observe(&self) {
+        self.metrics.documents(self.engine.documents());
+        self.records.metrics().set_size("answers", self.responses.size());
+        self.metrics.limit(self.limits.max_in_flight);
+        self.metrics.streams(self.connections.open());
+    }
+
+    /// Counts operations against the caller's rate.
+    ///
+    /// # Errors
+    /// When the caller exceeds the rate limit.
+    pub(crate) fn take_rate(&self, caller: &Caller, operations: usize) -> Result<(), Refusal> {
+        let taken = self.rates.take(|| caller.identity.limit_key(), operations);
+        taken.map_err(Refusal::rate_exceeded)
+    }
+
+    /// Frees the memory of expired responses now and then, until the process stops.
+    fn evict_expired_regularly(&self) {
+        let current = self.current.clone();
+        let evicting = async move {
+            let mut evictions = interval(EVICT_EVERY);
+            loop {
+                evictions.tick().await;
+                let Some(endpoint) = current.get() else { return };
+                endpoint.responses.evict_expired();
+            }
+        };
+        self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(evicting));
+    }
+}
+
+fn quota_limits(limits: &LimitsConfig, subscriptions: &SubscriptionsConfig) -> QuotaLimits {
+    QuotaLimits {
+        total: limits.max_in_flight,
+        per_caller: subscriptions.max_connections_per_caller,
+    }
+}
