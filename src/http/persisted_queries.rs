@@ -1,5 +1,5 @@
-//! PersistedQueries that need not be sent: trusted ones, by id, from a manifest, and automatic persisted
-//! queries, by SHA-256, in Apollo's protocol.
+//! Persisted queries: trusted documents by id, from a manifest, and automatic persisted queries by
+//! SHA-256, in Apollo's protocol.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
