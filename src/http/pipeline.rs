@@ -146,15 +146,14 @@ pub(crate) async fn run(
         };
         endpoint.responses.insert(lookup, response);
     }
-    let response = match answers.not_a_query() {
-        Some(refusal) => refusal.into_response(),
-        None => {
-            let mut complete = answers.complete(body);
-            if request.explain {
-                explain::keep_nowhere(&mut complete.headers);
-            }
-            send(endpoint, request, sent.encoding, complete).await?
+    let response = if let Some(refusal) = answers.not_a_query() {
+        refusal.into_response()
+    } else {
+        let mut complete = answers.complete(body);
+        if request.explain {
+            explain::keep_nowhere(&mut complete.headers);
         }
+        send(endpoint, request, sent.encoding, complete).await?
     };
     let log = AccessLogEntry::of(&endpoint.metrics, name, &answers).with_reads(answers.summary);
     Ok(Reply { response, log })
