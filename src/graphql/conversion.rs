@@ -250,7 +250,7 @@ impl<'d> Converter<'d> {
         Ok((placed(field, at), member))
     }
 
-    /// The value of an argument; nothing where it is a variable without one.
+    /// The value of an argument; `None` where it is a variable without a value.
     fn argument(&self, field: &Field, argument: &ast::Argument) -> Option<ConstValue> {
         let definition = field.definition.argument_by_name(&argument.name)?;
         self.literals.value(&argument.value, Some(&definition.ty))

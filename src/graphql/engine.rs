@@ -19,7 +19,7 @@ use super::plan::{self, BoundPlan};
 use super::response_shape::ObjectShape;
 use super::response_size::ResponseSize;
 use super::schema::entity::FederationQuery;
-use super::schema::query::{RecordQuery, Root};
+use super::schema::query::{Root, ScreenRecordQueries};
 use super::schema::subscription::Subscription;
 use super::sdl::{federation_sdl, validation_schema};
 use super::variables;
@@ -115,10 +115,10 @@ fn executor(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, S
 }
 
 impl Engine {
-    /// The schema under the configured conditions.
+    /// The engine under the given settings.
     pub fn new(config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
         // Rendered once: routers ask for it over and over.
-        let root = Root(RecordQuery, FederationQuery { sdl: federation_sdl().into() });
+        let root = Root(ScreenRecordQueries, FederationQuery { sdl: federation_sdl().into() });
         Self {
             executor: executor(config, root),
             schema: Arc::new(validation_schema()),
@@ -128,8 +128,7 @@ impl Engine {
         }
     }
 
-    /// The same under other conditions. Documents stay in the cache, unless they may mean something
-    /// else now.
+    /// The engine under other settings. The document cache stays, unless introspection is turned on or off.
     #[must_use]
     pub fn changed(&self, config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
         if config.introspection == self.introspection {
@@ -138,18 +137,18 @@ impl Engine {
         Self::new(config, limits)
     }
 
-    /// Whether the schema is shown to those who ask, and where answers come from.
+    /// Whether introspection and explanations are allowed.
     pub fn shows_itself(&self) -> bool {
         self.introspection
     }
 
-    /// How many documents are cached, and their weight in bytes.
+    /// Number of cached documents and their weight in bytes.
     pub fn documents(&self) -> (u64, u64) {
         self.documents.size()
     }
 
-    /// Checks the operations of one request before any of them is executed. What exceeds a limit
-    /// refuses the whole request; other faults are each operation's own.
+    /// Checks the operations of one request before any of them is executed. An exceeded limit refuses the
+    /// whole request; any other fault refuses its operation.
     ///
     /// # Errors
     /// The error to answer the whole request with.

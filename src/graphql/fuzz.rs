@@ -123,7 +123,7 @@ fn points_into(document: &str, error: &ServerError) {
 fn shown(answer: Answer) -> String {
     match answer {
         Answer::Executed(response) => executed(&response),
-        Answer::Written(written) => {
+        Answer::Planned(written) => {
             let mut text = String::from_utf8(written.body).expect("JSON is text");
             if !written.errors.is_empty() {
                 text += ",\"errors\":";

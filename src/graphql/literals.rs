@@ -15,7 +15,7 @@ pub(crate) struct Literals<'a> {
 }
 
 impl Literals<'_> {
-    /// A value for a place of a type, which is unknown inside custom scalars. Nothing where the value
+    /// A value for a place of a type, which is unknown inside custom scalars. `None` where the value
     /// is a variable that has none.
     pub(crate) fn value(self, value: &Value, ty: Option<&Type>) -> Option<ConstValue> {
         Some(match value {

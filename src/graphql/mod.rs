@@ -25,6 +25,6 @@ pub use context::OperationContext;
 pub use engine::{Admitted, Engine};
 pub use error::{ErrorCode, rate_limited, request_error};
 pub use operation::{Answer, Operation, PersistedQuery};
-pub use plan::Written;
+pub use plan::PlanOutput;
 pub use response_size::{LimitedJson, ResponseSize, TooLarge};
 pub use sdl::{federation_sdl, sdl};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Response, ServerError, Variables};
 
-use super::plan::Written;
+use super::plan::PlanOutput;
 use super::response_size::TooLarge;
 
 /// One GraphQL operation as it was sent.
@@ -38,7 +38,7 @@ pub enum Answer {
     /// It was executed; fields may have failed.
     Executed(Response),
     /// It was executed, by a plan, and is written already.
-    Written(Written),
+    Planned(PlanOutput),
     /// It was refused before execution: it does not parse, validate or coerce.
     Refused(Response),
     /// It is not a query, and nothing else may be asked for this way.
@@ -52,8 +52,8 @@ impl From<TooLarge> for Answer {
     }
 }
 
-impl From<Result<Written, TooLarge>> for Answer {
-    fn from(written: Result<Written, TooLarge>) -> Self {
-        written.map_or_else(Self::from, Self::Written)
+impl From<Result<PlanOutput, TooLarge>> for Answer {
+    fn from(written: Result<PlanOutput, TooLarge>) -> Self {
+        written.map_or_else(Self::from, Self::Planned)
     }
 }

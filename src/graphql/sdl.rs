@@ -4,7 +4,7 @@ use apollo_compiler::Schema as ParsedSchema;
 use apollo_compiler::validation::Valid;
 use async_graphql::{EmptyMutation, SDLExportOptions, Schema};
 
-use super::schema::query::{RecordQuery, ShownRoot};
+use super::schema::query::{ScreenRecordQueries, ShownRoot};
 use super::schema::subscription::Subscription;
 
 /// The newest version of the federation specification that Apollo's composition accepts.
@@ -26,7 +26,7 @@ pub fn sdl() -> String {
         .use_space_ident()
         .indent_width(2);
     // What routers ask for is theirs to know; it is no part of the schema that clients see.
-    let schema = Schema::new(ShownRoot(RecordQuery), EmptyMutation, Subscription);
+    let schema = Schema::new(ShownRoot(ScreenRecordQueries), EmptyMutation, Subscription);
     tidy(&schema.sdl_with_options(options))
 }
 

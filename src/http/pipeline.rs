@@ -265,7 +265,7 @@ fn keep_documents(
     documents: Vec<Option<PersistedDocument>>,
 ) {
     for (served, document) in served.iter().zip(documents) {
-        if let (Answer::Executed(_) | Answer::Written(_), Some(document)) =
+        if let (Answer::Executed(_) | Answer::Planned(_), Some(document)) =
             (&served.answer, document)
         {
             endpoint.persisted_queries.keep(document.hash, &document.text);

@@ -16,7 +16,7 @@ use super::request_id::X_REQUEST_ID;
 use super::security_headers;
 use super::unsent::{Room, keep_room};
 use crate::graphql::{
-    Answer, ErrorCode, LimitedJson, ResponseSize, TooLarge, Written, request_error,
+    Answer, ErrorCode, LimitedJson, PlanOutput, ResponseSize, TooLarge, request_error,
 };
 use crate::records::ReadSummary;
 
@@ -189,7 +189,7 @@ impl Served {
     pub(crate) fn outcome(&self) -> OperationOutcome {
         match &self.answer {
             Answer::Refused(_) | Answer::NotAQuery => OperationOutcome::Refused,
-            Answer::Executed(_) | Answer::Written(_) => {
+            Answer::Executed(_) | Answer::Planned(_) => {
                 if self.errors().is_empty() {
                     OperationOutcome::Ok
                 } else {
@@ -203,7 +203,7 @@ impl Served {
     pub(crate) fn errors(&self) -> &[ServerError] {
         match &self.answer {
             Answer::Executed(response) | Answer::Refused(response) => &response.errors,
-            Answer::Written(written) => &written.errors,
+            Answer::Planned(written) => &written.errors,
             Answer::NotAQuery => &[],
         }
     }
@@ -225,7 +225,7 @@ impl Served {
     /// written is taken out of the answer; its errors stay.
     fn json(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
         match &mut self.answer {
-            Answer::Written(Written { body, errors }) => {
+            Answer::Planned(PlanOutput { body, errors }) => {
                 let json = size.json().continuing(std::mem::take(body));
                 end(json, errors, &stale(self.is_stale))
             }

@@ -88,7 +88,7 @@ pub(crate) fn operation_answered(span: &Span, served: &Served) {
         return;
     }
     match &served.answer {
-        Answer::Written(_) => name_operation(&span.context(), "query"),
+        Answer::Planned(_) => name_operation(&span.context(), "query"),
         Answer::NotAQuery => fail(span, ErrorCode::BadRequest.as_str()),
         Answer::Executed(_) | Answer::Refused(_) => {}
     }

@@ -25,7 +25,7 @@ use crate::resizable_semaphore::ResizableSemaphore;
 /// How often expired responses are evicted.
 const EVICT_EVERY: Duration = Duration::from_secs(30);
 
-/// What the main listener is made of.
+/// The parts of the main listener.
 pub struct MainParts {
     /// The door to the records.
     pub records: Records,

@@ -208,56 +208,34 @@ pub(crate) fn cost(
     let mut costs = Costs { document, variables, fragments: HashMap::new() };
     let of_variables = operation.variables.iter().map(|variable| variable.directives.len());
     let directives = operation.directives.len() + of_variables.sum::<usize>();
-    let set = costs.set(&operation.selection_set);
-    QueryCost {
-        tokens,
-        depth: set.root_depth,
-        aliases: set.aliases,
-        directives: set.directives.saturating_add(directives),
-        complexity: set.complexity,
-        root_fields: set.root_fields,
-        introspection: set.introspection,
-        representations: set.representations,
-    }
+    let cost = costs.set(&operation.selection_set).cost;
+    QueryCost { tokens, directives: cost.directives.saturating_add(directives), ..cost }
 }
 
 /// What a selection set costs, fragments expanded.
 #[derive(Clone, Copy, Debug, Default)]
 struct SetCost {
-    root_fields: usize,
-    aliases: usize,
-    directives: usize,
-    complexity: usize,
+    /// The cost, if the set is the root's.
+    cost: QueryCost,
     /// Levels of fields.
     depth: usize,
-    /// Levels of fields without introspection, if the set is the root's.
-    root_depth: usize,
-    /// Cost of introspection, if the set is the root's.
-    introspection: usize,
-    /// Keys that entities are asked for by, if the set is the root's.
-    representations: usize,
     /// Cost, if the set is a part of introspection.
     described: usize,
 }
 
 impl SetCost {
-    /// Adds the cost of what stands beside it.
+    /// The cost of two sets beside each other.
     fn add(self, other: Self) -> Self {
         Self {
-            root_fields: self.root_fields.saturating_add(other.root_fields),
-            aliases: self.aliases.saturating_add(other.aliases),
-            directives: self.directives.saturating_add(other.directives),
-            complexity: self.complexity.saturating_add(other.complexity),
+            cost: self.cost.and(other.cost),
             depth: self.depth.max(other.depth),
-            root_depth: self.root_depth.max(other.root_depth),
-            introspection: self.introspection.saturating_add(other.introspection),
-            representations: self.representations.saturating_add(other.representations),
             described: self.described.saturating_add(other.described),
         }
     }
 
     fn with_directives(self, directives: &DirectiveList) -> Self {
-        Self { directives: self.directives.saturating_add(directives.len()), ..self }
+        let directives = self.cost.directives.saturating_add(directives.len());
+        Self { cost: QueryCost { directives, ..self.cost }, ..self }
     }
 }
 
@@ -295,17 +273,18 @@ impl<'d> Costs<'d> {
         let described = children.described.saturating_mul(described_length).saturating_add(1);
         let depth = children.depth.saturating_add(1);
         let is_introspection = matches!(field.name.as_str(), "__schema" | "__type");
-        SetCost {
+        let complexity = children.cost.complexity.saturating_mul(self.length(field));
+        let cost = QueryCost {
+            tokens: 0,
+            depth: if is_introspection { 0 } else { depth },
+            aliases: children.cost.aliases.saturating_add(usize::from(field.alias.is_some())),
+            directives: children.cost.directives,
+            complexity: complexity.saturating_add(1),
             root_fields: 1,
-            aliases: children.aliases.saturating_add(usize::from(field.alias.is_some())),
-            directives: children.directives,
-            complexity: children.complexity.saturating_mul(self.length(field)).saturating_add(1),
-            depth,
-            root_depth: if is_introspection { 0 } else { depth },
             introspection: if is_introspection { described } else { 0 },
             representations: self.representations(field),
-            described,
-        }
+        };
+        SetCost { cost, depth, described }
     }
 
     /// How long the list of a field may get, at least 1.

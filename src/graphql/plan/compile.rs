@@ -4,7 +4,7 @@ use apollo_compiler::ast::Value;
 use apollo_compiler::executable::{DirectiveList, Field, Operation, Selection, SelectionSet};
 
 use super::{
-    Condition, ConditionValue, DesktopField, IdArgument, Plan, RecordField, Root, ScalarField,
+    Condition, ConditionValue, DesktopField, IdArgument, Plan, RecordField, RootField, ScalarField,
     Selected,
 };
 use crate::domain::{RecordText, RecordTime};
@@ -13,7 +13,7 @@ use crate::graphql::document::{Document, position_or_start};
 /// Selections that a plan may have, fragments expanded.
 const MOST_SELECTIONS: usize = 2_000;
 
-/// The plan of an operation; nothing where it asks for anything that plans do not know.
+/// The plan of an operation; `None` where plans do not support one of its selections.
 pub(crate) fn compile(document: &Document, operation: &Operation) -> Option<Plan> {
     if !operation.is_query() {
         return None;
@@ -113,10 +113,10 @@ impl<'d> Compiler<'d> {
         Some(conditions)
     }
 
-    fn root(&mut self, field: &'d Field) -> Option<Root> {
+    fn root(&mut self, field: &'d Field) -> Option<RootField> {
         match field.name.as_str() {
-            "__typename" => Some(Root::Typename),
-            "screenRecord" => Some(Root::Record {
+            "__typename" => Some(RootField::Typename),
+            "screenRecord" => Some(RootField::Record {
                 project: id_argument(field, "projectId")?,
                 id: id_argument(field, "id")?,
                 fields: self.fields(&field.selection_set, Self::record_field)?,

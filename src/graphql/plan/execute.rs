@@ -1,9 +1,9 @@
-//! Reads what a plan asks for, all of it at once, and writes the answer.
+//! Reads all recordings of a plan together and writes the answer.
 
 use futures_util::future::join_all;
 
 use super::write::Writer;
-use super::{Asked, BoundPlan, RecordRef, Written};
+use super::{BoundPlan, LoadedRecord, PlanOutput, RecordRef};
 use crate::domain::Failure;
 use crate::graphql::context::OperationContext;
 use crate::graphql::response_size::TooLarge;
@@ -13,8 +13,8 @@ impl BoundPlan {
     ///
     /// # Errors
     /// [`TooLarge`]
-    pub(crate) async fn execute(&self, context: &OperationContext) -> Result<Written, TooLarge> {
-        let reads = join_all(self.roots().map(|(_, wanted)| self.read(wanted, context))).await;
+    pub(crate) async fn execute(&self, context: &OperationContext) -> Result<PlanOutput, TooLarge> {
+        let reads = join_all(self.roots().map(|(_, record)| self.read(record, context))).await;
         let size = context.size();
         let mut writer = Writer::new(self, size.left());
         for ((root, _), read) in self.roots().zip(reads) {
@@ -28,18 +28,18 @@ impl BoundPlan {
     /// Reads the recording of a root field; `None` where the field has none or is left out.
     async fn read<'b>(
         &self,
-        wanted: Option<&'b Result<RecordRef, Failure>>,
+        record: Option<&'b Result<RecordRef, Failure>>,
         context: &OperationContext,
-    ) -> Option<Result<Asked<'b>, Failure>> {
-        let by = match wanted? {
+    ) -> Option<Result<LoadedRecord<'b>, Failure>> {
+        let by = match record? {
             Ok(by) => by,
             Err(failure) => return Some(Err(failure.clone())),
         };
         let (project, id) = (by.project.clone(), by.id.clone());
-        let read = match self.wanted.as_slice() {
+        let read = match self.records.as_slice() {
             [_only] => context.only_screen_record(project, id).await,
             _ => context.screen_record(project, id).await,
         };
-        Some(read.map(|record| Asked { record, by }))
+        Some(read.map(|record| LoadedRecord { record, by }))
     }
 }

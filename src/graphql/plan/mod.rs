@@ -19,7 +19,7 @@ pub(crate) use compile::compile;
 /// An operation of a valid document that is executed without async-graphql.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    roots: Vec<Selected<Root>>,
+    roots: Vec<Selected<RootField>>,
     /// The variables that `@skip` and `@include` look at.
     condition_variables: Vec<Box<str>>,
     /// About how many bytes it takes.
@@ -31,26 +31,26 @@ pub(crate) struct Plan {
 pub(crate) struct BoundPlan {
     plan: Arc<Plan>,
     variables: Variables,
-    /// For each field of the root the recording it asks for, where it does.
-    wanted: Vec<Option<Result<RecordRef, Failure>>>,
+    /// The recording of each root field, if it has one.
+    records: Vec<Option<Result<RecordRef, Failure>>>,
 }
 
-/// What a recording is asked for by.
+/// Project and id of a recording.
 #[derive(Clone, Debug)]
 struct RecordRef {
     project: ProjectId,
     id: RecordId,
 }
 
-/// A recording that was read for a field of the root, and what it was asked for by.
-struct Asked<'b> {
+/// A recording that was read for a root field.
+struct LoadedRecord<'b> {
     record: Arc<ScreenRecord>,
     by: &'b RecordRef,
 }
 
-/// An answer, as it is written.
+/// The answer of a plan.
 #[derive(Debug, Default)]
-pub struct Written {
+pub struct PlanOutput {
     /// `{"data":{…}`, without the end.
     pub body: Vec<u8>,
     /// Fields that failed, in the document's order.
@@ -91,7 +91,7 @@ enum IdArgument {
 
 /// A field of the root.
 #[derive(Debug)]
-enum Root {
+enum RootField {
     Typename,
     Record { project: IdArgument, id: IdArgument, fields: Vec<Selected<RecordField>> },
 }
@@ -130,22 +130,22 @@ impl Plan {
         self.bytes
     }
 
-    /// The plan with its variables, which are coerced. Nothing where one is null and must not be, which
-    /// is an error.
+    /// Binds coerced variables. `None` where one is null that must not be: async-graphql answers with the
+    /// error.
     pub(crate) fn bind(self: &Arc<Self>, variables: Variables) -> Option<BoundPlan> {
         let is_boolean = |name: &str| matches!(variables.get(name), Some(Value::Boolean(_)));
         if !self.condition_variables.iter().all(|name| is_boolean(name)) {
             return None;
         }
-        let wanted = self.roots.iter().map(|root| match &root.what {
-            Root::Record { project, id, .. } => {
+        let records = self.roots.iter().map(|root| match &root.what {
+            RootField::Record { project, id, .. } => {
                 let (project, id) = (project.text(&variables)?, id.text(&variables)?);
                 Some(Some(RecordRef::parse(project, id)))
             }
-            Root::Typename => Some(None),
+            RootField::Typename => Some(None),
         });
-        let wanted = wanted.collect::<Option<_>>()?;
-        Some(BoundPlan { wanted, plan: Arc::clone(self), variables })
+        let records = records.collect::<Option<_>>()?;
+        Some(BoundPlan { records, plan: Arc::clone(self), variables })
     }
 }
 
@@ -168,12 +168,12 @@ impl RecordRef {
 }
 
 impl BoundPlan {
-    /// The fields of the root, each with the recording it asks for.
+    /// The root fields, each with its recording if it is in the answer.
     fn roots(
         &self,
-    ) -> impl Iterator<Item = (&Selected<Root>, Option<&Result<RecordRef, Failure>>)> {
-        let shown = |(root, wanted)| (root, Option::as_ref(wanted).filter(|_| self.shows(root)));
-        self.plan.roots.iter().zip(&self.wanted).map(shown)
+    ) -> impl Iterator<Item = (&Selected<RootField>, Option<&Result<RecordRef, Failure>>)> {
+        let shown = |(root, record)| (root, Option::as_ref(record).filter(|_| self.shows(root)));
+        self.plan.roots.iter().zip(&self.records).map(shown)
     }
 
     /// Whether a field is in the answer.

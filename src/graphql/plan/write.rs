@@ -3,7 +3,10 @@
 use async_graphql::{Error, PathSegment, Pos, ServerError};
 use serde::Serialize;
 
-use super::{Asked, BoundPlan, DesktopField, RecordField, Root, ScalarField, Selected, Written};
+use super::{
+    BoundPlan, DesktopField, LoadedRecord, PlanOutput, RecordField, RootField, ScalarField,
+    Selected,
+};
 use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
 use crate::graphql::response_size::json_len;
 
@@ -16,7 +19,7 @@ const UNKNOWN: &str = "UNKNOWN";
 /// The writer of one answer.
 pub(super) struct Writer<'b> {
     bound: &'b BoundPlan,
-    written: Written,
+    written: PlanOutput,
     /// How many bytes body and errors may have.
     limit: usize,
     error_bytes: usize,
@@ -25,7 +28,7 @@ pub(super) struct Writer<'b> {
 }
 
 /// Where a failed field stands.
-struct Place<'p> {
+struct FieldPlace<'p> {
     root: &'p str,
     at: Pos,
     key: &'p str,
@@ -36,13 +39,13 @@ impl<'b> Writer<'b> {
     pub(super) fn new(bound: &'b BoundPlan, limit: usize) -> Self {
         let mut body = Vec::with_capacity(COMMON_BYTES);
         body.extend_from_slice(b"{\"data\":{");
-        let written = Written { body, errors: Vec::new() };
+        let written = PlanOutput { body, errors: Vec::new() };
         Self { bound, written, limit, error_bytes: 0, follows: false }
     }
 
     /// The answer, once every field of the root is written, and the bytes it has. `None` where it would
     /// have more than it may.
-    pub(super) fn end(mut self) -> Option<(Written, usize)> {
+    pub(super) fn end(mut self) -> Option<(PlanOutput, usize)> {
         self.byte(b'}');
         (!self.is_full()).then(|| {
             let bytes = self.bytes_written();
@@ -61,52 +64,56 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes a field of the root, unless it is left out.
-    pub(super) fn root(&mut self, root: &Selected<Root>, read: Option<Result<Asked<'_>, Failure>>) {
+    pub(super) fn root(
+        &mut self,
+        root: &Selected<RootField>,
+        read: Option<Result<LoadedRecord<'_>, Failure>>,
+    ) {
         if self.is_full() || !self.bound.shows(root) {
             return;
         }
         self.key(&root.key);
         match (&root.what, read) {
-            (Root::Record { fields, .. }, Some(Ok(asked))) => {
-                self.record(&root.key, fields, &asked);
+            (RootField::Record { fields, .. }, Some(Ok(loaded))) => {
+                self.record(&root.key, fields, &loaded);
             }
-            (Root::Record { .. }, Some(Err(failure))) => {
+            (RootField::Record { .. }, Some(Err(failure))) => {
                 self.fail(failure, root.at, vec![name(&root.key)]);
             }
-            (Root::Typename, _) => self.bytes(b"\"Query\""),
+            (RootField::Typename, _) => self.bytes(b"\"Query\""),
             // A record that is shown has been read.
-            (Root::Record { .. }, None) => self.bytes(ABSENT),
+            (RootField::Record { .. }, None) => self.bytes(ABSENT),
         }
         self.follows = true;
     }
 
-    fn record(&mut self, root: &str, fields: &[Selected<RecordField>], asked: &Asked<'_>) {
+    fn record(&mut self, root: &str, fields: &[Selected<RecordField>], loaded: &LoadedRecord<'_>) {
         self.open();
         for field in fields.iter().filter(|field| self.bound.shows(field)) {
             if self.is_full() {
                 return;
             }
             self.key(&field.key);
-            let place = Place { root, at: field.at, key: &field.key };
+            let place = FieldPlace { root, at: field.at, key: &field.key };
             match &field.what {
-                RecordField::Scalar(field) => self.scalar(*field, asked, &place),
-                RecordField::Desktop(fields) => self.desktop(fields, &asked.record, &place),
+                RecordField::Scalar(field) => self.scalar(*field, loaded, &place),
+                RecordField::Desktop(fields) => self.desktop(fields, &loaded.record, &place),
             }
             self.follows = true;
         }
         self.byte(b'}');
     }
 
-    fn scalar(&mut self, field: ScalarField, asked: &Asked<'_>, place: &Place<'_>) {
-        let record = &*asked.record;
+    fn scalar(&mut self, field: ScalarField, loaded: &LoadedRecord<'_>, place: &FieldPlace<'_>) {
+        let record = &*loaded.record;
         match field {
             ScalarField::Typename => self.bytes(b"\"ScreenRecord\""),
             ScalarField::Id => match record.id() {
                 Some(id) => self.text(id, record.is_plain()),
-                // Ids that were asked for need no escapes.
-                None => self.text(asked.by.id.as_str(), true),
+                // An id in a request needs no escapes.
+                None => self.text(loaded.by.id.as_str(), true),
             },
-            ScalarField::ProjectId => self.text(asked.by.project.as_str(), true),
+            ScalarField::ProjectId => self.text(loaded.by.project.as_str(), true),
             ScalarField::Size => {
                 self.field(record.size(), place, |writer, size| writer.json(&size));
             }
@@ -130,7 +137,7 @@ impl<'b> Writer<'b> {
         &mut self,
         fields: &[Selected<DesktopField>],
         record: &ScreenRecord,
-        place: &Place<'_>,
+        place: &FieldPlace<'_>,
     ) {
         self.field(record.text(RecordText::DesktopId), place, |writer, id| {
             writer.open();
@@ -147,7 +154,12 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes a field that may be absent or unreadable.
-    fn field<T>(&mut self, field: Field<T>, place: &Place<'_>, write: impl FnOnce(&mut Self, T)) {
+    fn field<T>(
+        &mut self,
+        field: Field<T>,
+        place: &FieldPlace<'_>,
+        write: impl FnOnce(&mut Self, T),
+    ) {
         match field {
             Some(Ok(value)) => write(self, value),
             None => self.bytes(ABSENT),

@@ -12,7 +12,7 @@ use crate::records::{Cursor, Slice, Wanted};
 /// Rows of a connection where `first` is left out.
 pub(crate) const DEFAULT_FIRST: i32 = 50;
 
-/// What a connection is made of.
+/// An object that a connection lists, with the names of the connection's types.
 pub(crate) trait Node: OutputType + Send + Sync {
     const CONNECTION: &'static str;
     const EDGE: &'static str;

@@ -2,11 +2,9 @@
 
 use async_graphql::Enum;
 
-use super::enums::same_as_in_domain;
-use crate::domain;
-
 /// Severity of an operation on a desktop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::DesktopOperationLevel")]
 pub(crate) enum DesktopOperationLevel {
     /// A normal operation.
     Info,
@@ -17,5 +15,3 @@ pub(crate) enum DesktopOperationLevel {
     /// A level that this gateway does not know. `rawLevel` holds the upstream's text.
     Unknown,
 }
-
-same_as_in_domain!(DesktopOperationLevel: Info, Alarm, Error, Unknown);

@@ -2,11 +2,9 @@
 
 use async_graphql::Enum;
 
-use super::enums::same_as_in_domain;
-use crate::domain;
-
 /// What was operated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::DesktopOperationType")]
 pub(crate) enum DesktopOperationType {
     /// An application.
     App,
@@ -19,5 +17,3 @@ pub(crate) enum DesktopOperationType {
     /// A type that this gateway does not know. `rawType` holds the upstream's text.
     Unknown,
 }
-
-same_as_in_domain!(DesktopOperationType: App, File, Reg, Hdp, Unknown);

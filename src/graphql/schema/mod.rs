@@ -19,6 +19,5 @@ mod desktop_operation_filter;
 mod connection;
 mod page_info;
 pub(super) mod scalars;
-mod enums;
 mod field;
 mod counted;

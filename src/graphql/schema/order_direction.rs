@@ -4,10 +4,13 @@ use async_graphql::Enum;
 
 /// Direction of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::Direction")]
 pub(crate) enum OrderDirection {
     /// Ascending: oldest first.
-    Asc,
+    #[graphql(name = "ASC")]
+    Ascending,
     /// Descending: newest first.
     #[default]
-    Desc,
+    #[graphql(name = "DESC")]
+    Descending,
 }

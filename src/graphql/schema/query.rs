@@ -14,19 +14,19 @@ use crate::graphql::context::{FieldRow, OperationContext};
 // With what federation routers ask for, which is hidden.
 #[derive(MergedObject)]
 #[graphql(name = "Query")]
-pub(crate) struct Root(pub(crate) RecordQuery, pub(crate) FederationQuery);
+pub(crate) struct Root(pub(crate) ScreenRecordQueries, pub(crate) FederationQuery);
 
 /// Screen recordings of cloud desktops.
 // What the schema shows.
 #[derive(MergedObject)]
 #[graphql(name = "Query")]
-pub(crate) struct ShownRoot(pub(crate) RecordQuery);
+pub(crate) struct ShownRoot(pub(crate) ScreenRecordQueries);
 
 /// Queries for recordings.
-pub(crate) struct RecordQuery;
+pub(crate) struct ScreenRecordQueries;
 
 #[Object]
-impl RecordQuery {
+impl ScreenRecordQueries {
     /// One screen recording of a cloud desktop.
     ///
     /// Reads of the same recording share one upstream call, within an operation and between concurrent

@@ -2,13 +2,12 @@
 
 use async_graphql::{ID, InputObject};
 
-use super::order_direction::OrderDirection;
 use super::scalars::DateTime;
 use super::screen_record_order::ScreenRecordOrder;
 use super::screen_record_order_field::ScreenRecordOrderField;
 use super::screen_record_status::ScreenRecordStatus;
 use super::screen_record_type::ScreenRecordType;
-use crate::domain::{Direction, RecordQuery};
+use crate::domain::RecordQuery;
 
 /// Restricts a list of recordings. A recording must match every given field.
 #[derive(Default, InputObject)]
@@ -38,11 +37,8 @@ pub(crate) fn record_query(
     order: Option<ScreenRecordOrder>,
 ) -> RecordQuery {
     let filter = filter.unwrap_or_default();
-    let ScreenRecordOrder { field, direction } = order.unwrap_or_default();
-    let direction = match (field, direction) {
-        (ScreenRecordOrderField::StartTime, OrderDirection::Asc) => Direction::Ascending,
-        (ScreenRecordOrderField::StartTime, OrderDirection::Desc) => Direction::Descending,
-    };
+    let ScreenRecordOrder { field: ScreenRecordOrderField::StartTime, direction } =
+        order.unwrap_or_default();
     RecordQuery {
         desktop_id: filter.desktop_id.map(|id| id.0),
         desktop_names: filter.desktop_names,
@@ -51,6 +47,6 @@ pub(crate) fn record_query(
         kind: filter.kind.map(Into::into),
         started_after: filter.started_after.map(|time| time.0),
         started_before: filter.started_before.map(|time| time.0),
-        direction,
+        direction: direction.into(),
     }
 }

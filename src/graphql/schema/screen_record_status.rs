@@ -2,12 +2,10 @@
 
 use async_graphql::Enum;
 
-use super::enums::same_as_in_domain;
-use crate::domain;
-
 /// Status of a recording. `RECORDING` is followed by `REC_COMPLETED` or `REC_FAILED`, `REC_COMPLETED` by
 /// `UPLOADING`, and `UPLOADING` by `UPLOAD_COMPLETED` or `UPLOAD_FAILED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::ScreenRecordStatus")]
 pub(crate) enum ScreenRecordStatus {
     /// The screen is being recorded.
     Recording,
@@ -24,8 +22,3 @@ pub(crate) enum ScreenRecordStatus {
     /// A status that this gateway does not know. `rawStatus` holds the upstream's text.
     Unknown,
 }
-
-same_as_in_domain!(
-    ScreenRecordStatus: Recording, RecCompleted, RecFailed, Uploading, UploadCompleted, UploadFailed,
-    Unknown
-);

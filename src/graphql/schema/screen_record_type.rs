@@ -2,11 +2,9 @@
 
 use async_graphql::Enum;
 
-use super::enums::same_as_in_domain;
-use crate::domain;
-
 /// When the screen is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::ScreenRecordType")]
 pub(crate) enum ScreenRecordType {
     /// During the whole session.
     Full,
@@ -19,5 +17,3 @@ pub(crate) enum ScreenRecordType {
     /// A type that this gateway does not know. `rawType` holds the upstream's text.
     Unknown,
 }
-
-same_as_in_domain!(ScreenRecordType: Full, Interval, Operation, Session, Unknown);

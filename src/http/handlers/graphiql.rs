@@ -27,7 +27,7 @@ const FILES: [(&str, &str, &[u8]); 5] = [
     ("worker.js", JAVASCRIPT, include_bytes!("../graphiql/assets/worker.js")),
     ("graphiql.css", "text/css; charset=utf-8", include_bytes!("../graphiql/assets/graphiql.css")),
     ("icon.svg", "image/svg+xml", include_bytes!("../graphiql/assets/icon.svg")),
-    // The licences of what the others are made of.
+    // The licences of the software in the other files.
     ("notices.txt", "text/plain; charset=utf-8", include_bytes!("../graphiql/assets/notices.txt")),
 ];
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
