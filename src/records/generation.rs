@@ -1,8 +1,8 @@
 //! Keeps a load from bringing back what was dropped while it ran.
 //!
 //! All loads of one caller and project that run at the same time share a generation. Whatever drops cached
-//! data, a purge or a refusal, ends the generation first: a load that began in it keeps nothing any more,
-//! and nobody joins it.
+//! data, a purge or a refusal, ends the generation first: a load that began in it no longer writes the
+//! cache, and no read joins it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, Weak};
@@ -75,7 +75,8 @@ impl Generations {
         }
     }
 
-    /// Those of which something is removed. They are dropped without the lock, which that needs.
+    /// The running generations that an invalidation ends. They are dropped outside the lock, because dropping
+    /// them takes it.
     fn running(&self, invalidation: &Invalidation) -> Vec<Arc<Numbers>> {
         let running = self.lock();
         let of_callers: Vec<_> = match invalidation.caller() {
