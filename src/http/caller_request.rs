@@ -15,7 +15,7 @@ use super::negotiation::{MediaType, negotiate};
 use super::refusal::Refusal;
 use super::state::Endpoint;
 use crate::graphql::ErrorCode;
-use crate::records::Asking;
+use crate::records::RequestContext;
 use crate::spans;
 
 /// The media types of responses to operations.
@@ -73,16 +73,16 @@ impl IncomingRequest {
 
 impl CallerRequest {
     /// The context in which records are read for this request.
-    pub(crate) fn asking(&self) -> Asking {
+    pub(crate) fn asking(&self) -> RequestContext {
         let Caller { identity, token, projects, .. } = &self.caller;
-        Asking {
+        RequestContext {
             identity: identity.clone(),
             token: token.clone(),
             projects: projects.clone(),
             request_id: Arc::clone(&self.id),
             no_cache: self.cache.no_cache,
             max_age: self.cache.max_age,
-            ..Asking::default()
+            ..RequestContext::default()
         }
     }
 

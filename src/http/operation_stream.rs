@@ -13,13 +13,13 @@ use super::state::Endpoint;
 use super::stream_access_log::{LoggedOperation, StreamAccessLog};
 use super::unsent::{self, NoRoom, Room};
 use crate::graphql::{Operation, OperationContext, ResponseSize};
-use crate::records::Asking;
+use crate::records::RequestContext;
 use crate::spans::context_of;
 
 /// An operation whose answers are streamed, and who sent it.
 pub(crate) struct StreamedOperation {
     pub(crate) operation: Operation,
-    pub(crate) asking: Asking,
+    pub(crate) asking: RequestContext,
     pub(crate) caller_name: Option<Arc<str>>,
     /// Ends with the stream.
     pub(crate) span: Span,

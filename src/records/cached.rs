@@ -33,6 +33,28 @@ pub(crate) enum Value {
 
 pub(crate) type RecordEntry = Entry<CachedRecord>;
 
+/// What a load ended in, and where that came from.
+#[derive(Clone)]
+pub(crate) struct LoadResult {
+    pub(crate) entry: Arc<RecordEntry>,
+    pub(crate) origin: Origin,
+}
+
+/// Where a loaded record came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The upstream, or the memory of this process.
+    Local,
+    /// The cache that replicas share.
+    Shared,
+}
+
+impl LoadResult {
+    pub(crate) fn local(entry: Arc<RecordEntry>) -> Self {
+        Self { entry, origin: Origin::Local }
+    }
+}
+
 impl CachedRecord {
     pub(crate) fn new(value: Value, status: u16, ttl: Duration) -> Self {
         Self { value, status, ttl, backoff_until: AtomicU64::new(0) }

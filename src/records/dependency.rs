@@ -3,17 +3,12 @@
 //! A response may be reused while every record and page that it was made from is still the one in the
 //! cache, fresh, and of a project that the caller may see. This module knows no response.
 
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
-
-use smallvec::SmallVec;
+use std::sync::Weak;
 
 use super::cached::RecordEntry;
 use super::key::RecordKey;
-use super::list::OperationListing;
-use super::loader::Reader;
-use super::pages::{Listing, PageEntry, PageKey};
-use super::read::{CacheOutcome, Content, Read};
-use super::ttl_cache::{CacheKey as _, CacheValue, Entry, TtlCache};
+use super::pages::{Listing, OperationListing, PageEntry, PageKey};
+use super::read::Content;
 use crate::domain::RecordQuery;
 
 /// A record or a page that a response was made from, at its version then.
@@ -55,7 +50,7 @@ impl Dependency {
         size_of::<Self>() + 3 * ARC_HEADER + project.as_str().len() + id + target
     }
 
-    fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         match self {
             Self::Record(..) => Content::Record,
             Self::RecordPage(..) | Self::OperationPage(..) => Content::Page,
@@ -63,69 +58,19 @@ impl Dependency {
     }
 }
 
-impl Reader {
-    /// What was read, for a response that may be reused; `None` where nothing was read, or something that
-    /// no response may be reused with.
-    pub(crate) fn take_dependencies(&self) -> Option<Vec<Dependency>> {
-        match std::mem::take(&mut *self.dependencies()) {
-            Dependencies::Known(dependencies) if !dependencies.is_empty() => Some(dependencies),
-            Dependencies::Known(_) | Dependencies::Uncacheable => None,
-        }
-    }
+/// A list whose pages are dependencies.
+pub(crate) trait PageDependency: Listing {
+    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency;
+}
 
-    /// The reads that the dependencies stand for, as cache hits; `None` unless each is still in the cache,
-    /// fresh enough for this request, and of a project that its caller may see.
-    pub(crate) fn revalidate(&self, dependencies: &[Dependency]) -> Option<SmallVec<[Read; 1]>> {
-        dependencies.iter().map(|dependency| self.revalidate_one(dependency)).collect()
+impl PageDependency for RecordQuery {
+    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
+        Dependency::RecordPage(key, page)
     }
+}
 
-    /// Counts and traces what [`Self::revalidate`] has returned as reads of this request.
-    pub(crate) fn note_hits(&self, dependencies: &[Dependency], hits: SmallVec<[Read; 1]>) {
-        for (dependency, hit) in dependencies.iter().zip(hits) {
-            hit.outcome.record(&dependency.content().span());
-            self.note_read(hit);
-        }
-    }
-
-    /// Notes something that this request has read.
-    pub(crate) fn depend_on(&self, dependency: impl FnOnce() -> Dependency) {
-        if let Dependencies::Known(dependencies) = &mut *self.dependencies() {
-            dependencies.push(dependency());
-        }
-    }
-
-    /// Notes that the response of this request must not be reused.
-    pub(crate) fn mark_uncacheable(&self) {
-        *self.dependencies() = Dependencies::Uncacheable;
-    }
-
-    fn dependencies(&self) -> MutexGuard<'_, Dependencies> {
-        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn revalidate_one(&self, dependency: &Dependency) -> Option<Read> {
-        let records = self.records();
-        match dependency {
-            Dependency::Record(key, then) => self.revalidate_in(records.cache(), key, then),
-            Dependency::RecordPage(key, then) => {
-                self.revalidate_in(&records.record_pages().cache, key, then)
-            }
-            Dependency::OperationPage(key, then) => {
-                self.revalidate_in(&records.operation_pages().cache, key, then)
-            }
-        }
-    }
-
-    fn revalidate_in<V: CacheValue>(
-        &self,
-        cache: &TtlCache<V>,
-        key: &V::Key,
-        then: &Weak<Entry<V>>,
-    ) -> Option<Read> {
-        self.admit_project(key.project()).ok()?;
-        let now = cache.fresh(key)?;
-        let is_same = Arc::as_ptr(&now.entry) == then.as_ptr();
-        (is_same && self.asking().accepts_age(now.age))
-            .then(|| Read::of(CacheOutcome::Hit, now.age, now.ttl, None))
+impl PageDependency for OperationListing {
+    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
+        Dependency::OperationPage(key, page)
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use super::links::LINK_TTL;
-use super::loader::Records;
+use super::link_cache::LINK_TTL;
+use super::store::Records;
 use crate::config::CacheConfig;
 
 const EVICT_EVERY: Duration = Duration::from_secs(30);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::loader::Reader;
 use super::read::{Content, Read};
 
 tokio::task_local! {
@@ -55,33 +54,11 @@ pub async fn at<T>(path: Vec<Step>, reading: impl Future<Output = T>) -> T {
 }
 
 impl Explanation {
-    fn noted(&self) -> MutexGuard<'_, Vec<Explained>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Reader {
-    /// Notes from now on what is read, field by field.
-    pub fn explain(&self) {
-        self.explanation.get_or_init(Box::default);
-    }
-
-    /// Whether it is noted what is read.
-    pub fn is_explained(&self) -> bool {
-        self.explanation.get().is_some()
-    }
-
-    /// What was read since it is noted.
-    pub fn explained(&self) -> Vec<Explained> {
-        self.explanation.get().map(|explanation| explanation.noted().clone()).unwrap_or_default()
-    }
-
-    /// Notes something that was read, or could not be.
-    pub(crate) fn note_for_field(&self, content: Content, read: &Read, is_there: bool) {
-        let Some(explanation) = self.explanation.get() else { return };
+    /// Notes a read, which may have failed.
+    pub(crate) fn note(&self, content: Content, read: &Read, is_there: bool) {
         let millis = |span: Duration| u64::try_from(span.as_millis()).ok();
         let there = |span: Duration| is_there.then(|| millis(span)).flatten();
-        explanation.noted().push(Explained {
+        self.reads().push(Explained {
             path: FIELD.try_with(Clone::clone).unwrap_or_default(),
             kind: content.noun(),
             outcome: read.outcome.as_str(),
@@ -93,11 +70,18 @@ impl Reader {
         });
     }
 
-    /// What was noted last came from the tier that replicas share.
-    pub(crate) fn note_shared(&self) {
-        let Some(explanation) = self.explanation.get() else { return };
-        if let Some(last) = explanation.noted().last_mut() {
+    /// Notes that the last read was answered by the shared cache.
+    pub(crate) fn mark_shared(&self) {
+        if let Some(last) = self.reads().last_mut() {
             last.tier = Some("shared");
         }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Explained> {
+        self.reads().clone()
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Vec<Explained>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

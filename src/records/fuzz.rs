@@ -8,9 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 
-use super::cursor::{Cursor, IdPrint, ListPrint};
+use super::pagination::{Ask, Cursor, IdPrint, ListPrint, MOST_PAGES, Row, Slice, slice};
 pub(crate) use super::redis::fuzz::{entry, news};
-use super::slice::{Ask, MOST_PAGES, Row, Slice, slice};
 use crate::domain::{Direction, Failure, Page, Timestamp};
 use crate::upstream::Range;
 

@@ -1,6 +1,6 @@
 //! The single flight under a model checker, which runs threads in thousands of orders.
 //!
-//! Under it is the code that is shipped: `flight`, the generations and the order of a removal, and the
+//! Under it is the code that is shipped: `single_flight`, the generations and the order of a removal, and the
 //! record cache; `sync` lends it the checker's locks. Only the upstream is the model's own. Tasks switch at every
 //! lock, and wherever a task waits.
 //!
@@ -19,13 +19,12 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::atomic::{AtomicBool, AtomicU64};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use super::cached::{CachedRecord, RecordEntry, Value};
-use super::flight::{Boarding, Flights, JoinRequest};
+use super::cached::{CachedRecord, LoadResult, RecordEntry, Value};
 use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::{Invalidation, Purge};
 use super::key::{CallerKey, RecordKey};
-use super::load::Landing;
 use super::metrics::RecordMetrics;
+use super::single_flight::{JoinRequest, LoadHandle, SingleFlight};
 use super::sync::modelling;
 use super::ttl_cache::TtlCache;
 use crate::clock::Clock;
@@ -47,7 +46,7 @@ enum Without {
 
 /// What one process has, and its upstream.
 struct World {
-    flights: Flights<RecordKey, Landing>,
+    flights: SingleFlight<RecordKey, LoadResult>,
     cache: TtlCache<CachedRecord>,
     generations: Generations,
     metrics: RecordMetrics,
@@ -114,7 +113,7 @@ impl World {
             id: RecordId::parse("r").unwrap(),
         };
         Arc::new(Self {
-            flights: Flights::new(metrics.clone()),
+            flights: SingleFlight::new(metrics.clone()),
             cache: TtlCache::new(Live::new(limits.clone()), limits.max_bytes, Clock::default()),
             generations: Generations::default(),
             metrics,
@@ -124,11 +123,11 @@ impl World {
         })
     }
 
-    async fn load(self: Arc<Self>, generation: Generation) -> Result<Landing, Failure> {
+    async fn load(self: Arc<Self>, generation: Generation) -> Result<LoadResult, Failure> {
         let record = self.upstream.read().await;
         let entry = self.entry(record);
         self.cache.insert(&self.key, &entry, &generation);
-        Ok(Landing::first(entry))
+        Ok(LoadResult::local(entry))
     }
 
     fn entry(&self, record: ScreenRecord) -> Arc<RecordEntry> {
@@ -139,16 +138,16 @@ impl World {
         self.generations.begin(self.key.caller, &self.key.project, kind)
     }
 
-    fn board(self: &Arc<Self>) -> Boarding<Landing> {
+    fn join(self: &Arc<Self>) -> LoadHandle<LoadResult> {
         let begin = || self.begin(LoadKind::Record);
         let request = JoinRequest { key: &self.key, begin: &begin };
         let load = |generation| Arc::clone(self).load(generation).boxed();
         let looks = self.without != Without::SecondLook;
         if self.without == Without::JoinCheck {
-            let landed = || Some(Landing::first(self.cache.fresh(&self.key)?.entry));
-            return self.flights.board_if(|_| true, request, landed, load);
+            let cached = || Some(LoadResult::local(self.cache.fresh(&self.key)?.entry));
+            return self.flights.join_if(|_| true, request, cached, load);
         }
-        self.flights.board_record(request, &self.cache, |_| looks, load)
+        self.flights.join_record(request, &self.cache, |_| looks, load)
     }
 
     /// Reads the record as a reader does; its version.
@@ -156,10 +155,10 @@ impl World {
         if let Some(found) = self.cache.fresh(&self.key) {
             return version(&found.entry.value.value);
         }
-        let boarding = self.board();
+        let handle = self.join();
         let at_once = self.upstream.at_once.load(Ordering::SeqCst);
         assert!(at_once <= 2, "more loads than generations");
-        version(&boarding.flight.await.unwrap().entry.value.value)
+        version(&handle.load.await.unwrap().entry.value.value)
     }
 
     /// Reads a list with the record in it, which goes into the cache.

@@ -7,18 +7,20 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dependency::{Dependency, WeakPage};
-use super::flight::Flights;
 use super::freshness::Lifetime;
 use super::key::CallerKey;
 use super::metrics::RecordMetrics;
-use super::slice::Row;
+use super::pagination::Row;
+use super::single_flight::SingleFlight;
 use super::ttl_cache::{CacheKey, CacheValue, Entry, TtlCache};
-use super::weight::{of_unreadable, text};
+use super::weight::{self, of_unreadable, text};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
-use crate::domain::{Failure, Page, ProjectId, RecordId, ScreenRecord, Unreadable};
-use crate::upstream::{Call, Range, Upstream};
+use crate::domain::{
+    DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
+    ScreenRecord, Timestamp, Unreadable,
+};
+use crate::upstream::{Call, Range, RecordPath, Upstream};
 
 /// A list of the upstream: its filter, and how its pages are read.
 pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
@@ -41,9 +43,6 @@ pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
 
     /// The recording in a row, for the record cache: opening it then costs no call.
     fn record(row: &Self::Row) -> Option<(RecordId, &Arc<ScreenRecord>)>;
-
-    /// A page as a dependency of a response.
-    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency;
 }
 
 /// Finds one page for one caller. Compared in full.
@@ -63,7 +62,7 @@ pub(crate) type PageEntry<L> = Entry<CachedPage<L>>;
 /// The pages of one kind of list.
 pub(crate) struct Pages<L: Listing> {
     pub(crate) cache: TtlCache<CachedPage<L>>,
-    pub(crate) flights: Flights<PageKey<L>, Arc<PageEntry<L>>>,
+    pub(crate) loads: SingleFlight<PageKey<L>, Arc<PageEntry<L>>>,
 }
 
 impl<L: Listing> Pages<L> {
@@ -73,7 +72,7 @@ impl<L: Listing> Pages<L> {
         metrics: RecordMetrics,
         clock: Clock,
     ) -> Self {
-        Self { cache: TtlCache::new(limits, max_bytes, clock), flights: Flights::new(metrics) }
+        Self { cache: TtlCache::new(limits, max_bytes, clock), loads: SingleFlight::new(metrics) }
     }
 }
 
@@ -115,4 +114,91 @@ impl<L: Listing> CacheValue for CachedPage<L> {
         });
         size_of::<Page<L::Row>>() + rows.sum::<usize>()
     }
+}
+
+/// The operations of one recording.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct OperationListing {
+    pub(crate) id: RecordId,
+    pub(crate) query: OperationQuery,
+}
+
+impl Row for Arc<ScreenRecord> {
+    fn id(&self) -> Option<&str> {
+        ScreenRecord::id(self)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        ScreenRecord::time(self, RecordTime::Start)?.ok()
+    }
+}
+
+impl Row for Arc<DesktopOperation> {
+    fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+impl Listing for RecordQuery {
+    type Row = Arc<ScreenRecord>;
+
+    async fn read(
+        &self,
+        upstream: &Upstream,
+        call: &Call,
+        project: &ProjectId,
+        range: Range,
+    ) -> Result<Page<Self::Row>, Failure> {
+        upstream.list_screen_records(call, project, self, range).await.map(shared)
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.desktop_id, &self.username].into_iter().flatten();
+        texts.chain(self.desktop_names.iter().flatten()).map(String::len).sum()
+    }
+
+    fn row_bytes(row: &Self::Row) -> usize {
+        weight::of_record(row)
+    }
+
+    fn record(row: &Self::Row) -> Option<(RecordId, &Arc<ScreenRecord>)> {
+        Some((RecordId::parse(row.id()?).ok()?, row))
+    }
+}
+
+impl Listing for OperationListing {
+    type Row = Arc<DesktopOperation>;
+
+    async fn read(
+        &self,
+        upstream: &Upstream,
+        call: &Call,
+        project: &ProjectId,
+        range: Range,
+    ) -> Result<Page<Self::Row>, Failure> {
+        let path = RecordPath { project, id: &self.id };
+        upstream.list_desktop_operations(call, path, &self.query, range).await.map(shared)
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.query.event, &self.query.data].into_iter().flatten();
+        self.id.as_str().len() + texts.map(String::len).sum::<usize>()
+    }
+
+    fn row_bytes(row: &Self::Row) -> usize {
+        weight::of_operation(row)
+    }
+
+    fn record(_row: &Self::Row) -> Option<(RecordId, &Arc<ScreenRecord>)> {
+        None
+    }
+}
+
+fn shared<T>(page: Page<T>) -> Page<Arc<T>> {
+    let rows = page.rows.into_iter().map(|row| row.map(Arc::new)).collect();
+    Page { rows, total: page.total }
 }

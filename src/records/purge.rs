@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::invalidation::{Invalidation, Purge};
-use super::loader::Records;
 use super::redis::Received;
+use super::store::Records;
 
 /// How long a purge waits for Redis.
 const REDIS_WITHIN: Duration = Duration::from_secs(1);

@@ -7,9 +7,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cached::{CachedRecord, Value};
+use super::context::RequestContext;
 use super::generation::LoadKind;
-use super::loader::{Asking, Reader, RecordParts, Records};
 use super::metrics::RecordMetrics;
+use super::reader::Reader;
+use super::store::{RecordParts, Records};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig, UpstreamConfig};
 use crate::domain::{ProjectId, RecordId, ScreenRecord, Token};
@@ -34,7 +36,7 @@ pub(crate) fn reader() -> Reader {
         ended: CancellationToken::new(),
     };
     let records = Records::new(upstream, parts).expect("random numbers");
-    records.reader(Asking { token: Some(Token::new("t")), ..Asking::default() })
+    records.reader(RequestContext { token: Some(Token::new("t")), ..RequestContext::default() })
 }
 
 /// Puts a recording into the cache of a reader, for its caller.

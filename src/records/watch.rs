@@ -4,8 +4,7 @@
 //! when the last watcher leaves, when the record is final, and when the record or the right to see
 //! it is gone. While the upstream fails, the poller keeps the last value and asks less often.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
@@ -15,34 +14,18 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::context::RequestContext;
 use super::key::RecordKey;
-use super::loader::{Asking, Reader, Records};
-use crate::domain::{Failure, LimitKey, ScreenRecord};
+use super::reader::Reader;
+use super::store::Records;
+use super::watch_list::{RecordUpdate, Watches};
+use crate::domain::{Failure, LimitKey, ProjectId, RecordId, ScreenRecord};
 use crate::spans::{self, TARGET};
 
 /// The longest pause between two reads while the upstream fails.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A pause is longer or shorter by up to a tenth, so that pollers do not march in step.
 const JITTER: f64 = 0.1;
-
-/// Records that may be watched at a time, by all callers and by one caller.
-const MAX_POLLERS: usize = 10_000;
-const MAX_RECORDS_PER_CALLER: usize = 1000;
-
-/// The latest state of a record, or why there is none; `None` before the first read.
-type RecordUpdate = Option<Result<Arc<ScreenRecord>, Failure>>;
-
-/// The pollers that run, and who watches.
-#[derive(Default)]
-pub(crate) struct Watches(Mutex<WatchList>);
-
-#[derive(Default)]
-struct WatchList {
-    /// Callers who read the same data share a poller.
-    pollers: HashMap<RecordKey, Weak<watch::Sender<RecordUpdate>>>,
-    /// The records that each caller watches, and how often each of them.
-    watched: HashMap<LimitKey, HashMap<RecordKey, usize>>,
-}
 
 /// One caller's view of a poller. Counts towards the caller's limit until it is dropped.
 struct Watcher {
@@ -55,7 +38,7 @@ struct Watcher {
 struct Poller {
     records: Records,
     key: RecordKey,
-    asking: Asking,
+    context: RequestContext,
     sender: Arc<watch::Sender<RecordUpdate>>,
     /// The span of the operation that started it, which it may outlive.
     started_by: SpanContext,
@@ -68,6 +51,23 @@ enum Next {
     Stop,
 }
 
+impl Reader {
+    /// The state of a recording now, then again whenever it changes. Ends after a final status, and
+    /// after a failure that waiting will not mend.
+    ///
+    /// # Errors
+    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read;
+    /// [`Failure::TooManyWatched`] and [`Failure::Overloaded`] at the limits of watched recordings.
+    pub fn watch(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
+    {
+        self.records().watch(self.context(), self.admit(project, id)?)
+    }
+}
+
 impl Records {
     /// Watches a record: its state now, then again whenever it changes. Ends after a final status,
     /// and after a failure that waiting will not mend.
@@ -75,13 +75,13 @@ impl Records {
     /// # Errors
     /// [`Failure::TooManyWatched`] where this caller watches too many records,
     /// [`Failure::Overloaded`] where all callers together do.
-    pub(crate) fn watch(
+    fn watch(
         &self,
-        asking: &Asking,
+        context: &RequestContext,
         key: RecordKey,
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
-        let caller = asking.identity.limit_key();
+        let caller = context.identity.limit_key();
         let mut list = self.watches().lock();
         let running = list.pollers.get(&key).and_then(Weak::upgrade);
         list.check_limits(&caller, &key, running.is_some())?;
@@ -92,7 +92,7 @@ impl Records {
                 receiver.mark_changed();
                 receiver
             }
-            None => self.start_poller(&mut list, asking, &key),
+            None => self.start_poller(&mut list, context, &key),
         };
         list.remember(&caller, &key);
         let watcher = Watcher { records: self.clone(), caller, key, receiver };
@@ -101,8 +101,8 @@ impl Records {
 
     fn start_poller(
         &self,
-        list: &mut WatchList,
-        asking: &Asking,
+        list: &mut Watches,
+        context: &RequestContext,
         key: &RecordKey,
     ) -> watch::Receiver<RecordUpdate> {
         let (sender, receiver) = watch::channel(None);
@@ -111,57 +111,13 @@ impl Records {
         let poller = Poller {
             records: self.clone(),
             key: key.clone(),
-            asking: Asking { no_cache: false, ..asking.clone() },
+            context: RequestContext { no_cache: false, ..context.clone() },
             sender,
             started_by: spans::current(),
         };
         self.metrics().pollers.inc();
         self.tasks().spawn(poller.run());
         receiver
-    }
-}
-
-impl Watches {
-    fn lock(&self) -> MutexGuard<'_, WatchList> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl WatchList {
-    fn check_limits(
-        &self,
-        caller: &LimitKey,
-        key: &RecordKey,
-        is_polled: bool,
-    ) -> Result<(), Failure> {
-        let records = self.watched.get(caller);
-        let is_watched = records.is_some_and(|records| records.contains_key(key));
-        let count = records.map_or(0, HashMap::len);
-        if !is_watched && count >= MAX_RECORDS_PER_CALLER {
-            return Err(Failure::TooManyWatched { limit: MAX_RECORDS_PER_CALLER });
-        }
-        if !is_polled && self.pollers.len() >= MAX_POLLERS {
-            return Err(Failure::Overloaded);
-        }
-        Ok(())
-    }
-
-    fn remember(&mut self, caller: &LimitKey, key: &RecordKey) {
-        let records = self.watched.entry(*caller).or_default();
-        *records.entry(key.clone()).or_default() += 1;
-    }
-
-    fn forget(&mut self, caller: &LimitKey, key: &RecordKey) {
-        let Some(records) = self.watched.get_mut(caller) else { return };
-        match records.get_mut(key) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => {
-                records.remove(key);
-            }
-        }
-        if records.is_empty() {
-            self.watched.remove(caller);
-        }
     }
 }
 
@@ -213,7 +169,7 @@ impl Poller {
                 }
             };
             // The first read may come from the cache. Later reads look for changes.
-            self.asking.no_cache = true;
+            self.context.no_cache = true;
             let due = Instant::now() + jittered(pause);
             // A watcher may come while the last one leaves: the pause is kept all the same.
             while timeout_at(due, self.sender.closed()).await.is_ok() {
@@ -229,7 +185,7 @@ impl Poller {
         // Each read starts a trace: a poller may run for hours.
         let span = info_span!(target: TARGET, parent: None, "poll record");
         span.add_link(self.started_by.clone());
-        let reader: Reader = self.records.reader(self.asking.clone());
+        let reader: Reader = self.records.reader(self.context.clone());
         reader.screen_record(self.key.project.clone(), self.key.id.clone()).instrument(span).await
     }
 
@@ -277,46 +233,4 @@ fn jittered(pause: Duration) -> Duration {
     let random = getrandom::u32().unwrap_or(u32::MAX / 2);
     let share = f64::from(random) / f64::from(u32::MAX);
     pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * share)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{ProjectId, RecordId};
-    use crate::records::key::CallerKey;
-
-    fn record(id: &str) -> RecordKey {
-        let project = ProjectId::parse("p").unwrap();
-        RecordKey { caller: CallerKey::Gateway, project, id: RecordId::parse(id).unwrap() }
-    }
-
-    #[test]
-    fn a_caller_at_the_limit_may_watch_the_same_records_again_but_no_other() {
-        let (one, another) = (LimitKey::Name([1; 32]), LimitKey::Name([2; 32]));
-        let mut list = WatchList::default();
-        for number in 0..MAX_RECORDS_PER_CALLER {
-            list.remember(&one, &record(&number.to_string()));
-        }
-        let too_many = Err(Failure::TooManyWatched { limit: MAX_RECORDS_PER_CALLER });
-
-        assert_eq!(list.check_limits(&one, &record("0"), true), Ok(()));
-        assert_eq!(list.check_limits(&one, &record("new"), false), too_many);
-        assert_eq!(list.check_limits(&one, &record("polled-for-another"), true), too_many);
-        assert_eq!(list.check_limits(&another, &record("new"), false), Ok(()));
-    }
-
-    #[test]
-    fn a_record_counts_until_its_last_watcher_leaves_and_no_caller_is_remembered() {
-        let one = LimitKey::Name([1; 32]);
-        let mut list = WatchList::default();
-        list.remember(&one, &record("a"));
-        list.remember(&one, &record("a"));
-
-        list.forget(&one, &record("a"));
-        let after_the_first = list.watched.get(&one).map(HashMap::len);
-        list.forget(&one, &record("a"));
-
-        assert_eq!(after_the_first, Some(1));
-        assert!(list.watched.is_empty());
-    }
 }

@@ -7,7 +7,7 @@ use async_graphql::{Context, Object, OutputType, TypeName};
 
 use super::page_info::PageInfo;
 use crate::domain::{Failure, Field, Unreadable};
-use crate::records::{Cursor, Slice, Wanted};
+use crate::records::{Cursor, PageRequest, Slice};
 
 /// Rows of a connection where `first` is left out.
 pub(crate) const DEFAULT_FIRST: i32 = 50;
@@ -114,9 +114,13 @@ impl<N> Edge<N> {
 }
 
 /// Which part of a list a field asks for.
-pub(crate) fn wanted(context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Wanted {
+pub(crate) fn wanted(
+    context: &Context<'_>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> PageRequest {
     let selected = context.look_ahead();
     let only_total = selected.field("totalCount").exists()
         && !["edges", "nodes", "pageInfo"].into_iter().any(|name| selected.field(name).exists());
-    Wanted { first: first.unwrap_or(DEFAULT_FIRST), after, only_total }
+    PageRequest { first: first.unwrap_or(DEFAULT_FIRST), after, only_total }
 }

@@ -24,7 +24,7 @@ use crate::http::rate_limit::RateExceeded;
 use crate::http::request;
 use crate::http::spans;
 use crate::http::state::Endpoint;
-use crate::records::Asking;
+use crate::records::RequestContext;
 
 /// How long a client may take to send `connection_init`.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -227,7 +227,8 @@ impl Session {
         let request_id = Arc::clone(&self.client.request_id);
         let name_of_operation = operation.operation_name.as_deref();
         let span = spans::socket_operation(&self.client.span, name_of_operation);
-        let asking = Asking { identity, token, projects, request_id, ..Asking::default() };
+        let asking =
+            RequestContext { identity, token, projects, request_id, ..RequestContext::default() };
         let streamed = StreamedOperation { operation, asking, caller_name: name, span };
         operation_stream::answers(&self.endpoint, streamed)
     }

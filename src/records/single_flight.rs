@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use foldhash::quality::RandomState;
@@ -15,10 +16,9 @@ use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanContext;
 
-use super::cached::CachedRecord;
+use super::cached::{CachedRecord, LoadResult};
 use super::generation::Generation;
 use super::key::RecordKey;
-use super::load::Landing;
 use super::metrics::RecordMetrics;
 use super::sync::{Mutex, MutexGuard};
 use super::ttl_cache::{Found, TtlCache};
@@ -28,20 +28,20 @@ use crate::spans;
 /// What a load will end in.
 pub(crate) type Load<T> = BoxFuture<'static, Result<T, Failure>>;
 /// A load under way.
-pub(crate) type Flight<T> = Shared<Load<T>>;
+pub(crate) type SharedLoad<T> = Shared<Load<T>>;
 
 /// The loads under way, at most one per key.
-pub(crate) struct Flights<K: Eq + Hash, T> {
-    under_way: Arc<Mutex<UnderWay<K, T>>>,
+pub(crate) struct SingleFlight<K: Eq + Hash, T> {
+    running: Arc<Mutex<Loads<K, T>>>,
     metrics: RecordMetrics,
 }
 
-struct UnderWay<K, T> {
-    flights: HashMap<K, Numbered<T>, RandomState>,
+struct Loads<K, T> {
+    loads: HashMap<K, ListedLoad<T>, RandomState>,
     next_number: u64,
 }
 
-struct Numbered<T> {
+struct ListedLoad<T> {
     number: u64,
     flight: WeakShared<Load<T>>,
     generation: Generation,
@@ -50,11 +50,11 @@ struct Numbered<T> {
 }
 
 /// Takes a flight off the list when it lands or is abandoned.
-struct Listed<K: Eq + Hash, T> {
-    flights: Flights<K, T>,
+struct RunningLoad<K: Eq + Hash, T> {
+    owner: SingleFlight<K, T>,
     key: K,
     number: u64,
-    landed: bool,
+    has_ended: bool,
 }
 
 /// What is to be loaded, and on whose behalf.
@@ -65,84 +65,107 @@ pub(crate) struct JoinRequest<'a, K> {
     pub(crate) begin: &'a dyn Fn() -> Generation,
 }
 
-/// A flight, and whether somebody else had begun it.
-#[derive(Clone)]
-pub(crate) struct Boarding<T> {
-    pub(crate) flight: Flight<T>,
-    pub(crate) joined: bool,
-    /// The span that it was begun in, for a link from those that join. Invalid for the one that began it.
-    pub(crate) span: SpanContext,
+/// A load that one or more reads wait for.
+pub(crate) struct LoadHandle<T> {
+    pub(crate) load: SharedLoad<T>,
+    /// The span that it was started in, for a link from the reads that join it. Invalid for the others.
+    pub(crate) started_in: SpanContext,
+    /// Set until the read that started the load has asked.
+    is_leader: Arc<AtomicBool>,
 }
 
-impl<K: Eq + Hash, T> Clone for Flights<K, T> {
-    fn clone(&self) -> Self {
-        Self { under_way: Arc::clone(&self.under_way), metrics: self.metrics.clone() }
+impl<T> LoadHandle<T> {
+    fn new(load: SharedLoad<T>, is_leader: bool, started_in: SpanContext) -> Self {
+        Self { load, started_in, is_leader: Arc::new(AtomicBool::new(is_leader)) }
+    }
+
+    /// Whether the load was started for this read, which counts the upstream call as its own. True for one
+    /// read of all clones of a handle.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.is_leader.swap(false, Ordering::Relaxed)
     }
 }
 
-impl<K, T> Flights<K, T>
+impl<T> Clone for LoadHandle<T> {
+    fn clone(&self) -> Self {
+        Self {
+            load: self.load.clone(),
+            started_in: self.started_in.clone(),
+            is_leader: Arc::clone(&self.is_leader),
+        }
+    }
+}
+
+impl<K: Eq + Hash, T> Clone for SingleFlight<K, T> {
+    fn clone(&self) -> Self {
+        Self { running: Arc::clone(&self.running), metrics: self.metrics.clone() }
+    }
+}
+
+impl<K, T> SingleFlight<K, T>
 where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new(metrics: RecordMetrics) -> Self {
-        let under_way = UnderWay { flights: HashMap::default(), next_number: 0 };
-        Self { under_way: Arc::new(Mutex::new(under_way)), metrics }
+        let running = Loads { loads: HashMap::default(), next_number: 0 };
+        Self { running: Arc::new(Mutex::new(running)), metrics }
     }
 
     /// Joins the load of `key`, or begins it with `load`.
     ///
-    /// `landed` is asked once more under the lock when there is none: a load that has just ended is
+    /// `cached` is called once more under the lock when there is none: a load that has just ended is
     /// in the cache by then, and its result is taken instead of beginning another.
     ///
     /// A load of an ended generation is not joined: it may have read what was removed since.
-    pub(crate) fn board(
+    pub(crate) fn join(
         &self,
         request: JoinRequest<'_, K>,
-        landed: impl FnOnce() -> Option<T>,
+        cached: impl FnOnce() -> Option<T>,
         load: impl FnOnce(Generation) -> Load<T>,
-    ) -> Boarding<T> {
-        self.board_if(Generation::is_current, request, landed, load)
+    ) -> LoadHandle<T> {
+        self.join_if(Generation::is_current, request, cached, load)
     }
 
-    /// As [`Self::board`], where `may_join` decides on loads that run.
-    pub(super) fn board_if(
+    /// As [`Self::join`], where `may_join` decides on loads that run.
+    pub(super) fn join_if(
         &self,
         may_join: fn(&Generation) -> bool,
         request: JoinRequest<'_, K>,
-        landed: impl FnOnce() -> Option<T>,
+        cached: impl FnOnce() -> Option<T>,
         load: impl FnOnce(Generation) -> Load<T>,
-    ) -> Boarding<T> {
-        let mut under_way = self.lock();
-        let flying = |listed: &Numbered<T>| {
+    ) -> LoadHandle<T> {
+        let mut running = self.lock();
+        let flying = |listed: &ListedLoad<T>| {
             let is_joined = may_join(&listed.generation);
             Some((listed.flight.upgrade().filter(|_| is_joined)?, listed.span.clone()))
         };
-        if let Some((flight, span)) = under_way.flights.get(request.key).and_then(flying) {
-            return Boarding { flight, joined: true, span };
+        if let Some((flight, span)) = running.loads.get(request.key).and_then(flying) {
+            return LoadHandle::new(flight, false, span);
         }
-        if let Some(value) = landed() {
+        if let Some(value) = cached() {
             let flight = std::future::ready(Ok(value)).boxed().shared();
-            return Boarding { flight, joined: true, span: SpanContext::NONE };
+            return LoadHandle::new(flight, false, SpanContext::NONE);
         }
-        let flight = self.begin(&mut under_way, request, load);
-        Boarding { flight, joined: false, span: SpanContext::NONE }
+        let flight = self.begin(&mut running, request, load);
+        LoadHandle::new(flight, true, SpanContext::NONE)
     }
 
     fn begin(
         &self,
-        under_way: &mut UnderWay<K, T>,
+        running: &mut Loads<K, T>,
         JoinRequest { key, begin }: JoinRequest<'_, K>,
         load: impl FnOnce(Generation) -> Load<T>,
-    ) -> Flight<T> {
+    ) -> SharedLoad<T> {
         let generation = begin();
         let load = load(generation.clone());
-        under_way.next_number += 1;
-        let number = under_way.next_number;
-        let listed = Listed { flights: self.clone(), key: key.clone(), number, landed: false };
+        running.next_number += 1;
+        let number = running.next_number;
+        let listed =
+            RunningLoad { owner: self.clone(), key: key.clone(), number, has_ended: false };
         let flight = async move {
             let outcome = load.await;
-            listed.land();
+            listed.end();
             outcome
         }
         // Whoever drives it, its calls belong to the trace that began it.
@@ -151,51 +174,51 @@ where
         .shared();
         // A flight that has not been polled cannot have ended, so it can always be listed.
         if let Some(weak) = flight.downgrade() {
-            let listed = Numbered { number, flight: weak, generation, span: spans::current() };
-            under_way.flights.insert(key.clone(), listed);
+            let listed = ListedLoad { number, flight: weak, generation, span: spans::current() };
+            running.loads.insert(key.clone(), listed);
             self.metrics.flights.inc();
         }
         flight
     }
 }
 
-impl Flights<RecordKey, Landing> {
-    /// As [`Self::board`], for a record that may be in the cache by now; `good` says whether what is there
+impl SingleFlight<RecordKey, LoadResult> {
+    /// As [`Self::join`], for a record that may be in the cache by now; `good` says whether what is there
     /// will do.
-    pub(crate) fn board_record(
+    pub(crate) fn join_record(
         &self,
         request: JoinRequest<'_, RecordKey>,
         cache: &TtlCache<CachedRecord>,
         good: impl FnOnce(&Found<CachedRecord>) -> bool,
-        load: impl FnOnce(Generation) -> Load<Landing>,
-    ) -> Boarding<Landing> {
-        let landed = || Some(Landing::first(cache.fresh(request.key).filter(good)?.entry));
-        self.board(request, landed, load)
+        load: impl FnOnce(Generation) -> Load<LoadResult>,
+    ) -> LoadHandle<LoadResult> {
+        let cached = || Some(LoadResult::local(cache.fresh(request.key).filter(good)?.entry));
+        self.join(request, cached, load)
     }
 }
 
-impl<K: Eq + Hash, T> Flights<K, T> {
-    fn lock(&self) -> MutexGuard<'_, UnderWay<K, T>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+impl<K: Eq + Hash, T> SingleFlight<K, T> {
+    fn lock(&self) -> MutexGuard<'_, Loads<K, T>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq + Hash, T> Listed<K, T> {
-    fn land(mut self) {
-        self.landed = true;
+impl<K: Eq + Hash, T> RunningLoad<K, T> {
+    fn end(mut self) {
+        self.has_ended = true;
     }
 }
 
-impl<K: Eq + Hash, T> Drop for Listed<K, T> {
+impl<K: Eq + Hash, T> Drop for RunningLoad<K, T> {
     fn drop(&mut self) {
-        let mut under_way = self.flights.lock();
-        if under_way.flights.get(&self.key).is_some_and(|listed| listed.number == self.number) {
-            under_way.flights.remove(&self.key);
+        let mut running = self.owner.lock();
+        if running.loads.get(&self.key).is_some_and(|listed| listed.number == self.number) {
+            running.loads.remove(&self.key);
         }
-        drop(under_way);
-        self.flights.metrics.flights.dec();
-        if !self.landed {
-            self.flights.metrics.abandoned.inc();
+        drop(running);
+        self.owner.metrics.flights.dec();
+        if !self.has_ended {
+            self.owner.metrics.abandoned.inc();
         }
     }
 }
@@ -219,8 +242,8 @@ mod tests {
         Generations::default().begin(CallerKey::Gateway, &project, LoadKind::Record)
     }
 
-    fn flights() -> Flights<&'static str, Arc<str>> {
-        Flights::new(RecordMetrics::default())
+    fn flights() -> SingleFlight<&'static str, Arc<str>> {
+        SingleFlight::new(RecordMetrics::default())
     }
 
     /// A load that lands when told to, and the means to tell it.
@@ -242,42 +265,42 @@ mod tests {
     async fn a_load_goes_on_when_the_one_who_began_it_leaves() {
         let flights = flights();
         let (land, load) = load();
-        let first = flights.board(ASKED, || None, |_| load);
-        let second = flights.board(ASKED, || None, never_begun);
+        let first = flights.join(ASKED, || None, |_| load);
+        let second = flights.join(ASKED, || None, never_begun);
         // The first has driven the load before it leaves.
-        assert!(first.flight.clone().now_or_never().is_none());
+        assert!(first.load.clone().now_or_never().is_none());
 
         drop(first);
         land.send(failed()).unwrap();
 
-        assert!(second.joined);
-        assert_eq!(second.flight.await.err(), failed().err());
+        assert!(!second.is_leader());
+        assert_eq!(second.load.await.err(), failed().err());
     }
 
     #[tokio::test]
     async fn a_load_stops_when_nobody_waits_for_it_any_more() {
         let flights = flights();
         let (land, load) = load();
-        let only = flights.board(ASKED, || None, |_| load);
-        assert!(only.flight.clone().now_or_never().is_none());
+        let only = flights.join(ASKED, || None, |_| load);
+        assert!(only.load.clone().now_or_never().is_none());
 
         drop(only);
 
         assert!(land.is_closed(), "the load was not dropped");
         assert_eq!(flights.metrics.abandoned.get(), 1);
-        assert!(flights.lock().flights.is_empty());
+        assert!(flights.lock().loads.is_empty());
     }
 
     #[tokio::test]
     async fn a_load_is_off_the_list_once_it_has_landed() {
         let flights = flights();
         let (land, load) = load();
-        let boarding = flights.board(ASKED, || None, |_| load);
+        let handle = flights.join(ASKED, || None, |_| load);
 
         land.send(failed()).unwrap();
-        let _ = boarding.flight.await;
+        let _ = handle.load.await;
 
-        assert!(flights.lock().flights.is_empty());
+        assert!(flights.lock().loads.is_empty());
         assert_eq!((flights.metrics.flights.get(), flights.metrics.abandoned.get()), (0, 0));
     }
 
@@ -286,9 +309,9 @@ mod tests {
         let flights = flights();
         let value = Arc::from("value");
 
-        let boarding = flights.board(ASKED, || Some(Arc::clone(&value)), never_begun);
+        let handle = flights.join(ASKED, || Some(Arc::clone(&value)), never_begun);
 
-        assert!(boarding.joined);
-        assert!(Arc::ptr_eq(&boarding.flight.await.unwrap(), &value));
+        assert!(!handle.is_leader());
+        assert!(Arc::ptr_eq(&handle.load.await.unwrap(), &value));
     }
 }

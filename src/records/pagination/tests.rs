@@ -1,9 +1,13 @@
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
-use super::*;
+use super::cursor::{Cursor, IdPrint, ListPrint, millis};
+use super::slice::{Ask, Row, Slice, slice};
+use crate::domain::{Direction, Page, Timestamp, Unreadable};
+use crate::upstream::Range;
 
 /// A row named by the second it belongs to.
 #[derive(Clone, Debug, PartialEq)]

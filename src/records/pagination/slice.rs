@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 const MOST_STEPS: usize = 5;
 /// The most pages that one part is made of. An upstream that gives ten rows a page is read up to the
 /// largest part.
-pub(super) const MOST_PAGES: usize = 128;
+pub(crate) const MOST_PAGES: usize = 128;
 
 /// A row that can be known again.
 pub(crate) trait Row: Clone {
@@ -327,6 +327,3 @@ fn is_sorted<T: Row>(rows: &[Numbered<T>], direction: Option<Direction>) -> bool
         None => true,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,59 @@
+//! The request that reads: its caller, and what it demands of cached data.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::read::CacheOutcome;
+use super::ttl_cache::Found;
+use crate::domain::{CallerIdentity, ProjectId, Token};
+use crate::upstream::{Call, Requester};
+
+/// The caller of a GraphQL request, and how it wants to be answered.
+#[derive(Clone, Debug, Default)]
+pub struct RequestContext {
+    /// The caller, for limits.
+    pub identity: CallerIdentity,
+    /// Distinguishes the operations of a caller; set by [`Records::reader`](super::Records::reader).
+    pub(crate) operation: u64,
+    /// The caller's token, where one came.
+    pub token: Option<Token>,
+    /// The projects the caller may see, of those that are served at all; `None` for all of these.
+    pub projects: Option<Arc<BTreeSet<ProjectId>>>,
+    /// `X-Request-Id`, sent upstream with every call made for this request.
+    pub request_id: Arc<str>,
+    /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
+    pub no_cache: bool,
+    /// Read from the upstream what is older than this: request header `Cache-Control: max-age=…`.
+    pub max_age: Option<Duration>,
+}
+
+impl RequestContext {
+    /// The upstream calls of this request.
+    pub(crate) fn call(&self) -> Call {
+        let request_id = Arc::clone(&self.request_id);
+        let token = self.token.clone();
+        let requester = Requester { caller: self.identity.limit_key(), operation: self.operation };
+        Call { requester, token, request_id, waited: Duration::ZERO }
+    }
+
+    /// The outcome of a load: `is_leader` where this request started it.
+    pub(crate) fn outcome(&self, is_leader: bool, was_cached: bool) -> CacheOutcome {
+        match (is_leader, self.no_cache, was_cached) {
+            (false, ..) => CacheOutcome::Collapsed,
+            (true, true, _) => CacheOutcome::Bypass,
+            (true, false, true) => CacheOutcome::Expired,
+            (true, false, false) => CacheOutcome::Miss,
+        }
+    }
+
+    /// Whether a cached value may be served: it is fresh, and young enough for this request.
+    pub(crate) fn accepts<V>(&self, found: &Found<V>) -> bool {
+        found.is_fresh() && self.accepts_age(found.age)
+    }
+
+    /// Whether a cached value of an age is young enough for this request.
+    pub(crate) fn accepts_age(&self, age: Duration) -> bool {
+        !self.no_cache && self.max_age.is_none_or(|most| age <= most)
+    }
+}

@@ -1,0 +1,254 @@
+//! Loads: one upstream call each, and what it changes in the caches. A record is looked up in the shared
+//! cache first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+
+use super::cached::{CachedRecord, LoadResult, Origin, RecordEntry, Value};
+use super::context::RequestContext;
+use super::freshness::ttl_of;
+use super::generation::{Generation, LoadKind};
+use super::invalidation::Invalidation;
+use super::key::RecordKey;
+use super::link_cache::{CachedLink, LinksById, LinksKey};
+use super::pages::{CachedPage, Listing, PageEntry, PageKey, Pages};
+use super::redis::{LeaseOutcome, RedisTier};
+use super::single_flight::{JoinRequest, LoadHandle};
+use super::store::Records;
+use super::ttl_cache::Found;
+use crate::domain::{Failure, RecordId, RefusalKind, ScreenRecord};
+use crate::upstream::Call;
+
+/// How a load is to be made, as the one who begins it asks.
+pub(crate) struct LoadRequest {
+    call: Call,
+    no_cache: bool,
+    max_age: Option<Duration>,
+}
+
+impl LoadRequest {
+    /// As a request demands.
+    pub(crate) fn of(context: &RequestContext) -> Self {
+        Self { call: context.call(), no_cache: context.no_cache, max_age: context.max_age }
+    }
+}
+
+impl Records {
+    /// Joins the load of a record, or starts it.
+    pub(crate) fn join_record(
+        &self,
+        key: &RecordKey,
+        context: &RequestContext,
+    ) -> LoadHandle<LoadResult> {
+        let young = |found: &Found<CachedRecord>| context.accepts_age(found.age);
+        let load = |generation| {
+            self.clone().load(key.clone(), LoadRequest::of(context), generation).boxed()
+        };
+        let begin = || self.generations().begin(key.caller, &key.project, LoadKind::Record);
+        let request = JoinRequest { key, begin: &begin };
+        self.loads().join_record(request, self.cache(), young, load)
+    }
+
+    /// Refreshes a record in the background, unless a load of it runs already.
+    pub(crate) fn refresh_in_background(
+        &self,
+        key: &RecordKey,
+        found: &Found<CachedRecord>,
+        context: &RequestContext,
+    ) {
+        let handle = self.join_record(key, context);
+        if !handle.is_leader() {
+            return;
+        }
+        self.metrics().background_refreshes.inc();
+        let (records, key, entry) = (self.clone(), key.clone(), Arc::clone(&found.entry));
+        self.tasks().spawn(async move {
+            if let Err(failure) = handle.load.await {
+                records.back_off(entry, &failure);
+                tracing::warn!(
+                    code = failure.code().as_str(),
+                    upstream.status = failure.upstream_status(),
+                    record.id = %key.id,
+                    "refresh behind a stale answer ended in an error"
+                );
+            }
+        });
+    }
+
+    /// Reads a record and brings the caches in line with the answer.
+    pub(crate) async fn load(
+        self,
+        key: RecordKey,
+        how: LoadRequest,
+        generation: Generation,
+    ) -> Result<LoadResult, Failure> {
+        match self.shared_tier() {
+            // Many times the size of the other, which would be set aside for every load.
+            Some(tier) => Box::pin(self.load_shared(tier, key, how, &generation)).await,
+            None => self.load_upstream(&key, &how.call, &generation).await.map(LoadResult::local),
+        }
+    }
+
+    async fn load_shared(
+        &self,
+        tier: &RedisTier,
+        key: RecordKey,
+        mut how: LoadRequest,
+        generation: &Generation,
+    ) -> Result<LoadResult, Failure> {
+        let begun = self.now();
+        let is_usable = |entry: &Arc<RecordEntry>| {
+            let found = self.cache().assess(Arc::clone(entry));
+            found.is_fresh() && how.max_age.is_none_or(|most| found.age <= most)
+        };
+        let land = |entry: Arc<RecordEntry>| {
+            self.cache().insert_if_newer(&key, &entry, entry.fetched, generation);
+            Ok(LoadResult { entry, origin: Origin::Shared })
+        };
+        let budget = tier.time_budget();
+        let mut found = tier.look_up(&key, &budget).await;
+        let mut lease = None;
+        if !how.no_cache {
+            if let Some(entry) = found.entry.take_if(|entry| is_usable(entry)) {
+                return land(entry);
+            }
+            // Without generations Redis has not answered, and knows no lease either.
+            if found.generations.is_some() {
+                match tier.acquire_lease(&key, &budget, is_usable).await {
+                    LeaseOutcome::Acquired(acquired) => lease = Some(acquired),
+                    LeaseOutcome::LoadAnyway => {}
+                    LeaseOutcome::LoadedElsewhere(entry) => return land(entry),
+                }
+            }
+        }
+        // The wait counts towards the deadline.
+        how.call.waited = self.now().saturating_duration_since(begun);
+        let loaded = self.load_upstream(&key, &how.call, generation).await;
+        match (&loaded, found.entry) {
+            (Ok(entry), _) => tier.store(&key, entry, found.generations),
+            (Err(failure), Some(stale)) if failure.permits_stale() => {
+                self.cache().insert_if_newer(&key, &stale, stale.fetched, generation);
+            }
+            (Err(_), _) => {}
+        }
+        // Given back after the entry is queued to be stored: the replicas that wait find it.
+        drop(lease);
+        loaded.map(LoadResult::local)
+    }
+
+    async fn load_upstream(
+        &self,
+        key: &RecordKey,
+        call: &Call,
+        generation: &Generation,
+    ) -> Result<Arc<RecordEntry>, Failure> {
+        let shown = self.upstream().show_screen_record(call, &key.project, &key.id).await;
+        let limits = self.limits();
+        match shown {
+            Ok(record) => {
+                let ttl = ttl_of(&record, &limits);
+                let value = Value::Record(Arc::new(record));
+                Ok(self.cache_record(key, CachedRecord::new(value, 200, ttl), generation))
+            }
+            // Cached even without a TTL, so that a list that was read earlier does not bring the record
+            // back.
+            Err(failure) if is_absence(&failure) => {
+                self.publish(Invalidation::Absence(key.clone()));
+                let status = failure.upstream_status().unwrap_or_default();
+                let absence =
+                    CachedRecord::new(Value::Absent(failure), status, limits.ttl_not_found);
+                Ok(self.cache_record(key, absence, generation))
+            }
+            Err(failure) => {
+                if let Some(refused) = Invalidation::by_record(&failure, key) {
+                    self.revoke(refused);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn cache_record(
+        &self,
+        key: &RecordKey,
+        record: CachedRecord,
+        generation: &Generation,
+    ) -> Arc<RecordEntry> {
+        let entry = self.cache().entry(record);
+        self.cache().insert(key, &entry, generation);
+        entry
+    }
+}
+
+impl Records {
+    /// Reads a page of a list, and caches it and the recordings in it.
+    pub(crate) async fn load_page<L: Listing>(
+        self,
+        pages: Arc<Pages<L>>,
+        key: PageKey<L>,
+        call: Call,
+        generation: Generation,
+    ) -> Result<Arc<PageEntry<L>>, Failure> {
+        let asked = self.now();
+        let read = key.listing.read(self.upstream(), &call, &key.project, key.range).await;
+        let page = read.inspect_err(|failure| {
+            if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
+                self.revoke(refused);
+            }
+        })?;
+        let entry = pages.cache.entry(CachedPage(Arc::new(page)));
+        if pages.cache.assess(Arc::clone(&entry)).is_fresh() {
+            pages.cache.insert(&key, &entry, &generation);
+        }
+        for (id, record) in entry.value.0.rows.iter().flatten().filter_map(L::record) {
+            let PageKey { caller, project, .. } = key.clone();
+            let key = RecordKey { caller, project, id };
+            self.cache_listed_record(&key, record, asked, &generation);
+        }
+        Ok(entry)
+    }
+
+    fn cache_listed_record(
+        &self,
+        key: &RecordKey,
+        record: &Arc<ScreenRecord>,
+        asked: Instant,
+        generation: &Generation,
+    ) {
+        let ttl = ttl_of(record, &self.limits());
+        let value = Value::Record(Arc::clone(record));
+        let entry = self.cache().entry(CachedRecord::new(value, 200, ttl));
+        self.cache().insert_if_newer(key, &entry, asked, generation);
+    }
+}
+
+impl Records {
+    /// Reads links, and caches them.
+    pub(crate) async fn load_links(
+        self,
+        key: LinksKey,
+        call: Call,
+        generation: Generation,
+    ) -> Result<LinksById, Failure> {
+        let read = self.upstream().list_download_links(&call, &key.project, &key.ids).await;
+        let mut answered = read.inspect_err(|failure| {
+            if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
+                self.revoke(refused);
+            }
+        })?;
+        let cache = &self.links().cache;
+        let mut keep = |id: &RecordId| {
+            let link = answered.remove(&RecordId::folded(id.as_str())).flatten();
+            let entry = cache.entry(CachedLink(link));
+            cache.insert(&key.record(id), &entry, &generation);
+            (id.clone(), entry)
+        };
+        Ok(Arc::new(key.ids.iter().map(&mut keep).collect()))
+    }
+}
+
+fn is_absence(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
+}

@@ -1,0 +1,183 @@
+//! Lists for one GraphQL request: recordings, and what happened during one.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::super::dependency::PageDependency;
+use super::super::generation::LoadKind;
+use super::super::pages::{CachedPage, OperationListing, PageKey, Pages};
+use super::super::read::{CacheOutcome, Content, Read};
+use super::super::reader::Reader;
+use super::super::single_flight::JoinRequest;
+use super::super::ttl_cache::Found;
+use super::cursor::{Cursor, ListPrint};
+use super::slice::{Ask, Slice, slice};
+use crate::domain::{
+    DesktopOperation, Direction, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery,
+    ScreenRecord,
+};
+use crate::spans;
+use crate::upstream::{operation_filter, record_filter};
+
+/// The most rows that are shown at once.
+pub(crate) const MOST_ROWS: u32 = 1000;
+
+/// Which part of a list to return.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// The most rows, 0 to 1000.
+    pub first: i32,
+    /// The cursor of the row they follow.
+    pub after: Option<String>,
+    /// Whether the number of all rows is all that is needed.
+    pub only_total: bool,
+}
+
+impl Reader {
+    /// A part of the list of recordings. Those in it are in the record cache afterwards.
+    ///
+    /// # Errors
+    /// [`Failure::BadInput`] for a part that cannot be asked for; else as
+    /// [`Reader::screen_record`].
+    pub async fn screen_records(
+        &self,
+        project: ProjectId,
+        query: RecordQuery,
+        request: PageRequest,
+    ) -> Result<Slice<Arc<ScreenRecord>>, Failure> {
+        let query = query.checked()?;
+        let list = ListPrint::of(&["records", project.as_str(), &record_filter(&query)]);
+        let ask = ask(list, request, Some(query.direction))?;
+        let caller = self.admit_project(&project)?;
+        let pages = self.records().record_pages();
+        slice(&ask, |range| {
+            let key = PageKey { caller, project: project.clone(), listing: query.clone(), range };
+            self.page(pages, key)
+        })
+        .await
+    }
+
+    /// A part of the list of what happened during a recording.
+    ///
+    /// # Errors
+    /// As [`Self::screen_records`].
+    pub async fn desktop_operations(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+        query: OperationQuery,
+        request: PageRequest,
+    ) -> Result<Slice<Arc<DesktopOperation>>, Failure> {
+        let query = query.checked()?;
+        let filter = operation_filter(&query);
+        let list = ListPrint::of(&["operations", project.as_str(), id.as_str(), &filter]);
+        let ask = ask(list, request, None)?;
+        let caller = self.admit_project(&project)?;
+        let pages = self.records().operation_pages();
+        let listing = OperationListing { id, query };
+        slice(&ask, |range| {
+            let (project, listing) = (project.clone(), listing.clone());
+            self.page(pages, PageKey { caller, project, listing, range })
+        })
+        .await
+    }
+
+    /// One page: from the cache, or of a load that runs or starts now.
+    async fn page<L: PageDependency>(
+        &self,
+        pages: &Arc<Pages<L>>,
+        key: PageKey<L>,
+    ) -> Result<Arc<Page<L::Row>>, Failure> {
+        let context = self.context();
+        let found = pages.cache.get(&key).filter(|_| !context.no_cache);
+        if let Some(hit) = found.as_ref().filter(|found| context.accepts(found)) {
+            CacheOutcome::Hit.record(&Content::Page.span());
+            self.note_page(&key, Read::of(CacheOutcome::Hit, hit.age, hit.ttl, None), Some(hit));
+            return Ok(Arc::clone(&hit.entry.value.0));
+        }
+        self.load_page(pages, key, found).instrument(Content::Page.span()).await
+    }
+
+    /// Joins the load of a page, or starts it, within the span of the read.
+    async fn load_page<L: PageDependency>(
+        &self,
+        pages: &Arc<Pages<L>>,
+        key: PageKey<L>,
+        found: Option<Found<CachedPage<L>>>,
+    ) -> Result<Arc<Page<L::Row>>, Failure> {
+        let context = self.context();
+        let _loading = self.loading().await;
+        let cached = || Some(pages.cache.get(&key).filter(|found| context.accepts(found))?.entry);
+        let load = |generation| {
+            let (records, pages, key) = (self.records().clone(), Arc::clone(pages), key.clone());
+            records.load_page(pages, key, context.call(), generation).boxed()
+        };
+        let generations = self.records().generations();
+        let begin = || generations.begin(key.caller, &key.project, LoadKind::List);
+        let join = JoinRequest { key: &key, begin: &begin };
+        let handle = pages.loads.join(join, cached, load);
+        let span = Span::current();
+        span.add_link(handle.started_in.clone());
+        let outcome = context.outcome(handle.is_leader(), found.is_some());
+        match (handle.load.await, found) {
+            (Ok(entry), _) => {
+                outcome.record(&span);
+                let loaded = pages.cache.assess(entry);
+                let read = Read::of(outcome, loaded.age, loaded.ttl, Some(200));
+                self.note_page(&key, read, Some(&loaded));
+                Ok(Arc::clone(&loaded.entry.value.0))
+            }
+            // A page that was dropped meanwhile must not be served.
+            (Err(failure), Some(found))
+                if failure.permits_stale() && pages.cache.holds(&key, &found.entry) =>
+            {
+                tracing::warn!(
+                    code = failure.code().as_str(),
+                    "served a stale page in place of an error"
+                );
+                CacheOutcome::StaleOnError.record(&span);
+                let stale = pages.cache.assess(found.entry);
+                let status = failure.upstream_status();
+                let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
+                self.note_page(&key, read, Some(&stale));
+                Ok(Arc::clone(&stale.entry.value.0))
+            }
+            (Err(failure), _) => {
+                outcome.record(&span);
+                spans::fail(&span, failure.code().as_str());
+                self.note_page(&key, Read::failed(outcome, failure.upstream_status()), None);
+                Err(failure)
+            }
+        }
+    }
+
+    fn note_page<L: PageDependency>(
+        &self,
+        key: &PageKey<L>,
+        read: Read,
+        found: Option<&Found<CachedPage<L>>>,
+    ) {
+        match found {
+            Some(found) if read.outcome.is_fresh() => {
+                self.depend_on(|| L::dependency(key.clone(), Arc::downgrade(&found.entry)));
+            }
+            Some(_) | None => self.mark_uncacheable(),
+        }
+        self.note_for_field(Content::Page, &read, found.is_some());
+        self.note_read(read);
+    }
+}
+
+fn ask(list: ListPrint, request: PageRequest, sorted: Option<Direction>) -> Result<Ask, Failure> {
+    let first = u32::try_from(request.first).ok().filter(|first| *first <= MOST_ROWS);
+    let first = first.ok_or_else(|| Failure::BadInput {
+        argument: "first",
+        problem: format!("is {}: 0 to {MOST_ROWS} are allowed", request.first),
+    })?;
+    let after = request.after.map(|after| Cursor::parse(&after, list)).transpose()?;
+    let first = if request.only_total { 0 } else { first };
+    Ok(Ask { list, first, after, sorted })
+}

@@ -1,0 +1,430 @@
+//! The reads of one GraphQL request. Every read passes [`Reader::admit_project`], the one gate to the data.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use dataloader::cached::Loader;
+use opentelemetry::Context;
+use tokio::sync::Notify;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::batch::{BatchLoader, LinkLoader, LoadKey, RecordLoader};
+use super::cached::{CachedRecord, LoadResult, Origin, RecordEntry};
+use super::context::RequestContext;
+use super::dependency::{Dependencies, Dependency};
+use super::explain::{Explained, Explanation};
+use super::freshness::Freshness;
+use super::key::{CallerKey, RecordKey};
+use super::read::{CacheOutcome, Content, Read, ReadSummary};
+use super::single_flight::LoadHandle;
+use super::store::Records;
+use super::ttl_cache::Found;
+use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord};
+use crate::spans;
+
+/// The most projects of one operation that are logged.
+const MOST_NOTED_PROJECTS: usize = 10;
+
+/// Reads records for one GraphQL request: collapses duplicates, starts distinct ones together.
+/// The loader is made at the first miss, so a hit never meets it.
+pub struct Reader {
+    records: Records,
+    context: RequestContext,
+    caller: Option<CallerKey>,
+    loader: OnceLock<RecordLoader>,
+    link_loader: OnceLock<LinkLoader>,
+    noted: Mutex<ReadSummary>,
+    dependencies: Mutex<Dependencies>,
+    /// The reads of each field, if the request wants an explanation.
+    explanation: OnceLock<Box<Explanation>>,
+    /// How many recordings and pages are being read.
+    running_reads: AtomicUsize,
+    /// Notified when one of them ends.
+    read_ended: Notify,
+}
+
+/// Whether a request may ask for other recordings at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BatchMode {
+    Batched,
+    Single,
+}
+
+/// Counts as one read under way while it lives.
+pub(crate) struct Loading<'r>(&'r Reader);
+
+impl Records {
+    /// A reader for one GraphQL request.
+    pub fn reader(&self, context: RequestContext) -> Reader {
+        let caller = self.caller(context.token.as_ref());
+        let operation = self.next_operation();
+        let context = RequestContext { operation, ..context };
+        Reader {
+            records: self.clone(),
+            context,
+            caller,
+            loader: OnceLock::new(),
+            link_loader: OnceLock::new(),
+            noted: Mutex::default(),
+            dependencies: Mutex::default(),
+            explanation: OnceLock::new(),
+            running_reads: AtomicUsize::new(0),
+            read_ended: Notify::new(),
+        }
+    }
+}
+
+impl Reader {
+    /// One recording.
+    ///
+    /// # Errors
+    /// [`Failure::TokenMissing`] and [`Failure::ProjectNotAllowed`] before anything is read; else
+    /// what the upstream, or the way there, made of it.
+    pub async fn screen_record(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        self.read(self.admit(project, id)?, BatchMode::Batched).await
+    }
+
+    /// As [`Self::screen_record`], for a request that asks for this recording and no other: there is
+    /// nothing to make a batch of.
+    ///
+    /// # Errors
+    /// As [`Self::screen_record`].
+    pub async fn only_screen_record(
+        &self,
+        project: ProjectId,
+        id: RecordId,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        self.read(self.admit(project, id)?, BatchMode::Single).await
+    }
+
+    async fn read(&self, key: RecordKey, mode: BatchMode) -> Result<Arc<ScreenRecord>, Failure> {
+        let found = self.records.cache().get(&key).filter(|_| !self.context.no_cache);
+        if found.as_ref().is_some_and(|found| !self.context.accepts_age(found.age)) {
+            // Too old for this request, but still there in place of an error.
+            return self.fetch(key, found, mode).await;
+        }
+        match &found {
+            Some(fresh @ Found { freshness: Freshness::Fresh, .. }) => {
+                return self.serve(&key, fresh, CacheOutcome::Hit);
+            }
+            Some(stale @ Found { freshness: Freshness::Stale, .. }) => {
+                if !stale.is_backing_off() {
+                    self.records.refresh_in_background(&key, stale, &self.context);
+                }
+                return self.serve(&key, stale, CacheOutcome::Stale);
+            }
+            Some(stale) if stale.is_backing_off() => {
+                return self.serve(&key, stale, CacheOutcome::StaleOnError);
+            }
+            Some(_) | None => {}
+        }
+        self.fetch(key, found, mode).await
+    }
+
+    /// A reader for the next answer of the same operation: with empty loaders, and with the part of
+    /// the summary that was not taken.
+    pub(crate) fn renewed(&self) -> Self {
+        let renewed = self.records.reader(self.context.clone());
+        *renewed.noted() = self.take_summary();
+        renewed
+    }
+
+    /// What was read since the last call.
+    pub fn take_summary(&self) -> ReadSummary {
+        std::mem::take(&mut self.noted())
+    }
+
+    /// Checks that the caller may ask for the project at all, and makes the key.
+    pub(crate) fn admit(&self, project: ProjectId, id: RecordId) -> Result<RecordKey, Failure> {
+        let caller = self.admit_project(&project)?;
+        Ok(RecordKey { caller, project, id })
+    }
+
+    /// Checks that the caller may ask for the project at all.
+    pub(crate) fn admit_project(&self, project: &ProjectId) -> Result<CallerKey, Failure> {
+        self.check_project(project)?;
+        self.caller.ok_or(Failure::TokenMissing)
+    }
+
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
+    }
+
+    pub(crate) fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
+    pub(crate) fn link_loader(&self, new: impl FnOnce() -> LinkLoader) -> &LinkLoader {
+        self.link_loader.get_or_init(new)
+    }
+
+    /// Begins to load a recording or a page.
+    pub(crate) async fn loading(&self) -> Loading<'_> {
+        self.running_reads.fetch_add(1, Ordering::SeqCst);
+        let loading = Loading(self);
+        // A request that cannot be answered in its first poll needs a permit to wait. Nothing is sent
+        // upstream before it has one.
+        tokio::task::yield_now().await;
+        loading
+    }
+
+    /// Waits until no recording and no page is being read.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            // Fields beside this one have all begun to read by the time it is asked again.
+            tokio::task::yield_now().await;
+            let ended = self.read_ended.notified();
+            if self.running_reads.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Checks a project against those that are served and those of the caller, and notes that it was
+    /// asked for.
+    fn check_project(&self, project: &ProjectId) -> Result<(), Failure> {
+        let mut noted = self.noted();
+        if noted.projects.len() < MOST_NOTED_PROJECTS && !noted.projects.contains(project) {
+            noted.projects.push(project.clone());
+        }
+        drop(noted);
+        let own = self.context.projects.as_deref();
+        let is_allowed = own.is_none_or(|allowed| allowed.contains(project));
+        if is_allowed && self.records.serves(project) {
+            Ok(())
+        } else {
+            Err(Failure::ProjectNotAllowed)
+        }
+    }
+
+    async fn fetch(
+        &self,
+        key: RecordKey,
+        found: Option<Found<CachedRecord>>,
+        mode: BatchMode,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        self.join_load(key, found, mode).instrument(Content::Record.span()).await
+    }
+
+    /// Joins the load of a record, or begins it, within the span of the read.
+    async fn join_load(
+        &self,
+        key: RecordKey,
+        found: Option<Found<CachedRecord>>,
+        mode: BatchMode,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        let _loading = self.loading().await;
+        let handle = match mode {
+            BatchMode::Batched => self.join_in_batch(&key).await,
+            BatchMode::Single => self.records.join_record(&key, &self.context),
+        };
+        Span::current().add_link(handle.started_in.clone());
+        let is_leader = handle.is_leader();
+        match self.load_result(&key, handle, is_leader).await {
+            (Ok(LoadResult { entry, origin: Origin::Shared }), _) => {
+                let found = self.records.cache().assess(entry);
+                let read = Read::of(CacheOutcome::Hit, found.age, found.ttl, None);
+                self.note_load(&key, read, Some(&found.entry));
+                self.note_shared();
+                found.entry.value.read()
+            }
+            (Ok(LoadResult { entry, origin: Origin::Local }), is_leader) => {
+                let outcome = self.context.outcome(is_leader, found.is_some());
+                let loaded = self.records.cache().assess(entry);
+                let status = Some(loaded.entry.value.status);
+                let read = Read::of(outcome, loaded.age, loaded.ttl, status);
+                self.note_load(&key, read, Some(&loaded.entry));
+                loaded.entry.value.read()
+            }
+            (Err(failure), is_leader) => {
+                // The load may have found in the shared tier what may stand in for a failure.
+                let found = found.or_else(|| self.stale_fallback(&key));
+                self.fall_back(&key, is_leader, found, failure)
+            }
+        }
+    }
+
+    /// What a load ends in, and whether it is this request's own. A load that another request began
+    /// may end in something from the shared tier that is too old for this one: then another is made.
+    async fn load_result(
+        &self,
+        key: &RecordKey,
+        handle: LoadHandle<LoadResult>,
+        mut is_leader: bool,
+    ) -> (Result<LoadResult, Failure>, bool) {
+        let mut result = handle.load.await;
+        while let Ok(LoadResult { entry, origin: Origin::Shared }) = &result {
+            if self.context.accepts_age(self.records.cache().assess(Arc::clone(entry)).age) {
+                break;
+            }
+            let handle = self.records.join_record(key, &self.context);
+            is_leader = handle.is_leader();
+            result = handle.load.await;
+        }
+        (result, is_leader)
+    }
+
+    fn stale_fallback(&self, key: &RecordKey) -> Option<Found<CachedRecord>> {
+        let may_be = !self.context.no_cache && self.records.shared_tier().is_some();
+        may_be.then(|| self.records.cache().get(key)).flatten()
+    }
+
+    /// Serves what is kept in a failure's place, where that is allowed.
+    fn fall_back(
+        &self,
+        key: &RecordKey,
+        is_leader: bool,
+        found: Option<Found<CachedRecord>>,
+        failure: Failure,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        match found {
+            // A record that was dropped meanwhile must not be served.
+            Some(stale) if failure.permits_stale() && self.is_kept(key, &stale) => {
+                self.records.back_off(Arc::clone(&stale.entry), &failure);
+                let code = failure.code().as_str();
+                tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
+                let stale = self.records.cache().assess(stale.entry);
+                let status = failure.upstream_status();
+                let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
+                self.note_load(key, read, Some(&stale.entry));
+                stale.entry.value.read()
+            }
+            found => {
+                let outcome = self.context.outcome(is_leader, found.is_some());
+                spans::fail(&Span::current(), failure.code().as_str());
+                self.note_load(key, Read::failed(outcome, failure.upstream_status()), None);
+                Err(failure)
+            }
+        }
+    }
+
+    fn is_kept(&self, key: &RecordKey, found: &Found<CachedRecord>) -> bool {
+        self.records.cache().holds(key, &found.entry)
+    }
+
+    async fn join_in_batch(&self, key: &RecordKey) -> LoadHandle<LoadResult> {
+        let loader = self.loader.get_or_init(|| {
+            let (records, context) = (self.records.clone(), self.context.clone());
+            let batch = BatchLoader { records, context };
+            // Sibling fields have all been asked once by the time the first is asked again, so
+            // yielding once is enough to see them all.
+            Loader::new(batch).with_yield_count(1)
+        });
+        let (record, trace) = (key.clone(), Context::current());
+        match loader.try_load(LoadKey { record, trace }).await {
+            Ok(handle) => handle,
+            // The batch answers every key; should one be missing, it is loaded by itself.
+            Err(_) => self.records.join_record(key, &self.context),
+        }
+    }
+
+    fn serve(
+        &self,
+        key: &RecordKey,
+        found: &Found<CachedRecord>,
+        outcome: CacheOutcome,
+    ) -> Result<Arc<ScreenRecord>, Failure> {
+        outcome.record_with_absence(&Content::Record.span(), found.entry.value.is_absent());
+        self.note(key, Read::of(outcome, found.age, found.ttl, None), Some(&found.entry));
+        found.entry.value.read()
+    }
+
+    /// Notes the outcome of a load in the current span, which is that of the read, and for the answer.
+    fn note_load(&self, key: &RecordKey, read: Read, entry: Option<&Arc<RecordEntry>>) {
+        let is_absence = entry.is_some_and(|entry| entry.value.is_absent());
+        read.outcome.record_with_absence(&Span::current(), is_absence);
+        self.note(key, read, entry);
+    }
+
+    fn note(&self, key: &RecordKey, read: Read, entry: Option<&Arc<RecordEntry>>) {
+        match entry {
+            Some(entry) if read.outcome.is_fresh() => {
+                self.depend_on(|| Dependency::Record(key.clone(), Arc::downgrade(entry)));
+            }
+            Some(_) | None => self.mark_uncacheable(),
+        }
+        self.note_for_field(Content::Record, &read, entry.is_some());
+        self.note_read(read);
+    }
+
+    pub(crate) fn note_read(&self, read: Read) {
+        self.records.metrics().count(read.outcome);
+        self.noted().reads.push(read);
+    }
+
+    /// Notes that a signed link is handed out.
+    pub(crate) fn note_secret(&self) {
+        self.noted().has_links = true;
+    }
+
+    fn noted(&self) -> MutexGuard<'_, ReadSummary> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes every read from now on, with the path of its field.
+    pub fn explain(&self) {
+        self.explanation.get_or_init(Box::default);
+    }
+
+    /// Whether reads are noted.
+    pub fn is_explained(&self) -> bool {
+        self.explanation.get().is_some()
+    }
+
+    /// The reads that were noted.
+    pub fn explained(&self) -> Vec<Explained> {
+        self.explanation.get().map(|explanation| explanation.all()).unwrap_or_default()
+    }
+
+    /// Notes a read, which may have failed.
+    pub(crate) fn note_for_field(&self, content: Content, read: &Read, is_there: bool) {
+        if let Some(explanation) = self.explanation.get() {
+            explanation.note(content, read, is_there);
+        }
+    }
+
+    /// Notes that the last read was answered by the shared cache.
+    pub(crate) fn note_shared(&self) {
+        if let Some(explanation) = self.explanation.get() {
+            explanation.mark_shared();
+        }
+    }
+
+    /// What was read, for a response that may be reused; `None` where nothing was read, or something that
+    /// no response may be reused with.
+    pub(crate) fn take_dependencies(&self) -> Option<Vec<Dependency>> {
+        match std::mem::take(&mut *self.dependencies()) {
+            Dependencies::Known(dependencies) if !dependencies.is_empty() => Some(dependencies),
+            Dependencies::Known(_) | Dependencies::Uncacheable => None,
+        }
+    }
+
+    /// Notes something that this request has read.
+    pub(crate) fn depend_on(&self, dependency: impl FnOnce() -> Dependency) {
+        if let Dependencies::Known(dependencies) = &mut *self.dependencies() {
+            dependencies.push(dependency());
+        }
+    }
+
+    /// Notes that the response of this request must not be reused.
+    pub(crate) fn mark_uncacheable(&self) {
+        *self.dependencies() = Dependencies::Uncacheable;
+    }
+
+    fn dependencies(&self) -> MutexGuard<'_, Dependencies> {
+        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.0.running_reads.fetch_sub(1, Ordering::SeqCst);
+        self.0.read_ended.notify_waiters();
+    }
+}
