@@ -61,7 +61,7 @@ impl Reader {
             Loader::new(batch).with_yield_count(1).with_max_batch_size(usize::MAX)
         });
         match loader.try_load(key.clone()).await {
-            Ok(loaded) => loaded,
+            Ok(link) => link,
             // The batch answers every key.
             Err(_) => Err(Failure::Overloaded),
         }
