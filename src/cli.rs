@@ -83,6 +83,7 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     let log_handle = Some(log.handle());
     let start = Start { graphiql_defaults, log: log_handle, traces, ..Start::from(source, clock) };
     let app = App::start(active, start).await?;
+    let stopped = stop_signal()?;
     introduce(&format!("http://{}/graphql", app.local_addr()?), &query);
     say(format_args!(
         "  Health and metrics are at http://{}/readyz and /metrics.\n",
@@ -90,7 +91,7 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     ));
     let stop = CancellationToken::new();
     let gateway = async {
-        app.run(stop_signal()).await;
+        app.run(stopped).await;
         stop.cancel();
     };
     tokio::join!(gateway, simulator.run(stop.cancelled()));
@@ -125,6 +126,7 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
     let log = start_logging(&config.settings.log, &traces)?;
     let start = Start { log: Some(log.handle()), traces, ..Start::from(config.source(), clock) };
     let app = App::start(ActiveSettings::of(&config), start).await?;
+    let stopped = stop_signal()?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
     say(format_args!("GraphQL  {scheme}://{}/graphql", app.local_addr()?));
     say(format_args!("Admin    http://{}/readyz", app.admin_addr()?));
@@ -135,7 +137,7 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
         }
         std::future::pending::<()>().await;
     };
-    tokio::select! { () = app.run(stop_signal()) => {}, () = reloading => {} }
+    tokio::select! { () = app.run(stopped) => {}, () = reloading => {} }
     Ok(())
 }
 
@@ -144,11 +146,12 @@ async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     let clock = Clock::default();
     let _log = start_logging(&args.settings.log, &Traces::default())?;
     let simulator = Simulator::bind(simulated(&args.settings), clock).await?;
+    let stopped = stop_signal()?;
     let (address, (project, record)) = (simulator.local_addr()?, simulator.sample());
     say(format_args!("Upstream http://{address}"));
     say(format_args!("Record   http://{address}/v2/{project}/screen-records/{record}"));
     say(format_args!("Faults   http://{address}/__faults"));
-    simulator.run(stop_signal()).await;
+    simulator.run(stopped).await;
     Ok(())
 }
 
@@ -226,18 +229,22 @@ impl Hangups {
     async fn reload(self, _: ReloadHandle) {}
 }
 
-/// Completes on SIGINT or SIGTERM.
-async fn stop_signal() {
-    let interrupted = tokio::signal::ctrl_c();
-    let terminated = async {
-        #[cfg(unix)]
-        if let Ok(mut signal) = signal(SignalKind::terminate()) {
-            signal.recv().await;
-            return;
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! { _ = interrupted => {}, () = terminated => {} }
+/// Completes on SIGINT or SIGTERM. Once this returns, these signals no longer end the process.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    })
+}
+
+/// Completes on Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 /// Prints help to standard output, and what is wrong with the arguments to standard error.

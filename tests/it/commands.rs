@@ -104,6 +104,19 @@ fn the_demo_answers_the_query_it_prints_and_stops_on_a_signal() {
 }
 
 #[test]
+fn a_signal_right_after_the_addresses_are_printed_is_a_clean_stop() {
+    for (sign, command) in [("Upstream", "simulate"), ("curl", "demo")] {
+        let free = match command {
+            "simulate" => vec![command, "--listen", "127.0.0.1:0"],
+            _ => vec![command, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+        };
+        let running = Running::until(sign, &free, &[]);
+
+        assert_eq!(running.stop(), 0, "of {command}");
+    }
+}
+
+#[test]
 fn check_signs_a_request_with_the_gateways_own_key() {
     let pair = format!("{}:{}", KEY[0].1, KEY[1].1);
     let simulate = ["simulate", "--listen", "127.0.0.1:0", "--access-key", &pair];
