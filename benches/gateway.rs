@@ -11,10 +11,12 @@ use axum::routing::post;
 use divan::{Bencher, black_box};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
+    AuditConfig, CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, SubscriptionsConfig,
+    UpstreamConfig,
 };
 use screen_record_gateway::http::{
-    AuthParts, Authenticator, GraphiqlDefaults, HttpMetrics, Main, MainParts, main_router,
+    AuditLog, AuditMetrics, AuthParts, Authenticator, GraphiqlDefaults, HttpMetrics, Main,
+    MainParts, main_router,
 };
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
@@ -117,6 +119,7 @@ async fn gateway() -> (Main, String) {
         stopping: CancellationToken::new(),
     };
     let callers = Authenticator::start(&InboundConfig::default(), callers).await.unwrap();
+    let audit = AuditLog::start(&AuditConfig::default(), AuditMetrics::default(), clock.clone());
     let main = main_router(MainParts {
         records: records.unwrap(),
         callers,
@@ -126,6 +129,7 @@ async fn gateway() -> (Main, String) {
         graphql: GraphqlConfig::default(),
         graphiql_defaults: GraphiqlDefaults::default(),
         metrics: HttpMetrics::default(),
+        audit: audit.unwrap(),
         clock,
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -17,9 +17,10 @@ use crate::clock::Clock;
 use crate::config::{ActiveSettings, Config, Live, SettingsSource};
 use crate::error_chain::on_one_line;
 use crate::http::{
-    Admin, AuthParts, AuthSetupError, Authenticator, ConnectionLimits, ConnectionMetrics,
-    GraphiqlDefaults, Hosts, HttpMetrics, Listener, Main, MainParts, ManifestError, Tls, TlsChange,
-    TlsError, TlsMetrics, Validated, admin_router, main_router,
+    Admin, AuditLog, AuditMetrics, AuditSetupError, AuditSink, AuthParts, AuthSetupError,
+    Authenticator, ConnectionLimits, ConnectionMetrics, GraphiqlDefaults, Hosts, HttpMetrics,
+    Listener, Main, MainParts, ManifestError, Tls, TlsChange, TlsError, TlsMetrics, Validated,
+    admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Commit, POLL_INTERVAL, Part, ReloadHandle, ReloadMetrics, Reloader};
@@ -36,6 +37,7 @@ pub struct App {
     draining: Arc<AtomicBool>,
     ends: Ends,
     reloads: ReloadHandle,
+    audit: AuditLog,
     traces: Traces,
 }
 
@@ -65,6 +67,9 @@ pub enum StartError {
     /// The authentication of callers cannot be set up.
     #[error(transparent)]
     Auth(#[from] AuthSetupError),
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditSetupError),
     /// The system gives no random numbers.
     #[error("the system's random generator does not answer")]
     Random(#[from] getrandom::Error),
@@ -103,10 +108,11 @@ struct Metrics {
     reload: ReloadMetrics,
     connections: ConnectionMetrics,
     tls: TlsMetrics,
+    audit: AuditMetrics,
 }
 
 /// The tasks of the process, and the signals that end them.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Ends {
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -131,16 +137,14 @@ impl App {
     pub async fn start(active: ActiveSettings, start: Start) -> Result<Self, StartError> {
         let Start { source, graphiql_defaults, log, traces, clock, poll_interval } = start;
         let config = &active.config;
-        let ends = Ends {
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            ended: CancellationToken::new(),
-        };
+        let ends = Ends::default();
         let metrics = Metrics::new(&clock);
         let page = metrics.page(log.as_ref(), &traces);
         let tls = Tls::load(config.tls.as_ref(), metrics.tls, clock.clone())?;
         let upstream = Upstream::new(&config.upstream, metrics.upstream, clock.clone())?;
         let records = records(config, &upstream, metrics.records, clock.clone(), &ends)?;
+        let audit = AuditLog::start(&config.audit, metrics.audit, clock.clone())?;
+        records.set_audited(audit.is_on());
         let callers = AuthParts {
             passes_tokens: upstream.uses_callers_token(),
             clock: clock.clone(),
@@ -157,6 +161,7 @@ impl App {
             graphql: config.graphql.clone(),
             graphiql_defaults,
             metrics: metrics.http,
+            audit: audit.clone(),
             clock,
             stopping: ends.stopping.clone(),
             tasks: ends.tasks.clone(),
@@ -172,6 +177,8 @@ impl App {
             tls_part(tls),
             connections_part(limits, ends.tasks.clone()),
             callers_part(callers.clone()),
+            // Before the endpoint, whose new responses are then made with their events.
+            audit_part(audit.clone(), records.clone()),
             main_part(main.clone()),
             data_part(upstream, records.clone()),
         ];
@@ -183,7 +190,7 @@ impl App {
         let main = Validated::new(hosts, main);
         let admin = Validated::new(admin_hosts, admin);
         let (main, admin) = ((listener, main), (admin_listener, admin));
-        Ok(Self { main, admin, draining, ends, reloads, traces })
+        Ok(Self { main, admin, draining, ends, reloads, audit, traces })
     }
 
     /// Requests reloads of everything that can change while the process runs.
@@ -211,7 +218,7 @@ impl App {
     /// in flight finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
-        let Self { draining, ends: Ends { tasks, stopping, ended }, traces, .. } = self;
+        let Self { draining, ends: Ends { tasks, stopping, ended }, audit, traces, .. } = self;
         let main_done = CancellationToken::new();
         let draining_begins = async {
             stop.await;
@@ -229,6 +236,7 @@ impl App {
         };
         // Health and metrics are served until the last request has ended.
         tokio::join!(serve_main, admin.serve(admin_router, main_done.cancelled()));
+        audit.end().await;
         traces.end().await;
         tracing::info!("stopped");
     }
@@ -243,6 +251,7 @@ impl Metrics {
             reload: ReloadMetrics::new(clock.clone()),
             connections: ConnectionMetrics::default(),
             tls: TlsMetrics::default(),
+            audit: AuditMetrics::default(),
         }
     }
 
@@ -258,6 +267,7 @@ impl Metrics {
             traces.register(registry);
             self.connections.register(registry);
             self.tls.register(registry);
+            self.audit.register(registry);
         })
     }
 }
@@ -339,6 +349,20 @@ fn callers_part(callers: Authenticator) -> Part {
         async move {
             let change = callers.prepare(&config.inbound).await.map_err(|error| reasons(&error))?;
             Ok(Box::new(move || callers.change(change)) as Commit)
+        }
+    })
+}
+
+/// Opens the sink again at each reload, so that a signal follows a file that was renamed.
+fn audit_part(audit: AuditLog, records: Records) -> Part {
+    Part::new(move |config| {
+        let (audit, records) = (audit.clone(), records.clone());
+        async move {
+            let sink = AuditSink::open(&config.audit).map_err(|error| reasons(&error))?;
+            Ok(Box::new(move || {
+                records.set_audited(sink.is_on());
+                audit.change(sink);
+            }) as Commit)
         }
     })
 }

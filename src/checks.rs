@@ -11,7 +11,9 @@ use crate::config::{
 };
 use crate::domain::Diagnostic;
 use crate::error_chain::on_one_line;
-use crate::http::{AuthParts, AuthSetupError, Authenticator, Tls, TlsMetrics, check_documents};
+use crate::http::{
+    AuthParts, AuthSetupError, Authenticator, Tls, TlsMetrics, check_audit_log, check_documents,
+};
 use crate::records::check_shared;
 use crate::upstream::{CheckedAddress, Diagnosis, Reached, Upstream, UpstreamMetrics, reach};
 
@@ -47,14 +49,19 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Diagnostic>>
     }
 }
 
-/// Checks the files of certificates and of trusted documents.
+/// Checks the files of certificates, of trusted documents and of the audit log.
 fn files(config: &Config) -> Vec<Diagnostic> {
     let loaded = Tls::load(config.tls.as_ref(), TlsMetrics::default(), Clock::default());
     let tls = loaded.map(drop).map_err(|error| Diagnostic::new(on_one_line(&error), FILES));
     let documents = check_documents(&config.graphql).map_err(|error| {
         Diagnostic::new(format!("graphql.documents_file: {}", on_one_line(&error)), FILES)
     });
-    [tls, documents].into_iter().filter_map(Result::err).collect()
+    let audit = check_audit_log(&config.audit).map_err(|error| {
+        let remedy =
+            "check the path, and that the user whom the gateway runs as may write the file";
+        Diagnostic::new(on_one_line(&error), remedy)
+    });
+    [tls, documents, audit].into_iter().filter_map(Result::err).collect()
 }
 
 /// Checks the keys of callers, or of their tokens' issuer.

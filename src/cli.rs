@@ -18,7 +18,7 @@ use crate::app::{App, Start};
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
-    ActiveSettings, Config, DemoConfig, Environment, Invocation, Loaded, SettingsError,
+    ActiveSettings, AuditSink, Config, DemoConfig, Environment, Invocation, Loaded, SettingsError,
     SimulateArgs, SimulatedKey, SimulatedUser, UsageError,
 };
 use crate::domain::Secret;
@@ -128,8 +128,18 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
     let app = App::start(ActiveSettings::of(&config), start).await?;
     let stopped = stop_signal()?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
-    say(format_args!("GraphQL  {scheme}://{}/graphql", app.local_addr()?));
-    say(format_args!("Admin    http://{}/readyz", app.admin_addr()?));
+    let addresses = format!(
+        "GraphQL  {scheme}://{}/graphql\nAdmin    http://{}/readyz",
+        app.local_addr()?,
+        app.admin_addr()?
+    );
+    // A reader of the audit log expects nothing else on standard output.
+    let is_audited_there = config.settings.audit.sink == AuditSink::Stdout;
+    if is_audited_there {
+        complain(addresses);
+    } else {
+        say(addresses);
+    }
     let reloads = app.reloads();
     let reloading = async move {
         if let Some(hangups) = hangups {

@@ -13,6 +13,7 @@ mod cache;
 mod redis;
 mod iam;
 mod inbound;
+mod audit;
 mod tls;
 mod limits;
 mod graphql;
@@ -34,6 +35,7 @@ use std::net::SocketAddr;
 
 use url::Url;
 
+use audit::AuditSettings;
 use cache::SharedCacheSettings;
 use iam::IamSettings;
 use inbound::AuthSettings;
@@ -45,6 +47,7 @@ use upstream::{CredentialsKind, UpstreamTarget};
 
 pub use crate::proxies::Proxies;
 pub use access_key::AccessKey;
+pub use audit::{AuditConfig, AuditSink};
 pub(crate) use cache::CacheBudget;
 pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;
@@ -80,6 +83,8 @@ settings! {
         pub cache: CacheConfig = CacheConfig::default(),
         /// `inbound.*`
         pub inbound: InboundConfig = InboundConfig::default(),
+        /// `audit.*`
+        pub audit: AuditConfig = AuditConfig::default(),
         /// `tls.*`: the GraphQL listener's; `None` for HTTP without TLS.
         pub tls: Option<TlsConfig> = None,
         /// `limits.*`
@@ -107,6 +112,7 @@ fn all_settings() -> Vec<&'static SettingSpec> {
         IamSettings::SPECS,
         AuthSettings::SPECS,
         InboundConfig::SPECS,
+        AuditSettings::SPECS,
         TlsSettings::SPECS,
         LimitsConfig::SPECS,
         RateSettings::SPECS,
@@ -182,10 +188,13 @@ impl Config {
         credentials: CredentialsKind,
     ) -> Self {
         let listeners = Self::read(loader);
+        let cache = CacheConfig::load(loader, credentials);
+        let inbound = InboundConfig::load(loader);
         let config = Self {
             upstream,
-            cache: CacheConfig::load(loader, credentials),
-            inbound: InboundConfig::load(loader),
+            cache,
+            audit: AuditConfig::load(loader, &inbound),
+            inbound,
             tls: TlsConfig::load(loader),
             limits: LimitsConfig::load(loader),
             graphql: GraphqlConfig::load(loader, credentials),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response_size::ResponseSize;
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, UpstreamAnswer};
-use crate::records::{self, ReadSummary, Reader, Step};
+use crate::records::{self, AuditEventKind, ReadSummary, Reader, Step};
 
 /// The reader and the deadline of an operation. Clones share them.
 #[derive(Clone)]
@@ -82,7 +82,10 @@ impl OperationContext {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.within(self.reader().screen_record(project, id)).await
+        let reader = self.reader();
+        let record = self.within(reader.screen_record(project.clone(), id.clone())).await?;
+        reader.audit_recording(AuditEventKind::Read, &project, id.as_str(), &record);
+        Ok(record)
     }
 
     /// The one recording that an operation asks for.
@@ -91,7 +94,10 @@ impl OperationContext {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.within(self.reader().only_screen_record(project, id)).await
+        let reader = self.reader();
+        let record = self.within(reader.only_screen_record(project.clone(), id.clone())).await?;
+        reader.audit_recording(AuditEventKind::Read, &project, id.as_str(), &record);
+        Ok(record)
     }
 
     /// A link to the video of a recording.

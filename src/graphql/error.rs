@@ -33,6 +33,8 @@ pub enum ErrorCode {
     RateLimited,
     /// The gateway has too much to do.
     Overloaded,
+    /// The answer's audit events cannot be written, so it is not given.
+    AuditUnavailable,
     /// The gateway has a bug.
     Internal,
 }
@@ -53,6 +55,7 @@ impl ErrorCode {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
+            Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
             Self::Internal => "INTERNAL_SERVER_ERROR",
         }
     }
@@ -62,7 +65,7 @@ impl ErrorCode {
     /// Whether the same request may succeed later; `None` where the code alone says so.
     pub fn retryable(self) -> Option<bool> {
         match self {
-            Self::RateLimited | Self::Overloaded => Some(true),
+            Self::RateLimited | Self::Overloaded | Self::AuditUnavailable => Some(true),
             Self::Unauthenticated | Self::ResponseTooLarge => Some(false),
             Self::BadRequest
             | Self::ParseFailed

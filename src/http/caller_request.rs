@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use tracing::Span;
 
+use super::audit_log::{AnswerEvents, AuditLog, AuditSource, Lines};
 use super::auth::Caller;
 use super::cache_headers::CacheDirectives;
 use super::csrf;
@@ -34,6 +35,8 @@ pub(crate) struct IncomingRequest {
 pub(crate) struct CallerRequest {
     pub(crate) headers: HeaderMap,
     pub(crate) caller: Caller,
+    /// The other end of the connection, which may be a proxy.
+    pub(crate) peer: Option<IpAddr>,
     pub(crate) media_type: MediaType,
     pub(crate) id: Arc<str>,
     /// What `Cache-Control` demands.
@@ -67,7 +70,7 @@ impl IncomingRequest {
         let caller = caller.map_err(Refusal::unauthenticated)?;
         let cache = CacheDirectives::read(&headers);
         let explain = explain::is_wanted(&endpoint.engine, &headers);
-        Ok(CallerRequest { headers, caller, media_type, id, cache, explain })
+        Ok(CallerRequest { headers, caller, peer, media_type, id, cache, explain })
     }
 }
 
@@ -84,6 +87,23 @@ impl CallerRequest {
             max_age: self.cache.max_age,
             ..RequestContext::default()
         }
+    }
+
+    /// Who sent the request, for the audit log.
+    pub(crate) fn audit_source(&self) -> AuditSource {
+        AuditSource::new(&self.caller, &self.id, self.peer)
+    }
+
+    /// The lines of the audit log for the answers to this request.
+    pub(crate) fn audit_lines<'e>(
+        &self,
+        audit: &AuditLog,
+        answers: impl IntoIterator<Item = &'e AnswerEvents>,
+    ) -> Lines {
+        if !audit.is_on() {
+            return Lines::default();
+        }
+        audit.lines(&self.audit_source(), answers)
     }
 
     /// The span of log lines that are written while the request is executed.

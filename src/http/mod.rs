@@ -30,6 +30,7 @@ mod etag;
 mod access_log;
 mod spans;
 mod stream_access_log;
+mod audit_log;
 mod operation_stream;
 mod websocket;
 mod cache_headers;
@@ -39,6 +40,7 @@ mod metrics;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 
+pub use audit_log::{AuditLog, AuditMetrics, AuditSetupError, AuditSink, check_audit_log};
 pub use auth::{AuthChange, AuthParts, AuthSetupError, Authenticator};
 pub use handlers::admin::{Admin, admin_router};
 pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};

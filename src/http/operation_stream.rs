@@ -8,11 +8,14 @@ use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 use tracing::Span;
 
+use super::audit_log::{AnswerEvents, AuditLog, AuditSource, AuditUnavailable};
 use super::response::Served;
 use super::state::Endpoint;
 use super::stream_access_log::{LoggedOperation, StreamAccessLog};
 use super::unsent::{self, NoRoom, Room};
-use crate::graphql::{Operation, OperationContext, ResponseSize};
+use crate::domain::LimitKey;
+use crate::fair_semaphore::FairSemaphore;
+use crate::graphql::{Answer, Operation, OperationContext, ResponseSize};
 use crate::records::RequestContext;
 use crate::spans::context_of;
 
@@ -21,6 +24,7 @@ pub(crate) struct StreamedOperation {
     pub(crate) operation: Operation,
     pub(crate) asking: RequestContext,
     pub(crate) caller_name: Option<Arc<str>>,
+    pub(crate) source: AuditSource,
     /// Ends with the stream.
     pub(crate) span: Span,
 }
@@ -40,8 +44,7 @@ pub(crate) fn answers(
     streamed: StreamedOperation,
 ) -> BoxStream<'static, StreamedAnswer> {
     let Endpoint { engine, records, limits, metrics, clock, .. } = endpoint;
-    let unsent = endpoint.unsent.clone();
-    let StreamedOperation { operation, asking, caller_name, span } = streamed;
+    let StreamedOperation { operation, asking, caller_name, source, span } = streamed;
     let trace = context_of(&span);
     let caller = asking.identity.limit_key();
     let (name, request_id) = (operation.operation_name.clone(), Arc::clone(&asking.request_id));
@@ -49,8 +52,8 @@ pub(crate) fn answers(
     let size = Arc::new(ResponseSize::new(limits.max_response_bytes));
     let context = OperationContext::new(reader, limits.request_timeout, size);
     let logged_span = trace.span().span_context().clone();
-    let logged = LoggedOperation { name, request_id, caller_name, span, logged_span };
-    let mut log = StreamAccessLog::begin(logged, context.clone(), metrics, clock);
+    let logged = LoggedOperation { name: name.clone(), request_id, caller_name, span, logged_span };
+    let log = StreamAccessLog::begin(logged, context.clone(), metrics, clock);
     let executed = match engine.admit(vec![operation]) {
         Ok(admitted) => {
             let (engine, context) = (engine.clone(), context.clone());
@@ -59,17 +62,48 @@ pub(crate) fn answers(
         }
         Err(error) => stream::iter([Served::refused(error).answer]).boxed(),
     };
-    let written = executed.map(move |answer| {
-        let read = context.take_summary();
-        let mut served = Served { answer, is_stale: read.is_stale_on_error() };
-        let mut json = served.write(context.size());
-        let room = unsent::reserve(&unsent, || caller, json.len()).unwrap_or_else(|NoRoom| {
-            served = Served::overloaded();
-            json = served.write(context.size());
-            None
-        });
-        log.add(&served, &read);
-        StreamedAnswer { served, json, room }
+    let (unsent, audit) = (endpoint.unsent.clone(), endpoint.audit.clone());
+    let writer = AnswerWriter { context, log, unsent, caller, audit, source, name };
+    let written = stream::unfold(Some((executed, writer)), |state| async {
+        let (mut executed, mut writer) = state?;
+        let (answer, outcome) = writer.write(executed.next().await?).await;
+        Some((answer, outcome.is_ok().then_some((executed, writer))))
     });
     written.with_context(trace).boxed()
+}
+
+/// Turns answers into what is sent.
+struct AnswerWriter {
+    context: OperationContext,
+    log: StreamAccessLog,
+    unsent: FairSemaphore,
+    caller: LimitKey,
+    audit: AuditLog,
+    source: AuditSource,
+    /// The operation's name.
+    name: Option<Arc<str>>,
+}
+
+impl AnswerWriter {
+    /// Writes an answer. With [`AuditUnavailable`] it is the last one: an error in place of what may not be
+    /// shown.
+    async fn write(&mut self, answer: Answer) -> (StreamedAnswer, Result<(), AuditUnavailable>) {
+        let mut read = self.context.take_summary();
+        let events = AnswerEvents::take(self.name.as_ref(), &mut read);
+        let mut served = Served { answer, is_stale: read.is_stale_on_error(), events };
+        let mut json = served.write(self.context.size());
+        let mut room =
+            unsent::reserve(&self.unsent, || self.caller, json.len()).unwrap_or_else(|NoRoom| {
+                served.overload();
+                json = served.write(self.context.size());
+                None
+            });
+        let outcome = self.audit.write(self.audit.lines(&self.source, [&served.events])).await;
+        if outcome.is_err() {
+            served.refuse_unaudited();
+            (json, room) = (served.write(self.context.size()), None);
+        }
+        self.log.add(&served, &read);
+        (StreamedAnswer { served, json, room }, outcome)
+    }
 }

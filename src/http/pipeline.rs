@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::access_log::AccessLogEntry;
+use super::audit_log::{AnswerEvents, AuditUnavailable, Lines};
 use super::auth::Caller;
 use super::caller_request::CallerRequest;
 use super::compression;
@@ -98,7 +99,8 @@ pub(crate) async fn cached(
     endpoint.metrics.responses_reused.inc();
     let summary = reader.take_summary();
     let complete = CompleteResponse::good(request.media_type, &summary, cached.body.clone());
-    let response = send(endpoint, request, sent.encoding, complete).await?;
+    let lines = request.audit_lines(&endpoint.audit, [&cached.events]);
+    let response = send(endpoint, request, sent.encoding, complete, lines).await?;
     endpoint.metrics.count_operation(OperationOutcome::Ok);
     let log = AccessLogEntry::of_operation(cached.operation_name.clone()).with_reads(summary);
     Ok(Some(Reply { response, log }))
@@ -141,6 +143,7 @@ pub(crate) async fn run(
         let response = CachedResponse {
             body: Bytes::copy_from_slice(&body),
             operation_name: name.clone(),
+            events: answers.served.first().map(|served| served.events.clone()).unwrap_or_default(),
             dependencies,
             fresh_until: endpoint.clock.now() + answers.summary.remaining(),
         };
@@ -153,25 +156,32 @@ pub(crate) async fn run(
         if request.explain {
             explain::keep_nowhere(&mut complete.headers);
         }
-        send(endpoint, request, sent.encoding, complete).await?
+        let events = answers.served.iter().map(|served| &served.events);
+        let lines = request.audit_lines(&endpoint.audit, events);
+        send(endpoint, request, sent.encoding, complete, lines).await?
     };
     let log = AccessLogEntry::of(&endpoint.metrics, name, &answers).with_reads(answers.summary);
     Ok(Reply { response, log })
 }
 
-/// Makes the HTTP response: reserves room for it, adds the validator to answers by GET, and compresses it.
+/// Makes the HTTP response: reserves room for it, writes its audit events, adds the validator to answers by
+/// GET, and compresses it.
 ///
 /// # Errors
-/// Where responses that clients have not read leave no room for it.
+/// If responses that clients have not read leave no room for it, or its audit events are required and cannot
+/// be written.
 async fn send(
     endpoint: &Endpoint,
     request: &CallerRequest,
     encoding: RequestEncoding,
     mut response: CompleteResponse,
+    lines: Lines,
 ) -> Result<Response, Refusal> {
     let caller = || request.caller.identity.limit_key();
     let room = unsent::reserve(&endpoint.unsent, caller, response.body.len());
     let room = room.map_err(|unsent::NoRoom| Refusal::too_much_unsent())?;
+    let written = endpoint.audit.write(lines).await;
+    written.map_err(|AuditUnavailable| Refusal::audit_unavailable())?;
     let may_compress = endpoint.compression && !response.has_links;
     let coding = may_compress.then(|| compression::choose(&request.headers, &response.body));
     let coding = coding.flatten();
@@ -228,9 +238,11 @@ async fn execute_one(
     let reader = Arc::new(endpoint.records.reader(request.asking()));
     let timeout = endpoint.limits.request_timeout;
     let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
+    let name = operation.name().cloned();
     let answer = endpoint.engine.execute(operation, context).instrument(span.clone()).await;
-    let summary = reader.take_summary();
-    let served = Served { answer, is_stale: summary.is_stale_on_error() };
+    let mut summary = reader.take_summary();
+    let events = AnswerEvents::take(name.as_ref(), &mut summary);
+    let served = Served { answer, is_stale: summary.is_stale_on_error(), events };
     http_spans::operation_answered(&span, &served);
     ExecutedOne { served, summary, dependencies: reader.take_dependencies() }
 }

@@ -12,6 +12,9 @@ use super::connection_quota::QuotaExceeded;
 use super::rate_limit::RateExceeded;
 use crate::graphql::ErrorCode;
 
+/// Why an answer is not given whose audit events are required and cannot be written.
+pub(crate) const AUDIT_UNAVAILABLE: &str =
+    "the audit log cannot be written, so nothing is answered";
 /// Bytes of a client's text that a message repeats.
 const LONGEST_QUOTE: usize = 64;
 
@@ -54,6 +57,13 @@ impl Refusal {
     /// 503: come back once answers are read.
     pub(crate) fn too_much_unsent() -> Self {
         Self::unavailable("too many large answers are waiting for their clients to read them")
+    }
+
+    /// 503: the answer's audit events cannot be written.
+    pub(crate) fn audit_unavailable() -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, ErrorCode::AuditUnavailable, AUDIT_UNAVAILABLE)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     /// 401, and how to authenticate; 503 if no caller can be authenticated for now.

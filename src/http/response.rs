@@ -8,10 +8,11 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use super::audit_log::AnswerEvents;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
 use super::metrics::OperationOutcome;
 use super::negotiation::MediaType;
-use super::refusal::Refusal;
+use super::refusal::{AUDIT_UNAVAILABLE, Refusal};
 use super::request_id::X_REQUEST_ID;
 use super::security_headers;
 use super::unsent::{Room, keep_room};
@@ -32,6 +33,8 @@ pub(crate) struct Served {
     pub(crate) answer: Answer,
     /// Whether stale data stands in an error's place.
     pub(crate) is_stale: bool,
+    /// What it shows, for the audit log.
+    pub(crate) events: AnswerEvents,
 }
 
 /// The answers of one HTTP request and what was read for them.
@@ -175,14 +178,28 @@ impl Served {
     /// The answer to a whole request that was not executed.
     pub(crate) fn refused(error: ServerError) -> Self {
         let answer = Answer::Refused(GraphqlResponse::from_errors(vec![error]));
-        Self { answer, is_stale: false }
+        Self { answer, is_stale: false, events: AnswerEvents::default() }
     }
 
-    /// In place of an answer of a stream, for which there is no room.
-    pub(crate) fn overloaded() -> Self {
+    /// Replaces an answer of a stream for which there is no room.
+    pub(crate) fn overload(&mut self) {
         let message = "too many large answers are waiting for their clients to read them";
-        let errors = vec![request_error(ErrorCode::Overloaded, message)];
-        Self { answer: Answer::Executed(GraphqlResponse::from_errors(errors)), is_stale: false }
+        self.replace_by_error(ErrorCode::Overloaded, message);
+    }
+
+    /// Replaces an answer of a stream whose audit events cannot be written.
+    pub(crate) fn refuse_unaudited(&mut self) {
+        self.replace_by_error(ErrorCode::AuditUnavailable, AUDIT_UNAVAILABLE);
+    }
+
+    fn replace_by_error(&mut self, code: ErrorCode, message: &str) {
+        let errors = vec![request_error(code, message)];
+        self.replace_answer(Answer::Executed(GraphqlResponse::from_errors(errors)));
+    }
+
+    fn replace_answer(&mut self, answer: Answer) {
+        let events = std::mem::take(&mut self.events).of_replaced_answer();
+        *self = Self { answer, is_stale: false, events };
     }
 
     /// How the operation is counted.
@@ -216,7 +233,7 @@ impl Served {
 
     /// Replaces the answer by an error, which is written.
     fn replace(&mut self, too_large: TooLarge) -> Bytes {
-        *self = Self { answer: too_large.into(), is_stale: false };
+        self.replace_answer(too_large.into());
         // One error is short.
         self.json(&ResponseSize::new(usize::MAX)).unwrap_or_default()
     }

@@ -12,6 +12,7 @@ use foldhash::quality::RandomState;
 use moka::Equivalent;
 use moka::sync::Cache;
 
+use super::audit_log::AnswerEvents;
 use super::auth::Caller;
 use super::negotiation::MediaType;
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ pub(crate) struct CachedResponse {
     pub(crate) body: Bytes,
     /// For the access log.
     pub(crate) operation_name: Option<Arc<str>>,
+    /// For the audit log.
+    pub(crate) events: AnswerEvents,
     pub(crate) dependencies: Vec<Dependency>,
     /// When it can no longer be valid.
     pub(crate) fresh_until: Instant,
@@ -152,8 +155,9 @@ fn weight(key: &ResponseKey, response: &Arc<CachedResponse>) -> u32 {
     let names = [&key.context.name, &response.operation_name];
     let texts = names.into_iter().flatten().map(|name| name.len()).sum::<usize>();
     let dependencies = response.dependencies.iter().map(Dependency::bytes).sum::<usize>();
+    let events = response.events.bytes();
     let own = BOOKKEEPING + size_of::<(ResponseKey, CachedResponse)>();
-    let bytes = own + key.request.len() + response.body.len() + texts + dependencies;
+    let bytes = own + key.request.len() + response.body.len() + texts + events + dependencies;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
@@ -179,6 +183,7 @@ mod tests {
         CachedResponse {
             body: Bytes::from_static(body),
             operation_name: None,
+            events: AnswerEvents::default(),
             dependencies: Vec::new(),
             fresh_until: clock.now() + Duration::from_secs(5),
         }

@@ -8,6 +8,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::audit_log::AuditLog;
 use super::auth::{Authenticator, Caller};
 use super::connection_quota::{ConnectionQuota, QuotaLimits};
 use super::metrics::HttpMetrics;
@@ -43,6 +44,8 @@ pub struct MainParts {
     pub graphiql_defaults: GraphiqlDefaults,
     /// Where requests are counted.
     pub metrics: HttpMetrics,
+    /// The audit log.
+    pub audit: AuditLog,
     /// The source of time.
     pub clock: Clock,
     /// Cancelled when the process is asked to stop: sockets and event streams end then.
@@ -86,6 +89,7 @@ pub(crate) struct Endpoint {
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) audit: AuditLog,
     pub(crate) clock: Clock,
     /// Finds the endpoint of the current settings.
     pub(crate) current: EndpointHandle,
@@ -130,6 +134,7 @@ impl Endpoint {
                 serves_graphiql: graphql.graphiql,
                 graphiql_defaults: parts.graphiql_defaults,
                 metrics,
+                audit: parts.audit,
                 clock,
                 current: EndpointHandle(Weak::clone(current)),
             })

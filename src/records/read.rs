@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
+use super::audit_event::AuditEvent;
 use crate::domain::ProjectId;
 use crate::spans::TARGET;
 
@@ -63,6 +64,8 @@ pub struct ReadSummary {
     pub projects: SmallVec<[ProjectId; 1]>,
     /// Whether signed links are among it.
     pub has_links: bool,
+    /// What it shows, for the audit log.
+    pub events: Vec<AuditEvent>,
 }
 
 impl Content {
@@ -168,11 +171,12 @@ impl ReadSummary {
 
     /// Puts what another operation read to this.
     pub fn add(&mut self, other: Self) {
-        if self.reads.is_empty() && self.projects.is_empty() {
+        if self.reads.is_empty() && self.projects.is_empty() && self.events.is_empty() {
             *self = other;
             return;
         }
         self.has_links |= other.has_links;
+        self.events.extend(other.events);
         self.reads.extend(other.reads);
         for project in other.projects {
             if !self.projects.contains(&project) {

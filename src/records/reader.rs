@@ -141,13 +141,18 @@ impl Reader {
 
     /// Checks that the caller may ask for the project at all, and makes the key.
     pub(crate) fn admit(&self, project: ProjectId, id: RecordId) -> Result<RecordKey, Failure> {
-        let caller = self.admit_project(&project)?;
+        let caller = self.admit_for(&project, Some(&id))?;
         Ok(RecordKey { caller, project, id })
     }
 
     /// Checks that the caller may ask for the project at all.
     pub(crate) fn admit_project(&self, project: &ProjectId) -> Result<CallerKey, Failure> {
-        self.check_project(project)?;
+        self.admit_for(project, None)
+    }
+
+    /// Checks the project of a recording, or for `None` of a list.
+    fn admit_for(&self, project: &ProjectId, id: Option<&RecordId>) -> Result<CallerKey, Failure> {
+        self.check_project(project).inspect_err(|_| self.audit_denied(project, id))?;
         self.caller.ok_or(Failure::TokenMissing)
     }
 
@@ -363,7 +368,7 @@ impl Reader {
         self.noted().has_links = true;
     }
 
-    fn noted(&self) -> MutexGuard<'_, ReadSummary> {
+    pub(super) fn noted(&self) -> MutexGuard<'_, ReadSummary> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

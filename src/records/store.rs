@@ -1,7 +1,7 @@
 //! The state of the process: caches, running loads, watches, and the shared cache.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,7 @@ struct Inner {
     projects: Live<Option<BTreeSet<ProjectId>>>,
     watches: WatchList,
     next_operation: AtomicU64,
+    is_audited: AtomicBool,
     poll_interval: Live<Duration>,
     shared: Option<RedisTier>,
     tasks: TaskTracker,
@@ -126,6 +127,7 @@ impl Records {
             projects: Live::new(inbound.projects.clone()),
             watches: WatchList::default(),
             next_operation: AtomicU64::new(0),
+            is_audited: AtomicBool::new(false),
             poll_interval: Live::new(subscriptions.poll_interval),
             shared: shared.clone(),
             tasks,
@@ -261,6 +263,16 @@ impl Records {
         record_pages.cache.invalidate(invalidation);
         operation_pages.cache.invalidate(invalidation);
         links.cache.invalidate(invalidation);
+    }
+
+    /// Whether readers collect events for the audit log.
+    pub(super) fn is_audited(&self) -> bool {
+        self.0.is_audited.load(Ordering::Relaxed)
+    }
+
+    /// Begins or stops to collect events for the audit log.
+    pub fn set_audited(&self, is_audited: bool) {
+        self.0.is_audited.store(is_audited, Ordering::Relaxed);
     }
 
     pub(crate) fn watches(&self) -> &WatchList {

@@ -30,6 +30,9 @@ export const CAUSES = {
   BAD_REQUEST: { body: "this is no JSON" },
   QUERY_NOT_IN_SAFELIST: { heldBy: ["tests/it/trusted.rs", "with_documents_only_every_other_document_is_refused"] },
   OVERLOADED: { heldBy: ["tests/it/limits.rs", "one_request_too_many_is_503_at_once"] },
+  AUDIT_UNAVAILABLE: {
+    heldBy: ["tests/it/audit.rs", "an_answer_whose_required_events_cannot_be_written_is_refused_as_a_whole"],
+  },
   // A panic, which no known request causes.
   INTERNAL_SERVER_ERROR: { heldBy: ["src/http/refusal.rs", "panicked"] },
 };

@@ -25,6 +25,7 @@ const WORDS: Record<string, string> = {
   QUERY_TOO_COMPLEX: "This asks for too much at once.",
   RESPONSE_TOO_LARGE: "This answer would be too large. Ask for less.",
   OVERLOADED: "The service is overloaded right now.",
+  AUDIT_UNAVAILABLE: "The service cannot keep its records right now.",
   INTERNAL_SERVER_ERROR: "Something went wrong in the gateway. Tell its operators.",
 };
 

@@ -79,6 +79,10 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
                inbound.auth asks callers who they are"],
     ),
     (
+        &["--audit-required"],
+        &["audit.required is true (--audit-required): must be false where audit.log is off"],
+    ),
+    (
         &["--limits-rate-burst=5"],
         &["limits.rate_burst is 5 (--limits-rate-burst): does nothing without limits.rate: set \
                that as well"],

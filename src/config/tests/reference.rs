@@ -47,6 +47,7 @@ Rules between settings:
 - `inbound.auth=api-key` needs `inbound.api_keys_file`; `inbound.auth=jwt` needs `inbound.jwt_jwks`,
   `inbound.jwt_issuer` and `inbound.jwt_audience`. Each of these is refused without its
   `inbound.auth`, because it would guard nothing.
+- `audit.required` needs an `audit.log` that is not `off`.
 - `serve` and `check` need `upstream.endpoint` or `upstream.region`; `demo` has its own
   upstream, and listens on loopback addresses only.
 - Each command ignores the settings of other commands, so one file can serve all commands.

@@ -25,6 +25,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("iam.password", LOGIN, "iam.password = 'other'"),
     ("iam.password_file", LOGIN_BY_FILE, "iam.password_file = 'other-password'"),
     ("iam.domain", LOGIN, "iam.domain = 'other'"),
+    ("audit.required", KEYS, "audit.required = true"),
     ("inbound.api_keys_file", KEYS, "inbound.api_keys_file = 'other'"),
     ("inbound.auth", KEYS, "inbound.auth = 'jwt'"),
     ("inbound.jwt_jwks", TOKENS, "inbound.jwt_jwks = 'other'"),

@@ -124,3 +124,10 @@ pub(crate) fn wanted(
         && !["edges", "nodes", "pageInfo"].into_iter().any(|name| selected.field(name).exists());
     PageRequest { first: first.unwrap_or(DEFAULT_FIRST), after, only_total }
 }
+
+/// An argument as the client sent it, with variables replaced by their values; `null` if it sent none.
+pub(super) fn sent_argument(context: &Context<'_>, name: &str) -> serde_json::Value {
+    let arguments = context.field().arguments().unwrap_or_default();
+    let argument = arguments.into_iter().find(|(argument, _)| argument == name);
+    argument.and_then(|(_, value)| value.into_json().ok()).unwrap_or_default()
+}

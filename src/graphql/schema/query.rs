@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, MergedObject, Object};
 
-use super::connection::{Connection, DEFAULT_FIRST, wanted};
+use super::connection::{Connection, DEFAULT_FIRST, sent_argument, wanted};
 use super::entity::FederationQuery;
 use super::screen_record::ScreenRecord;
 use super::screen_record_filter::{ScreenRecordFilter, record_query};
@@ -79,6 +79,7 @@ impl ScreenRecordQueries {
         let reading = reader.screen_records(project.clone(), query, wanted);
         let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
         let slice = reading.await?;
+        reader.audit_list(&project, slice.rows.len(), || sent_argument(context, "filter"));
         Ok(Connection::new(slice, |record| ScreenRecord::listed(record, project.clone())))
     }
 }

@@ -17,6 +17,7 @@ use crate::domain::{
     self, Failure, ProjectId, RecordId, RecordText, RecordTime, Unreadable, record_fields,
 };
 use crate::graphql::context::{FieldRow, OperationContext};
+use crate::records::AuditEventKind;
 
 /// A recording and what it is found by.
 pub(crate) struct ScreenRecord {
@@ -61,6 +62,10 @@ impl ScreenRecord {
     /// What the upstream's calls about this recording take.
     fn key(&self) -> Result<(ProjectId, RecordId), Failure> {
         Ok((self.project.clone(), RecordId::parse(&self.id)?))
+    }
+
+    fn audit(&self, operation: &OperationContext, kind: AuditEventKind) {
+        operation.reader().audit_recording(kind, &self.project, &self.id, &self.record);
     }
 }
 
@@ -157,6 +162,9 @@ impl ScreenRecord {
             Ok((project, id)) => {
                 let reading = operation.download_url(project, id);
                 let url = operation.for_field(FieldRow::of(context), reading).await.transpose();
+                if let Some(Ok(_)) = &url {
+                    self.audit(operation, AuditEventKind::Download);
+                }
                 url.map(|url| url.map(Counted))
             }
             Err(failure) => Some(Err(failure)),
@@ -188,6 +196,9 @@ impl ScreenRecord {
         let reader = operation.reader();
         let reading = reader.desktop_operations(project, id, query, wanted);
         let slice = operation.for_field(FieldRow::of(context), operation.within(reading)).await;
+        if slice.is_ok() {
+            self.audit(operation, AuditEventKind::Operations);
+        }
         Some(slice.map(|slice| Connection::new(slice, DesktopOperation::of)))
     }
 

@@ -6,6 +6,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use super::screen_record::ScreenRecord;
 use crate::domain::{Failure, ProjectId, RecordId};
 use crate::graphql::context::OperationContext;
+use crate::records::AuditEventKind;
 
 /// What can be watched.
 pub(crate) struct Subscription;
@@ -44,7 +45,9 @@ fn watched(
     let operation = operation.clone();
     Ok(states.map(move |state| {
         operation.begin_event();
-        let (project, asked) = (project.clone(), asked.clone());
-        state.map(|record| ScreenRecord::asked(record, project, &asked))
+        let record = state?;
+        let kind = AuditEventKind::Read;
+        operation.reader().audit_recording(kind, &project, asked.as_str(), &record);
+        Ok(ScreenRecord::asked(record, project.clone(), &asked))
     }))
 }

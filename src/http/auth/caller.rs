@@ -64,6 +64,14 @@ impl Caller {
         Self { projects, ..Self::named(&subject, token, validity) }
     }
 
+    /// The subject (`sub`) of the caller's token.
+    pub(crate) fn subject(&self) -> Option<Arc<str>> {
+        match (&self.validity, &self.identity) {
+            (Validity::Token { .. }, CallerIdentity::Name(subject)) => Some(Arc::clone(subject)),
+            _ => None,
+        }
+    }
+
     fn named(name: &str, token: Option<Token>, validity: Validity) -> Self {
         let identity = CallerIdentity::Name(name.into());
         Self { identity, name: Some(loggable(name).into()), token, projects: None, validity }

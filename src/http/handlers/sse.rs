@@ -55,8 +55,8 @@ pub(super) fn answer(
     let caller = request.caller.clone();
     let span = spans::operation(name.as_deref());
     let asking = request.asking();
-    let caller_name = caller.name.clone();
-    let streamed = StreamedOperation { operation, asking, caller_name, span };
+    let (caller_name, source) = (caller.name.clone(), request.audit_source());
+    let streamed = StreamedOperation { operation, asking, caller_name, source, span };
     let answers = operation_stream::answers(endpoint, streamed);
     let (stopping, callers) = (endpoint.stopping.clone(), endpoint.callers.clone());
     let ended = async move {

@@ -17,6 +17,7 @@ use super::close::{CloseReason, Ending};
 use super::message::{self, Incoming, Next};
 use super::transport::Transport;
 use crate::graphql::{Answer, ErrorCode, Operation, request_error};
+use crate::http::audit_log::AuditSource;
 use crate::http::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
 use crate::http::connection_quota::ConnectionPermit;
 use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
@@ -229,7 +230,8 @@ impl Session {
         let span = spans::socket_operation(&self.client.span, name_of_operation);
         let asking =
             RequestContext { identity, token, projects, request_id, ..RequestContext::default() };
-        let streamed = StreamedOperation { operation, asking, caller_name: name, span };
+        let source = AuditSource::new(caller, &self.client.request_id, self.client.peer);
+        let streamed = StreamedOperation { operation, asking, caller_name: name, source, span };
         operation_stream::answers(&self.endpoint, streamed)
     }
 

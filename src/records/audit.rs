@@ -1,0 +1,71 @@
+//! Collects what an answer shows while its operation is executed, from the cache or not.
+
+use serde_json::Value;
+
+use super::audit_event::{AuditEvent, AuditEventKind, AuditedListing};
+use super::reader::Reader;
+use crate::domain::{ProjectId, RecordId, RecordText, ScreenRecord};
+
+impl Reader {
+    /// Whether events are collected.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.records().is_audited()
+    }
+
+    /// Notes that the answer shows something of a recording, which was found by `id`.
+    pub(crate) fn audit_recording(
+        &self,
+        kind: AuditEventKind,
+        project: &ProjectId,
+        id: &str,
+        record: &ScreenRecord,
+    ) {
+        if !self.is_audited() {
+            return;
+        }
+        let username = record.text(RecordText::Username).and_then(Result::ok).map(str::to_owned);
+        let id = record.id().unwrap_or(id).to_owned();
+        self.note_event(AuditEvent {
+            kind,
+            project: project.clone(),
+            record: Some(id),
+            username,
+            listing: None,
+        });
+    }
+
+    /// Notes that the answer shows rows of a list. `filter` is evaluated only if events are collected.
+    pub(crate) fn audit_list(
+        &self,
+        project: &ProjectId,
+        rows: usize,
+        filter: impl FnOnce() -> Value,
+    ) {
+        if self.is_audited() {
+            self.note_event(AuditEvent {
+                kind: AuditEventKind::Listed,
+                project: project.clone(),
+                record: None,
+                username: None,
+                listing: Some(AuditedListing { filter: filter(), rows }),
+            });
+        }
+    }
+
+    /// Notes that the caller may not see a recording, or for `None` the recordings of a project.
+    pub(crate) fn audit_denied(&self, project: &ProjectId, id: Option<&RecordId>) {
+        if self.is_audited() {
+            self.note_event(AuditEvent {
+                kind: AuditEventKind::Denied,
+                project: project.clone(),
+                record: id.map(|id| id.as_str().to_owned()),
+                username: None,
+                listing: None,
+            });
+        }
+    }
+
+    fn note_event(&self, event: AuditEvent) {
+        self.noted().events.push(event);
+    }
+}
