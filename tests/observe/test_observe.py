@@ -30,6 +30,7 @@ OF_THE_FORMAT = {"le"}
 # Panels that read 0 throughout, and why.
 STILL = {
     "Log lines that waited": "the log of the demo is read at once",
+    "Audit events": "the demo has no audit log",
     "Reasons for not ready": "the demo has no credentials that the upstream could refuse, and no token keys to fetch",
     "Invalidations received": "no other gateway shares the demo's cache",
     "Connections ended": "no client of the demo is slow",
