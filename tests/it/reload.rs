@@ -237,7 +237,8 @@ async fn a_request_in_progress_keeps_its_settings() {
     };
     let (answer, outcome) = tokio::join!(gateway.query(&document), reloading);
 
-    assert_eq!(done(&outcome).0.len(), 3, "{outcome:?}");
+    // The gateway may have noticed the file before it was asked to reload.
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     assert_eq!(answer["data"]["screenRecord"]["id"], RECORD, "{answer}");
     assert_eq!(code(&gateway.query(&document).await), "QUERY_TOO_COMPLEX");
 }
