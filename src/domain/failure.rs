@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Unreadable;
+use super::{Permission, Unreadable};
 
 /// Why there is no answer, or no value for one field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -25,6 +25,16 @@ pub enum Failure {
     /// The gateway's settings do not allow the project, or not to this caller.
     #[error("this gateway does not serve the project, or not to this caller")]
     ProjectNotAllowed,
+    /// The caller has no permission for a field of a recording.
+    #[error("this caller has no permission for this field: it needs {permission}")]
+    NotPermitted {
+        /// What the field needs.
+        permission: Permission,
+    },
+    /// There is no such recording, or it is invisible to this caller. Restricted callers get no other answer
+    /// in either case.
+    #[error("there is no such recording")]
+    NotVisible,
     /// The upstream answered with an error.
     #[error("{}", .0.kind)]
     Refused(Arc<Refusal>),
@@ -254,7 +264,8 @@ impl Failure {
         match self {
             Self::BadInput { .. } => FailureCode::BadUserInput,
             Self::TokenMissing => FailureCode::Unauthenticated,
-            Self::ProjectNotAllowed => FailureCode::Forbidden,
+            Self::ProjectNotAllowed | Self::NotPermitted { .. } => FailureCode::Forbidden,
+            Self::NotVisible => FailureCode::NotFound,
             Self::Refused(refusal) => refusal.kind.code(),
             Self::Unreachable(_) => FailureCode::UpstreamUnavailable,
             Self::TimedOut(_) => FailureCode::UpstreamTimeout,
@@ -277,6 +288,8 @@ impl Failure {
             Self::BadInput { .. }
             | Self::TokenMissing
             | Self::ProjectNotAllowed
+            | Self::NotPermitted { .. }
+            | Self::NotVisible
             | Self::Malformed { .. }
             | Self::Unreadable(_) => false,
         }
@@ -297,6 +310,8 @@ impl Failure {
             Self::BadInput { .. }
             | Self::TokenMissing
             | Self::ProjectNotAllowed
+            | Self::NotPermitted { .. }
+            | Self::NotVisible
             | Self::Unreachable(_)
             | Self::TimedOut(_)
             | Self::Malformed { .. }
@@ -338,6 +353,8 @@ impl Failure {
             Self::BadInput { .. }
             | Self::TokenMissing
             | Self::ProjectNotAllowed
+            | Self::NotPermitted { .. }
+            | Self::NotVisible
             | Self::Malformed { .. }
             | Self::Unreadable(_)
             | Self::TooManyWatched { .. }

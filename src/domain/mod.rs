@@ -12,6 +12,7 @@ mod screen_record;
 mod desktop_operation;
 mod download_link;
 mod list;
+mod grant;
 mod failure;
 mod diagnostic;
 
@@ -22,6 +23,7 @@ pub use download_link::DownloadLink;
 pub use failure::{
     Failure, FailureCode, Refusal, RefusalKind, Revoked, TimeLimit, Unreachable, UpstreamAnswer,
 };
+pub use grant::{FoldedIds, Grant, GrantKey, Permission, Permissions, Rights};
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use record_id::{ProjectId, RecordId};
 pub(crate) use screen_record::record_fields;

@@ -67,6 +67,8 @@ impl RetryClass {
             Failure::BadInput { .. }
             | Failure::TokenMissing
             | Failure::ProjectNotAllowed
+            | Failure::NotPermitted { .. }
+            | Failure::NotVisible
             | Failure::Unreachable(Unreachable::CircuitOpen { .. })
             | Failure::TimedOut(TimeLimit::Deadline | TimeLimit::Operation)
             | Failure::Malformed { .. }
@@ -94,6 +96,8 @@ pub(crate) fn is_outage(failure: &Failure) -> bool {
         Failure::BadInput { .. }
         | Failure::TokenMissing
         | Failure::ProjectNotAllowed
+        | Failure::NotPermitted { .. }
+        | Failure::NotVisible
         | Failure::Unreachable(Unreachable::CircuitOpen { .. })
         | Failure::TimedOut(TimeLimit::Operation)
         | Failure::Malformed { .. }
