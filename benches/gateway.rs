@@ -106,6 +106,7 @@ async fn gateway() -> (Main, String) {
             cache: &cache,
             inbound: &InboundConfig::default(),
             subscriptions: &SubscriptionsConfig::default(),
+            limits: &LimitsConfig::default(),
             metrics: RecordMetrics::default(),
             clock: clock.clone(),
             tasks,

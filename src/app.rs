@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{ActiveSettings, Config, Live, SettingsSource};
+use crate::config::{ActiveSettings, CacheConfig, Config, Live, SettingsSource};
 use crate::error_chain::on_one_line;
 use crate::http::{
     Admin, AuditLog, AuditMetrics, AuditSetupError, AuditSink, AuthParts, AuthSetupError,
@@ -152,6 +152,7 @@ impl App {
             stopping: ends.stopping.clone(),
         };
         let callers = Authenticator::start(&config.inbound, callers).await?;
+        warn_of_cursors(&callers, &config.cache);
         let main = main_router(MainParts {
             records: records.clone(),
             callers: callers.clone(),
@@ -272,6 +273,16 @@ impl Metrics {
     }
 }
 
+/// Says if cursors of restricted callers are sealed with a key of this process.
+fn warn_of_cursors(callers: &Authenticator, cache: &CacheConfig) {
+    if callers.may_restrict() && cache.key_secret.is_none() {
+        tracing::warn!(
+            "cache.key_secret is not set: cursors of restricted callers are valid in this process \
+             only"
+        );
+    }
+}
+
 fn records(
     config: &Config,
     upstream: &Upstream,
@@ -284,6 +295,7 @@ fn records(
         cache: &config.cache,
         inbound: &config.inbound,
         subscriptions: &config.subscriptions,
+        limits: &config.limits,
         metrics,
         clock,
         tasks: ends.tasks.clone(),
@@ -388,7 +400,8 @@ fn data_part(upstream: Upstream, records: Records) -> Part {
             let change = change.map_err(|error| reasons(&StartError::from(error)))?;
             Ok(Box::new(move || {
                 let is_other_identity = upstream.change(change);
-                records.change(&config.cache, &config.inbound, &config.subscriptions);
+                let Config { cache, inbound, subscriptions, limits, .. } = &*config;
+                records.change(cache, inbound, subscriptions, limits);
                 if is_other_identity {
                     records.forget_all();
                 }

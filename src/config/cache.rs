@@ -57,6 +57,8 @@ settings! {
     } and {
         /// The tier that replicas share; `None` without an address.
         pub shared: Option<SharedCacheConfig> = None,
+        /// `cache.key_secret`, or what `cache.key_secret_file` holds.
+        pub key_secret: Option<Secret> = None,
     }
 }
 
@@ -70,8 +72,8 @@ settings! {
         redis_url_file: Option<PathBuf> = setting(&FILE_PATH),
         /// time that the shared cache may add to the read of a record that this replica does not hold
         redis_timeout: Duration = setting(&REDIS_TIMEOUT).default("50ms"),
-        /// key of the hash that stands for callers in the shared cache, the same on every replica; needed with
-        /// `cache.redis_url` under `upstream.credentials=passthrough`
+        /// key of the hash that stands for callers in the shared cache, and of the cursors of restricted callers;
+        /// the same on every replica. Needed with `cache.redis_url` under `upstream.credentials=passthrough`
         key_secret: Option<Secret> = setting(&Optional(KEY_SECRET)).secret(),
         /// file whose first line is that key, in place of `cache.key_secret`
         key_secret_file: Option<PathBuf> = setting(&FILE_PATH),
@@ -110,31 +112,22 @@ impl CacheConfig {
 
     pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
         let cache = Self::read(loader);
-        let shared = SharedCacheSettings::read(loader).resolve(loader, credentials);
-        Self { shared, ..cache }
-    }
-}
-
-impl SharedCacheSettings {
-    /// The shared tier; `None` without an address, or after a refusal.
-    fn resolve(
-        self,
-        loader: &mut SettingsLoader<'_>,
-        credentials: CredentialsKind,
-    ) -> Option<SharedCacheConfig> {
-        let file = self.redis_url_file.as_deref();
-        let servers = REDIS_URL_OR_FILE.resolve(loader, self.redis_url, file);
-        let file = self.key_secret_file.as_deref();
-        let key_secret = KEY_SECRET_OR_FILE.resolve(loader, self.key_secret, file);
-        let servers = servers?;
-        let is_needed = !credentials.are_the_gateways();
+        let settings = SharedCacheSettings::read(loader);
+        let file = settings.redis_url_file.as_deref();
+        let servers = REDIS_URL_OR_FILE.resolve(loader, settings.redis_url.clone(), file);
+        let file = settings.key_secret_file.as_deref();
+        let key_secret = KEY_SECRET_OR_FILE.resolve(loader, settings.key_secret.clone(), file);
+        let is_needed = servers.is_some() && !credentials.are_the_gateways();
         if is_needed && KEY_SECRET_OR_FILE.is_missing(loader, key_secret.as_ref()) {
             let problem = "it or cache.key_secret_file is needed where cache.redis_url is set and \
                            upstream.credentials is passthrough: callers are known there by a hash \
                            of their token";
-            loader.refuse(&Self::key_secret, problem);
+            loader.refuse(&SharedCacheSettings::key_secret, problem);
         }
-        Some(SharedCacheConfig { servers, timeout: self.redis_timeout, key_secret })
+        let timeout = settings.redis_timeout;
+        let of_servers =
+            |servers| SharedCacheConfig { servers, timeout, key_secret: key_secret.clone() };
+        Self { shared: servers.map(of_servers), key_secret, ..cache }
     }
 }
 

@@ -46,6 +46,7 @@ const JWKS: Parsed<JwksSource> = Parsed {
     parse: jwks,
 };
 const CLAIM: Parsed<String> = claim_shown_as("TEXT");
+const CLAIM_NAME: Optional<Parsed<String>> = Optional(claim_shown_as("NAME"));
 const LEEWAY: DurationRange = DurationRange(Duration::ZERO..=Duration::from_mins(10));
 const PROJECT: Parsed<ProjectId> = Parsed {
     allowed: "a project id of 1 to 64 letters, digits, - and _",
@@ -59,7 +60,7 @@ settings! {
         /// how callers authenticate: not at all, with a key of `inbound.api_keys_file`, or with a token signed
         /// by a key of `inbound.jwt_jwks`
         auth: AuthKind = setting(&AUTH).default("none").reloadable(),
-        /// file with the SHA-256, name and projects of each caller's key; read again when it changes. Needed
+        /// file with the SHA-256, name and rights of each caller's key; read again when it changes. Needed
         /// with `inbound.auth=api-key`
         api_keys_file: Option<PathBuf> = setting(&Optional(KEYS_FILE)).reloadable(),
         /// address or file of the JSON Web Key Set that verifies tokens. Needed with `inbound.auth=jwt`
@@ -78,6 +79,27 @@ settings! {
         /// every project; a token without the claim sees none
         jwt_projects_claim: String = setting(&claim_shown_as("NAME"))
             .default("projects")
+            .reloadable(),
+        /// claim with the users whose recordings a caller may see. A text is one user, whatever it
+        /// contains; a list is several; a token without the claim sees no recording. With
+        /// `preferred_username`, callers see their own recordings only
+        jwt_usernames_claim: Option<String> = setting(&CLAIM_NAME)
+            .shown_when_unset("no constraint")
+            .reloadable(),
+        /// claim with the ids of the desktops whose recordings a caller may see, as in
+        /// `inbound.jwt_usernames_claim`
+        jwt_desktop_ids_claim: Option<String> = setting(&CLAIM_NAME)
+            .shown_when_unset("no constraint")
+            .reloadable(),
+        /// claim with the ids of the desktop pools whose recordings a caller may see, as in
+        /// `inbound.jwt_usernames_claim`
+        jwt_desktop_pool_ids_claim: Option<String> = setting(&CLAIM_NAME)
+            .shown_when_unset("no constraint")
+            .reloadable(),
+        /// claim that holds `screen-records:read`, `screen-records:operations` and `screen-records:download`, such
+        /// as `scope`: a list, or a text with spaces between them. A token without the first sees no recording
+        jwt_permissions_claim: Option<String> = setting(&CLAIM_NAME)
+            .shown_when_unset("all permissions")
             .reloadable(),
     }
 }
@@ -109,6 +131,7 @@ pub(super) enum AuthKind {
 
 /// How callers show who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "the process has one")]
 pub enum InboundAuth {
     /// Not at all.
     #[default]
@@ -132,10 +155,25 @@ pub struct JwtConfig {
     pub algorithms: Vec<Algorithm>,
     /// `inbound.jwt_leeway`
     pub leeway: Duration,
-    /// `inbound.jwt_projects_claim`
-    pub projects_claim: String,
+    /// Where a token says what its bearer may see and do.
+    pub claims: GrantClaims,
     /// The proxies on the way to the keys.
     pub proxies: Proxies,
+}
+
+/// The names of the claims that a grant is made from; `None` for no constraint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantClaims {
+    /// `inbound.jwt_projects_claim`
+    pub projects: String,
+    /// `inbound.jwt_usernames_claim`
+    pub usernames: Option<String>,
+    /// `inbound.jwt_desktop_ids_claim`
+    pub desktop_ids: Option<String>,
+    /// `inbound.jwt_desktop_pool_ids_claim`
+    pub desktop_pool_ids: Option<String>,
+    /// `inbound.jwt_permissions_claim`
+    pub permissions: Option<String>,
 }
 
 /// Where public keys are.
@@ -147,11 +185,13 @@ pub enum JwksSource {
     File(PathBuf),
 }
 
-/// A setting that one value of `inbound.auth` needs and every other refuses.
+/// A setting that every value of `inbound.auth` but one refuses.
 struct AuthNeed {
     setting: &'static SettingSpec,
     is_set: bool,
     auth: AuthKind,
+    /// Whether that value needs it.
+    is_needed: bool,
 }
 
 impl InboundConfig {
@@ -207,7 +247,7 @@ impl JwtConfig {
             audience: audience.to_owned(),
             algorithms: defaults.jwt_algorithms,
             leeway: defaults.jwt_leeway,
-            projects_claim: defaults.jwt_projects_claim,
+            claims: GrantClaims { projects: defaults.jwt_projects_claim, ..GrantClaims::default() },
             proxies: Proxies::default(),
         }
     }
@@ -229,28 +269,37 @@ impl AuthSettings {
         }
     }
 
-    fn needs(&self) -> [AuthNeed; 4] {
-        let Self { api_keys_file, jwt_jwks, jwt_issuer, jwt_audience, .. } = self;
-        let key = |setting, is_set| AuthNeed { setting, is_set, auth: AuthKind::ApiKey };
-        let jwt = |setting, is_set| AuthNeed { setting, is_set, auth: AuthKind::Jwt };
+    fn needs(&self) -> [AuthNeed; 8] {
+        let key =
+            |setting, is_set| AuthNeed { setting, is_set, auth: AuthKind::ApiKey, is_needed: true };
+        let jwt = |setting, is_set| AuthNeed { auth: AuthKind::Jwt, ..key(setting, is_set) };
+        let claim = |setting, is_set| AuthNeed { is_needed: false, ..jwt(setting, is_set) };
         [
-            key(&Self::api_keys_file.spec, api_keys_file.is_some()),
-            jwt(&Self::jwt_jwks.spec, jwt_jwks.is_some()),
-            jwt(&Self::jwt_issuer.spec, jwt_issuer.is_some()),
-            jwt(&Self::jwt_audience.spec, jwt_audience.is_some()),
+            key(&Self::api_keys_file.spec, self.api_keys_file.is_some()),
+            jwt(&Self::jwt_jwks.spec, self.jwt_jwks.is_some()),
+            jwt(&Self::jwt_issuer.spec, self.jwt_issuer.is_some()),
+            jwt(&Self::jwt_audience.spec, self.jwt_audience.is_some()),
+            claim(&Self::jwt_usernames_claim.spec, self.jwt_usernames_claim.is_some()),
+            claim(&Self::jwt_desktop_ids_claim.spec, self.jwt_desktop_ids_claim.is_some()),
+            claim(
+                &Self::jwt_desktop_pool_ids_claim.spec,
+                self.jwt_desktop_pool_ids_claim.is_some(),
+            ),
+            claim(&Self::jwt_permissions_claim.spec, self.jwt_permissions_claim.is_some()),
         ]
     }
 
     /// Refuses a setting that is missing, and one that does nothing: its user believes that the gateway is
     /// guarded.
     fn check(&self, loader: &mut SettingsLoader<'_>, need: &AuthNeed) {
-        let AuthNeed { setting, is_set, auth } = *need;
-        let is_needed = self.auth == auth;
-        if is_set == is_needed || !loader.are_valid(&[&Self::auth, setting]) {
+        let AuthNeed { setting, is_set, auth, is_needed } = *need;
+        let (is_missing, is_idle) =
+            (is_needed && !is_set && self.auth == auth, is_set && self.auth != auth);
+        if !(is_missing || is_idle) || !loader.are_valid(&[&Self::auth, setting]) {
             return;
         }
         let auth = auth.word();
-        let problem = if is_needed {
+        let problem = if is_missing {
             format!("must be set with inbound.auth={auth}")
         } else {
             format!("does nothing without inbound.auth={auth}: set that, or leave this out")
@@ -265,7 +314,13 @@ impl AuthSettings {
             audience: self.jwt_audience?,
             algorithms: self.jwt_algorithms,
             leeway: self.jwt_leeway,
-            projects_claim: self.jwt_projects_claim,
+            claims: GrantClaims {
+                projects: self.jwt_projects_claim,
+                usernames: self.jwt_usernames_claim,
+                desktop_ids: self.jwt_desktop_ids_claim,
+                desktop_pool_ids: self.jwt_desktop_pool_ids_claim,
+                permissions: self.jwt_permissions_claim,
+            },
             proxies,
         })
     }

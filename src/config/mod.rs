@@ -52,7 +52,7 @@ pub(crate) use cache::CacheBudget;
 pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, ProjectScope};
-pub use inbound::{InboundAuth, InboundConfig, JwksSource, JwtConfig};
+pub use inbound::{GrantClaims, InboundAuth, InboundConfig, JwksSource, JwtConfig};
 pub use invocation::{Invocation, UsageError};
 pub use limits::{LimitsConfig, Rate};
 pub use live::Live;

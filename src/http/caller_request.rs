@@ -77,15 +77,15 @@ impl IncomingRequest {
 impl CallerRequest {
     /// The context in which records are read for this request.
     pub(crate) fn asking(&self) -> RequestContext {
-        let Caller { identity, token, projects, .. } = &self.caller;
+        let Caller { identity, token, grant, .. } = &self.caller;
         RequestContext {
             identity: identity.clone(),
             token: token.clone(),
-            projects: projects.clone(),
+            grant: Arc::clone(grant),
             request_id: Arc::clone(&self.id),
             no_cache: self.cache.no_cache,
             max_age: self.cache.max_age,
-            ..RequestContext::default()
+            operation: 0,
         }
     }
 

@@ -148,7 +148,7 @@ fn headers(form: MediaType, summary: &ReadSummary, quality: Quality) -> HeaderMa
     for (name, value) in [
         (&CACHE_CONTROL, Some(cache_control(summary, quality))),
         (&AGE, age(summary).filter(|_| quality == Quality::Complete)),
-        (&CACHE_STATUS, cache_status(summary)),
+        (&CACHE_STATUS, cache_status(summary).filter(|_| !summary.has_denials)),
     ] {
         match value {
             Some(value) => headers.insert(name, value),

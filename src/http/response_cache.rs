@@ -16,7 +16,7 @@ use super::audit_log::AnswerEvents;
 use super::auth::Caller;
 use super::negotiation::MediaType;
 use crate::clock::Clock;
-use crate::domain::CallerIdentity;
+use crate::domain::{CallerIdentity, GrantKey};
 use crate::records::{CacheSize, CallerKey, Dependency};
 
 /// The longest request and the longest response that are cached, in bytes.
@@ -62,6 +62,8 @@ pub(crate) struct ResponseLookup<'r> {
 struct KeyContext {
     /// Whose data is read.
     data_of: CallerKey,
+    /// What the caller may see and do.
+    grant: GrantKey,
     /// The caller's name, where the gateway has verified one.
     name: Option<Arc<str>>,
     media_type: MediaType,
@@ -103,7 +105,8 @@ impl<'r> ResponseLookup<'r> {
             // A token is in `data_of`. An address has no rights of its own.
             CallerIdentity::Token(_) | CallerIdentity::Address(_) | CallerIdentity::Unknown => None,
         };
-        Self { context: KeyContext { data_of, name, media_type, encoding }, request }
+        let grant = caller.grant.key();
+        Self { context: KeyContext { data_of, grant, name, media_type, encoding }, request }
     }
 }
 
@@ -166,12 +169,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::{Grant, Permissions, Rights};
 
     const MAX_BYTES: u64 = 1024 * 1024;
 
     fn lookup(request: &[u8]) -> ResponseLookup<'_> {
         let context = KeyContext {
             data_of: CallerKey::Gateway,
+            grant: Grant::unrestricted().key(),
             name: Some("one".into()),
             media_type: MediaType::Json,
             encoding: RequestEncoding::Body,
@@ -206,6 +211,10 @@ mod tests {
         assert!(!found(|lookup| lookup.context.data_of = CallerKey::Holder([0; 32])));
         assert!(!found(|lookup| lookup.context.name = Some("other".into())));
         assert!(!found(|lookup| lookup.context.name = None));
+        assert!(!found(|lookup| {
+            let nothing = Rights { permissions: Permissions::NONE, ..Rights::default() };
+            lookup.context.grant = Grant::from(nothing).key();
+        }));
         assert!(!found(|lookup| lookup.context.media_type = MediaType::GraphqlResponse));
         assert!(!found(|lookup| lookup.context.encoding = RequestEncoding::Parameters));
     }

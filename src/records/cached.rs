@@ -10,7 +10,7 @@ use super::key::{CallerKey, RecordKey};
 use super::ttl_cache::{CacheKey, CacheValue, Entry, Found};
 use super::weight::{of_failure, of_record, text};
 use crate::config::CacheConfig;
-use crate::domain::{Failure, ProjectId, ScreenRecord};
+use crate::domain::{Failure, Grant, ProjectId, ScreenRecord};
 
 /// What the upstream answered about a record.
 #[derive(Debug)]
@@ -64,6 +64,15 @@ impl CachedRecord {
         match &self.value {
             Value::Record(record) => Ok(Arc::clone(record)),
             Value::Absent(failure) => Err(failure.clone()),
+        }
+    }
+
+    /// Whether it may answer callers with a grant. Restricted callers get no answer from a cached absence.
+    pub(crate) fn is_visible_to(&self, grant: &Grant) -> bool {
+        match &self.value {
+            _ if !grant.is_restricted() => true,
+            Value::Record(record) => grant.shows(record),
+            Value::Absent(_) => false,
         }
     }
 

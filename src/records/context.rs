@@ -1,12 +1,12 @@
 //! The request that reads: its caller, and what it demands of cached data.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cached::CachedRecord;
 use super::read::CacheOutcome;
 use super::ttl_cache::Found;
-use crate::domain::{CallerIdentity, ProjectId, Token};
+use crate::domain::{CallerIdentity, Grant, Token};
 use crate::upstream::{Call, Requester};
 
 /// The caller of a GraphQL request, and how it wants to be answered.
@@ -18,8 +18,8 @@ pub struct RequestContext {
     pub(crate) operation: u64,
     /// The caller's token, where one came.
     pub token: Option<Token>,
-    /// The projects the caller may see, of those that are served at all; `None` for all of these.
-    pub projects: Option<Arc<BTreeSet<ProjectId>>>,
+    /// What the caller may see and do.
+    pub grant: Arc<Grant>,
     /// `X-Request-Id`, sent upstream with every call made for this request.
     pub request_id: Arc<str>,
     /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
@@ -50,6 +50,16 @@ impl RequestContext {
     /// Whether a cached value may be served: it is fresh, and young enough for this request.
     pub(crate) fn accepts<V>(&self, found: &Found<V>) -> bool {
         found.is_fresh() && self.accepts_age(found.age)
+    }
+
+    /// Whether a cached record may answer this request: it is young enough, and visible to the caller.
+    pub(crate) fn accepts_record(&self, found: &Found<CachedRecord>) -> bool {
+        self.accepts_age(found.age) && self.shows(&found.entry.value)
+    }
+
+    /// Whether a record may answer the caller.
+    pub(crate) fn shows(&self, record: &CachedRecord) -> bool {
+        record.is_visible_to(&self.grant)
     }
 
     /// Whether a cached value of an age is young enough for this request.

@@ -54,6 +54,16 @@ pub async fn at<T>(path: Vec<Step>, reading: impl Future<Output = T>) -> T {
 }
 
 impl Explanation {
+    /// Notes a page of a scan, if it is the first of its field: how many pages a scan reads says how many
+    /// rows it has passed over.
+    pub(crate) fn note_scan(&self, read: &Read, is_there: bool) {
+        let path = FIELD.try_with(Clone::clone).unwrap_or_default();
+        let noun = Content::Page.noun();
+        if !self.reads().iter().any(|one| one.path == path && one.kind == noun) {
+            self.note(Content::Page, read, is_there);
+        }
+    }
+
     /// Notes a read, which may have failed.
     pub(crate) fn note(&self, content: Content, read: &Read, is_there: bool) {
         let millis = |span: Duration| u64::try_from(span.as_millis()).ok();

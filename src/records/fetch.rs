@@ -18,7 +18,7 @@ use super::redis::{LeaseOutcome, RedisTier};
 use super::single_flight::{JoinRequest, LoadHandle};
 use super::store::Records;
 use super::ttl_cache::Found;
-use crate::domain::{Failure, RecordId, RefusalKind, ScreenRecord};
+use crate::domain::{Failure, Grant, RecordId, RefusalKind, ScreenRecord};
 use crate::upstream::Call;
 
 /// How a load is to be made, as the one who begins it asks.
@@ -26,12 +26,14 @@ pub(crate) struct LoadRequest {
     call: Call,
     no_cache: bool,
     max_age: Option<Duration>,
+    grant: Arc<Grant>,
 }
 
 impl LoadRequest {
     /// As a request demands.
     pub(crate) fn of(context: &RequestContext) -> Self {
-        Self { call: context.call(), no_cache: context.no_cache, max_age: context.max_age }
+        let grant = Arc::clone(&context.grant);
+        Self { call: context.call(), no_cache: context.no_cache, max_age: context.max_age, grant }
     }
 }
 
@@ -42,13 +44,13 @@ impl Records {
         key: &RecordKey,
         context: &RequestContext,
     ) -> LoadHandle<LoadResult> {
-        let young = |found: &Found<CachedRecord>| context.accepts_age(found.age);
+        let good = |found: &Found<CachedRecord>| context.accepts_record(found);
         let load = |generation| {
             self.clone().load(key.clone(), LoadRequest::of(context), generation).boxed()
         };
         let begin = || self.generations().begin(key.caller, &key.project, LoadKind::Record);
         let request = JoinRequest { key, begin: &begin };
-        self.loads().join_record(request, self.cache(), young, load)
+        self.loads().join_record(request, self.cache(), good, load)
     }
 
     /// Refreshes a record in the background, unless a load of it runs already.
@@ -101,7 +103,8 @@ impl Records {
         let begun = self.now();
         let is_usable = |entry: &Arc<RecordEntry>| {
             let found = self.cache().assess(Arc::clone(entry));
-            found.is_fresh() && how.max_age.is_none_or(|most| found.age <= most)
+            let is_young = how.max_age.is_none_or(|most| found.age <= most);
+            found.is_fresh() && is_young && entry.value.is_visible_to(&how.grant)
         };
         let land = |entry: Arc<RecordEntry>| {
             self.cache().insert_if_newer(&key, &entry, entry.fetched, generation);
@@ -249,6 +252,6 @@ impl Records {
     }
 }
 
-fn is_absence(failure: &Failure) -> bool {
+pub(crate) fn is_absence(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
 }

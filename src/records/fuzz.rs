@@ -33,7 +33,7 @@ pub(crate) fn cursor(bytes: &[u8]) {
 }
 
 fn parsed(text: &str, list: ListPrint, bytes: &[u8]) {
-    match Cursor::parse(text, list) {
+    match Cursor::parse(text, list, None) {
         Ok(cursor) => {
             assert_eq!(cursor.to_string(), text);
             page_on(&cursor, list, bytes);
@@ -106,7 +106,10 @@ fn is_part(part: &Slice<Numbered>, after: &Cursor, first: u32, list: ListPrint) 
     assert!(part.rows.len() <= first as usize && part.has_previous);
     let mut met = HashSet::new();
     for placed in &part.rows {
-        assert_eq!(Cursor::parse(&placed.cursor.to_string(), list).as_ref(), Ok(&placed.cursor));
+        assert_eq!(
+            Cursor::parse(&placed.cursor.to_string(), list, None).as_ref(),
+            Ok(&placed.cursor)
+        );
         if let Some(id) = placed.row.as_ref().ok().and_then(Row::id) {
             let print = IdPrint::of(id);
             assert!(!after.shown.contains(&print), "{id} was shown before");

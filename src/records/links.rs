@@ -12,7 +12,7 @@ use super::key::RecordKey;
 use super::link_cache::LinkEntry;
 use super::read::{CacheOutcome, Content, Read};
 use super::reader::Reader;
-use crate::domain::{DownloadLink, Failure, Field, ProjectId, RecordId};
+use crate::domain::{DownloadLink, Failure, Field, Permission, ProjectId, RecordId};
 use crate::spans;
 
 impl Reader {
@@ -25,6 +25,7 @@ impl Reader {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Field<DownloadLink>, Failure> {
+        self.require(Permission::Download, &project, &id)?;
         let key = self.admit(project, id)?;
         // A link is a secret that lives for seconds.
         self.mark_uncacheable();

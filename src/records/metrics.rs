@@ -24,6 +24,17 @@ const OUTCOMES: [CacheOutcome; 7] = [
 /// As [`super::Purge::scope`] names them.
 const SCOPES: [&str; 3] = ["record", "project", "all"];
 
+/// Why something was denied to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum DenialReason {
+    /// The project is not granted, or not served.
+    Project,
+    /// A restricted caller asked for a recording that is missing or invisible.
+    Record,
+    /// The caller has no permission for a field.
+    Permission,
+}
+
 /// The record cache's metrics.
 #[derive(Clone, Debug)]
 pub struct RecordMetrics {
@@ -38,6 +49,9 @@ pub struct RecordMetrics {
     most_bytes: Gauge,
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
+    /// Rows of lists that were scanned for restricted callers.
+    pub(crate) scanned_rows: Counter,
+    denials: Family<DenialLabel, Counter>,
     purges: Family<ScopeLabel, Counter>,
     pub(crate) shared: RedisMetrics,
 }
@@ -48,6 +62,11 @@ struct ScopeLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DenialLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
 }
@@ -55,6 +74,19 @@ struct OutcomeLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ContentLabel {
     content: &'static str,
+}
+
+impl DenialReason {
+    const ALL: [Self; 3] = [Self::Project, Self::Record, Self::Permission];
+
+    fn label(self) -> DenialLabel {
+        let reason = match self {
+            Self::Project => "project",
+            Self::Record => "record",
+            Self::Permission => "permission",
+        };
+        DenialLabel { reason }
+    }
 }
 
 impl Default for RecordMetrics {
@@ -73,6 +105,8 @@ impl Default for RecordMetrics {
             most_bytes: Gauge::default(),
             flights: Gauge::default(),
             pollers: Gauge::default(),
+            scanned_rows: Counter::default(),
+            denials: counted(DenialReason::ALL.map(DenialReason::label)),
             purges,
             shared: RedisMetrics::default(),
         }
@@ -83,6 +117,17 @@ impl RecordMetrics {
     /// Puts the metrics on show.
     pub fn register(&self, registry: &mut Registry) {
         self.shared.register(registry);
+        let access = registry.sub_registry_with_prefix("gateway_access");
+        access.register(
+            "denials",
+            "Projects, recordings and fields denied to callers, by reason",
+            self.denials.clone(),
+        );
+        access.register(
+            "scanned_rows",
+            "Rows of lists scanned for callers with constraints",
+            self.scanned_rows.clone(),
+        );
         let cache = registry.sub_registry_with_prefix("gateway_cache");
         cache.register("reads", "Records, pages and links read, by source", self.reads.clone());
         cache.register(
@@ -124,6 +169,10 @@ impl RecordMetrics {
         let gauge = |number| i64::try_from(number).unwrap_or(i64::MAX);
         self.entries.get_or_create(&ContentLabel { content }).set(gauge(entries));
         self.bytes.get_or_create(&ContentLabel { content }).set(gauge(bytes));
+    }
+
+    pub(crate) fn count_denial(&self, reason: DenialReason) {
+        self.denials.get_or_create(&reason.label()).inc();
     }
 
     pub(crate) fn count(&self, outcome: CacheOutcome) {

@@ -66,6 +66,8 @@ pub struct ReadSummary {
     pub has_links: bool,
     /// What it shows, for the audit log.
     pub events: Vec<AuditEvent>,
+    /// Whether a restricted caller was denied a recording. Whether it exists must not show.
+    pub has_denials: bool,
 }
 
 impl Content {
@@ -177,6 +179,7 @@ impl ReadSummary {
         }
         self.has_links |= other.has_links;
         self.events.extend(other.events);
+        self.has_denials |= other.has_denials;
         self.reads.extend(other.reads);
         for project in other.projects {
             if !self.projects.contains(&project) {

@@ -16,7 +16,9 @@ use super::dependency::{Dependencies, Dependency};
 use super::explain::{Explained, Explanation};
 use super::freshness::Freshness;
 use super::key::{CallerKey, RecordKey};
+use super::metrics::DenialReason;
 use super::read::{CacheOutcome, Content, Read, ReadSummary};
+use super::scan_budget::ScanBudget;
 use super::single_flight::LoadHandle;
 use super::store::Records;
 use super::ttl_cache::Found;
@@ -35,6 +37,7 @@ pub struct Reader {
     loader: OnceLock<RecordLoader>,
     link_loader: OnceLock<LinkLoader>,
     noted: Mutex<ReadSummary>,
+    scan_budget: ScanBudget,
     dependencies: Mutex<Dependencies>,
     /// The reads of each field, if the request wants an explanation.
     explanation: OnceLock<Box<Explanation>>,
@@ -67,6 +70,7 @@ impl Records {
             loader: OnceLock::new(),
             link_loader: OnceLock::new(),
             noted: Mutex::default(),
+            scan_budget: self.scan_budget(),
             dependencies: Mutex::default(),
             explanation: OnceLock::new(),
             running_reads: AtomicUsize::new(0),
@@ -103,7 +107,12 @@ impl Reader {
     }
 
     async fn read(&self, key: RecordKey, mode: BatchMode) -> Result<Arc<ScreenRecord>, Failure> {
-        let found = self.records.cache().get(&key).filter(|_| !self.context.no_cache);
+        let found = self.cached(&key);
+        if found.is_none()
+            && let Some(failure) = self.deny_again(&key)
+        {
+            return Err(failure);
+        }
         if found.as_ref().is_some_and(|found| !self.context.accepts_age(found.age)) {
             // Too old for this request, but still there in place of an error.
             return self.fetch(key, found, mode).await;
@@ -160,6 +169,10 @@ impl Reader {
         &self.records
     }
 
+    pub(crate) fn scan_budget(&self) -> &ScanBudget {
+        &self.scan_budget
+    }
+
     pub(crate) fn context(&self) -> &RequestContext {
         &self.context
     }
@@ -199,11 +212,10 @@ impl Reader {
             noted.projects.push(project.clone());
         }
         drop(noted);
-        let own = self.context.projects.as_deref();
-        let is_allowed = own.is_none_or(|allowed| allowed.contains(project));
-        if is_allowed && self.records.serves(project) {
+        if self.context.grant.includes_project(project) && self.records.serves(project) {
             Ok(())
         } else {
+            self.records.metrics().count_denial(DenialReason::Project);
             Err(Failure::ProjectNotAllowed)
         }
     }
@@ -232,6 +244,9 @@ impl Reader {
         Span::current().add_link(handle.started_in.clone());
         let is_leader = handle.is_leader();
         match self.load_result(&key, handle, is_leader).await {
+            (Ok(LoadResult { entry, .. }), is_leader) if !self.context.shows(&entry.value) => {
+                Err(self.deny(&key, self.context.outcome(is_leader, found.is_some())))
+            }
             (Ok(LoadResult { entry, origin: Origin::Shared }), _) => {
                 let found = self.records.cache().assess(entry);
                 let read = Read::of(CacheOutcome::Hit, found.age, found.ttl, None);
@@ -256,7 +271,7 @@ impl Reader {
     }
 
     /// What a load ends in, and whether it is this request's own. A load that another request began
-    /// may end in something from the shared tier that is too old for this one: then another is made.
+    /// may end in something from the shared tier that may not answer this one: then another is made.
     async fn load_result(
         &self,
         key: &RecordKey,
@@ -265,7 +280,7 @@ impl Reader {
     ) -> (Result<LoadResult, Failure>, bool) {
         let mut result = handle.load.await;
         while let Ok(LoadResult { entry, origin: Origin::Shared }) = &result {
-            if self.context.accepts_age(self.records.cache().assess(Arc::clone(entry)).age) {
+            if self.context.accepts_record(&self.records.cache().assess(Arc::clone(entry))) {
                 break;
             }
             let handle = self.records.join_record(key, &self.context);
@@ -275,9 +290,15 @@ impl Reader {
         (result, is_leader)
     }
 
+    /// What is cached of a record and may answer this request, whatever its age.
+    fn cached(&self, key: &RecordKey) -> Option<Found<CachedRecord>> {
+        let found = self.records.cache().get(key).filter(|_| !self.context.no_cache);
+        found.filter(|found| self.context.shows(&found.entry.value))
+    }
+
     fn stale_fallback(&self, key: &RecordKey) -> Option<Found<CachedRecord>> {
-        let may_be = !self.context.no_cache && self.records.shared_tier().is_some();
-        may_be.then(|| self.records.cache().get(key)).flatten()
+        self.records.shared_tier()?;
+        self.cached(key)
     }
 
     /// Serves what is kept in a failure's place, where that is allowed.
@@ -358,6 +379,16 @@ impl Reader {
         self.note_read(read);
     }
 
+    /// Notes that a recording is denied to the caller. The summary and the explanation are the same for a
+    /// missing recording and an invisible one.
+    pub(crate) fn note_denial(&self, key: &RecordKey, outcome: CacheOutcome) -> Failure {
+        self.note(key, Read::failed(outcome, None), None);
+        self.noted().has_denials = true;
+        self.audit_denied(&key.project, Some(&key.id));
+        self.records.metrics().count_denial(DenialReason::Record);
+        Failure::NotVisible
+    }
+
     pub(crate) fn note_read(&self, read: Read) {
         self.records.metrics().count(read.outcome);
         self.noted().reads.push(read);
@@ -389,7 +420,10 @@ impl Reader {
 
     /// Notes a read, which may have failed.
     pub(crate) fn note_for_field(&self, content: Content, read: &Read, is_there: bool) {
-        if let Some(explanation) = self.explanation.get() {
+        let Some(explanation) = self.explanation.get() else { return };
+        if content == Content::Page && self.context.grant.is_restricted() {
+            explanation.note_scan(read, is_there);
+        } else {
             explanation.note(content, read, is_there);
         }
     }

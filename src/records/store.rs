@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cached::{CachedRecord, LoadResult, RecordEntry};
+use super::denials::Denials;
 use super::generation::Generations;
 use super::invalidation::{Invalidation, Purge};
 use super::key::{CallerKey, RecordKey, TokenHasher};
@@ -16,12 +17,15 @@ use super::link_cache::Links;
 use super::metrics::RecordMetrics;
 use super::pages::{OperationListing, Pages};
 use super::redis::{Identity, RedisTier, RedisTierParts, WriteQueue};
+use super::scan_budget::ScanBudget;
+use super::seal::CursorKey;
 use super::single_flight::SingleFlight;
 use super::ttl_cache::TtlCache;
 use super::watch_list::WatchList;
 use crate::clock::Clock;
 use crate::config::{
-    CacheBudget, CacheConfig, InboundConfig, Live, SubscriptionsConfig, UpstreamConfig,
+    CacheBudget, CacheConfig, InboundConfig, LimitsConfig, Live, SubscriptionsConfig,
+    UpstreamConfig,
 };
 use crate::domain::{Failure, ProjectId, RecordQuery, Token};
 use crate::upstream::Upstream;
@@ -43,6 +47,8 @@ struct Inner {
     record_pages: Arc<Pages<RecordQuery>>,
     operation_pages: Arc<Pages<OperationListing>>,
     links: Links,
+    denials: Denials,
+    cursor_key: CursorKey,
     generations: Generations,
     hasher: TokenHasher,
     limits: Live<CacheConfig>,
@@ -51,6 +57,7 @@ struct Inner {
     next_operation: AtomicU64,
     is_audited: AtomicBool,
     poll_interval: Live<Duration>,
+    max_scanned_rows: Live<usize>,
     shared: Option<RedisTier>,
     tasks: TaskTracker,
     ended: CancellationToken,
@@ -68,6 +75,8 @@ pub struct RecordParts<'c> {
     pub inbound: &'c InboundConfig,
     /// `subscriptions.*`
     pub subscriptions: &'c SubscriptionsConfig,
+    /// `limits.*`
+    pub limits: &'c LimitsConfig,
     /// Where reads are counted.
     pub metrics: RecordMetrics,
     /// The source of time.
@@ -121,6 +130,8 @@ impl Records {
                 clock.clone(),
             )),
             links: Links::new(limits.clone(), links, metrics.clone(), clock.clone()),
+            denials: Denials::new(limits.clone(), clock.clone()),
+            cursor_key: CursorKey::new(cache.key_secret.as_ref())?,
             generations: Generations::default(),
             hasher,
             limits,
@@ -129,6 +140,7 @@ impl Records {
             next_operation: AtomicU64::new(0),
             is_audited: AtomicBool::new(false),
             poll_interval: Live::new(subscriptions.poll_interval),
+            max_scanned_rows: Live::new(parts.limits.max_scanned_rows),
             shared: shared.clone(),
             tasks,
             ended,
@@ -193,7 +205,9 @@ impl Records {
         cache: &CacheConfig,
         inbound: &InboundConfig,
         subscriptions: &SubscriptionsConfig,
+        limits: &LimitsConfig,
     ) {
+        self.0.max_scanned_rows.set(limits.max_scanned_rows);
         self.0.projects.set(inbound.projects.clone());
         self.0.limits.set(cache.clone());
         self.0.poll_interval.set(subscriptions.poll_interval);
@@ -240,6 +254,20 @@ impl Records {
         &self.0.links
     }
 
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.0.denials
+    }
+
+    pub(crate) fn cursor_key(&self) -> &CursorKey {
+        &self.0.cursor_key
+    }
+
+    /// The rows that a new operation may scan.
+    pub(crate) fn scan_budget(&self) -> ScanBudget {
+        let scanned = self.0.metrics.scanned_rows.clone();
+        ScanBudget::new(**self.0.max_scanned_rows.load(), scanned)
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.0.clock.now()
     }
@@ -263,6 +291,9 @@ impl Records {
         record_pages.cache.invalidate(invalidation);
         operation_pages.cache.invalidate(invalidation);
         links.cache.invalidate(invalidation);
+        if matches!(invalidation, Invalidation::Purge(_)) {
+            self.denials().clear();
+        }
     }
 
     /// Whether readers collect events for the audit log.

@@ -13,7 +13,9 @@ use super::metrics::RecordMetrics;
 use super::reader::Reader;
 use super::store::{RecordParts, Records};
 use crate::clock::Clock;
-use crate::config::{CacheConfig, InboundConfig, SubscriptionsConfig, UpstreamConfig};
+use crate::config::{
+    CacheConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
+};
 use crate::domain::{ProjectId, RecordId, ScreenRecord, Token};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
@@ -30,6 +32,7 @@ pub(crate) fn reader() -> Reader {
         cache: &CacheConfig { ttl_final: DAY, ttl_active: DAY, ..CacheConfig::default() },
         inbound: &InboundConfig::default(),
         subscriptions: &SubscriptionsConfig::default(),
+        limits: &LimitsConfig::default(),
         metrics: RecordMetrics::default(),
         clock,
         tasks: TaskTracker::new(),

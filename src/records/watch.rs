@@ -7,7 +7,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
+use futures_util::future::ready;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use opentelemetry::trace::SpanContext;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -15,11 +16,12 @@ use tracing::{Instrument as _, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::context::RequestContext;
+use super::fetch::is_absence;
 use super::key::RecordKey;
 use super::reader::Reader;
 use super::store::Records;
 use super::watch_list::{RecordUpdate, Watches};
-use crate::domain::{Failure, LimitKey, ProjectId, RecordId, ScreenRecord};
+use crate::domain::{Failure, Grant, LimitKey, ProjectId, RecordId, ScreenRecord};
 use crate::spans::{self, TARGET};
 
 /// The longest pause between two reads while the upstream fails.
@@ -64,7 +66,12 @@ impl Reader {
         id: RecordId,
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
-        self.records().watch(self.context(), self.admit(project, id)?)
+        let key = self.admit(project, id)?;
+        let (records, context) = (self.records(), self.context());
+        if self.restriction().is_some() {
+            return Ok(records.clone().watch_visible(context.clone(), key).left_stream());
+        }
+        Ok(records.watch(context, key)?.right_stream())
     }
 }
 
@@ -99,6 +106,26 @@ impl Records {
         Ok(stream::unfold(Some(watcher), Watcher::next))
     }
 
+    /// As [`Self::watch`], for a restricted caller.
+    ///
+    /// The recording is first read as for a query: what a poller knows already must not answer for an
+    /// invisible one.
+    fn watch_visible(
+        self,
+        context: RequestContext,
+        key: RecordKey,
+    ) -> impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<> {
+        let beginning = async move {
+            let reader = self.reader(context.clone());
+            let read = reader.screen_record(key.project.clone(), key.id.clone()).await;
+            match read.and_then(|_| self.watch(&context, key)) {
+                Ok(states) => visible_states(context.grant, states).left_stream(),
+                Err(failure) => stream::once(ready(Err(failure))).right_stream(),
+            }
+        };
+        stream::once(beginning).flatten()
+    }
+
     fn start_poller(
         &self,
         list: &mut Watches,
@@ -111,7 +138,12 @@ impl Records {
         let poller = Poller {
             records: self.clone(),
             key: key.clone(),
-            context: RequestContext { no_cache: false, ..context.clone() },
+            // Each watcher applies the grant of its own caller.
+            context: RequestContext {
+                no_cache: false,
+                grant: Grant::unrestricted(),
+                ..context.clone()
+            },
             sender,
             started_by: spans::current(),
         };
@@ -119,6 +151,23 @@ impl Records {
         self.tasks().spawn(poller.run());
         receiver
     }
+}
+
+/// The states of a recording, up to the first in which it is missing or invisible.
+fn visible_states(
+    grant: Arc<Grant>,
+    states: impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send,
+) -> impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send {
+    stream::unfold(Some((Box::pin(states), grant)), async |watching| {
+        let (mut states, grant) = watching?;
+        let state = match states.next().await? {
+            Ok(record) if grant.shows(&record) => Ok(record),
+            Err(failure) if !is_absence(&failure) => Err(failure),
+            Ok(_) | Err(_) => Err(Failure::NotVisible),
+        };
+        let is_over = state.is_err();
+        Some((state, (!is_over).then_some((states, grant))))
+    })
 }
 
 impl Watcher {

@@ -25,6 +25,7 @@ mod http_messages;
 mod browsers;
 mod federation;
 mod freshness;
+mod grants;
 mod graphql_http;
 mod imports;
 mod response_cache;

@@ -29,6 +29,8 @@ OF_THE_FORMAT = {"le"}
 
 # Panels that read 0 throughout, and why.
 STILL = {
+    "Access denied": "callers of the demo do not authenticate, so none is denied anything",
+    "Rows scanned": "no caller of the demo has constraints",
     "Log lines that waited": "the log of the demo is read at once",
     "Audit events": "the demo has no audit log",
     "Reasons for not ready": "the demo has no credentials that the upstream could refuse, and no token keys to fetch",

@@ -74,6 +74,11 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
                inbound.auth=api-key: set that, or leave this out"],
     ),
     (
+        &["--inbound-auth=api-key", "--inbound-api-keys-file=f", "--inbound-jwt-usernames-claim=u"],
+        &["inbound.jwt_usernames_claim is u (--inbound-jwt-usernames-claim): does nothing \
+               without inbound.auth=jwt: set that, or leave this out"],
+    ),
+    (
         &["--inbound-auth=api-key", "--inbound-api-keys-file=f", "--inbound-allow-anonymous"],
         &["inbound.allow_anonymous is true (--inbound-allow-anonymous): must be false where \
                inbound.auth asks callers who they are"],

@@ -34,6 +34,10 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("inbound.jwt_algorithms", TOKENS, "inbound.jwt_algorithms = 'EdDSA'"),
     ("inbound.jwt_leeway", TOKENS, "inbound.jwt_leeway = '5s'"),
     ("inbound.jwt_projects_claim", TOKENS, "inbound.jwt_projects_claim = 'other'"),
+    ("inbound.jwt_usernames_claim", TOKENS, "inbound.jwt_usernames_claim = 'other'"),
+    ("inbound.jwt_desktop_ids_claim", TOKENS, "inbound.jwt_desktop_ids_claim = 'other'"),
+    ("inbound.jwt_desktop_pool_ids_claim", TOKENS, "inbound.jwt_desktop_pool_ids_claim = 'other'"),
+    ("inbound.jwt_permissions_claim", TOKENS, "inbound.jwt_permissions_claim = 'other'"),
     (
         "limits.rate_burst",
         "upstream.endpoint = 'http://a'\nlimits.rate = '1/s'",

@@ -7,7 +7,7 @@ use async_graphql::{Context, Object, OutputType, TypeName};
 
 use super::page_info::PageInfo;
 use crate::domain::{Failure, Field, Unreadable};
-use crate::records::{Cursor, PageRequest, Slice};
+use crate::records::{CursorSeal, CursorText, PageRequest, Slice};
 
 /// Rows of a connection where `first` is left out.
 pub(crate) const DEFAULT_FIRST: i32 = 50;
@@ -21,6 +21,7 @@ pub(crate) trait Node: OutputType + Send + Sync {
 /// A part of a list.
 pub(crate) struct Connection<N> {
     edges: Vec<Edge<N>>,
+    end: Option<CursorText>,
     total: Field<i64>,
     has_next: bool,
     has_previous: bool,
@@ -28,19 +29,27 @@ pub(crate) struct Connection<N> {
 
 /// A row of a list and its place.
 pub(crate) struct Edge<N> {
-    cursor: Cursor,
+    cursor: CursorText,
     node: Result<N, Arc<Unreadable>>,
 }
 
 impl<N> Connection<N> {
     /// A part of a list, every row made a node.
-    pub(crate) fn new<R>(slice: Slice<R>, node: impl Fn(R) -> Result<N, Arc<Unreadable>>) -> Self {
-        let Slice { rows, total, has_next, has_previous } = slice;
+    pub(crate) fn new<R>(
+        slice: Slice<R>,
+        seal: Option<CursorSeal>,
+        node: impl Fn(R) -> Result<N, Arc<Unreadable>>,
+    ) -> Self {
+        let Slice { rows, end, total, has_next, has_previous } = slice;
         let edges = rows
             .into_iter()
-            .map(|placed| Edge { cursor: placed.cursor, node: placed.row.and_then(&node) })
+            .map(|placed| Edge {
+                cursor: placed.cursor.text(seal.clone()),
+                node: placed.row.and_then(&node),
+            })
             .collect();
-        Self { edges, total, has_next, has_previous }
+        let end = end.map(|end| end.text(seal));
+        Self { edges, end, total, has_next, has_previous }
     }
 }
 
@@ -70,14 +79,15 @@ impl<N: Node> Connection<N> {
     }
 
     /// Position of this page in the list.
-    async fn page_info(&self) -> PageInfo {
-        let cursor = |edge: Option<&Edge<N>>| edge.map(|edge| edge.cursor.to_string());
-        PageInfo {
+    async fn page_info(&self) -> Result<PageInfo, Failure> {
+        let start = self.edges.first().map(|edge| edge.cursor.write());
+        let end = self.end.as_ref().map(CursorText::write);
+        Ok(PageInfo {
             has_next_page: self.has_next,
             has_previous_page: self.has_previous,
-            start_cursor: cursor(self.edges.first()),
-            end_cursor: cursor(self.edges.last()),
-        }
+            start_cursor: start.transpose()?,
+            end_cursor: end.transpose()?,
+        })
     }
 
     /// Number of rows in the whole list. `null` if the upstream does not send it. Selected without rows,
@@ -96,8 +106,8 @@ impl<N: Node> Connection<N> {
 impl<N: Node> Edge<N> {
     /// Position of this row, for `after`; an opaque text. It stays valid when the gateway restarts. It is
     /// valid only for the same list, with the same filter and order.
-    async fn cursor(&self) -> String {
-        self.cursor.to_string()
+    async fn cursor(&self) -> Result<String, Failure> {
+        self.cursor.write()
     }
 
     /// The row. `null` with an error if it cannot be read.
@@ -120,9 +130,10 @@ pub(crate) fn wanted(
     after: Option<String>,
 ) -> PageRequest {
     let selected = context.look_ahead();
-    let only_total = selected.field("totalCount").exists()
+    let total = selected.field("totalCount").exists();
+    let only_total = total
         && !["edges", "nodes", "pageInfo"].into_iter().any(|name| selected.field(name).exists());
-    PageRequest { first: first.unwrap_or(DEFAULT_FIRST), after, only_total }
+    PageRequest { first: first.unwrap_or(DEFAULT_FIRST), after, total, only_total }
 }
 
 /// An argument as the client sent it, with variables replaced by their values; `null` if it sent none.

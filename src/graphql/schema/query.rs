@@ -80,6 +80,7 @@ impl ScreenRecordQueries {
         let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
         let slice = reading.await?;
         reader.audit_list(&project, slice.rows.len(), || sent_argument(context, "filter"));
-        Ok(Connection::new(slice, |record| ScreenRecord::listed(record, project.clone())))
+        let listed = |record| ScreenRecord::listed(record, project.clone());
+        Ok(Connection::new(slice, reader.cursor_seal(), listed))
     }
 }

@@ -199,7 +199,7 @@ impl ScreenRecord {
         if slice.is_ok() {
             self.audit(operation, AuditEventKind::Operations);
         }
-        Some(slice.map(|slice| Connection::new(slice, DesktopOperation::of)))
+        Some(slice.map(|slice| Connection::new(slice, reader.cursor_seal(), DesktopOperation::of)))
     }
 
     /// The recorded desktop, a stub that other subgraphs can extend. `null` if `desktopId` is `null`.

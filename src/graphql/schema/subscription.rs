@@ -45,6 +45,9 @@ fn watched(
     let operation = operation.clone();
     Ok(states.map(move |state| {
         operation.begin_event();
+        if let Err(Failure::NotVisible) = &state {
+            operation.reader().audit_denied(&project, Some(&asked));
+        }
         let record = state?;
         let kind = AuditEventKind::Read;
         operation.reader().audit_recording(kind, &project, asked.as_str(), &record);

@@ -2,6 +2,7 @@
 //!
 //! A key is long and random, so one SHA-256 is enough. Passwords would need a slow hash.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,14 +13,17 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{AuthError, AuthSetupError};
-use super::grant::{Projects, projects_of_key};
+use super::grant::{permissions_of_key, projects_of_key};
 use crate::config::read_bounded;
-use crate::domain::Secret;
+use crate::domain::{FoldedIds, Grant, Permissions, ProjectId, Rights, Secret};
 
 const SETTING: &str = "inbound.api_keys_file";
 /// The longest name of a key.
 const LONGEST_NAME: usize = 64;
-const FORM: &str = "a file is made of [[key]] with name, sha256 and projects";
+/// The longest username or id that a key is granted, in characters.
+const LONGEST_VALUE: usize = 255;
+const FORM: &str = "a file is made of [[key]] with name, sha256, projects and, where they are to be \
+                    narrowed, usernames, desktop_ids, desktop_pool_ids and permissions";
 
 /// The keys that are accepted.
 pub(super) struct ApiKeys(List);
@@ -30,7 +34,7 @@ type List = Arc<[Arc<ApiKey>]>;
 #[derive(PartialEq, Eq)]
 pub(super) struct ApiKey {
     pub(super) name: Arc<str>,
-    pub(super) projects: Projects,
+    pub(super) grant: Arc<Grant>,
     sha256: [u8; 32],
 }
 
@@ -57,6 +61,11 @@ impl ApiKeys {
             }
         }
         found
+    }
+
+    /// Whether a key is restricted.
+    pub(super) fn may_restrict(&self) -> bool {
+        self.0.iter().any(|key| key.grant.is_restricted())
     }
 
     /// Whether a key is still in the file, unchanged.
@@ -125,15 +134,15 @@ impl KeysFile<'_> {
             return self.problem(start, format!("a key is no table: {FORM}"));
         };
         for name in members.keys() {
-            if ![NAME.name, SHA256.name, PROJECTS.name].contains(&name.get_ref().as_ref()) {
+            if !MEMBERS.contains(&name.get_ref().as_ref()) {
                 let problem = format!("{:?} is not known: {FORM}", name.get_ref());
                 self.problem(name.span().start, problem);
             }
         }
         let name = self.member(members, start, &NAME);
         let sha256 = self.member(members, start, &SHA256);
-        let projects = self.member(members, start, &PROJECTS);
-        let (Some(name), Some(sha256), Some(projects)) = (name, sha256, projects) else { return };
+        let grant = self.grant(members, start);
+        let (Some(name), Some(sha256), Some(grant)) = (name, sha256, grant) else { return };
         if self.keys.iter().any(|key| key.name == name) {
             self.problem(start, format!("name is {name:?} again: every key needs its own"));
         } else if self.keys.iter().any(|key| key.sha256 == sha256) {
@@ -142,24 +151,55 @@ impl KeysFile<'_> {
                 format!("the key of {name:?} is another's too: each needs its own"),
             );
         } else {
-            self.keys.push(Arc::new(ApiKey { name, projects, sha256 }));
+            self.keys.push(Arc::new(ApiKey { name, grant, sha256 }));
         }
     }
 
-    /// Reads a member of a key. Problems never quote the value: it may be the key itself, by mistake.
-    fn member<T>(&mut self, members: &DeTable<'_>, start: usize, member: &Member<T>) -> Option<T> {
-        let Member { name, allowed, read } = member;
-        let Some(value) = members.get(*name) else {
-            self.problem(start, format!("{name} is missing: must be {allowed}"));
-            return None;
+    /// Reads what a key grants.
+    fn grant(&mut self, members: &DeTable<'_>, start: usize) -> Option<Arc<Grant>> {
+        let projects = self.member(members, start, &PROJECTS);
+        let usernames = self.optional(members, &USERNAMES);
+        let desktop_ids = self.optional(members, &DESKTOP_IDS);
+        let desktop_pool_ids = self.optional(members, &DESKTOP_POOL_IDS);
+        let permissions = self.optional(members, &PERMISSIONS);
+        let rights = Rights {
+            projects: projects?,
+            usernames: usernames.ok()?,
+            desktop_ids: desktop_ids.ok()?,
+            desktop_pool_ids: desktop_pool_ids.ok()?,
+            permissions: permissions.ok()?.unwrap_or_default(),
         };
+        Some(Arc::new(rights.into()))
+    }
+
+    fn member<T>(&mut self, members: &DeTable<'_>, start: usize, member: &Member<T>) -> Option<T> {
+        let value = self.optional(members, member).ok()?;
+        if value.is_none() {
+            let Member { name, allowed, .. } = member;
+            self.problem(start, format!("{name} is missing: must be {allowed}"));
+        }
+        value
+    }
+
+    /// Reads a member of a key that may be left out. Problems never quote the value: it may be the key
+    /// itself, by mistake.
+    fn optional<T>(
+        &mut self,
+        members: &DeTable<'_>,
+        member: &Member<T>,
+    ) -> Result<Option<T>, Refused> {
+        let Member { name, allowed, read } = member;
+        let Some(value) = members.get(*name) else { return Ok(None) };
         let value_read = read(value.get_ref());
         if value_read.is_none() {
             self.problem(value.span().start, format!("{name} must be {allowed}"));
         }
-        value_read
+        value_read.map(Some).ok_or(Refused)
     }
 }
+
+/// A member has a wrong value, and the problem is noted.
+struct Refused;
 
 /// A member of a key in the file.
 struct Member<T> {
@@ -188,27 +228,64 @@ const SHA256: Member<[u8; 32]> = Member {
         Some(bytes)
     },
 };
-const PROJECTS: Member<Projects> = Member {
+const PROJECTS: Member<Option<BTreeSet<ProjectId>>> = Member {
     name: "projects",
     allowed: "a list of project ids, each of 1 to 64 letters, digits, - and _, or [\"*\"] for every \
               project",
-    read: |value| {
-        let items = value.as_array()?.iter().map(|item| item.get_ref().as_str());
-        projects_of_key(&items.collect::<Option<Vec<_>>>()?)
-    },
+    read: |value| projects_of_key(&texts(value)?),
 };
+const USERNAMES: Member<BTreeSet<Arc<str>>> = Member {
+    name: "usernames",
+    allowed: VALUES,
+    read: |value| Some(values(value)?.into_iter().map(Arc::from).collect()),
+};
+const DESKTOP_IDS: Member<FoldedIds> = Member {
+    name: "desktop_ids",
+    allowed: VALUES,
+    read: |value| Some(Rights::folded_ids(values(value)?)),
+};
+const DESKTOP_POOL_IDS: Member<FoldedIds> = Member { name: "desktop_pool_ids", ..DESKTOP_IDS };
+const PERMISSIONS: Member<Permissions> = Member {
+    name: "permissions",
+    allowed: "a list of read, operations and download, with read among them; leave it out to grant all",
+    read: |value| permissions_of_key(&texts(value)?),
+};
+const VALUES: &str = "a list of texts, each of 1 to 255 characters and none of them a control character; \
+                      leave it out for no constraint";
+const MEMBERS: [&str; 7] = [
+    NAME.name,
+    SHA256.name,
+    PROJECTS.name,
+    USERNAMES.name,
+    DESKTOP_IDS.name,
+    DESKTOP_POOL_IDS.name,
+    PERMISSIONS.name,
+];
+
+fn texts<'v>(value: &'v DeValue<'_>) -> Option<Vec<&'v str>> {
+    value.as_array()?.iter().map(|item| item.get_ref().as_str()).collect()
+}
+
+fn values<'v>(value: &'v DeValue<'_>) -> Option<Vec<&'v str>> {
+    let is_sane = |text: &&str| {
+        (1..=LONGEST_VALUE).contains(&text.chars().count()) && !text.contains(char::is_control)
+    };
+    texts(value).filter(|texts| texts.iter().all(is_sane))
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Permission;
 
     /// Of the key `secret`.
     const HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     #[test]
-    fn a_key_is_found_by_its_hash_and_knows_its_projects() {
+    fn a_key_is_found_by_its_hash_and_knows_its_grant() {
         let file = format!(
             "[[key]]\nname = \"some\"\nsha256 = \"{HASH}\"\nprojects = [\"p1\", \"p2\"]\n\
+             usernames = [\"alice\"]\npermissions = [\"read\"]\n\
              [[key]]\nname = \"all\"\nsha256 = \"{}\"\nprojects = [\"*\"]\n",
             "AB".repeat(32)
         );
@@ -217,10 +294,14 @@ mod tests {
         let found = keys.find(&Secret::new("secret")).unwrap();
 
         assert_eq!(&*found.name, "some");
-        assert_eq!(found.projects.as_ref().map(|projects| projects.len()), Some(2));
+        let project = |id| ProjectId::parse(id).unwrap();
+        assert!(found.grant.includes_project(&project("p2")));
+        assert!(!found.grant.includes_project(&project("p3")));
+        assert_eq!(found.grant.only_username(), Some("alice"));
+        assert!(found.grant.require(Permission::Download).is_err());
         assert!(keys.find(&Secret::new("Secret")).is_none());
         assert!(keys.find(&Secret::new(HASH)).is_none());
-        assert!(keys.0.iter().any(|key| &*key.name == "all" && key.projects.is_none()));
+        assert!(keys.0.iter().any(|key| &*key.name == "all" && *key.grant == Grant::default()));
     }
 
     #[test]
@@ -253,6 +334,22 @@ mod tests {
             (
                 format!("[[key]]\n{}", good.replace("[\"*\"]", "[\"*\", \"p\"]")),
                 vec!["4: projects must be a list of project ids"],
+            ),
+            (
+                format!(
+                    "[[key]]\n{good}usernames = \"secret\"\ndesktop_ids = [\"\"]\n\
+                     desktop_pool_ids = [1]\npermissions = [\"operations\"]\n"
+                ),
+                vec![
+                    "5: usernames must be a list of texts, each of 1 to 255",
+                    "6: desktop_ids must be a list of texts, each of 1 to 255",
+                    "7: desktop_pool_ids must be a list of texts, each of 1 to 255",
+                    "8: permissions must be a list of read, operations and download, with read",
+                ],
+            ),
+            (
+                format!("[[key]]\n{good}permissions = [\"read\", \"secret\"]\n"),
+                vec!["5: permissions must be a list of read, operations and download, with read"],
             ),
         ] {
             let problems = parse(&file).err().unwrap_or_default();

@@ -92,6 +92,15 @@ impl Authenticator {
         }
     }
 
+    /// Whether there may be callers to whom recordings of their projects are invisible.
+    pub fn may_restrict(&self) -> bool {
+        match &**self.0.method.load() {
+            AuthMethod::None => false,
+            AuthMethod::ApiKey(keys) => keys.may_restrict(),
+            AuthMethod::Jwt(verifier) => verifier.may_restrict(),
+        }
+    }
+
     /// The credentials in a request's headers.
     pub(crate) fn credentials(&self, headers: &HeaderMap) -> Result<RequestCredentials, Refusal> {
         RequestCredentials::read(headers, self.0.method.load().credential_kind())

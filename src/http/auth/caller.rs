@@ -7,10 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::api_keys::ApiKey;
-use super::grant::Projects;
 use super::jwt::VerifiedToken;
 use crate::config::JwtConfig;
-use crate::domain::{CallerIdentity, Token};
+use crate::domain::{CallerIdentity, Grant, Token};
 
 /// Characters of a caller's name that are logged.
 const MAX_LOGGED_NAME: usize = 64;
@@ -24,8 +23,8 @@ pub(crate) struct Caller {
     pub(crate) name: Option<Arc<str>>,
     /// The token for the upstream.
     pub(crate) token: Option<Token>,
-    /// The projects that the caller may see.
-    pub(crate) projects: Projects,
+    /// What the caller may see and do.
+    pub(crate) grant: Arc<Grant>,
     pub(super) validity: Validity,
 }
 
@@ -48,20 +47,21 @@ impl Caller {
             (None, Some(address)) => CallerIdentity::Address(address),
             (None, None) => CallerIdentity::Unknown,
         };
-        Self { identity, name: None, token, projects: None, validity: Validity::Unlimited }
+        let (grant, validity) = (Grant::unrestricted(), Validity::Unlimited);
+        Self { identity, name: None, token, grant, validity }
     }
 
     /// The bearer of an API key.
     pub(super) fn with_key(key: Arc<ApiKey>, token: Option<Token>) -> Self {
-        let projects = key.projects.clone();
-        Self { projects, ..Self::named(&Arc::clone(&key.name), token, Validity::Key(key)) }
+        let (identity, name) = named(&key.name);
+        Self { identity, name, token, grant: Arc::clone(&key.grant), validity: Validity::Key(key) }
     }
 
     /// The bearer of a verified token.
     pub(super) fn with_token(verified: VerifiedToken, token: Option<Token>) -> Self {
-        let VerifiedToken { subject, projects, expires, rules } = verified;
-        let validity = Validity::Token { expires, rules };
-        Self { projects, ..Self::named(&subject, token, validity) }
+        let VerifiedToken { subject, grant, expires, rules } = verified;
+        let (identity, name) = named(&subject);
+        Self { identity, name, token, grant, validity: Validity::Token { expires, rules } }
     }
 
     /// The subject (`sub`) of the caller's token.
@@ -71,11 +71,11 @@ impl Caller {
             _ => None,
         }
     }
+}
 
-    fn named(name: &str, token: Option<Token>, validity: Validity) -> Self {
-        let identity = CallerIdentity::Name(name.into());
-        Self { identity, name: Some(loggable(name).into()), token, projects: None, validity }
-    }
+/// The identity of a name, and the name as it is logged.
+fn named(name: &str) -> (CallerIdentity, Option<Arc<str>>) {
+    (CallerIdentity::Name(name.into()), Some(loggable(name).into()))
 }
 
 /// Without the token and the identity.

@@ -1,19 +1,22 @@
-//! What a key or a token allows its bearer to see.
+//! What a key or a token allows its bearer to see and do.
 //!
-//! This is the only place that turns an entry of the key file or a claim into a grant.
+//! This is the only place that turns an entry of the key file or claims into a grant.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::domain::ProjectId;
+use crate::config::GrantClaims;
+use crate::domain::{Grant, Permissions, ProjectId, Rights};
 
 /// Projects that a caller may see; `None` for all that are served.
-pub(crate) type Projects = Option<Arc<BTreeSet<ProjectId>>>;
+type Projects = Option<BTreeSet<ProjectId>>;
 
 /// Stands for every project.
 const ALL: &str = "*";
+/// What the permissions in a claim begin with.
+const PERMISSION_PREFIX: &str = "screen-records:";
 
 /// Reads the projects of a key in the key file: a list of ids, or `*` alone. `None` for anything else.
 pub(super) fn projects_of_key(projects: &[&str]) -> Option<Projects> {
@@ -22,23 +25,69 @@ pub(super) fn projects_of_key(projects: &[&str]) -> Option<Projects> {
         [ALL] => Some(None),
         ids => {
             let ids: Option<BTreeSet<_>> = ids.iter().map(|id| ProjectId::parse(id).ok()).collect();
-            Some(Some(Arc::new(ids?)))
+            Some(Some(ids?))
         }
     }
 }
 
-/// Reads the projects of a token's claim: a text with blanks between the ids, or a list. A missing or
-/// malformed claim allows no project, and so does a malformed id.
-pub(super) fn projects_of_claim(claim: Option<&Value>) -> Projects {
-    let ids: Vec<&str> = match claim {
-        Some(Value::String(text)) => text.split_whitespace().collect(),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-        Some(_) | None => Vec::new(),
+/// Reads the permissions of a key in the key file. `None` for a list without `read`, and for a permission
+/// that does not exist.
+pub(super) fn permissions_of_key(names: &[&str]) -> Option<Permissions> {
+    let mut permissions = Permissions::NONE;
+    let are_known = names.iter().all(|name| permissions.add(name));
+    (are_known && permissions.read).then_some(permissions)
+}
+
+/// Reads the grant of a verified token. A claim that is missing or malformed grants nothing.
+pub(super) fn grant_of_token(claims: &Map<String, Value>, names: &GrantClaims) -> Arc<Grant> {
+    let GrantClaims { projects, usernames, desktop_ids, desktop_pool_ids, permissions } = names;
+    let constraint = |name: &Option<String>| name.as_ref().map(|name| values(claims.get(name)));
+    let usernames = constraint(usernames);
+    let rights = Rights {
+        projects: projects_of_claim(claims.get(projects)),
+        usernames: usernames.map(|names| names.into_iter().map(Arc::from).collect()),
+        desktop_ids: constraint(desktop_ids).map(Rights::folded_ids),
+        desktop_pool_ids: constraint(desktop_pool_ids).map(Rights::folded_ids),
+        permissions: permissions
+            .as_ref()
+            .map_or_else(Permissions::default, |name| permissions_of_claim(claims.get(name))),
     };
+    Arc::new(rights.into())
+}
+
+/// A malformed id names no project.
+fn projects_of_claim(claim: Option<&Value>) -> Projects {
+    let ids = words(claim);
     if ids.contains(&ALL) {
         return None;
     }
-    Some(Arc::new(ids.into_iter().filter_map(|id| ProjectId::parse(id).ok()).collect()))
+    Some(ids.into_iter().filter_map(|id| ProjectId::parse(id).ok()).collect())
+}
+
+/// Words that are no permission here belong to other services.
+fn permissions_of_claim(claim: Option<&Value>) -> Permissions {
+    let mut permissions = Permissions::NONE;
+    for name in words(claim).into_iter().filter_map(|word| word.strip_prefix(PERMISSION_PREFIX)) {
+        permissions.add(name);
+    }
+    permissions
+}
+
+/// The words of a claim: a list, or a text with blanks between them.
+fn words(claim: Option<&Value>) -> Vec<&str> {
+    match claim {
+        Some(Value::String(text)) => text.split_whitespace().collect(),
+        other => values(other),
+    }
+}
+
+/// The values of a claim. A text is one value, whatever it contains: an issuer may let users choose it.
+fn values(claim: Option<&Value>) -> Vec<&str> {
+    match claim {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+        Some(_) | None => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -46,6 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::{RecordFields, RecordText};
 
     #[test]
     fn a_claim_of_projects_is_a_text_or_a_list_and_grants_nothing_else() {
@@ -66,5 +116,54 @@ mod tests {
             assert_eq!(projects.map(Vec::from_iter), expected, "of {claim}");
         }
         assert_eq!(projects_of_claim(None).map(|projects| projects.len()), Some(0));
+    }
+
+    /// Whether a token with this claim of users shows a recording of each of these users.
+    fn shows(claim: Option<Value>, usernames: [&str; 4]) -> [bool; 4] {
+        let names = GrantClaims { usernames: Some("user".to_owned()), ..GrantClaims::default() };
+        let claims = claim.map(|claim| ("user".to_owned(), claim)).into_iter().collect();
+        let grant = grant_of_token(&claims, &names);
+        usernames.map(|name| {
+            grant.shows(&RecordFields::default().with_text(RecordText::Username, name).into())
+        })
+    }
+
+    #[test]
+    fn a_claim_of_users_that_is_a_text_is_one_user_whatever_it_contains() {
+        let users = ["alice", "bob", "alice bob", "*"];
+        for (claim, expected) in [
+            (Some(json!("alice")), [true, false, false, false]),
+            (Some(json!("alice bob")), [false, false, true, false]),
+            (Some(json!("*")), [false, false, false, true]),
+            (Some(json!(["alice", "bob", 7])), [true, true, false, false]),
+            (Some(json!(["*"])), [false, false, false, true]),
+            (Some(json!([])), [false; 4]),
+            (Some(json!(true)), [false; 4]),
+            (Some(json!({ "alice": true })), [false; 4]),
+            (Some(json!(null)), [false; 4]),
+            (None, [false; 4]),
+        ] {
+            assert_eq!(shows(claim.clone(), users), expected, "of {claim:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_of_permissions_is_a_text_with_blanks_or_a_list_and_grants_nothing_else() {
+        let of = |claim: Option<Value>| {
+            let Permissions { read, operations, download } = permissions_of_claim(claim.as_ref());
+            [read, operations, download]
+        };
+        for (claim, expected) in [
+            (json!("openid screen-records:read"), [true, false, false]),
+            (json!("screen-records:read screen-records:download"), [true, false, true]),
+            (json!(["screen-records:read", "screen-records:operations"]), [true, true, false]),
+            (json!(["screen-records:read screen-records:operations"]), [false; 3]),
+            (json!("read operations download"), [false; 3]),
+            (json!("screen-records:*"), [false; 3]),
+            (json!(7), [false; 3]),
+        ] {
+            assert_eq!(of(Some(claim.clone())), expected, "of {claim}");
+        }
+        assert_eq!(of(None), [false; 3]);
     }
 }

@@ -9,12 +9,12 @@ use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use super::error::{AuthError, AuthSetupError};
-use super::grant::{Projects, projects_of_claim};
+use super::grant::grant_of_token;
 use super::jwks::Jwks;
 use super::{AuthParts, verifier};
 use crate::clock::Clock;
-use crate::config::{JwksSource, JwtConfig};
-use crate::domain::Secret;
+use crate::config::{GrantClaims, JwksSource, JwtConfig};
+use crate::domain::{Grant, Secret};
 
 /// Verifies tokens.
 pub(super) struct TokenVerifier {
@@ -26,7 +26,7 @@ pub(super) struct TokenVerifier {
 /// What a verified token says of its bearer.
 pub(super) struct VerifiedToken {
     pub(super) subject: String,
-    pub(super) projects: Projects,
+    pub(super) grant: Arc<Grant>,
     /// `exp`, plus `inbound.jwt_leeway`.
     pub(super) expires: Timestamp,
     /// The rules that the token was verified by.
@@ -84,10 +84,16 @@ impl TokenVerifier {
     /// Whether a token that was verified by `rules` would be verified the same way now.
     pub(super) fn has_same_rules(&self, rules: &Arc<JwtConfig>) -> bool {
         let compared = |config: &JwtConfig| {
-            let JwtConfig { issuer, audience, algorithms, projects_claim, .. } = config.clone();
-            (issuer, audience, algorithms, projects_claim)
+            let JwtConfig { issuer, audience, algorithms, claims, .. } = config.clone();
+            (issuer, audience, algorithms, claims)
         };
         Arc::ptr_eq(rules, &self.config) || compared(rules) == compared(&self.config)
+    }
+
+    /// Whether claims may restrict callers.
+    pub(super) fn may_restrict(&self) -> bool {
+        let projects = self.config.claims.projects.clone();
+        self.config.claims != GrantClaims { projects, ..GrantClaims::default() }
     }
 
     /// Why no token can be verified for now, if so.
@@ -104,9 +110,9 @@ impl TokenVerifier {
         let subject = claims.get("sub").and_then(Value::as_str);
         let subject = subject.filter(|subject| !subject.is_empty());
         let subject = subject.ok_or_else(|| invalid("the token has no subject (sub)"))?;
-        let projects = projects_of_claim(claims.get(&self.config.projects_claim));
+        let grant = grant_of_token(&claims, &self.config.claims);
         let rules = Arc::clone(&self.config);
-        Ok(VerifiedToken { subject: subject.to_owned(), projects, expires, rules })
+        Ok(VerifiedToken { subject: subject.to_owned(), grant, expires, rules })
     }
 
     /// The claims of a token, once its signature is verified; fetches the keys again if none fits.

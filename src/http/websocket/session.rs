@@ -224,12 +224,12 @@ impl Session {
     }
 
     fn answers(&self, caller: &Caller, operation: Operation) -> BoxStream<'static, StreamedAnswer> {
-        let Caller { identity, token, projects, name, .. } = caller.clone();
+        let Caller { identity, token, grant, name, .. } = caller.clone();
         let request_id = Arc::clone(&self.client.request_id);
         let name_of_operation = operation.operation_name.as_deref();
         let span = spans::socket_operation(&self.client.span, name_of_operation);
         let asking =
-            RequestContext { identity, token, projects, request_id, ..RequestContext::default() };
+            RequestContext { identity, token, grant, request_id, ..RequestContext::default() };
         let source = AuditSource::new(caller, &self.client.request_id, self.client.peer);
         let streamed = StreamedOperation { operation, asking, caller_name: name, source, span };
         operation_stream::answers(&self.endpoint, streamed)

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::super::seal::CursorSeal;
 use crate::domain::{Failure, RecordId, Timestamp};
 
 /// First byte of a cursor, changed with its layout.
@@ -26,6 +27,14 @@ pub(crate) struct ListPrint([u8; 6]);
 /// The hash of a row's id, in whichever form the id is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct IdPrint(u64);
+
+/// A cursor as clients get it.
+#[derive(Clone, Debug)]
+pub struct CursorText {
+    cursor: Cursor,
+    /// Seals it for a restricted caller.
+    seal: Option<CursorSeal>,
+}
 
 /// The place of a row in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +89,18 @@ impl Cursor {
     ///
     /// # Errors
     /// [`Failure::BadInput`] for a text that is no cursor, and for one of another list.
-    pub(crate) fn parse(text: &str, list: ListPrint) -> Result<Self, Failure> {
+    pub(crate) fn parse(
+        text: &str,
+        list: ListPrint,
+        seal: Option<&CursorSeal>,
+    ) -> Result<Self, Failure> {
         let refusal =
             |problem: &str| Failure::BadInput { argument: "after", problem: problem.to_owned() };
-        let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
-        let cursor = Self::from_bytes(&bytes).ok_or_else(|| {
+        let cursor = match seal {
+            Some(seal) => seal.open(text).and_then(|content| Self::from_fixed_size(&content)),
+            None => URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Self::from_bytes(&bytes)),
+        };
+        let cursor = cursor.ok_or_else(|| {
             refusal("is not a cursor: take it from endCursor or from an edge of the same list")
         })?;
         if cursor.list != list {
@@ -114,14 +130,52 @@ impl Cursor {
     }
 }
 
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Cursor {
+    fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.list.0);
         bytes.extend(self.offset.to_be_bytes());
         bytes.extend(self.time.unwrap_or(NO_TIME).to_be_bytes());
         bytes.extend(self.shown.iter().flat_map(|id| id.0.to_be_bytes()));
-        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+        bytes
+    }
+
+    /// The bytes, filled up to the size of the longest cursor: the length of a sealed one says nothing. The
+    /// last byte says how many bytes were added.
+    fn to_fixed_size(&self) -> Vec<u8> {
+        let mut bytes = self.to_bytes();
+        let padding = (REMEMBERED - self.shown.len()) * size_of::<IdPrint>();
+        bytes.resize(bytes.len() + padding, 0);
+        bytes.push(u8::try_from(padding).unwrap_or_default());
+        bytes
+    }
+
+    fn from_fixed_size(bytes: &[u8]) -> Option<Self> {
+        let (padding, bytes) = bytes.split_last()?;
+        Self::from_bytes(bytes.get(..bytes.len().checked_sub(usize::from(*padding))?)?)
+    }
+
+    pub(crate) fn text(self, seal: Option<CursorSeal>) -> CursorText {
+        CursorText { cursor: self, seal }
+    }
+}
+
+impl CursorText {
+    /// Writes the cursor.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`] if the system gives no random numbers to seal it with.
+    pub fn write(&self) -> Result<String, Failure> {
+        match &self.seal {
+            Some(seal) => seal.seal(self.cursor.to_fixed_size()),
+            None => Ok(self.cursor.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.to_bytes()))
     }
 }
 
@@ -148,7 +202,7 @@ mod tests {
         let ids = (0..12).map(|number| IdPrint::of(&number.to_string()));
         let cursor = Cursor::new(list(), 7, Some(-5), ids);
 
-        let read = Cursor::parse(&cursor.to_string(), list());
+        let read = Cursor::parse(&cursor.to_string(), list(), None);
 
         assert_eq!(read, Ok(cursor.clone()));
         assert_eq!(cursor.shown.len(), REMEMBERED);
@@ -159,7 +213,7 @@ mod tests {
     fn a_cursor_of_another_list_is_refused() {
         let cursor = Cursor::new(list(), 7, None, std::iter::empty());
 
-        let read = Cursor::parse(&cursor.to_string(), ListPrint::of(&["project", "other"]));
+        let read = Cursor::parse(&cursor.to_string(), ListPrint::of(&["project", "other"]), None);
 
         assert!(matches!(read, Err(Failure::BadInput { argument: "after", .. })), "{read:?}");
     }
@@ -167,8 +221,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = Cursor::parse(&text, list());
-            let _ = Cursor::parse(&URL_SAFE_NO_PAD.encode(bytes), list());
+            let _ = Cursor::parse(&text, list(), None);
+            let _ = Cursor::parse(&URL_SAFE_NO_PAD.encode(bytes), list(), None);
         }
     }
 }

@@ -13,11 +13,13 @@ use super::super::read::{CacheOutcome, Content, Read};
 use super::super::reader::Reader;
 use super::super::single_flight::JoinRequest;
 use super::super::ttl_cache::Found;
+use super::super::visibility::{narrowed, without_counts};
 use super::cursor::{Cursor, ListPrint};
+use super::scan::{ScanRequest, scan};
 use super::slice::{Ask, Slice, slice};
 use crate::domain::{
-    DesktopOperation, Direction, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery,
-    ScreenRecord,
+    DesktopOperation, Direction, Failure, OperationQuery, Page, Permission, ProjectId, RecordId,
+    RecordQuery, ScreenRecord,
 };
 use crate::spans;
 use crate::upstream::{operation_filter, record_filter};
@@ -32,7 +34,9 @@ pub struct PageRequest {
     pub first: i32,
     /// The cursor of the row they follow.
     pub after: Option<String>,
-    /// Whether the number of all rows is all that is needed.
+    /// Whether the number of all rows is needed.
+    pub total: bool,
+    /// Whether that is all that is needed.
     pub only_total: bool,
 }
 
@@ -50,14 +54,22 @@ impl Reader {
     ) -> Result<Slice<Arc<ScreenRecord>>, Failure> {
         let query = query.checked()?;
         let list = ListPrint::of(&["records", project.as_str(), &record_filter(&query)]);
-        let ask = ask(list, request, Some(query.direction))?;
+        let with_total = request.total;
+        let ask = self.ask(list, request, Some(query.direction))?;
         let caller = self.admit_project(&project)?;
         let pages = self.records().record_pages();
-        slice(&ask, |range| {
-            let key = PageKey { caller, project: project.clone(), listing: query.clone(), range };
+        let fetch = |listing: &RecordQuery, range| {
+            let key = PageKey { caller, project: project.clone(), listing: listing.clone(), range };
             self.page(pages, key)
-        })
-        .await
+        };
+        let Some(grant) = self.restriction() else {
+            return slice(&ask, |range| fetch(&query, range)).await;
+        };
+        let Some(query) = narrowed(&query, grant) else { return Ok(Slice::empty(&ask)) };
+        let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record);
+        let budget = self.scan_budget();
+        let request = ScanRequest { ask: &ask, with_total, budget, is_match: &is_match };
+        scan(request, |range| fetch(&query, range)).await.map_err(without_counts)
     }
 
     /// A part of the list of what happened during a recording.
@@ -71,10 +83,11 @@ impl Reader {
         query: OperationQuery,
         request: PageRequest,
     ) -> Result<Slice<Arc<DesktopOperation>>, Failure> {
+        self.require(Permission::Operations, &project, &id)?;
         let query = query.checked()?;
         let filter = operation_filter(&query);
         let list = ListPrint::of(&["operations", project.as_str(), id.as_str(), &filter]);
-        let ask = ask(list, request, None)?;
+        let ask = self.ask(list, request, None)?;
         let caller = self.admit_project(&project)?;
         let pages = self.records().operation_pages();
         let listing = OperationListing { id, query };
@@ -171,13 +184,21 @@ impl Reader {
     }
 }
 
-fn ask(list: ListPrint, request: PageRequest, sorted: Option<Direction>) -> Result<Ask, Failure> {
-    let first = u32::try_from(request.first).ok().filter(|first| *first <= MOST_ROWS);
-    let first = first.ok_or_else(|| Failure::BadInput {
-        argument: "first",
-        problem: format!("is {}: 0 to {MOST_ROWS} are allowed", request.first),
-    })?;
-    let after = request.after.map(|after| Cursor::parse(&after, list)).transpose()?;
-    let first = if request.only_total { 0 } else { first };
-    Ok(Ask { list, first, after, sorted })
+impl Reader {
+    fn ask(
+        &self,
+        list: ListPrint,
+        request: PageRequest,
+        sorted: Option<Direction>,
+    ) -> Result<Ask, Failure> {
+        let first = u32::try_from(request.first).ok().filter(|first| *first <= MOST_ROWS);
+        let first = first.ok_or_else(|| Failure::BadInput {
+            argument: "first",
+            problem: format!("is {}: 0 to {MOST_ROWS} are allowed", request.first),
+        })?;
+        let seal = self.cursor_seal();
+        let after = request.after.map(|after| Cursor::parse(&after, list, seal.as_ref()));
+        let first = if request.only_total { 0 } else { first };
+        Ok(Ask { list, first, after: after.transpose()?, sorted })
+    }
 }

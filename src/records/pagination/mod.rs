@@ -1,12 +1,13 @@
 //! Parts of lists, by cursors, from the upstream's numbered pages.
 
 mod cursor;
-mod lists;
 mod slice;
+mod scan;
+mod lists;
 #[cfg(test)]
 mod tests;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, CursorText};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use cursor::{IdPrint, ListPrint};
 pub use lists::PageRequest;

@@ -44,12 +44,22 @@ pub(crate) struct Ask {
 pub struct Slice<T> {
     /// Its rows, each with its place.
     pub rows: Vec<Placed<T>>,
+    /// The cursor to go on from; `None` for the beginning of the list.
+    pub end: Option<Cursor>,
     /// How many rows the whole list has.
     pub total: Field<i64>,
     /// Whether rows follow.
     pub has_next: bool,
     /// Whether rows come before.
     pub has_previous: bool,
+}
+
+impl<T> Slice<T> {
+    /// A list without rows.
+    pub(crate) fn empty(ask: &Ask) -> Self {
+        let has_previous = ask.after.is_some();
+        Self { rows: Vec::new(), end: None, total: Some(Ok(0)), has_next: false, has_previous }
+    }
 }
 
 /// A row and its place.
@@ -92,7 +102,8 @@ where
             .as_ref()
             .map_or(!page.rows.is_empty(), |total| total.as_ref().is_ok_and(|total| *total > 0));
         let has_previous = ask.after.is_some();
-        return Ok(Slice { rows: Vec::new(), total: page.total.clone(), has_next, has_previous });
+        let (rows, total) = (Vec::new(), page.total.clone());
+        return Ok(Slice { rows, end: None, total, has_next, has_previous });
     }
     let mut pages = PageReader { fetch, asked: 0, total: None, ends_at: None };
     let (from, count) = asked_range(ask);
@@ -289,7 +300,8 @@ impl<T: Row> Collected<T> {
             let cursor = Cursor::new(ask.list, *number, time, shown.iter().copied());
             rows.push(Placed { row: row.clone(), cursor });
         }
-        Slice { rows, total, has_next, has_previous: ask.after.is_some() }
+        let end = rows.last().map(|placed| placed.cursor.clone());
+        Slice { rows, end, total, has_next, has_previous: ask.after.is_some() }
     }
 }
 
