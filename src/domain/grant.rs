@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Failure, ProjectId, RecordId, RecordText, ScreenRecord};
+use super::{Failure, Permission, ProjectId, RecordId, RecordText, ScreenRecord};
 
 /// Ids without case and dashes, see [`RecordId::folded`].
 pub type FoldedIds = BTreeSet<Arc<str>>;
@@ -45,15 +45,6 @@ pub struct Permissions {
     pub operations: bool,
     /// Get links to the video.
     pub download: bool,
-}
-
-/// A permission for one field of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Read what happened on the desktop during a recording.
-    Operations,
-    /// Get links to the video.
-    Download,
 }
 
 /// Hash of a whole grant, for keys of caches.
@@ -211,15 +202,6 @@ impl Default for Permissions {
     /// All of them.
     fn default() -> Self {
         Self { read: true, operations: true, download: true }
-    }
-}
-
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Operations => "operations",
-            Self::Download => "download",
-        })
     }
 }
 

@@ -12,6 +12,7 @@ mod screen_record;
 mod desktop_operation;
 mod download_link;
 mod list;
+mod permission;
 mod grant;
 mod failure;
 mod diagnostic;
@@ -23,8 +24,9 @@ pub use download_link::DownloadLink;
 pub use failure::{
     Failure, FailureCode, Refusal, RefusalKind, Revoked, TimeLimit, Unreachable, UpstreamAnswer,
 };
-pub use grant::{FoldedIds, Grant, GrantKey, Permission, Permissions, Rights};
+pub use grant::{FoldedIds, Grant, GrantKey, Permissions, Rights};
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
+pub use permission::Permission;
 pub use record_id::{ProjectId, RecordId};
 pub(crate) use screen_record::record_fields;
 pub use screen_record::{Field, RecordFields, RecordText, RecordTime, ScreenRecord, Unreadable};
