@@ -64,11 +64,25 @@ impl Gateway {
         Self::running(app, upstream, clock)
     }
 
-    /// With the settings of a file that is watched, and with the usual ports and retries.
+    /// With the settings of a file, which are reloaded on request only, and with the usual ports and retries.
     pub(crate) async fn following(
         upstream: ScriptedUpstream,
         settings: &TestFile,
         variables: &[(&str, &str)],
+    ) -> Self {
+        Self::with_file(upstream, settings, variables, Duration::from_hours(1)).await
+    }
+
+    /// As [`Self::following`], but changed files cause a reload too.
+    pub(crate) async fn watching(upstream: ScriptedUpstream, settings: &TestFile) -> Self {
+        Self::with_file(upstream, settings, &[], Duration::from_millis(10)).await
+    }
+
+    async fn with_file(
+        upstream: ScriptedUpstream,
+        settings: &TestFile,
+        variables: &[(&str, &str)],
+        poll_interval: Duration,
     ) -> Self {
         let endpoint = format!("http://{}", upstream.address);
         let usual = [
@@ -86,7 +100,6 @@ impl Gateway {
             unreachable!("a test's settings are good to begin with");
         };
         let clock = Clock::default();
-        let poll_interval = Duration::from_millis(10);
         let start = Start { poll_interval, ..Start::from(loaded.source(), clock.clone()) };
         let app = App::start(ActiveSettings::of(&loaded), start).await.unwrap();
         Self::running(app, upstream, clock)
