@@ -75,7 +75,7 @@ fn sign(config: &mut Config) {
 struct Audited {
     gateway: Gateway,
     log: TestFile,
-    _keys: TestFile,
+    keys: TestFile,
 }
 
 impl Audited {
@@ -93,7 +93,13 @@ impl Audited {
             adjust(config);
         })
         .await;
-        Self { gateway, log, _keys: keys }
+        Self { gateway, log, keys }
+    }
+
+    /// Narrows the helpdesk's rights by members of its key.
+    async fn restrict(&self, rights: &str) {
+        self.keys.write(&format!("{}{rights}\n", std::fs::read_to_string(&self.keys.0).unwrap()));
+        assert!(matches!(self.gateway.reload().await, Outcome::Done { .. }));
     }
 
     /// With an audit log that can be opened and never be written.
@@ -315,6 +321,44 @@ async fn a_project_that_is_not_the_callers_is_a_denial_and_a_missing_recording_i
             ["access.denied", PROJECT, RECORD, null, "helpdesk"],
             ["access.denied", PROJECT, null, null, "helpdesk"],
         ])
+    );
+}
+
+#[tokio::test]
+async fn a_restricted_caller_has_a_denial_for_each_recording_that_is_not_shown() {
+    let audited = Audited::start().await;
+    audited.restrict("usernames = [\"bob\"]").await;
+    let document = format!(
+        "{{ invisible: screenRecord(projectId: \"{PROJECT}\", id: \"invisible\") {{ id }} \
+         missing: screenRecord(projectId: \"{PROJECT}\", id: \"missing\") {{ id }} }}"
+    );
+
+    let answer = audited.query(&document).await;
+
+    assert_eq!(answer["data"], json!({ "invisible": null, "missing": null }));
+    let mut events = audited.events();
+    events.sort_by_key(|event| event["record"].to_string());
+    assert_eq!(
+        members(&events, ["event", "project", "record", "username", "caller"]),
+        json!([
+            ["access.denied", PROJECT, "invisible", null, "helpdesk"],
+            ["access.denied", PROJECT, "missing", null, "helpdesk"],
+        ])
+    );
+}
+
+#[tokio::test]
+async fn a_field_without_its_permission_is_a_denial_beside_the_read() {
+    let audited = Audited::start().await;
+    audited.restrict("permissions = [\"read\"]").await;
+
+    audited.query(&screen_record("id downloadUrl")).await;
+
+    let mut events = audited.events();
+    events.sort_by_key(|event| event["event"].to_string());
+    assert_eq!(
+        members(&events, ["event", "record"]),
+        json!([["access.denied", RECORD], ["recording.read", RECORD]])
     );
 }
 
@@ -663,7 +707,7 @@ async fn a_file_that_was_renamed_is_made_anew_on_a_hangup_and_no_event_is_lost()
     process.post().await;
     process.signal("-HUP");
     let mut requests = 2;
-    while !log.0.exists() {
+    while log.0.metadata().map_or(0, |file| file.len()) == 0 {
         process.post().await;
         requests += 1;
     }

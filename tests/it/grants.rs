@@ -554,6 +554,24 @@ async fn a_grant_that_is_narrowed_counts_for_the_next_read_and_ends_sockets() {
     assert_eq!(socket.hear().await, Said::Closed(4403, "Forbidden".to_owned()));
 }
 
+#[tokio::test]
+async fn no_answer_goes_over_a_socket_once_its_grant_is_narrowed() {
+    let file = TestFile::of(&key("one", ""));
+    let (upstream, _) = upstream().await;
+    let gateway = Gateway::configured(upstream, |config| {
+        own_credentials(config);
+        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
+    })
+    .await;
+    let mut socket = socket(&gateway, "one").await;
+
+    file.write(&key("one", "usernames = [\"alice\"]"));
+    gateway.reload().await;
+    socket.subscribe("1", &subscription("hiddenn-1").replace("subscription", "query")).await;
+
+    assert_eq!(socket.hear().await, Said::Closed(4403, "Forbidden".to_owned()));
+}
+
 /// A row of a list.
 fn row(number: usize, username: &str, desktop: &str) -> Value {
     let start =

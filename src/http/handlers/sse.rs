@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse as _;
+use futures_util::future;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::time::timeout;
 
@@ -59,6 +60,11 @@ pub(super) fn answer(
     let streamed = StreamedOperation { operation, asking, caller_name, source, span };
     let answers = operation_stream::answers(endpoint, streamed);
     let (stopping, callers) = (endpoint.stopping.clone(), endpoint.callers.clone());
+    // No answer goes to a caller whose rights have changed since the operation began.
+    let answers = answers.take_while({
+        let (callers, caller) = (callers.clone(), caller.clone());
+        move |_| future::ready(callers.still_accepts(&caller))
+    });
     let ended = async move {
         tokio::select! {
             () = stopping.cancelled() => {}

@@ -203,6 +203,9 @@ impl Session {
 
     fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), CloseReason> {
         let Some(caller) = &self.caller else { return Err(CloseReason::Unauthorized) };
+        if !self.endpoint.callers.still_accepts(caller) {
+            return Err(CloseReason::Forbidden);
+        }
         if self.in_progress.contains_key(&id) {
             return Err(CloseReason::SubscriberExists(id));
         }
@@ -252,12 +255,15 @@ impl Session {
     }
 
     /// Passes on an answer, or the end of an operation. The `error` of an operation that was refused is
-    /// its end, too.
+    /// its end, too. No answer goes to a caller whose rights have changed since the operation began.
     async fn send_event(
         &mut self,
         event: OperationEvent,
         transport: &mut Transport,
     ) -> Result<(), Ending> {
+        if self.caller.as_ref().is_some_and(|caller| !self.endpoint.callers.still_accepts(caller)) {
+            return Err(CloseReason::Forbidden.into());
+        }
         let OperationEvent { id, answer } = event;
         let Some(StreamedAnswer { served, json, room: _kept_until_it_is_sent }) = answer else {
             self.stop(&id);
