@@ -23,6 +23,8 @@ if (!binary) {
   process.exit(2);
 }
 
+/** Tokens, each with the public key that has signed it. */
+const SIGNED = JSON.parse(readFileSync(new URL("../fixtures/jwt/signed.json", import.meta.url), "utf8"));
 /** Blocks without a language, by their first line: drawings, which cannot be run. */
 const DRAWINGS = new Set(["HTTP request → http → graphql → records → upstream → wire → normalize → domain value or Failure"]);
 /** Blocks with a mark that another step runs: the file that does, and a text in it that shows it. */
@@ -167,9 +169,14 @@ function ofScript(block, answer) {
 
 async function ofToml(block) {
   const isKeys = /^\[\[key\]\]/m.test(block.text);
-  const filled = block.text.replace(/"…[^"]*"/g, `"${"0".repeat(64)}"`);
+  const filled = block.text
+    .replace(/"…[^"]*"/g, `"${"0".repeat(64)}"`)
+    // No issuer of an example can be reached: its keys come from a file.
+    .replace(/^(jwt_jwks = )"https:[^"]*"/m, '$1"keys.json"');
   const flags = isKeys ? "--inbound-auth=api-key --inbound-api-keys-file=given.toml" : "--config=given.toml";
-  await runLines(gateway, block.page, [`screen-record-gateway check ${flags}`], { files: { "given.toml": filled } });
+  await runLines(gateway, block.page, [`screen-record-gateway check ${flags}`], {
+    files: { "given.toml": filled, "keys.json": JSON.stringify({ keys: SIGNED.map(({ key }) => key) }) },
+  });
 }
 
 async function ofEnvironment(block) {
