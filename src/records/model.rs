@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
 use crate::domain::{Failure, ProjectId, RecordFields, RecordId, ScreenRecord};
 
-/// Orders that are tried: so many at random, and as many with few changes of thread at odd places.
+/// Orders that are tried at random, and again with few changes of thread at odd places.
 const ORDERS: usize = 800;
 const DAY: Duration = Duration::from_hours(24);
 
@@ -190,7 +190,7 @@ fn version(value: &Value) -> u64 {
     }
 }
 
-/// Runs a model in many orders. One in which everybody waits for somebody else fails, too.
+/// Runs a model in many orders. One that deadlocks fails, too.
 fn in_many_orders(model: impl Fn() + Copy + Send + Sync + 'static) {
     let mut config = Config::new();
     config.stack_size = 512 * 1024;
@@ -204,7 +204,7 @@ fn in_many_orders(model: impl Fn() + Copy + Send + Sync + 'static) {
     });
 }
 
-/// Three ask for a record that nobody has read yet.
+/// Three callers ask for a record that has not been read yet.
 fn three_ask(without: Without) {
     block_on(async move {
         let world = World::new(without);

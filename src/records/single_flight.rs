@@ -1,8 +1,8 @@
 //! One load per key, however many wait for it.
 //!
-//! A flight is a shared future. Whoever waits drives it, so it needs no task of its own; when the
-//! one who began it leaves, the others drive it on; when the last one leaves, it is dropped and its
-//! upstream call with it.
+//! A load is a shared future. Each caller that waits for it drives it, so it needs no task of its own. If
+//! the caller that began it leaves, the others drive it on. If the last one leaves, the load is dropped, and
+//! its upstream call with it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -168,7 +168,7 @@ where
             listed.end();
             outcome
         }
-        // Whoever drives it, its calls belong to the trace that began it.
+        // Any caller may drive it; its calls belong to the trace that began it.
         .with_context(Context::current())
         .boxed()
         .shared();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_stops_when_nobody_waits_for_it_any_more() {
+    async fn a_load_stops_when_its_last_caller_leaves() {
         let flights = flights();
         let (land, load) = load();
         let only = flights.join(ASKED, || None, |_| load);

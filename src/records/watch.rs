@@ -262,7 +262,7 @@ impl Poller {
         }
     }
 
-    /// Leaves the list if nobody watches. The list is locked meanwhile, so that nobody can join.
+    /// Leaves the list if it has no watchers. The list is locked meanwhile, so that none can join.
     fn leave(&self) -> bool {
         let mut list = self.records.watches().lock();
         let is_unwatched = self.sender.receiver_count() == 0;

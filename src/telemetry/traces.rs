@@ -133,7 +133,7 @@ impl Traces {
         Ok(Self { provider: Some(provider), metrics, tasks })
     }
 
-    /// The layer that hands spans to the export; `None` while traces are off.
+    /// The layer that exports spans; `None` while traces are off.
     pub fn layer<S>(&self) -> Option<impl Layer<S> + use<S>>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,

@@ -441,13 +441,7 @@ async fn what_another_replica_has_cached_of_an_invisible_recording_is_not_used()
 
 #[tokio::test]
 async fn a_field_without_its_permission_is_null_with_forbidden_and_nothing_is_sent_for_it() {
-    let file = TestFile::of(&key("helpdesk", "permissions = [\"read\"]"));
-    let (upstream, _) = upstream().await;
-    let gateway = Gateway::configured(upstream, |config| {
-        own_credentials(config);
-        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
-    })
-    .await;
+    let (gateway, _file) = with_key("helpdesk", "permissions = [\"read\"]").await;
     let document = format!(
         r#"{{ screenRecord(projectId: "{PROJECT}", id: "visible-1") {{
             username downloadUrl operations {{ totalCount }} }} }}"#
@@ -470,6 +464,18 @@ async fn a_field_without_its_permission_is_null_with_forbidden_and_nothing_is_se
         [(json!("downloadUrl"), forbidden.clone()), (json!("operations"), forbidden)]
     );
     assert_eq!(gateway.upstream_requests(), 1);
+}
+
+/// A gateway with one caller, and the file that has the caller's key.
+async fn with_key(name: &str, rights: &str) -> (Gateway, TestFile) {
+    let file = TestFile::of(&key(name, rights));
+    let (upstream, _) = upstream().await;
+    let gateway = Gateway::configured(upstream, |config| {
+        own_credentials(config);
+        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
+    })
+    .await;
+    (gateway, file)
 }
 
 /// A socket of a caller.
@@ -532,13 +538,7 @@ async fn a_watched_recording_that_becomes_invisible_ends_as_one_that_is_deleted(
 
 #[tokio::test]
 async fn a_grant_that_is_narrowed_counts_for_the_next_read_and_ends_sockets() {
-    let file = TestFile::of(&key("one", ""));
-    let (upstream, _) = upstream().await;
-    let gateway = Gateway::configured(upstream, |config| {
-        own_credentials(config);
-        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
-    })
-    .await;
+    let (gateway, file) = with_key("one", "").await;
     let document = subscription("hiddenn-1").replace("subscription", "query");
     let mut socket = socket(&gateway, "one").await;
     socket.subscribe("1", &subscription("hiddenn-1")).await;
@@ -556,13 +556,7 @@ async fn a_grant_that_is_narrowed_counts_for_the_next_read_and_ends_sockets() {
 
 #[tokio::test]
 async fn no_answer_goes_over_a_socket_once_its_grant_is_narrowed() {
-    let file = TestFile::of(&key("one", ""));
-    let (upstream, _) = upstream().await;
-    let gateway = Gateway::configured(upstream, |config| {
-        own_credentials(config);
-        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
-    })
-    .await;
+    let (gateway, file) = with_key("one", "").await;
     let mut socket = socket(&gateway, "one").await;
 
     file.write(&key("one", "usernames = [\"alice\"]"));
@@ -719,8 +713,8 @@ async fn a_part_may_be_short_or_empty_and_its_cursor_says_where_the_scan_stood()
 
     assert_eq!((first.ids.len(), first.has_next, first.total), (10, true, Value::Null));
     assert_eq!((ids, parts), (every_tenth(1000), 11));
-    let nobody = Lists::of(rows(1000), "desktop_ids = [\"d3\"]", few).await;
-    let empty = nobody.part("one", "first: 50").await;
+    let unmatched = Lists::of(rows(1000), "desktop_ids = [\"d3\"]", few).await;
+    let empty = unmatched.part("one", "first: 50").await;
     assert_eq!((empty.ids.len(), empty.has_next, empty.total), (0, true, Value::Null));
     assert!(empty.end.is_string());
 }

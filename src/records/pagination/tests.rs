@@ -107,7 +107,7 @@ async fn without_a_total_an_empty_page_is_the_end() {
     assert_eq!(*list.asked.borrow(), [(0, 2), (1, 3), (3, 1)]);
 }
 
-/// Rows of an upstream that gives at most so many at once.
+/// Rows of an upstream that gives at most `cap` rows at once.
 fn capped(rows: u32, cap: u32, range: Range) -> Arc<Page<NumberedRow>> {
     let end = range.offset.saturating_add(range.limit.min(cap)).min(rows);
     let page = (range.offset..end).map(|number| Ok(NumberedRow(number.to_string())));

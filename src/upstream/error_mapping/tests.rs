@@ -170,7 +170,7 @@ fn long_texts_are_cut_at_a_thousand_characters() {
 }
 
 #[test]
-fn statuses_that_nobody_documents_are_errors_of_the_upstream() {
+fn undocumented_statuses_are_errors_of_the_upstream() {
     for (status, retryable) in [(300, false), (402, false), (418, false), (499, false), (599, true)]
     {
         let failure = read_as(status, b"", Whose::Caller);
