@@ -171,3 +171,34 @@ export function figureProblems(source, folder) {
     }),
   );
 }
+
+/** Versions in the table of tested software that no lock file has, or only another one. */
+export function versionProblems(source) {
+  const locked = lockedVersions();
+  return tables(source).flatMap(({ rows }) =>
+    rows.flatMap(([software, version]) => {
+      const names = [...software.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
+      const stated = version.split(", ");
+      if (names.length === 0 || names.length !== stated.length) return [`${software} has no version for each name`];
+      return names.flatMap((name, index) => {
+        const used = [...(locked.get(name) ?? [])];
+        return used.length === 1 && used[0] === stated[index] ? [] : [`${name} ${stated[index]}: locked is ${used.join(" and ") || "none"}`];
+      });
+    }),
+  );
+}
+
+/** The versions of each package that a package.json or a requirements.txt names, as locked. */
+function lockedVersions() {
+  const locked = new Map();
+  const add = (name, version) => locked.set(name, (locked.get(name) ?? new Set()).add(version));
+  for (const file of filesUnder(["tests", "examples", "web"], "package-lock.json")) {
+    const { packages } = JSON.parse(text(file));
+    const { dependencies = {}, devDependencies = {} } = packages[""];
+    for (const name of Object.keys({ ...dependencies, ...devDependencies })) add(name, packages[`node_modules/${name}`].version);
+  }
+  for (const file of filesUnder(["tests"], "requirements.txt")) {
+    for (const [, name, version] of text(file).matchAll(/^([\w.-]+)==(\S+)/gm)) add(name, version);
+  }
+  return locked;
+}

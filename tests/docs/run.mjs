@@ -9,7 +9,7 @@ import { run } from "../support/checks.mjs";
 import { difference, lineDifference } from "./answers.mjs";
 import { CAUSES, retryableOf } from "./causes.mjs";
 import { TOKEN, ask, firstState, startAll, stopAll } from "./gateway.mjs";
-import { brokenLinks, codeTable, figureProblems, tableProblems, unknownNames } from "./names.mjs";
+import { brokenLinks, codeTable, figureProblems, tableProblems, unknownNames, versionProblems } from "./names.mjs";
 import { ROOT, page, pages, text } from "./pages.mjs";
 import { addressed, category, logicalLines, missing, removeFolders, runLines, syntaxProblem } from "./shell.mjs";
 
@@ -227,6 +227,7 @@ const ofTheWhole = {
       if (heldBy && !text(heldBy[0]).includes(`fn ${heldBy[1]}(`)) throw new Error(`${code}: ${heldBy.join(" has no ")}`);
     }
   },
+  "versions of tested software are those of the lock files": () => none(versionProblems(text("docs/CLIENTS.md"))),
   "figures for sizing are those that were measured": () => none(figureProblems(text("docs/DEPLOYMENT.md"), "docs/")),
   "the example page has words for the codes that a person can meet": () => {
     const words = text("examples/web/src/errors.ts");
