@@ -8,7 +8,9 @@ use futures_util::stream::Stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::response_size::ResponseSize;
-use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, UpstreamAnswer};
+use crate::domain::{
+    DownloadLink, Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, UpstreamAnswer,
+};
 use crate::records::{self, AuditEventKind, ReadSummary, Reader, Step};
 
 /// The reader and the deadline of an operation. Clones share them.
@@ -101,16 +103,13 @@ impl OperationContext {
     }
 
     /// A link to the video of a recording.
-    pub(crate) async fn download_url(
+    pub(crate) async fn download_link(
         &self,
         project: ProjectId,
         id: RecordId,
-    ) -> Result<Option<String>, Failure> {
-        match self.within(self.reader().download_link(project, id)).await? {
-            None => Ok(None),
-            Some(Ok(link)) => Ok(Some(link.expose().to_owned())),
-            Some(Err(unreadable)) => Err(Failure::Unreadable(unreadable)),
-        }
+    ) -> Result<Option<DownloadLink>, Failure> {
+        let link = self.within(self.reader().download_link(project, id)).await?;
+        link.transpose().map_err(Failure::Unreadable)
     }
 
     pub(crate) fn reader(&self) -> Arc<Reader> {

@@ -12,7 +12,7 @@ use super::freshness::ttl_of;
 use super::generation::{Generation, LoadKind};
 use super::invalidation::Invalidation;
 use super::key::RecordKey;
-use super::link_cache::{CachedLink, LinksById, LinksKey};
+use super::link_cache::{LinksById, LinksKey};
 use super::pages::{CachedPage, Listing, PageEntry, PageKey, Pages};
 use super::redis::{LeaseOutcome, RedisTier};
 use super::single_flight::{JoinRequest, LoadHandle};
@@ -241,11 +241,11 @@ impl Records {
                 self.revoke(refused);
             }
         })?;
-        let cache = &self.links().cache;
+        let links = self.links();
         let mut keep = |id: &RecordId| {
             let link = answered.remove(&RecordId::folded(id.as_str())).flatten();
-            let entry = cache.entry(CachedLink(link));
-            cache.insert(&key.record(id), &entry, &generation);
+            let entry = links.entry(link);
+            links.cache.insert(&key.record(id), &entry, &generation);
             (id.clone(), entry)
         };
         Ok(Arc::new(key.ids.iter().map(&mut keep).collect()))

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::context::RequestContext;
 use super::freshness::Lifetime;
 use super::key::{CallerKey, RecordKey};
@@ -14,16 +16,20 @@ use super::ttl_cache::{CacheValue, Entry, TtlCache};
 use super::weight::of_unreadable;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
-use crate::domain::{DownloadLink, Field, ProjectId, RecordId};
+use crate::domain::{DownloadLink, Field, ProjectId, RecordId, Timestamp};
 
-/// The TTL of a link. The upstream's links live longer, for a time that is not documented.
+/// The longest TTL of a link. The upstream's links live longer, for a time that is not documented.
 pub(crate) const LINK_TTL: Duration = Duration::from_secs(30);
+/// The least time that a link from the cache is valid for: a client needs time to start the download.
+const MIN_VALIDITY: Duration = Duration::from_mins(1);
 /// The TTL of "no link": a recording that is being uploaded has one soon.
 const ABSENCE_TTL: Duration = Duration::from_secs(2);
 
 /// A link, or that there is none.
-#[derive(Clone)]
-pub(crate) struct CachedLink(pub(crate) Field<DownloadLink>);
+pub(crate) struct CachedLink {
+    pub(crate) link: Field<DownloadLink>,
+    ttl: Duration,
+}
 
 pub(crate) type LinkEntry = Entry<CachedLink>;
 
@@ -43,6 +49,7 @@ pub(crate) type LinksById = Arc<HashMap<RecordId, Arc<LinkEntry>>>;
 pub(crate) struct Links {
     pub(crate) cache: TtlCache<CachedLink>,
     pub(crate) loads: SingleFlight<LinksKey, LinksById>,
+    clock: Clock,
 }
 
 impl Links {
@@ -52,7 +59,17 @@ impl Links {
         metrics: RecordMetrics,
         clock: Clock,
     ) -> Self {
-        Self { cache: TtlCache::new(limits, max_bytes, clock), loads: SingleFlight::new(metrics) }
+        let cache = TtlCache::new(limits, max_bytes, clock.clone());
+        Self { cache, loads: SingleFlight::new(metrics), clock }
+    }
+
+    /// An entry for a link that was fetched just now.
+    pub(crate) fn entry(&self, link: Field<DownloadLink>) -> Arc<LinkEntry> {
+        let ttl = match &link {
+            Some(Ok(link)) => link_ttl(link.expires_at(), self.clock.timestamp()),
+            Some(Err(_)) | None => ABSENCE_TTL,
+        };
+        self.cache.entry(CachedLink { link, ttl })
     }
 
     /// The link of a recording, if it is fresh enough for a request.
@@ -62,17 +79,24 @@ impl Links {
     }
 }
 
+/// How long a link is cached. One that expires soon is not cached at all.
+fn link_ttl(expires_at: Option<Timestamp>, now: jiff::Timestamp) -> Duration {
+    let Some(expires_at) = expires_at else { return LINK_TTL };
+    let validity = expires_at.as_utc().duration_since(TimeZone::UTC.to_datetime(now));
+    let validity = Duration::try_from(validity).unwrap_or_default();
+    validity.saturating_sub(MIN_VALIDITY).min(LINK_TTL)
+}
+
 /// The key of a link is that of its record.
 impl CacheValue for CachedLink {
     type Key = RecordKey;
 
     fn lifetime(&self, _limits: &CacheConfig) -> Lifetime {
-        let ttl = if matches!(self.0, Some(Ok(_))) { LINK_TTL } else { ABSENCE_TTL };
-        Lifetime { ttl, ..Lifetime::default() }
+        Lifetime { ttl: self.ttl, ..Lifetime::default() }
     }
 
     fn bytes(&self) -> usize {
-        match &self.0 {
+        match &self.link {
             Some(Ok(link)) => link.expose().len(),
             Some(Err(unreadable)) => of_unreadable(unreadable),
             None => 0,

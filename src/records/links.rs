@@ -48,7 +48,7 @@ impl Reader {
         self.note_for_field(Content::Link, &read, true);
         self.note_read(read);
         self.note_secret();
-        Ok(entry.value.0.clone())
+        Ok(entry.value.link.clone())
     }
 
     /// Joins the batch of this request, once no read is in progress that could need more links.

@@ -134,7 +134,7 @@ export class RandomDocument {
       return 'nonsense';
     }
     const fields = Object.values(type.getFields()).filter(
-      (field) => field.name !== 'downloadUrl' && (depth < 5 || isLeafType(getNamedType(field.type))),
+      (field) => !field.name.startsWith('download') && (depth < 5 || isLeafType(getNamedType(field.type))),
     );
     const leaves = fields.filter((field) => isLeafType(getNamedType(field.type)));
     const field = this.budget <= 0 && leaves.length > 0 ? this.random.of(leaves) : this.random.of(fields);

@@ -42,7 +42,7 @@ async function post(body) {
 /** Everything below a type that needs no argument and does not differ from call to call. */
 function everything(type) {
   const fields = Object.values(type.getFields()).filter(
-    (field) => field.name !== 'downloadUrl' && field.name !== 'operations',
+    (field) => !field.name.startsWith('download') && field.name !== 'operations',
   );
   const selected = fields.map((field) => {
     const named = getNamedType(field.type);

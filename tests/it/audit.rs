@@ -154,13 +154,13 @@ fn code(answer: &Value) -> &Value {
 #[tokio::test]
 async fn a_recording_its_operations_and_its_link_are_one_event_each_with_all_members() {
     let audited = Audited::start().await;
-    let selection = "id downloadUrl operations { totalCount }";
+    let selection = "id downloadUrl downloadLink { url } operations { totalCount }";
     let query = format!("query Playback {}", screen_record(selection));
     let body = json!({ "query": query, "operationName": "Playback" });
 
     let answer = audited.post(&body, &[("x-request-id", "request-1")]).await;
 
-    assert_eq!(answer.json["data"]["screenRecord"]["downloadUrl"], LINK);
+    assert_eq!(answer.json["data"]["screenRecord"]["downloadLink"]["url"], LINK);
     let mut events = audited.events();
     for event in &mut events {
         let time = event.as_object_mut().unwrap().remove("time").unwrap();

@@ -154,3 +154,60 @@ async fn a_link_that_is_not_http_is_an_error_that_does_not_repeat_it() {
     assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE");
     assert!(!answer.to_string().contains("javascript"), "{answer}");
 }
+
+/// An upstream whose links all have a query.
+async fn linking_until(query: String) -> Gateway {
+    let gateway = linking().await;
+    gateway.upstream.answer_with(move |seen| {
+        if seen.path.ends_with("/download-address") {
+            let url = format!("https://obs.example/v?{query}");
+            let link = json!({ "id": "r1", "download_url": url });
+            return Reply::json(200, &json!({ "address": [link] }));
+        }
+        Reply::json(200, &json!({ "id": "r1" }))
+    });
+    gateway
+}
+
+#[tokio::test]
+async fn a_link_says_when_it_expires_where_its_query_does() {
+    for (query, expires_at) in [
+        ("X-Amz-Date=20991015T100441Z&X-Amz-Expires=3600", json!("2099-10-15T11:04:41.000Z")),
+        ("sig=s", Value::Null),
+        ("Expires=soon", Value::Null),
+    ] {
+        let gateway = linking_until(query.to_owned()).await;
+        let record = format!(r#"screenRecord(projectId: "{PROJECT}", id: "r1")"#);
+
+        let answer = gateway
+            .query(&format!("{{ {record} {{ downloadLink {{ url expiresAt }} downloadUrl }} }}"))
+            .await;
+
+        let url = format!("https://obs.example/v?{query}");
+        let link = json!({ "url": url, "expiresAt": expires_at });
+        let expected = json!({ "screenRecord": { "downloadLink": link, "downloadUrl": url } });
+        assert_eq!(answer, json!({ "data": expected }));
+        assert_eq!(link_calls(&gateway), [1], "for {query}");
+    }
+}
+
+#[tokio::test]
+async fn a_cached_link_is_valid_for_a_minute_at_least() {
+    let expires_in = |seconds: u64| {
+        let at = jiff::Timestamp::now() + Duration::from_secs(seconds);
+        format!("Expires={}", at.as_second())
+    };
+    for (validity, age, calls) in [(900, 29, 1), (900, 30, 2), (75, 5, 1), (75, 20, 2), (59, 0, 2)]
+    {
+        let gateway = linking_until(expires_in(validity)).await;
+        let document = document(["r1"].into_iter());
+
+        gateway.query(&document).await;
+        gateway.advance(Duration::from_secs(age));
+        let answer = gateway.query(&document).await;
+
+        assert!(answer["data"]["a0"]["downloadUrl"].is_string(), "{answer}");
+        let made = link_calls(&gateway).len();
+        assert_eq!(made, calls, "for a link of {validity} s after {age} s");
+    }
+}

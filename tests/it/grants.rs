@@ -444,12 +444,14 @@ async fn a_field_without_its_permission_is_null_with_forbidden_and_nothing_is_se
     let (gateway, _file) = with_key("helpdesk", "permissions = [\"read\"]").await;
     let document = format!(
         r#"{{ screenRecord(projectId: "{PROJECT}", id: "visible-1") {{
-            username downloadUrl operations {{ totalCount }} }} }}"#
+            username downloadUrl downloadLink {{ url }} operations {{ totalCount }} }} }}"#
     );
 
     let answer = gateway.post(&document, &[("x-api-key", "helpdesk")]).await.json;
 
-    let record = json!({ "username": "alice", "downloadUrl": null, "operations": null });
+    let record = json!({
+        "username": "alice", "downloadUrl": null, "downloadLink": null, "operations": null,
+    });
     assert_eq!(answer["data"]["screenRecord"], record);
     let mut errors: Vec<_> = answer["errors"]
         .as_array()
@@ -458,11 +460,8 @@ async fn a_field_without_its_permission_is_null_with_forbidden_and_nothing_is_se
         .map(|error| (error["path"][1].clone(), error["extensions"]["code"].clone()))
         .collect();
     errors.sort_by_key(|(path, _)| path.to_string());
-    let forbidden = json!("FORBIDDEN");
-    assert_eq!(
-        errors,
-        [(json!("downloadUrl"), forbidden.clone()), (json!("operations"), forbidden)]
-    );
+    let fields = ["downloadLink", "downloadUrl", "operations"];
+    assert_eq!(errors, fields.map(|field| (json!(field), json!("FORBIDDEN"))));
     assert_eq!(gateway.upstream_requests(), 1);
 }
 

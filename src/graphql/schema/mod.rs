@@ -12,6 +12,7 @@ mod screen_record_order;
 mod screen_record_order_field;
 mod order_direction;
 mod desktop;
+mod download_link;
 mod desktop_operation;
 mod desktop_operation_type;
 mod desktop_operation_level;

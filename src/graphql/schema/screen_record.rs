@@ -9,6 +9,7 @@ use super::counted::Counted;
 use super::desktop::Desktop;
 use super::desktop_operation::DesktopOperation;
 use super::desktop_operation_filter::{DesktopOperationFilter, operation_query};
+use super::download_link::DownloadLink;
 use super::field::shown;
 use super::scalars::{DateTime, Long};
 use super::screen_record_status::ScreenRecordStatus;
@@ -62,6 +63,18 @@ impl ScreenRecord {
     /// What the upstream's calls about this recording take.
     fn key(&self) -> Result<(ProjectId, RecordId), Failure> {
         Ok((self.project.clone(), RecordId::parse(&self.id)?))
+    }
+
+    /// The link that is handed out for a field.
+    async fn link(&self, field: &Context<'_>) -> Result<Option<domain::DownloadLink>, Failure> {
+        let operation = field.data_unchecked::<OperationContext>();
+        let (project, id) = self.key()?;
+        let reading = operation.download_link(project, id);
+        let link = operation.for_field(FieldRow::of(field), reading).await?;
+        if link.is_some() {
+            self.audit(operation, AuditEventKind::Download);
+        }
+        Ok(link)
     }
 
     fn audit(&self, operation: &OperationContext, kind: AuditEventKind) {
@@ -157,18 +170,15 @@ impl ScreenRecord {
         &self,
         context: &Context<'_>,
     ) -> Option<Result<Counted<String>, Failure>> {
-        let operation = context.data_unchecked::<OperationContext>();
-        match self.key() {
-            Ok((project, id)) => {
-                let reading = operation.download_url(project, id);
-                let url = operation.for_field(FieldRow::of(context), reading).await.transpose();
-                if let Some(Ok(_)) = &url {
-                    self.audit(operation, AuditEventKind::Download);
-                }
-                url.map(|url| url.map(Counted))
-            }
-            Err(failure) => Some(Err(failure)),
-        }
+        let link = self.link(context).await.transpose()?;
+        Some(link.map(|link| Counted(link.expose().to_owned())))
+    }
+
+    /// Signed, short-lived link to the video, and when it expires. `null` if there is no video file.
+    /// Shares its upstream call with `downloadUrl`.
+    async fn download_link(&self, context: &Context<'_>) -> Option<Result<DownloadLink, Failure>> {
+        let link = self.link(context).await.transpose()?;
+        Some(link.map(DownloadLink))
     }
 
     /// Operations on the desktop during the recording, as a Relay connection. `null` with an error if
