@@ -57,7 +57,7 @@ pub fn execution(bytes: &[u8]) {
     graphql::fuzz::execution(bytes);
 }
 
-/// An HTTP request's parameters or body: read in one go and with care alike.
+/// An HTTP request's parameters or body.
 pub fn request(bytes: &[u8]) {
     http::fuzz::request(bytes);
 }

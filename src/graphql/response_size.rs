@@ -188,32 +188,4 @@ mod tests {
             assert_eq!(write(limit), Err(TooLarge { limit }));
         }
     }
-
-    #[test]
-    fn json_that_came_too_large_is_refused() {
-        let json = ResponseSize::new(3).json().continuing(b"1234".to_vec());
-
-        assert_eq!(json.finish(), Err(TooLarge { limit: 3 }));
-    }
-
-    #[test]
-    fn what_is_counted_is_left_less() {
-        let size = ResponseSize::new(10);
-
-        size.add(4);
-        let left = size.left();
-        size.add(6);
-        let at_the_limit = size.check();
-        size.add(1);
-
-        assert_eq!((left, at_the_limit), (6, Ok(())));
-        assert_eq!((size.left(), size.check()), (0, Err(TooLarge { limit: 10 })));
-        size.reset();
-        assert_eq!(size.check(), Ok(()));
-    }
-
-    #[test]
-    fn the_length_of_json_counts_escapes() {
-        assert_eq!(json_len(&["\n", "é"]), "[\"\\n\",\"é\"]".len());
-    }
 }

@@ -241,34 +241,4 @@ mod tests {
     fn summary(reads: Vec<Read>) -> ReadSummary {
         ReadSummary { reads: reads.into(), ..ReadSummary::default() }
     }
-
-    #[test]
-    fn a_request_may_ask_for_fresher_data() {
-        for (text, no_cache, max_age) in [
-            ("no-cache", true, None),
-            ("max-age=5", false, Some(5)),
-            ("Max-Age=\"7\", No-Cache", true, Some(7)),
-            ("max-age=soon, private", false, None),
-        ] {
-            let headers = HeaderMap::from_iter([(header::CACHE_CONTROL, text.parse().unwrap())]);
-
-            let expected = CacheDirectives { no_cache, max_age: max_age.map(Duration::from_secs) };
-            assert_eq!(CacheDirectives::read(&headers), expected, "of {text}");
-        }
-    }
-
-    #[test]
-    fn an_answer_is_kept_as_long_as_its_least_fresh_part_and_errors_not_at_all() {
-        let fresh = summary(vec![read(CacheOutcome::Hit, 42), read(CacheOutcome::Miss, 5)]);
-        let covered = summary(vec![read(CacheOutcome::StaleOnError, 0)]);
-
-        assert_eq!(cache_control(&fresh, Quality::Complete), "private, max-age=5");
-        let day = summary(vec![read(CacheOutcome::Hit, 86_400)]);
-        assert_eq!(cache_control(&day, Quality::Complete), "private, max-age=86400");
-        let over = summary(vec![read(CacheOutcome::Hit, 0)]);
-        assert_eq!(cache_control(&over, Quality::Complete), "private, max-age=0");
-        assert_eq!(cache_control(&fresh, Quality::WithErrors), "no-store");
-        assert_eq!(cache_control(&covered, Quality::Complete), "no-store");
-        assert_eq!(cache_control(&ReadSummary::default(), Quality::Complete), "no-store");
-    }
 }

@@ -20,8 +20,11 @@ use crate::records::RequestContext;
 use crate::spans;
 
 /// The media types of responses to operations.
-const MEDIA_TYPES: [MediaType; 3] =
-    [MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream];
+pub(crate) const MEDIA_TYPES: &[MediaType] =
+    &[MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream];
+/// The same where a browser may ask for GraphiQL.
+pub(crate) const MEDIA_TYPES_WITH_HTML: &[MediaType] =
+    &[MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream, MediaType::Html];
 
 /// A request as it arrives.
 pub(crate) struct IncomingRequest {
@@ -46,10 +49,9 @@ pub(crate) struct CallerRequest {
 }
 
 impl IncomingRequest {
-    /// The media type of the response. `other` is offered too.
-    pub(crate) fn media_type(&self, other: Option<MediaType>) -> Result<MediaType, Refusal> {
-        let offered: Vec<MediaType> = MEDIA_TYPES.into_iter().chain(other).collect();
-        negotiate(&self.parts.headers, &offered).ok_or_else(|| {
+    /// The media type of the response, one of those that are offered.
+    pub(crate) fn media_type(&self, offered: &[MediaType]) -> Result<MediaType, Refusal> {
+        negotiate(&self.parts.headers, offered).ok_or_else(|| {
             let message = "none of the accepted media types can be served: \
                            application/graphql-response+json, application/json and \
                            text/event-stream can";

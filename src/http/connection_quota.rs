@@ -125,28 +125,3 @@ impl Drop for ConnectionPermit {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_permit_that_is_dropped_can_be_acquired_again_and_no_caller_is_remembered() {
-        let quota = ConnectionQuota::new(QuotaLimits { total: 3, per_caller: 2 });
-        let [one, other] = [1, 2].map(|byte| move || LimitKey::Name([byte; 32]));
-
-        let mut permits = vec![quota.acquire(one()).unwrap(), quota.acquire(one()).unwrap()];
-        let third = quota.acquire(one()).err();
-        permits.push(quota.acquire(other()).unwrap());
-        let over_the_total = quota.acquire(other()).err();
-        permits.remove(0);
-        let again = quota.acquire(one());
-
-        assert_eq!(third, Some(QuotaExceeded::PerCaller { limit: 2 }));
-        assert_eq!(over_the_total, Some(QuotaExceeded::Total));
-        assert!(again.is_ok());
-        drop((permits, again));
-        assert!(quota.by_caller.lock().unwrap().is_empty());
-        assert_eq!(quota.open(), 0);
-    }
-}

@@ -36,34 +36,3 @@ pub(crate) fn check(
                    origins whose pages may";
     Err(Refusal::new(StatusCode::FORBIDDEN, ErrorCode::BadRequest, message))
 }
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderName;
-
-    use super::*;
-
-    #[test]
-    fn an_origin_is_own_by_the_browsers_word_or_by_the_host() {
-        let listed = ["https://app.example".to_owned()];
-        for (marks, passes) in [
-            (&[][..], true),
-            (&[("sec-fetch-site", "none"), ("origin", "https://other.example")], true),
-            (&[("sec-fetch-site", "same-origin"), ("origin", "https://other.example")], true),
-            (&[("sec-fetch-site", "same-site"), ("origin", "https://other.example")], false),
-            (&[("sec-fetch-site", "cross-site"), ("origin", "https://app.example")], true),
-            (&[("sec-fetch-site", "cross-site")], false),
-            (&[("sec-fetch-site", "cross-site"), ("origin", "null")], false),
-            (&[("host", "a.example:80"), ("origin", "http://A.example:80")], true),
-            (&[("host", "a.example"), ("origin", "http://a.example:80")], false),
-            (&[("host", "a.example"), ("origin", "null")], false),
-        ] {
-            let headers = marks
-                .iter()
-                .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-                .collect();
-
-            assert_eq!(check(&Method::GET, &headers, &listed).is_ok(), passes, "{marks:?}");
-        }
-    }
-}

@@ -43,39 +43,39 @@ pub(crate) fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterat
     elements.filter(|element| !element.is_empty()).take(MOST_ELEMENTS)
 }
 
+/// An element of a list of preferences, and its quality in thousandths (RFC 9110, section 12.4.2).
+pub(crate) struct Weighted<'h> {
+    pub(crate) value: &'h str,
+    pub(crate) quality: u16,
+}
+
+/// The elements of a list of preferences. One whose quality is not from 0 to 1 is ignored.
+pub(crate) fn weighted<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = Weighted<'h>> {
+    list(headers, name).filter_map(|element| {
+        let mut parts = element.split(';').map(str::trim);
+        let value = parts.next()?;
+        let mut parameters = parts.filter_map(|parameter| parameter.split_once('='));
+        let quality = parameters
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+            .map_or(Some(1000), |(_, quality)| thousandths(quality.trim()))?;
+        Some(Weighted { value, quality })
+    })
+}
+
+fn thousandths(quality: &str) -> Option<u16> {
+    let quality: f32 = quality.parse().ok().filter(|q| (0.0..=1.0).contains(q))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 1000, checked here"
+    )]
+    Some((quality * 1000.0).round() as u16)
+}
+
 /// A truncated list without its last element, which may be incomplete.
 fn whole_elements(cut: &str) -> &str {
     cut.rsplit_once(',').map_or("", |(whole, _)| whole)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::header::ACCEPT;
-
-    use super::*;
-
-    fn read(lines: &[&str]) -> Vec<String> {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(ACCEPT, line.parse().unwrap());
-        }
-        list(&headers, &ACCEPT).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn several_lines_are_one_list() {
-        assert_eq!(read(&["a, b ,,c", "d"]), ["a", "b", "c", "d"]);
-        assert_eq!(read(&["a", "\u{e4}", "b"]), ["a", "b"]);
-        assert_eq!(read(&[]), [""; 0]);
-    }
-
-    #[test]
-    fn a_list_of_any_length_is_read_to_its_bounds() {
-        let long = "x".repeat(MOST_BYTES - 10);
-
-        assert_eq!(read(&["a,".repeat(45_000).as_str()]).len(), MOST_ELEMENTS);
-        assert_eq!(read(&[&format!("a,{long},b")]), ["a", long.as_str(), "b"]);
-        assert_eq!(read(&[&format!("a,{long},abcdefghij"), "c"]), ["a", long.as_str()]);
-        assert_eq!(read(&["x".repeat(90_000).as_str(), "c"]), [""; 0]);
-    }
 }

@@ -192,34 +192,3 @@ impl PersistedQuery {
         <[u8; 32]>::from(Sha256::digest(text.as_bytes())) == self.0
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn manifests_are_read_as_the_fields_tools_write_them() {
-        for manifest in [
-            r#"{"abc": "{ a }", "def": "{ b }"}"#,
-            r#"{"format": "apollo-persisted-query-manifest", "version": 1, "operations": [
-                {"id": "abc", "body": "{ a }", "name": "A", "type": "query"},
-                {"id": "def", "body": "{ b }", "name": "B", "type": "query"}]}"#,
-        ] {
-            let parsed = Manifest::parse(manifest.as_bytes()).unwrap();
-
-            assert_eq!(parsed.by_id.len(), 2);
-            assert_eq!(parsed.by_id.get("abc").map(|text| &**text), Some("{ a }"), "{manifest}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_manifest_is_refused_with_what_is_wrong() {
-        for (manifest, problem) in [
-            ("[]", "it is not a JSON object"),
-            (r#"{"abc": 1}"#, "the document of \"abc\" is not a text"),
-            (r#"{"operations": [{"id": "abc"}]}"#, "operation 0 has no text id or no text body"),
-        ] {
-            assert_eq!(Manifest::parse(manifest.as_bytes()).unwrap_err(), problem);
-        }
-    }
-}

@@ -176,42 +176,6 @@ mod tests {
         LimitKey::Name([byte; 32])
     }
 
-    #[test]
-    fn a_caller_may_ask_so_often_and_again_after_the_time_that_is_named() {
-        let clock = Clock::default();
-        let rates = rates("2/m", &clock);
-
-        let taken = [1, 1, 1].map(|operations| rates.take(|| named(1), operations));
-
-        let [Ok(()), Ok(()), Err(RateExceeded::For(wait))] = taken else { panic!("{taken:?}") };
-        assert!(wait > Duration::from_secs(29) && wait <= Duration::from_secs(30), "{wait:?}");
-        clock.advance(wait + Duration::from_millis(1));
-        assert_eq!(rates.take(|| named(1), 1), Ok(()));
-    }
-
-    #[test]
-    fn callers_have_rates_of_their_own() {
-        let rates = rates("1/h", &Clock::default());
-
-        let taken = [1, 2, 1].map(|caller| rates.take(|| named(caller), 1).is_ok());
-
-        assert_eq!(taken, [true, true, false]);
-    }
-
-    #[test]
-    fn a_batch_is_taken_whole_or_not_at_all() {
-        let clock = Clock::default();
-        let rates = rates("3/h", &clock);
-
-        assert!(matches!(
-            rates.take(|| named(1), 4),
-            Err(RateExceeded::AtOnce { operations: 4, most: 3 })
-        ));
-        assert_eq!(rates.take(|| named(1), 2), Ok(()));
-        assert!(matches!(rates.take(|| named(1), 2), Err(RateExceeded::For(_))));
-        assert_eq!(rates.take(|| named(1), 1), Ok(()));
-    }
-
     fn token(number: usize) -> LimitKey {
         let mut hash = [0; 32];
         hash[..size_of::<usize>()].copy_from_slice(&number.to_ne_bytes());
@@ -250,12 +214,5 @@ mod tests {
         let kept = [1, 2, 3, 4, 5].map(|caller| table.full_at.contains_key(&named(caller)));
         assert_eq!(kept, [true, true, false, true, false]);
         assert_eq!(table.by_time.len(), 3);
-    }
-
-    #[test]
-    fn without_a_rate_nothing_is_limited() {
-        let rates = RateLimiter::new(None, &Clock::default());
-
-        assert!((0..10_000).all(|_| rates.take(|| named(1), 1000).is_ok()));
     }
 }

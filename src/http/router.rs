@@ -14,7 +14,6 @@ use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::compression;
 use super::handlers::{self, graphiql};
 use super::persisted_queries::ManifestError;
 use super::refusal::Refusal;
@@ -123,8 +122,7 @@ async fn asset(
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let coding = endpoint.compression.then(|| compression::accepted(&headers)).flatten();
-    match graphiql::file(&file, &headers, coding, &endpoint.tasks).await {
+    match graphiql::file(&file, &headers, &endpoint).await {
         Some(response) => response,
         None => not_found().await,
     }

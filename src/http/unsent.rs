@@ -55,36 +55,3 @@ impl AsRef<[u8]> for RoomyBytes {
         &self.bytes
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CALLER: LimitKey = LimitKey::Name([1; 32]);
-
-    #[test]
-    fn bytes_keep_their_room_until_the_last_of_them_is_dropped() {
-        let unsent = FairSemaphore::new(2 * LEAST_COUNTED_BYTES);
-        let answer = Bytes::from(vec![b'x'; LEAST_COUNTED_BYTES]);
-
-        let room = reserve(&unsent, || CALLER, answer.len()).unwrap();
-        let mut sent = keep_room(answer, room);
-        let first = sent.split_to(1);
-        drop(sent);
-        let while_a_part_is_left = unsent.free();
-        drop(first);
-
-        assert_eq!(while_a_part_is_left, LEAST_COUNTED_BYTES);
-        assert_eq!(unsent.free(), 2 * LEAST_COUNTED_BYTES);
-    }
-
-    #[test]
-    fn small_answers_need_no_room() {
-        let unsent = FairSemaphore::new(0);
-
-        let small = reserve(&unsent, || CALLER, LEAST_COUNTED_BYTES - 1);
-        let large = reserve(&unsent, || CALLER, LEAST_COUNTED_BYTES);
-
-        assert!(matches!(small, Ok(None)) && large.is_err());
-    }
-}

@@ -53,7 +53,7 @@ const fn marks(headers: &'static [(&'static str, &'static str)], get: u16, post:
     Marks { headers, get, post }
 }
 
-const MARKS: [Marks; 13] = [
+const MARKS: [Marks; 16] = [
     marks(&[], 200, 200),
     marks(&[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")], 200, 200),
     marks(&[("sec-fetch-site", "same-origin"), ("origin", UNLISTED)], 200, 200),
@@ -70,6 +70,9 @@ const MARKS: [Marks; 13] = [
     marks(&[("origin", UNLISTED)], 403, 200),
     marks(&[("origin", LISTED)], 200, 200),
     marks(&[("host", "gateway.example"), ("origin", "http://gateway.example")], 200, 200),
+    marks(&[("host", "gateway.example:80"), ("origin", "http://Gateway.example:80")], 200, 200),
+    marks(&[("host", "gateway.example"), ("origin", "http://gateway.example:80")], 403, 200),
+    marks(&[("host", "gateway.example"), ("origin", "null")], 403, 200),
 ];
 
 #[tokio::test]

@@ -262,6 +262,70 @@ async fn a_wrong_key_file_stops_the_start_with_file_line_and_what_is_allowed() {
 }
 
 #[tokio::test]
+async fn every_problem_of_a_key_file_has_its_line_and_what_is_allowed() {
+    let hash = hex::encode(Sha256::digest("secret"));
+    let good = format!("name = \"n\"\nsha256 = \"{hash}\"\nprojects = [\"*\"]\n");
+    for (content, expected) in [
+        ("[[key]\n".to_owned(), vec!["1: is not TOML"]),
+        (String::new(), vec!["1: there is no key"]),
+        ("[keys]\n".to_owned(), vec!["1: \"keys\" is not known"]),
+        ("key = 1\n".to_owned(), vec!["1: key is no table"]),
+        (format!("[[key]]\n{good}[[key]]\n{good}"), vec!["5: name is \"n\" again"]),
+        (
+            format!("[[key]]\n{good}[[key]]\n{}", good.replace("\"n\"", "\"m\"")),
+            vec!["5: the key of \"m\" is another's too"],
+        ),
+        (
+            "[[key]]\nname = \"a b\"\nsha256 = \"secret\"\nprojects = []\nrole = 1\n".to_owned(),
+            vec![
+                "5: \"role\" is not known",
+                "2: name must be a text of 1 to 64",
+                "3: sha256 must be the key's SHA-256, 64 hexadecimal digits",
+                "4: projects must be a list of project ids",
+            ],
+        ),
+        (
+            format!("[[key]]\nname = \"n\"\nsha256 = \"{hash}\"\n"),
+            vec!["1: projects is missing: must be a list"],
+        ),
+        (
+            format!("[[key]]\n{}", good.replace("[\"*\"]", "[\"*\", \"p\"]")),
+            vec!["4: projects must be a list of project ids"],
+        ),
+        (
+            format!(
+                "[[key]]\n{good}usernames = \"secret\"\ndesktop_ids = [\"\"]\n\
+                 desktop_pool_ids = [1]\npermissions = [\"operations\"]\n"
+            ),
+            vec![
+                "5: usernames must be a list of texts, each of 1 to 255",
+                "6: desktop_ids must be a list of texts, each of 1 to 255",
+                "7: desktop_pool_ids must be a list of texts, each of 1 to 255",
+                "8: permissions must be a list of read, operations and download, with read",
+            ],
+        ),
+        (
+            format!("[[key]]\n{good}permissions = [\"read\", \"secret\"]\n"),
+            vec!["5: permissions must be a list of read, operations and download, with read"],
+        ),
+    ] {
+        let file = TestFile::of(&content);
+        let mut config = config_for("127.0.0.1:1".parse().unwrap());
+        config.inbound.auth = InboundAuth::ApiKey(file.0.clone());
+
+        let refusal = App::build(&config, Clock::default()).await.err().unwrap().to_string();
+
+        let path = format!("{}:", file.0.display());
+        let problems: Vec<&str> = refusal.split(&path).skip(1).collect();
+        assert_eq!(problems.len(), expected.len(), "of {content}: {refusal}");
+        for (problem, start) in problems.iter().zip(expected) {
+            assert!(problem.starts_with(start), "{problem} does not start with {start}");
+            assert!(!problem.contains("secret"), "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn another_callers_project_is_forbidden_everywhere_without_a_call() {
     let file = TestFile::of(&keys(&[(KEY, "one", &["another-project"])]));
     let gateway = with_keys(&file).await;

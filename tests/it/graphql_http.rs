@@ -207,6 +207,91 @@ async fn a_batch_is_answered_in_order_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_batch_is_refused_for_what_its_operations_cost_together() {
+    let gateway = gateway().await;
+    let half = json!({ "query": format!("{{{}}}", "a:__typename ".repeat(51)) });
+
+    let alone = post(&gateway, &[JSON], &half.to_string()).await;
+    let both = post(&gateway, &[JSON], &json!([half, half]).to_string()).await;
+
+    assert_eq!(alone.json, json!({ "data": { "a": "Query" } }));
+    let message = "the request has 102 aliases: limits.max_aliases allows 100";
+    assert_eq!(both.json["errors"][0]["message"], message);
+}
+
+#[tokio::test]
+async fn an_answer_has_the_media_type_that_the_client_prefers() {
+    const ANSWER: &str = "application/json; charset=utf-8";
+    const GRAPHQL: &str = "application/graphql-response+json; charset=utf-8";
+    const HTML: &str = "text/html; charset=utf-8";
+    let gateway = gateway().await;
+    for (accept, content_type) in [
+        ("", ANSWER),
+        ("*/*", ANSWER),
+        ("application/*", ANSWER),
+        ("application/json", ANSWER),
+        ("application/graphql-response+json", GRAPHQL),
+        ("application/graphql-response+json; charset=utf-8, application/json;q=0.9", GRAPHQL),
+        ("application/graphql-response+json;q=0.5, application/json", ANSWER),
+        ("application/json;q=0, */*", GRAPHQL),
+        ("APPLICATION/JSON", ANSWER),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", HTML),
+        ("*/*, application/graphql-response+json", GRAPHQL),
+        ("application/json;q=0", ""),
+    ] {
+        let answer = get(&gateway, &[("query", "{ __typename }")], &[("accept", accept)]).await;
+
+        let expected = if content_type.is_empty() { (406, ANSWER) } else { (200, content_type) };
+        assert_eq!((answer.status, answer.header("content-type")), expected, "of {accept:?}");
+    }
+}
+
+/// The fullest introspection query of the usual tools, with `unwrapped` levels of `ofType`.
+fn introspection_query(unwrapped: usize) -> String {
+    let of_type = "ofType { kind name ".repeat(unwrapped) + &"} ".repeat(unwrapped);
+    format!(
+        "query Introspection {{
+          __schema {{
+            description
+            queryType {{ name kind }} mutationType {{ name kind }} subscriptionType {{ name kind }}
+            types {{ ...Full }}
+            directives {{
+              name description isRepeatable locations args(includeDeprecated: true) {{ ...Input }}
+            }}
+          }}
+        }}
+        fragment Full on __Type {{
+          kind name description specifiedByURL isOneOf
+          fields(includeDeprecated: true) {{
+            name description
+            args(includeDeprecated: true) {{ ...Input }}
+            type {{ ...Reference }}
+            isDeprecated deprecationReason
+          }}
+          inputFields(includeDeprecated: true) {{ ...Input }}
+          interfaces {{ ...Reference }}
+          enumValues(includeDeprecated: true) {{ name description isDeprecated deprecationReason }}
+          possibleTypes {{ ...Reference }}
+        }}
+        fragment Input on __InputValue {{
+          name description type {{ ...Reference }} defaultValue isDeprecated deprecationReason
+        }}
+        fragment Reference on __Type {{ kind name {of_type} }}"
+    )
+}
+
+#[tokio::test]
+async fn the_fullest_introspection_query_of_the_usual_tools_is_answered() {
+    let gateway = gateway().await;
+    for unwrapped in [7, 9, 13] {
+        let answer = gateway.query(&introspection_query(unwrapped)).await;
+
+        assert_eq!(answer.get("errors"), None);
+        assert_eq!(answer["data"]["__schema"]["queryType"]["name"], "Query");
+    }
+}
+
+#[tokio::test]
 async fn parameters_that_are_not_utf_8_are_refused() {
     let gateway = gateway().await;
     for query in ["query=%7B__typename%7D&operationName=%FF", "query=%C3%28"] {

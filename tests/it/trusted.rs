@@ -4,9 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use screen_record_gateway::app::App;
+use screen_record_gateway::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, HttpAnswer, Reply, ScriptedUpstream};
+use crate::support::{Gateway, HttpAnswer, Reply, ScriptedUpstream, config_for};
 
 /// A manifest in its own file, removed at the end.
 struct Manifest(PathBuf);
@@ -45,16 +47,41 @@ fn code(answer: &HttpAnswer) -> &Value {
 
 #[tokio::test]
 async fn a_trusted_document_is_found_by_its_id_under_every_name() {
-    let manifest = Manifest::of("named", &json!({ "abc": "{ __typename }" }));
-    let gateway = gateway(&manifest, false).await;
+    let of_apollo = json!({
+        "format": "apollo-persisted-query-manifest",
+        "version": 1,
+        "operations": [{ "id": "abc", "body": "{ __typename }", "name": "A", "type": "query" }],
+    });
+    for documents in [json!({ "abc": "{ __typename }" }), of_apollo] {
+        let manifest = Manifest::of("named", &documents);
+        let gateway = gateway(&manifest, false).await;
 
-    for name in ["documentId", "doc_id", "id"] {
-        let answer = send(&gateway, &json!({ name: "abc" })).await;
+        for name in ["documentId", "doc_id", "id"] {
+            let answer = send(&gateway, &json!({ name: "abc" })).await;
 
-        assert_eq!(answer.json, json!({ "data": { "__typename": "Query" } }), "by {name}");
+            assert_eq!(answer.json, json!({ "data": { "__typename": "Query" } }), "by {name}");
+        }
+        let unknown = send(&gateway, &json!({ "documentId": "xyz" })).await;
+        assert_eq!(code(&unknown), "PERSISTED_QUERY_NOT_FOUND");
     }
-    let unknown = send(&gateway, &json!({ "documentId": "xyz" })).await;
-    assert_eq!(code(&unknown), "PERSISTED_QUERY_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn what_is_no_manifest_stops_the_start_with_what_is_wrong() {
+    for (documents, problem) in [
+        (json!([]), "it is not a JSON object"),
+        (json!({ "abc": 1 }), "the document of \"abc\" is not a text"),
+        (json!({ "operations": [{ "id": "abc" }] }), "operation 0 has no text id or no text body"),
+    ] {
+        let manifest = Manifest::of("wrong", &documents);
+        let mut config = config_for("127.0.0.1:1".parse().unwrap());
+        config.graphql.documents_file = Some(manifest.0.clone());
+
+        let refusal = App::build(&config, Clock::default()).await.err().unwrap();
+
+        let source = std::error::Error::source(&refusal).unwrap().to_string();
+        assert!(source.ends_with(problem), "{source}");
+    }
 }
 
 #[tokio::test]

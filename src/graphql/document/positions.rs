@@ -94,35 +94,3 @@ impl<'d> LineCounter<'d> {
         self.position
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Counted from the beginning, in another way.
-    fn position(text: &str, at: usize) -> Pos {
-        let (before, _) = text.split_at(at);
-        let ends = before.matches(['\r', '\n']).count() - before.matches("\r\n").count();
-        let last_line = before.rsplit(['\r', '\n']).next().unwrap_or_default();
-        Pos { line: 1 + ends, column: 1 + last_line.chars().count() }
-    }
-
-    proptest! {
-        #[test]
-        fn many_positions_are_those_of_one_after_the_other(
-            text in "[a\r\n桌 ]{0,30}",
-            places in proptest::collection::vec(0..30_usize, 1..10),
-        ) {
-            let mut lines = LineCounter::new(&text);
-            let ends: Vec<usize> =
-                text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
-            for place in places {
-                let at = ends[place % ends.len()];
-
-                prop_assert_eq!(lines.at(at), position(&text, at), "{:?} at {}", text, at);
-            }
-        }
-    }
-}

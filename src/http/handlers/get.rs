@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{graphiql, sse};
 use crate::http::access_log::AccessLogEntry;
-use crate::http::caller_request::{CallerRequest, IncomingRequest};
+use crate::http::caller_request::{
+    CallerRequest, IncomingRequest, MEDIA_TYPES, MEDIA_TYPES_WITH_HTML,
+};
 use crate::http::negotiation::MediaType;
 use crate::http::pipeline::{self, Reply};
 use crate::http::refusal::Refusal;
@@ -16,8 +18,8 @@ pub(super) async fn answer(
     endpoint: &Arc<Endpoint>,
     incoming: IncomingRequest,
 ) -> Result<Reply, Refusal> {
-    let other = endpoint.serves_graphiql.then_some(MediaType::Html);
-    let media_type = incoming.media_type(other)?;
+    let offered = if endpoint.serves_graphiql { MEDIA_TYPES_WITH_HTML } else { MEDIA_TYPES };
+    let media_type = incoming.media_type(offered)?;
     if media_type == MediaType::Html {
         let response = graphiql::page(&endpoint.graphiql_defaults);
         return Ok(Reply { response, log: AccessLogEntry::default() });

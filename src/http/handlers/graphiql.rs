@@ -1,15 +1,15 @@
 //! GraphiQL, served from the binary. Built by `web/graphiql/build`; loads nothing from outside.
 
-use std::sync::OnceLock;
+use std::io;
+use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use sha2::{Digest as _, Sha256};
-use tokio_util::task::TaskTracker;
+use moka::sync::Cache;
 
-use crate::http::compression::{Coding, Effort, LEAST};
-use crate::http::state::GraphiqlDefaults;
+use crate::http::compression::{self, Coding};
+use crate::http::state::{Endpoint, GraphiqlDefaults};
 use crate::http::{etag, heavy};
 
 /// The page may load its own files and ask its own address, and nothing else. Styles are the
@@ -44,69 +44,40 @@ pub(crate) fn page(defaults: &GraphiqlDefaults) -> Response {
     (headers, page).into_response()
 }
 
-/// One of the page's files, by name, in a coding.
-pub(crate) async fn file(
-    name: &str,
-    request: &HeaderMap,
-    coding: Option<Coding>,
-    tasks: &TaskTracker,
-) -> Option<Response> {
-    let place = FILES.iter().position(|(file, ..)| *file == name)?;
-    let (_, content_type, content) = FILES.get(place).copied()?;
-    let coding = coding.filter(|_| content.len() >= LEAST);
-    let digest = digests(tasks).await?.get(place)?;
-    let wanted = etag::etag(digest, coding);
-    if etag::has(request, &wanted) {
-        return Some((StatusCode::NOT_MODIFIED, headers(content_type, &wanted)).into_response());
-    }
-    if let Some(coding) = coding
-        && let Some(body) = compressed(place, coding, tasks).await
-    {
-        let mut headers = headers(content_type, &wanted);
-        headers.insert(header::CONTENT_ENCODING, coding.header());
-        return Some((headers, Body::from(body)).into_response());
-    }
-    let headers = headers(content_type, &etag::etag(digest, None));
-    Some((headers, Body::from(content)).into_response())
+/// A file in a coding, and its validator.
+#[derive(Clone)]
+struct EncodedFile {
+    body: Bytes,
+    etag: HeaderValue,
 }
 
-/// The digest of each file. The files are part of the binary, so they are read once.
-async fn digests(tasks: &TaskTracker) -> Option<&'static [String; FILES.len()]> {
-    static DIGESTS: OnceLock<[String; FILES.len()]> = OnceLock::new();
-    if let Some(digests) = DIGESTS.get() {
-        return Some(digests);
+/// One of the page's files, by name. The first request for it in a coding hashes and compresses it.
+pub(crate) async fn file(name: &str, request: &HeaderMap, endpoint: &Endpoint) -> Option<Response> {
+    static ENCODED: LazyLock<Cache<(&str, Option<Coding>), EncodedFile>> =
+        LazyLock::new(|| Cache::new(100));
+    let (name, content_type, content) = FILES.into_iter().find(|(file, ..)| *file == name)?;
+    let coding = endpoint.compression.then(|| compression::choose(request, content)).flatten();
+    let encode = move || -> io::Result<EncodedFile> {
+        let compressed = coding.map(|coding| coding.compress(content)).transpose()?;
+        let body = compressed.unwrap_or(Bytes::from_static(content));
+        Ok(EncodedFile { body, etag: etag::etag(content, coding) })
+    };
+    let encode = move || ENCODED.try_get_with((name, coding), encode);
+    let EncodedFile { body, etag } =
+        heavy::run(&endpoint.tasks, content.len(), encode).await.ok()?.ok()?;
+    let is_known = etag::has(request, &etag);
+    let mut headers = HeaderMap::from_iter([
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        // Names stay the same from release to release, so browsers have to revalidate.
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::VARY, HeaderValue::from_static("Accept-Encoding")),
+        (header::ETAG, etag),
+    ]);
+    if is_known {
+        return Some((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    let bytes = FILES.iter().map(|(.., content)| content.len()).sum();
-    let hash = || FILES.map(|(.., content)| hex::encode(Sha256::digest(content)));
-    let digests = heavy::run(tasks, bytes, hash).await.ok()?;
-    Some(DIGESTS.get_or_init(|| digests))
-}
-
-fn headers(content_type: &'static str, etag: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // Names stay the same from release to release, so browsers have to revalidate.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    if let Ok(etag) = HeaderValue::from_str(etag) {
-        headers.insert(header::ETAG, etag);
-    }
-    headers
-}
-
-/// A compressed file. The first request for it compresses it.
-async fn compressed(place: usize, coding: Coding, tasks: &TaskTracker) -> Option<Bytes> {
-    static DONE: [[OnceLock<Bytes>; Coding::ALL.len()]; FILES.len()] =
-        [const { [const { OnceLock::new() }; Coding::ALL.len()] }; FILES.len()];
-    let (_, _, content) = FILES.get(place).copied()?;
-    let column = Coding::ALL.iter().position(|one| *one == coding)?;
-    let done = DONE.get(place)?.get(column)?;
-    if let Some(content) = done.get() {
-        return Some(content.clone());
-    }
-    let compress = move || coding.compress(content, Effort::Fair);
-    let content = heavy::run(tasks, content.len(), compress).await.ok()?.ok()?;
-    Some(done.get_or_init(|| content).clone())
+    headers.extend(coding.map(|coding| (header::CONTENT_ENCODING, coding.header())));
+    Some((headers, Body::from(body)).into_response())
 }
 
 /// Text as the value of an HTML attribute.
@@ -117,21 +88,6 @@ fn attribute(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Where the files of the page are, seen from the page.
-    const ASSETS: &str = "graphql/assets/";
-
-    #[tokio::test]
-    async fn every_file_the_page_names_is_there() {
-        let named: Vec<&str> =
-            PAGE.split('"').filter_map(|attribute| attribute.strip_prefix(ASSETS)).collect();
-
-        assert!(!named.is_empty());
-        for name in named {
-            let found = file(name, &HeaderMap::new(), None, &TaskTracker::new()).await;
-            assert!(found.is_some(), "{name} is missing");
-        }
-    }
 
     #[test]
     fn what_the_page_starts_with_cannot_break_out_of_its_attribute() {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::sse;
 use crate::config::LimitsConfig;
 use crate::graphql::ErrorCode;
-use crate::http::caller_request::{CallerRequest, IncomingRequest};
+use crate::http::caller_request::{CallerRequest, IncomingRequest, MEDIA_TYPES};
 use crate::http::negotiation::MediaType;
 use crate::http::pipeline::{self, Reply};
 use crate::http::refusal::Refusal;
@@ -24,7 +24,7 @@ pub(super) async fn answer(
     incoming: IncomingRequest,
     body: impl IncomingBody,
 ) -> Result<Reply, Refusal> {
-    let media_type = incoming.media_type(None)?;
+    let media_type = incoming.media_type(MEDIA_TYPES)?;
     // Before the body is read: unauthenticated callers get no memory.
     let request = incoming.authenticate(endpoint, media_type).await?;
     let reply = execute(endpoint, &request, body).await;

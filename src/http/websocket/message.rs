@@ -4,8 +4,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::close::CloseReason;
+use super::close;
 
 /// The longest id of an operation, in bytes. Every answer repeats it.
 const MAX_ID_BYTES: usize = 256;
@@ -42,14 +43,14 @@ pub(super) struct Next<'n> {
 }
 
 impl Incoming {
-    pub(super) fn parse(text: &str) -> Result<Self, CloseReason> {
+    pub(super) fn parse(text: &str) -> Result<Self, CloseFrame> {
         // The message is not quoted: it may hold a token, and reasons are logged.
         const EXPECTED: &str =
             "Invalid message: connection_init, ping, pong, subscribe and complete are known";
-        let message = serde_json::from_str(text).map_err(|_| CloseReason::BadRequest(EXPECTED))?;
+        let message = serde_json::from_str(text).map_err(|_| close::bad_request(EXPECTED))?;
         match &message {
             Self::Subscribe { id, .. } if !(1..=MAX_ID_BYTES).contains(&id.len()) => {
-                Err(CloseReason::BadRequest("Invalid message: an id has 1 to 256 bytes"))
+                Err(close::bad_request("Invalid message: an id has 1 to 256 bytes"))
             }
             _ => Ok(message),
         }
@@ -66,12 +67,12 @@ impl<'n> Next<'n> {
 
 /// The credentials in the payload of `connection_init`, as headers of the same names. Null counts as
 /// missing.
-pub(super) fn credentials(payload: Option<Value>) -> Result<HeaderMap, CloseReason> {
+pub(super) fn credentials(payload: Option<Value>) -> Result<HeaderMap, CloseFrame> {
     let mut headers = HeaderMap::new();
     let members = match payload {
         None | Some(Value::Null) => return Ok(headers),
         Some(Value::Object(members)) => members,
-        Some(_) => return Err(CloseReason::BadRequest("The payload has to be an object")),
+        Some(_) => return Err(close::bad_request("The payload has to be an object")),
     };
     for (name, value) in &members {
         let name = name.to_ascii_lowercase();
@@ -80,7 +81,7 @@ pub(super) fn credentials(payload: Option<Value>) -> Result<HeaderMap, CloseReas
         }
         let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
         let (Ok(name), Some(value)) = (name.parse::<HeaderName>(), value) else {
-            return Err(CloseReason::Forbidden);
+            return Err(close::FORBIDDEN);
         };
         // A name that comes twice, in other letters, is refused as a header that comes twice is.
         headers.append(name, value);

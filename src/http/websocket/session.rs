@@ -11,9 +11,9 @@ use opentelemetry::trace::SpanContext;
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval, interval_at};
-use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
-use super::close::{CloseReason, Ending};
+use super::close::{self, Ending};
 use super::message::{self, Incoming, Next};
 use super::transport::Transport;
 use crate::graphql::{Answer, ErrorCode, Operation, request_error};
@@ -89,7 +89,7 @@ impl Session {
         let ending = if speaks_protocol {
             self.converse(&mut transport).await
         } else {
-            CloseReason::SubprotocolNotAcceptable.into()
+            close::SUBPROTOCOL_NOT_ACCEPTABLE.into()
         };
         // Operations end, and there is room for another socket, before the client answers the close.
         drop(self);
@@ -113,11 +113,11 @@ impl Session {
                 }
                 Some(event) = self.operations.next() => self.send_event(event, transport).await,
                 _ = pings.tick() => match last_heard.elapsed() {
-                    silence if silence > MAX_SILENCE => Err(CloseReason::NoPong.into()),
+                    silence if silence > MAX_SILENCE => Err(close::NO_PONG.into()),
                     _ => transport.send_json(&json!({ "type": "ping" })).await,
                 },
                 _ = checks.tick() => self.check_caller(opened).map_err(Ending::from),
-                () = stopping.cancelled() => Err(CloseReason::GoingAway.into()),
+                () = stopping.cancelled() => Err(close::GOING_AWAY.into()),
             };
             if let Err(ending) = step {
                 return ending;
@@ -131,7 +131,7 @@ impl Session {
             // The pong is queued. It goes out before more is read, so that pongs cannot pile up.
             Message::Ping(_) => transport.flush().await,
             Message::Binary(_) => {
-                Err(CloseReason::BadRequest("Invalid message: expected text, not binary").into())
+                Err(close::bad_request("Invalid message: expected text, not binary").into())
             }
             Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
         }
@@ -144,7 +144,7 @@ impl Session {
         }
         match message {
             Incoming::ConnectionInit { .. } if self.caller.is_some() => {
-                Err(CloseReason::TooManyInits.into())
+                Err(close::TOO_MANY_INITS.into())
             }
             Incoming::ConnectionInit { payload } => {
                 self.authenticate(payload).await?;
@@ -168,10 +168,10 @@ impl Session {
 
     /// Admits the caller by the credentials of `connection_init`, and by those in the headers where it
     /// has none.
-    async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), CloseReason> {
+    async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), CloseFrame> {
         let Endpoint { callers, connections, .. } = &*self.endpoint;
         let credentials = message::credentials(payload)?;
-        let presented = callers.credentials(&credentials).map_err(|_| CloseReason::Forbidden)?;
+        let presented = callers.credentials(&credentials).map_err(|_| close::FORBIDDEN)?;
         let presented = presented.or(self.client.presented.clone());
         let caller = callers.authenticate(presented, self.client.peer).await?;
         let key = caller.identity.limit_key();
@@ -187,30 +187,30 @@ impl Session {
     }
 
     /// Checks that the caller would still be admitted, or has time left to authenticate.
-    fn check_caller(&self, opened: Instant) -> Result<(), CloseReason> {
+    fn check_caller(&self, opened: Instant) -> Result<(), CloseFrame> {
         match (&self.caller, &self.permit) {
             (Some(caller), _) if self.endpoint.callers.still_accepts(caller) => Ok(()),
-            (Some(_), _) => Err(CloseReason::Forbidden),
+            (Some(_), _) => Err(close::FORBIDDEN),
             (None, permit) => {
                 let is_unknown = matches!(permit, SocketPermit::Unauthenticated(_));
                 let is_crowded = is_unknown && self.endpoint.connections.is_crowded();
                 let timeout = if is_crowded { SHORT_INIT_TIMEOUT } else { INIT_TIMEOUT };
                 let is_late = opened.elapsed() >= timeout;
-                if is_late { Err(CloseReason::InitTimeout) } else { Ok(()) }
+                if is_late { Err(close::INIT_TIMEOUT) } else { Ok(()) }
             }
         }
     }
 
-    fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), CloseReason> {
-        let Some(caller) = &self.caller else { return Err(CloseReason::Unauthorized) };
+    fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), CloseFrame> {
+        let Some(caller) = &self.caller else { return Err(close::UNAUTHORIZED) };
         if !self.endpoint.callers.still_accepts(caller) {
-            return Err(CloseReason::Forbidden);
+            return Err(close::FORBIDDEN);
         }
         if self.in_progress.contains_key(&id) {
-            return Err(CloseReason::SubscriberExists(id));
+            return Err(close::subscriber_exists(&id));
         }
         let Ok(mut operation) = request::operation(payload) else {
-            return Err(CloseReason::BadRequest("The payload is no GraphQL request"));
+            return Err(close::bad_request("The payload is no GraphQL request"));
         };
         self.endpoint.persisted_queries.resolve(&mut operation);
         if let Err(error) = self.check_limits(caller) {
@@ -262,7 +262,7 @@ impl Session {
         transport: &mut Transport,
     ) -> Result<(), Ending> {
         if self.caller.as_ref().is_some_and(|caller| !self.endpoint.callers.still_accepts(caller)) {
-            return Err(CloseReason::Forbidden.into());
+            return Err(close::FORBIDDEN.into());
         }
         let OperationEvent { id, answer } = event;
         let Some(StreamedAnswer { served, json, room: _kept_until_it_is_sent }) = answer else {
