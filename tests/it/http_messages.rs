@@ -235,10 +235,8 @@ async fn only_the_beginning_of_a_list_header_counts() {
     let first = get(gateway.address, TYPENAME, &first).await;
     let last = format!("Host: gateway\r\nAccept: {many}application/json\r\n");
     let last = get(gateway.address, TYPENAME, &last).await;
-    let long = format!("Host: gateway\r\nAccept: {},application/json\r\n", "x/".repeat(2048));
-    let long = get(gateway.address, TYPENAME, &long).await;
 
-    assert_eq!((first.status, last.status, long.status), (200, 406, 406));
+    assert_eq!((first.status, last.status), (200, 406));
 }
 
 #[tokio::test]
