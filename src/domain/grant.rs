@@ -86,12 +86,9 @@ impl Grant {
 
     /// Whether a recording of a granted project is visible.
     pub fn shows(&self, record: &ScreenRecord) -> bool {
-        // An empty text says no more than none.
-        let text = |of| record.text(of).and_then(Result::ok).filter(|text| !text.is_empty());
+        let text = |of| record.filled_text(of);
         self.rights.permissions.read
-            && text(RecordText::Username).map_or(self.rights.usernames.is_none(), |username| {
-                self.includes_username(username)
-            })
+            && meets_exactly(self.rights.usernames.as_ref(), text(RecordText::Username))
             && meets(self.rights.desktop_ids.as_ref(), text(RecordText::DesktopId))
             && meets(self.rights.desktop_pool_ids.as_ref(), text(RecordText::DesktopPoolId))
     }
@@ -105,7 +102,7 @@ impl Grant {
 
     /// Whether recordings of a user may be visible.
     pub fn includes_username(&self, username: &str) -> bool {
-        self.rights.usernames.as_ref().is_none_or(|usernames| usernames.contains(username))
+        meets_exactly(self.rights.usernames.as_ref(), Some(username))
     }
 
     /// Whether recordings of a desktop may be visible.
@@ -132,8 +129,13 @@ impl Grant {
     }
 }
 
+/// Whether a text meets a constraint, if there is one.
+pub(super) fn meets_exactly(constraint: Option<&BTreeSet<Arc<str>>>, text: Option<&str>) -> bool {
+    constraint.is_none_or(|texts| text.is_some_and(|text| texts.contains(text)))
+}
+
 /// Whether an id meets a constraint, if there is one.
-fn meets(constraint: Option<&FoldedIds>, id: Option<&str>) -> bool {
+pub(super) fn meets(constraint: Option<&FoldedIds>, id: Option<&str>) -> bool {
     constraint.is_none_or(|ids| id.is_some_and(|id| ids.contains(&*RecordId::folded(id))))
 }
 

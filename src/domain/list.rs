@@ -77,10 +77,10 @@ impl RecordQuery {
         check_text("filter.username", self.username.as_deref())?;
         self.desktop_names.as_deref().map_or(Ok(()), check_names)?;
         if self.status == Some(ScreenRecordStatus::Unknown) {
-            return Err(cannot_filter("filter.status"));
+            return Err(cannot_filter("filter.status", ": use statuses"));
         }
         if self.kind == Some(ScreenRecordType::Unknown) {
-            return Err(cannot_filter("filter.type"));
+            return Err(cannot_filter("filter.type", ": use types"));
         }
         match (self.started_after, self.started_before) {
             (Some(after), Some(before)) if after > before => Err(Failure::BadInput {
@@ -101,17 +101,17 @@ impl OperationQuery {
         check_text("filter.event", self.event.as_deref())?;
         check_text("filter.data", self.data.as_deref())?;
         if self.kind == Some(DesktopOperationType::Unknown) {
-            return Err(cannot_filter("filter.type"));
+            return Err(cannot_filter("filter.type", ""));
         }
         if self.level == Some(DesktopOperationLevel::Unknown) {
-            return Err(cannot_filter("filter.level"));
+            return Err(cannot_filter("filter.level", ""));
         }
         Ok(self)
     }
 }
 
 /// The upstream takes an empty text for none, which would widen the list to everything.
-fn check_text(argument: &'static str, text: Option<&str>) -> Result<(), Failure> {
+pub(super) fn check_text(argument: &'static str, text: Option<&str>) -> Result<(), Failure> {
     let problem = match text {
         None => return Ok(()),
         Some(text) if text.trim().is_empty() => "is blank: leave it out to ask for all".to_owned(),
@@ -147,8 +147,8 @@ fn check_names(names: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn cannot_filter(argument: &'static str) -> Failure {
-    let problem = "is UNKNOWN, which the upstream cannot look for".to_owned();
+fn cannot_filter(argument: &'static str, remedy: &str) -> Failure {
+    let problem = format!("is UNKNOWN, which the upstream cannot look for{remedy}");
     Failure::BadInput { argument, problem }
 }
 

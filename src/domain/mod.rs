@@ -14,6 +14,7 @@ mod download_link;
 mod list;
 mod permission;
 mod grant;
+mod row_filter;
 mod failure;
 mod diagnostic;
 
@@ -28,6 +29,7 @@ pub use grant::{FoldedIds, Grant, GrantKey, Permissions, Rights};
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use permission::Permission;
 pub use record_id::{ProjectId, RecordId};
+pub use row_filter::{RecordSelection, RowFilter};
 pub(crate) use screen_record::record_fields;
 pub use screen_record::{Field, RecordFields, RecordText, RecordTime, ScreenRecord, Unreadable};
 pub use status::{

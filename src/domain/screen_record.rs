@@ -336,6 +336,11 @@ impl ScreenRecord {
         self.field(of.bit(), self.readable_text(of))
     }
 
+    /// A text that is not empty: an empty one says no more than none.
+    pub fn filled_text(&self, of: RecordText) -> Option<&str> {
+        self.readable_text(of).filter(|text| !text.is_empty())
+    }
+
     /// An instant.
     pub fn time(&self, of: RecordTime) -> Field<Timestamp> {
         let time = self.times.get(of as usize).copied();

@@ -25,6 +25,23 @@ impl Timestamp {
         (utc.year() >= 0).then_some(Self(utc))
     }
 
+    /// An earlier instant, at the earliest the beginning of the year 0000.
+    #[must_use]
+    pub fn saturating_sub(self, by: jiff::SignedDuration) -> Self {
+        Self::from_utc(self.0.saturating_sub(by)).unwrap_or_default()
+    }
+
+    /// The first whole second that is not earlier.
+    #[must_use]
+    pub fn up_to_second(self) -> Self {
+        let cut = self.0.with().subsec_nanosecond(0).build().unwrap_or(self.0);
+        if cut == self.0 {
+            self
+        } else {
+            Self(cut.saturating_add(jiff::SignedDuration::from_secs(1)))
+        }
+    }
+
     /// The instant as date and time in UTC.
     pub fn as_utc(self) -> jiff::civil::DateTime {
         self.0

@@ -10,7 +10,9 @@ use super::metrics::DenialReason;
 use super::read::{CacheOutcome, Content};
 use super::reader::Reader;
 use super::seal::CursorSeal;
-use crate::domain::{Failure, Grant, Permission, ProjectId, RecordId, RecordQuery, ScreenRecord};
+use crate::domain::{
+    Failure, Grant, Permission, ProjectId, RecordId, RecordQuery, RecordSelection, ScreenRecord,
+};
 
 impl Reader {
     /// Denies a recording that was denied to callers with the same grant just now.
@@ -39,6 +41,22 @@ impl Reader {
         self.context().grant.shows(record)
     }
 
+    /// The list to scan for the visible recordings of a selection; `None` if no recording can be both.
+    pub(super) fn scanned_list(&self, selection: &RecordSelection) -> Option<RecordQuery> {
+        narrowed(selection.narrowed()?, &self.context().grant)
+    }
+
+    /// A failure to scan a list. What is wrong with a list may say how many rows it has, which a restricted
+    /// caller must not know.
+    pub(super) fn scan_failure(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Malformed { answer, problem: _ } if self.restriction().is_some() => {
+                Failure::Malformed { answer, problem: "is no list that can be scanned".to_owned() }
+            }
+            other => other,
+        }
+    }
+
     /// Checks a permission of the caller for a field of a recording.
     pub(super) fn require(
         &self,
@@ -65,21 +83,11 @@ impl Reader {
     }
 }
 
-/// A failure to scan a list. What is wrong with a list may say how many rows it has.
-pub(super) fn without_counts(failure: Failure) -> Failure {
-    match failure {
-        Failure::Malformed { answer, problem: _ } => {
-            Failure::Malformed { answer, problem: "is no list that can be scanned".to_owned() }
-        }
-        other => other,
-    }
-}
-
 /// The list to scan for the visible recordings of a list; `None` where no recording of it can be visible.
 ///
 /// Where one user's recordings alone can be visible, the upstream looks for them. It may find others, too.
-pub(super) fn narrowed(query: &RecordQuery, grant: &Grant) -> Option<RecordQuery> {
-    let RecordQuery { username, desktop_id, .. } = query;
+fn narrowed(query: RecordQuery, grant: &Grant) -> Option<RecordQuery> {
+    let RecordQuery { username, desktop_id, .. } = &query;
     let may_match = username.as_deref().is_none_or(|username| grant.includes_username(username))
         && desktop_id.as_deref().is_none_or(|desktop| grant.includes_desktop(desktop));
     if grant.shows_nothing() || !may_match {
@@ -91,5 +99,5 @@ pub(super) fn narrowed(query: &RecordQuery, grant: &Grant) -> Option<RecordQuery
         // A name that the upstream cannot look for is looked for here.
         query.checked()
     });
-    Some(with_user.and_then(Result::ok).unwrap_or_else(|| query.clone()))
+    Some(with_user.and_then(Result::ok).unwrap_or(query))
 }

@@ -741,7 +741,13 @@ async fn a_list_that_can_hold_nothing_visible_is_empty_without_a_call() {
     let lists =
         Lists::of(rows(50), "usernames = [\"alice\"]\ndesktop_ids = [\"d1\"]", |_| {}).await;
 
-    for filter in ["username: \"alice2\"", "username: \"ali\"", "desktopId: \"d2\""] {
+    for filter in [
+        "username: \"alice2\"",
+        "username: \"ali\"",
+        "desktopId: \"d2\"",
+        "usernames: [\"alice2\"]",
+        "usernames: []",
+    ] {
         let part = lists.part("one", &format!("filter: {{ {filter} }}")).await;
 
         assert_eq!((part.ids.len(), part.has_next, part.total), (0, false, json!(0)), "{filter}");
@@ -1023,9 +1029,14 @@ fn random_document(records: &[Value], random: &mut Random) -> (String, bool) {
         let arguments = format!("projectId: \"{PROJECT}\", id: {id}");
         write!(document, " a{alias}: screenRecord({arguments}) {{ id username }}").unwrap();
     }
-    let filter = match random.below(4) {
+    let filter = match random.below(8) {
         0 => format!("filter: {{ username: {:?} }}", random.pick(&USERS)),
         1 => format!("filter: {{ desktopId: {:?} }}", random.pick(&DESKTOPS)),
+        2 => format!("filter: {{ usernames: [{:?}] }}", random.pick(&USERS)),
+        3 => format!(
+            "filter: {{ desktopIds: [{:?}] statuses: [UPLOAD_COMPLETED, RECORDING] }}",
+            random.pick(&DESKTOPS)
+        ),
         _ => String::new(),
     };
     let part = list(&format!("first: {} {filter}", 1 + random.below(60)), PART);

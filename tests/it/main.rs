@@ -21,6 +21,7 @@ mod errors;
 mod explain;
 mod keep_alive;
 mod fairness;
+mod filters;
 mod http_messages;
 mod browsers;
 mod federation;

@@ -1,5 +1,7 @@
 //! What a list of recordings is narrowed to.
 
+use std::sync::Arc;
+
 use async_graphql::{ID, InputObject};
 
 use super::scalars::DateTime;
@@ -7,9 +9,13 @@ use super::screen_record_order::ScreenRecordOrder;
 use super::screen_record_order_field::ScreenRecordOrderField;
 use super::screen_record_status::ScreenRecordStatus;
 use super::screen_record_type::ScreenRecordType;
-use crate::domain::RecordQuery;
+use crate::domain::{RecordQuery, RecordSelection, Rights, RowFilter};
 
 /// Restricts a list of recordings. A recording must match every given field.
+///
+/// The upstream looks for the first seven fields. For the others the gateway scans the upstream's list, up to
+/// `limits.max_scanned_rows` rows for each operation: a page may then hold fewer rows than `first`, even
+/// none, and have a next one; `totalCount` is `null` where the list is longer.
 #[derive(Default, InputObject)]
 pub(crate) struct ScreenRecordFilter {
     /// Id of the desktop: 1 to 255 characters.
@@ -19,9 +25,9 @@ pub(crate) struct ScreenRecordFilter {
     desktop_names: Option<Vec<String>>,
     /// Name of the user: 1 to 255 characters.
     username: Option<String>,
-    /// Status of the recording: any except `UNKNOWN`.
+    /// Status of the recording: any except `UNKNOWN`, which `statuses` takes.
     status: Option<ScreenRecordStatus>,
-    /// Type of the recording: any except `UNKNOWN`.
+    /// Type of the recording: any except `UNKNOWN`, which `types` takes.
     #[graphql(name = "type")]
     kind: Option<ScreenRecordType>,
     /// Earliest `startTime`, inclusive. Fractions of a second are cut off. Without it, the upstream goes
@@ -29,17 +35,55 @@ pub(crate) struct ScreenRecordFilter {
     started_after: Option<DateTime>,
     /// Latest `startTime`, inclusive. Fractions of a second are cut off.
     started_before: Option<DateTime>,
+    /// Statuses; a recording must have one of them. An empty list matches no recording.
+    statuses: Option<Vec<ScreenRecordStatus>>,
+    /// Types; a recording must have one of them. An empty list matches no recording.
+    types: Option<Vec<ScreenRecordType>>,
+    /// Names of users, compared exactly; a recording must be of one of them. An empty list matches no
+    /// recording.
+    usernames: Option<Vec<String>>,
+    /// Ids of desktops, compared without case and dashes; a recording must be of one of them. An empty list
+    /// matches no recording.
+    desktop_ids: Option<Vec<ID>>,
+    /// Id of the desktop pool, compared without case and dashes.
+    desktop_pool_id: Option<ID>,
+    /// Id of the recording policy, compared without case and dashes.
+    policy_id: Option<ID>,
+    /// Least `duration`, inclusive: 0 seconds or more. A recording without a duration does not match.
+    min_duration: Option<i32>,
+    /// Greatest `duration`, inclusive: 0 seconds or more, and not less than `minDuration`. A recording
+    /// without a duration does not match.
+    max_duration: Option<i32>,
+    /// An instant at which the recording was in progress: `startTime` is not later, and `endTime` is not
+    /// earlier. Without an `endTime` the status must be `RECORDING`. Without `startedAfter` only recordings
+    /// match that began within the 15 days before.
+    running_at: Option<DateTime>,
 }
 
-/// What a list of recordings is asked for by.
-pub(crate) fn record_query(
+/// The recordings that a filter selects, in an order.
+pub(crate) fn record_selection(
     filter: Option<ScreenRecordFilter>,
     order: Option<ScreenRecordOrder>,
-) -> RecordQuery {
+) -> RecordSelection {
     let filter = filter.unwrap_or_default();
     let ScreenRecordOrder { field: ScreenRecordOrderField::StartTime, direction } =
         order.unwrap_or_default();
-    RecordQuery {
+    let folded = |ids: &[ID]| Rights::folded_ids(ids.iter().map(|id| id.as_str()));
+    let rows = RowFilter {
+        usernames: filter.usernames.map(|names| names.into_iter().map(Arc::from).collect()),
+        desktop_ids: filter.desktop_ids.as_deref().map(folded),
+        desktop_pool_ids: filter
+            .desktop_pool_id
+            .as_ref()
+            .map(|id| folded(std::slice::from_ref(id))),
+        policy_ids: filter.policy_id.as_ref().map(|id| folded(std::slice::from_ref(id))),
+        statuses: filter.statuses.map(|values| values.into_iter().map(Into::into).collect()),
+        kinds: filter.types.map(|values| values.into_iter().map(Into::into).collect()),
+        min_duration: filter.min_duration,
+        max_duration: filter.max_duration,
+        running_at: filter.running_at.map(|time| time.0),
+    };
+    let query = RecordQuery {
         desktop_id: filter.desktop_id.map(|id| id.0),
         desktop_names: filter.desktop_names,
         username: filter.username,
@@ -48,5 +92,6 @@ pub(crate) fn record_query(
         started_after: filter.started_after.map(|time| time.0),
         started_before: filter.started_before.map(|time| time.0),
         direction: direction.into(),
-    }
+    };
+    RecordSelection { query, rows }
 }

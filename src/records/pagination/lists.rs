@@ -13,13 +13,12 @@ use super::super::read::{CacheOutcome, Content, Read};
 use super::super::reader::Reader;
 use super::super::single_flight::JoinRequest;
 use super::super::ttl_cache::Found;
-use super::super::visibility::{narrowed, without_counts};
 use super::cursor::{Cursor, ListPrint};
 use super::scan::{ScanRequest, scan};
 use super::slice::{Ask, Slice, slice};
 use crate::domain::{
     DesktopOperation, Direction, Failure, OperationQuery, Page, Permission, ProjectId, RecordId,
-    RecordQuery, ScreenRecord,
+    RecordQuery, RecordSelection, ScreenRecord,
 };
 use crate::spans;
 use crate::upstream::{operation_filter, record_filter};
@@ -49,27 +48,28 @@ impl Reader {
     pub async fn screen_records(
         &self,
         project: ProjectId,
-        query: RecordQuery,
+        selection: RecordSelection,
         request: PageRequest,
     ) -> Result<Slice<Arc<ScreenRecord>>, Failure> {
-        let query = query.checked()?;
-        let list = ListPrint::of(&["records", project.as_str(), &record_filter(&query)]);
+        let selection = selection.checked()?;
+        let RecordSelection { query, rows } = &selection;
         let with_total = request.total;
-        let ask = self.ask(list, request, Some(query.direction))?;
+        let ask = self.ask(print_of(&project, &selection), request, Some(query.direction))?;
         let caller = self.admit_project(&project)?;
         let pages = self.records().record_pages();
         let fetch = |listing: &RecordQuery, range| {
             let key = PageKey { caller, project: project.clone(), listing: listing.clone(), range };
             self.page(pages, key)
         };
-        let Some(grant) = self.restriction() else {
-            return slice(&ask, |range| fetch(&query, range)).await;
-        };
-        let Some(query) = narrowed(&query, grant) else { return Ok(Slice::empty(&ask)) };
-        let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record);
+        if self.restriction().is_none() && rows.is_empty() {
+            return slice(&ask, |range| fetch(query, range)).await;
+        }
+        let Some(query) = self.scanned_list(&selection) else { return Ok(Slice::empty(&ask)) };
+        let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record) && rows.matches(record);
         let budget = self.scan_budget();
         let request = ScanRequest { ask: &ask, with_total, budget, is_match: &is_match };
-        scan(request, |range| fetch(&query, range)).await.map_err(without_counts)
+        let scanned = scan(request, |range| fetch(&query, range)).await;
+        scanned.map_err(|failure| self.scan_failure(failure))
     }
 
     /// A part of the list of what happened during a recording.
@@ -201,4 +201,11 @@ impl Reader {
         let first = if request.only_total { 0 } else { first };
         Ok(Ask { list, first, after: after.transpose()?, sorted })
     }
+}
+
+/// The list that the cursors of a selection belong to.
+fn print_of(project: &ProjectId, RecordSelection { query, rows }: &RecordSelection) -> ListPrint {
+    let (query, rows_text) = (record_filter(query), format!("{rows:?}"));
+    let parts = ["records", project.as_str(), &query, &rows_text];
+    ListPrint::of(if rows.is_empty() { &parts[..3] } else { &parts })
 }
