@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opentelemetry::trace::SpanContext;
 
+use super::client_app::ClientApp;
 use super::metrics::HttpMetrics;
 use super::response::Answers;
 use crate::domain::ProjectId;
@@ -27,9 +28,18 @@ pub(crate) struct AccessLogEntry {
     read: ReadSummary,
 }
 
+/// What a line says of every request.
+pub(crate) struct LoggedRequest<'r> {
+    pub(crate) id: &'r str,
+    /// Invalid while traces are off.
+    pub(crate) span: &'r SpanContext,
+    pub(crate) app: &'r ClientApp,
+}
+
 impl AccessLogEntry {
     pub(crate) fn of(
         metrics: &HttpMetrics,
+        app: &ClientApp,
         operation: Option<Arc<str>>,
         answers: &Answers,
     ) -> Self {
@@ -38,7 +48,7 @@ impl AccessLogEntry {
             metrics.count_error(code);
         }
         for served in &answers.served {
-            metrics.count_operation(served.outcome());
+            metrics.count_operation(served.outcome(), app);
         }
         Self { operation, codes, ..Self::default() }
     }
@@ -62,13 +72,16 @@ impl AccessLogEntry {
         Self { read, ..self }
     }
 
-    /// Writes the line. The span is invalid while traces are off.
-    pub(crate) fn log(&self, request_id: &str, span: &SpanContext, status: u16, took: Duration) {
+    /// Writes the line.
+    pub(crate) fn log(&self, request: &LoggedRequest<'_>, status: u16, took: Duration) {
+        let LoggedRequest { id, span, app } = *request;
         tracing::info!(
-            request.id = request_id,
+            request.id = id,
             trace_id = spans::trace_id(span).map(display),
             span_id = spans::span_id(span).map(display),
             caller.name = self.caller.as_deref().map(display),
+            graphql.client.name = app.name.as_deref().map(display),
+            graphql.client.version = app.version.as_deref().map(display),
             graphql.operation = self.operation(),
             projects = self.projects(),
             http.status = status,

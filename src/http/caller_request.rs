@@ -10,6 +10,7 @@ use tracing::Span;
 use super::audit_log::{AnswerEvents, AuditLog, AuditSource, Lines};
 use super::auth::Caller;
 use super::cache_headers::CacheDirectives;
+use super::client_app::ClientApp;
 use super::csrf;
 use super::explain;
 use super::negotiation::{MediaType, negotiate};
@@ -32,6 +33,7 @@ pub(crate) struct IncomingRequest {
     /// The other end of the connection, which may be a proxy.
     pub(crate) peer: Option<IpAddr>,
     pub(crate) id: Arc<str>,
+    pub(crate) app: ClientApp,
 }
 
 /// A request of an authenticated caller.
@@ -42,6 +44,7 @@ pub(crate) struct CallerRequest {
     pub(crate) peer: Option<IpAddr>,
     pub(crate) media_type: MediaType,
     pub(crate) id: Arc<str>,
+    pub(crate) app: ClientApp,
     /// What `Cache-Control` demands.
     pub(crate) cache: CacheDirectives,
     /// Whether the response lists the reads that it was made from.
@@ -65,14 +68,14 @@ impl IncomingRequest {
         endpoint: &Endpoint,
         media_type: MediaType,
     ) -> Result<CallerRequest, Refusal> {
-        let Self { parts: Parts { method, headers, .. }, peer, id } = self;
+        let Self { parts: Parts { method, headers, .. }, peer, id, app } = self;
         csrf::check(&method, &headers, &endpoint.allow_origins)?;
         let credentials = endpoint.callers.credentials(&headers)?;
         let caller = endpoint.callers.authenticate(credentials, peer).await;
         let caller = caller.map_err(Refusal::unauthenticated)?;
         let cache = CacheDirectives::read(&headers);
         let explain = explain::is_wanted(&endpoint.engine, &headers);
-        Ok(CallerRequest { headers, caller, peer, media_type, id, cache, explain })
+        Ok(CallerRequest { headers, caller, peer, media_type, id, app, cache, explain })
     }
 }
 

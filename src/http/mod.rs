@@ -18,6 +18,7 @@ mod persisted_queries;
 mod explain;
 mod csrf;
 mod request_id;
+mod client_app;
 mod auth;
 mod rate_limit;
 mod connection_quota;

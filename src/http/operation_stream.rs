@@ -9,6 +9,7 @@ use opentelemetry::trace::TraceContextExt as _;
 use tracing::Span;
 
 use super::audit_log::{AnswerEvents, AuditLog, AuditSource, AuditUnavailable};
+use super::client_app::ClientApp;
 use super::response::Served;
 use super::state::Endpoint;
 use super::stream_access_log::{LoggedOperation, StreamAccessLog};
@@ -24,6 +25,7 @@ pub(crate) struct StreamedOperation {
     pub(crate) operation: Operation,
     pub(crate) asking: RequestContext,
     pub(crate) caller_name: Option<Arc<str>>,
+    pub(crate) app: ClientApp,
     pub(crate) source: AuditSource,
     /// Ends with the stream.
     pub(crate) span: Span,
@@ -44,7 +46,7 @@ pub(crate) fn answers(
     streamed: StreamedOperation,
 ) -> BoxStream<'static, StreamedAnswer> {
     let Endpoint { engine, records, limits, metrics, clock, .. } = endpoint;
-    let StreamedOperation { operation, asking, caller_name, source, span } = streamed;
+    let StreamedOperation { operation, asking, caller_name, app, source, span } = streamed;
     let trace = context_of(&span);
     let caller = asking.identity.limit_key();
     let (name, request_id) = (operation.operation_name.clone(), Arc::clone(&asking.request_id));
@@ -52,7 +54,8 @@ pub(crate) fn answers(
     let size = Arc::new(ResponseSize::new(limits.max_response_bytes));
     let context = OperationContext::new(reader, limits.request_timeout, size);
     let logged_span = trace.span().span_context().clone();
-    let logged = LoggedOperation { name: name.clone(), request_id, caller_name, span, logged_span };
+    let logged =
+        LoggedOperation { name: name.clone(), request_id, caller_name, app, span, logged_span };
     let log = StreamAccessLog::begin(logged, context.clone(), metrics, clock);
     let executed = match engine.admit(vec![operation]) {
         Ok(admitted) => {

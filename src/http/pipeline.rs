@@ -101,7 +101,7 @@ pub(crate) async fn cached(
     let complete = CompleteResponse::good(request.media_type, &summary, cached.body.clone());
     let lines = request.audit_lines(&endpoint.audit, [&cached.events]);
     let response = send(endpoint, request, sent.encoding, complete, lines).await?;
-    endpoint.metrics.count_operation(OperationOutcome::Ok);
+    endpoint.metrics.count_operation(OperationOutcome::Ok, &request.app);
     let log = AccessLogEntry::of_operation(cached.operation_name.clone()).with_reads(summary);
     Ok(Some(Reply { response, log }))
 }
@@ -160,7 +160,8 @@ pub(crate) async fn run(
         let lines = request.audit_lines(&endpoint.audit, events);
         send(endpoint, request, sent.encoding, complete, lines).await?
     };
-    let log = AccessLogEntry::of(&endpoint.metrics, name, &answers).with_reads(answers.summary);
+    let log = AccessLogEntry::of(&endpoint.metrics, &request.app, name, &answers);
+    let log = log.with_reads(answers.summary);
     Ok(Reply { response, log })
 }
 

@@ -9,6 +9,7 @@ use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::access_log::{CLIENT_CLOSED_REQUEST, code_of, shown_name};
+use super::client_app::ClientApp;
 use super::response::Served;
 use crate::graphql::{Answer, ErrorCode};
 use crate::spans::{TARGET, extract, fail, name_operation};
@@ -17,7 +18,7 @@ use crate::spans::{TARGET, extract, fail, name_operation};
 const MAX_ADDRESS_BYTES: usize = 255;
 
 /// The span of a request for the endpoint, in the trace that its headers name.
-pub(crate) fn request<B>(request: &Request<B>, id: &str) -> Span {
+pub(crate) fn request<B>(request: &Request<B>, id: &str, app: &ClientApp) -> Span {
     if !tracing::span_enabled!(target: TARGET, tracing::Level::INFO) {
         return Span::none();
     }
@@ -39,6 +40,8 @@ pub(crate) fn request<B>(request: &Request<B>, id: &str) -> Span {
         server.port = authority.as_ref().and_then(Authority::port_u16).map(i64::from),
         network.protocol.version = version(request.version()),
         gateway.request.id = id,
+        graphql.client.name = app.name.as_deref(),
+        graphql.client.version = app.version.as_deref(),
     );
     below(span, extract(request.headers()))
 }
@@ -70,13 +73,15 @@ pub(crate) fn operation(name: Option<&str>) -> Span {
 
 /// The span of an operation of a WebSocket. It starts a trace, because a socket may live for days, with a
 /// link to the request that opened the socket.
-pub(crate) fn socket_operation(upgrade: &SpanContext, name: Option<&str>) -> Span {
+pub(crate) fn socket_operation(upgrade: &SpanContext, name: Option<&str>, app: &ClientApp) -> Span {
     let span = info_span!(
         target: TARGET,
         parent: None,
         "GraphQL operation",
         otel.kind = "server",
         graphql.operation.name = name.map(shown_name),
+        graphql.client.name = app.name.as_deref(),
+        graphql.client.version = app.version.as_deref(),
     );
     span.add_link(upgrade.clone());
     span

@@ -8,6 +8,7 @@ use opentelemetry::trace::SpanContext;
 use tracing::Span;
 
 use super::access_log::{code_of, shown_counts, shown_name, shown_projects};
+use super::client_app::ClientApp;
 use super::metrics::{HttpMetrics, OperationOutcome};
 use super::response::Served;
 use super::spans as http_spans;
@@ -25,6 +26,7 @@ pub(crate) struct LoggedOperation {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) request_id: Arc<str>,
     pub(crate) caller_name: Option<Arc<str>>,
+    pub(crate) app: ClientApp,
     /// Ends with the stream.
     pub(crate) span: Span,
     /// What the line names: the span, or the one above it where the trace is not sampled.
@@ -97,13 +99,16 @@ impl Drop for StreamAccessLog {
         // The stream may end before its first answer, and in the middle of one.
         self.add_read(&self.context.take_summary());
         let took = self.clock.now().saturating_duration_since(self.started);
-        self.metrics.count_operation(self.outcome);
-        let LoggedOperation { name, request_id, caller_name, logged_span, .. } = &self.operation;
+        let LoggedOperation { name, request_id, caller_name, app, logged_span, .. } =
+            &self.operation;
+        self.metrics.count_operation(self.outcome, app);
         tracing::info!(
             request.id = %request_id,
             trace_id = spans::trace_id(logged_span).map(display),
             span_id = spans::span_id(logged_span).map(display),
             caller.name = caller_name.as_deref().map(display),
+            graphql.client.name = app.name.as_deref().map(display),
+            graphql.client.version = app.version.as_deref().map(display),
             graphql.operation = name.as_deref().map(shown_name),
             projects = shown_projects(&self.projects),
             answers = self.answers,

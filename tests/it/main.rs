@@ -12,6 +12,7 @@ mod batching;
 mod boundaries;
 mod callers;
 mod check;
+mod client_apps;
 mod commands;
 mod codings;
 mod compression;

@@ -84,7 +84,8 @@ async fn spans_follow_the_semantic_conventions() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
 
-    ask_with(&gateway, FIRST, &[("x-request-id", "request-1")]).await;
+    let app = [("graphql-client-name", "player"), ("graphql-client-version", "1.2")];
+    ask_with(&gateway, FIRST, &[&[("x-request-id", "request-1")], &app[..]].concat()).await;
 
     let spans = receiver.until(SERVER, 1).await;
     let [server, attempt] = [SERVER, ATTEMPT].map(|name| of(&spans, FIRST, name));
@@ -100,6 +101,8 @@ async fn spans_follow_the_semantic_conventions() {
         (server, "network.protocol.version", "1.1"),
         (server, "http.response.status_code", "200"),
         (server, "gateway.request.id", "request-1"),
+        (server, "graphql.client.name", "player"),
+        (server, "graphql.client.version", "1.2"),
         (attempt, "http.request.method", "GET"),
         (attempt, "url.template", "/v2/{project_id}/screen-records/{record_id}"),
         (attempt, "server.address", "127.0.0.1"),

@@ -97,7 +97,7 @@ class Gateway:
         """Ordinary traffic: existing records, missing ones, and invalid queries."""
         good = self.record_of(self.record)
         for _ in range(3):
-            self.query(good)
+            self.query(good, **{"apollographql-client-name": "observed"})
         self.query(good, **NO_CACHE)
         page = "totalCount nodes { id downloadUrl operations(first: 2) { totalCount } }"
         listed = f'{{ screenRecords(projectId: "{self.project}", first: 5) {{ {page} }} }}'

@@ -20,8 +20,9 @@ use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST};
+use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST, LoggedRequest};
 use super::caller_request::{IncomingRequest, request_span};
+use super::client_app::ClientApp;
 use super::metrics::HttpMetrics;
 use super::pipeline::Reply;
 use super::refusal::{Refusal, quoted};
@@ -53,12 +54,13 @@ pub(crate) async fn handle<B: IncomingBody>(
     request: Request<B>,
 ) -> Response {
     let (id, id_value) = request_id::of(request.headers());
-    let span = spans::request(&request, &id);
+    let app = ClientApp::of(request.headers());
+    let span = spans::request(&request, &id, &app);
     let (parts, body) = request.into_parts();
-    let incoming = IncomingRequest { parts, peer, id: Arc::clone(&id) };
+    let incoming = IncomingRequest { parts, peer, id: Arc::clone(&id), app: app.clone() };
     let since = endpoint.clock.now();
     let mut guard =
-        RequestGuard { endpoint: &endpoint, id, span: span.clone(), since, done: false };
+        RequestGuard { endpoint: &endpoint, id, app, span: span.clone(), since, done: false };
     // A panic in one request is an error for that request only.
     let answering = AssertUnwindSafe(answer(&endpoint, incoming, body)).catch_unwind();
     let answering = answering.instrument(span);
@@ -102,9 +104,9 @@ async fn answer_without_body(
 }
 
 async fn upgrade(endpoint: &Arc<Endpoint>, incoming: IncomingRequest) -> Result<Reply, Refusal> {
-    let IncomingRequest { parts, peer, id } = incoming;
+    let IncomingRequest { parts, peer, id, app } = incoming;
     let span = request_span(&id, None);
-    let handshake = Handshake { parts, peer, request_id: id };
+    let handshake = Handshake { parts, peer, request_id: id, app };
     let upgrade = websocket::upgrade(endpoint, handshake).instrument(span).await?;
     Ok(Reply {
         response: upgrade.response,
@@ -116,6 +118,7 @@ async fn upgrade(endpoint: &Arc<Endpoint>, incoming: IncomingRequest) -> Result<
 struct RequestGuard<'e> {
     endpoint: &'e Endpoint,
     id: Arc<str>,
+    app: ClientApp,
     span: Span,
     since: Instant,
     done: bool,
@@ -132,7 +135,10 @@ impl RequestGuard<'_> {
         let took = clock.now().saturating_duration_since(self.since);
         spans::answered(&self.span, status);
         metrics.count(status, took);
-        entry.log(&self.id, self.span.context().span().span_context(), status, took);
+        let context = self.span.context();
+        let span = context.span();
+        let request = LoggedRequest { id: &self.id, span: span.span_context(), app: &self.app };
+        entry.log(&request, status, took);
     }
 }
 

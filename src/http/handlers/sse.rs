@@ -57,7 +57,8 @@ pub(super) fn answer(
     let span = spans::operation(name.as_deref());
     let asking = request.asking();
     let (caller_name, source) = (caller.name.clone(), request.audit_source());
-    let streamed = StreamedOperation { operation, asking, caller_name, source, span };
+    let app = request.app.clone();
+    let streamed = StreamedOperation { operation, asking, caller_name, app, source, span };
     let answers = operation_stream::answers(endpoint, streamed);
     let (stopping, callers) = (endpoint.stopping.clone(), endpoint.callers.clone());
     // No answer goes to a caller whose rights have changed since the operation began.

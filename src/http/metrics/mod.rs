@@ -1,5 +1,6 @@
 //! The metrics of HTTP requests.
 
+mod clients;
 mod connections;
 mod exposition;
 
@@ -14,10 +15,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::client_app::ClientApp;
 use crate::counters::counted;
 use crate::domain::FailureCode;
 use crate::graphql::ErrorCode;
 
+use clients::ClientOperations;
 pub use connections::{ConnectionMetrics, TlsMetrics};
 pub(crate) use connections::{Ended, HandshakeOutcome};
 pub(crate) use exposition::Exposition;
@@ -49,6 +52,7 @@ pub struct HttpMetrics {
     operations: Family<OutcomeLabel, Counter>,
     /// Those without any error, which nearly all are.
     good_operations: Counter,
+    clients: ClientOperations,
     streams: Gauge,
     most_in_flight: Gauge,
     duration: Histogram,
@@ -87,13 +91,16 @@ pub(crate) enum OperationOutcome {
 impl OperationOutcome {
     const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Refused];
 
-    fn label(self) -> OutcomeLabel {
-        let outcome = match self {
+    fn as_str(self) -> &'static str {
+        match self {
             Self::Ok => "ok",
             Self::Failed => "failed",
             Self::Refused => "refused",
-        };
-        OutcomeLabel { outcome }
+        }
+    }
+
+    fn label(self) -> OutcomeLabel {
+        OutcomeLabel { outcome: self.as_str() }
     }
 }
 
@@ -117,6 +124,7 @@ impl Default for HttpMetrics {
             errors,
             good_operations: operations.get_or_create_owned(&OperationOutcome::Ok.label()),
             operations,
+            clients: ClientOperations::default(),
             streams: Gauge::default(),
             most_in_flight: Gauge::default(),
             duration,
@@ -144,6 +152,11 @@ impl HttpMetrics {
             "graphql_operations",
             "Completed GraphQL operations, by outcome",
             self.operations.clone(),
+        );
+        http.register(
+            "client_operations",
+            "Completed GraphQL operations, by the name that the client sends and by outcome",
+            self.clients.family.clone(),
         );
         http.register(
             "streams",
@@ -181,7 +194,8 @@ impl HttpMetrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn count_operation(&self, outcome: OperationOutcome) {
+    pub(crate) fn count_operation(&self, outcome: OperationOutcome, app: &ClientApp) {
+        self.clients.count(app.name.as_ref(), outcome);
         match outcome {
             OperationOutcome::Ok => self.good_operations.inc(),
             other => self.operations.get_or_create(&other.label()).inc(),

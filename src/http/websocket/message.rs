@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::close;
+use crate::http::client_app::ClientApp;
 
 /// The longest id of an operation, in bytes. Every answer repeats it.
 const MAX_ID_BYTES: usize = 256;
@@ -65,9 +66,9 @@ impl<'n> Next<'n> {
     }
 }
 
-/// The credentials in the payload of `connection_init`, as headers of the same names. Null counts as
-/// missing.
-pub(super) fn credentials(payload: Option<Value>) -> Result<HeaderMap, CloseFrame> {
+/// The credentials and the client's name in the payload of `connection_init`, as headers of the same names.
+/// Null counts as missing.
+pub(super) fn headers(payload: Option<Value>) -> Result<HeaderMap, CloseFrame> {
     let mut headers = HeaderMap::new();
     let members = match payload {
         None | Some(Value::Null) => return Ok(headers),
@@ -76,15 +77,17 @@ pub(super) fn credentials(payload: Option<Value>) -> Result<HeaderMap, CloseFram
     };
     for (name, value) in &members {
         let name = name.to_ascii_lowercase();
-        if value.is_null() || !matches!(&*name, "x-auth-token" | "x-api-key" | "authorization") {
+        let is_credential = matches!(&*name, "x-auth-token" | "x-api-key" | "authorization");
+        if value.is_null() || !(is_credential || ClientApp::is_header(&name)) {
             continue;
         }
         let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
-        let (Ok(name), Some(value)) = (name.parse::<HeaderName>(), value) else {
-            return Err(close::FORBIDDEN);
-        };
-        // A name that comes twice, in other letters, is refused as a header that comes twice is.
-        headers.append(name, value);
+        match (name.parse::<HeaderName>(), value) {
+            // A name that comes twice, in other letters, is refused as a header that comes twice is.
+            (Ok(name), Some(value)) => drop(headers.append(name, value)),
+            _ if is_credential => return Err(close::FORBIDDEN),
+            _ => {}
+        }
     }
     Ok(headers)
 }

@@ -26,6 +26,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use self::session::{Client, Session, SocketPermit};
 use self::transport::{Transport, TransportLimits};
 use super::auth::{Caller, RequestCredentials};
+use super::client_app::ClientApp;
 use super::csrf;
 use super::refusal::Refusal;
 use super::state::Endpoint;
@@ -41,6 +42,7 @@ pub(crate) struct Handshake {
     pub(crate) parts: Parts,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) request_id: Arc<str>,
+    pub(crate) app: ClientApp,
 }
 
 /// The response to a handshake, and the caller's name if it is known.
@@ -54,7 +56,7 @@ pub(crate) async fn upgrade(
     endpoint: &Arc<Endpoint>,
     handshake: Handshake,
 ) -> Result<Upgrade, Refusal> {
-    let Handshake { mut parts, peer, request_id } = handshake;
+    let Handshake { mut parts, peer, request_id, app } = handshake;
     check(endpoint, &mut parts).await?;
     let presented = endpoint.callers.credentials(&parts.headers)?;
     let caller = verified(endpoint, &presented, peer).await?;
@@ -71,7 +73,7 @@ pub(crate) async fn upgrade(
         max_message_bytes: endpoint.limits.max_body_bytes,
         send_timeout: endpoint.subscriptions.send_timeout,
     };
-    let client = Client { presented, peer, request_id, span: spans::current() };
+    let client = Client { presented, peer, request_id, app, span: spans::current() };
     let session = Session::new(Arc::clone(endpoint), client, permit);
     endpoint.tasks.spawn(async move {
         // Fails where the connection ends first.

@@ -19,6 +19,7 @@ use super::transport::Transport;
 use crate::graphql::{Answer, ErrorCode, Operation, request_error};
 use crate::http::audit_log::AuditSource;
 use crate::http::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
+use crate::http::client_app::ClientApp;
 use crate::http::connection_quota::ConnectionPermit;
 use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
 use crate::http::rate_limit::RateExceeded;
@@ -44,6 +45,8 @@ pub(super) struct Client {
     pub(super) presented: RequestCredentials,
     pub(super) peer: Option<IpAddr>,
     pub(super) request_id: Arc<str>,
+    /// What `connection_init` says of the client, else what the headers say.
+    pub(super) app: ClientApp,
     /// The span of that request.
     pub(super) span: SpanContext,
 }
@@ -170,8 +173,8 @@ impl Session {
     /// has none.
     async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), CloseFrame> {
         let Endpoint { callers, connections, .. } = &*self.endpoint;
-        let credentials = message::credentials(payload)?;
-        let presented = callers.credentials(&credentials).map_err(|_| close::FORBIDDEN)?;
+        let headers = message::headers(payload)?;
+        let presented = callers.credentials(&headers).map_err(|_| close::FORBIDDEN)?;
         let presented = presented.or(self.client.presented.clone());
         let caller = callers.authenticate(presented, self.client.peer).await?;
         let key = caller.identity.limit_key();
@@ -183,6 +186,7 @@ impl Session {
             self.permit = SocketPermit::Caller(connections.acquire(key)?);
         }
         self.caller = Some(caller);
+        self.client.app = ClientApp::of(&headers).or(std::mem::take(&mut self.client.app));
         Ok(())
     }
 
@@ -230,11 +234,13 @@ impl Session {
         let Caller { identity, token, grant, name, .. } = caller.clone();
         let request_id = Arc::clone(&self.client.request_id);
         let name_of_operation = operation.operation_name.as_deref();
-        let span = spans::socket_operation(&self.client.span, name_of_operation);
+        let Client { app, span, .. } = &self.client;
+        let (app, span) = (app.clone(), spans::socket_operation(span, name_of_operation, app));
         let asking =
             RequestContext { identity, token, grant, request_id, ..RequestContext::default() };
         let source = AuditSource::new(caller, &self.client.request_id, self.client.peer);
-        let streamed = StreamedOperation { operation, asking, caller_name: name, source, span };
+        let caller_name = name;
+        let streamed = StreamedOperation { operation, asking, caller_name, app, source, span };
         operation_stream::answers(&self.endpoint, streamed)
     }
 

@@ -1,0 +1,45 @@
+//! What the client calls itself: the name and version of an application, as Apollo's and Hive's client
+//! libraries send them. Anyone can send any name, so it identifies no caller.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+
+/// The longest name or version that is kept, in characters.
+const MAX_CHARS: usize = 64;
+const NAMES: [&str; 2] = ["apollographql-client-name", "graphql-client-name"];
+const VERSIONS: [&str; 2] = ["apollographql-client-version", "graphql-client-version"];
+
+/// The name and version of the client's application, if it sends them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClientApp {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) version: Option<Arc<str>>,
+}
+
+impl ClientApp {
+    /// Reads the headers of a request.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let first = |names: [&str; 2]| names.into_iter().find_map(|name| text(headers, name));
+        Self { name: first(NAMES), version: first(VERSIONS) }
+    }
+
+    /// Whether a header tells what the client calls itself.
+    pub(crate) fn is_header(name: &str) -> bool {
+        NAMES.contains(&name) || VERSIONS.contains(&name)
+    }
+
+    /// This, or the other where this has no name.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self.name.is_some() { self } else { other }
+    }
+}
+
+/// A header without the characters that could spoil a log line or a label; `None` if nothing is left.
+fn text(headers: &HeaderMap, name: &str) -> Option<Arc<str>> {
+    let value = headers.get(name)?.to_str().ok()?;
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || " -_.:/@+".contains(*c);
+    let plain: String = value.trim().chars().filter(is_plain).take(MAX_CHARS).collect();
+    let plain = plain.trim();
+    (!plain.is_empty()).then(|| plain.into())
+}
