@@ -107,14 +107,6 @@ impl CacheOutcome {
         }
     }
 
-    /// Whether what was read is fresh and was asked for without conditions.
-    pub(crate) fn is_fresh(self) -> bool {
-        match self {
-            Self::Hit | Self::Miss | Self::Collapsed | Self::Expired => true,
-            Self::Stale | Self::StaleOnError | Self::Bypass => false,
-        }
-    }
-
     /// Whether it was kept already, whatever its age.
     pub(crate) fn is_kept(self) -> bool {
         match self {

@@ -370,7 +370,7 @@ impl Reader {
 
     fn note(&self, key: &RecordKey, read: Read, entry: Option<&Arc<RecordEntry>>) {
         match entry {
-            Some(entry) if read.outcome.is_fresh() => {
+            Some(entry) if read.outcome == CacheOutcome::Hit => {
                 self.depend_on(|| Dependency::Record(key.clone(), Arc::downgrade(entry)));
             }
             Some(_) | None => self.mark_uncacheable(),
@@ -435,8 +435,8 @@ impl Reader {
         }
     }
 
-    /// What was read, for a response that may be reused; `None` where nothing was read, or something that
-    /// no response may be reused with.
+    /// What was read, for a response that may be cached; `None` where nothing was read, or something that
+    /// was not fresh in the cache. So data that is read once leaves no response behind.
     pub(crate) fn take_dependencies(&self) -> Option<Vec<Dependency>> {
         match std::mem::take(&mut *self.dependencies()) {
             Dependencies::Known(dependencies) if !dependencies.is_empty() => Some(dependencies),

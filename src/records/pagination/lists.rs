@@ -174,7 +174,7 @@ impl Reader {
         found: Option<&Found<CachedPage<L>>>,
     ) {
         match found {
-            Some(found) if read.outcome.is_fresh() => {
+            Some(found) if read.outcome == CacheOutcome::Hit => {
                 self.depend_on(|| L::dependency(key.clone(), Arc::downgrade(&found.entry)));
             }
             Some(_) | None => self.mark_uncacheable(),
