@@ -241,58 +241,63 @@ failure_codes! {
     Overloaded => "OVERLOADED",
 }
 
-impl RefusalKind {
-    fn code(self) -> FailureCode {
-        match self {
-            Self::Invalid => FailureCode::BadUserInput,
-            Self::CallerUnauthenticated => FailureCode::Unauthenticated,
-            Self::GatewayUnauthenticated => FailureCode::UpstreamUnauthenticated,
-            Self::Forbidden => FailureCode::Forbidden,
-            Self::NotFound => FailureCode::NotFound,
-            Self::Conflict => FailureCode::Conflict,
-            Self::Throttled => FailureCode::RateLimited,
-            Self::Broken => FailureCode::UpstreamError,
-            Self::OutOfService => FailureCode::UpstreamUnavailable,
-            Self::TimedOut => FailureCode::UpstreamTimeout,
-        }
-    }
+/// What follows from a failure.
+struct Meaning {
+    code: FailureCode,
+    /// Whether the same read may succeed later.
+    is_retryable: bool,
+    /// Whether older data may be served in its place.
+    permits_stale: bool,
+}
+
+/// Neither a later read nor older data helps.
+const fn lasting(code: FailureCode) -> Meaning {
+    Meaning { code, is_retryable: false, permits_stale: false }
+}
+
+/// A later read may succeed; older data must not be served.
+const fn passing(code: FailureCode) -> Meaning {
+    Meaning { is_retryable: true, ..lasting(code) }
+}
+
+/// The upstream is out of reach, too slow, throttling or broken, but has not said that the data or the right to it
+/// is gone.
+const fn outage(code: FailureCode) -> Meaning {
+    Meaning { permits_stale: true, ..passing(code) }
 }
 
 impl Failure {
+    fn meaning(&self) -> Meaning {
+        match self {
+            Self::BadInput { .. } => lasting(FailureCode::BadUserInput),
+            Self::TokenMissing => lasting(FailureCode::Unauthenticated),
+            Self::ProjectNotAllowed | Self::NotPermitted { .. } => lasting(FailureCode::Forbidden),
+            Self::NotVisible => lasting(FailureCode::NotFound),
+            Self::Refused(refusal) => refusal.meaning(),
+            Self::Unreachable(_) => outage(FailureCode::UpstreamUnavailable),
+            Self::TimedOut(_) => outage(FailureCode::UpstreamTimeout),
+            Self::Malformed { .. } | Self::Unreadable(_) => {
+                lasting(FailureCode::UpstreamInvalidResponse)
+            }
+            Self::TooManyWatched { .. } => passing(FailureCode::RateLimited),
+            Self::ResponseTooLarge => passing(FailureCode::ResponseTooLarge),
+            Self::Overloaded => passing(FailureCode::Overloaded),
+        }
+    }
+
     /// The stable code that clients branch on.
     pub fn code(&self) -> FailureCode {
-        match self {
-            Self::BadInput { .. } => FailureCode::BadUserInput,
-            Self::TokenMissing => FailureCode::Unauthenticated,
-            Self::ProjectNotAllowed | Self::NotPermitted { .. } => FailureCode::Forbidden,
-            Self::NotVisible => FailureCode::NotFound,
-            Self::Refused(refusal) => refusal.kind.code(),
-            Self::Unreachable(_) => FailureCode::UpstreamUnavailable,
-            Self::TimedOut(_) => FailureCode::UpstreamTimeout,
-            Self::Malformed { .. } | Self::Unreadable(_) => FailureCode::UpstreamInvalidResponse,
-            Self::TooManyWatched { .. } => FailureCode::RateLimited,
-            Self::ResponseTooLarge => FailureCode::ResponseTooLarge,
-            Self::Overloaded => FailureCode::Overloaded,
-        }
+        self.meaning().code
     }
 
     /// Whether the same read may succeed later.
     pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Refused(refusal) => refusal.retryable,
-            Self::Unreachable(_)
-            | Self::TimedOut(_)
-            | Self::TooManyWatched { .. }
-            | Self::ResponseTooLarge
-            | Self::Overloaded => true,
-            Self::BadInput { .. }
-            | Self::TokenMissing
-            | Self::ProjectNotAllowed
-            | Self::NotPermitted { .. }
-            | Self::NotVisible
-            | Self::Malformed { .. }
-            | Self::Unreadable(_) => false,
-        }
+        self.meaning().is_retryable
+    }
+
+    /// Whether older data may be served in this failure's place.
+    pub fn permits_stale(&self) -> bool {
+        self.meaning().permits_stale
     }
 
     /// How long to wait before asking again, if known.
@@ -305,21 +310,7 @@ impl Failure {
 
     /// The refusal of the upstream, if it is one.
     fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused(refusal) => Some(refusal),
-            Self::BadInput { .. }
-            | Self::TokenMissing
-            | Self::ProjectNotAllowed
-            | Self::NotPermitted { .. }
-            | Self::NotVisible
-            | Self::Unreachable(_)
-            | Self::TimedOut(_)
-            | Self::Malformed { .. }
-            | Self::Unreadable(_)
-            | Self::TooManyWatched { .. }
-            | Self::ResponseTooLarge
-            | Self::Overloaded => None,
-        }
+        if let Self::Refused(refusal) = self { Some(refusal) } else { None }
     }
 
     /// What the upstream said, where it said anything.
@@ -335,57 +326,36 @@ impl Failure {
         self.upstream().map(|answer| answer.status)
     }
 
-    /// Whether older data may be served in this failure's place: the upstream is out of reach,
-    /// too slow, throttling or broken, but has not said that the data or the right to it is gone.
-    pub fn permits_stale(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::TimedOut(_) => true,
-            Self::Refused(refusal) => match refusal.kind {
-                RefusalKind::Throttled | RefusalKind::OutOfService | RefusalKind::TimedOut => true,
-                RefusalKind::Broken => refusal.answer.status >= 500,
-                RefusalKind::Invalid
-                | RefusalKind::CallerUnauthenticated
-                | RefusalKind::GatewayUnauthenticated
-                | RefusalKind::Forbidden
-                | RefusalKind::NotFound
-                | RefusalKind::Conflict => false,
-            },
-            Self::BadInput { .. }
-            | Self::TokenMissing
-            | Self::ProjectNotAllowed
-            | Self::NotPermitted { .. }
-            | Self::NotVisible
-            | Self::Malformed { .. }
-            | Self::Unreadable(_)
-            | Self::TooManyWatched { .. }
-            | Self::ResponseTooLarge
-            | Self::Overloaded => false,
-        }
-    }
-
     /// What this says is gone, if anything.
     pub fn revokes(&self) -> Option<Revoked> {
-        self.refusal()?.revokes()
-    }
-}
-
-impl Refusal {
-    fn revokes(&self) -> Option<Revoked> {
-        match (self.kind, self.answer.status) {
+        let refusal = self.refusal()?;
+        match (refusal.kind, refusal.answer.status) {
             (RefusalKind::CallerUnauthenticated | RefusalKind::GatewayUnauthenticated, _)
             | (_, 401) => Some(Revoked::Credentials),
             (RefusalKind::NotFound | RefusalKind::Forbidden, _) | (_, 403 | 404) => {
                 Some(Revoked::Resource)
             }
-            (
-                RefusalKind::Invalid
-                | RefusalKind::Conflict
-                | RefusalKind::Throttled
-                | RefusalKind::Broken
-                | RefusalKind::OutOfService
-                | RefusalKind::TimedOut,
-                _,
-            ) => None,
+            _ => None,
         }
+    }
+}
+
+impl Refusal {
+    fn meaning(&self) -> Meaning {
+        let meaning = match self.kind {
+            RefusalKind::Invalid => lasting(FailureCode::BadUserInput),
+            RefusalKind::CallerUnauthenticated => lasting(FailureCode::Unauthenticated),
+            RefusalKind::GatewayUnauthenticated => lasting(FailureCode::UpstreamUnauthenticated),
+            RefusalKind::Forbidden => lasting(FailureCode::Forbidden),
+            RefusalKind::NotFound => lasting(FailureCode::NotFound),
+            RefusalKind::Conflict => lasting(FailureCode::Conflict),
+            RefusalKind::Throttled => outage(FailureCode::RateLimited),
+            RefusalKind::Broken if self.answer.status < 500 => lasting(FailureCode::UpstreamError),
+            RefusalKind::Broken => outage(FailureCode::UpstreamError),
+            RefusalKind::OutOfService => outage(FailureCode::UpstreamUnavailable),
+            RefusalKind::TimedOut => outage(FailureCode::UpstreamTimeout),
+        };
+        // The tables of the upstream's codes say it more precisely than the kind.
+        Meaning { is_retryable: self.retryable, ..meaning }
     }
 }

@@ -77,32 +77,43 @@ macro_rules! declare_types {
         texts { $($(#[$text_doc:meta])* $text:ident $text_name:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
         times { $($(#[$time_doc:meta])* $time:ident $time_name:ident $time_wire:literal $time_shown:literal $time_type:ident,)* }
     ) => {
-        /// A text of a recording.
+        declare_names! {
+            /// A text of a recording.
+            RecordText {
+                /// The id the upstream gave.
+                Id "id" "id",
+                $($(#[$text_doc])* $text $text_wire $text_shown,)*
+            }
+        }
+        declare_names! {
+            /// A timestamp of a recording.
+            RecordTime {
+                $($(#[$time_doc])* $time $time_wire $time_shown,)*
+            }
+        }
+    };
+}
+
+macro_rules! declare_names {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $($(#[$variant_doc:meta])* $variant:ident $wire:literal $shown:literal,)*
+        }
+    ) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum RecordText {
-            /// The id the upstream gave.
-            Id,
-            $($(#[$text_doc])* $text,)*
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
         }
 
-        /// A timestamp of a recording.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum RecordTime {
-            $($(#[$time_doc])* $time,)*
-        }
+        impl $name {
+            /// Every one, in the order of a record.
+            pub const ALL: [Self; [$($wire),*].len()] = [$(Self::$variant),*];
 
-        const TEXTS: usize = 1 + [$($text_wire),*].len();
-        const TIMES: usize = [$($time_wire),*].len();
-
-        impl RecordText {
-            /// Every text, in the order of a record.
-            pub const ALL: [Self; TEXTS] = [Self::Id, $(Self::$text),*];
-
-            /// The text that the upstream sends under a name.
+            /// The one that the upstream sends under a name.
             pub fn of_wire_name(name: &str) -> Option<Self> {
                 match name {
-                    "id" => Some(Self::Id),
-                    $($text_wire => Some(Self::$text),)*
+                    $($wire => Some(Self::$variant),)*
                     _ => None,
                 }
             }
@@ -110,43 +121,14 @@ macro_rules! declare_types {
             /// The name that the upstream sends it under.
             pub fn wire_name(self) -> &'static str {
                 match self {
-                    Self::Id => "id",
-                    $(Self::$text => $text_wire,)*
+                    $(Self::$variant => $wire,)*
                 }
             }
 
             /// Its name in the schema.
             pub fn schema_name(self) -> &'static str {
                 match self {
-                    Self::Id => "id",
-                    $(Self::$text => $text_shown,)*
-                }
-            }
-        }
-
-        impl RecordTime {
-            /// Every timestamp, in the order of a record.
-            pub const ALL: [Self; TIMES] = [$(Self::$time),*];
-
-            /// The timestamp that the upstream sends under a name.
-            pub fn of_wire_name(name: &str) -> Option<Self> {
-                match name {
-                    $($time_wire => Some(Self::$time),)*
-                    _ => None,
-                }
-            }
-
-            /// The name that the upstream sends it under.
-            pub fn wire_name(self) -> &'static str {
-                match self {
-                    $(Self::$time => $time_wire,)*
-                }
-            }
-
-            /// Its name in the schema.
-            pub fn schema_name(self) -> &'static str {
-                match self {
-                    $(Self::$time => $time_shown,)*
+                    $(Self::$variant => $shown,)*
                 }
             }
         }
@@ -154,6 +136,9 @@ macro_rules! declare_types {
 }
 
 record_fields!(declare_types);
+
+const TEXTS: usize = RecordText::ALL.len();
+const TIMES: usize = RecordTime::ALL.len();
 
 /// The fields of a recording, before a [`ScreenRecord`] is made of them. Texts may borrow from what
 /// they were read from.

@@ -52,46 +52,24 @@ impl Timestamp {
     /// As it displays, in bytes.
     pub fn to_ascii(self) -> [u8; 24] {
         let utc = self.0;
-        let [year, millis] = [utc.year(), utc.millisecond()].map(i16::unsigned_abs);
-        let [century, year] = [tens(year / 100), tens(year % 100)];
-        let [month, day] =
-            [utc.month(), utc.day()].map(|number| tens(number.unsigned_abs().into()));
-        let [hour, minute, second] = [utc.hour(), utc.minute(), utc.second()]
-            .map(|number| tens(number.unsigned_abs().into()));
-        let [tenths, thousandths] = [tens(millis / 10), tens(millis % 10)];
-        [
-            century[0],
-            century[1],
-            year[0],
-            year[1],
-            b'-',
-            month[0],
-            month[1],
-            b'-',
-            day[0],
-            day[1],
-            b'T',
-            hour[0],
-            hour[1],
-            b':',
-            minute[0],
-            minute[1],
-            b':',
-            second[0],
-            second[1],
-            b'.',
-            tenths[0],
-            tenths[1],
-            thousandths[1],
-            b'Z',
-        ]
+        let [month, day, hour, minute, second] =
+            [utc.month(), utc.day(), utc.hour(), utc.minute(), utc.second()].map(i16::from);
+        let (year, millis) = (utc.year(), utc.millisecond());
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let numbers = [year / 100, year % 100, month, day, hour, minute, second, millis / 10];
+        for (at, number) in [0, 2, 5, 8, 11, 14, 17, 20].into_iter().zip(numbers) {
+            if let Some(place) = text.get_mut(at..at + 2) {
+                place.copy_from_slice(&[digit(number / 10), digit(number)]);
+            }
+        }
+        text[22] = digit(millis);
+        text
     }
 }
 
-/// The two digits of a number below 100.
-fn tens(number: u16) -> [u8; 2] {
-    let digit = |number: u16| b'0' + u8::try_from(number % 10).unwrap_or_default();
-    [digit(number / 10), digit(number)]
+/// The last digit of a number.
+fn digit(number: i16) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
 impl fmt::Display for Timestamp {
