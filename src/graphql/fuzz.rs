@@ -69,7 +69,7 @@ fn variables() -> Variables {
 }
 
 /// A document, with the values of four variables.
-pub(crate) fn execution(bytes: &[u8]) {
+pub fn execution(bytes: &[u8]) {
     let Ok(query) = str::from_utf8(bytes) else { return };
     let Stage { engine, reader, runtime } = &*STAGE;
     let _entered = runtime.enter();
@@ -91,7 +91,7 @@ pub(crate) fn execution(bytes: &[u8]) {
 
 /// A document. It is refused with places inside it, or it is valid and within the limits and then has
 /// no errors but those of its fields.
-pub(crate) fn document(bytes: &[u8]) {
+pub fn document(bytes: &[u8]) {
     let Ok(query) = str::from_utf8(bytes) else { return };
     let Stage { engine, reader, runtime } = &*STAGE;
     let _entered = runtime.enter();

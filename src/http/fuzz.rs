@@ -16,7 +16,7 @@ const MAX_BATCH: usize = 4;
 
 /// The first byte chooses what the rest is: parameters, a JSON body, or a line that is the type of the
 /// content and then a body.
-pub(crate) fn request(bytes: &[u8]) {
+pub fn request(bytes: &[u8]) {
     let Some((choice, rest)) = bytes.split_first() else { return };
     match choice % 3 {
         0 => {

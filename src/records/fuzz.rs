@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 
 use super::pagination::{Ask, Cursor, IdPrint, ListPrint, MOST_PAGES, Row, Slice, slice};
-pub(crate) use super::redis::fuzz::{entry, news};
+pub use super::redis::fuzz::{entry, news};
 use crate::domain::{Direction, Failure, Page, Timestamp};
 use crate::upstream::Range;
 
@@ -20,7 +20,7 @@ const MOST_CALLS: usize = 11 * 2 + 2;
 const MOST_ROWS: u32 = 120;
 
 /// The bytes as a cursor's text, and once more as what follows the print of its list.
-pub(crate) fn cursor(bytes: &[u8]) {
+pub fn cursor(bytes: &[u8]) {
     let list = ListPrint::of(&["fuzz"]);
     if let Ok(text) = str::from_utf8(bytes) {
         parsed(text, list, bytes);

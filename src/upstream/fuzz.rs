@@ -17,7 +17,9 @@ const ZONES: [&str; 3] = ["Asia/Shanghai", "America/St_Johns", "Pacific/Apia"];
 /// No two zones are further apart, their local mean times included.
 const FURTHEST: Duration = Duration::from_hours(27);
 
-pub(crate) fn timestamp(bytes: &[u8]) {
+/// A text as the value of a timestamp: read alike however it is quoted, in every zone, again when it is written, and
+/// as another reader reads it.
+pub fn timestamp(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let quoted = Value::from(text).to_string();
     let utc = WireValue::Json(&quoted).timestamp(&TimeZone::UTC);
@@ -91,7 +93,8 @@ fn is_cut(unreadable: &Unreadable, written: &str) {
 
 const RECORDS: Listed = Listed { rows: "screen_records", total: Some("total_count") };
 
-pub(crate) fn wire(bytes: &[u8]) {
+/// The body of a success: read as a tree of values would be, and what cannot be read is cut.
+pub fn wire(bytes: &[u8]) {
     let body = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let slow = serde_json::from_slice::<Value>(body).ok();
     let read = screen_record(bytes, &TimeZone::UTC);
@@ -173,7 +176,7 @@ const STATUSES: [u16; 16] =
 
 /// The first byte chooses status and whose credentials they were, the first line is `Retry-After`, and
 /// the rest the body.
-pub(crate) fn failure(bytes: &[u8]) {
+pub fn failure(bytes: &[u8]) {
     let Some((choice, rest)) = bytes.split_first() else { return };
     let status = STATUSES.get(usize::from(choice % 16)).copied().unwrap_or(500);
     let whose = if *choice < 128 { Whose::Caller } else { Whose::Gateway };

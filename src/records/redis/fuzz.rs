@@ -7,7 +7,7 @@ use super::message::Message;
 use super::subscriber::{Received, Subscription};
 
 /// An entry, with some milliseconds until it expires.
-pub(crate) fn entry(bytes: &[u8]) {
+pub fn entry(bytes: &[u8]) {
     let Some(stored) = decode(bytes) else { return };
     assert!(bytes.len() <= LARGEST);
     for expires_in_ms in [i64::MIN, -1, i64::MAX] {
@@ -26,7 +26,7 @@ pub(crate) fn entry(bytes: &[u8]) {
 }
 
 /// Messages, one a line, as a replica receives them one after the other.
-pub(crate) fn news(bytes: &[u8]) {
+pub fn news(bytes: &[u8]) {
     const OWN: u64 = 7;
     let mut subscription = Subscription::new(OWN);
     for line in bytes.split(|byte| *byte == b'\n') {
