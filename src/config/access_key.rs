@@ -5,34 +5,14 @@ use std::path::PathBuf;
 
 use ini::{Ini, ParseOption, Properties};
 
-use super::iam;
+use super::iam::PROJECT_ID;
 use super::settings::{RawValue, SettingsLoader, one_line};
 use super::sources::Origin;
 use crate::domain::{ProjectId, Secret};
 
-/// The variables that the gateway shares with the official SDKs, and their meaning.
-pub(super) fn variables() -> impl Iterator<Item = (&'static str, &'static str)> {
-    VARIABLES
-        .into_iter()
-        .chain(iam::VARIABLES.iter().map(|variable| (variable.key, variable.meaning)))
-}
-
-const VARIABLES: [(&str, &str); 5] = [
-    (ACCESS, "access key id, for `upstream.credentials=aksk`"),
-    (SECRET, "secret access key that belongs to it"),
-    (SECURITY_TOKEN, "makes the pair a temporary one"),
-    (PROFILE_FILE, "profile file, used if the environment has no pair"),
-    (
-        "HUAWEICLOUD_SDK_REGION_WORKSPACE_<REGION>",
-        "endpoint of that region in place of the public one, if `upstream.endpoint` is not set; in a \
-         list with commas, the first counts",
-    ),
-];
-
 const ACCESS: &str = "HUAWEICLOUD_SDK_AK";
 const SECRET: &str = "HUAWEICLOUD_SDK_SK";
 const SECURITY_TOKEN: &str = "HUAWEICLOUD_SDK_SECURITY_TOKEN";
-const PROJECT_ID: &str = iam::PROJECT_ID.spec.key;
 const PROFILE_FILE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
 /// Below the home directory.
 const DEFAULT_PROFILE: &str = ".huaweicloud/credentials";

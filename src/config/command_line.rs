@@ -1,7 +1,6 @@
 //! The command line. The flags of a command are made from the declared settings.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::builder::{
@@ -12,9 +11,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap_complete::Shell;
 
+use super::all_settings;
 use super::settings::{Arity, RawValue, Role, SettingSpec};
 use super::sources::{FILE_FLAG, FILE_VARIABLE, Flags};
-use super::{access_key, all_settings, traces};
 use crate::version::version;
 
 /// The commands that have a manual page.
@@ -27,6 +26,9 @@ const PAGE: &str = "page";
 const ORDER: &str = "\
 Every setting is also a variable and a key of the settings file. A flag wins over the variable, \
 the variable over the file, the file over the default. An empty variable counts as not set.";
+const MORE_VARIABLES: &str = "\n\n\
+The official SDKs' own variables (HUAWEICLOUD_SDK_AK and others) are read too. Traces are on where \
+OTEL_EXPORTER_OTLP_ENDPOINT names a receiver. docs/SETTINGS.md lists these variables.";
 
 /// The command of a command line, its settings not yet read.
 pub(super) enum CommandLine {
@@ -112,20 +114,11 @@ fn man() -> Command {
 }
 
 fn after_help(role: Role) -> String {
-    let mut help = ORDER.to_owned();
-    if role == Role::Serve {
-        help.push_str("\n\nThe official SDKs' own variables are read too:\n");
-        for (name, meaning) in access_key::variables() {
-            let _ = writeln!(help, "  {name}: {meaning}");
-        }
-    }
-    if role != Role::Simulate {
-        help.push_str("\n\nTraces are on where OpenTelemetry's own variables name a receiver:\n");
-        for variable in traces::VARIABLES {
-            let _ = writeln!(help, "  {}: {}", variable.variables().join(", "), variable.meaning);
-        }
-    }
-    help
+    let more = match role {
+        Role::Serve | Role::Demo => MORE_VARIABLES,
+        Role::Simulate => "",
+    };
+    format!("{ORDER}{more}")
 }
 
 fn settings_of(role: Role) -> impl Iterator<Item = &'static SettingSpec> {

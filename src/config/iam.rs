@@ -6,19 +6,16 @@ use url::Url;
 
 use super::settings::{
     FILE_PATH, Optional, Parsed, Role, SecretOrFile, Setting, SettingsLoader, setting, settings,
-    shared_variables,
 };
-use super::web_address::{BASE_ADDRESS, base_address, may_hold_secret};
+use super::web_address::{BASE_ADDRESS, base_address};
 use crate::domain::{ProjectId, Secret};
 
 const SERVE: &[Role] = &[Role::Serve];
-shared_variables! {
-    /// sent as `X-Project-Id` with a signature; the project that a token is for
-    ["HUAWEICLOUD_SDK_PROJECT_ID"] as PROJECT_ID: Option<String> = setting(&Optional(PROJECT)),
-    /// address of IAM in place of the region's public one, for `upstream.credentials=password`
-    ["HUAWEICLOUD_SDK_IAM_ENDPOINT"]
-        as ENDPOINT: Option<Url> = setting(&Optional(BASE_ADDRESS)).secret_if(may_hold_secret),
-}
+
+/// Sent as `X-Project-Id` with a signature; the project that a token is for.
+pub(super) const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+/// The address of IAM in place of the region's public one.
+const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
 
 const PROJECT: Parsed<String> = Parsed {
     allowed: "a project id of 1 to 64 letters, digits, - and _",
@@ -119,35 +116,40 @@ fn require(
 }
 
 fn endpoint(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<Url> {
-    let endpoint = loader.read(&ENDPOINT);
-    if endpoint.is_some() || !loader.are_valid(&[&ENDPOINT]) {
-        return endpoint;
+    if loader.variable(IAM_ENDPOINT).is_some() {
+        return loader.shared_variable(&[IAM_ENDPOINT], &BASE_ADDRESS);
     }
-    let Some(region) = region else {
-        loader.add_problem(format!(
-            "upstream.credentials is password, but IAM's address is not known: set {}, or \
-             upstream.region",
-            ENDPOINT.key
-        ));
-        return None;
-    };
+    let region = known(loader, "IAM's address", IAM_ENDPOINT, region)?;
     base_address(&format!("https://iam.{region}.myhuaweicloud.com"))
 }
 
 fn scope(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<ProjectScope> {
-    let project = loader.read(&PROJECT_ID);
-    if project.is_some() || !loader.are_valid(&[&PROJECT_ID]) {
-        return project.map(ProjectScope::Id);
+    if loader.variable(PROJECT_ID).is_some() {
+        return project_id(loader).map(ProjectScope::Id);
     }
-    let Some(region) = region else {
-        loader.add_problem(format!(
-            "upstream.credentials is password, but the token's project is not known: set {}, or \
-             upstream.region",
-            PROJECT_ID.key
-        ));
-        return None;
-    };
+    let region = known(loader, "the token's project", PROJECT_ID, region)?;
     Some(ProjectScope::Name(region.to_owned()))
+}
+
+/// The project of [`PROJECT_ID`]. `None` if it is not set, or after a refusal.
+pub(super) fn project_id(loader: &mut SettingsLoader<'_>) -> Option<String> {
+    loader.shared_variable(&[PROJECT_ID], &PROJECT)
+}
+
+/// The region, from which `what` follows. Without one, refuses that `variable` is not set.
+fn known<'r>(
+    loader: &mut SettingsLoader<'_>,
+    what: &str,
+    variable: &str,
+    region: Option<&'r str>,
+) -> Option<&'r str> {
+    if region.is_none() {
+        loader.add_problem(format!(
+            "upstream.credentials is password, but {what} is not known: set {variable}, or \
+             upstream.region"
+        ));
+    }
+    region
 }
 
 fn name(text: &str) -> Option<String> {

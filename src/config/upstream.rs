@@ -276,7 +276,7 @@ impl UpstreamTarget {
                 login.login(loader, region).map(CredentialsMode::Password)
             }
             CredentialsKind::Metadata => {
-                let project_id = loader.read(&iam::PROJECT_ID);
+                let project_id = iam::project_id(loader);
                 let endpoint = self.metadata_endpoint;
                 Some(CredentialsMode::Metadata(MetadataService { endpoint, project_id }))
             }

@@ -1,33 +1,32 @@
 //! The export of traces: spans in batches to a receiver of OTLP over HTTP.
 //!
-//! Ending a span never waits. Ended spans wait in a bounded queue. A thread sends them over connections that
-//! share nothing with the upstream's. Spans that do not fit into the queue, or that the receiver does not
-//! take, are lost and counted; a warning is logged once a minute.
+//! Ending a span never waits. Ended spans wait in a bounded queue. A task sends them over connections that share
+//! nothing with the upstream's. Spans that do not fit into the queue, or that the receiver does not take, are
+//! lost and counted; a warning is logged once a minute.
 
-use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{
-    Compression, ExporterBuildError, Protocol, SpanExporter as OtlpExporter, WithExportConfig as _,
+    ExporterBuildError, Protocol, SpanExporter as OtlpExporter, WithExportConfig as _,
     WithHttpConfig as _,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use opentelemetry_sdk::resource::{
+    EnvResourceDetector, ResourceDetector, SdkProvidedResourceDetector, TelemetryResourceDetector,
+};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData,
-    SpanExporter, SpanLimits, SpanProcessor,
+    SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter as _, SpanProcessor,
 };
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -36,7 +35,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{self, Filter};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::{OtlpForm, TracesConfig, TracesSampler};
+use crate::config::TracesConfig;
 use crate::spans::TARGET;
 use crate::version::VERSION;
 
@@ -46,7 +45,7 @@ const LAST_WITHIN: Duration = Duration::from_secs(2);
 const WARN_EVERY: Duration = Duration::from_mins(1);
 /// The longest that connecting to the receiver may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// The instrumentation scope of all spans.
+/// The instrumentation scope of all spans, and the name of the service.
 const SCOPE: &str = "screen-record-gateway";
 
 /// The export of traces. By default they are off.
@@ -55,6 +54,7 @@ pub struct Traces {
     provider: Option<SdkTracerProvider>,
     metrics: TraceMetrics,
     tasks: TaskTracker,
+    stopping: CancellationToken,
 }
 
 /// The sampled spans of traces, and no log line.
@@ -97,40 +97,34 @@ impl Default for TraceMetrics {
 }
 
 impl Traces {
-    /// Sends spans from now on, on tasks of the current runtime; `None` leaves traces off.
+    /// Sends spans from now on, on a task of the current runtime; `None` leaves traces off.
     ///
     /// # Errors
     /// [`TracesError`], if no span could ever be sent.
     pub fn start(config: Option<&TracesConfig>) -> Result<Self, TracesError> {
-        let (metrics, tasks) = (TraceMetrics::default(), TaskTracker::new());
         let Some(config) = config else {
             return Ok(Self::default());
         };
-        let queue = Arc::new(Queue {
-            most: config.max_queue_size,
-            waiting: AtomicUsize::new(0),
-            metrics: metrics.clone(),
-        });
+        let resource = resource();
+        let mut exporter = exporter(config)?;
+        exporter.set_resource(&resource);
+        let (queue, spans) = mpsc::channel(config.max_queue_size);
+        let mut traces = Self::default();
         let sender = Sender {
-            exporter: Arc::new(exporter(config)?),
-            outcomes: Arc::new(Outcomes { queue: Arc::clone(&queue), losses: Mutex::default() }),
-            runtime: Handle::current(),
-            tasks: tasks.clone(),
+            exporter,
+            spans,
+            delay: config.schedule_delay,
+            max_batch_size: config.max_batch_size,
+            metrics: traces.metrics.clone(),
+            stopping: traces.stopping.clone(),
+            warned: None,
+            lost: 0,
         };
-        let batches = BatchConfigBuilder::default()
-            .with_max_queue_size(config.max_queue_size)
-            .with_max_export_batch_size(config.max_batch_size)
-            .with_scheduled_delay(config.schedule_delay)
-            .build();
-        let next = BatchSpanProcessor::new(sender, batches);
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(Bounded { next, queue })
-            .with_sampler(sampler(config.sampler))
-            // Or it would read them from the environment.
-            .with_span_limits(SpanLimits::default())
-            .with_resource(resource(&config.resource))
-            .build();
-        Ok(Self { provider: Some(provider), metrics, tasks })
+        traces.tasks.spawn(sender.run());
+        let queue = Queue { spans: queue, dropped: traces.metrics.dropped.clone() };
+        let provider = SdkTracerProvider::builder().with_span_processor(queue);
+        traces.provider = Some(provider.with_resource(resource).build());
+        Ok(traces)
     }
 
     /// The layer that exports spans; `None` while traces are off.
@@ -155,21 +149,11 @@ impl Traces {
     }
 
     /// Sends the spans that wait, for two seconds at most. No span is exported afterwards.
-    pub async fn end(mut self) {
-        let Some(provider) = self.provider.take() else { return };
-        // Blocks until the thread that sends has answered.
-        let ending = self.tasks.spawn_blocking(move || provider.shutdown_with_timeout(LAST_WITHIN));
-        if !matches!(ending.await, Ok(Ok(()))) {
+    pub async fn end(self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if timeout(LAST_WITHIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("the receiver of traces did not take the last spans in time");
-        }
-    }
-}
-
-impl Drop for Traces {
-    fn drop(&mut self) {
-        // Otherwise dropping the provider would block until every span is sent.
-        if let Some(provider) = &self.provider {
-            let _ = provider.shutdown_with_timeout(Duration::ZERO);
         }
     }
 }
@@ -191,21 +175,14 @@ impl<S> Filter<S> for SampledSpans {
     }
 }
 
+/// Headers and compression are read from the environment by the library.
 fn exporter(config: &TracesConfig) -> Result<OtlpExporter, TracesError> {
-    let headers = config.headers.iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.expose().to_owned()));
-    let protocol = match config.form {
-        OtlpForm::Protobuf => Protocol::HttpBinary,
-        OtlpForm::Json => Protocol::HttpJson,
-    };
     let builder = OtlpExporter::builder()
         .with_http()
         .with_http_client(client(config)?)
         .with_endpoint(config.endpoint.as_str())
-        .with_protocol(protocol)
-        .with_timeout(config.timeout)
-        .with_headers(headers.collect());
-    let builder = if config.gzip { builder.with_compression(Compression::Gzip) } else { builder };
+        .with_protocol(if config.is_json { Protocol::HttpJson } else { Protocol::HttpBinary })
+        .with_timeout(config.timeout);
     Ok(builder.build()?)
 }
 
@@ -227,142 +204,102 @@ fn client(config: &TracesConfig) -> Result<reqwest::Client, reqwest::Error> {
     builder.build()
 }
 
-fn sampler(TracesSampler { parent_based, ratio }: TracesSampler) -> Sampler {
-    let own = if ratio >= 1.0 {
-        Sampler::AlwaysOn
-    } else if ratio <= 0.0 {
-        Sampler::AlwaysOff
-    } else {
-        Sampler::TraceIdRatioBased(ratio)
-    };
-    if parent_based { Sampler::ParentBased(Box::new(own)) } else { own }
+/// The attributes of this process. The last detector reads the service's own name, and makes one up if there is
+/// none.
+fn resource() -> Resource {
+    let own = [KeyValue::new("service.name", SCOPE), KeyValue::new("service.version", VERSION)];
+    let detectors: [Box<dyn ResourceDetector>; 3] = [
+        Box::new(TelemetryResourceDetector),
+        Box::new(EnvResourceDetector::new()),
+        Box::new(SdkProvidedResourceDetector),
+    ];
+    let detected = Resource::builder_empty().with_detectors(&detectors).build();
+    let named = detected.iter().filter(|(_, value)| !value.as_str().starts_with("unknown_service"));
+    let named = named.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    Resource::builder_empty().with_attributes(own).with_attributes(named).build()
 }
 
-fn resource(attributes: &[(String, String)]) -> Resource {
-    let attributes = attributes.iter();
-    let attributes = attributes.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
-    Resource::builder_empty()
-        .with_detector(Box::new(TelemetryResourceDetector))
-        .with_attribute(KeyValue::new("service.version", VERSION))
-        .with_attributes(attributes)
-        .build()
-}
-
-/// Spans that wait to be sent or are being sent.
+/// Puts ended spans into the queue, and counts those that do not fit.
 #[derive(Debug)]
 struct Queue {
-    most: usize,
-    waiting: AtomicUsize,
-    metrics: TraceMetrics,
+    spans: mpsc::Sender<SpanData>,
+    dropped: Counter,
 }
 
-/// Admits spans to the queue while there is room, and counts the others: the processor behind it drops them
-/// silently.
-#[derive(Debug)]
-struct Bounded {
-    next: BatchSpanProcessor,
-    queue: Arc<Queue>,
-}
-
-impl SpanProcessor for Bounded {
-    fn on_start(&self, span: &mut Span, context: &Context) {
-        self.next.on_start(span, context);
-    }
+impl SpanProcessor for Queue {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        let Queue { most, waiting, metrics } = &*self.queue;
-        if waiting.fetch_add(1, Ordering::Relaxed) < *most {
-            self.next.on_end(span);
-        } else {
-            waiting.fetch_sub(1, Ordering::Relaxed);
-            metrics.dropped.inc();
+        if span.span_context.is_sampled() && self.spans.try_send(span).is_err() {
+            self.dropped.inc();
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.next.force_flush()
+        Ok(())
     }
 
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.next.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.next.set_resource(resource);
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
     }
 }
 
-/// Sends batches from the thread that gathers them, on the runtime that the client needs.
+/// Sends the spans of the queue in batches.
 struct Sender {
-    exporter: Arc<OtlpExporter>,
-    outcomes: Arc<Outcomes>,
-    runtime: Handle,
-    tasks: TaskTracker,
-}
-
-/// Counts the outcomes of batches, and warns of lost spans.
-struct Outcomes {
-    queue: Arc<Queue>,
-    losses: Mutex<Losses>,
-}
-
-/// When the last warning was logged, and the spans lost since.
-#[derive(Default)]
-struct Losses {
+    exporter: OtlpExporter,
+    spans: mpsc::Receiver<SpanData>,
+    delay: Duration,
+    max_batch_size: usize,
+    metrics: TraceMetrics,
+    stopping: CancellationToken,
+    /// When the last warning was logged, and the spans lost since.
     warned: Option<Instant>,
-    lost: usize,
+    lost: u64,
 }
 
-impl SpanExporter for Sender {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let (exporter, outcomes) = (Arc::clone(&self.exporter), Arc::clone(&self.outcomes));
-        let spans = batch.len();
-        let sending = async move {
-            let sent = exporter.export(batch).await;
-            outcomes.note(spans, &sent);
-            sent
-        };
-        // The runtime is gone when the process ends.
-        let sent = self.tasks.spawn_on(sending, &self.runtime).await;
-        sent.unwrap_or(Err(OTelSdkError::AlreadyShutdown))
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        // Nothing is being sent when it is set.
-        if let Some(exporter) = Arc::get_mut(&mut self.exporter) {
-            exporter.set_resource(resource);
-        }
-    }
-}
-
-impl Outcomes {
-    fn note(&self, spans: usize, sent: &OTelSdkResult) {
-        let Queue { waiting, metrics, .. } = &*self.queue;
-        waiting.fetch_sub(spans, Ordering::Relaxed);
-        let count = u64::try_from(spans).unwrap_or(u64::MAX);
-        match sent {
-            Ok(()) => metrics.exported.inc_by(count),
-            Err(error) => {
-                self.warn(spans, error);
-                metrics.failed.inc_by(count)
+impl Sender {
+    async fn run(mut self) {
+        loop {
+            let (batch, is_last) = self.batch().await;
+            if !batch.is_empty() {
+                let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+                match self.exporter.export(batch).await {
+                    Ok(()) => self.metrics.exported.inc_by(spans),
+                    Err(error) => self.lose(spans, &error),
+                };
             }
-        };
-    }
-
-    fn warn(&self, spans: usize, error: &OTelSdkError) {
-        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
-        losses.lost += spans;
-        if losses.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
-            let lost = std::mem::take(&mut losses.lost);
-            tracing::warn!(%error, lost, "spans are lost: the receiver of traces does not take them");
-            losses.warned = Some(Instant::now());
+            if is_last {
+                return;
+            }
         }
     }
-}
 
-impl fmt::Debug for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The exporter holds the receiver's credentials.
-        f.debug_struct("Sender").finish_non_exhaustive()
+    /// The next batch: full, or as large as it is after the delay; and whether it is the last.
+    async fn batch(&mut self) -> (Vec<SpanData>, bool) {
+        let mut batch = Vec::new();
+        let deadline = sleep(self.delay);
+        tokio::pin!(deadline);
+        while batch.len() < self.max_batch_size {
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled(), if !self.spans.is_closed() => self.spans.close(),
+                span = self.spans.recv() => match span {
+                    Some(span) => batch.push(span),
+                    None => return (batch, true),
+                },
+                () = &mut deadline => break,
+            }
+        }
+        (batch, false)
+    }
+
+    fn lose(&mut self, spans: u64, error: &OTelSdkError) -> u64 {
+        self.lost += spans;
+        if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            let lost = std::mem::take(&mut self.lost);
+            tracing::warn!(%error, lost, "spans are lost: the receiver of traces does not take them");
+            self.warned = Some(Instant::now());
+        }
+        self.metrics.failed.inc_by(spans)
     }
 }

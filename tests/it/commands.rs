@@ -30,7 +30,7 @@ impl Running {
     /// Runs a command until it has printed a line with `sign`.
     pub(crate) fn until(sign: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = gateway(arguments);
-        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
         let mut said = String::new();
@@ -47,12 +47,17 @@ impl Running {
     }
 
     /// Sends SIGTERM; the exit code.
-    pub(crate) fn stop(mut self) -> i32 {
+    pub(crate) fn stop(self) -> i32 {
+        self.stop_with_log().0
+    }
+
+    /// The same, with the log.
+    pub(crate) fn stop_with_log(mut self) -> (i32, String) {
         let pid = self.process.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        let mut rest = String::new();
-        self.process.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
-        self.process.wait().unwrap().code().unwrap()
+        let mut log = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.process.wait().unwrap().code().unwrap(), log)
     }
 }
 

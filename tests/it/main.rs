@@ -47,6 +47,7 @@ mod revocation;
 mod schema_file;
 mod shared_cache;
 mod secrets;
+mod settings;
 mod shutdown;
 mod slow_clients;
 mod specification;

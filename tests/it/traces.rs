@@ -3,15 +3,15 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use screen_record_gateway::config::{Config, OtlpForm, TracesConfig, TracesSampler};
-use screen_record_gateway::domain::Secret;
-use serde_json::json;
+use screen_record_gateway::config::{Config, TracesConfig};
+use serde_json::{Value, json};
 
 use crate::commands::Running;
 use crate::support::{
-    Gateway, PROJECT, RECORD, Receiver, Reply, Said, ScriptedUpstream, Socket, Spanned, TOKEN,
-    client, keep_log, log, screen_record, tree,
+    Gateway, HttpAnswer, PROJECT, RECORD, Receiver, Reply, Said, ScriptedUpstream, Socket, Spanned,
+    TOKEN, client, keep_log, log, screen_record, tree,
 };
 
 const SERVER: &str = "POST /graphql";
@@ -37,6 +37,45 @@ async fn adjusted(
     .await
 }
 
+/// `serve` as a process. Its spans are sent when it ends.
+struct Program {
+    running: Running,
+    upstream: ScriptedUpstream,
+}
+
+impl Program {
+    async fn serve(receiver: &Receiver, variables: &[(&str, &str)]) -> Self {
+        let upstream = upstream().await;
+        let endpoint = format!("http://{}", upstream.address);
+        let usual = [
+            ("GATEWAY_UPSTREAM__ENDPOINT", &*endpoint),
+            ("GATEWAY_LISTEN", "127.0.0.1:0"),
+            ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.url()),
+            ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+        ];
+        let running = Running::until("/readyz", &["serve"], &[&usual[..], variables].concat());
+        Self { running, upstream }
+    }
+
+    async fn ask(&self, parent: &str) {
+        let request = client().post(self.running.address("GraphQL"));
+        let request = request.header("x-auth-token", TOKEN).header("traceparent", parent);
+        let request = request.header("content-type", "application/json");
+        let body = json!({ "query": screen_record("id") }).to_string();
+        let answer = HttpAnswer::of(request.body(body).send().await.unwrap()).await.json;
+        assert_eq!(answer["data"]["screenRecord"]["id"], RECORD);
+    }
+
+    /// What it logged until its end.
+    async fn log(self) -> String {
+        let ending = tokio::task::spawn_blocking(|| self.running.stop_with_log());
+        let (code, log) = ending.await.unwrap();
+        assert_eq!(code, 0, "{log}");
+        log
+    }
+}
+
 /// An upstream that has the usual record.
 async fn upstream() -> ScriptedUpstream {
     ScriptedUpstream::start(|_| found()).await
@@ -47,11 +86,11 @@ fn found() -> Reply {
 }
 
 /// Queries the usual record within a trace.
-async fn ask(gateway: &Gateway, trace: &str) -> serde_json::Value {
+async fn ask(gateway: &Gateway, trace: &str) -> Value {
     ask_with(gateway, trace, &[]).await
 }
 
-async fn ask_with(gateway: &Gateway, trace: &str, more: &[(&str, &str)]) -> serde_json::Value {
+async fn ask_with(gateway: &Gateway, trace: &str, more: &[(&str, &str)]) -> Value {
     let parent = format!("00-{trace}-{PARENT}-01");
     let headers = [&[("x-auth-token", TOKEN), ("traceparent", &parent)], more].concat();
     gateway.post(&screen_record("id"), &headers).await.json
@@ -307,41 +346,24 @@ async fn no_span_holds_documents_callers_or_recordings() {
     }
 }
 
-#[tokio::test]
-async fn an_unsampled_trace_is_not_exported_and_marked_unsampled_upstream() {
-    let receiver = Receiver::start().await;
-    let mut gateway = adjusted(upstream().await, &receiver, |config| {
-        let sampler = TracesSampler { parent_based: false, ratio: 0.0 };
-        config.traces = Some(TracesConfig { sampler, ..receiver.config() });
-    })
-    .await;
-
-    ask(&gateway, FIRST).await;
-    gateway.stop();
-    gateway.stopped().await;
-
-    assert_eq!(receiver.batches().len(), 0);
-    let parent = gateway.upstream.seen()[0].headers["traceparent"].to_str().unwrap().to_owned();
-    assert!(parent.starts_with(&format!("00-{FIRST}-")) && parent.ends_with("-00"), "{parent}");
-}
-
-#[tokio::test]
-async fn a_callers_decision_not_to_sample_counts_unless_the_sampler_ignores_it() {
-    for (parent_based, batches) in [(true, 0), (false, 1)] {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sampler_decides_which_traces_are_exported_and_the_upstream_is_told() {
+    for (sampler, flag, batches, sent) in [
+        ("always_off", "01", 0, "00"),
+        ("parentbased_always_on", "00", 0, "00"),
+        ("always_on", "00", 1, "01"),
+        ("traceidratio", "00", 1, "01"),
+    ] {
         let receiver = Receiver::start().await;
-        let mut gateway = adjusted(upstream().await, &receiver, |config| {
-            let sampler = TracesSampler { parent_based, ratio: 1.0 };
-            let schedule_delay = Duration::from_mins(1);
-            config.traces = Some(TracesConfig { sampler, schedule_delay, ..receiver.config() });
-        })
-        .await;
+        let program = Program::serve(&receiver, &[("OTEL_TRACES_SAMPLER", sampler)]).await;
 
-        let parent = format!("00-{FIRST}-{PARENT}-00");
-        gateway.post("{ __typename }", &[("traceparent", &parent)]).await;
-        gateway.stop();
-        gateway.stopped().await;
+        program.ask(&format!("00-{FIRST}-{PARENT}-{flag}")).await;
 
-        assert_eq!(receiver.batches().len(), batches, "parent_based: {parent_based}");
+        let parent = program.upstream.seen()[0].headers["traceparent"].to_str().unwrap().to_owned();
+        program.log().await;
+        assert_eq!(receiver.batches().len(), batches, "{sampler}");
+        let (trace, end) = (format!("00-{FIRST}-"), format!("-{sent}"));
+        assert!(parent.starts_with(&trace) && parent.ends_with(&end), "{sampler}: {parent}");
     }
 }
 
@@ -370,46 +392,35 @@ async fn log_lines_of_a_traced_request_name_the_trace() {
     assert!(line.contains(&format!("trace_id={FIRST} span_id={id}")), "{line}");
 }
 
-#[tokio::test]
-async fn the_receivers_credentials_reach_it_and_no_log() {
-    keep_log();
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_may_be_json_and_compressed_with_credentials_that_no_log_shows() {
     let receiver = Receiver::start().await;
-    let gateway = adjusted(upstream().await, &receiver, |config| {
-        let headers = vec![("x-api-key".parse().unwrap(), Secret::new("canary-of-the-receiver"))];
-        config.traces = Some(TracesConfig { headers, ..receiver.config() });
-        assert!(!format!("{config:?}").contains("canary"));
-    })
-    .await;
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=canary%20of%20the%20receiver"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_SERVICE_NAME", "recordings"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.name=other"),
+    ];
+    let program = Program::serve(&receiver, &variables).await;
 
-    ask(&gateway, FIRST).await;
+    program.ask(&format!("00-{FIRST}-{PARENT}-01")).await;
 
-    receiver.until(SERVER, 1).await;
+    let log = program.log().await;
     let batch = &receiver.batches()[0];
     assert_eq!(batch.path, "/v1/traces");
-    assert_eq!(batch.headers["content-type"], "application/x-protobuf");
-    assert_eq!(batch.headers["x-api-key"], "canary-of-the-receiver");
-    assert!(!log().contains("canary-of-the-receiver"));
-}
-
-#[tokio::test]
-async fn batches_may_be_json_and_compressed() {
-    let receiver = Receiver::start().await;
-    let gateway = adjusted(upstream().await, &receiver, |config| {
-        let form = OtlpForm::Json;
-        config.traces = Some(TracesConfig { form, gzip: true, ..receiver.config() });
-    })
-    .await;
-
-    ask(&gateway, FIRST).await;
-
-    receiver.batches_arrived(1).await;
-    let batch = &receiver.batches()[0];
+    assert_eq!(batch.headers["x-api-key"], "canary of the receiver");
     assert_eq!(batch.headers["content-type"], "application/json");
     assert_eq!(batch.headers["content-encoding"], "gzip");
-    let json = flate2::read::GzDecoder::new(&*batch.body);
-    let json: serde_json::Value = serde_json::from_reader(json).unwrap();
-    let span = &json["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
-    assert_eq!(span["traceId"], FIRST, "{json}");
+    let json: Value = serde_json::from_reader(GzDecoder::new(&*batch.body)).unwrap();
+    let spans = &json["resourceSpans"][0];
+    assert_eq!(spans["scopeSpans"][0]["spans"][0]["traceId"], FIRST, "{json}");
+    let attributes = spans["resource"]["attributes"].to_string();
+    for part in ["recordings", "deployment.environment.name", env!("CARGO_PKG_VERSION")] {
+        assert!(attributes.contains(part), "{part} is not in {attributes}");
+    }
+    assert!(!attributes.contains("other"), "{attributes}");
+    assert!(log.contains("answered") && !log.contains("canary"), "{log}");
 }
 
 #[tokio::test]
@@ -445,8 +456,10 @@ async fn a_silent_receiver_delays_neither_requests_nor_the_shutdown() {
 
     ask(&gateway, FIRST).await;
     receiver.batches_arrived(1).await;
-    ask(&gateway, SECOND).await;
-    gateway.until_metric("gateway_traces_spans_total{outcome=\"dropped\"} 3").await;
+    let none_dropped = "gateway_traces_spans_total{outcome=\"dropped\"} 0\n";
+    while gateway.admin_get("/metrics").await.1.contains(none_dropped) {
+        ask(&gateway, SECOND).await;
+    }
     let began = Instant::now();
     gateway.stop();
     gateway.stopped().await;
@@ -515,31 +528,4 @@ async fn event_stream(gateway: &Gateway, trace: &str) -> reqwest::Response {
     let request = request.header("accept", "text/event-stream");
     let request = request.header("traceparent", format!("00-{trace}-{PARENT}-01"));
     request.header("x-auth-token", TOKEN).send().await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn serve_reads_the_standard_variables_and_exports_the_last_spans_on_exit() {
-    let receiver = Receiver::start().await;
-    let environment = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.url()),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=of%20the%20receiver"),
-        ("OTEL_SERVICE_NAME", "recordings"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
-        // Longer than the test may take: only the shutdown sends spans.
-        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
-    ];
-    let arguments = ["demo", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
-    let program = Running::until("/readyz", &arguments, &environment);
-    let url = program.address("Open");
-    client().get(&url).send().await.unwrap();
-
-    assert_eq!(tokio::task::spawn_blocking(|| program.stop()).await.unwrap(), 0);
-
-    let batches = receiver.batches();
-    assert_eq!(batches.len(), 1);
-    assert_eq!(batches[0].headers["x-api-key"], "of the receiver");
-    let resource = batches[0].resource();
-    assert_eq!(resource["service.name"], "recordings");
-    assert_eq!(resource["deployment.environment.name"], "test");
-    assert_eq!(receiver.spans()[0].name, "GET /graphql");
 }

@@ -7,11 +7,12 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::formats::{RawValue, duration_text};
+use super::formats::{Parsed, RawValue, duration_text, one_line};
 use super::spec::{Role, Setting, SettingSpec};
 use crate::config::sources::{
     FileStates, Inputs, NotUnicode, Origin, RawSettings, SourcedValue, Sources,
 };
+use crate::config::web_address::may_hold_secret;
 use crate::proxies::Proxies;
 
 /// Settings that passed all checks, and where each value came from.
@@ -166,9 +167,6 @@ impl<'a> SettingsLoader<'a> {
             Some(_) | None => self.sources.find(setting),
         };
         let Some(sourced) = sourced else {
-            if setting.is_shared() {
-                return setting.default_value(role);
-            }
             let shown = match setting.default_in(role) {
                 Some(default) => setting.shown(&RawValue::Text(default.to_owned())),
                 None => setting.unset.to_owned(),
@@ -216,9 +214,6 @@ impl<'a> SettingsLoader<'a> {
             shown.origin != Origin::Default || setting.default_in(self.inputs.role).is_some()
         };
         self.problems.push(match self.shown_as(key).filter(has_value) {
-            Some(ShownSetting { value, origin, .. }) if setting.is_shared() => {
-                format!("{origin} is {value}: {problem}")
-            }
             Some(ShownSetting { value, origin, .. }) => {
                 format!("{key} is {value} ({origin}): {problem}")
             }
@@ -251,6 +246,26 @@ impl<'a> SettingsLoader<'a> {
         self.inputs.environment.text(name)
     }
 
+    /// Reads a variable that other programs have too, such as `OTEL_SDK_DISABLED`: the first of these names that
+    /// is set. It has no flag and no key. `None` if it is not set, or after a refusal.
+    pub(crate) fn shared_variable<T>(&mut self, names: &[&str], format: &Parsed<T>) -> Option<T> {
+        let set = names.iter().find_map(|name| Some((*name, self.variable_text(name)?)));
+        let (name, text) = set?;
+        let Ok(text) = text else {
+            self.add_problem(format!("{name} is not UTF-8: must be {}", format.allowed));
+            return None;
+        };
+        let is_secret = may_hold_secret(text);
+        let shown = if is_secret { "(redacted)".to_owned() } else { one_line(text) };
+        let value = (format.parse)(text.trim());
+        if value.is_none() {
+            self.add_problem(format!("{name} is {shown}: must be {}", format.allowed));
+        } else {
+            self.show(name, &shown, Origin::Environment(name.to_owned()));
+        }
+        value
+    }
+
     /// Reads a file that a setting names; the error is a clause.
     pub(crate) fn read_file(&mut self, path: &Path) -> Result<String, String> {
         self.inputs.environment.read_file(path, &mut self.files)
@@ -259,11 +274,6 @@ impl<'a> SettingsLoader<'a> {
     /// Notes what a setting's file contains, so that a reload sees when it changes.
     pub(crate) fn note_content(&mut self, key: &'static str, content: RawValue) {
         self.raw.contents.insert(key, content);
-    }
-
-    /// Whether a source gave a value.
-    pub(crate) fn is_set(&self, setting: &SettingSpec) -> bool {
-        self.raw.values.contains_key(setting.key)
     }
 
     fn shown_as(&self, key: &str) -> Option<&ShownSetting> {

@@ -97,31 +97,3 @@ macro_rules! settings {
     };
 }
 pub(crate) use settings;
-
-/// Declares variables that other programs have too, such as `OTEL_SDK_DISABLED`. They have no flag and no
-/// key, and each is read by itself: `loader.read(&DISABLED)`.
-///
-/// ```text
-/// shared_variables! {
-///     /// the limit in milliseconds for sending a batch
-///     ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]
-///         as TIMEOUT: Duration = setting(&MILLISECONDS).default("10000"),
-/// }
-/// ```
-///
-/// The first variable that is set counts. `VARIABLES` lists the settings.
-macro_rules! shared_variables {
-    (
-        $(
-            $(#[doc = $meaning:literal])+
-            [$($variable:literal),+] as $NAME:ident: $Value:ty = $setting:expr,
-        )+
-    ) => {
-        $(
-            pub(super) const $NAME: $crate::config::settings::Setting<$Value> =
-                $setting.shared(&[$($variable),+], concat!($($meaning),+));
-        )+
-        pub(super) const VARIABLES: &[&$crate::config::settings::SettingSpec] = &[$(&$NAME.spec),+];
-    };
-}
-pub(crate) use shared_variables;

@@ -31,8 +31,6 @@ pub(crate) struct SettingSpec {
     /// The commands that have the setting. Empty until the macro `settings!` fills in those of the section.
     roles: &'static [Role],
     is_secret: fn(&str) -> bool,
-    /// See the macro `shared_variables!`.
-    shared: &'static [&'static str],
 }
 
 /// The commands that have a setting, unless it or its section says otherwise.
@@ -59,7 +57,6 @@ pub(crate) const fn setting<T, F: ReadValue<T>>(format: &'static F) -> Setting<T
         flag: None,
         roles: &[],
         is_secret: |_| false,
-        shared: &[],
     };
     Setting { spec, format }
 }
@@ -135,18 +132,6 @@ impl<T> Setting<T> {
         self
     }
 
-    /// For the macro `shared_variables!`. The first variable names the setting.
-    pub(crate) const fn shared(
-        self,
-        variables: &'static [&'static str],
-        meaning: &'static str,
-    ) -> Self {
-        let [key, ..] = variables else { return self };
-        let mut setting = self.named(key, meaning, SERVE_AND_DEMO);
-        setting.spec.shared = variables;
-        setting
-    }
-
     /// Reads what a source gave; the error is a clause that says what is allowed.
     pub(crate) fn read(&self, raw: &RawValue) -> Result<T, String> {
         self.format.read(raw)
@@ -175,20 +160,6 @@ impl SettingSpec {
     /// Name in the environment: `GATEWAY_UPSTREAM__DEADLINE`.
     pub(crate) fn variable(&self) -> String {
         format!("GATEWAY_{}", self.key.replace('.', "__").to_ascii_uppercase())
-    }
-
-    /// The variables to look for, in this order.
-    pub(crate) fn variables(&self) -> Vec<String> {
-        if self.is_shared() {
-            self.shared.iter().map(|name| (*name).to_owned()).collect()
-        } else {
-            vec![self.variable()]
-        }
-    }
-
-    /// Whether it is declared by the macro `shared_variables!`.
-    pub(crate) fn is_shared(&self) -> bool {
-        !self.shared.is_empty()
     }
 
     /// Name on the command line, without dashes in front: `upstream-deadline`.

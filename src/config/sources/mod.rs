@@ -139,12 +139,10 @@ impl<'a> Sources<'a> {
             let origin = Origin::Flag(setting.flag());
             return Some(SourcedValue { raw: raw.clone(), origin });
         }
-        for variable in setting.variables() {
-            let raw = match self.inputs.environment.text(&variable) {
-                Some(Ok(text)) => RawValue::Text(text.to_owned()),
-                Some(Err(NotUnicode)) => RawValue::Unusable("not UTF-8"),
-                None => continue,
-            };
+        let variable = setting.variable();
+        if let Some(text) = self.inputs.environment.text(&variable) {
+            let raw = text
+                .map_or(RawValue::Unusable("not UTF-8"), |text| RawValue::Text(text.to_owned()));
             return Some(SourcedValue { raw, origin: Origin::Environment(variable) });
         }
         let FileValue { raw, line } = self.file.values.get(setting.key)?;

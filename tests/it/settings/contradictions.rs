@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use screen_record_gateway::config::{InboundAuth, JwksSource, JwtConfig};
+
 use super::*;
 
 const KEY: [(&str, &str); 2] = [("HUAWEICLOUD_SDK_AK", "AKID"), ("HUAWEICLOUD_SDK_SK", "SKEY")];
@@ -179,7 +181,7 @@ fn an_open_listener_is_accepted_where_callers_authenticate() {
         InboundAuth::ApiKey("keys.toml".into()),
         "a key is asked for"
     );
-    let jwks = JwksSource::Address(Url::parse("https://idp.example/keys").unwrap());
+    let jwks = JwksSource::Address("https://idp.example/keys".parse().unwrap());
     let expected = JwtConfig::new(jwks, "https://idp.example", "recordings");
     assert_eq!(by_token.config().inbound.auth, InboundAuth::Jwt(expected), "a token is asked for");
 }

@@ -1,8 +1,8 @@
 //! Settings as a whole: what the sources give, what is refused, and what is shown.
+#![expect(clippy::panic, reason = "a test ends where settings are not what it needs")]
 
 mod access_key;
 mod contradictions;
-mod reference;
 mod refusals;
 mod reload;
 mod secrets;
@@ -14,8 +14,10 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use super::settings::Role;
-use super::*;
+use screen_record_gateway::config::{
+    Config, CredentialsMode, Environment, Invocation, Loaded, SettingsError, SimulateArgs,
+    UsageError,
+};
 
 /// The variable that `serve` needs.
 const ENDPOINT: (&str, &str) = ("GATEWAY_UPSTREAM__ENDPOINT", "http://127.0.0.1:8090");
@@ -51,8 +53,38 @@ fn shown<T>(loaded: &Loaded<T>) -> Vec<String> {
     loaded.shown.iter().map(ToString::to_string).collect()
 }
 
-fn settings_of(role: Role) -> Vec<&'static SettingSpec> {
-    all_settings().into_iter().filter(|setting| setting.is_for(role)).collect()
+/// A row of docs/SETTINGS.md, which is made from the declared settings.
+#[derive(Clone, Debug)]
+struct Row {
+    key: String,
+    flag: String,
+    variable: String,
+    default: String,
+    is_reloadable: bool,
+    allowed: String,
+}
+
+/// The settings of `serve`, or those that only `simulate` has.
+fn documented(command: &str) -> Vec<Row> {
+    const PAGE: &str = include_str!("../../../docs/SETTINGS.md");
+    let title = format!("## `{command}`");
+    let section = PAGE.split("\n\n").skip_while(|part| !part.starts_with(&title)).nth(1).unwrap();
+    let row = |line: &str| {
+        let line = line.replace("\\|", "\u{0}");
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().replace('\u{0}', "|")).collect();
+        let plain = |at: usize| cells[at].trim_matches('`').to_owned();
+        Row {
+            key: plain(1),
+            flag: plain(2),
+            variable: plain(3),
+            default: plain(4).split('`').next().unwrap().to_owned(),
+            is_reloadable: cells[5] == "yes",
+            allowed: cells[7].clone(),
+        }
+    };
+    let rows: Vec<Row> = section.lines().skip(2).map(row).collect();
+    assert!(rows.len() > 5, "{command} has {} settings", rows.len());
+    rows
 }
 
 impl Given {
@@ -101,7 +133,7 @@ impl Given {
 
     fn demo(self) -> Config {
         match self.parse() {
-            Ok(Invocation::Demo(loaded)) => loaded.settings.against(upstream::nowhere()),
+            Ok(Invocation::Demo(loaded)) => loaded.settings.against(ENDPOINT.1.parse().unwrap()),
             other => panic!("expected a demo, got {other:#?}"),
         }
     }

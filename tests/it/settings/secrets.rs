@@ -1,7 +1,8 @@
 //! The login of the gateway, and secrets in files of their own.
 
+use screen_record_gateway::config::{IamLogin, ProjectScope, RedisKind};
+
 use super::*;
-use crate::config::{IamLogin, ProjectScope, RedisKind};
 
 const URL_FILE: (&str, &str) = ("GATEWAY_CACHE__REDIS_URL_FILE", "/run/secrets/redis-url");
 const KEY_FILE: (&str, &str) = ("GATEWAY_CACHE__KEY_SECRET_FILE", "/run/secrets/cache-key");

@@ -1,7 +1,8 @@
 //! The gateway's own access key: where it is looked for, and what is refused.
 
+use screen_record_gateway::domain::Secret;
+
 use super::*;
-use crate::domain::Secret;
 
 const HOME: (&str, &str) = ("HOME", "/home/someone");
 const PROFILE: &str = "/home/someone/.huaweicloud/credentials";

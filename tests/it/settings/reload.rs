@@ -5,9 +5,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use screen_record_gateway::config::{ActiveSettings, CacheConfig, ReloadedSettings};
+
 use super::tls::certificate;
 use super::*;
-use crate::config::settings::{Role, SettingSpec};
 
 /// Settings that do nothing alone, or need a file: what stands in the settings file before and after the
 /// change. All others are changed to a value that their own refusal names as allowed.
@@ -152,12 +153,11 @@ fn debug(file: &str) -> Option<String> {
 }
 
 /// The settings file before and after a change of one setting.
-fn pair(setting: &SettingSpec) -> (String, String) {
-    let key = setting.key;
-    if let Some((_, before, line)) = PAIRS.iter().find(|(of, ..)| *of == key) {
+fn pair(row: &Row) -> (String, String) {
+    let Row { key, allowed, .. } = row;
+    if let Some((_, before, line)) = PAIRS.iter().find(|(of, ..)| of == key) {
         return ((*before).to_owned(), with(before, key, line));
     }
-    let allowed = setting.allowed();
     let words = allowed.split(' ').map(|word| word.trim_end_matches(','));
     let mut files = words.map(|word| with(HERE, key, &format!("{key} = '{word}'")));
     let before = debug(HERE);
@@ -168,15 +168,15 @@ fn pair(setting: &SettingSpec) -> (String, String) {
 #[test]
 fn every_setting_takes_a_change_or_waits_for_a_restart_as_it_is_declared() {
     let mut seen = [0, 0];
-    for setting in settings_of(Role::Serve) {
-        let key = setting.key;
-        let (before, after) = pair(setting);
+    for row in documented("serve") {
+        let key = &*row.key;
+        let (before, after) = pair(&row);
         let (old, new) = (debug(&before).unwrap(), debug(&after).unwrap());
 
         let reloaded = reload(&Disk::with(&before), |disk| disk.write("gateway.toml", &after));
 
         let in_use = format!("{:?}", reloaded.next.config);
-        let (named, others, expected) = if setting.is_reloadable {
+        let (named, others, expected) = if row.is_reloadable {
             (reloaded.changed, reloaded.waiting, &new)
         } else {
             (reloaded.waiting, reloaded.changed, &old)
@@ -186,7 +186,7 @@ fn every_setting_takes_a_change_or_waits_for_a_restart_as_it_is_declared() {
         assert_eq!(in_use, *expected, "of {key}");
         let is_secret = ["password", "secret"].iter().any(|part| key.contains(part));
         assert!(old != new || is_secret, "the change of {key} changes nothing");
-        seen[usize::from(setting.is_reloadable)] += 1;
+        seen[usize::from(row.is_reloadable)] += 1;
     }
     assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
 }

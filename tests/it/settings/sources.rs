@@ -3,27 +3,44 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use screen_record_gateway::config::{
+    CacheConfig, GraphqlConfig, InboundConfig, LimitsConfig, LogConfig, UpstreamConfig,
+};
+
 use super::*;
-use crate::config::settings::{Arity, Role};
 
 #[test]
 fn every_setting_is_read_from_its_flag_its_variable_and_its_key() {
-    for setting in all_settings() {
-        let command = if setting.is_for(Role::Serve) { "serve" } else { "simulate" };
-        let (key, flag, variable) = (setting.key, setting.flag(), setting.variable());
+    for command in ["serve", "simulate"] {
+        let rows = documented(command);
         // No setting allows this value, and its refusal names where it came from.
-        let file = format!("# one setting\n{key} = \"\\u0001?\"\n");
-        for (given, origin) in [
-            (given(&[command]).arg(format!("--{flag}=\u{1}?")), format!("--{flag}")),
-            (given(&[command]).variables(&[(&variable, "\u{1}?")]), variable.clone()),
-            (given(&[command]).settings_file(&file), "gateway.toml:2".to_owned()),
+        let nonsense = "\u{1}?";
+        let file: String = rows.iter().map(|row| row.key.clone() + " = \"\\u0001?\"\n").collect();
+        let by_file = given(&[command]).settings_file(&file);
+        let by_flag = rows
+            .iter()
+            .fold(given(&[command]), |given, row| given.arg(format!("{}={nonsense}", row.flag)));
+        let by_variable = rows
+            .iter()
+            .fold(given(&[command]), |given, row| given.variables(&[(&row.variable, nonsense)]));
+        let lines = (1..=rows.len()).map(|line| format!("gateway.toml:{line}"));
+        let flags = rows.iter().map(|row| row.flag.clone());
+        let variables = rows.iter().map(|row| row.variable.clone());
+
+        for (given, origins) in [
+            (by_file, lines.collect::<Vec<_>>()),
+            (by_flag, flags.collect()),
+            (by_variable, variables.collect()),
         ] {
             let refusals = given.refusals();
 
-            let names = |line: &&String| {
-                line.starts_with(&format!("{key} is ")) && line.contains(&format!("({origin}): "))
-            };
-            assert_eq!(refusals.iter().filter(names).count(), 1, "{key}, {origin}: {refusals:#?}");
+            assert_eq!(refusals.len(), rows.len(), "{refusals:#?}");
+            assert!(refusals.iter().all(|line| !line.contains(['\u{1}', '\n'])), "{refusals:#?}");
+            for (row, origin) in rows.iter().zip(origins) {
+                let (name, origin) = (format!("{} is ", row.key), format!("({origin}): "));
+                let is_named = |line: &&String| line.starts_with(&name) && line.contains(&origin);
+                assert_eq!(refusals.iter().filter(is_named).count(), 1, "{name}: {refusals:#?}");
+            }
         }
     }
 }
@@ -59,7 +76,6 @@ fn the_demo_needs_nothing_and_ignores_the_upstream_that_is_set_for_serve() {
 
     assert!(config.graphql.introspection && config.graphql.graphiql);
     assert!(config.listen.ip().is_loopback());
-    assert_eq!(config.upstream.endpoint, upstream::nowhere());
     assert_eq!(config.cache.ttl_final, Duration::from_secs(7));
     for flag in ["--upstream-region=x", "--upstream-endpoint=x", "--upstream-credentials=aksk"] {
         let complaint = given(&["demo", flag]).complaint();
@@ -99,7 +115,7 @@ fn values_may_be_lists_numbers_and_truth_values_in_the_file_and_on_the_command_l
 fn what_is_not_set_has_the_default_of_its_section() {
     let config = serve().config();
 
-    let upstream = UpstreamConfig::at(Url::parse(ENDPOINT.1).unwrap());
+    let upstream = UpstreamConfig::at(ENDPOINT.1.parse().unwrap());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:8081");
     assert_eq!(format!("{:?}", config.upstream), format!("{upstream:?}"));
@@ -149,24 +165,18 @@ fn the_simulator_takes_its_flags() {
 
 #[test]
 fn every_flag_is_in_the_help_of_its_command_with_its_variable() {
-    for (command, role) in
-        [("serve", Role::Serve), ("demo", Role::Demo), ("simulate", Role::Simulate)]
-    {
+    for command in ["serve", "simulate"] {
         let help = given(&[command, "--help"]).complaint().to_string();
 
-        for setting in settings_of(role) {
-            let flag = format!("--{}", setting.flag());
-            assert!(help.contains(&flag), "{flag} is missing from the help of {command}");
-            let variable = format!("Environment: {}", setting.variable());
-            assert!(help.contains(&variable), "{variable} is missing from the help of {command}");
+        for Row { flag, variable, default, .. } in documented(command) {
+            for part in [&flag, &format!("Environment: {variable}"), &default] {
+                assert!(
+                    help.contains(part.as_str()),
+                    "{part} is missing from the help of {command}"
+                );
+            }
         }
     }
-}
-
-#[test]
-fn the_command_line_is_well_formed() {
-    command_line::command().debug_assert();
-    assert!(all_settings().iter().any(|setting| setting.arity() == Arity::AtMostOne));
 }
 
 #[test]
