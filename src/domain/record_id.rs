@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Failure;
 
 /// The longest id that is sent upstream, in characters.
@@ -11,14 +13,16 @@ const LONGEST: usize = 64;
 /// A project's id as the caller gave it: `[A-Za-z0-9_-]{1,64}`.
 ///
 /// Holding one proves the check, so it can stand in a path as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ProjectId(Arc<str>);
 
 /// A recording's id as the caller gave it: `[A-Za-z0-9_-]{1,64}`.
 ///
 /// Holding one proves the check, so it can stand in a path as it is: neither `..` nor an encoded
 /// slash nor the name of a neighbouring call can be written with it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct RecordId(Arc<str>);
 
 impl ProjectId {
@@ -64,6 +68,22 @@ impl RecordId {
     /// A text in which all written forms of an id are equal: case and dashes do not count.
     pub fn folded(id: &str) -> String {
         id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect()
+    }
+}
+
+impl TryFrom<String> for ProjectId {
+    type Error = Failure;
+
+    fn try_from(text: String) -> Result<Self, Failure> {
+        Self::parse(&text)
+    }
+}
+
+impl TryFrom<String> for RecordId {
+    type Error = Failure;
+
+    fn try_from(text: String) -> Result<Self, Failure> {
+        Self::parse(&text)
     }
 }
 

@@ -5,13 +5,15 @@ use std::fmt;
 use std::mem::size_of;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ScreenRecordStatus, ScreenRecordType, Timestamp};
 
 /// A field of an upstream object: absent, read, or there but not readable.
 pub type Field<T> = Option<Result<T, Arc<Unreadable>>>;
 
 /// Why a field could not be read. Its record stands all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {
     /// What is wrong, as a clause: "is not a number".
     pub problem: String,

@@ -14,7 +14,7 @@ use super::invalidation::Invalidation;
 use super::key::RecordKey;
 use super::link_cache::{LinksById, LinksKey};
 use super::pages::{CachedPage, Listing, PageEntry, PageKey, Pages};
-use super::redis::{LeaseOutcome, RedisTier};
+use super::redis::{LeaseOutcome, RedisTier, Store};
 use super::single_flight::{JoinRequest, LoadHandle};
 use super::store::Records;
 use super::ttl_cache::Found;
@@ -110,8 +110,8 @@ impl Records {
             self.cache().insert_if_newer(&key, &entry, entry.fetched, generation);
             Ok(LoadResult { entry, origin: Origin::Shared })
         };
-        let budget = tier.time_budget();
-        let mut found = tier.look_up(&key, &budget).await;
+        let until = tier.time_limit();
+        let mut found = tier.look_up(&key, until).await;
         let mut lease = None;
         if !how.no_cache {
             if let Some(entry) = found.entry.take_if(|entry| is_usable(entry)) {
@@ -119,9 +119,8 @@ impl Records {
             }
             // Without generations Redis has not answered, and knows no lease either.
             if found.generations.is_some() {
-                match tier.acquire_lease(&key, &budget, is_usable).await {
-                    LeaseOutcome::Acquired(acquired) => lease = Some(acquired),
-                    LeaseOutcome::LoadAnyway => {}
+                match tier.acquire_lease(&key, until, is_usable).await {
+                    LeaseOutcome::Load(acquired) => lease = acquired,
                     LeaseOutcome::LoadedElsewhere(entry) => return land(entry),
                 }
             }
@@ -129,15 +128,15 @@ impl Records {
         // The wait counts towards the deadline.
         how.call.waited = self.now().saturating_duration_since(begun);
         let loaded = self.load_upstream(&key, &how.call, generation).await;
-        match (&loaded, found.entry) {
-            (Ok(entry), _) => tier.store(&key, entry, found.generations),
-            (Err(failure), Some(stale)) if failure.permits_stale() => {
+        match (&loaded, found.entry, found.generations) {
+            (Ok(entry), _, Some(generations)) => {
+                tier.store(Store { key, entry: Arc::clone(entry), generations }, lease);
+            }
+            (Err(failure), Some(stale), _) if failure.permits_stale() => {
                 self.cache().insert_if_newer(&key, &stale, stale.fetched, generation);
             }
-            (Err(_), _) => {}
+            _ => {}
         }
-        // Given back after the entry is queued to be stored: the replicas that wait find it.
-        drop(lease);
         loaded.map(LoadResult::local)
     }
 

@@ -1,10 +1,12 @@
 //! What must no longer be served: because of a purge, or because the upstream refused it.
 
+use serde::{Deserialize, Serialize};
+
 use super::key::{CallerKey, RecordKey};
 use crate::domain::{Failure, ProjectId, RecordId, Revoked};
 
 /// What an operator purges, for every caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purge {
     /// One recording, in whichever form its id is written, and every list and link of its project.
     Record(ProjectId, RecordId),
@@ -14,8 +16,8 @@ pub enum Purge {
     All,
 }
 
-/// Cached data that must no longer be served.
-#[derive(Clone, Debug, PartialEq)]
+/// Cached data that must no longer be served. Replicas send it to each other as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Invalidation {
     /// It was purged.
     Purge(Purge),

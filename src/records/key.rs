@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{ProjectId, RecordId, Secret, Token};
 
 /// Finds one recording for one caller. Compared in full: project, id and caller.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct RecordKey {
     pub(crate) caller: CallerKey,
     pub(crate) project: ProjectId,
@@ -13,7 +15,7 @@ pub(crate) struct RecordKey {
 }
 
 /// Who may see a cached record.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum CallerKey {
     /// Everybody who may use the gateway's own credentials.
     Gateway,

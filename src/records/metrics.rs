@@ -1,6 +1,5 @@
 //! What the record cache counts.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -9,7 +8,7 @@ use prometheus_client::registry::Registry;
 use super::CacheOutcome;
 use super::redis::RedisMetrics;
 use super::ttl_cache::CacheSize;
-use crate::counters::counted;
+use crate::counters::{Label, LabelledCounter};
 
 /// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.
 const OUTCOMES: [CacheOutcome; 7] = [
@@ -21,8 +20,6 @@ const OUTCOMES: [CacheOutcome; 7] = [
     CacheOutcome::Expired,
     CacheOutcome::Bypass,
 ];
-/// As [`super::Purge::scope`] names them.
-const SCOPES: [&str; 3] = ["record", "project", "all"];
 
 /// Why something was denied to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,64 +35,42 @@ pub(crate) enum DenialReason {
 /// The record cache's metrics.
 #[derive(Clone, Debug)]
 pub struct RecordMetrics {
-    reads: Family<OutcomeLabel, Counter>,
+    reads: LabelledCounter,
     /// Reads that were hits, which nearly all are.
     hits: Counter,
     pub(crate) background_refreshes: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) dropped: Counter,
-    entries: Family<ContentLabel, Gauge>,
-    bytes: Family<ContentLabel, Gauge>,
+    entries: Family<Label, Gauge>,
+    bytes: Family<Label, Gauge>,
     most_bytes: Gauge,
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
     /// Rows of lists that were scanned for restricted callers.
     pub(crate) scanned_rows: Counter,
-    denials: Family<DenialLabel, Counter>,
-    purges: Family<ScopeLabel, Counter>,
+    denials: LabelledCounter,
+    /// As [`super::Purge::scope`] names them.
+    pub(crate) purges: LabelledCounter,
     pub(crate) shared: RedisMetrics,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ScopeLabel {
-    scope: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DenialLabel {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ContentLabel {
-    content: &'static str,
 }
 
 impl DenialReason {
     const ALL: [Self; 3] = [Self::Project, Self::Record, Self::Permission];
 
-    fn label(self) -> DenialLabel {
-        let reason = match self {
+    fn as_str(self) -> &'static str {
+        match self {
             Self::Project => "project",
             Self::Record => "record",
             Self::Permission => "permission",
-        };
-        DenialLabel { reason }
+        }
     }
 }
 
 impl Default for RecordMetrics {
     fn default() -> Self {
-        let reads = counted(OUTCOMES.map(|outcome| OutcomeLabel { outcome: outcome.as_str() }));
-        let purges = counted(SCOPES.map(|scope| ScopeLabel { scope }));
-        let hit = OutcomeLabel { outcome: CacheOutcome::Hit.as_str() };
+        let reads = LabelledCounter::new("outcome", &OUTCOMES.map(CacheOutcome::as_str));
         Self {
-            hits: reads.get_or_create_owned(&hit),
+            hits: reads.counter(CacheOutcome::Hit.as_str()),
             reads,
             background_refreshes: Counter::default(),
             abandoned: Counter::default(),
@@ -106,8 +81,8 @@ impl Default for RecordMetrics {
             flights: Gauge::default(),
             pollers: Gauge::default(),
             scanned_rows: Counter::default(),
-            denials: counted(DenialReason::ALL.map(DenialReason::label)),
-            purges,
+            denials: LabelledCounter::new("reason", &DenialReason::ALL.map(DenialReason::as_str)),
+            purges: LabelledCounter::new("scope", &["record", "project", "all"]),
             shared: RedisMetrics::default(),
         }
     }
@@ -121,7 +96,7 @@ impl RecordMetrics {
         access.register(
             "denials",
             "Projects, recordings and fields denied to callers, by reason",
-            self.denials.clone(),
+            self.denials.family(),
         );
         access.register(
             "scanned_rows",
@@ -129,56 +104,54 @@ impl RecordMetrics {
             self.scanned_rows.clone(),
         );
         let cache = registry.sub_registry_with_prefix("gateway_cache");
-        cache.register("reads", "Records, pages and links read, by source", self.reads.clone());
-        cache.register(
-            "background_refreshes",
-            "Background refreshes started by a stale answer",
-            self.background_refreshes.clone(),
-        );
-        cache.register(
-            "abandoned_loads",
-            "Loads cancelled because every caller left",
-            self.abandoned.clone(),
-        );
-        cache.register(
-            "revoked_entries",
-            "Entries dropped because a refresh answered 401, 403 or 404",
-            self.dropped.clone(),
-        );
+        cache.register("reads", "Records, pages and links read, by source", self.reads.family());
+        for (name, help, counter) in [
+            (
+                "background_refreshes",
+                "Background refreshes started by a stale answer",
+                &self.background_refreshes,
+            ),
+            ("abandoned_loads", "Loads cancelled because every caller left", &self.abandoned),
+            (
+                "revoked_entries",
+                "Entries dropped because a refresh answered 401, 403 or 404",
+                &self.dropped,
+            ),
+        ] {
+            cache.register(name, help, counter.clone());
+        }
         cache.register("entries", "Entries in the cache, by content", self.entries.clone());
         cache.register("bytes", "Size of the entries in the cache, by content", self.bytes.clone());
-        cache.register(
-            "limit_bytes",
-            "Limit of the size of all entries together",
-            self.most_bytes.clone(),
-        );
-        cache.register("loads_in_flight", "Loads in progress", self.flights.clone());
-        cache.register("purges", "Purges, by scope", self.purges.clone());
-        cache.register("pollers", "Records watched by subscriptions", self.pollers.clone());
+        for (name, help, gauge) in [
+            ("limit_bytes", "Limit of the size of all entries together", &self.most_bytes),
+            ("loads_in_flight", "Loads in progress", &self.flights),
+            ("pollers", "Records watched by subscriptions", &self.pollers),
+        ] {
+            cache.register(name, help, gauge.clone());
+        }
+        cache.register("purges", "Purges, by scope", self.purges.family());
     }
 
     pub(crate) fn limit(&self, most_bytes: u64) {
         self.most_bytes.set(i64::try_from(most_bytes).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn count_purge(&self, scope: &'static str) {
-        self.purges.get_or_create(&ScopeLabel { scope }).inc();
-    }
-
     pub(crate) fn set_size(&self, content: &'static str, CacheSize { entries, bytes }: CacheSize) {
         let gauge = |number| i64::try_from(number).unwrap_or(i64::MAX);
-        self.entries.get_or_create(&ContentLabel { content }).set(gauge(entries));
-        self.bytes.get_or_create(&ContentLabel { content }).set(gauge(bytes));
+        self.entries.get_or_create(&[("content", content)]).set(gauge(entries));
+        self.bytes.get_or_create(&[("content", content)]).set(gauge(bytes));
     }
 
     pub(crate) fn count_denial(&self, reason: DenialReason) {
-        self.denials.get_or_create(&reason.label()).inc();
+        self.denials.inc(reason.as_str());
     }
 
     pub(crate) fn count(&self, outcome: CacheOutcome) {
         match outcome {
-            CacheOutcome::Hit => self.hits.inc(),
-            other => self.reads.get_or_create(&OutcomeLabel { outcome: other.as_str() }).inc(),
-        };
+            CacheOutcome::Hit => {
+                self.hits.inc();
+            }
+            other => self.reads.inc(other.as_str()),
+        }
     }
 }

@@ -15,18 +15,17 @@ impl Records {
     /// Returns whether Redis has accepted the purge. Otherwise it is delivered once Redis is back, and this
     /// replica reads nothing from Redis before.
     pub async fn purge(&self, purge: &Purge) -> bool {
-        let invalidation = Invalidation::Purge(purge.clone());
-        self.invalidate(&invalidation);
-        self.metrics().count_purge(purge.scope());
+        self.revoke(Invalidation::Purge(purge.clone()));
+        self.metrics().purges.inc(purge.scope());
         let is_everywhere = match self.shared_tier() {
-            Some(tier) => tier.purge(invalidation, REDIS_WITHIN).await,
+            Some(tier) => tier.accepts_purges(REDIS_WITHIN).await,
             None => true,
         };
         tracing::info!(scope = purge.scope(), is_everywhere, "the cache was purged");
         is_everywhere
     }
 
-    /// Drops data that the upstream has refused, here and on every replica.
+    /// Drops data that was purged or that the upstream has refused, here and on every replica.
     pub(crate) fn revoke(&self, invalidation: Invalidation) {
         self.invalidate(&invalidation);
         self.publish(invalidation);
@@ -44,7 +43,7 @@ impl Records {
         let shared = &self.metrics().shared;
         match received {
             Received::Invalidation(invalidation) => {
-                shared.count_news(match invalidation {
+                shared.news.inc(match invalidation {
                     Invalidation::Purge(_) => "purge",
                     Invalidation::Absence(_) => "absence",
                     Invalidation::Token(_)
@@ -54,7 +53,7 @@ impl Records {
                 self.invalidate(invalidation);
             }
             Received::MissedPurges => {
-                shared.count_news("missed");
+                shared.news.inc("missed");
                 tracing::warn!("purges of other replicas were missed: the cache was emptied");
                 self.invalidate(&Invalidation::Purge(Purge::All));
             }

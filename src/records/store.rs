@@ -16,7 +16,7 @@ use super::key::{CallerKey, RecordKey, TokenHasher};
 use super::link_cache::Links;
 use super::metrics::RecordMetrics;
 use super::pages::{OperationListing, Pages};
-use super::redis::{Identity, RedisTier, RedisTierParts, WriteQueue};
+use super::redis::{Identity, RedisTier, RedisTierParts};
 use super::scan_budget::ScanBudget;
 use super::seal::CursorKey;
 use super::single_flight::SingleFlight;
@@ -108,9 +108,10 @@ impl Records {
                 identity: Identity(whose.identity()),
                 metrics: metrics.shared.clone(),
                 clock: clock.clone(),
+                tasks: tasks.clone(),
             })
         });
-        let (shared, writes) = shared.transpose()?.unzip();
+        let shared = shared.transpose()?;
         metrics.limit(cache.max_bytes);
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
         let records = Self(Arc::new(Inner {
@@ -141,29 +142,27 @@ impl Records {
             is_audited: AtomicBool::new(false),
             poll_interval: Live::new(subscriptions.poll_interval),
             max_scanned_rows: Live::new(parts.limits.max_scanned_rows),
-            shared: shared.clone(),
+            shared,
             tasks,
             ended,
             metrics,
             clock,
         }));
-        if let (Some(tier), Some(writes)) = (shared, writes) {
-            records.run_shared_tier(tier, writes);
-        }
+        records.run_shared_tier();
         Ok(records)
     }
 
     /// Keeps the shared cache going until the process ends.
-    fn run_shared_tier(&self, tier: RedisTier, writes: WriteQueue) {
-        let records = self.downgrade();
-        let ended = self.0.ended.clone();
+    fn run_shared_tier(&self) {
+        let Some(tier) = self.0.shared.clone() else { return };
+        let (records, ended) = (self.downgrade(), self.0.ended.clone());
         self.0.tasks.spawn(async move {
             let on_received = |received| {
                 if let Some(records) = records.upgrade() {
                     records.receive(&received);
                 }
             };
-            tier.run(writes, on_received, ended).await;
+            tier.run_until(ended, on_received).await;
         });
     }
 

@@ -7,25 +7,32 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
+use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError, RedisFuture, RedisResult,
+    ServerErrorKind, TlsMode, Value,
 };
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, client_of, cluster_of, sentinel_of};
 use super::metrics::RedisMetrics;
-use crate::config::{RedisKind, RedisServers, SharedCacheConfig};
+use crate::config::{RedisKind, RedisNode, RedisServers, SharedCacheConfig};
 
+/// For connecting to one node.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For responses that no request waits for.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeouts in a row after which Redis is not used.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// A connection for commands. Clones share it.
 #[derive(Clone)]
 pub(super) enum Connection {
-    Node(ConnectionManager),
+    Node(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
@@ -90,17 +97,10 @@ impl RedisConnection {
         self.current.borrow().clone()
     }
 
-    /// Waits for a connection.
-    pub(super) async fn wait(&self) -> Connection {
-        let mut current = self.current.subscribe();
-        loop {
-            let connection = current.borrow_and_update().clone();
-            if let Some(connection) = connection {
-                return connection;
-            }
-            // The sender lives as long as `self`.
-            let _ = current.changed().await;
-        }
+    /// Waits until a connection is used.
+    pub(super) async fn opened(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.current.subscribe().wait_for(Option::is_some).await;
     }
 
     /// Waits until the connection is no longer used.
@@ -111,7 +111,7 @@ impl RedisConnection {
 
     /// Uses a connection from now on.
     pub(super) fn open(&self, connection: Connection) {
-        self.note_answer();
+        self.timeouts.store(0, Ordering::Relaxed);
         self.current.send_replace(Some(connection));
         self.metrics.up.set(1);
     }
@@ -122,24 +122,32 @@ impl RedisConnection {
         self.metrics.up.set(0);
     }
 
-    /// Notes that commands were answered in time.
-    pub(super) fn note_answer(&self) {
-        self.timeouts.store(0, Ordering::Relaxed);
-    }
-
-    /// Notes that commands were not answered in time.
-    pub(super) fn note_timeout(&self) {
-        if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TIMEOUTS {
-            self.close();
-        }
-    }
-
-    /// Notes an error. One of the connection itself closes it, and so does a primary that was demoted.
-    pub(super) fn note_error(&self, error: &RedisError) {
-        let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
-        tracing::debug!(%error, "the shared cache answered with an error");
-        if error.is_io_error() || is_demoted {
-            self.close();
+    /// Waits for commands until a time; `None` if they fail or take longer. Closes the connection if it is
+    /// broken, if the primary was demoted, and after several timeouts.
+    pub(super) async fn run<T>(
+        &self,
+        until: Instant,
+        commands: impl Future<Output = RedisResult<T>>,
+    ) -> Option<T> {
+        match timeout_at(until, commands).await {
+            Ok(Ok(value)) => {
+                self.timeouts.store(0, Ordering::Relaxed);
+                Some(value)
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the shared cache answered with an error");
+                let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+                if error.is_io_error() || is_demoted {
+                    self.close();
+                }
+                None
+            }
+            Err(_elapsed) => {
+                if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TIMEOUTS {
+                    self.close();
+                }
+                None
+            }
         }
     }
 
@@ -187,16 +195,68 @@ impl RedisConnection {
 
 async fn connect_to_node(client: Client, channel: &str) -> RedisResult<(Connection, PubSub)> {
     let messages = subscribe(&client, channel).await?;
-    let settings = ConnectionManagerConfig::new()
-        .set_number_of_retries(1)
+    let settings = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    let manager = ConnectionManager::new_with_config(client, settings).await?;
-    Ok((Connection::Node(manager), messages))
+    let commands = client.get_multiplexed_async_connection_with_config(&settings).await?;
+    Ok((Connection::Node(commands), messages))
 }
 
 async fn subscribe(client: &Client, channel: &str) -> RedisResult<PubSub> {
     let mut messages = client.get_async_pubsub().await?;
     messages.subscribe(channel).await?;
     Ok(messages)
+}
+
+/// A client for one node.
+fn client_of(servers: &RedisServers, node: &RedisNode) -> RedisResult<Client> {
+    Client::open(info(servers, node)?)
+}
+
+/// A client that asks sentinels for the primary server.
+fn sentinel_of(servers: &RedisServers, service: &str) -> RedisResult<SentinelClient> {
+    let addresses = servers.nodes.iter().map(|node| address(servers, node));
+    let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
+        .set_client_to_redis_db(servers.database);
+    if servers.tls {
+        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+    }
+    if let Some(user) = &servers.user {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = &servers.password {
+        builder = builder.set_client_to_redis_password(password.expose());
+    }
+    builder.build()
+}
+
+/// A client for a cluster.
+fn cluster_of(servers: &RedisServers) -> RedisResult<ClusterClient> {
+    let nodes: RedisResult<Vec<ConnectionInfo>> =
+        servers.nodes.iter().map(|node| info(servers, node)).collect();
+    ClusterClient::builder(nodes?)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .response_timeout(RESPONSE_TIMEOUT)
+        .retries(1)
+        .build()
+}
+
+fn info(servers: &RedisServers, node: &RedisNode) -> RedisResult<ConnectionInfo> {
+    let mut settings = RedisConnectionInfo::default().set_db(servers.database);
+    if let Some(user) = &servers.user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = &servers.password {
+        settings = settings.set_password(password.expose());
+    }
+    Ok(address(servers, node).into_connection_info()?.set_redis_settings(settings))
+}
+
+fn address(servers: &RedisServers, node: &RedisNode) -> ConnectionAddr {
+    let RedisNode { host, port } = node.clone();
+    if servers.tls {
+        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+    } else {
+        ConnectionAddr::Tcp(host, port)
+    }
 }

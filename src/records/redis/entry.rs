@@ -1,37 +1,35 @@
 //! The entry of one record in Redis: a version byte, then JSON.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use redis::{ErrorKind, RedisResult};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Field, RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable, record_fields,
+    Field, RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable,
 };
 
 /// The only version that is read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The largest entry that is stored, in bytes.
 pub(super) const LARGEST: usize = 64 * 1024;
 
-/// A generation of cached data: a random number that a purge or refusal changes. Odd after one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Generation(u64);
-
-/// The generations that an entry belongs to; `None` where Redis has none.
+/// The generations that an entry belongs to; `None` where Redis has none. Each is a random number that a
+/// purge or refusal changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Generations {
-    pub(super) all: Option<Generation>,
-    pub(super) project: Option<Generation>,
-    pub(super) record: Option<Generation>,
+    pub(super) all: Option<u64>,
+    pub(super) project: Option<u64>,
+    pub(super) record: Option<u64>,
     /// Only of callers with tokens of their own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) caller: Option<Generation>,
+    pub(super) caller: Option<u64>,
 }
 
 /// The times of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lifetime {
     /// How long the record was fresh when it was read from the upstream.
     pub(super) ttl: Duration,
@@ -49,48 +47,44 @@ pub(super) struct Stored {
     pub(super) lifetime: Lifetime,
 }
 
-/// The JSON of an entry.
+/// The JSON of an entry. Texts and times have the names that they have on the wire.
 #[derive(Serialize, Deserialize)]
-struct StoredEntry<R> {
-    #[serde(rename = "stamps")]
+#[serde(deny_unknown_fields)]
+struct StoredEntry<'r> {
     generations: Generations,
-    ttl_ms: u64,
-    age_ms: u64,
-    #[serde(rename = "life_ms")]
-    expires_in_ms: u64,
-    record: R,
+    lifetime: Lifetime,
+    #[serde(borrow)]
+    texts: BTreeMap<&'r str, Result<Cow<'r, str>, Arc<Unreadable>>>,
+    #[serde(borrow)]
+    times: BTreeMap<&'r str, Result<Cow<'r, str>, Arc<Unreadable>>>,
+    size: Field<i64>,
+    duration: Field<i32>,
 }
 
-impl Generation {
-    /// The generation after a purge or refusal.
-    pub(super) fn of_purge() -> Result<Self, getrandom::Error> {
-        getrandom::u64().map(|number| Self(number | 1))
-    }
-
-    /// A generation where Redis knows no purge.
-    pub(super) fn first() -> Result<Self, getrandom::Error> {
-        getrandom::u64().map(|number| Self(number & !1))
-    }
-
-    pub(super) fn is_of_purge(self) -> bool {
-        self.0 & 1 == 1
-    }
-
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        std::str::from_utf8(bytes).ok()?.parse().ok().map(Self)
-    }
-
-    pub(super) fn to_text(self) -> String {
-        self.0.to_string()
-    }
+pub(super) fn random() -> RedisResult<u64> {
+    getrandom::u64().map_err(|_| (ErrorKind::Client, "no random number").into())
 }
 
-impl Stored {
+/// A generation after a purge or refusal.
+pub(super) fn purge_generation() -> RedisResult<u64> {
+    random().map(|number| number | 1)
+}
+
+/// A generation where Redis knows no purge.
+pub(super) fn first_generation() -> RedisResult<u64> {
+    random().map(|number| number & !1)
+}
+
+pub(super) fn is_of_purge(generation: u64) -> bool {
+    generation & 1 == 1
+}
+
+impl Lifetime {
     /// The age of the record, by the time that Redis gives until the entry expires. So the clocks of two
     /// replicas need not agree.
     pub(super) fn age(&self, expires_in_ms: i64) -> Option<Duration> {
         let left = Duration::from_millis(u64::try_from(expires_in_ms).ok()?);
-        Some(self.lifetime.age + self.lifetime.expires_in.saturating_sub(left))
+        self.age.checked_add(self.expires_in.saturating_sub(left))
     }
 }
 
@@ -100,13 +94,16 @@ pub(super) fn encode(
     generations: Generations,
     lifetime: Lifetime,
 ) -> Option<Vec<u8>> {
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let text = |of: RecordText| Some((of.wire_name(), record.text(of)?.map(Cow::Borrowed)));
+    let written = |time: Timestamp| Cow::Owned(time.as_utc().to_string());
+    let time = |of: RecordTime| Some((of.wire_name(), record.time(of)?.map(written)));
     let entry = StoredEntry {
         generations,
-        ttl_ms: millis(lifetime.ttl),
-        age_ms: millis(lifetime.age),
-        expires_in_ms: millis(lifetime.expires_in),
-        record: StoredRecord::of(record),
+        lifetime,
+        texts: RecordText::ALL.into_iter().filter_map(text).collect(),
+        times: RecordTime::ALL.into_iter().filter_map(time).collect(),
+        size: record.size(),
+        duration: record.duration(),
     };
     let mut bytes = vec![VERSION];
     serde_json::to_writer(&mut bytes, &entry).ok()?;
@@ -119,89 +116,22 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
     if *version != VERSION || bytes.len() > LARGEST {
         return None;
     }
-    let entry: StoredEntry<StoredRecord<'_>> = serde_json::from_slice(json).ok()?;
-    Some(Stored {
-        record: entry.record.read()?,
-        generations: entry.generations,
-        lifetime: Lifetime {
-            ttl: Duration::from_millis(entry.ttl_ms),
-            age: Duration::from_millis(entry.age_ms),
-            expires_in: Duration::from_millis(entry.expires_in_ms),
-        },
-    })
+    let StoredEntry { generations, lifetime, texts, times, size, duration } =
+        serde_json::from_slice(json).ok()?;
+    let mut fields = RecordFields::default();
+    (fields.size, fields.duration) = (size, duration);
+    for (name, text) in texts {
+        *fields.text(RecordText::of_wire_name(name)?) = Some(text);
+    }
+    for (name, time) in times {
+        let time = match time {
+            Ok(written) => Ok(Timestamp::from_utc(written.parse().ok()?)?),
+            Err(unreadable) => Err(unreadable),
+        };
+        *fields.time(RecordTime::of_wire_name(name)?) = Some(time);
+    }
+    Some(Stored { record: fields.into(), generations, lifetime })
 }
-
-/// A field: its value, or the problem with it and the text that the upstream sent.
-type StoredField<T> = Option<Result<T, (String, String)>>;
-
-fn store<T, U>(field: Field<T>, form: impl FnOnce(T) -> U) -> StoredField<U> {
-    field.map(|read| match read {
-        Ok(value) => Ok(form(value)),
-        Err(unreadable) => Err((unreadable.problem.clone(), unreadable.value.clone())),
-    })
-}
-
-/// The field; `None` if the stored value is not one.
-fn restore<T, U>(stored: StoredField<T>, value: impl FnOnce(T) -> Option<U>) -> Option<Field<U>> {
-    Some(match stored {
-        None => None,
-        Some(Ok(form)) => Some(Ok(value(form)?)),
-        Some(Err((problem, value))) => Some(Err(Unreadable::new(problem, &value))),
-    })
-}
-
-/// Declares the JSON of a record.
-macro_rules! declare_stored_record {
-    (
-        texts { $($(#[$text_doc:meta])* $text_of:ident $text:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
-        times { $($(#[$time_doc:meta])* $time_of:ident $time:ident $time_wire:literal $time_shown:literal $time_type:ident,)* }
-    ) => {
-        #[derive(Default, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct StoredRecord<'r> {
-            #[serde(borrow, skip_serializing_if = "Option::is_none")]
-            id: Option<Cow<'r, str>>,
-            $(
-                #[serde(borrow, skip_serializing_if = "Option::is_none")]
-                $text: StoredField<Cow<'r, str>>,
-            )*
-            $(
-                #[serde(skip_serializing_if = "Option::is_none")]
-                $time: StoredField<String>,
-            )*
-            #[serde(skip_serializing_if = "Option::is_none")]
-            size: StoredField<i64>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            duration: StoredField<i32>,
-        }
-
-        impl<'r> StoredRecord<'r> {
-            fn of(record: &'r ScreenRecord) -> Self {
-                let time = |time: Timestamp| time.as_utc().to_string();
-                Self {
-                    id: record.id().map(Cow::Borrowed),
-                    $($text: store(record.text(RecordText::$text_of), Cow::Borrowed),)*
-                    $($time: store(record.time(RecordTime::$time_of), time),)*
-                    size: store(record.size(), |size| size),
-                    duration: store(record.duration(), |duration| duration),
-                }
-            }
-
-            fn read(self) -> Option<ScreenRecord> {
-                let time = |form: String| Timestamp::from_utc(form.parse().ok()?);
-                let mut fields = RecordFields::default();
-                *fields.text(RecordText::Id) = self.id.map(Ok);
-                $(*fields.text(RecordText::$text_of) = restore(self.$text, Some)?;)*
-                $(*fields.time(RecordTime::$time_of) = restore(self.$time, time)?;)*
-                fields.size = restore(self.size, Some)?;
-                fields.duration = restore(self.duration, Some)?;
-                Some(fields.into())
-            }
-        }
-    };
-}
-
-record_fields!(declare_stored_record);
 
 #[cfg(test)]
 mod tests {
@@ -209,10 +139,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const GENERATIONS: Generations = Generations {
-        all: Some(Generation(1)),
-        project: Some(Generation(u64::MAX)),
+        all: Some(1),
+        project: Some(u64::MAX),
         record: None,
-        caller: Some(Generation(2)),
+        caller: Some(2),
     };
     const LIFETIME: Lifetime =
         Lifetime { ttl: SECOND, age: Duration::from_secs(2), expires_in: Duration::from_secs(10) };
@@ -248,8 +178,8 @@ mod tests {
             let stored = decode(&bytes).unwrap();
 
             assert_eq!((&stored.record, stored.generations), (&record, GENERATIONS));
-            assert_eq!(stored.age(-2), None, "of an entry that has expired");
-            assert_eq!((stored.lifetime, stored.age(7000)), (LIFETIME, Some(SECOND * 5)));
+            assert_eq!(stored.lifetime.age(-2), None, "of an entry that has expired");
+            assert_eq!((stored.lifetime, stored.lifetime.age(7000)), (LIFETIME, Some(SECOND * 5)));
         }
     }
 

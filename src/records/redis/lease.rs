@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use redis::AsyncCommands as _;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::cached::RecordEntry;
 use super::super::key::RecordKey;
-use super::tier::{RedisTier, TimeBudget, Write};
+use super::tier::{RedisTier, millis};
 
 /// How long a lease lasts, and the longest wait for one.
-const LEASE: Duration = Duration::from_millis(LEASE_MS);
-const LEASE_MS: u64 = 2000;
+const LEASE: Duration = Duration::from_secs(2);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// Held while this replica loads a record.
@@ -25,23 +25,21 @@ pub(crate) struct Lease {
 
 /// Which replica loads a record.
 pub(crate) enum LeaseOutcome {
-    /// This one, with a lease that keeps the others waiting.
-    Acquired(Lease),
-    /// This one, without a lease: Redis did not answer, or the wait was too long.
-    LoadAnyway,
+    /// This one. Without a lease if Redis did not answer or the wait was too long; else the others wait.
+    Load(Option<Lease>),
     /// Another one has loaded it.
     LoadedElsewhere(Arc<RecordEntry>),
 }
 
-enum Attempt {
-    Acquired(Lease),
-    HeldElsewhere,
-    NoAnswer,
-}
+struct HeldElsewhere;
 
+/// Gives the lease back.
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.tier.queue(Write::ReleaseLease(self.key.clone()));
+        let (tier, lease) = (self.tier.clone(), self.tier.0.keys.lease(&self.key));
+        if let Some(mut connection) = tier.0.connection.get() {
+            self.tier.0.tasks.spawn(async move { tier.run(connection.del::<_, ()>(lease)).await });
+        }
     }
 }
 
@@ -51,60 +49,55 @@ impl RedisTier {
     pub(crate) async fn acquire_lease(
         &self,
         key: &RecordKey,
-        budget: &TimeBudget,
+        until: Instant,
         is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
-        let metrics = &self.0.metrics;
-        let outcome = match self.try_lease(key, budget).await {
-            Attempt::Acquired(lease) => LeaseOutcome::Acquired(lease),
-            Attempt::NoAnswer => LeaseOutcome::LoadAnyway,
-            Attempt::HeldElsewhere => {
-                let Ok(outcome) = timeout(LEASE, self.wait_for_lease(key, is_usable)).await else {
-                    metrics.count_lease("expired");
-                    return LeaseOutcome::LoadAnyway;
-                };
-                outcome
-            }
-        };
-        match &outcome {
-            LeaseOutcome::Acquired(_) => metrics.count_lease("taken"),
-            LeaseOutcome::LoadedElsewhere(_) => metrics.count_lease("waited"),
-            LeaseOutcome::LoadAnyway => {}
+        let leases = &self.0.metrics.leases;
+        let waiting = timeout(LEASE, self.wait_for_lease(key, until, is_usable)).await;
+        match &waiting {
+            Ok(LeaseOutcome::Load(Some(_))) => leases.inc("taken"),
+            Ok(LeaseOutcome::Load(None)) => {}
+            Ok(LeaseOutcome::LoadedElsewhere(_)) => leases.inc("waited"),
+            Err(_elapsed) => leases.inc("expired"),
         }
-        outcome
+        waiting.unwrap_or(LeaseOutcome::Load(None))
     }
 
     async fn wait_for_lease(
         &self,
         key: &RecordKey,
+        until: Instant,
         is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
+        let mut attempt = self.try_lease(key, until).await;
         loop {
-            sleep(POLL_EVERY).await;
-            let budget = self.time_budget();
+            match attempt {
+                Ok(lease) => return LeaseOutcome::Load(lease),
+                Err(HeldElsewhere) => sleep(POLL_EVERY).await,
+            }
+            let until = self.time_limit();
             // The lease before the entry: its holder stores the entry before it gives the lease back.
-            let attempt = self.try_lease(key, &budget).await;
-            if matches!(attempt, Attempt::NoAnswer) {
-                return LeaseOutcome::LoadAnyway;
-            }
-            let stored = self.look_up(key, &budget).await.entry;
-            if let Some(entry) = stored.filter(|entry| is_usable(entry)) {
+            attempt = self.try_lease(key, until).await;
+            if let Some(entry) = self.look_up(key, until).await.entry.filter(&is_usable) {
                 return LeaseOutcome::LoadedElsewhere(entry);
-            }
-            if let Attempt::Acquired(lease) = attempt {
-                return LeaseOutcome::Acquired(lease);
             }
         }
     }
 
-    async fn try_lease(&self, key: &RecordKey, budget: &TimeBudget) -> Attempt {
-        let Some(mut connection) = self.0.connection.get() else { return Attempt::NoAnswer };
+    /// The lease, or `None` if Redis does not answer.
+    async fn try_lease(
+        &self,
+        key: &RecordKey,
+        until: Instant,
+    ) -> Result<Option<Lease>, HeldElsewhere> {
+        let Some(mut connection) = self.0.connection.get() else { return Ok(None) };
         let mut set = redis::cmd("SET");
-        set.arg(self.0.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(LEASE_MS);
-        match self.within(budget, set.query_async::<Option<String>>(&mut connection)).await {
-            Some(Some(_)) => Attempt::Acquired(Lease { tier: self.clone(), key: key.clone() }),
-            Some(None) => Attempt::HeldElsewhere,
-            None => Attempt::NoAnswer,
+        set.arg(self.0.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(millis(LEASE));
+        let set = set.query_async::<Option<String>>(&mut connection);
+        match self.0.connection.run(until, set).await {
+            Some(Some(_)) => Ok(Some(Lease { tier: self.clone(), key: key.clone() })),
+            Some(None) => Err(HeldElsewhere),
+            None => Ok(None),
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use redis::{AsyncCommands as _, RedisResult};
+use tokio::time::Instant;
 
 use super::super::cached::{CachedRecord, RecordEntry, Value};
 use super::super::freshness::ttl_of;
 use super::super::key::{CallerKey, RecordKey};
 use super::connection::Connection;
-use super::entry::{Generation, Generations, decode};
-use super::metrics::ReadOutcome;
-use super::tier::{RedisTier, TimeBudget};
+use super::entry::{Generations, decode};
+use super::tier::RedisTier;
 
 /// What Redis has of a record.
 #[derive(Default)]
@@ -30,30 +30,31 @@ struct Response {
 }
 
 impl RedisTier {
-    /// Looks a record up within a time budget. Finds nothing when the time is over.
-    pub(crate) async fn look_up(&self, key: &RecordKey, budget: &TimeBudget) -> Lookup {
-        let metrics = &self.0.metrics;
-        // Redis may still have what a purge that was not delivered yet covers.
-        let connection = self.0.connection.get().filter(|_| !self.0.outbox.has_purges());
-        let Some(connection) = connection else {
-            metrics.count_read(ReadOutcome::Skipped);
-            return Lookup::default();
+    /// Looks a record up. Finds nothing when the time is over.
+    pub(crate) async fn look_up(&self, key: &RecordKey, until: Instant) -> Lookup {
+        let mut lookup = Lookup::default();
+        let outcome = match self.request(key, until).await {
+            Ok(response) => {
+                lookup.generations = Some(response.generations);
+                self.entry(response).map(|entry| lookup.entry = Some(entry))
+            }
+            Err(outcome) => Err(outcome),
         };
-        let Some(response) = self.within(budget, self.request(connection, key)).await else {
-            metrics.count_read(ReadOutcome::Failed);
-            return Lookup::default();
-        };
-        let generations = Some(response.generations);
-        let entry = self.entry(response);
-        metrics.count_read(entry.as_ref().map_or_else(|outcome| *outcome, |_| ReadOutcome::Hit));
-        Lookup { entry: entry.ok(), generations }
+        self.0.metrics.reads.inc(outcome.err().unwrap_or("hit"));
+        lookup
     }
 
-    async fn request(&self, mut connection: Connection, key: &RecordKey) -> RedisResult<Response> {
+    /// What Redis returns, or the outcome if it returns nothing.
+    async fn request(&self, key: &RecordKey, until: Instant) -> Result<Response, &'static str> {
+        // Redis may still have what a purge that was not delivered yet covers.
+        let connection = self.0.connection.get().filter(|_| !self.0.outbox.has_purges());
+        let commands = self.commands(connection.ok_or("skipped")?, key);
+        self.0.connection.run(until, commands).await.ok_or("failed")
+    }
+
+    async fn commands(&self, mut connection: Connection, key: &RecordKey) -> RedisResult<Response> {
         let keys = &self.0.keys;
         let entry = keys.entry(key);
-        let of_project = keys.project_generation(&key.project);
-        let of_record = keys.record_generation(&key.project, &key.id);
         let (mut second, mut third) = (connection.clone(), connection.clone());
         let of_caller = async {
             match key.caller {
@@ -64,34 +65,31 @@ impl RedisTier {
         // The expiry comes first: an entry that is replaced in between looks older than it is, never
         // younger. The keys of one project are in one slot of a cluster.
         let mut in_project = redis::pipe();
-        in_project.pttl(&entry).mget(&[entry.as_str(), &of_project, &of_record]);
-        let (all, caller, (expires_in_ms, values)) = tokio::try_join!(
-            second.get::<_, Option<Vec<u8>>>(keys.generation_of_all()),
+        in_project
+            .pttl(&entry)
+            .get(&entry)
+            .get(keys.project_generation(&key.project))
+            .get(keys.record_generation(&key.project, &key.id));
+        let (all, caller, (expires_in_ms, bytes, project, record)) = tokio::try_join!(
+            second.get(keys.generation_of_all()),
             of_caller,
-            in_project.query_async::<(i64, [Option<Vec<u8>>; 3])>(&mut connection),
+            in_project.query_async::<(i64, Option<Vec<u8>>, _, _)>(&mut connection),
         )?;
-        let [bytes, project, record] = values;
-        let read = |value: Option<Vec<u8>>| Generation::read(&value?);
-        let generations = Generations {
-            all: read(all),
-            project: read(project),
-            record: read(record),
-            caller: read(caller),
-        };
+        let generations = Generations { all, project, record, caller };
         // Without its caller's generation an entry could be of a token that was refused.
-        let counts = key.caller == CallerKey::Gateway || generations.caller.is_some();
+        let counts = key.caller == CallerKey::Gateway || caller.is_some();
         Ok(Response { bytes: bytes.filter(|_| counts), expires_in_ms, generations })
     }
 
-    /// The entry, or why there is none.
-    fn entry(&self, response: Response) -> Result<Arc<RecordEntry>, ReadOutcome> {
-        let bytes = response.bytes.ok_or(ReadOutcome::Miss)?;
-        let stored = decode(&bytes).ok_or(ReadOutcome::Broken)?;
+    /// The entry, or the outcome if there is none.
+    fn entry(&self, response: Response) -> Result<Arc<RecordEntry>, &'static str> {
+        let bytes = response.bytes.ok_or("miss")?;
+        let stored = decode(&bytes).ok_or("broken")?;
         if stored.generations != response.generations {
-            return Err(ReadOutcome::Purged);
+            return Err("purged");
         }
-        let age = stored.age(response.expires_in_ms).ok_or(ReadOutcome::Miss)?;
-        let fetched = self.0.clock.now().checked_sub(age).ok_or(ReadOutcome::Miss)?;
+        let age = stored.lifetime.age(response.expires_in_ms).ok_or("miss")?;
+        let fetched = self.0.clock.now().checked_sub(age).ok_or("miss")?;
         let ttl = stored.lifetime.ttl.min(ttl_of(&stored.record, &self.0.limits.load()));
         let value = Value::Record(Arc::new(stored.record));
         Ok(Arc::new(RecordEntry { value: CachedRecord::new(value, 200, ttl), fetched }))

@@ -11,43 +11,22 @@
 
 mod keys;
 mod metrics;
-mod client;
 mod connection;
 mod entry;
-mod message;
 mod outbox;
 mod tier;
 mod lookup;
 mod lease;
-mod writer;
-mod delivery;
+mod store;
 mod subscriber;
 mod check;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 
-use tokio_util::sync::CancellationToken;
-
 pub use self::check::check_shared;
 pub(crate) use self::keys::Identity;
 pub(crate) use self::lease::LeaseOutcome;
 pub(crate) use self::metrics::RedisMetrics;
+pub(crate) use self::store::Store;
 pub(crate) use self::subscriber::Received;
-pub(crate) use self::tier::{RedisTier, RedisTierParts, WriteQueue};
-
-impl RedisTier {
-    /// Keeps the tier going until the process ends: connects, writes, delivers and receives.
-    pub(crate) async fn run(
-        &self,
-        mut writes: WriteQueue,
-        on_received: impl FnMut(Received) + Send,
-        ended: CancellationToken,
-    ) {
-        let running = async {
-            tokio::join!(self.subscribe(on_received), self.deliver(), self.write(&mut writes));
-        };
-        ended.run_until_cancelled(running).await;
-        writes.close();
-        self.write(&mut writes).await;
-    }
-}
+pub(crate) use self::tier::{RedisTier, RedisTierParts};

@@ -6,9 +6,10 @@ use futures_util::StreamExt as _;
 use redis::aio::PubSub;
 use redis::{AsyncCommands as _, RedisResult};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::super::invalidation::Invalidation;
-use super::message::{Message, PurgeLink};
+use super::outbox::{Message, PurgeLink};
 use super::tier::RedisTier;
 
 /// How often Redis is pinged.
@@ -55,7 +56,7 @@ impl Subscription {
         if message.from == self.replica {
             return None;
         }
-        Some(message.invalidation().map_or(Received::MissedPurges, Received::Invalidation))
+        Some(Received::Invalidation(message.invalidation))
     }
 
     /// Whether no purge was missed before this one. It may be known from connecting already.
@@ -66,8 +67,18 @@ impl Subscription {
 }
 
 impl RedisTier {
+    /// Connects, receives and delivers until the process ends.
+    pub(crate) async fn run_until(
+        &self,
+        ended: CancellationToken,
+        on_received: impl FnMut(Received) + Send,
+    ) {
+        let running = async { tokio::join!(self.subscribe(on_received), self.deliver()) };
+        ended.run_until_cancelled(running).await;
+    }
+
     /// Stays connected for ever, and hands on what other replicas send.
-    pub(super) async fn subscribe(&self, mut on_received: impl FnMut(Received) + Send) {
+    async fn subscribe(&self, mut on_received: impl FnMut(Received) + Send) {
         let mut subscription = Subscription::new(self.0.replica);
         let mut pause = FIRST_PAUSE;
         let mut is_known_unreachable = false;
@@ -138,7 +149,8 @@ mod tests {
     const PURGE: Invalidation = Invalidation::Purge(Purge::All);
 
     fn message(from: u64, purge: Option<PurgeLink>, invalidation: &Invalidation) -> Vec<u8> {
-        serde_json::to_vec(&Message::new(from, purge, invalidation)).unwrap()
+        let invalidation = invalidation.clone();
+        serde_json::to_vec(&Message { from, purge, invalidation }).unwrap()
     }
 
     #[test]
