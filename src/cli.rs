@@ -94,7 +94,7 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
         app.run(stopped).await;
         stop.cancel();
     };
-    tokio::join!(gateway, simulator.run(stop.cancelled()));
+    tokio::join!(gateway, simulator.run(stop.clone().cancelled_owned()));
     Ok(())
 }
 

@@ -1,13 +1,14 @@
 //! Faults: documented answers under reserved ids, broken connections, and faults among ordinary ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt as _;
@@ -42,7 +43,7 @@ pub(super) struct Reserved {
 struct Answer {
     id: String,
     status: u16,
-    headers: BTreeMap<String, String>,
+    headers: HashMap<String, String>,
     body: String,
     note: String,
 }
@@ -79,7 +80,7 @@ impl Reserved {
     }
 
     /// The answer of a reserved id.
-    pub(super) async fn answer(&self, id: &str) -> Option<Response<Body>> {
+    pub(super) async fn answer(&self, id: &str) -> Option<Response> {
         if let Some(answer) = self.answers.get(id) {
             return Some(answer.response());
         }
@@ -90,14 +91,19 @@ impl Reserved {
                 Ok::<_, std::io::Error>(Bytes::from_static(b" "))
             })),
             "fault-cut" => cut(),
-            "fault-wrong-length" => return Some(wrong_length()),
+            "fault-wrong-length" => {
+                let part = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{}"))]);
+                let length = [(header::CONTENT_LENGTH, "200")];
+                return Some(
+                    (length, json_response(StatusCode::OK, Body::from_stream(part)))
+                        .into_response(),
+                );
+            }
             "fault-too-large" => Body::from(vec![b' '; LARGE]),
             "fault-gzip-bomb" => {
-                let mut response =
-                    json_response(StatusCode::OK, Body::from(self.gzip_bomb.clone()));
-                let encoding = HeaderValue::from_static("gzip");
-                response.headers_mut().insert(header::CONTENT_ENCODING, encoding);
-                return Some(response);
+                let coding = [(header::CONTENT_ENCODING, "gzip")];
+                let bomb = Body::from(self.gzip_bomb.clone());
+                return Some((coding, json_response(StatusCode::OK, bomb)).into_response());
             }
             "fault-invalid-utf8" => Body::from(&b"{\"id\": \"\xFF\xFE\"}"[..]),
             "fault-chunked" => {
@@ -112,17 +118,10 @@ impl Reserved {
 }
 
 impl Answer {
-    fn response(&self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body.clone()));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();
-        for (name, value) in &self.headers {
-            if let (Ok(name), Ok(value)) =
-                (name.parse::<HeaderName>(), HeaderValue::from_str(value))
-            {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
+    fn response(&self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or_default();
+        let headers = HeaderMap::try_from(&self.headers).unwrap_or_default();
+        (status, headers, Body::from(self.body.clone())).into_response()
     }
 }
 
@@ -197,19 +196,8 @@ pub(super) fn cut() -> Body {
     Body::from_stream(stream::iter(parts))
 }
 
-fn wrong_length() -> Response<Body> {
-    let part = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{}"))]);
-    let mut response = json_response(StatusCode::OK, Body::from_stream(part));
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("200"));
-    response
-}
-
-pub(super) fn json_response(status: StatusCode, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+pub(super) fn json_response(status: StatusCode, body: Body) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 fn gzip_bomb() -> std::io::Result<Vec<u8>> {

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
@@ -47,35 +50,25 @@ pub(super) enum TokenState {
     Unknown,
 }
 
-/// A token that was issued, and the answer's body.
-pub(super) struct Issued {
-    pub(super) token: String,
-    pub(super) body: Value,
-}
-
-/// Why no token was issued.
-pub(super) struct NotIssued {
-    pub(super) status: u16,
-    pub(super) title: &'static str,
-    pub(super) message: &'static str,
-}
-
 impl Iam {
     pub(super) fn new(users: Vec<IamUser>, projects: Vec<String>, life: Duration) -> Self {
         Self { users, projects, life, state: Mutex::default() }
     }
 
     /// Answers a login.
-    pub(super) fn login(&self, body: &[u8], now: Timestamp) -> Result<Issued, NotIssued> {
+    pub(super) fn login(&self, body: &[u8], now: Timestamp) -> Response {
         let body: Option<Value> = serde_json::from_slice(body).ok();
         let part = |pointer: &str| body.as_ref()?.pointer(pointer)?.as_str();
         let user = "/auth/identity/password/user";
         let [name, password, domain] =
             ["/name", "/password", "/domain/name"].map(|key| part(&format!("{user}{key}")));
         let (Some(name), Some(password), Some(domain)) = (name, password, domain) else {
-            return Err(NotIssued { status: 400, title: "Bad Request", message: "body invalid" });
+            return refusal(StatusCode::BAD_REQUEST, "body invalid");
         };
-        self.check_not_locked(name, now)?;
+        if self.is_locked(name, now) {
+            let message = "The user is locked after too many failed logins.";
+            return refusal(StatusCode::UNAUTHORIZED, message);
+        }
         let known = self.users.iter().find(|user| {
             user.name == name
                 && user.domain == domain
@@ -83,16 +76,14 @@ impl Iam {
         });
         if known.is_none() {
             self.lock().failures.entry(name.to_owned()).or_default().push(now);
-            let message = "The username or password is wrong.";
-            return Err(NotIssued { status: 401, title: "Unauthorized", message });
+            return refusal(StatusCode::UNAUTHORIZED, "The username or password is wrong.");
         }
         let scope = part("/auth/scope/project/id");
         if scope.is_some_and(|id| !self.projects.iter().any(|known| known == id)) {
-            let message = "The project does not exist.";
-            return Err(NotIssued { status: 401, title: "Unauthorized", message });
+            return refusal(StatusCode::UNAUTHORIZED, "The project does not exist.");
         }
         let project = scope.or(self.projects.first().map(String::as_str)).unwrap_or_default();
-        Ok(self.issue(name, project, now))
+        self.issue(name, project, now)
     }
 
     /// The state of a token.
@@ -104,7 +95,7 @@ impl Iam {
         }
     }
 
-    fn issue(&self, name: &str, project: &str, now: Timestamp) -> Issued {
+    fn issue(&self, name: &str, project: &str, now: Timestamp) -> Response {
         let life = SignedDuration::try_from(self.life).unwrap_or(SignedDuration::MAX);
         let ends = now.checked_add(life).unwrap_or(Timestamp::MAX);
         let token = random_hex();
@@ -119,18 +110,14 @@ impl Iam {
             "project": { "id": project },
             "user": { "name": name },
         } });
-        Issued { token, body }
+        (StatusCode::CREATED, [("x-subject-token", token)], Json(body)).into_response()
     }
 
-    fn check_not_locked(&self, name: &str, now: Timestamp) -> Result<(), NotIssued> {
+    fn is_locked(&self, name: &str, now: Timestamp) -> bool {
         let mut state = self.lock();
         let failures = state.failures.entry(name.to_owned()).or_default();
         failures.retain(|at| now.duration_since(*at) < LOCK);
-        if failures.len() < FORGIVEN {
-            return Ok(());
-        }
-        let message = "The user is locked after too many failed logins.";
-        Err(NotIssued { status: 401, title: "Unauthorized", message })
+        failures.len() >= FORGIVEN
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,11 +125,11 @@ impl Iam {
     }
 }
 
-impl NotIssued {
-    /// In IAM's own shape.
-    pub(super) fn body(&self) -> Value {
-        json!({ "error": { "code": self.status, "message": self.message, "title": self.title } })
-    }
+/// A refusal in IAM's own shape.
+fn refusal(status: StatusCode, message: &str) -> Response {
+    let title = status.canonical_reason();
+    let error = json!({ "code": status.as_u16(), "message": message, "title": title });
+    (status, Json(json!({ "error": error }))).into_response()
 }
 
 /// 64 hexadecimal digits.

@@ -23,7 +23,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use tokio::net::TcpListener;
 
 pub use config::{DEMO_TOKEN, SimulatorConfig};
@@ -64,23 +63,10 @@ impl Simulator {
     }
 
     /// Serves until `stop` is done.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        let router = Router::new().fallback(routes::answer).with_state(self.upstream);
-        // Axum wants a future that borrows nothing; this one only has to be driven beside it.
-        let (stopped, stopping) = tokio::sync::oneshot::channel::<()>();
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(async {
-            let _ = stopping.await;
-        });
-        let stop = async {
-            stop.await;
-            let _ = stopped.send(());
-        };
-        let (served, ()) = tokio::join!(serving.into_future(), stop);
-        if let Err(error) = served {
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
+        let serving = axum::serve(self.listener, routes::router(self.upstream));
+        if let Err(error) = serving.with_graceful_shutdown(stop).await {
             tracing::error!(%error, "the simulated upstream ended early");
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

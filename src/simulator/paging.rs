@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 /// What is wrong with the parameters: the name of the one that is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadParameter(pub(super) String);
 
 /// The query's parameters by name; of one that comes twice the last counts.
+#[derive(Deserialize)]
+#[serde(transparent)]
 pub(super) struct Parameters(HashMap<String, String>);
 
 /// A part of a list.
@@ -18,10 +22,6 @@ pub(super) struct Page {
 }
 
 impl Parameters {
-    pub(super) fn parse(query: &str) -> Self {
-        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
-    }
-
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }

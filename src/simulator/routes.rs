@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Response, StatusCode};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -14,7 +17,6 @@ use tokio::time::sleep;
 use super::access::{Access, Denied};
 use super::config::SimulatorConfig;
 use super::faults::{self, Fault, Limiter, Reserved, json_response};
-use super::iam::Issued;
 use super::operations;
 use super::paging::{BadParameter, Parameters};
 use super::records::{Record, Records, after};
@@ -32,21 +34,6 @@ const STATUSES: [&str; 6] =
     ["RECORDING", "REC_COMPLETED", "REC_FAILED", "UPLOADING", "UPLOAD_COMPLETED", "UPLOAD_FAILED"];
 const TYPES: [&str; 5] = ["FULL", "INTERVAL", "OPERATION", "SESSION", "USER_OPERATION"];
 
-type Answer = Response<Body>;
-
-/// A request's call, by method and path.
-enum Call<'p> {
-    Detail(&'p str),
-    List,
-    Operations(&'p str),
-    DownloadAddress,
-    BatchDelete,
-    Update(&'p str),
-    TrafficLimits,
-    SetTrafficLimits,
-    WrongMethod,
-}
-
 /// Everything a request is answered from.
 pub(super) struct SimulatedUpstream {
     records: Records,
@@ -59,27 +46,37 @@ pub(super) struct SimulatedUpstream {
     clock: Clock,
 }
 
-/// Answers any request.
-pub(super) async fn answer(
-    State(upstream): State<Arc<SimulatedUpstream>>,
-    request: Request,
-) -> Answer {
-    let (parts, body) = request.into_parts();
-    let mut answer = match parts.uri.path() {
-        "/__faults" => ok(&upstream.reserved.json()),
-        "/__stats" => ok(&upstream.stats.json()),
-        "/__reset" if parts.method == Method::POST => {
-            upstream.stats.reset();
-            ok(&json!({ "requests": 0 }))
-        }
-        "/__reset" => error(StatusCode::METHOD_NOT_ALLOWED, "WKS.00000405", "method not allowed"),
-        _ => upstream.call(&parts, body).await,
-    };
-    let id = request_id();
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        answer.headers_mut().entry("x-request-id").or_insert(value);
-    }
-    answer
+type Simulated = State<Arc<SimulatedUpstream>>;
+type Answer = Result<Response, BadParameter>;
+
+/// A recording's path.
+type RecordPath = Path<(String, String)>;
+
+/// The API behind its gateway, IAM, the metadata service of a cloud server, and the simulation's own pages.
+pub(super) fn router(upstream: Arc<SimulatedUpstream>) -> Router {
+    Router::new()
+        .route("/v2/{project}/screen-records", get(list))
+        .route("/v2/{project}/screen-records/batch-delete", post(batch_delete))
+        .route("/v2/{project}/screen-records/download-address", post(download_addresses))
+        .route(
+            "/v2/{project}/screen-records/traffic-limit/configurations",
+            get(traffic_limits).post(StatusCode::NO_CONTENT),
+        )
+        .route("/v2/{project}/screen-records/{id}", get(detail).put(update))
+        .route("/v2/{project}/screen-records/{id}/os-operations", get(list_operations))
+        .method_not_allowed_fallback(wrong_method)
+        .route_layer(from_fn_with_state(Arc::clone(&upstream), check_access))
+        .route("/v3/auth/tokens", post(login))
+        .route("/meta-data/latest/api/token", put(metadata_session))
+        .route("/openstack/latest/securitykey", get(security_key))
+        .fallback(unknown_api)
+        .layer(from_fn_with_state(Arc::clone(&upstream), disturb))
+        .route("/__faults", get(async |State(upstream): Simulated| Json(upstream.reserved.json())))
+        .route("/__stats", get(async |State(upstream): Simulated| Json(upstream.stats.json())))
+        .route("/__reset", post(reset))
+        .layer(map_response(add_request_id))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(upstream)
 }
 
 impl SimulatedUpstream {
@@ -101,192 +98,184 @@ impl SimulatedUpstream {
         (self.access.projects().first().map_or("", String::as_str), self.records.sample())
     }
 
-    async fn call(&self, parts: &Parts, body: Body) -> Answer {
-        self.stats.count(parts.method.as_str(), parts.uri.path());
-        if !self.latency.is_zero() {
-            sleep(self.latency).await;
-        }
-        match self.limiter.next(self.clock.now()) {
-            None => {}
-            Some(Fault::Throttled) => return throttled(),
-            Some(Fault::Cut) => return json_response(StatusCode::OK, faults::cut()),
-            Some(Fault::Status(status)) => return failing(status),
-        }
-        let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY).await else {
-            return gateway_error(StatusCode::PAYLOAD_TOO_LARGE, "APIGW.0201", "request too large");
-        };
-        let now = self.clock.timestamp();
-        if let Some(answer) = self.credentials(parts, &body, now) {
-            return answer;
-        }
-        let Some((project, call)) = route(&parts.method, parts.uri.path()) else {
-            let message = "API not found or not published";
-            return gateway_error(StatusCode::NOT_FOUND, "APIGW.0101", message);
-        };
-        if let Err(Denied { code, message }) = self.access.check(parts, &body, now) {
-            return gateway_error(StatusCode::UNAUTHORIZED, code, &message);
-        }
-        if !self.access.is_project(project) {
-            return foreign_project();
-        }
-        self.dispatch(&call, project, parts, &body).await
+    fn now(&self) -> Timestamp {
+        self.clock.timestamp()
     }
+}
 
-    /// Answers as IAM, or as the metadata service of a cloud server.
-    fn credentials(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Option<Answer> {
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let text = |status, text: String| {
-            let mut answer = Response::new(Body::from(text));
-            *answer.status_mut() = status;
-            answer
-        };
-        let metadata = &self.access.metadata;
-        Some(match (parts.method.as_str(), parts.uri.path()) {
-            ("POST", "/v3/auth/tokens") => self.login(body, now),
-            ("PUT", "/meta-data/latest/api/token") => {
-                match metadata.session(header("x-metadata-token-ttl-seconds"), now) {
-                    Some(session) => text(StatusCode::OK, session),
-                    None => text(StatusCode::BAD_REQUEST, String::new()),
-                }
-            }
-            ("GET", "/openstack/latest/securitykey") => {
-                match metadata.security_key(header("x-metadata-token"), now) {
-                    Some(key) => ok(&key),
-                    None => text(StatusCode::UNAUTHORIZED, String::new()),
-                }
-            }
-            _ => return None,
-        })
+/// Counts and delays a request, and fails some.
+async fn disturb(State(upstream): Simulated, request: Request, next: Next) -> Response {
+    upstream.stats.count(request.method().as_str(), request.uri().path());
+    if !upstream.latency.is_zero() {
+        sleep(upstream.latency).await;
     }
-
-    fn login(&self, body: &[u8], now: Timestamp) -> Answer {
-        let mut answer = match self.access.iam.login(body, now) {
-            Ok(Issued { token, body }) => {
-                let mut answer = json_response(StatusCode::CREATED, Body::from(body.to_string()));
-                if let Ok(token) = HeaderValue::from_str(&token) {
-                    answer.headers_mut().insert("x-subject-token", token);
-                }
-                answer
-            }
-            Err(refusal) => {
-                let status =
-                    StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-                json_response(status, Body::from(refusal.body().to_string()))
-            }
-        };
-        if let Ok(id) = HeaderValue::from_str(&request_id()) {
-            answer.headers_mut().insert("x-iam-trace-id", id);
+    match upstream.limiter.next(upstream.clock.now()) {
+        None => next.run(request).await,
+        Some(Fault::Throttled) => {
+            let message = "The throttling threshold has been reached";
+            gateway_error(StatusCode::TOO_MANY_REQUESTS, "APIGW.0308", message)
         }
-        answer
+        Some(Fault::Cut) => json_response(StatusCode::OK, faults::cut()),
+        Some(Fault::Status(status)) => failing(status),
     }
+}
 
-    async fn dispatch(
-        &self,
-        call: &Call<'_>,
-        project: &str,
-        parts: &Parts,
-        body: &Bytes,
-    ) -> Answer {
-        let (now, query) = (self.clock.timestamp(), parts.uri.query().unwrap_or_default());
-        let parameters = Parameters::parse(query);
-        let answered = match call {
-            Call::Detail(id) => return self.detail(project, id, now).await,
-            Call::List => self.list(project, &parameters, now),
-            Call::Operations(id) => self.operations(project, id, &parameters, now),
-            Call::DownloadAddress => self.download_addresses(body, now),
-            Call::BatchDelete => batch_delete(body),
-            Call::Update(id) => Ok(self.update(id, body, now)),
-            Call::TrafficLimits => Ok(ok(&json!({ "configs": [], "total_count": 0 }))),
-            Call::SetTrafficLimits => Ok(empty(StatusCode::NO_CONTENT)),
-            Call::WrongMethod => {
-                let status = StatusCode::METHOD_NOT_ALLOWED;
-                Ok(error(status, "WKS.00000405", "method not allowed"))
-            }
-        };
-        answered.unwrap_or_else(|BadParameter(name)| invalid(&name))
+async fn check_access(State(upstream): Simulated, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY).await else {
+        return gateway_error(StatusCode::PAYLOAD_TOO_LARGE, "APIGW.0201", "request too large");
+    };
+    if let Err(Denied { code, message }) = upstream.access.check(&parts, &body, upstream.now()) {
+        return gateway_error(StatusCode::UNAUTHORIZED, code, &message);
     }
-
-    async fn detail(&self, project: &str, id: &str, now: Timestamp) -> Answer {
-        if let Some(answer) = self.reserved.answer(id).await {
-            return answer;
-        }
-        match self.records.get(id, now) {
-            Some(record) => ok(&record.json(project, now)),
-            None => no_such_record(),
-        }
-    }
-
-    fn list(
-        &self,
-        project: &str,
-        parameters: &Parameters,
-        now: Timestamp,
-    ) -> Result<Answer, BadParameter> {
-        let page = parameters.page(self.largest_page)?;
-        let descending = parameters.one_of("sort_type", &["asc", "desc"])? != Some("asc");
-        parameters.one_of("sort_field", &["start_time"])?;
-        let filter = Filter::parse(parameters, now)?;
-        let mut found: Vec<Record> =
-            self.records.all(now).into_iter().filter(|record| filter.takes(record, now)).collect();
-        found.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
-        if descending {
-            found.reverse();
-        }
-        let total = found.len();
-        let rows: Vec<Value> = page.of(found).map(|record| record.json(project, now)).collect();
-        Ok(ok(&json!({ "screen_records": rows, "total_count": total })))
-    }
-
-    fn operations(
-        &self,
-        project: &str,
-        id: &str,
-        parameters: &Parameters,
-        now: Timestamp,
-    ) -> Result<Answer, BadParameter> {
-        let page = parameters.page(self.largest_page)?;
-        let kind = parameters.one_of("event_type", &["APP", "FILE", "REG", "HDP"])?;
-        let level = parameters.one_of("event_level", &["INFO", "ALARM", "ERROR"])?;
-        let (event, data) = (parameters.get("event_id"), parameters.get("event_data"));
-        let Some(record) = self.records.get(id, now) else { return Ok(no_such_record()) };
-        let mut found = operations::of(&record, now);
-        found.retain(|operation| {
-            kind.is_none_or(|kind| operation.kind == kind)
-                && level.is_none_or(|level| operation.level == level)
-                && event.is_none_or(|event| operation.event == event)
-                && data.is_none_or(|data| operation.data.contains(data))
+    let project = parts.uri.path().split('/').nth(2).unwrap_or_default();
+    if !upstream.access.is_project(project) {
+        let body = json!({
+            "error_code": "WKS.00081102",
+            "error_msg": "no permission",
+            "encoded_authorization_message": "c2ltdWxhdGVkIGRlbmlhbCwgbm90aGluZyB0byBkZWNvZGU",
         });
-        let total = found.len();
-        let rows: Vec<Value> =
-            page.of(found).map(|operation| operation.json(&record, project)).collect();
-        Ok(ok(&json!({ "operations": rows, "total_count": total })))
+        return (StatusCode::FORBIDDEN, Json(body)).into_response();
     }
+    next.run(Request::from_parts(parts, Body::from(body))).await
+}
 
-    fn download_addresses(&self, body: &[u8], now: Timestamp) -> Result<Answer, BadParameter> {
-        let body: Option<Value> = serde_json::from_slice(body).ok();
-        let ids = body.as_ref().and_then(|body| body.get("record_ids")).and_then(Value::as_array);
-        let ids = ids.filter(|ids| (1..=MOST_IDS).contains(&ids.len()));
-        let ids = ids.ok_or_else(|| BadParameter("record_ids".to_owned()))?;
-        let links: Vec<Value> = ids
-            .iter()
-            .filter_map(Value::as_str)
-            .filter_map(|id| self.records.get(id, now))
-            .filter(|record| record.has_video(now))
-            .map(|record| operations::link(&record, now))
-            .collect();
-        Ok(ok(&json!({ "address": links })))
+async fn add_request_id(mut response: Response) -> Response {
+    if let Ok(id) = HeaderValue::from_str(&request_id()) {
+        response.headers_mut().entry("x-request-id").or_insert(id);
     }
+    response
+}
 
-    fn update(&self, id: &str, body: &[u8], now: Timestamp) -> Answer {
-        let body: Option<Value> = serde_json::from_slice(body).ok();
-        let limit = body.as_ref().and_then(|body| body.get("traffic_limit_type"));
-        if !limit.is_some_and(Value::is_string) {
-            return invalid("traffic_limit_type");
-        }
-        match self.records.get(id, now) {
-            Some(_) => ok(&json!({ "result_code": "0", "result_desc": "ok" })),
-            None => no_such_record(),
-        }
+async fn reset(State(upstream): Simulated) -> Json<Value> {
+    upstream.stats.reset();
+    Json(json!({ "requests": 0 }))
+}
+
+async fn login(State(upstream): Simulated, body: Bytes) -> impl IntoResponse {
+    let answer = upstream.access.iam.login(&body, upstream.now());
+    ([("x-iam-trace-id", request_id())], answer)
+}
+
+async fn metadata_session(
+    State(upstream): Simulated,
+    headers: HeaderMap,
+) -> Result<String, StatusCode> {
+    let seconds = headers.get("x-metadata-token-ttl-seconds").and_then(|value| value.to_str().ok());
+    let session = upstream.access.metadata.session(seconds, upstream.now());
+    session.ok_or(StatusCode::BAD_REQUEST)
+}
+
+async fn security_key(
+    State(upstream): Simulated,
+    headers: HeaderMap,
+) -> Result<Json<Value>, StatusCode> {
+    let session = headers.get("x-metadata-token").and_then(|value| value.to_str().ok());
+    let key = upstream.access.metadata.security_key(session, upstream.now());
+    key.map(Json).ok_or(StatusCode::UNAUTHORIZED)
+}
+
+async fn detail(State(upstream): Simulated, Path((project, id)): RecordPath) -> Response {
+    if let Some(answer) = upstream.reserved.answer(&id).await {
+        return answer;
+    }
+    let now = upstream.now();
+    match upstream.records.get(&id, now) {
+        Some(record) => Json(record.json(&project, now)).into_response(),
+        None => no_such_record(),
+    }
+}
+
+async fn list(
+    State(upstream): Simulated,
+    Path(project): Path<String>,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
+    let now = upstream.now();
+    let page = parameters.page(upstream.largest_page)?;
+    let descending = parameters.one_of("sort_type", &["asc", "desc"])? != Some("asc");
+    parameters.one_of("sort_field", &["start_time"])?;
+    let filter = Filter::parse(&parameters, now)?;
+    let mut found: Vec<Record> = upstream.records.all(now);
+    found.retain(|record| filter.takes(record, now));
+    found.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
+    if descending {
+        found.reverse();
+    }
+    let total = found.len();
+    let rows: Vec<Value> = page.of(found).map(|record| record.json(&project, now)).collect();
+    Ok(Json(json!({ "screen_records": rows, "total_count": total })).into_response())
+}
+
+async fn list_operations(
+    State(upstream): Simulated,
+    Path((project, id)): RecordPath,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
+    let now = upstream.now();
+    let page = parameters.page(upstream.largest_page)?;
+    let kind = parameters.one_of("event_type", &["APP", "FILE", "REG", "HDP"])?;
+    let level = parameters.one_of("event_level", &["INFO", "ALARM", "ERROR"])?;
+    let (event, data) = (parameters.get("event_id"), parameters.get("event_data"));
+    let Some(record) = upstream.records.get(&id, now) else { return Ok(no_such_record()) };
+    let mut found = operations::of(&record, now);
+    found.retain(|operation| {
+        kind.is_none_or(|kind| operation.kind == kind)
+            && level.is_none_or(|level| operation.level == level)
+            && event.is_none_or(|event| operation.event == event)
+            && data.is_none_or(|data| operation.data.contains(data))
+    });
+    let total = found.len();
+    let rows: Vec<Value> =
+        page.of(found).map(|operation| operation.json(&record, &project)).collect();
+    Ok(Json(json!({ "operations": rows, "total_count": total })).into_response())
+}
+
+async fn download_addresses(State(upstream): Simulated, body: Bytes) -> Answer {
+    let now = upstream.now();
+    let ids = ids(&body, "record_ids")?;
+    let found = ids.iter().filter_map(|id| upstream.records.get(id.as_str()?, now));
+    let links: Vec<Value> = found
+        .filter(|record| record.has_video(now))
+        .map(|record| operations::link(&record, now))
+        .collect();
+    Ok(Json(json!({ "address": links })).into_response())
+}
+
+async fn update(State(upstream): Simulated, Path((_, id)): RecordPath, body: Bytes) -> Answer {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if !body.get("traffic_limit_type").is_some_and(Value::is_string) {
+        return Err(BadParameter("traffic_limit_type".to_owned()));
+    }
+    Ok(match upstream.records.get(&id, upstream.now()) {
+        Some(_) => Json(json!({ "result_code": "0", "result_desc": "ok" })).into_response(),
+        None => no_such_record(),
+    })
+}
+
+async fn traffic_limits() -> Json<Value> {
+    Json(json!({ "configs": [], "total_count": 0 }))
+}
+
+async fn batch_delete(body: Bytes) -> Answer {
+    ids(&body, "screen_records")?;
+    Ok(Json(json!({ "job_id": request_id() })).into_response())
+}
+
+async fn wrong_method() -> Response {
+    error(StatusCode::METHOD_NOT_ALLOWED, "WKS.00000405", "method not allowed")
+}
+
+async fn unknown_api() -> Response {
+    gateway_error(StatusCode::NOT_FOUND, "APIGW.0101", "API not found or not published")
+}
+
+/// The list of a body, which may have 1 to [`MOST_IDS`] items.
+fn ids(body: &[u8], name: &str) -> Result<Vec<Value>, BadParameter> {
+    let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
+    match body.get_mut(name).map(Value::take) {
+        Some(Value::Array(ids)) if (1..=MOST_IDS).contains(&ids.len()) => Ok(ids),
+        _ => Err(BadParameter(name.to_owned())),
     }
 }
 
@@ -334,93 +323,34 @@ impl<'p> Filter<'p> {
     }
 }
 
-/// Project and call of a path; `None` if there is no such API.
-fn route<'p>(method: &Method, path: &'p str) -> Option<(&'p str, Call<'p>)> {
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    let ["v2", project, "screen-records", rest @ ..] = segments.as_slice() else { return None };
-    let call = match (method.as_str(), rest) {
-        (_, ["", ..]) => return None,
-        ("GET", []) => Call::List,
-        ("POST", ["batch-delete"]) => Call::BatchDelete,
-        ("POST", ["download-address"]) => Call::DownloadAddress,
-        ("GET", ["traffic-limit", "configurations"]) => Call::TrafficLimits,
-        ("POST", ["traffic-limit", "configurations"]) => Call::SetTrafficLimits,
-        (_, ["batch-delete" | "download-address"]) => Call::WrongMethod,
-        ("GET", [id]) => Call::Detail(id),
-        ("PUT", [id]) => Call::Update(id),
-        ("GET", [id, "os-operations"]) => Call::Operations(id),
-        (_, [] | [_] | [_, "os-operations"] | ["traffic-limit", "configurations"]) => {
-            Call::WrongMethod
-        }
-        _ => return None,
-    };
-    Some((project, call))
-}
-
-fn batch_delete(body: &[u8]) -> Result<Answer, BadParameter> {
-    let body: Option<Value> = serde_json::from_slice(body).ok();
-    let ids = body.as_ref().and_then(|body| body.get("screen_records")).and_then(Value::as_array);
-    if !ids.is_some_and(|ids| (1..=MOST_IDS).contains(&ids.len())) {
-        return Err(BadParameter("screen_records".to_owned()));
-    }
-    Ok(ok(&json!({ "job_id": request_id() })))
-}
-
-fn ok(body: &Value) -> Answer {
-    json_response(StatusCode::OK, Body::from(body.to_string()))
-}
-
-fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = status;
-    answer
-}
-
 /// An error of the service.
-fn error(status: StatusCode, code: &str, message: &str) -> Answer {
-    let body = json!({ "error_code": code, "error_msg": message });
-    json_response(status, Body::from(body.to_string()))
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, Json(json!({ "error_code": code, "error_msg": message }))).into_response()
 }
 
 /// An error of the API gateway in front of it, which repeats the request id.
-fn gateway_error(status: StatusCode, code: &str, message: &str) -> Answer {
+fn gateway_error(status: StatusCode, code: &str, message: &str) -> Response {
     let id = request_id();
     let body = json!({ "error_code": code, "error_msg": message, "request_id": id });
-    let mut answer = json_response(status, Body::from(body.to_string()));
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        answer.headers_mut().insert("x-request-id", value);
+    (status, [("x-request-id", id)], Json(body)).into_response()
+}
+
+impl IntoResponse for BadParameter {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "error_code": "WKS.00211102",
+            "error_msg": "parameter invalid",
+            "error_detail": self.0,
+        });
+        (StatusCode::BAD_REQUEST, Json(body)).into_response()
     }
-    answer
 }
 
-fn invalid(parameter: &str) -> Answer {
-    let body = json!({
-        "error_code": "WKS.00211102",
-        "error_msg": "parameter invalid",
-        "error_detail": parameter,
-    });
-    json_response(StatusCode::BAD_REQUEST, Body::from(body.to_string()))
-}
-
-fn no_such_record() -> Answer {
+fn no_such_record() -> Response {
     error(StatusCode::NOT_FOUND, "WKS.00211902", "the screen record does not exist")
 }
 
-fn foreign_project() -> Answer {
-    let body = json!({
-        "error_code": "WKS.00081102",
-        "error_msg": "no permission",
-        "encoded_authorization_message": "c2ltdWxhdGVkIGRlbmlhbCwgbm90aGluZyB0byBkZWNvZGU",
-    });
-    json_response(StatusCode::FORBIDDEN, Body::from(body.to_string()))
-}
-
-fn throttled() -> Answer {
-    let message = "The throttling threshold has been reached";
-    gateway_error(StatusCode::TOO_MANY_REQUESTS, "APIGW.0308", message)
-}
-
-fn failing(status: u16) -> Answer {
+fn failing(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match status {
         StatusCode::SERVICE_UNAVAILABLE => error(status, "WKS.00050902", "service unavailable"),

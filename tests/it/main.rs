@@ -49,6 +49,7 @@ mod shared_cache;
 mod secrets;
 mod settings;
 mod shutdown;
+mod simulator;
 mod slow_clients;
 mod specification;
 mod stale;

@@ -1,15 +1,15 @@
 //! The simulated upstream, from outside.
 
 use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use screen_record_gateway::clock::Clock;
+use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use std::net::Ipv4Addr;
-use std::time::Duration;
-
-use super::config::EXAMPLE_PROJECT;
-use super::*;
+use crate::support::PROJECT;
 
 const TOKEN: &str = "good-token";
 
@@ -59,11 +59,11 @@ impl Running {
     }
 
     async fn record(&self, id: &str) -> Value {
-        self.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/{id}")).await.1
+        self.get(&format!("/v2/{PROJECT}/screen-records/{id}")).await.1
     }
 
     async fn list(&self, query: &str) -> Value {
-        self.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records?{query}")).await.1
+        self.get(&format!("/v2/{PROJECT}/screen-records?{query}")).await.1
     }
 }
 
@@ -169,12 +169,12 @@ async fn recordings_are_of_several_users_desktops_and_pools_and_a_desktop_has_on
 #[tokio::test]
 async fn access_is_denied_as_documented() {
     let simulation = Running::start(|config| config.ended_tokens.push("ended".to_owned())).await;
-    let path = format!("/v2/{EXAMPLE_PROJECT}/screen-records/{}", simulation.sample);
+    let path = format!("/v2/{PROJECT}/screen-records/{}", simulation.sample);
 
     let wrong = simulation.get_as("wrong", &path).await;
     let ended = simulation.get_as("ended", &path).await;
     let foreign = simulation.get("/v2/another/screen-records/x").await;
-    let missing = simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/x")).await;
+    let missing = simulation.get(&format!("/v2/{PROJECT}/screen-records/x")).await;
     let nowhere = simulation.get("/v1/nothing").await;
 
     for ((status, body), expected, code) in [
@@ -198,8 +198,7 @@ async fn every_reserved_id_is_listed_and_answers_as_listed() {
     assert_eq!(faults.len(), 72 + 36 + 58 + 8);
     for fault in faults.iter().filter(|fault| !fault["status"].is_null()) {
         let id = fault["id"].as_str().unwrap();
-        let (status, _) =
-            simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/{id}")).await;
+        let (status, _) = simulation.get(&format!("/v2/{PROJECT}/screen-records/{id}")).await;
         assert_eq!(status, fault["status"], "{id}");
     }
 }
@@ -215,7 +214,7 @@ async fn requests_are_counted_until_the_count_is_reset() {
     reset.send().await.unwrap();
     let (_, after) = simulation.get("/__stats").await;
 
-    let path = format!("GET /v2/{EXAMPLE_PROJECT}/screen-records/{}", simulation.sample);
+    let path = format!("GET /v2/{PROJECT}/screen-records/{}", simulation.sample);
     assert_eq!(stats, json!({ "requests": 2, "paths": { path: 2 } }));
     assert_eq!(after["requests"], 0);
 }
@@ -226,10 +225,10 @@ async fn a_rate_limit_answers_429_past_it() {
 
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        statuses.push(simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/x")).await.0);
+        statuses.push(simulation.get(&format!("/v2/{PROJECT}/screen-records/x")).await.0);
     }
     simulation.clock.advance(Duration::from_secs(1));
-    statuses.push(simulation.get(&format!("/v2/{EXAMPLE_PROJECT}/screen-records/x")).await.0);
+    statuses.push(simulation.get(&format!("/v2/{PROJECT}/screen-records/x")).await.0);
 
     assert_eq!(statuses, [404, 404, 429, 404]);
 }
@@ -237,7 +236,7 @@ async fn a_rate_limit_answers_429_past_it() {
 #[tokio::test]
 async fn a_fault_rate_fails_about_that_share_in_mixed_ways() {
     let simulation = Running::start(|config| config.faults.rate = 0.5).await;
-    let url = format!("http://{}/v2/{EXAMPLE_PROJECT}/screen-records/x", simulation.address);
+    let url = format!("http://{}/v2/{PROJECT}/screen-records/x", simulation.address);
 
     let mut failed = 0;
     for _ in 0..200 {
@@ -260,7 +259,7 @@ async fn iam_issues_tokens_for_the_right_password_and_locks_after_five_wrong_one
         let user = json!({ "name": "user", "password": password, "domain": { "name": "account" } });
         let body = json!({ "auth": {
             "identity": { "methods": ["password"], "password": { "user": user } },
-            "scope": { "project": { "id": EXAMPLE_PROJECT } },
+            "scope": { "project": { "id": PROJECT } },
         } });
         let url = format!("http://{}/v3/auth/tokens?nocatalog=true", simulation.address);
         let answer = simulation.http.post(url).body(body.to_string()).send().await.unwrap();
@@ -270,7 +269,7 @@ async fn iam_issues_tokens_for_the_right_password_and_locks_after_five_wrong_one
 
     let (status, token) = login("right").await;
     assert_eq!(status, 201);
-    let path = format!("/v2/{EXAMPLE_PROJECT}/screen-records/{}", simulation.sample);
+    let path = format!("/v2/{PROJECT}/screen-records/{}", simulation.sample);
     assert_eq!(simulation.get_as(&token.unwrap(), &path).await.0, 200);
 
     for _ in 0..5 {
