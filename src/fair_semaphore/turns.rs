@@ -227,20 +227,6 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_is_active_until_its_last_call_has_ended() {
-        let mut turns = Turns::new(1);
-        turns.begin(of(A, 1));
-        turns.wait(of(A, 1), "second");
-        turns.next();
-
-        turns.end(&of(A, 1));
-        let after_one = [turns.is_active(&of(A, 1)), turns.is_active(&of(A, 2))];
-        turns.end(&of(A, 1));
-
-        assert_eq!((after_one, turns.is_active(&of(A, 1))), ([true, false], false));
-    }
-
-    #[test]
     fn several_permits_are_had_together_or_not_at_all() {
         let mut turns = Turns::<()>::new(100);
 
@@ -249,13 +235,6 @@ mod tests {
         turns.give_back(&A, 80);
 
         assert_eq!((taken, turns.free()), ([true, false, false, true, false], 80));
-    }
-
-    #[test]
-    fn one_permit_can_be_had() {
-        let mut turns = Turns::<()>::new(1);
-
-        assert_eq!((take_all(&mut turns, A), take_all(&mut turns, B)), (1, 0));
     }
 
     #[test]

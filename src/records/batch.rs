@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use opentelemetry::Context;
 
-use super::cached::LoadResult;
+use super::cached::RecordEntry;
 use super::context::RequestContext;
 use super::generation::LoadKind;
 use super::key::{CallerKey, RecordKey};
@@ -30,7 +29,7 @@ pub(crate) struct BatchLoader {
 }
 
 /// Loads records for one GraphQL request.
-pub(crate) type RecordLoader = Loader<LoadKey, LoadHandle<LoadResult>, BatchLoader>;
+pub(crate) type RecordLoader = Loader<LoadKey, LoadHandle<Arc<RecordEntry>>, BatchLoader>;
 
 /// A record to load. Compared by the record alone.
 #[derive(Clone, Debug)]
@@ -49,8 +48,8 @@ pub(crate) struct LinkBatchLoader {
 /// Loads links for one GraphQL request.
 pub(crate) type LinkLoader = Loader<RecordKey, Result<Arc<LinkEntry>, Failure>, LinkBatchLoader>;
 
-impl BatchFn<LoadKey, LoadHandle<LoadResult>> for BatchLoader {
-    async fn load(&mut self, keys: &[LoadKey]) -> HashMap<LoadKey, LoadHandle<LoadResult>> {
+impl BatchFn<LoadKey, LoadHandle<Arc<RecordEntry>>> for BatchLoader {
+    async fn load(&mut self, keys: &[LoadKey]) -> HashMap<LoadKey, LoadHandle<Arc<RecordEntry>>> {
         let join = |key: &LoadKey| {
             let _attached = key.trace.clone().attach();
             self.records.join_record(&key.record, &self.context)
@@ -104,7 +103,7 @@ impl LinkBatchLoader {
         };
         let load = |generation| {
             let (records, key, call) = (self.records.clone(), key.clone(), self.context.call());
-            async move { records.load_links(key, call, generation).await }.boxed()
+            async move { records.load_links(key, call, generation).await }
         };
         let begin = || self.records.generations().begin(key.caller, &key.project, LoadKind::List);
         // The call is below the operation and not below one of the reads, whose spans are never entered.

@@ -20,6 +20,8 @@ pub(crate) struct CachedRecord {
     pub(crate) status: u16,
     /// How long it was fresh when it was fetched.
     pub(crate) ttl: Duration,
+    /// Whether it was read from the cache that replicas share.
+    pub(crate) is_shared: bool,
     /// After a failed refresh, no further one is made before the entry has this age in milliseconds.
     backoff_until: AtomicU64,
 }
@@ -33,31 +35,14 @@ pub(crate) enum Value {
 
 pub(crate) type RecordEntry = Entry<CachedRecord>;
 
-/// What a load ended in, and where that came from.
-#[derive(Clone)]
-pub(crate) struct LoadResult {
-    pub(crate) entry: Arc<RecordEntry>,
-    pub(crate) origin: Origin,
-}
-
-/// Where a loaded record came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// The upstream, or the memory of this process.
-    Local,
-    /// The cache that replicas share.
-    Shared,
-}
-
-impl LoadResult {
-    pub(crate) fn local(entry: Arc<RecordEntry>) -> Self {
-        Self { entry, origin: Origin::Local }
-    }
-}
-
 impl CachedRecord {
     pub(crate) fn new(value: Value, status: u16, ttl: Duration) -> Self {
-        Self { value, status, ttl, backoff_until: AtomicU64::new(0) }
+        Self { value, status, ttl, is_shared: false, backoff_until: AtomicU64::new(0) }
+    }
+
+    /// A record from the cache that replicas share.
+    pub(crate) fn shared(record: ScreenRecord, ttl: Duration) -> Self {
+        Self { is_shared: true, ..Self::new(Value::Record(Arc::new(record)), 200, ttl) }
     }
 
     pub(crate) fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {

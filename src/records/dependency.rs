@@ -20,19 +20,6 @@ pub(crate) enum Dependency {
 
 pub(crate) type WeakPage<L> = Weak<PageEntry<L>>;
 
-/// What a request has read so far.
-pub(crate) enum Dependencies {
-    Known(Vec<Dependency>),
-    /// It has read stale data, a failure or a signed link.
-    Uncacheable,
-}
-
-impl Default for Dependencies {
-    fn default() -> Self {
-        Self::Known(Vec::new())
-    }
-}
-
 impl Dependency {
     /// About how many bytes it takes: the memory of a dropped record or page is freed with the last weak
     /// pointer to it.

@@ -2,11 +2,9 @@
 //! cache first.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::FutureExt as _;
-
-use super::cached::{CachedRecord, LoadResult, Origin, RecordEntry, Value};
+use super::cached::{CachedRecord, RecordEntry, Value};
 use super::context::RequestContext;
 use super::freshness::ttl_of;
 use super::generation::{Generation, LoadKind};
@@ -17,25 +15,8 @@ use super::pages::{CachedPage, Listing, PageEntry, PageKey, Pages};
 use super::redis::{LeaseOutcome, RedisTier, Store};
 use super::single_flight::{JoinRequest, LoadHandle};
 use super::store::Records;
-use super::ttl_cache::Found;
-use crate::domain::{Failure, Grant, RecordId, RefusalKind, ScreenRecord};
+use crate::domain::{Failure, RecordId, RefusalKind, ScreenRecord};
 use crate::upstream::Call;
-
-/// How a load is to be made, as the one who begins it asks.
-pub(crate) struct LoadRequest {
-    call: Call,
-    no_cache: bool,
-    max_age: Option<Duration>,
-    grant: Arc<Grant>,
-}
-
-impl LoadRequest {
-    /// As a request demands.
-    pub(crate) fn of(context: &RequestContext) -> Self {
-        let grant = Arc::clone(&context.grant);
-        Self { call: context.call(), no_cache: context.no_cache, max_age: context.max_age, grant }
-    }
-}
 
 impl Records {
     /// Joins the load of a record, or starts it.
@@ -43,21 +24,21 @@ impl Records {
         &self,
         key: &RecordKey,
         context: &RequestContext,
-    ) -> LoadHandle<LoadResult> {
-        let good = |found: &Found<CachedRecord>| context.accepts_record(found);
-        let load = |generation| {
-            self.clone().load(key.clone(), LoadRequest::of(context), generation).boxed()
+    ) -> LoadHandle<Arc<RecordEntry>> {
+        let cached = || {
+            let found = self.cache().fresh(key)?;
+            context.accepts_record(&found).then_some(found.entry)
         };
+        let load = |generation| self.clone().load(key.clone(), context.clone(), generation);
         let begin = || self.generations().begin(key.caller, &key.project, LoadKind::Record);
-        let request = JoinRequest { key, begin: &begin };
-        self.loads().join_record(request, self.cache(), good, load)
+        self.loads().join(JoinRequest { key, begin: &begin }, cached, load)
     }
 
     /// Refreshes a record in the background, unless a load of it runs already.
     pub(crate) fn refresh_in_background(
         &self,
         key: &RecordKey,
-        found: &Found<CachedRecord>,
+        entry: &Arc<RecordEntry>,
         context: &RequestContext,
     ) {
         let handle = self.join_record(key, context);
@@ -65,7 +46,7 @@ impl Records {
             return;
         }
         self.metrics().background_refreshes.inc();
-        let (records, key, entry) = (self.clone(), key.clone(), Arc::clone(&found.entry));
+        let (records, key, entry) = (self.clone(), key.clone(), Arc::clone(entry));
         self.tasks().spawn(async move {
             if let Err(failure) = handle.load.await {
                 records.back_off(entry, &failure);
@@ -83,13 +64,13 @@ impl Records {
     pub(crate) async fn load(
         self,
         key: RecordKey,
-        how: LoadRequest,
+        context: RequestContext,
         generation: Generation,
-    ) -> Result<LoadResult, Failure> {
+    ) -> Result<Arc<RecordEntry>, Failure> {
         match self.shared_tier() {
             // Many times the size of the other, which would be set aside for every load.
-            Some(tier) => Box::pin(self.load_shared(tier, key, how, &generation)).await,
-            None => self.load_upstream(&key, &how.call, &generation).await.map(LoadResult::local),
+            Some(tier) => Box::pin(self.load_shared(tier, key, &context, &generation)).await,
+            None => self.load_upstream(&key, &context.call(), &generation).await,
         }
     }
 
@@ -97,23 +78,22 @@ impl Records {
         &self,
         tier: &RedisTier,
         key: RecordKey,
-        mut how: LoadRequest,
+        context: &RequestContext,
         generation: &Generation,
-    ) -> Result<LoadResult, Failure> {
+    ) -> Result<Arc<RecordEntry>, Failure> {
         let begun = self.now();
         let is_usable = |entry: &Arc<RecordEntry>| {
             let found = self.cache().assess(Arc::clone(entry));
-            let is_young = how.max_age.is_none_or(|most| found.age <= most);
-            found.is_fresh() && is_young && entry.value.is_visible_to(&how.grant)
+            found.is_fresh() && context.accepts_record(&found)
         };
         let land = |entry: Arc<RecordEntry>| {
             self.cache().insert_if_newer(&key, &entry, entry.fetched, generation);
-            Ok(LoadResult { entry, origin: Origin::Shared })
+            Ok(entry)
         };
         let until = tier.time_limit();
         let mut found = tier.look_up(&key, until).await;
         let mut lease = None;
-        if !how.no_cache {
+        if !context.no_cache {
             if let Some(entry) = found.entry.take_if(|entry| is_usable(entry)) {
                 return land(entry);
             }
@@ -126,8 +106,9 @@ impl Records {
             }
         }
         // The wait counts towards the deadline.
-        how.call.waited = self.now().saturating_duration_since(begun);
-        let loaded = self.load_upstream(&key, &how.call, generation).await;
+        let waited = self.now().saturating_duration_since(begun);
+        let call = Call { waited, ..context.call() };
+        let loaded = self.load_upstream(&key, &call, generation).await;
         match (&loaded, found.entry, found.generations) {
             (Ok(entry), _, Some(generations)) => {
                 tier.store(Store { key, entry: Arc::clone(entry), generations }, lease);
@@ -137,7 +118,7 @@ impl Records {
             }
             _ => {}
         }
-        loaded.map(LoadResult::local)
+        loaded
     }
 
     async fn load_upstream(

@@ -5,11 +5,11 @@
 //! cache, and no read joins it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use super::invalidation::Invalidation;
 use super::key::CallerKey;
-use super::sync::{Mutex, MutexGuard, RwLock};
+use super::sync::{Mutex, MutexGuard, lock};
 use crate::domain::ProjectId;
 
 /// The generations of all loads that run. Clones share them.
@@ -40,8 +40,8 @@ struct Numbers {
     all: Generations,
     caller: CallerKey,
     project: ProjectId,
-    records: RwLock<u64>,
-    lists: RwLock<u64>,
+    records: Mutex<u64>,
+    lists: Mutex<u64>,
 }
 
 impl Generations {
@@ -61,7 +61,7 @@ impl Generations {
             numbers
         });
         drop(running);
-        let number = *numbers.of(kind).read().unwrap_or_else(PoisonError::into_inner);
+        let number = *lock(numbers.of(kind));
         Generation { numbers, kind, number }
     }
 
@@ -93,7 +93,7 @@ impl Generations {
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -101,7 +101,7 @@ impl Generation {
     /// Keeps what a load of this generation has read, unless the generation has ended. It does not end
     /// meanwhile: a reader must not find after a removal what was kept for a moment only.
     pub(crate) fn keep(&self, keep: impl FnOnce()) {
-        let number = self.numbers.of(self.kind).read().unwrap_or_else(PoisonError::into_inner);
+        let number = lock(self.numbers.of(self.kind));
         if *number == self.number {
             keep();
         }
@@ -109,25 +109,25 @@ impl Generation {
 
     /// Whether the generation has not ended.
     pub(crate) fn is_current(&self) -> bool {
-        let number = self.numbers.of(self.kind).read().unwrap_or_else(PoisonError::into_inner);
+        let number = lock(self.numbers.of(self.kind));
         *number == self.number
     }
 }
 
 impl Numbers {
     fn new(all: Generations, caller: CallerKey, project: ProjectId) -> Self {
-        Self { all, caller, project, records: RwLock::new(0), lists: RwLock::new(0) }
+        Self { all, caller, project, records: Mutex::new(0), lists: Mutex::new(0) }
     }
 
-    fn of(&self, kind: LoadKind) -> &RwLock<u64> {
+    fn of(&self, kind: LoadKind) -> &Mutex<u64> {
         match kind {
             LoadKind::Record => &self.records,
             LoadKind::List => &self.lists,
         }
     }
 
-    fn end(number: &RwLock<u64>) {
-        let mut number = number.write().unwrap_or_else(PoisonError::into_inner);
+    fn end(number: &Mutex<u64>) {
+        let mut number = lock(number);
         *number = number.wrapping_add(1);
     }
 }

@@ -13,13 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
-use shuttle::sync::atomic::{AtomicBool, AtomicU64};
+use shuttle::sync::atomic::AtomicU64;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use super::cached::{CachedRecord, LoadResult, RecordEntry, Value};
+use super::cached::{CachedRecord, RecordEntry, Value};
 use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::{Invalidation, Purge};
 use super::key::{CallerKey, RecordKey};
@@ -46,7 +45,7 @@ enum Without {
 
 /// What one process has, and its upstream.
 struct World {
-    flights: SingleFlight<RecordKey, LoadResult>,
+    flights: SingleFlight<RecordKey, Arc<RecordEntry>>,
     cache: TtlCache<CachedRecord>,
     generations: Generations,
     metrics: RecordMetrics,
@@ -59,47 +58,18 @@ struct World {
 #[derive(Default)]
 struct Upstream {
     version: AtomicU64,
-    begun: AtomicUsize,
-    answered: AtomicUsize,
-    at_once: AtomicUsize,
-    is_refusing: AtomicBool,
+    calls: AtomicUsize,
 }
 
-/// A call under way, answered or given up.
-struct Calling<'u>(&'u Upstream);
-
 impl Upstream {
-    /// Reads a list; whether the record is in it.
-    async fn lists(&self) -> bool {
-        yield_now().await;
-        let is_refusing = self.is_refusing.load(Ordering::SeqCst);
-        yield_now().await;
-        !is_refusing
-    }
-
     async fn read(&self) -> ScreenRecord {
-        let _calling = Calling::begin(self);
+        self.calls.fetch_add(1, Ordering::SeqCst);
         yield_now().await;
         let version = self.version.load(Ordering::SeqCst);
         yield_now().await;
-        self.answered.fetch_add(1, Ordering::SeqCst);
         let mut fields = RecordFields::default();
         fields.size = Some(Ok(version.try_into().unwrap()));
         fields.into()
-    }
-}
-
-impl<'u> Calling<'u> {
-    fn begin(upstream: &'u Upstream) -> Self {
-        upstream.begun.fetch_add(1, Ordering::SeqCst);
-        upstream.at_once.fetch_add(1, Ordering::SeqCst);
-        Self(upstream)
-    }
-}
-
-impl Drop for Calling<'_> {
-    fn drop(&mut self) {
-        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -123,31 +93,23 @@ impl World {
         })
     }
 
-    async fn load(self: Arc<Self>, generation: Generation) -> Result<LoadResult, Failure> {
-        let record = self.upstream.read().await;
-        let entry = self.entry(record);
+    async fn load(self: Arc<Self>, generation: Generation) -> Result<Arc<RecordEntry>, Failure> {
+        let record = Value::Record(Arc::new(self.upstream.read().await));
+        let entry = self.cache.entry(CachedRecord::new(record, 200, DAY));
         self.cache.insert(&self.key, &entry, &generation);
-        Ok(LoadResult::local(entry))
+        Ok(entry)
     }
 
-    fn entry(&self, record: ScreenRecord) -> Arc<RecordEntry> {
-        self.cache.entry(CachedRecord::new(Value::Record(Arc::new(record)), 200, DAY))
-    }
-
-    fn begin(&self, kind: LoadKind) -> Generation {
-        self.generations.begin(self.key.caller, &self.key.project, kind)
-    }
-
-    fn join(self: &Arc<Self>) -> LoadHandle<LoadResult> {
-        let begin = || self.begin(LoadKind::Record);
+    fn join(self: &Arc<Self>) -> LoadHandle<Arc<RecordEntry>> {
+        let (caller, project) = (self.key.caller, &self.key.project);
+        let begin = || self.generations.begin(caller, project, LoadKind::Record);
         let request = JoinRequest { key: &self.key, begin: &begin };
-        let load = |generation| Arc::clone(self).load(generation).boxed();
+        let load = |generation| Arc::clone(self).load(generation);
         let looks = self.without != Without::SecondLook;
-        if self.without == Without::JoinCheck {
-            let cached = || Some(LoadResult::local(self.cache.fresh(&self.key)?.entry));
-            return self.flights.join_if(|_| true, request, cached, load);
-        }
-        self.flights.join_record(request, &self.cache, |_| looks, load)
+        let cached = || Some(self.cache.fresh(&self.key).filter(|_| looks)?.entry);
+        let checks = self.without != Without::JoinCheck;
+        let may_join = if checks { Generation::is_current } else { |_: &Generation| true };
+        self.flights.join_if(may_join, request, cached, load)
     }
 
     /// Reads the record as a reader does; its version.
@@ -155,31 +117,15 @@ impl World {
         if let Some(found) = self.cache.fresh(&self.key) {
             return version(&found.entry.value.value);
         }
-        let handle = self.join();
-        let at_once = self.upstream.at_once.load(Ordering::SeqCst);
-        assert!(at_once <= 2, "more loads than generations");
-        version(&handle.load.await.unwrap().entry.value.value)
+        version(&self.join().load.await.unwrap().value.value)
     }
 
-    /// Reads a list with the record in it, which goes into the cache.
-    async fn list(self: Arc<Self>) {
-        let (asked, generation) = (Clock::default().now(), self.begin(LoadKind::List));
-        if self.upstream.lists().await {
-            let entry = self.entry(ScreenRecord::default());
-            self.cache.insert_if_newer(&self.key, &entry, asked, &generation);
-        }
-    }
-
-    fn invalidate(&self, invalidation: &Invalidation) {
+    fn purge(&self) {
+        let purge = Invalidation::Purge(Purge::All);
         if self.without != Without::EndOfGeneration {
-            self.generations.end(invalidation);
+            self.generations.end(&purge);
         }
-        match invalidation {
-            Invalidation::Record(key) => {
-                self.cache.remove(key);
-            }
-            other => self.cache.invalidate(other),
-        }
+        self.cache.invalidate(&purge);
     }
 }
 
@@ -214,32 +160,9 @@ fn three_ask(without: Without) {
             assert_eq!(asked.await.unwrap(), 0);
         }
 
-        let begun = world.upstream.begun.load(Ordering::SeqCst);
-        assert_eq!(begun, 1, "the upstream was called {begun} times");
+        let calls = world.upstream.calls.load(Ordering::SeqCst);
+        assert_eq!(calls, 1, "the upstream was called {calls} times");
         assert_eq!((world.metrics.flights.get(), world.metrics.abandoned.get()), (0, 0));
-    });
-}
-
-/// Three ask, and one or two of them leave at some time.
-fn some_leave() {
-    block_on(async {
-        let world = World::new(Without::Nothing);
-        let mut asking: Vec<_> = (0..3).map(|_| spawn(Arc::clone(&world).ask())).collect();
-        let leaving: Vec<_> = asking.drain(..2).collect();
-        for left in &leaving {
-            yield_now().await;
-            left.abort();
-            assert!(world.upstream.at_once.load(Ordering::SeqCst) <= 1);
-        }
-
-        assert_eq!(asking.pop().unwrap().await.unwrap(), 0);
-        for left in leaving {
-            // Who has been answered already cannot leave any more.
-            assert!(left.await.unwrap_or_default() == 0);
-        }
-
-        // Whatever was given up was begun again, and nothing that was answered.
-        assert_eq!(world.upstream.answered.load(Ordering::SeqCst), 1);
     });
 }
 
@@ -252,7 +175,7 @@ fn a_purge_comes_between(without: Without) {
             let world = Arc::clone(&world);
             async move {
                 world.upstream.version.store(1, Ordering::SeqCst);
-                world.invalidate(&Invalidation::Purge(Purge::All));
+                world.purge();
                 assert_eq!(Arc::clone(&world).ask().await, 1, "stale after a purge");
             }
         });
@@ -267,45 +190,9 @@ fn a_purge_comes_between(without: Without) {
     });
 }
 
-/// A list is read while the upstream withdraws the right to see a record in it.
-fn a_refusal_comes_between(without: Without) {
-    block_on(async move {
-        let world = World::new(without);
-        let listing = spawn(Arc::clone(&world).list());
-        let refusing = spawn({
-            let world = Arc::clone(&world);
-            async move {
-                world.upstream.is_refusing.store(true, Ordering::SeqCst);
-                world.invalidate(&Invalidation::Record(world.key.clone()));
-            }
-        });
-
-        listing.await.unwrap();
-        refusing.await.unwrap();
-
-        assert!(world.cache.fresh(&world.key).is_none(), "a list brought it back");
-    });
-}
-
-#[test]
-fn in_every_order_a_list_does_not_bring_back_what_was_refused() {
-    in_many_orders(|| a_refusal_comes_between(Without::Nothing));
-}
-
-#[test]
-#[should_panic(expected = "a list brought it back")]
-fn the_model_sees_that_a_refusal_has_to_end_a_generation() {
-    in_many_orders(|| a_refusal_comes_between(Without::EndOfGeneration));
-}
-
 #[test]
 fn in_every_order_three_who_ask_share_one_call() {
     in_many_orders(|| three_ask(Without::Nothing));
-}
-
-#[test]
-fn in_every_order_who_stays_is_answered_when_others_leave() {
-    in_many_orders(some_leave);
 }
 
 #[test]

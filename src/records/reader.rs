@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use dataloader::cached::Loader;
 use opentelemetry::Context;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::batch::{BatchLoader, LinkLoader, LoadKey, RecordLoader};
-use super::cached::{CachedRecord, LoadResult, Origin, RecordEntry};
+use super::cached::{CachedRecord, RecordEntry};
 use super::context::RequestContext;
-use super::dependency::{Dependencies, Dependency};
+use super::dependency::Dependency;
 use super::explain::{Explained, Explanation};
 use super::freshness::Freshness;
 use super::key::{CallerKey, RecordKey};
@@ -38,7 +39,8 @@ pub struct Reader {
     link_loader: OnceLock<LinkLoader>,
     noted: Mutex<ReadSummary>,
     scan_budget: ScanBudget,
-    dependencies: Mutex<Dependencies>,
+    /// `None` once it has read stale data, a failure or a signed link.
+    dependencies: Mutex<Option<Vec<Dependency>>>,
     /// The reads of each field, if the request wants an explanation.
     explanation: OnceLock<Box<Explanation>>,
     /// How many recordings and pages are being read.
@@ -71,7 +73,7 @@ impl Records {
             link_loader: OnceLock::new(),
             noted: Mutex::default(),
             scan_budget: self.scan_budget(),
-            dependencies: Mutex::default(),
+            dependencies: Mutex::new(Some(Vec::new())),
             explanation: OnceLock::new(),
             running_reads: AtomicUsize::new(0),
             read_ended: Notify::new(),
@@ -123,7 +125,7 @@ impl Reader {
             }
             Some(stale @ Found { freshness: Freshness::Stale, .. }) => {
                 if !stale.is_backing_off() {
-                    self.records.refresh_in_background(&key, stale, &self.context);
+                    self.records.refresh_in_background(&key, &stale.entry, &self.context);
                 }
                 return self.serve(&key, stale, CacheOutcome::Stale);
             }
@@ -182,20 +184,19 @@ impl Reader {
     }
 
     /// Begins to load a recording or a page.
-    pub(crate) async fn loading(&self) -> Loading<'_> {
+    ///
+    /// A request that cannot be answered in its first poll needs a permit to wait. Nothing may be sent
+    /// upstream before it has one, so a load has to begin after a yield.
+    pub(crate) fn loading(&self) -> Loading<'_> {
         self.running_reads.fetch_add(1, Ordering::SeqCst);
-        let loading = Loading(self);
-        // A request that cannot be answered in its first poll needs a permit to wait. Nothing is sent
-        // upstream before it has one.
-        tokio::task::yield_now().await;
-        loading
+        Loading(self)
     }
 
     /// Waits until no recording and no page is being read.
     pub(crate) async fn quiet(&self) {
         loop {
             // Fields beside this one have all begun to read by the time it is asked again.
-            tokio::task::yield_now().await;
+            yield_now().await;
             let ended = self.read_ended.notified();
             if self.running_reads.load(Ordering::SeqCst) == 0 {
                 return;
@@ -236,38 +237,35 @@ impl Reader {
         found: Option<Found<CachedRecord>>,
         mode: BatchMode,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        let _loading = self.loading().await;
+        let _loading = self.loading();
         let handle = match mode {
             BatchMode::Batched => self.join_in_batch(&key).await,
-            BatchMode::Single => self.records.join_record(&key, &self.context),
+            BatchMode::Single => {
+                yield_now().await;
+                self.records.join_record(&key, &self.context)
+            }
         };
         Span::current().add_link(handle.started_in.clone());
-        let is_leader = handle.is_leader();
-        match self.load_result(&key, handle, is_leader).await {
-            (Ok(LoadResult { entry, .. }), is_leader) if !self.context.shows(&entry.value) => {
-                Err(self.deny(&key, self.context.outcome(is_leader, found.is_some())))
-            }
-            (Ok(LoadResult { entry, origin: Origin::Shared }), _) => {
-                let found = self.records.cache().assess(entry);
-                let read = Read::of(CacheOutcome::Hit, found.age, found.ttl, None);
-                self.note_load(&key, read, Some(&found.entry));
-                self.note_shared();
-                found.entry.value.read()
-            }
-            (Ok(LoadResult { entry, origin: Origin::Local }), is_leader) => {
-                let outcome = self.context.outcome(is_leader, found.is_some());
-                let loaded = self.records.cache().assess(entry);
-                let status = Some(loaded.entry.value.status);
-                let read = Read::of(outcome, loaded.age, loaded.ttl, status);
-                self.note_load(&key, read, Some(&loaded.entry));
-                loaded.entry.value.read()
-            }
-            (Err(failure), is_leader) => {
+        let (result, is_leader) = self.load_result(&key, handle).await;
+        let outcome = self.context.outcome(is_leader, found.is_some());
+        let entry = match result {
+            Ok(entry) if !self.context.shows(&entry.value) => return Err(self.deny(&key, outcome)),
+            Ok(entry) => entry,
+            Err(failure) => {
                 // The load may have found in the shared tier what may stand in for a failure.
                 let found = found.or_else(|| self.stale_fallback(&key));
-                self.fall_back(&key, is_leader, found, failure)
+                return self.fall_back(&key, is_leader, found, failure);
             }
+        };
+        let Found { entry, age, ttl, .. } = self.records.cache().assess(entry);
+        let CachedRecord { is_shared, status, .. } = entry.value;
+        let (outcome, status) =
+            if is_shared { (CacheOutcome::Hit, None) } else { (outcome, Some(status)) };
+        self.note_load(&key, Read::of(outcome, age, ttl, status), Some(&entry));
+        if is_shared {
+            self.note_shared();
         }
+        entry.value.read()
     }
 
     /// What a load ends in, and whether it is this request's own. A load that another request began
@@ -275,19 +273,20 @@ impl Reader {
     async fn load_result(
         &self,
         key: &RecordKey,
-        handle: LoadHandle<LoadResult>,
-        mut is_leader: bool,
-    ) -> (Result<LoadResult, Failure>, bool) {
-        let mut result = handle.load.await;
-        while let Ok(LoadResult { entry, origin: Origin::Shared }) = &result {
-            if self.context.accepts_record(&self.records.cache().assess(Arc::clone(entry))) {
-                break;
+        mut handle: LoadHandle<Arc<RecordEntry>>,
+    ) -> (Result<Arc<RecordEntry>, Failure>, bool) {
+        loop {
+            let is_leader = handle.is_leader();
+            let result = handle.load.await;
+            let is_refused = |entry: &Arc<RecordEntry>| {
+                let found = self.records.cache().assess(Arc::clone(entry));
+                entry.value.is_shared && !self.context.accepts_record(&found)
+            };
+            if !result.as_ref().is_ok_and(is_refused) {
+                return (result, is_leader);
             }
-            let handle = self.records.join_record(key, &self.context);
-            is_leader = handle.is_leader();
-            result = handle.load.await;
+            handle = self.records.join_record(key, &self.context);
         }
-        (result, is_leader)
     }
 
     /// What is cached of a record and may answer this request, whatever its age.
@@ -334,13 +333,13 @@ impl Reader {
         self.records.cache().holds(key, &found.entry)
     }
 
-    async fn join_in_batch(&self, key: &RecordKey) -> LoadHandle<LoadResult> {
+    async fn join_in_batch(&self, key: &RecordKey) -> LoadHandle<Arc<RecordEntry>> {
         let loader = self.loader.get_or_init(|| {
             let (records, context) = (self.records.clone(), self.context.clone());
             let batch = BatchLoader { records, context };
             // Sibling fields have all been asked once by the time the first is asked again, so
             // yielding once is enough to see them all.
-            Loader::new(batch).with_yield_count(1)
+            Loader::new(batch).with_yield_count(1).with_max_batch_size(usize::MAX)
         });
         let (record, trace) = (key.clone(), Context::current());
         match loader.try_load(LoadKey { record, trace }).await {
@@ -438,25 +437,23 @@ impl Reader {
     /// What was read, for a response that may be cached; `None` where nothing was read, or something that
     /// was not fresh in the cache. So data that is read once leaves no response behind.
     pub(crate) fn take_dependencies(&self) -> Option<Vec<Dependency>> {
-        match std::mem::take(&mut *self.dependencies()) {
-            Dependencies::Known(dependencies) if !dependencies.is_empty() => Some(dependencies),
-            Dependencies::Known(_) | Dependencies::Uncacheable => None,
-        }
+        let read = self.dependencies().replace(Vec::new());
+        read.filter(|dependencies| !dependencies.is_empty())
     }
 
     /// Notes something that this request has read.
     pub(crate) fn depend_on(&self, dependency: impl FnOnce() -> Dependency) {
-        if let Dependencies::Known(dependencies) = &mut *self.dependencies() {
+        if let Some(dependencies) = &mut *self.dependencies() {
             dependencies.push(dependency());
         }
     }
 
     /// Notes that the response of this request must not be reused.
     pub(crate) fn mark_uncacheable(&self) {
-        *self.dependencies() = Dependencies::Uncacheable;
+        *self.dependencies() = None;
     }
 
-    fn dependencies(&self) -> MutexGuard<'_, Dependencies> {
+    fn dependencies(&self) -> MutexGuard<'_, Option<Vec<Dependency>>> {
         self.dependencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

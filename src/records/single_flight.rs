@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use foldhash::quality::RandomState;
 use futures_util::FutureExt as _;
@@ -16,12 +16,9 @@ use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanContext;
 
-use super::cached::{CachedRecord, LoadResult};
 use super::generation::Generation;
-use super::key::RecordKey;
 use super::metrics::RecordMetrics;
-use super::sync::{Mutex, MutexGuard};
-use super::ttl_cache::{Found, TtlCache};
+use super::sync::{Mutex, MutexGuard, lock};
 use crate::domain::Failure;
 use crate::spans;
 
@@ -30,7 +27,8 @@ pub(crate) type Load<T> = BoxFuture<'static, Result<T, Failure>>;
 /// A load under way.
 pub(crate) type SharedLoad<T> = Shared<Load<T>>;
 
-/// The loads under way, at most one per key.
+/// The loads under way, at most one per key. Clones share them.
+#[derive(Clone)]
 pub(crate) struct SingleFlight<K: Eq + Hash, T> {
     running: Arc<Mutex<Loads<K, T>>>,
     metrics: RecordMetrics,
@@ -66,6 +64,7 @@ pub(crate) struct JoinRequest<'a, K> {
 }
 
 /// A load that one or more reads wait for.
+#[derive(Clone)]
 pub(crate) struct LoadHandle<T> {
     pub(crate) load: SharedLoad<T>,
     /// The span that it was started in, for a link from the reads that join it. Invalid for the others.
@@ -86,22 +85,6 @@ impl<T> LoadHandle<T> {
     }
 }
 
-impl<T> Clone for LoadHandle<T> {
-    fn clone(&self) -> Self {
-        Self {
-            load: self.load.clone(),
-            started_in: self.started_in.clone(),
-            is_leader: Arc::clone(&self.is_leader),
-        }
-    }
-}
-
-impl<K: Eq + Hash, T> Clone for SingleFlight<K, T> {
-    fn clone(&self) -> Self {
-        Self { running: Arc::clone(&self.running), metrics: self.metrics.clone() }
-    }
-}
-
 impl<K, T> SingleFlight<K, T>
 where
     K: Clone + Eq + Hash + Send + 'static,
@@ -118,45 +101,41 @@ where
     /// in the cache by then, and its result is taken instead of beginning another.
     ///
     /// A load of an ended generation is not joined: it may have read what was removed since.
-    pub(crate) fn join(
+    pub(crate) fn join<L>(
         &self,
         request: JoinRequest<'_, K>,
         cached: impl FnOnce() -> Option<T>,
-        load: impl FnOnce(Generation) -> Load<T>,
-    ) -> LoadHandle<T> {
+        load: impl FnOnce(Generation) -> L,
+    ) -> LoadHandle<T>
+    where
+        L: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
         self.join_if(Generation::is_current, request, cached, load)
     }
 
     /// As [`Self::join`], where `may_join` decides on loads that run.
-    pub(super) fn join_if(
+    pub(super) fn join_if<L>(
         &self,
         may_join: fn(&Generation) -> bool,
-        request: JoinRequest<'_, K>,
+        JoinRequest { key, begin }: JoinRequest<'_, K>,
         cached: impl FnOnce() -> Option<T>,
-        load: impl FnOnce(Generation) -> Load<T>,
-    ) -> LoadHandle<T> {
+        load: impl FnOnce(Generation) -> L,
+    ) -> LoadHandle<T>
+    where
+        L: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
         let mut running = self.lock();
         let flying = |listed: &ListedLoad<T>| {
             let is_joined = may_join(&listed.generation);
             Some((listed.flight.upgrade().filter(|_| is_joined)?, listed.span.clone()))
         };
-        if let Some((flight, span)) = running.loads.get(request.key).and_then(flying) {
+        if let Some((flight, span)) = running.loads.get(key).and_then(flying) {
             return LoadHandle::new(flight, false, span);
         }
         if let Some(value) = cached() {
             let flight = std::future::ready(Ok(value)).boxed().shared();
             return LoadHandle::new(flight, false, SpanContext::NONE);
         }
-        let flight = self.begin(&mut running, request, load);
-        LoadHandle::new(flight, true, SpanContext::NONE)
-    }
-
-    fn begin(
-        &self,
-        running: &mut Loads<K, T>,
-        JoinRequest { key, begin }: JoinRequest<'_, K>,
-        load: impl FnOnce(Generation) -> Load<T>,
-    ) -> SharedLoad<T> {
         let generation = begin();
         let load = load(generation.clone());
         running.next_number += 1;
@@ -178,28 +157,13 @@ where
             running.loads.insert(key.clone(), listed);
             self.metrics.flights.inc();
         }
-        flight
-    }
-}
-
-impl SingleFlight<RecordKey, LoadResult> {
-    /// As [`Self::join`], for a record that may be in the cache by now; `good` says whether what is there
-    /// will do.
-    pub(crate) fn join_record(
-        &self,
-        request: JoinRequest<'_, RecordKey>,
-        cache: &TtlCache<CachedRecord>,
-        good: impl FnOnce(&Found<CachedRecord>) -> bool,
-        load: impl FnOnce(Generation) -> Load<LoadResult>,
-    ) -> LoadHandle<LoadResult> {
-        let cached = || Some(LoadResult::local(cache.fresh(request.key).filter(good)?.entry));
-        self.join(request, cached, load)
+        LoadHandle::new(flight, true, SpanContext::NONE)
     }
 }
 
 impl<K: Eq + Hash, T> SingleFlight<K, T> {
     fn lock(&self) -> MutexGuard<'_, Loads<K, T>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
 }
 
@@ -289,29 +253,5 @@ mod tests {
         assert!(land.is_closed(), "the load was not dropped");
         assert_eq!(flights.metrics.abandoned.get(), 1);
         assert!(flights.lock().loads.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_load_is_off_the_list_once_it_has_landed() {
-        let flights = flights();
-        let (land, load) = load();
-        let handle = flights.join(ASKED, || None, |_| load);
-
-        land.send(failed()).unwrap();
-        let _ = handle.load.await;
-
-        assert!(flights.lock().loads.is_empty());
-        assert_eq!((flights.metrics.flights.get(), flights.metrics.abandoned.get()), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_load_that_landed_just_before_is_not_begun_again() {
-        let flights = flights();
-        let value = Arc::from("value");
-
-        let handle = flights.join(ASKED, || Some(Arc::clone(&value)), never_begun);
-
-        assert!(!handle.is_leader());
-        assert!(Arc::ptr_eq(&handle.load.await.unwrap(), &value));
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cached::{CachedRecord, LoadResult, RecordEntry};
+use super::cached::{CachedRecord, RecordEntry};
 use super::denials::Denials;
 use super::generation::Generations;
 use super::invalidation::{Invalidation, Purge};
@@ -43,7 +43,7 @@ pub(crate) struct WeakRecords(Weak<Inner>);
 struct Inner {
     upstream: Upstream,
     cache: TtlCache<CachedRecord>,
-    loads: SingleFlight<RecordKey, LoadResult>,
+    loads: SingleFlight<RecordKey, Arc<RecordEntry>>,
     record_pages: Arc<Pages<RecordQuery>>,
     operation_pages: Arc<Pages<OperationListing>>,
     links: Links,
@@ -317,7 +317,7 @@ impl Records {
         &self.0.metrics
     }
 
-    pub(crate) fn loads(&self) -> &SingleFlight<RecordKey, LoadResult> {
+    pub(crate) fn loads(&self) -> &SingleFlight<RecordKey, Arc<RecordEntry>> {
         &self.0.loads
     }
 

@@ -184,18 +184,4 @@ mod tests {
             assert_eq!(wait(failed, asked, chance), expected, "of {failed} failed, {asked:?}");
         }
     }
-
-    #[tokio::test]
-    async fn the_budget_is_what_loads_earn_and_a_little_more() {
-        let budget = RetryBudget::new();
-        let left = || std::iter::repeat_with(|| budget.spend()).take_while(|spent| *spent).count();
-        let unearned = left();
-
-        for _ in 0..1000 {
-            budget.earn();
-        }
-
-        assert_eq!(unearned, 100, "ten a second, over ten seconds");
-        assert_eq!(left(), 500, "half of the loads");
-    }
 }

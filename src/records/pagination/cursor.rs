@@ -209,15 +209,6 @@ mod tests {
         assert_eq!(cursor.shown.last(), Some(&IdPrint::of("11")));
     }
 
-    #[test]
-    fn a_cursor_of_another_list_is_refused() {
-        let cursor = Cursor::new(list(), 7, None, std::iter::empty());
-
-        let read = Cursor::parse(&cursor.to_string(), ListPrint::of(&["project", "other"]), None);
-
-        assert!(matches!(read, Err(Failure::BadInput { argument: "after", .. })), "{read:?}");
-    }
-
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..100)) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
+use tokio::task::yield_now;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -122,11 +122,12 @@ impl Reader {
         found: Option<Found<CachedPage<L>>>,
     ) -> Result<Arc<Page<L::Row>>, Failure> {
         let context = self.context();
-        let _loading = self.loading().await;
+        let _loading = self.loading();
+        yield_now().await;
         let cached = || Some(pages.cache.get(&key).filter(|found| context.accepts(found))?.entry);
         let load = |generation| {
             let (records, pages, key) = (self.records().clone(), Arc::clone(pages), key.clone());
-            records.load_page(pages, key, context.call(), generation).boxed()
+            records.load_page(pages, key, context.call(), generation)
         };
         let generations = self.records().generations();
         let begin = || generations.begin(key.caller, &key.project, LoadKind::List);

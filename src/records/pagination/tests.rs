@@ -61,31 +61,6 @@ fn end(slice: &Slice<Second>) -> Option<Cursor> {
 }
 
 #[tokio::test]
-async fn a_list_is_walked_through_by_its_cursors() {
-    let list = List::of((0..5).rev());
-
-    let first = list.slice(2, None).await;
-    let second = list.slice(2, end(&first)).await;
-    let third = list.slice(2, end(&second)).await;
-
-    assert_eq!([&first, &second, &third].map(seconds), [vec![4, 3], vec![2, 1], vec![0]]);
-    assert_eq!([&first, &second, &third].map(|part| part.has_next), [true, true, false]);
-    assert_eq!([&first, &second, &third].map(|part| part.has_previous), [false, true, true]);
-    assert_eq!(*list.asked.borrow(), [(0, 2), (1, 3), (3, 3)]);
-}
-
-#[tokio::test]
-async fn rows_that_new_ones_push_back_are_not_shown_twice() {
-    let first = List::of((0..5).rev()).slice(2, None).await;
-    let pushed = List::of((0..8).rev());
-
-    let second = pushed.slice(2, end(&first)).await;
-
-    assert_eq!((seconds(&first), seconds(&second)), (vec![4, 3], vec![2, 1]));
-    assert!(second.has_next);
-}
-
-#[tokio::test]
 async fn rows_that_move_up_where_others_vanish_are_not_passed_over() {
     let first = List::of((0..8).rev()).slice(3, None).await;
     let vanished = List::of((0..5).rev());
@@ -249,25 +224,4 @@ async fn a_list_that_is_not_sorted_loses_no_row() {
     let second = list.slice(3, end(&first)).await;
 
     assert_eq!((seconds(&first), seconds(&second)), (vec![1, 4], vec![2, 5, 3]));
-}
-
-#[tokio::test]
-async fn a_large_part_is_read_in_pages_that_exist() {
-    let list = List::of([0]);
-
-    let part = list.slice(1000, None).await;
-
-    // Four together; their answer says that there are no others.
-    assert_eq!(*list.asked.borrow(), [(0, 100), (100, 100), (200, 100), (300, 100)]);
-    assert!(!part.has_next);
-}
-
-#[tokio::test]
-async fn nothing_asks_for_the_smallest_page() {
-    let list = List::of((0..3).rev());
-
-    let part = list.slice(0, None).await;
-
-    assert_eq!((part.rows.len(), part.total, part.has_next), (0, Some(Ok(3)), true));
-    assert_eq!(*list.asked.borrow(), [(0, 1)]);
 }

@@ -138,12 +138,8 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const GENERATIONS: Generations = Generations {
-        all: Some(1),
-        project: Some(u64::MAX),
-        record: None,
-        caller: Some(2),
-    };
+    const GENERATIONS: Generations =
+        Generations { all: Some(1), project: Some(u64::MAX), record: None, caller: Some(2) };
     const LIFETIME: Lifetime =
         Lifetime { ttl: SECOND, age: Duration::from_secs(2), expires_in: Duration::from_secs(10) };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::{AsyncCommands as _, RedisResult};
 use tokio::time::Instant;
 
-use super::super::cached::{CachedRecord, RecordEntry, Value};
+use super::super::cached::{CachedRecord, RecordEntry};
 use super::super::freshness::ttl_of;
 use super::super::key::{CallerKey, RecordKey};
 use super::connection::Connection;
@@ -91,7 +91,6 @@ impl RedisTier {
         let age = stored.lifetime.age(response.expires_in_ms).ok_or("miss")?;
         let fetched = self.0.clock.now().checked_sub(age).ok_or("miss")?;
         let ttl = stored.lifetime.ttl.min(ttl_of(&stored.record, &self.0.limits.load()));
-        let value = Value::Record(Arc::new(stored.record));
-        Ok(Arc::new(RecordEntry { value: CachedRecord::new(value, 200, ttl), fetched }))
+        Ok(Arc::new(RecordEntry { value: CachedRecord::shared(stored.record, ttl), fetched }))
     }
 }

@@ -167,8 +167,7 @@ impl RedisTier {
             let previous = set.query_async::<Option<u64>>(&mut connection).await?;
             purge = Some(PurgeLink { id, previous: previous.unwrap_or_default() });
         }
-        let message =
-            Message { from: self.0.replica, purge, invalidation: invalidation.clone() };
+        let message = Message { from: self.0.replica, purge, invalidation: invalidation.clone() };
         let json = serde_json::to_vec(&message).map_err(|_| failed("the message is not JSON"))?;
         connection.publish(keys.channel(), json).await
     }

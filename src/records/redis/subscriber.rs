@@ -140,9 +140,7 @@ impl RedisTier {
 #[cfg(test)]
 mod tests {
     use super::super::super::invalidation::Purge;
-    use super::super::super::key::{CallerKey, RecordKey};
     use super::*;
-    use crate::domain::{ProjectId, RecordId};
 
     const OWN: u64 = 1;
     const OTHER: u64 = 2;
@@ -151,26 +149,6 @@ mod tests {
     fn message(from: u64, purge: Option<PurgeLink>, invalidation: &Invalidation) -> Vec<u8> {
         let invalidation = invalidation.clone();
         serde_json::to_vec(&Message { from, purge, invalidation }).unwrap()
-    }
-
-    #[test]
-    fn an_invalidation_arrives_as_it_was_sent() {
-        let (project, id) = (ProjectId::parse("p").unwrap(), RecordId::parse("r").unwrap());
-        let caller = CallerKey::Holder([7; 32]);
-        let key = RecordKey { caller, project: project.clone(), id: id.clone() };
-        for sent in [
-            PURGE,
-            Invalidation::Purge(Purge::Project(project.clone())),
-            Invalidation::Purge(Purge::Record(project.clone(), id)),
-            Invalidation::Token(caller),
-            Invalidation::Lists { caller: CallerKey::Gateway, project },
-            Invalidation::Record(key.clone()),
-            Invalidation::Absence(key),
-        ] {
-            let received = Subscription::new(OWN).read(&message(OTHER, None, &sent));
-
-            assert_eq!(received, Some(Received::Invalidation(sent)));
-        }
     }
 
     #[test]

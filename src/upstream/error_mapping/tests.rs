@@ -1,11 +1,10 @@
 use std::fs;
 use std::path::Path;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::FailureCode;
 
 fn samples() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/errors")
@@ -15,47 +14,9 @@ fn index() -> Vec<Value> {
     serde_json::from_slice(&fs::read(samples().join("index.json")).unwrap()).unwrap()
 }
 
-fn headers_of(sample: &Value) -> HeaderMap {
-    let headers = sample["headers"].as_object().unwrap();
-    let header = |(name, value): (&String, &Value)| {
-        let name: HeaderName = name.parse().unwrap();
-        (name, HeaderValue::from_str(value.as_str().unwrap()).unwrap())
-    };
-    headers.iter().map(header).collect()
-}
-
 fn read_as(status: u16, body: &[u8], whose: Whose) -> Failure {
     let headers = HeaderMap::new();
     read(&RawAnswer { status, headers: &headers, body }, whose, &[], Timestamp::UNIX_EPOCH).failure
-}
-
-#[test]
-fn every_error_seen_in_the_field_has_its_agreed_code() {
-    let index = index();
-    for sample in &index {
-        let file = sample["file"].as_str().unwrap();
-        let status = u16::try_from(sample["http_status"].as_u64().unwrap()).unwrap();
-        if file == "shape-e-html-200.html" {
-            // A success that is no record at all is for the reader of records to refuse.
-            continue;
-        }
-        let (body, headers) = (fs::read(samples().join(file)).unwrap(), headers_of(sample));
-        let expected = sample["proposed_code"].as_str().unwrap();
-        // The caller is not to blame for the gateway's credentials.
-        let expected_own =
-            if expected == "UNAUTHENTICATED" { "UPSTREAM_UNAUTHENTICATED" } else { expected };
-        let agreed_own = sample["proposed_code_own_credentials"].as_str().unwrap_or(expected_own);
-        assert_eq!(agreed_own, expected_own, "{file}");
-
-        for (whose, expected) in [(Whose::Caller, expected), (Whose::Gateway, expected_own)] {
-            let raw = RawAnswer { status, headers: &headers, body: &body };
-            let failure = read(&raw, whose, &[], Timestamp::UNIX_EPOCH).failure;
-
-            assert_eq!(failure.code().as_str(), expected, "{file} for {whose:?}");
-            assert_eq!(failure.is_retryable(), sample["retryable"], "{file} for {whose:?}");
-        }
-    }
-    assert_eq!(index.len(), 72);
 }
 
 #[test]
@@ -104,34 +65,6 @@ fn a_refused_key_is_told_from_a_refused_token_whatever_the_wording() {
         assert_eq!(refusal.kind, kind, "of {code} {cause}");
         let message = refusal.answer.error_message.as_deref().unwrap();
         assert!(!message.contains("FAKEAK0EXAMPLE000001"), "{message}");
-    }
-}
-
-#[test]
-fn an_error_in_iams_shape_is_the_gateways_fault_where_its_credentials_were_sent() {
-    let body =
-        br#"{"error": {"code": 401, "message": "The request is not authorised", "title": "t"}}"#;
-
-    let kinds = [Whose::Caller, Whose::Gateway].map(|whose| read_as(401, body, whose).code());
-
-    assert_eq!(kinds.map(FailureCode::as_str), ["UNAUTHENTICATED", "UPSTREAM_UNAUTHENTICATED"]);
-}
-
-#[test]
-fn one_value_that_cannot_be_read_costs_no_other_part_of_an_error() {
-    for body in [
-        &b"{\"error_code\": \"WKS.1\", \"error_msg\": \"\xb2\xbb\xb4\xe6\xd4\xda\", \"request_id\": \"r\"}"[..],
-        b"{\"error_code\": \"WKS.1\", \"error_msg\": \"a\nb\", \"request_id\": \"r\"}",
-        b"{\"error\": {\"error_code\": \"WKS.1\", \"error_msg\": \"m\", \"more\": NaN}, \"request_id\": \"r\"}",
-        b"\xef\xbb\xbf{\"error_code\": \"WKS.1\", \"error_msg\": \"m\", \"more\": 1e999, \"request_id\": \"r\"}",
-    ] {
-        let failure = read_as(400, body, Whose::Caller);
-
-        let shown = String::from_utf8_lossy(body);
-        let answer = failure.upstream().unwrap();
-        assert_eq!(answer.error_code.as_deref(), Some("WKS.1"), "of {shown}");
-        assert_eq!(answer.request_id.as_deref(), Some("r"), "of {shown}");
-        assert!(answer.error_message.is_some(), "of {shown}");
     }
 }
 

@@ -198,35 +198,4 @@ mod tests {
             assert_eq!(read, expected, "of {json}");
         }
     }
-
-    #[test]
-    fn what_is_not_json_is_shown_but_never_read() {
-        for (bytes, problem, shown) in [
-            (&b"NaN"[..], "is not JSON", "NaN"),
-            (b"\"a\x01\"", "is not JSON", "a\u{1}"),
-            (b"\"\xd5\xc5\"", "is not UTF-8", "\u{fffd}\u{fffd}"),
-        ] {
-            let value = WireValue::of(bytes);
-
-            let found = [
-                value.text().unwrap().unwrap_err(),
-                value.long().unwrap().unwrap_err(),
-                value.timestamp(&TimeZone::UTC).unwrap().unwrap_err(),
-            ];
-            for unreadable in found {
-                assert_eq!((&*unreadable.problem, &*unreadable.value), (problem, shown));
-            }
-            assert_eq!(value.name(), None);
-        }
-        assert_eq!(WireValue::of(b"\"a\"").text(), Some(Ok("a".into())));
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_shown_without_quotes_and_cut() {
-        let long = format!("\"{}\"", "ü".repeat(100));
-
-        let unreadable = WireValue::Json(&long).long().unwrap().unwrap_err();
-
-        assert_eq!(unreadable.value, "ü".repeat(64));
-    }
 }
