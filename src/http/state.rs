@@ -186,7 +186,7 @@ impl Endpoint {
     /// Updates the gauges of caches, limits and streams.
     pub(crate) fn observe(&self) {
         self.metrics.documents(self.engine.documents());
-        self.records.metrics().set_size("answers", self.responses.size());
+        self.records.metrics.set_size("answers", self.responses.size());
         self.metrics.limit(self.limits.max_in_flight);
         self.metrics.streams(self.connections.open());
     }

@@ -25,13 +25,8 @@ impl Reader {
         }
         let username = record.text(RecordText::Username).and_then(Result::ok).map(str::to_owned);
         let id = record.id().unwrap_or(id).to_owned();
-        self.note_event(AuditEvent {
-            kind,
-            project: project.clone(),
-            record: Some(id),
-            username,
-            listing: None,
-        });
+        let event = AuditEvent::of(kind, project);
+        self.note_event(AuditEvent { record: Some(id), username, ..event });
     }
 
     /// Notes that the answer shows rows of a list. `filter` is evaluated only if events are collected.
@@ -42,26 +37,18 @@ impl Reader {
         filter: impl FnOnce() -> Value,
     ) {
         if self.is_audited() {
-            self.note_event(AuditEvent {
-                kind: AuditEventKind::Listed,
-                project: project.clone(),
-                record: None,
-                username: None,
-                listing: Some(AuditedListing { filter: filter(), rows }),
-            });
+            let listing = Some(AuditedListing { filter: filter(), rows });
+            let event = AuditEvent::of(AuditEventKind::Listed, project);
+            self.note_event(AuditEvent { listing, ..event });
         }
     }
 
     /// Notes that the caller may not see a recording, or for `None` the recordings of a project.
     pub(crate) fn audit_denied(&self, project: &ProjectId, id: Option<&RecordId>) {
         if self.is_audited() {
-            self.note_event(AuditEvent {
-                kind: AuditEventKind::Denied,
-                project: project.clone(),
-                record: id.map(|id| id.as_str().to_owned()),
-                username: None,
-                listing: None,
-            });
+            let record = id.map(|id| id.as_str().to_owned());
+            let event = AuditEvent::of(AuditEventKind::Denied, project);
+            self.note_event(AuditEvent { record, ..event });
         }
     }
 

@@ -61,6 +61,11 @@ impl AuditEventKind {
 }
 
 impl AuditEvent {
+    /// An event without the rest of its members.
+    pub(crate) fn of(kind: AuditEventKind, project: &ProjectId) -> Self {
+        Self { kind, project: project.clone(), record: None, username: None, listing: None }
+    }
+
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
         let texts = [&self.record, &self.username].into_iter().flatten().map(String::len);

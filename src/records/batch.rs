@@ -95,7 +95,7 @@ impl BatchFn<RecordKey, Result<Arc<LinkEntry>, Failure>> for LinkBatchLoader {
 
 impl LinkBatchLoader {
     async fn join(&self, key: &LinksKey) -> Result<LinksById, Failure> {
-        let links = self.records.links();
+        let links = &self.records.links;
         let cached = || {
             let kept =
                 |id: &RecordId| Some((id.clone(), links.get(&key.record(id), &self.context)?));
@@ -105,7 +105,7 @@ impl LinkBatchLoader {
             let (records, key, call) = (self.records.clone(), key.clone(), self.context.call());
             async move { records.load_links(key, call, generation).await }
         };
-        let begin = || self.records.generations().begin(key.caller, &key.project, LoadKind::List);
+        let begin = || self.records.generations.begin(key.caller, &key.project, LoadKind::List);
         // The call is below the operation and not below one of the reads, whose spans are never entered.
         links.loads.join(JoinRequest { key, begin: &begin }, cached, load).load.await
     }

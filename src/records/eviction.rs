@@ -14,14 +14,14 @@ impl Records {
     /// Evicts what has expired, every half minute from now on.
     pub fn start_eviction(&self) {
         let records = self.downgrade();
-        let (tasks, ended) = (self.tasks().clone(), self.ended().clone());
+        let (tasks, ended) = (self.tasks.clone(), self.ended.clone());
         let evicting = async move {
             let mut ticks = interval(EVICT_EVERY);
             loop {
                 ticks.tick().await;
                 let Some(records) = records.upgrade() else { return };
                 // Going through a full cache takes longer than a task should run for.
-                let evicted = records.tasks().clone().spawn_blocking(move || records.evict());
+                let evicted = records.tasks.clone().spawn_blocking(move || records.evict());
                 let _ = evicted.await;
             }
         };
@@ -30,10 +30,10 @@ impl Records {
 
     fn evict(&self) {
         let life = longest_life(&self.limits());
-        self.cache().evict_expired(life);
-        self.record_pages().cache.evict_expired(life);
-        self.operation_pages().cache.evict_expired(life);
-        self.links().cache.evict_expired(life);
+        self.cache.evict_expired(life);
+        self.record_pages.cache.evict_expired(life);
+        self.operation_pages.cache.evict_expired(life);
+        self.links.cache.evict_expired(life);
     }
 }
 

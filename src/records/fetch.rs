@@ -26,12 +26,12 @@ impl Records {
         context: &RequestContext,
     ) -> LoadHandle<Arc<RecordEntry>> {
         let cached = || {
-            let found = self.cache().fresh(key)?;
+            let found = self.cache.fresh(key)?;
             context.accepts_record(&found).then_some(found.entry)
         };
         let load = |generation| self.clone().load(key.clone(), context.clone(), generation);
-        let begin = || self.generations().begin(key.caller, &key.project, LoadKind::Record);
-        self.loads().join(JoinRequest { key, begin: &begin }, cached, load)
+        let begin = || self.generations.begin(key.caller, &key.project, LoadKind::Record);
+        self.loads.join(JoinRequest { key, begin: &begin }, cached, load)
     }
 
     /// Refreshes a record in the background, unless a load of it runs already.
@@ -45,9 +45,9 @@ impl Records {
         if !handle.is_leader() {
             return;
         }
-        self.metrics().background_refreshes.inc();
+        self.metrics.background_refreshes.inc();
         let (records, key, entry) = (self.clone(), key.clone(), Arc::clone(entry));
-        self.tasks().spawn(async move {
+        self.tasks.spawn(async move {
             if let Err(failure) = handle.load.await {
                 records.back_off(entry, &failure);
                 tracing::warn!(
@@ -83,11 +83,11 @@ impl Records {
     ) -> Result<Arc<RecordEntry>, Failure> {
         let begun = self.now();
         let is_usable = |entry: &Arc<RecordEntry>| {
-            let found = self.cache().assess(Arc::clone(entry));
+            let found = self.cache.assess(Arc::clone(entry));
             found.is_fresh() && context.accepts_record(&found)
         };
         let land = |entry: Arc<RecordEntry>| {
-            self.cache().insert_if_newer(&key, &entry, entry.fetched, generation);
+            self.cache.insert_if_newer(&key, &entry, entry.fetched, generation);
             Ok(entry)
         };
         let until = tier.time_limit();
@@ -114,7 +114,7 @@ impl Records {
                 tier.store(Store { key, entry: Arc::clone(entry), generations }, lease);
             }
             (Err(failure), Some(stale), _) if failure.permits_stale() => {
-                self.cache().insert_if_newer(&key, &stale, stale.fetched, generation);
+                self.cache.insert_if_newer(&key, &stale, stale.fetched, generation);
             }
             _ => {}
         }
@@ -127,7 +127,7 @@ impl Records {
         call: &Call,
         generation: &Generation,
     ) -> Result<Arc<RecordEntry>, Failure> {
-        let shown = self.upstream().show_screen_record(call, &key.project, &key.id).await;
+        let shown = self.upstream.show_screen_record(call, &key.project, &key.id).await;
         let limits = self.limits();
         match shown {
             Ok(record) => {
@@ -159,8 +159,8 @@ impl Records {
         record: CachedRecord,
         generation: &Generation,
     ) -> Arc<RecordEntry> {
-        let entry = self.cache().entry(record);
-        self.cache().insert(key, &entry, generation);
+        let entry = self.cache.entry(record);
+        self.cache.insert(key, &entry, generation);
         entry
     }
 }
@@ -175,7 +175,7 @@ impl Records {
         generation: Generation,
     ) -> Result<Arc<PageEntry<L>>, Failure> {
         let asked = self.now();
-        let read = key.listing.read(self.upstream(), &call, &key.project, key.range).await;
+        let read = key.listing.read(&self.upstream, &call, &key.project, key.range).await;
         let page = read.inspect_err(|failure| {
             if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
                 self.revoke(refused);
@@ -202,8 +202,8 @@ impl Records {
     ) {
         let ttl = ttl_of(record, &self.limits());
         let value = Value::Record(Arc::clone(record));
-        let entry = self.cache().entry(CachedRecord::new(value, 200, ttl));
-        self.cache().insert_if_newer(key, &entry, asked, generation);
+        let entry = self.cache.entry(CachedRecord::new(value, 200, ttl));
+        self.cache.insert_if_newer(key, &entry, asked, generation);
     }
 }
 
@@ -215,13 +215,13 @@ impl Records {
         call: Call,
         generation: Generation,
     ) -> Result<LinksById, Failure> {
-        let read = self.upstream().list_download_links(&call, &key.project, &key.ids).await;
+        let read = self.upstream.list_download_links(&call, &key.project, &key.ids).await;
         let mut answered = read.inspect_err(|failure| {
             if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
                 self.revoke(refused);
             }
         })?;
-        let links = self.links();
+        let links = &self.links;
         let mut keep = |id: &RecordId| {
             let link = answered.remove(&RecordId::folded(id.as_str())).flatten();
             let entry = links.entry(link);

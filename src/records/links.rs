@@ -29,7 +29,7 @@ impl Reader {
         let key = self.admit(project, id)?;
         // A link is a secret that lives for seconds.
         self.mark_uncacheable();
-        let links = self.records().links();
+        let links = &self.records().links;
         let context = self.context();
         let span = Content::Link.span();
         let (outcome, entry) = match links.get(&key, context) {

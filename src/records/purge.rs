@@ -16,7 +16,7 @@ impl Records {
     /// replica reads nothing from Redis before.
     pub async fn purge(&self, purge: &Purge) -> bool {
         self.revoke(Invalidation::Purge(purge.clone()));
-        self.metrics().purges.inc(purge.scope());
+        self.metrics.purges.inc(purge.scope());
         let is_everywhere = match self.shared_tier() {
             Some(tier) => tier.accepts_purges(REDIS_WITHIN).await,
             None => true,
@@ -40,7 +40,7 @@ impl Records {
 
     /// Applies what another replica has sent.
     pub(crate) fn receive(&self, received: &Received) {
-        let shared = &self.metrics().shared;
+        let shared = &self.metrics.shared;
         match received {
             Received::Invalidation(invalidation) => {
                 shared.news.inc(match invalidation {
@@ -63,7 +63,7 @@ impl Records {
     /// Drops data from the memory of this process, and keeps running loads from bringing it back.
     pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
         // In this order: a load that ends in between caches nothing, or early enough to be dropped.
-        self.generations().end(invalidation);
+        self.generations.end(invalidation);
         self.drop_invalid(invalidation);
     }
 }

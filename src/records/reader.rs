@@ -216,7 +216,7 @@ impl Reader {
         if self.context.grant.includes_project(project) && self.records.serves(project) {
             Ok(())
         } else {
-            self.records.metrics().count_denial(DenialReason::Project);
+            self.records.metrics.count_denial(DenialReason::Project);
             Err(Failure::ProjectNotAllowed)
         }
     }
@@ -257,7 +257,7 @@ impl Reader {
                 return self.fall_back(&key, is_leader, found, failure);
             }
         };
-        let Found { entry, age, ttl, .. } = self.records.cache().assess(entry);
+        let Found { entry, age, ttl, .. } = self.records.cache.assess(entry);
         let CachedRecord { is_shared, status, .. } = entry.value;
         let (outcome, status) =
             if is_shared { (CacheOutcome::Hit, None) } else { (outcome, Some(status)) };
@@ -279,7 +279,7 @@ impl Reader {
             let is_leader = handle.is_leader();
             let result = handle.load.await;
             let is_refused = |entry: &Arc<RecordEntry>| {
-                let found = self.records.cache().assess(Arc::clone(entry));
+                let found = self.records.cache.assess(Arc::clone(entry));
                 entry.value.is_shared && !self.context.accepts_record(&found)
             };
             if !result.as_ref().is_ok_and(is_refused) {
@@ -291,7 +291,7 @@ impl Reader {
 
     /// What is cached of a record and may answer this request, whatever its age.
     fn cached(&self, key: &RecordKey) -> Option<Found<CachedRecord>> {
-        let found = self.records.cache().get(key).filter(|_| !self.context.no_cache);
+        let found = self.records.cache.get(key).filter(|_| !self.context.no_cache);
         found.filter(|found| self.context.shows(&found.entry.value))
     }
 
@@ -314,7 +314,7 @@ impl Reader {
                 self.records.back_off(Arc::clone(&stale.entry), &failure);
                 let code = failure.code().as_str();
                 tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
-                let stale = self.records.cache().assess(stale.entry);
+                let stale = self.records.cache.assess(stale.entry);
                 let status = failure.upstream_status();
                 let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
                 self.note_load(key, read, Some(&stale.entry));
@@ -330,7 +330,7 @@ impl Reader {
     }
 
     fn is_kept(&self, key: &RecordKey, found: &Found<CachedRecord>) -> bool {
-        self.records.cache().holds(key, &found.entry)
+        self.records.cache.holds(key, &found.entry)
     }
 
     async fn join_in_batch(&self, key: &RecordKey) -> LoadHandle<Arc<RecordEntry>> {
@@ -384,12 +384,12 @@ impl Reader {
         self.note(key, Read::failed(outcome, None), None);
         self.noted().has_denials = true;
         self.audit_denied(&key.project, Some(&key.id));
-        self.records.metrics().count_denial(DenialReason::Record);
+        self.records.metrics.count_denial(DenialReason::Record);
         Failure::NotVisible
     }
 
     pub(crate) fn note_read(&self, read: Read) {
-        self.records.metrics().count(read.outcome);
+        self.records.metrics.count(read.outcome);
         self.noted().reads.push(read);
     }
 

@@ -27,12 +27,12 @@ impl Reader {
     fn revalidate_one(&self, dependency: &Dependency) -> Option<Read> {
         let records = self.records();
         match dependency {
-            Dependency::Record(key, then) => self.revalidate_in(records.cache(), key, then),
+            Dependency::Record(key, then) => self.revalidate_in(&records.cache, key, then),
             Dependency::RecordPage(key, then) => {
-                self.revalidate_in(&records.record_pages().cache, key, then)
+                self.revalidate_in(&records.record_pages.cache, key, then)
             }
             Dependency::OperationPage(key, then) => {
-                self.revalidate_in(&records.operation_pages().cache, key, then)
+                self.revalidate_in(&records.operation_pages.cache, key, then)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The state of the process: caches, running loads, watches, and the shared cache.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -35,33 +36,42 @@ const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
 /// The records of the whole process. Clones share everything.
 #[derive(Clone)]
-pub struct Records(Arc<Inner>);
+pub struct Records(Arc<RecordStore>);
+
+impl Deref for Records {
+    type Target = RecordStore;
+
+    fn deref(&self) -> &RecordStore {
+        &self.0
+    }
+}
 
 /// A reference that does not keep the caches alive.
-pub(crate) struct WeakRecords(Weak<Inner>);
+pub(crate) struct WeakRecords(Weak<RecordStore>);
 
-struct Inner {
-    upstream: Upstream,
-    cache: TtlCache<CachedRecord>,
-    loads: SingleFlight<RecordKey, Arc<RecordEntry>>,
-    record_pages: Arc<Pages<RecordQuery>>,
-    operation_pages: Arc<Pages<OperationListing>>,
-    links: Links,
-    denials: Denials,
-    cursor_key: CursorKey,
-    generations: Generations,
+/// What all clones of [`Records`] share.
+pub struct RecordStore {
+    pub(crate) upstream: Upstream,
+    pub(crate) cache: TtlCache<CachedRecord>,
+    pub(crate) loads: SingleFlight<RecordKey, Arc<RecordEntry>>,
+    pub(crate) record_pages: Arc<Pages<RecordQuery>>,
+    pub(crate) operation_pages: Arc<Pages<OperationListing>>,
+    pub(crate) links: Links,
+    pub(crate) denials: Denials,
+    pub(crate) cursor_key: CursorKey,
+    pub(crate) generations: Generations,
     hasher: TokenHasher,
     limits: Live<CacheConfig>,
     projects: Live<Option<BTreeSet<ProjectId>>>,
-    watches: WatchList,
+    pub(crate) watches: WatchList,
     next_operation: AtomicU64,
     is_audited: AtomicBool,
     poll_interval: Live<Duration>,
     max_scanned_rows: Live<usize>,
     shared: Option<RedisTier>,
-    tasks: TaskTracker,
-    ended: CancellationToken,
-    metrics: RecordMetrics,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) ended: CancellationToken,
+    pub(crate) metrics: RecordMetrics,
     clock: Clock,
 }
 
@@ -114,7 +124,7 @@ impl Records {
         let shared = shared.transpose()?;
         metrics.limit(cache.max_bytes);
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
-        let records = Self(Arc::new(Inner {
+        let records = Self(Arc::new(RecordStore {
             upstream,
             cache: TtlCache::new(limits.clone(), record_bytes, clock.clone()),
             loads: SingleFlight::new(metrics.clone()),
@@ -154,9 +164,9 @@ impl Records {
 
     /// Keeps the shared cache going until the process ends.
     fn run_shared_tier(&self) {
-        let Some(tier) = self.0.shared.clone() else { return };
-        let (records, ended) = (self.downgrade(), self.0.ended.clone());
-        self.0.tasks.spawn(async move {
+        let Some(tier) = self.shared.clone() else { return };
+        let (records, ended) = (self.downgrade(), self.ended.clone());
+        self.tasks.spawn(async move {
             let on_received = |received| {
                 if let Some(records) = records.upgrade() {
                     records.receive(&received);
@@ -168,8 +178,8 @@ impl Records {
 
     /// Who may see what a token reads; `None` where one is needed and there is none.
     pub(crate) fn caller(&self, token: Option<&Token>) -> Option<CallerKey> {
-        if self.0.upstream.uses_callers_token() {
-            token.map(|token| self.0.hasher.key_of(token))
+        if self.upstream.uses_callers_token() {
+            token.map(|token| self.hasher.key_of(token))
         } else {
             Some(CallerKey::Gateway)
         }
@@ -178,19 +188,19 @@ impl Records {
     /// What stands in the way of reads but may pass by itself: the circuit is not closed, or the
     /// tier that replicas share is away.
     pub fn circuit(&self) -> Option<&'static str> {
-        let shared = || self.0.shared.as_ref().and_then(RedisTier::trouble);
-        self.0.upstream.circuit().or_else(shared)
+        let shared = || self.shared.as_ref().and_then(RedisTier::trouble);
+        self.upstream.circuit().or_else(shared)
     }
 
     /// Why no record can be read for now, where that is known.
     pub fn trouble(&self) -> Option<&'static str> {
-        self.0.upstream.trouble()
+        self.upstream.trouble()
     }
 
     /// Brings the gauges of the cache's size up to date.
     pub fn observe(&self) {
-        let Inner { upstream, cache, record_pages, operation_pages, links, .. } = &*self.0;
-        let metrics = self.metrics();
+        let RecordStore { upstream, cache, record_pages, operation_pages, links, .. } = &*self.0;
+        let metrics = &self.metrics;
         upstream.observe();
         metrics.set_size("records", cache.size());
         metrics.set_size("record_pages", record_pages.cache.size());
@@ -206,10 +216,10 @@ impl Records {
         subscriptions: &SubscriptionsConfig,
         limits: &LimitsConfig,
     ) {
-        self.0.max_scanned_rows.set(limits.max_scanned_rows);
-        self.0.projects.set(inbound.projects.clone());
-        self.0.limits.set(cache.clone());
-        self.0.poll_interval.set(subscriptions.poll_interval);
+        self.max_scanned_rows.set(limits.max_scanned_rows);
+        self.projects.set(inbound.projects.clone());
+        self.limits.set(cache.clone());
+        self.poll_interval.set(subscriptions.poll_interval);
     }
 
     /// Drops everything in memory, because the gateway's credentials have changed.
@@ -217,67 +227,31 @@ impl Records {
         self.invalidate(&Invalidation::Purge(Purge::All));
     }
 
-    pub(crate) fn upstream(&self) -> &Upstream {
-        &self.0.upstream
-    }
-
-    pub(crate) fn record_pages(&self) -> &Arc<Pages<RecordQuery>> {
-        &self.0.record_pages
-    }
-
-    pub(crate) fn operation_pages(&self) -> &Arc<Pages<OperationListing>> {
-        &self.0.operation_pages
-    }
-
-    pub(crate) fn cache(&self) -> &TtlCache<CachedRecord> {
-        &self.0.cache
-    }
-
     pub(crate) fn limits(&self) -> Arc<CacheConfig> {
-        self.0.limits.get()
+        self.limits.get()
     }
 
     pub(crate) fn shared_tier(&self) -> Option<&RedisTier> {
-        self.0.shared.as_ref()
+        self.shared.as_ref()
     }
 
     pub(crate) fn downgrade(&self) -> WeakRecords {
         WeakRecords(Arc::downgrade(&self.0))
     }
 
-    pub(crate) fn ended(&self) -> &CancellationToken {
-        &self.0.ended
-    }
-
-    pub(crate) fn links(&self) -> &Links {
-        &self.0.links
-    }
-
-    pub(crate) fn denials(&self) -> &Denials {
-        &self.0.denials
-    }
-
-    pub(crate) fn cursor_key(&self) -> &CursorKey {
-        &self.0.cursor_key
-    }
-
     /// The rows that a new operation may scan.
     pub(crate) fn scan_budget(&self) -> ScanBudget {
-        let scanned = self.0.metrics.scanned_rows.clone();
-        ScanBudget::new(**self.0.max_scanned_rows.load(), scanned)
+        let scanned = self.metrics.scanned_rows.clone();
+        ScanBudget::new(**self.max_scanned_rows.load(), scanned)
     }
 
     pub(crate) fn now(&self) -> Instant {
-        self.0.clock.now()
-    }
-
-    pub(crate) fn generations(&self) -> &Generations {
-        &self.0.generations
+        self.clock.now()
     }
 
     /// Drops what an invalidation covers from all caches.
     pub(crate) fn drop_invalid(&self, invalidation: &Invalidation) {
-        let Inner { cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
+        let RecordStore { cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
         match invalidation {
             Invalidation::Purge(_) | Invalidation::Token(_) => cache.invalidate(invalidation),
             Invalidation::Record(key) | Invalidation::Absence(key) => {
@@ -291,55 +265,39 @@ impl Records {
         operation_pages.cache.invalidate(invalidation);
         links.cache.invalidate(invalidation);
         if matches!(invalidation, Invalidation::Purge(_)) {
-            self.denials().clear();
+            self.denials.clear();
         }
     }
 
     /// Whether readers collect events for the audit log.
     pub(super) fn is_audited(&self) -> bool {
-        self.0.is_audited.load(Ordering::Relaxed)
+        self.is_audited.load(Ordering::Relaxed)
     }
 
     /// Begins or stops to collect events for the audit log.
     pub fn set_audited(&self, is_audited: bool) {
-        self.0.is_audited.store(is_audited, Ordering::Relaxed);
-    }
-
-    pub(crate) fn watches(&self) -> &WatchList {
-        &self.0.watches
-    }
-
-    pub(crate) fn tasks(&self) -> &TaskTracker {
-        &self.0.tasks
-    }
-
-    pub(crate) fn metrics(&self) -> &RecordMetrics {
-        &self.0.metrics
-    }
-
-    pub(crate) fn loads(&self) -> &SingleFlight<RecordKey, Arc<RecordEntry>> {
-        &self.0.loads
+        self.is_audited.store(is_audited, Ordering::Relaxed);
     }
 
     /// Whether the settings allow a project.
     pub(crate) fn serves(&self, project: &ProjectId) -> bool {
-        let served = self.0.projects.load();
+        let served = self.projects.load();
         Option::as_ref(&served).is_none_or(|served: &BTreeSet<_>| served.contains(project))
     }
 
     /// A number for an operation.
     pub(crate) fn next_operation(&self) -> u64 {
-        self.0.next_operation.fetch_add(1, Ordering::Relaxed)
+        self.next_operation.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn poll_interval(&self) -> Duration {
-        **self.0.poll_interval.load()
+        **self.poll_interval.load()
     }
 
     /// Makes no further refresh of an entry for a while.
     pub(crate) fn back_off(&self, entry: Arc<RecordEntry>, failure: &Failure) {
         let pause = failure.retry_after().unwrap_or_default().max(MIN_BACKOFF);
-        self.0.cache.assess(entry).back_off(pause);
+        self.cache.assess(entry).back_off(pause);
     }
 }
 

@@ -48,8 +48,8 @@ pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord
         (ProjectId::parse(project).expect("a project"), RecordId::parse(id).expect("a record"));
     let key = reader.admit(project, id).expect("a key");
     let records = reader.records();
-    let generation = records.generations().begin(key.caller, &key.project, LoadKind::Record);
+    let generation = records.generations.begin(key.caller, &key.project, LoadKind::Record);
     let value = Value::Record(Arc::new(record));
-    let entry = records.cache().entry(CachedRecord::new(value, 200, DAY));
-    records.cache().insert(&key, &entry, &generation);
+    let entry = records.cache.entry(CachedRecord::new(value, 200, DAY));
+    records.cache.insert(&key, &entry, &generation);
 }

@@ -19,7 +19,7 @@ impl Reader {
     pub(super) fn deny_again(&self, key: &RecordKey) -> Option<Failure> {
         let grant = self.restriction()?;
         let denial = DenialKey { grant: grant.key(), record: key.clone() };
-        let age = self.records().denials().age(&denial)?;
+        let age = self.records().denials.age(&denial)?;
         if !self.context().accepts_age(age) {
             return None;
         }
@@ -30,7 +30,7 @@ impl Reader {
     /// Denies a recording that was read from the upstream and is missing or invisible.
     pub(super) fn deny(&self, key: &RecordKey, outcome: CacheOutcome) -> Failure {
         let denial = DenialKey { grant: self.context().grant.key(), record: key.clone() };
-        self.records().denials().note(denial);
+        self.records().denials.note(denial);
         // The current span is that of the read.
         outcome.record_with_absence(&tracing::Span::current(), true);
         self.note_denial(key, outcome)
@@ -66,7 +66,7 @@ impl Reader {
     ) -> Result<(), Failure> {
         let granted = self.context().grant.require(permission);
         granted.inspect_err(|_| {
-            self.records().metrics().count_denial(DenialReason::Permission);
+            self.records().metrics.count_denial(DenialReason::Permission);
             self.audit_denied(project, Some(id));
         })
     }
@@ -79,7 +79,7 @@ impl Reader {
     /// What seals the cursors of this request, if its caller is restricted.
     pub fn cursor_seal(&self) -> Option<CursorSeal> {
         let grant = self.restriction()?;
-        Some(self.records().cursor_key().for_grant(grant.key()))
+        Some(self.records().cursor_key.for_grant(grant.key()))
     }
 }
 

@@ -89,7 +89,7 @@ impl Records {
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
         let caller = context.identity.limit_key();
-        let mut list = self.watches().lock();
+        let mut list = self.watches.lock();
         let running = list.pollers.get(&key).and_then(Weak::upgrade);
         list.check_limits(&caller, &key, running.is_some())?;
         let receiver = match running {
@@ -147,8 +147,8 @@ impl Records {
             sender,
             started_by: spans::current(),
         };
-        self.metrics().pollers.inc();
-        self.tasks().spawn(poller.run());
+        self.metrics.pollers.inc();
+        self.tasks.spawn(poller.run());
         receiver
     }
 }
@@ -191,13 +191,13 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.records.watches().lock().forget(&self.caller, &self.key);
+        self.records.watches.lock().forget(&self.caller, &self.key);
     }
 }
 
 impl Drop for Poller {
     fn drop(&mut self) {
-        self.records.metrics().pollers.dec();
+        self.records.metrics.pollers.dec();
     }
 }
 
@@ -227,7 +227,7 @@ impl Poller {
                 }
             }
         }
-        self.records.watches().lock().pollers.remove(&self.key);
+        self.records.watches.lock().pollers.remove(&self.key);
     }
 
     async fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
@@ -264,7 +264,7 @@ impl Poller {
 
     /// Leaves the list if it has no watchers. The list is locked meanwhile, so that none can join.
     fn leave(&self) -> bool {
-        let mut list = self.records.watches().lock();
+        let mut list = self.records.watches.lock();
         let is_unwatched = self.sender.receiver_count() == 0;
         if is_unwatched {
             list.pollers.remove(&self.key);

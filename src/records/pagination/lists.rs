@@ -56,7 +56,7 @@ impl Reader {
         let with_total = request.total;
         let ask = self.ask(print_of(&project, &selection), request, Some(query.direction))?;
         let caller = self.admit_project(&project)?;
-        let pages = self.records().record_pages();
+        let pages = &self.records().record_pages;
         let fetch = |listing: &RecordQuery, range| {
             let key = PageKey { caller, project: project.clone(), listing: listing.clone(), range };
             self.page(pages, key)
@@ -89,7 +89,7 @@ impl Reader {
         let list = ListPrint::of(&["operations", project.as_str(), id.as_str(), &filter]);
         let ask = self.ask(list, request, None)?;
         let caller = self.admit_project(&project)?;
-        let pages = self.records().operation_pages();
+        let pages = &self.records().operation_pages;
         let listing = OperationListing { id, query };
         slice(&ask, |range| {
             let (project, listing) = (project.clone(), listing.clone());
@@ -129,7 +129,7 @@ impl Reader {
             let (records, pages, key) = (self.records().clone(), Arc::clone(pages), key.clone());
             records.load_page(pages, key, context.call(), generation)
         };
-        let generations = self.records().generations();
+        let generations = &self.records().generations;
         let begin = || generations.begin(key.caller, &key.project, LoadKind::List);
         let join = JoinRequest { key: &key, begin: &begin };
         let handle = pages.loads.join(join, cached, load);
