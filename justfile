@@ -43,6 +43,10 @@ pictures:
 graphiql:
     web/graphiql/build
 
+# Rebuilds the console from web/console.
+console:
+    cd web/console && npm ci && npm run build
+
 demo:
     cargo run --locked -- demo
 

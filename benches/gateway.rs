@@ -15,8 +15,8 @@ use screen_record_gateway::config::{
     UpstreamConfig,
 };
 use screen_record_gateway::http::{
-    AuditLog, AuditMetrics, AuthParts, Authenticator, GraphiqlDefaults, HttpMetrics, Main,
-    MainParts, main_router,
+    AuditLog, AuditMetrics, AuthParts, Authenticator, HttpMetrics, Main, MainParts, PageDefaults,
+    main_router,
 };
 use screen_record_gateway::records::{RecordMetrics, RecordParts, Records};
 use screen_record_gateway::signature::{SignableRequest, Signature};
@@ -128,7 +128,7 @@ async fn gateway() -> (Main, String) {
         limits: LimitsConfig::default(),
         subscriptions: SubscriptionsConfig::default(),
         graphql: GraphqlConfig::default(),
-        graphiql_defaults: GraphiqlDefaults::default(),
+        page_defaults: PageDefaults::default(),
         metrics: HttpMetrics::default(),
         audit: audit.unwrap(),
         clock,

@@ -18,8 +18,8 @@ use crate::config::{ActiveSettings, CacheConfig, Config, Live, SettingsSource};
 use crate::error_chain::on_one_line;
 use crate::http::{
     Admin, AuditLog, AuditMetrics, AuditSetupError, AuditSink, AuthParts, AuthSetupError,
-    Authenticator, ConnectionLimits, ConnectionMetrics, GraphiqlDefaults, Hosts, HttpMetrics,
-    Listener, Main, MainParts, ManifestError, Tls, TlsChange, TlsError, TlsMetrics, Validated,
+    Authenticator, ConnectionLimits, ConnectionMetrics, Hosts, HttpMetrics, Listener, Main,
+    MainParts, ManifestError, PageDefaults, Tls, TlsChange, TlsError, TlsMetrics, Validated,
     admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
@@ -79,8 +79,8 @@ pub enum StartError {
 pub struct Start {
     /// Where the settings came from, for reloads.
     pub source: SettingsSource,
-    /// What GraphiQL starts with.
-    pub graphiql_defaults: GraphiqlDefaults,
+    /// What the pages start with.
+    pub page_defaults: PageDefaults,
     /// The log of the process, which changes with the settings.
     pub log: Option<LogHandle>,
     /// The export of traces. Its layer belongs into the subscriber of the process.
@@ -94,9 +94,9 @@ pub struct Start {
 impl Start {
     /// With settings from some source, and defaults for all else.
     pub fn from(source: SettingsSource, clock: Clock) -> Self {
-        let graphiql_defaults = GraphiqlDefaults::default();
+        let page_defaults = PageDefaults::default();
         let traces = Traces::default();
-        Self { source, graphiql_defaults, log: None, traces, clock, poll_interval: POLL_INTERVAL }
+        Self { source, page_defaults, log: None, traces, clock, poll_interval: POLL_INTERVAL }
     }
 }
 
@@ -135,7 +135,7 @@ impl App {
     /// # Errors
     /// [`StartError`], before anything is served.
     pub async fn start(active: ActiveSettings, start: Start) -> Result<Self, StartError> {
-        let Start { source, graphiql_defaults, log, traces, clock, poll_interval } = start;
+        let Start { source, page_defaults, log, traces, clock, poll_interval } = start;
         let config = &active.config;
         let ends = Ends::default();
         let metrics = Metrics::new(&clock);
@@ -160,7 +160,7 @@ impl App {
             limits: config.limits.clone(),
             subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),
-            graphiql_defaults,
+            page_defaults,
             metrics: metrics.http,
             audit: audit.clone(),
             clock,

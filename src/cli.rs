@@ -6,6 +6,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ use crate::config::{
 use crate::domain::Secret;
 use crate::error_chain::sources;
 use crate::graphql;
-use crate::http::GraphiqlDefaults;
+use crate::http::{ConsoleDefaults, GraphiqlDefaults, PageDefaults};
 use crate::reload::ReloadHandle;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::{Traces, start_logging};
@@ -76,15 +77,12 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     let endpoint: Url = format!("http://{}", simulator.local_addr()?).parse()?;
     let source = demo.source(endpoint.clone());
     let active = ActiveSettings::of(&demo.against(endpoint));
-    let graphiql_defaults = GraphiqlDefaults {
-        query: Some(query.clone()),
-        headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
-    };
+    let page_defaults = demo_pages(&simulator, &query);
     let log_handle = Some(log.handle());
-    let start = Start { graphiql_defaults, log: log_handle, traces, ..Start::from(source, clock) };
+    let start = Start { page_defaults, log: log_handle, traces, ..Start::from(source, clock) };
     let app = App::start(active, start).await?;
     let stopped = stop_signal()?;
-    introduce(&format!("http://{}/graphql", app.local_addr()?), &query);
+    introduce(app.local_addr()?, &query);
     say(format_args!(
         "  Health and metrics are at http://{}/readyz and /metrics.\n",
         app.admin_addr()?
@@ -98,6 +96,20 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     Ok(())
 }
 
+/// Pages that work at once, with the demo's project and token.
+fn demo_pages(simulator: &Simulator, query: &str) -> PageDefaults {
+    PageDefaults {
+        graphiql: GraphiqlDefaults {
+            query: Some(query.to_owned()),
+            headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
+        },
+        console: ConsoleDefaults {
+            project_id: Some(simulator.sample().0.to_owned()),
+            token: Some(DEMO_TOKEN.to_owned()),
+        },
+    }
+}
+
 /// A query that the demo's upstream can answer.
 fn demo_query(simulator: &Simulator) -> String {
     let (project, record) = simulator.sample();
@@ -109,12 +121,13 @@ fn demo_query(simulator: &Simulator) -> String {
 }
 
 /// Shows a new user how to send a query.
-fn introduce(address: &str, query: &str) {
+fn introduce(address: SocketAddr, query: &str) {
     let one_line = query.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" ");
     let body = serde_json::json!({ "query": one_line });
     say(format_args!(
-        "\n  Open      {address}\n  Token     {DEMO_TOKEN} (filled in there; everything is simulated)\n\n  \
-         Or paste this:\n\n  curl -s {address} -H 'X-Auth-Token: {DEMO_TOKEN}' \\\n    \
+        "\n  Console   http://{address}/\n  GraphiQL  http://{address}/graphql\n  \
+         Token     {DEMO_TOKEN} (filled in there; everything is simulated)\n\n  \
+         Or paste this:\n\n  curl -s http://{address}/graphql -H 'X-Auth-Token: {DEMO_TOKEN}' \\\n    \
          -H 'Content-Type: application/json' \\\n    -d '{body}'\n"
     ));
 }

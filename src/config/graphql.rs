@@ -1,4 +1,4 @@
-//! `graphql.*` and `cors.*`: what the GraphQL endpoint shows, and to which origins.
+//! `graphql.*`, `web.*` and `cors.*`: what the GraphQL endpoint shows, and to which origins.
 
 use std::path::PathBuf;
 
@@ -31,6 +31,9 @@ settings! {
             setting(&Bool).default("false").demo_default("true").reloadable(),
         /// serves GraphiQL to browsers; it shows the schema only if `graphql.introspection` is on
         pub graphiql: bool = setting(&Bool).default("false").demo_default("true").reloadable(),
+        /// serves the console, a page for people who look at recordings, at `/`
+        pub console: bool = setting(&Bool)
+            .with_key("web.console").default("false").demo_default("true").reloadable(),
         /// file with trusted documents by id: a manifest of Relay, Apollo, or graphql-codegen's client preset;
         /// read again when it changes
         pub documents_file: Option<PathBuf> = setting(&Optional(DOCUMENTS)).reloadable(),

@@ -89,7 +89,7 @@ settings! {
         pub tls: Option<TlsConfig> = None,
         /// `limits.*`
         pub limits: LimitsConfig = LimitsConfig::default(),
-        /// `graphql.*`, `cors.*`
+        /// `graphql.*`, `web.*`, `cors.*`
         pub graphql: GraphqlConfig = GraphqlConfig::default(),
         /// `subscriptions.*`
         pub subscriptions: SubscriptionsConfig = SubscriptionsConfig::default(),

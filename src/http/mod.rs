@@ -48,5 +48,5 @@ pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};
 pub use persisted_queries::{ManifestError, check_documents};
 pub use router::{Main, MainChange, main_router};
 pub use server::{ConnectionLimits, Listener, RequestBody, Serve, Tls, TlsChange, TlsError};
-pub use state::{GraphiqlDefaults, MainParts};
+pub use state::{ConsoleDefaults, GraphiqlDefaults, MainParts, PageDefaults};
 pub use validation::{Hosts, Validated};

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::handlers::{self, graphiql};
+use super::handlers;
 use super::persisted_queries::ManifestError;
 use super::refusal::Refusal;
 use super::security_headers;
@@ -101,6 +101,9 @@ fn router(endpoint: Arc<Endpoint>) -> Router {
     if endpoint.serves_graphiql {
         router = router.route("/graphql/assets/{file}", get(asset));
     }
+    if endpoint.serves_console {
+        router = router.route("/", get(handlers::console_page)).route("/assets/{file}", get(asset));
+    }
     let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -117,12 +120,8 @@ fn router(endpoint: Arc<Endpoint>) -> Router {
     }
 }
 
-async fn asset(
-    State(endpoint): State<Arc<Endpoint>>,
-    Path(file): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    match graphiql::file(&file, &headers, &endpoint).await {
+async fn asset(endpoint: State<Arc<Endpoint>>, uri: Uri, headers: HeaderMap) -> Response {
+    match handlers::static_file(endpoint, uri, headers).await {
         Some(response) => response,
         None => not_found().await,
     }

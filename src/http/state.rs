@@ -40,8 +40,8 @@ pub struct MainParts {
     pub subscriptions: SubscriptionsConfig,
     /// `graphql.*`, `cors.*`
     pub graphql: GraphqlConfig,
-    /// What GraphiQL starts with.
-    pub graphiql_defaults: GraphiqlDefaults,
+    /// What the pages start with.
+    pub page_defaults: PageDefaults,
     /// Where requests are counted.
     pub metrics: HttpMetrics,
     /// The audit log.
@@ -52,6 +52,25 @@ pub struct MainParts {
     pub stopping: CancellationToken,
     /// The tasks of the process, which its end waits for.
     pub tasks: TaskTracker,
+}
+
+/// What the pages start with.
+#[derive(Clone, Debug, Default)]
+pub struct PageDefaults {
+    /// GraphiQL.
+    pub graphiql: GraphiqlDefaults,
+    /// The console.
+    pub console: ConsoleDefaults,
+}
+
+/// What the console starts with. Only the demo fills it in.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsoleDefaults {
+    /// The project that is shown.
+    pub project_id: Option<String>,
+    /// The demo's token, which is no secret.
+    pub token: Option<String>,
 }
 
 /// What GraphiQL starts with.
@@ -77,7 +96,8 @@ pub(crate) struct Endpoint {
     /// Whether large responses are compressed.
     pub(crate) compression: bool,
     pub(crate) serves_graphiql: bool,
-    pub(crate) graphiql_defaults: GraphiqlDefaults,
+    pub(crate) serves_console: bool,
+    pub(crate) page_defaults: PageDefaults,
     pub(crate) in_flight: ResizableSemaphore,
     /// Permits for requests that wait for the upstream or for their body, shared fairly by callers.
     pub(crate) waiting: FairSemaphore,
@@ -132,7 +152,8 @@ impl Endpoint {
                 limits,
                 subscriptions: parts.subscriptions,
                 serves_graphiql: graphql.graphiql,
-                graphiql_defaults: parts.graphiql_defaults,
+                serves_console: graphql.console,
+                page_defaults: parts.page_defaults,
                 metrics,
                 audit: parts.audit,
                 clock,
@@ -171,6 +192,7 @@ impl Endpoint {
             limits: limits.clone(),
             subscriptions: subscriptions.clone(),
             serves_graphiql: graphql.graphiql,
+            serves_console: graphql.console,
             ..self.clone()
         })
     }

@@ -1,12 +1,10 @@
-// The pictures of the documents: GraphiQL with a query and its answer, and the page of examples/web.
+// The pictures of the documents: GraphiQL with a query and its answer, and the console.
 // `GATEWAY_URL` is the endpoint of a running `demo`, `PICTURES` the folder they go to.
 
 import assert from "node:assert/strict";
 import { mkdir, stat, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { openBrowser } from "./browser.mjs";
 
@@ -15,12 +13,10 @@ assert.ok(gateway, "GATEWAY_URL must be the address of the gateway's GraphQL end
 assert.ok(folder, "PICTURES must be the folder that the pictures go to");
 
 const PATIENCE = { timeout: 20_000 };
-const EXAMPLE = fileURLToPath(new URL("../../examples/web/", import.meta.url));
 // What a page of a repository may weigh.
 const LARGEST = 150 * 1024;
 
 let browser;
-let server;
 
 before(async () => {
   await mkdir(folder, { recursive: true });
@@ -29,7 +25,6 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await server?.close();
 });
 
 /** Writes what the page shows, as WebP. */
@@ -56,18 +51,11 @@ test("GraphiQL with a query and its answer", async () => {
   await take(page, "graphiql.webp");
 });
 
-test("the example page with a list", async () => {
-  const vite = createRequire(join(EXAMPLE, "package.json")).resolve("vite");
-  const { preview } = await import(pathToFileURL(vite));
-  server = await preview({ root: EXAMPLE, logLevel: "error", preview: { host: "127.0.0.1", port: 0 } });
+test("the console with a list", async () => {
   const { page } = await browser.openPage();
-  const address = `http://127.0.0.1:${server.httpServer.address().port}/`;
 
-  await page.goto(address);
+  await page.goto(new URL("/#/recordings", gateway).href);
   await page.locator("tbody tr[data-record]").nth(5).waitFor(PATIENCE);
-  await page.getByLabel("Desktop").fill("desktop02,desktop05");
-  await page.getByRole("button", { name: "Apply" }).click();
-  await page.locator("tbody").getByText("desktop02").first().waitFor(PATIENCE);
 
-  await take(page, "example-page.webp");
+  await take(page, "console-list.webp");
 });

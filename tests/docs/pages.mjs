@@ -13,7 +13,7 @@ export function text(path) {
 /** Every checked document: README, ARCHITECTURE, CHANGELOG, all of docs, and the examples' pages. */
 export function pages() {
   const inDocs = readdirSync(`${ROOT}docs`).filter((name) => name.endsWith(".md"));
-  const examples = ["examples/federation/README.md", "examples/web/README.md"];
+  const examples = ["examples/federation/README.md", "web/console/README.md"];
   const names = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", ...inDocs.map((name) => `docs/${name}`), ...examples];
   return names.map((name) => page(name, text(name)));
 }

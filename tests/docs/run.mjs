@@ -229,8 +229,8 @@ const ofTheWhole = {
   },
   "versions of tested software are those of the lock files": () => none(versionProblems(text("docs/CLIENTS.md"))),
   "figures for sizing are those that were measured": () => none(figureProblems(text("docs/DEPLOYMENT.md"), "docs/")),
-  "the example page has words for the codes that a person can meet": () => {
-    const words = text("examples/web/src/errors.ts");
+  "the console has words for the codes that a person can meet": () => {
+    const words = text("web/console/src/texts/en.ts");
     const met = codeTable(text("docs/FRONTENDS.md"), "code").filter(({ cells }) => !cells["tell a person"].includes("–"));
     none(met.filter(({ code }) => !words.includes(`${code}:`)).map(({ code }) => `${code} has none`));
   },

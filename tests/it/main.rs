@@ -16,6 +16,7 @@ mod client_apps;
 mod commands;
 mod codings;
 mod compression;
+mod console;
 mod downloads;
 mod error_bodies;
 mod errors;

@@ -445,7 +445,7 @@ async fn an_unchanged_rate_keeps_the_counts_of_callers_over_a_reload() {
 }
 
 #[tokio::test]
-async fn introspection_graphiql_and_origins_change_on_reload() {
+async fn introspection_pages_and_origins_change_on_reload() {
     let (gateway, file) = with("").await;
     let schema = "{ __schema { queryType { name } } }";
     let origin = [("origin", "https://console.example.com"), ("x-auth-token", "t")];
@@ -453,20 +453,24 @@ async fn introspection_graphiql_and_origins_change_on_reload() {
     let hidden = gateway.query(schema).await;
     let closed = gateway.post("{ __typename }", &origin).await;
     let no_page = page.try_clone().unwrap().send().await.unwrap().status();
+    let console = gateway.http().get(format!("http://{}/", gateway.address));
+    let no_console = console.try_clone().unwrap().send().await.unwrap().status();
 
     file.write(
-        "[graphql]\nintrospection = true\ngraphiql = true\n\
+        "web.console = true\n[graphql]\nintrospection = true\ngraphiql = true\n\
          [cors]\nallow_origins = [\"https://console.example.com\"]\n",
     );
     gateway.reload().await;
     let shown = gateway.query(schema).await;
     let open = gateway.post("{ __typename }", &origin).await;
     let a_page = page.send().await.unwrap().status();
+    let a_console = console.send().await.unwrap().status();
 
     assert!(hidden["data"].is_null() && shown["data"]["__schema"]["queryType"]["name"] == "Query");
     assert_eq!(closed.header("access-control-allow-origin"), "");
     assert_eq!(open.header("access-control-allow-origin"), "https://console.example.com");
     assert_eq!((no_page.as_u16(), a_page.as_u16()), (406, 200));
+    assert_eq!((no_console.as_u16(), a_console.as_u16()), (404, 200));
 }
 
 #[tokio::test]

@@ -6,13 +6,16 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { bundle } from "./bundle.mjs";
-import { notices } from "./notices.mjs";
+import { notices } from "../notices.mjs";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const output = resolve(process.argv[2] ?? join(root, "../../src/http/graphiql/assets"));
 
 const { outputFiles, metafiles } = await bundle(root, output);
-const thirdParties = await notices(root, metafiles);
+const modules = metafiles
+  .flatMap(({ outputs }) => Object.values(outputs))
+  .flatMap(({ inputs }) => Object.keys(inputs));
+const thirdParties = await notices("GraphiQL", root, modules);
 
 await rm(output, { recursive: true, force: true });
 await mkdir(output, { recursive: true });

@@ -21,7 +21,7 @@ pub(super) async fn answer(
     let offered = if endpoint.serves_graphiql { MEDIA_TYPES_WITH_HTML } else { MEDIA_TYPES };
     let media_type = incoming.media_type(offered)?;
     if media_type == MediaType::Html {
-        let response = graphiql::page(&endpoint.graphiql_defaults);
+        let response = graphiql::page(&endpoint.page_defaults.graphiql);
         return Ok(Reply { response, log: AccessLogEntry::default() });
     }
     let uri = incoming.parts.uri.clone();

@@ -3,7 +3,9 @@
 mod get;
 mod post;
 mod sse;
-pub(crate) mod graphiql;
+mod static_files;
+mod graphiql;
+mod console;
 pub(crate) mod admin;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +15,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use opentelemetry::trace::TraceContextExt as _;
@@ -42,6 +44,21 @@ pub(crate) async fn route(
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(address)| address.ip());
     handle(endpoint, peer, request).await
+}
+
+/// The console.
+pub(crate) async fn console_page(State(endpoint): State<Arc<Endpoint>>) -> Response {
+    console::page(&endpoint.page_defaults.console)
+}
+
+/// A file that GraphiQL or the console loads.
+pub(crate) async fn static_file(
+    State(endpoint): State<Arc<Endpoint>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Option<Response> {
+    let mut files = graphiql::FILES.into_iter().chain(console::FILES);
+    files.find(|file| file.path == uri.path())?.response(&headers, &endpoint).await
 }
 
 /// Answers a request, logs it and counts it.

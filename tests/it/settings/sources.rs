@@ -74,7 +74,7 @@ fn the_demo_needs_nothing_and_ignores_the_upstream_that_is_set_for_serve() {
 
     let config = settings.demo();
 
-    assert!(config.graphql.introspection && config.graphql.graphiql);
+    assert!(config.graphql.introspection && config.graphql.graphiql && config.graphql.console);
     assert!(config.listen.ip().is_loopback());
     assert_eq!(config.cache.ttl_final, Duration::from_secs(7));
     for flag in ["--upstream-region=x", "--upstream-endpoint=x", "--upstream-credentials=aksk"] {
