@@ -18,6 +18,7 @@ mod tier;
 mod lookup;
 mod lease;
 mod store;
+mod delivery;
 mod subscriber;
 mod check;
 #[cfg(any(test, feature = "fuzzing"))]
