@@ -6,7 +6,7 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs benches/decode.rs benches/compression.rs benches/gateway.rs benches/document.rs \
+    && touch src/lib.rs benches/decode.rs benches/compression.rs benches/gateway.rs benches/document.rs benches/statistics.rs \
     && cargo build --profile dist --locked --bin screen-record-gateway \
     && rm -r src benches
 COPY src src

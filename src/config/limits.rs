@@ -40,8 +40,8 @@ settings! {
         pub max_representations: usize = setting(&MILLION).default("1000").reloadable(),
         /// tokens of the documents in a request, batches included
         pub max_tokens: usize = setting(&MILLION).default("10000").reloadable(),
-        /// rows that one operation may scan, all aliases together, cached or not: in lists with a filter that
-        /// the upstream lacks, and in lists of callers with constraints; other lists do not count
+        /// rows that one operation may scan, all aliases together, cached or not: for statistics, in lists with
+        /// a filter that the upstream lacks, and in lists of callers with constraints; other lists do not count
         pub max_scanned_rows: usize = setting(&MILLION).default("2000").reloadable(),
         /// operations in one HTTP request
         pub max_batch: usize = setting(&NumberRange(1..=1000)).default("10").reloadable(),

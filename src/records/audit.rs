@@ -29,16 +29,18 @@ impl Reader {
         self.note_event(AuditEvent { record: Some(id), username, ..event });
     }
 
-    /// Notes that the answer shows rows of a list. `filter` is evaluated only if events are collected.
+    /// Notes that the answer shows or counts rows of a list. `filter` is evaluated only if events are
+    /// collected.
     pub(crate) fn audit_list(
         &self,
+        kind: AuditEventKind,
         project: &ProjectId,
         rows: usize,
         filter: impl FnOnce() -> Value,
     ) {
         if self.is_audited() {
             let listing = Some(AuditedListing { filter: filter(), rows });
-            let event = AuditEvent::of(AuditEventKind::Listed, project);
+            let event = AuditEvent::of(kind, project);
             self.note_event(AuditEvent { listing, ..event });
         }
     }

@@ -34,6 +34,8 @@ pub enum AuditEventKind {
     Download,
     /// Recordings were listed.
     Listed,
+    /// Statistics of recordings were answered.
+    Counted,
     /// The caller may not see what it asked for.
     Denied,
 }
@@ -43,7 +45,7 @@ pub enum AuditEventKind {
 pub struct AuditedListing {
     /// The argument `filter`.
     pub filter: Value,
-    /// Rows that were answered.
+    /// Rows that were answered, or counted.
     pub rows: usize,
 }
 
@@ -55,6 +57,7 @@ impl AuditEventKind {
             Self::Operations => "recording.operations",
             Self::Download => "recording.download",
             Self::Listed => "recordings.listed",
+            Self::Counted => "recordings.counted",
             Self::Denied => "access.denied",
         }
     }
@@ -73,12 +76,12 @@ impl AuditEvent {
         size_of::<Self>() + texts.sum::<usize>() + 4 * filter
     }
 
-    /// The events of one answer: one of a kind for each recording, and one for each list.
+    /// The events of one answer: one of a kind for each recording, and one for each list and count.
     pub fn distinct(events: &[Self]) -> impl Iterator<Item = &Self> {
         let mut met = HashSet::new();
         events.iter().filter(move |event| {
             let id = event.record.as_deref().map(RecordId::folded);
-            event.kind == AuditEventKind::Listed || met.insert((event.kind, &event.project, id))
+            event.listing.is_some() || met.insert((event.kind, &event.project, id))
         })
     }
 }

@@ -100,7 +100,7 @@ impl RecordMetrics {
         );
         access.register(
             "scanned_rows",
-            "Rows of lists scanned for filters that the upstream lacks, and for callers with constraints",
+            "Rows of lists scanned for statistics, for filters that the upstream lacks, and for callers with constraints",
             self.scanned_rows.clone(),
         );
         let cache = registry.sub_registry_with_prefix("gateway_cache");

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use jiff::civil::{Date, DateTime, Weekday};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
@@ -9,6 +11,12 @@ use super::random::Random;
 use super::times;
 
 const DAY: i64 = 24 * 60 * 60;
+/// The greatest age of a recording at the start, in seconds.
+const GREATEST_AGE: u64 = 14 * DAY.unsigned_abs() - 7200;
+/// The least age of one whose start time is drawn again, so that it is over.
+const LEAST_AGE: u64 = 7500;
+/// How often a start time is drawn again, at most, if it does not fit the hour and the day.
+const DRAWS: usize = 40;
 /// Seconds between new recordings.
 const NEW_EVERY: i64 = 60;
 /// One in this number of recordings is in progress at the start.
@@ -108,14 +116,31 @@ impl Records {
 }
 
 impl Record {
-    /// One that began within the last 14 days.
+    /// One that began within the last 14 days: mostly in working hours, seldom on a weekend. On one day many
+    /// fail.
     fn past(seed: u64, place: u64, now: Timestamp) -> Self {
         let mut random = Random::of(seed, place);
-        let ago = i64::try_from(random.below(14 * DAY.unsigned_abs() - 7200)).unwrap_or_default();
-        let millis = i64::try_from(random.below(1000)).unwrap_or_default();
-        let start = now - SignedDuration::from_millis((ago + 60) * 1000 + millis);
+        let (age, millis) = (random.below(GREATEST_AGE), random.below(1000));
+        let ago = |age: u64| {
+            let millis = i64::try_from((age + 60) * 1000 + millis).unwrap_or_default();
+            now - SignedDuration::from_millis(millis)
+        };
+        // Numbers of their own, so that the other values do not depend on how many are drawn.
+        let mut shape = Random::of(!seed, place);
+        let mut start = ago(age);
+        for _ in 0..DRAWS {
+            if shape.percent(workload(start)) {
+                break;
+            }
+            start = ago(LEAST_AGE + shape.below(GREATEST_AGE - LEAST_AGE));
+        }
         let length = i64::try_from(60 + random.below(7200)).unwrap_or_default();
-        Self::made(random, place, start, length)
+        let mut record = Self::made(random, place, start, length);
+        let is_bad_day = utc(start).date() == bad_day(now);
+        if is_bad_day && Random::of(!seed, !place).percent(60) {
+            record.fate = Fate::RecordingFails;
+        }
+        record
     }
 
     /// One that is being recorded at the start and ends soon: the first within seconds, each further
@@ -248,6 +273,32 @@ impl Record {
         };
         after(self.start, seconds)
     }
+}
+
+/// How likely a recording begins at an instant, in percent of the busiest hours.
+fn workload(start: Timestamp) -> u64 {
+    let start = utc(start);
+    let of_hour = match start.hour() {
+        9..=11 | 14..=16 => 100,
+        8 | 12 | 13 | 17 => 60,
+        7 | 18 | 19 => 25,
+        _ => 6,
+    };
+    if is_weekend(start.date()) { of_hour / 8 } else { of_hour }
+}
+
+/// The last working day that is at least four days ago.
+fn bad_day(now: Timestamp) -> Date {
+    let mut days = (4..).map(|days| utc(after(now, -days * DAY)).date());
+    days.find(|day| !is_weekend(*day)).unwrap_or_default()
+}
+
+fn is_weekend(day: Date) -> bool {
+    matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday)
+}
+
+fn utc(instant: Timestamp) -> DateTime {
+    TimeZone::UTC.to_datetime(instant)
 }
 
 pub(super) fn after(instant: Timestamp, seconds: i64) -> Timestamp {

@@ -219,6 +219,25 @@ async fn a_list_is_one_event_with_its_filter_as_it_was_sent_and_its_rows() {
 }
 
 #[tokio::test]
+async fn statistics_are_one_event_with_their_filter_and_the_recordings_they_count() {
+    let audited = Audited::start().await;
+    let count = |arguments: &str| {
+        format!("screenRecordStatistics(projectId: \"p\" {arguments}) {{ groups {{ count }} }}")
+    };
+    let of_bob = count("filter: { usernames: [\"bob\"] } groupBy: [DAY]");
+
+    audited.query(&format!("{{ {} again: {} other: {of_bob} }}", count(""), count(""))).await;
+
+    let mut events = audited.events();
+    events.sort_by_key(|event| event["rows"].as_u64());
+    let all = json!(["recordings.counted", "p", null, null, 10]);
+    assert_eq!(
+        members(&events, ["event", "project", "record", "filter", "rows"]),
+        json!([["recordings.counted", "p", null, { "usernames": ["bob"] }, 0], all, all])
+    );
+}
+
+#[tokio::test]
 async fn a_link_in_a_row_of_a_list_is_an_event_of_its_recording() {
     let audited = Audited::start().await;
 

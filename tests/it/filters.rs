@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, PROJECT, ScriptedUpstream, Seen};
 
-const STATUSES: [&str; 8] = [
+pub(crate) const STATUSES: [&str; 8] = [
     "RECORDING",
     "REC_COMPLETED",
     "REC_FAILED",

@@ -62,7 +62,7 @@ fn record(id: &str) -> Option<Value> {
     };
     Some(json!({
         "id": id, "username": username, "desktop_id": desktop, "desktop_pool_id": pool,
-        "status": "RECORDING", "start_time": "2026-01-01T00:00:00Z",
+        "status": "RECORDING", "type": "FULL", "start_time": "2026-01-01T00:00:00Z",
     }))
 }
 
@@ -220,6 +220,8 @@ enum Way {
     Explain,
     NoCache,
     Stream,
+    /// Lists and statistics, which are not among [`WAYS`]: they do not say that a recording is missing.
+    Lists,
 }
 
 const WAYS: [Way; 10] = [
@@ -258,6 +260,12 @@ impl Way {
             }
             Self::Operations => (query("operations { totalCount nodes { id } }"), vec![]),
             Self::Download => (query("downloadUrl"), vec![]),
+            Self::Lists => {
+                let filter = format!("filter: {{ desktopNames: [\"{id}\"] types: [FULL] }}");
+                let list = list(&filter, "totalCount nodes { id } pageInfo { hasNextPage }");
+                let counted = counted(&filter);
+                (json!({ "query": format!("{{ {list} {counted} }}") }), vec![])
+            }
             Self::Explain => (query("username"), vec![("x-gateway-explain", "1")]),
             Self::NoCache => (query("username"), vec![("cache-control", "no-cache")]),
             Self::Stream => {
@@ -358,6 +366,32 @@ async fn an_invisible_recording_is_answered_as_a_missing_one_whatever_was_read_b
                     .find(|(name, _)| name == "cache-status" || name == "age");
                 assert_eq!(told, None, "{constraint:?} {way:?} {before:?}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_and_statistics_with_an_invisible_recording_are_those_without_it() {
+    for constraint in CONSTRAINTS {
+        let (upstream, is_down) = upstream().await;
+        let down = Arc::clone(&is_down);
+        upstream.answer_with(move |seen| match seen.parameter("desktop_names") {
+            _ if down.load(Ordering::Relaxed) => Reply::json(503, &json!({})),
+            Some(id) => seen.page_of("screen_records", &Vec::from_iter(record(&id))),
+            None => answer(seen),
+        });
+        let world = World::before(upstream, is_down, constraint, |_| {}).await;
+        for (number, before) in BEFORE.into_iter().enumerate() {
+            let id = |kind: &str| format!("{kind}-{number:03}");
+
+            let hidden = denied(&world, Way::Lists, before, &id("hiddenn")).await;
+            let missing = denied(&world, Way::Lists, before, &id("missing")).await;
+
+            assert_eq!(hidden, missing, "{constraint:?} {before:?}");
+            let is_outage = matches!(before, Before::Outage | Before::OutageAfterReadByAnother);
+            let (body, nothing) =
+                (&hidden.0.body, "\"groups\":[],\"scanned\":0,\"isComplete\":true");
+            assert!(is_outage || body.contains(nothing), "{constraint:?} {before:?}: {body}");
         }
     }
 }
@@ -645,6 +679,13 @@ impl Lists {
 const PART: &str = "nodes { id username } edges { cursor } totalCount \
                     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }";
 
+fn counted(arguments: &str) -> String {
+    format!(
+        "screenRecordStatistics(projectId: \"{PROJECT}\" {arguments} groupBy: [DESKTOP, USERNAME]) {{ \
+         groups {{ desktopId username count }} scanned isComplete }}"
+    )
+}
+
 fn list(arguments: &str, selection: &str) -> String {
     format!(r#"screenRecords(projectId: "{PROJECT}" {arguments}) {{ {selection} }}"#)
 }
@@ -757,6 +798,27 @@ async fn a_list_that_can_hold_nothing_visible_is_empty_without_a_call() {
     let answer = world.query(&world.restricted, &document).await;
     assert_eq!(Part::of(&answer["data"]["screenRecords"]).total, json!(0));
     assert_eq!((lists.calls(), world.gateway.upstream_requests()), (0, 0));
+}
+
+#[tokio::test]
+async fn statistics_of_a_restricted_caller_are_those_of_the_visible_rows() {
+    for rights in ["desktop_ids = [\"D-1\"]", "usernames = [\"alice\", \"bob\"]"] {
+        let mut all = rows(250);
+        all.push(json!(7));
+        let lists = Lists::of(all, rights, |_| {}).await;
+
+        let answer = lists.query("one", &format!("{{ {} }}", counted(""))).await;
+
+        let group = json!({ "desktopId": "d1", "username": "alice", "count": 25 });
+        assert_eq!(
+            answer["data"]["screenRecordStatistics"],
+            json!({ "groups": [group], "scanned": 25, "isComplete": true }),
+            "{rights}"
+        );
+    }
+    let lists = Lists::of(rows(50), "usernames = [\"alice\"]", |_| {}).await;
+    lists.query("one", &format!("{{ {} }}", counted(""))).await;
+    assert_eq!(lists.gateway.upstream.seen()[0].parameter("username").as_deref(), Some("alice"));
 }
 
 #[tokio::test]
@@ -1007,6 +1069,10 @@ impl RandomGrant {
         for text in self.hidden(records) {
             assert!(!whole.contains(&text), "{} saw {text}: {whole}", self.rights);
         }
+        let counted = &answer.json["data"]["screenRecordStatistics"];
+        let (scanned, visible) = (counted["scanned"].as_u64().unwrap(), self.visible.len() as u64);
+        let is_right = is_filtered || counted["isComplete"] == false || scanned == visible;
+        assert!(is_right && scanned <= visible, "{} counted {counted}", self.rights);
         let list = &answer.json["data"]["screenRecords"];
         let (total, visible) = (&list["totalCount"], json!(self.visible.len()));
         let is_right = is_filtered || total.is_null() || *total == visible;
@@ -1040,7 +1106,7 @@ fn random_document(records: &[Value], random: &mut Random) -> (String, bool) {
         _ => String::new(),
     };
     let part = list(&format!("first: {} {filter}", 1 + random.below(60)), PART);
-    (document + &part + "}", !filter.is_empty())
+    (document + &part + &counted(&filter) + "}", !filter.is_empty())
 }
 
 /// An upstream of these recordings, one by one and in a list.

@@ -54,6 +54,7 @@ mod simulator;
 mod slow_clients;
 mod specification;
 mod stale;
+mod statistics;
 mod subscription;
 mod traces;
 mod tls;

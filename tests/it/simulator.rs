@@ -1,6 +1,6 @@
 //! The simulated upstream, from outside.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -164,6 +164,40 @@ async fn recordings_are_of_several_users_desktops_and_pools_and_a_desktop_has_on
         ["username", "desktop_id", "desktop_pool_id"].map(|key| distinct(&[key]));
     assert_eq!((users, desktops, pools), (8, 40, 5));
     assert_eq!(distinct(&["desktop_id", "desktop_name", "desktop_pool_id"]), desktops);
+}
+
+#[tokio::test]
+async fn recordings_have_rush_hours_quiet_weekends_and_one_day_on_which_many_fail() {
+    let simulation = Running::start(|config| config.records = 3000).await;
+    let mut rows = Vec::new();
+    for offset in (0..3000).step_by(1000) {
+        let page = simulation.list(&format!("limit=1000&offset={offset}")).await;
+        rows.extend(page["screen_records"].as_array().unwrap().clone());
+    }
+    // One in twenty is written as an epoch.
+    rows.retain(|row| row["start_time"].is_string());
+
+    let start = |row: &Value| {
+        let text = row["start_time"].as_str().unwrap().replace(' ', "T");
+        text.get(..19).unwrap().parse::<jiff::civil::DateTime>().unwrap()
+    };
+    let is_weekend = |row: &Value| start(row).weekday().to_monday_zero_offset() >= 5;
+    let share = |of: &[&Value], is: &dyn Fn(&Value) -> bool| {
+        of.iter().filter(|row| is(row)).count() * 100 / of.len().max(1)
+    };
+    let all: Vec<&Value> = rows.iter().collect();
+    assert!(share(&all, &is_weekend) <= 12, "{}", share(&all, &is_weekend));
+    let rush = share(&all, &|row| !is_weekend(row) && (8..18).contains(&start(row).hour()));
+    assert!(rush >= 75, "{rush}");
+    let mut days = HashMap::<_, Vec<&Value>>::new();
+    for row in all.iter().filter(|row| !is_weekend(row)) {
+        days.entry(start(row).date()).or_default().push(row);
+    }
+    let failed = |day: &Vec<&Value>| share(day, &|row| row["status"] == "REC_FAILED");
+    let mut shares: Vec<usize> = days.values().filter(|day| day.len() >= 40).map(failed).collect();
+    shares.sort_unstable();
+    let bad = shares.pop().unwrap();
+    assert!(bad >= 45 && shares.iter().all(|share| *share <= 30), "{bad} {shares:?}");
 }
 
 #[tokio::test]

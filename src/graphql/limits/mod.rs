@@ -31,6 +31,8 @@ const MAX_INTROSPECTION: usize = 100_000;
 pub(crate) const SELECTIONS_PER_TOKEN: usize = 5;
 /// The longest part of a list that `first` may ask for.
 const LONGEST_LIST: usize = 1000;
+/// The lists without `first`, by the type of their items, at a typical length.
+const LISTS: &[(&str, usize)] = &[("ScreenRecordStatisticsGroup", 100)];
 /// Typical lengths of introspection's lists. They nest without end (the fields of the type of
 /// the fields of …), so they have to multiply.
 const INTROSPECTION_LISTS: &[(&str, usize)] = &[
@@ -269,7 +271,7 @@ impl<'d> Costs<'d> {
 
     fn field(&mut self, field: &'d Field) -> SetCost {
         let children = self.set(&field.selection_set);
-        let described_length = introspection_length(&field.name);
+        let described_length = length_among(INTROSPECTION_LISTS, &field.name);
         let described = children.described.saturating_mul(described_length).saturating_add(1);
         let depth = children.depth.saturating_add(1);
         let is_introspection = matches!(field.name.as_str(), "__schema" | "__type");
@@ -289,7 +291,9 @@ impl<'d> Costs<'d> {
 
     /// How long the list of a field may get, at least 1.
     fn length(&self, field: &Field) -> usize {
-        let Some(first) = field.definition.argument_by_name("first") else { return 1 };
+        let Some(first) = field.definition.argument_by_name("first") else {
+            return length_among(LISTS, field.definition.ty.inner_named_type());
+        };
         let given = match field.specified_argument_by_name("first").map(|value| &**value) {
             Some(Value::Int(digits)) => length_of(digits.as_str()),
             Some(Value::Variable(name)) => match self.variables.get(&Name::new(name)) {
@@ -327,8 +331,9 @@ fn length_of(digits: &str) -> usize {
     if digits.starts_with('-') { 0 } else { digits.parse().unwrap_or(usize::MAX) }
 }
 
-fn introspection_length(name: &str) -> usize {
-    INTROSPECTION_LISTS.iter().find(|(list, _)| *list == name).map_or(1, |(_, length)| *length)
+/// The length of a list, 1 for what is none.
+fn length_among(lists: &[(&str, usize)], name: &str) -> usize {
+    lists.iter().find(|(list, _)| *list == name).map_or(1, |(_, length)| *length)
 }
 
 #[cfg(test)]

@@ -6,9 +6,14 @@ use super::connection::{Connection, DEFAULT_FIRST, sent_argument, wanted};
 use super::entity::FederationQuery;
 use super::screen_record::ScreenRecord;
 use super::screen_record_filter::{ScreenRecordFilter, record_selection};
+use super::screen_record_group::ScreenRecordGroup;
 use super::screen_record_order::ScreenRecordOrder;
+use super::screen_record_statistics::{
+    DEFAULT_TIME_ZONE, ScreenRecordStatistics, StatisticsArguments,
+};
 use crate::domain::{Failure, ProjectId};
 use crate::graphql::context::{FieldRow, OperationContext};
+use crate::records::AuditEventKind;
 
 /// Screen recordings of cloud desktops.
 // With what federation routers ask for, which is hidden.
@@ -79,8 +84,36 @@ impl ScreenRecordQueries {
         let reading = reader.screen_records(project.clone(), selection, wanted);
         let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
         let slice = reading.await?;
-        reader.audit_list(&project, slice.rows.len(), || sent_argument(context, "filter"));
+        let kind = AuditEventKind::Listed;
+        reader.audit_list(kind, &project, slice.rows.len(), || sent_argument(context, "filter"));
         let listed = |record| ScreenRecord::listed(record, project.clone());
         Ok(Connection::new(slice, reader.cursor_seal(), listed))
+    }
+    /// Number, length and size of the recordings of a project, by group.
+    ///
+    /// The gateway reads the rows of the list, up to `limits.max_scanned_rows` for each operation, and caches
+    /// them: another question about the same list needs no upstream call for some seconds. `null` with an
+    /// error if a part of the list cannot be read.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of the field, one by one")]
+    async fn screen_record_statistics(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Id of the project: 1 to 64 characters of `A-Z a-z 0-9 _ -`.")]
+        project_id: ID,
+        #[graphql(desc = "Restricts the recordings. A recording must match every given field.")]
+        filter: Option<ScreenRecordFilter>,
+        #[graphql(
+            desc = "What to group by: at most two different values, and not `HOUR` with `DAY`. Without it, \
+                    all recordings are one group."
+        )]
+        group_by: Option<Vec<ScreenRecordGroup>>,
+        #[graphql(
+            default_with = "Some(DEFAULT_TIME_ZONE.to_owned())",
+            desc = "IANA time zone in which hours and days begin, such as `Asia/Shanghai`."
+        )]
+        time_zone: Option<String>,
+    ) -> Option<Result<ScreenRecordStatistics, Failure>> {
+        let arguments = StatisticsArguments { filter, group_by, time_zone };
+        Some(ScreenRecordStatistics::read(context, &project_id, arguments).await)
     }
 }

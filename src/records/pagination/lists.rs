@@ -12,10 +12,12 @@ use super::super::pages::{CachedPage, OperationListing, PageKey, Pages};
 use super::super::read::{CacheOutcome, Content, Read};
 use super::super::reader::Reader;
 use super::super::single_flight::JoinRequest;
+use super::super::statistics::{Grouping, Statistics, fold};
 use super::super::ttl_cache::Found;
 use super::cursor::{Cursor, ListPrint};
 use super::scan::{ScanRequest, scan};
 use super::slice::{Ask, Slice, slice};
+use super::whole::read_whole;
 use crate::domain::{
     DesktopOperation, Direction, Failure, OperationQuery, Page, Permission, ProjectId, RecordId,
     RecordQuery, RecordSelection, ScreenRecord,
@@ -70,6 +72,39 @@ impl Reader {
         let request = ScanRequest { ask: &ask, with_total, budget, is_match: &is_match };
         let scanned = scan(request, |range| fetch(&query, range)).await;
         scanned.map_err(|failure| self.scan_failure(failure))
+    }
+
+    /// Sums over the recordings of a selection, by group. They are in the record cache afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::screen_records`].
+    pub async fn statistics(
+        &self,
+        project: ProjectId,
+        selection: RecordSelection,
+        grouping: &Grouping,
+    ) -> Result<Statistics, Failure> {
+        let selection = selection.checked()?;
+        let caller = self.admit_project(&project)?;
+        let Some(listing) = self.scanned_list(&selection) else {
+            let groups = fold(grouping, std::iter::empty());
+            return Ok(Statistics { groups, scanned: 0, is_complete: true });
+        };
+        let pages = &self.records().record_pages;
+        let fetch = |range| {
+            let (project, listing) = (project.clone(), listing.clone());
+            self.page(pages, PageKey { caller, project, listing, range })
+        };
+        let read = read_whole(self.scan_budget(), fetch).await;
+        let mut list = read.map_err(|failure| self.scan_failure(failure))?;
+        let rows = list.rows.len();
+        list.rows.retain(|row| row.as_ref().is_ok_and(|record| self.is_visible(record)));
+        // To a restricted caller a row that cannot be read is invisible.
+        let is_readable = self.restriction().is_some() || list.rows.len() == rows;
+        let records = list.rows.iter().flatten().map(|record| &**record);
+        let groups = fold(grouping, records.filter(|record| selection.rows.matches(record)));
+        let is_complete = list.is_complete && is_readable;
+        Ok(Statistics { groups, scanned: list.rows.len(), is_complete })
     }
 
     /// A part of the list of what happened during a recording.

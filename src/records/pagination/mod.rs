@@ -3,6 +3,7 @@
 mod cursor;
 mod slice;
 mod scan;
+mod whole;
 mod lists;
 #[cfg(test)]
 mod tests;

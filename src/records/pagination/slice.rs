@@ -72,9 +72,9 @@ pub struct Placed<T> {
 }
 
 /// A row with its number in the upstream's list.
-struct Numbered<T> {
+pub(super) struct Numbered<T> {
     number: u32,
-    row: Result<T, Arc<Unreadable>>,
+    pub(super) row: Result<T, Arc<Unreadable>>,
 }
 
 /// Rows without a gap between them.
@@ -105,7 +105,7 @@ where
         let (rows, total) = (Vec::new(), page.total.clone());
         return Ok(Slice { rows, end: None, total, has_next, has_previous });
     }
-    let mut pages = PageReader { fetch, asked: 0, total: None, ends_at: None };
+    let mut pages = PageReader::new(fetch, MOST_PAGES);
     let (from, count) = asked_range(ask);
     let mut collected = Collected { rows: Vec::new(), begin: from, end: from };
     collected.read_on(count, &mut pages).await?;
@@ -136,23 +136,35 @@ fn asked_range(ask: &Ask) -> (u32, u32) {
 }
 
 /// The upstream's pages, read one after the other.
-struct PageReader<F> {
+pub(super) struct PageReader<F> {
     fetch: F,
+    /// The most pages to ask for.
+    most: usize,
     /// Pages asked for so far.
     asked: usize,
     /// How many rows the list has, as the last page said.
     total: Field<i64>,
     /// Number of the row from which on a page was empty.
     ends_at: Option<u32>,
+    /// Whether two pages gave different totals: rows have come or gone between them.
+    has_shifted: bool,
 }
 
 impl<F> PageReader<F> {
+    pub(super) fn new(fetch: F, most: usize) -> Self {
+        Self { fetch, most, asked: 0, total: None, ends_at: None, has_shifted: false }
+    }
+
     /// Reads the rows `from..to`; fewer where the list ends before.
     ///
     /// A page may hold fewer rows than it was asked for, so the next one begins behind the rows
     /// received. Pages are asked for together, as if each were full; those behind a gap are asked for
     /// again, in the size that the upstream gives.
-    async fn read<T: Row, R>(&mut self, from: u32, to: u32) -> Result<Vec<Numbered<T>>, Failure>
+    pub(super) async fn read<T: Row, R>(
+        &mut self,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<Numbered<T>>, Failure>
     where
         F: Fn(Range) -> R,
         R: Future<Output = Result<Arc<Page<T>>, Failure>>,
@@ -163,7 +175,9 @@ impl<F> PageReader<F> {
             let ranges = self.ranges(next..to, size, at_once)?;
             let pages = try_join_all(ranges.iter().map(|range| (self.fetch)(*range))).await?;
             for (range, page) in ranges.into_iter().zip(pages) {
+                let before = self.known_total();
                 self.total = page.total.clone().or(self.total.take());
+                self.has_shifted |= before.is_some() && before != self.known_total();
                 if range.offset != next {
                     continue;
                 }
@@ -197,9 +211,10 @@ impl<F> PageReader<F> {
             .map(|offset| Range { offset, limit: size.min(rows.end - offset) })
             .collect();
         self.asked += ranges.len();
-        if self.asked > MOST_PAGES {
+        if self.asked > self.most {
+            let most = self.most;
             return Err(malformed(format!(
-                "holds so few rows that this part takes more than {MOST_PAGES} calls"
+                "holds so few rows that this part takes more than {most} calls"
             )));
         }
         Ok(ranges)
@@ -217,13 +232,17 @@ impl<F> PageReader<F> {
     }
 
     /// Whether the list has no row of a number. A total below that is wrong, so it says nothing.
-    fn has_end(&self, number: u32) -> bool {
+    pub(super) fn has_end(&self, number: u32) -> bool {
         self.ends_at.is_some_and(|end| end <= number)
             || self.known_total() == Some(i64::from(number))
             || number == u32::MAX
     }
 
-    fn known_total(&self) -> Option<i64> {
+    pub(super) fn has_shifted(&self) -> bool {
+        self.has_shifted
+    }
+
+    pub(super) fn known_total(&self) -> Option<i64> {
         self.total.as_ref()?.as_ref().ok().copied()
     }
 }

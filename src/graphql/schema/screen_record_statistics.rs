@@ -1,0 +1,62 @@
+//! Statistics of recordings.
+
+use async_graphql::{Context, SimpleObject};
+
+use super::connection::sent_argument;
+use super::screen_record_filter::{ScreenRecordFilter, record_selection};
+use super::screen_record_group::ScreenRecordGroup;
+use super::screen_record_statistics_group::ScreenRecordStatisticsGroup;
+use crate::domain::{Failure, ProjectId};
+use crate::graphql::context::{FieldRow, OperationContext};
+use crate::records::{AuditEventKind, Grouping};
+
+/// The time zone where `timeZone` is left out.
+pub(super) const DEFAULT_TIME_ZONE: &str = "UTC";
+
+/// Number, length and size of recordings, by group.
+#[derive(SimpleObject)]
+pub(crate) struct ScreenRecordStatistics {
+    /// The groups that have recordings, sorted by time, then by the other values; `null` comes first. Without
+    /// `groupBy` exactly one group, of all recordings.
+    groups: Vec<ScreenRecordStatisticsGroup>,
+    /// Number of recordings that were read and that the caller may see, whether they match the filter or not.
+    scanned: i32,
+    /// Whether every matching recording is counted. `false` if the list is longer than
+    /// `limits.max_scanned_rows` allows to read, if recordings were added or removed while it was read, or if
+    /// a recording cannot be read. Show such numbers as incomplete.
+    is_complete: bool,
+}
+
+/// The arguments of statistics, besides the project.
+pub(super) struct StatisticsArguments {
+    pub(super) filter: Option<ScreenRecordFilter>,
+    pub(super) group_by: Option<Vec<ScreenRecordGroup>>,
+    pub(super) time_zone: Option<String>,
+}
+
+impl ScreenRecordStatistics {
+    /// Reads the statistics of a project for a field.
+    pub(super) async fn read(
+        context: &Context<'_>,
+        project_id: &str,
+        arguments: StatisticsArguments,
+    ) -> Result<Self, Failure> {
+        let project = ProjectId::parse(project_id)?;
+        let StatisticsArguments { filter, group_by, time_zone } = arguments;
+        let by = group_by.unwrap_or_default().into_iter().map(Into::into).collect();
+        let grouping = Grouping::new(by, time_zone.as_deref().unwrap_or(DEFAULT_TIME_ZONE))?;
+        let selection = record_selection(filter, None);
+        let operation = context.data_unchecked::<OperationContext>();
+        let reader = operation.reader();
+        let reading = reader.statistics(project.clone(), selection, &grouping);
+        let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
+        let statistics = reading.await?;
+        let (kind, rows) = (AuditEventKind::Counted, statistics.counted());
+        reader.audit_list(kind, &project, rows, || sent_argument(context, "filter"));
+        Ok(Self {
+            groups: statistics.groups.into_iter().map(Into::into).collect(),
+            scanned: i32::try_from(statistics.scanned).unwrap_or(i32::MAX),
+            is_complete: statistics.is_complete,
+        })
+    }
+}
