@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::OperationOutcome;
+use super::outcome::OperationOutcome;
 use crate::counters::counted;
 
 /// Names that have a label of their own.

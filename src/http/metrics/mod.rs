@@ -3,6 +3,7 @@
 mod clients;
 mod connections;
 mod exposition;
+mod outcome;
 
 use std::fmt;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use clients::ClientOperations;
 pub use connections::{ConnectionMetrics, TlsMetrics};
 pub(crate) use connections::{Ended, HandshakeOutcome};
 pub(crate) use exposition::Exposition;
+pub(crate) use outcome::OperationOutcome;
 
 /// Statuses that are present from the start with 0, because a rate needs a first value.
 const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];
@@ -77,30 +79,9 @@ struct CodeLabel {
     code: String,
 }
 
-/// The outcome of a GraphQL operation, from good to bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum OperationOutcome {
-    /// Answered without an error.
-    Ok,
-    /// Answered with an error of at least one field.
-    Failed,
-    /// Not executed: it is wrong in itself, or over a limit.
-    Refused,
-}
-
-impl OperationOutcome {
-    const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Refused];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-        }
-    }
-
-    fn label(self) -> OutcomeLabel {
-        OutcomeLabel { outcome: self.as_str() }
+impl From<OperationOutcome> for OutcomeLabel {
+    fn from(outcome: OperationOutcome) -> Self {
+        Self { outcome: outcome.as_str() }
     }
 }
 
@@ -117,12 +98,12 @@ impl Default for HttpMetrics {
         let failures = WATCHED_FAILURES.map(FailureCode::as_str);
         let codes = failures.into_iter().chain(WATCHED_CODES.map(ErrorCode::as_str));
         let errors = counted(codes.map(|code| CodeLabel { code: code.to_owned() }));
-        let operations = counted(OperationOutcome::ALL.map(OperationOutcome::label));
+        let operations = counted(OperationOutcome::ALL.map(OutcomeLabel::from));
         Self {
             good: requests.get_or_create_owned(&StatusLabel { status: 200 }),
             requests,
             errors,
-            good_operations: operations.get_or_create_owned(&OperationOutcome::Ok.label()),
+            good_operations: operations.get_or_create_owned(&OperationOutcome::Ok.into()),
             operations,
             clients: ClientOperations::default(),
             streams: Gauge::default(),
@@ -198,7 +179,7 @@ impl HttpMetrics {
         self.clients.count(app.name.as_ref(), outcome);
         match outcome {
             OperationOutcome::Ok => self.good_operations.inc(),
-            other => self.operations.get_or_create(&other.label()).inc(),
+            other => self.operations.get_or_create(&other.into()).inc(),
         };
     }
 
