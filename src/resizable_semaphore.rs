@@ -1,8 +1,9 @@
 //! A semaphore whose number of permits can change.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +24,7 @@ impl ResizableSemaphore {
     /// Changes the number of permits. Shrinking revokes no permit in use: surplus permits disappear as they
     /// are returned, before anybody else can acquire one.
     pub(crate) fn resize(&self, size: usize, tasks: &TaskTracker) {
-        let mut current = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.size.lock();
         let before = std::mem::replace(&mut *current, size);
         if size >= before {
             self.semaphore.add_permits(size - before);

@@ -2,9 +2,10 @@
 
 mod turns;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -41,22 +42,22 @@ impl FairSemaphore {
 
     /// Changes the number of permits. Those that are held stay held, even where they are too many.
     pub(crate) fn resize(&self, size: usize) {
-        self.lock().resize(size);
+        self.0.lock().resize(size);
         self.hand_out();
     }
 
     pub(crate) fn free(&self) -> usize {
-        self.lock().free()
+        self.0.lock().free()
     }
 
     /// How many calls wait for a permit.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().waiting()
+        self.0.lock().waiting()
     }
 
     /// Takes `count` permits, if the caller may have them now.
     pub(crate) fn try_acquire(&self, caller: LimitKey, count: usize) -> Option<Permit> {
-        let is_taken = self.lock().try_take(caller, count);
+        let is_taken = self.0.lock().try_take(caller, count);
         is_taken.then(|| Permit { semaphore: self.clone(), caller, count, call: None })
     }
 
@@ -79,7 +80,7 @@ impl FairSemaphore {
 
     /// Takes a permit, or queues.
     fn enter(&self, requester: Requester) -> Result<Permit, Waiting<'_>> {
-        let mut turns = self.lock();
+        let mut turns = self.0.lock();
         if turns.try_take(requester.caller, 1) {
             turns.begin(requester);
             drop(turns);
@@ -94,7 +95,7 @@ impl FairSemaphore {
     fn hand_out(&self) {
         loop {
             // The lock is released before a permit is sent: a call that has just left drops it.
-            let next = self.lock().next();
+            let next = self.0.lock().next();
             let Some((requester, waker)) = next else { return };
             let _ = waker.send(self.permit(requester));
         }
@@ -104,32 +105,28 @@ impl FairSemaphore {
         let caller = requester.caller;
         Permit { semaphore: self.clone(), caller, count: 1, call: Some(requester) }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Turns<oneshot::Sender<Permit>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Waiting<'_> {
     fn granted(&self) -> u64 {
-        self.semaphore.lock().granted(self.requester)
+        self.semaphore.0.lock().granted(self.requester)
     }
 
     fn has_stalled_since(&self, granted: u64) -> bool {
-        let turns = self.semaphore.lock();
+        let turns = self.semaphore.0.lock();
         turns.granted(self.requester) == granted && !turns.is_active(&self.requester)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.semaphore.lock().leave(self.requester, self.ticket);
+        self.semaphore.0.lock().leave(self.requester, self.ticket);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut turns = self.semaphore.lock();
+        let mut turns = self.semaphore.0.lock();
         turns.give_back(&self.caller, self.count);
         if let Some(requester) = &self.call {
             turns.end(requester);

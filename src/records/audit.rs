@@ -55,6 +55,6 @@ impl Reader {
     }
 
     fn note_event(&self, event: AuditEvent) {
-        self.noted().events.push(event);
+        self.noted.lock().events.push(event);
     }
 }

@@ -5,8 +5,10 @@
 //! search.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::invalidation::Invalidation;
 use super::key::CallerKey;
@@ -32,7 +34,7 @@ impl CallerIndex {
     /// Notes that something was cached just now.
     pub(crate) fn note(&self, caller: CallerKey, project: &ProjectId) {
         let now = self.clock.now();
-        let mut callers = self.lock();
+        let mut callers = self.callers.lock();
         let projects = callers.entry(caller).or_default();
         match projects.get_mut(project) {
             Some(noted) => *noted = now,
@@ -46,7 +48,7 @@ impl CallerIndex {
     pub(crate) fn take(&self, invalidation: &Invalidation) -> bool {
         match invalidation {
             Invalidation::Purge(_) => true,
-            Invalidation::Token(caller) => self.lock().remove(caller).is_some(),
+            Invalidation::Token(caller) => self.callers.lock().remove(caller).is_some(),
             Invalidation::Record(key) => self.take_project(key.caller, &key.project),
             Invalidation::Lists { caller, project } => self.take_project(*caller, project),
             Invalidation::Absence(_) => false,
@@ -54,7 +56,7 @@ impl CallerIndex {
     }
 
     fn take_project(&self, caller: CallerKey, project: &ProjectId) -> bool {
-        let mut callers = self.lock();
+        let mut callers = self.callers.lock();
         let Some(projects) = callers.get_mut(&caller) else { return false };
         let is_there = projects.remove(project).is_some();
         if projects.is_empty() {
@@ -67,15 +69,11 @@ impl CallerIndex {
     /// what has lived so long was dropped.
     pub(crate) fn evict_expired(&self, life: Duration) {
         let now = self.clock.now();
-        let mut callers = self.lock();
+        let mut callers = self.callers.lock();
         for projects in callers.values_mut() {
             projects.retain(|_, noted| now.saturating_duration_since(*noted) <= life);
         }
         callers.retain(|_, projects| !projects.is_empty());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Callers> {
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,9 +3,9 @@
 //! A field says that it reads by [`at`]; what is read then, however deep below, is noted under its path.
 //! Only the operation's own reads are noted, and nothing of whose they are or what is in them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::read::{Content, Read};
@@ -59,7 +59,7 @@ impl Explanation {
     pub(crate) fn note_scan(&self, read: &Read, is_there: bool) {
         let path = FIELD.try_with(Clone::clone).unwrap_or_default();
         let noun = Content::Page.noun();
-        if !self.reads().iter().any(|one| one.path == path && one.kind == noun) {
+        if !self.0.lock().iter().any(|one| one.path == path && one.kind == noun) {
             self.note(Content::Page, read, is_there);
         }
     }
@@ -68,7 +68,7 @@ impl Explanation {
     pub(crate) fn note(&self, content: Content, read: &Read, is_there: bool) {
         let millis = |span: Duration| u64::try_from(span.as_millis()).ok();
         let there = |span: Duration| is_there.then(|| millis(span)).flatten();
-        self.reads().push(Explained {
+        self.0.lock().push(Explained {
             path: FIELD.try_with(Clone::clone).unwrap_or_default(),
             kind: content.noun(),
             outcome: read.outcome.as_str(),
@@ -82,16 +82,12 @@ impl Explanation {
 
     /// Notes that the last read was answered by the shared cache.
     pub(crate) fn mark_shared(&self) {
-        if let Some(last) = self.reads().last_mut() {
+        if let Some(last) = self.0.lock().last_mut() {
             last.tier = Some("shared");
         }
     }
 
     pub(crate) fn all(&self) -> Vec<Explained> {
-        self.reads().clone()
-    }
-
-    fn reads(&self) -> MutexGuard<'_, Vec<Explained>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clone()
     }
 }

@@ -1,22 +1,25 @@
 //! Keeps a load from bringing back what was dropped while it ran.
 //!
-//! All loads of one caller and project that run at the same time share a generation. Whatever drops cached
-//! data, a purge or a refusal, ends the generation first: a load that began in it no longer writes the
-//! cache, and no read joins it.
+//! A load begins in a generation. Whatever drops cached data, a purge or a refusal, ends the generation
+//! first: a load that began in it no longer writes the cache, and no read joins it.
+//!
+//! Generations are numbers in a table of fixed size. Callers whose numbers are in the same place end each
+//! other's generations: some loads are then not cached, and no data is ever wrong.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Arc;
 
 use super::invalidation::Invalidation;
 use super::key::CallerKey;
-use super::sync::{Mutex, MutexGuard, lock};
+use super::sync::Mutex;
 use crate::domain::ProjectId;
 
-/// The generations of all loads that run. Clones share them.
-#[derive(Clone, Default)]
-pub(crate) struct Generations(Arc<Mutex<Running>>);
+/// The size of the table. Anyone can provoke refusals, with made-up tokens, so few of them may meet the load of
+/// another caller.
+const PLACES: usize = 8192;
 
-type Running = HashMap<CallerKey, HashMap<ProjectId, Weak<Numbers>>>;
+/// The current generations.
+pub(crate) struct Generations(Vec<Arc<Numbers>>);
 
 /// What a load reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +38,25 @@ pub(crate) struct Generation {
     number: u64,
 }
 
-/// The numbers of the current generations of one caller and project. Kept while a load runs.
+/// The numbers of the current generations of some callers.
+#[derive(Default)]
 struct Numbers {
-    all: Generations,
-    caller: CallerKey,
-    project: ProjectId,
     records: Mutex<u64>,
     lists: Mutex<u64>,
 }
 
+impl Default for Generations {
+    fn default() -> Self {
+        Self::new(PLACES)
+    }
+}
+
 impl Generations {
+    /// A table with some places, one at least.
+    pub(super) fn new(places: usize) -> Self {
+        Self((0..places).map(|_| Arc::default()).collect())
+    }
+
     /// The generation of a load that begins now.
     pub(crate) fn begin(
         &self,
@@ -52,48 +64,39 @@ impl Generations {
         project: &ProjectId,
         kind: LoadKind,
     ) -> Generation {
-        let mut running = self.lock();
-        let of_caller = running.entry(caller).or_default();
-        let known = of_caller.get(project).and_then(Weak::upgrade);
-        let numbers = known.unwrap_or_else(|| {
-            let numbers = Arc::new(Numbers::new(self.clone(), caller, project.clone()));
-            of_caller.insert(project.clone(), Arc::downgrade(&numbers));
-            numbers
-        });
-        drop(running);
-        let number = *lock(numbers.of(kind));
+        let numbers = Arc::clone(self.numbers(caller, project));
+        let number = *numbers.of(kind).lock();
         Generation { numbers, kind, number }
     }
 
-    /// Ends the generations of everything that is removed.
+    /// Ends the generations of everything that is removed. The load of a record that the upstream refused
+    /// has ended with the refusal.
     pub(crate) fn end(&self, invalidation: &Invalidation) {
-        for numbers in self.running(invalidation) {
-            if invalidation.covers_loads_of(numbers.caller, &numbers.project) {
-                Numbers::end(&numbers.records);
+        match invalidation {
+            Invalidation::Purge(_) | Invalidation::Token(CallerKey::Gateway) => {
+                self.0.iter().for_each(|numbers| numbers.end_all());
             }
-            Numbers::end(&numbers.lists);
+            Invalidation::Token(holder) => self.place(holder).end_all(),
+            Invalidation::Record(key) => self.numbers(key.caller, &key.project).end_lists(),
+            Invalidation::Lists { caller, project } => self.numbers(*caller, project).end_lists(),
+            Invalidation::Absence(_) => {}
         }
     }
 
-    /// The running generations that an invalidation ends. They are dropped outside the lock, because dropping
-    /// them takes it.
-    fn running(&self, invalidation: &Invalidation) -> Vec<Arc<Numbers>> {
-        let running = self.lock();
-        let of_callers: Vec<_> = match invalidation.caller() {
-            Some(caller) => running.get(&caller).into_iter().collect(),
-            None => running.values().collect(),
-        };
-        let numbers = of_callers.into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade);
-        // Whatever is not removed is dropped after the lock, too.
-        let numbers: Vec<_> = numbers.collect();
-        drop(running);
-        let is_covered =
-            |numbers: &Arc<Numbers>| invalidation.covers_lists_of(numbers.caller, &numbers.project);
-        numbers.into_iter().filter(is_covered).collect()
+    /// The numbers for a holder of a token, or for the gateway's own reads of a project.
+    fn numbers(&self, caller: CallerKey, project: &ProjectId) -> &Arc<Numbers> {
+        match caller {
+            CallerKey::Gateway => self.place(project),
+            CallerKey::Holder(_) => self.place(caller),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Running> {
-        lock(&self.0)
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    fn place(&self, of: impl Hash) -> &Arc<Numbers> {
+        let mut hasher = DefaultHasher::new();
+        of.hash(&mut hasher);
+        let place = hasher.finish() % self.0.len() as u64;
+        &self.0[usize::try_from(place).unwrap_or_default()]
     }
 }
 
@@ -101,7 +104,7 @@ impl Generation {
     /// Keeps what a load of this generation has read, unless the generation has ended. It does not end
     /// meanwhile: a reader must not find after a removal what was kept for a moment only.
     pub(crate) fn keep(&self, keep: impl FnOnce()) {
-        let number = lock(self.numbers.of(self.kind));
+        let number = self.numbers.of(self.kind).lock();
         if *number == self.number {
             keep();
         }
@@ -109,16 +112,11 @@ impl Generation {
 
     /// Whether the generation has not ended.
     pub(crate) fn is_current(&self) -> bool {
-        let number = lock(self.numbers.of(self.kind));
-        *number == self.number
+        *self.numbers.of(self.kind).lock() == self.number
     }
 }
 
 impl Numbers {
-    fn new(all: Generations, caller: CallerKey, project: ProjectId) -> Self {
-        Self { all, caller, project, records: Mutex::new(0), lists: Mutex::new(0) }
-    }
-
     fn of(&self, kind: LoadKind) -> &Mutex<u64> {
         match kind {
             LoadKind::Record => &self.records,
@@ -126,24 +124,13 @@ impl Numbers {
         }
     }
 
-    fn end(number: &Mutex<u64>) {
-        let mut number = lock(number);
-        *number = number.wrapping_add(1);
+    fn end_all(&self) {
+        *self.records.lock() += 1;
+        self.end_lists();
     }
-}
 
-/// Forgets the caller and project once no load of theirs runs.
-impl Drop for Numbers {
-    fn drop(&mut self) {
-        let mut running = self.all.lock();
-        let Some(of_caller) = running.get_mut(&self.caller) else { return };
-        // Another load may have begun since.
-        if of_caller.get(&self.project).is_some_and(|numbers| numbers.strong_count() == 0) {
-            of_caller.remove(&self.project);
-        }
-        if of_caller.is_empty() {
-            running.remove(&self.caller);
-        }
+    fn end_lists(&self) {
+        *self.lists.lock() += 1;
     }
 }
 
@@ -162,28 +149,26 @@ mod tests {
     }
 
     #[test]
-    fn an_invalidation_ends_the_loads_it_covers_and_no_others() {
+    fn an_invalidation_ends_the_loads_it_covers_and_no_refusal_those_of_another_caller() {
         let id = RecordId::parse("r").unwrap();
-        let key = RecordKey { caller: ONE, project: project("p"), id: id.clone() };
-        let lists = Invalidation::Lists { caller: ONE, project: project("p") };
+        let key = |caller| RecordKey { caller, project: project("p"), id: id.clone() };
+        let lists = |caller| Invalidation::Lists { caller, project: project("p") };
         let loads = [
             (ONE, "p", LoadKind::Record),
             (ONE, "p", LoadKind::List),
-            (ONE, "q", LoadKind::Record),
             (OTHER, "p", LoadKind::Record),
-            (OTHER, "q", LoadKind::List),
+            (OTHER, "p", LoadKind::List),
+            (CallerKey::Gateway, "p", LoadKind::List),
+            (CallerKey::Gateway, "q", LoadKind::List),
         ];
         for (invalidation, ended) in [
-            (Invalidation::Purge(Purge::All), [true, true, true, true, true]),
-            (Invalidation::Purge(Purge::Project(project("p"))), [true, true, false, true, false]),
-            (
-                Invalidation::Purge(Purge::Record(project("p"), id)),
-                [true, true, false, true, false],
-            ),
-            (Invalidation::Token(ONE), [true, true, true, false, false]),
-            (Invalidation::Record(key.clone()), [false, true, false, false, false]),
-            (lists, [false, true, false, false, false]),
-            (Invalidation::Absence(key), [false; 5]),
+            (Invalidation::Purge(Purge::All), [true; 6]),
+            (Invalidation::Purge(Purge::Project(project("p"))), [true; 6]),
+            (Invalidation::Token(ONE), [true, true, false, false, false, false]),
+            (Invalidation::Record(key(ONE)), [false, true, false, false, false, false]),
+            (lists(OTHER), [false, false, false, true, false, false]),
+            (lists(CallerKey::Gateway), [false, false, false, false, true, false]),
+            (Invalidation::Absence(key(ONE)), [false; 6]),
         ] {
             let all = Generations::default();
             let begun = loads.map(|(caller, name, kind)| all.begin(caller, &project(name), kind));
@@ -199,20 +184,5 @@ mod tests {
             assert_eq!(begun.each_ref().map(is_ended), ended, "after {invalidation:?}");
             assert!(all.begin(ONE, &project("p"), LoadKind::List).is_current());
         }
-    }
-
-    #[test]
-    fn callers_without_a_load_are_forgotten() {
-        let all = Generations::default();
-        let first = all.begin(ONE, &project("p"), LoadKind::Record);
-        let second = all.begin(ONE, &project("p"), LoadKind::List);
-        let other = all.begin(ONE, &project("q"), LoadKind::List);
-
-        drop(first);
-        all.end(&Invalidation::Token(ONE));
-        let is_ended = !second.is_current();
-        drop((second, other));
-
-        assert!(is_ended && all.lock().is_empty());
     }
 }

@@ -74,15 +74,6 @@ impl Invalidation {
         is_token.then_some(Self::Token(caller))
     }
 
-    /// The only caller concerned; `None` for all.
-    pub(crate) fn caller(&self) -> Option<CallerKey> {
-        match self {
-            Self::Purge(_) => None,
-            Self::Token(caller) | Self::Lists { caller, .. } => Some(*caller),
-            Self::Record(key) | Self::Absence(key) => Some(key.caller),
-        }
-    }
-
     /// Whether it covers a cached record.
     pub(crate) fn covers_record(&self, key: &RecordKey) -> bool {
         match self {
@@ -94,16 +85,6 @@ impl Invalidation {
             Self::Token(caller) => *caller == key.caller,
             Self::Record(refused) | Self::Absence(refused) => refused == key,
             Self::Lists { .. } => false,
-        }
-    }
-
-    /// Whether a running load of some record of a project could bring back what it covers. The load of a
-    /// record that the upstream refused has ended with the refusal.
-    pub(crate) fn covers_loads_of(&self, caller: CallerKey, project: &ProjectId) -> bool {
-        match self {
-            Self::Purge(purge) => purge.covers_project(project),
-            Self::Token(refused) => *refused == caller,
-            Self::Record(_) | Self::Lists { .. } | Self::Absence(_) => false,
         }
     }
 

@@ -1,10 +1,11 @@
 //! The reads of one GraphQL request. Every read passes [`Reader::admit_project`], the one gate to the data.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use dataloader::cached::Loader;
 use opentelemetry::Context;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tracing::{Instrument as _, Span};
@@ -37,7 +38,7 @@ pub struct Reader {
     caller: Option<CallerKey>,
     loader: OnceLock<RecordLoader>,
     link_loader: OnceLock<LinkLoader>,
-    noted: Mutex<ReadSummary>,
+    pub(super) noted: Mutex<ReadSummary>,
     scan_budget: ScanBudget,
     /// `None` once it has read stale data, a failure or a signed link.
     dependencies: Mutex<Option<Vec<Dependency>>>,
@@ -141,13 +142,13 @@ impl Reader {
     /// the summary that was not taken.
     pub(crate) fn renewed(&self) -> Self {
         let renewed = self.records.reader(self.context.clone());
-        *renewed.noted() = self.take_summary();
+        *renewed.noted.lock() = self.take_summary();
         renewed
     }
 
     /// What was read since the last call.
     pub fn take_summary(&self) -> ReadSummary {
-        std::mem::take(&mut self.noted())
+        std::mem::take(&mut self.noted.lock())
     }
 
     /// Checks that the caller may ask for the project at all, and makes the key.
@@ -208,7 +209,7 @@ impl Reader {
     /// Checks a project against those that are served and those of the caller, and notes that it was
     /// asked for.
     fn check_project(&self, project: &ProjectId) -> Result<(), Failure> {
-        let mut noted = self.noted();
+        let mut noted = self.noted.lock();
         if noted.projects.len() < MOST_NOTED_PROJECTS && !noted.projects.contains(project) {
             noted.projects.push(project.clone());
         }
@@ -382,7 +383,7 @@ impl Reader {
     /// missing recording and an invisible one.
     pub(crate) fn note_denial(&self, key: &RecordKey, outcome: CacheOutcome) -> Failure {
         self.note(key, Read::failed(outcome, None), None);
-        self.noted().has_denials = true;
+        self.noted.lock().has_denials = true;
         self.audit_denied(&key.project, Some(&key.id));
         self.records.metrics.count_denial(DenialReason::Record);
         Failure::NotVisible
@@ -390,16 +391,12 @@ impl Reader {
 
     pub(crate) fn note_read(&self, read: Read) {
         self.records.metrics.count(read.outcome);
-        self.noted().reads.push(read);
+        self.noted.lock().reads.push(read);
     }
 
     /// Notes that a signed link is handed out.
     pub(crate) fn note_secret(&self) {
-        self.noted().has_links = true;
-    }
-
-    pub(super) fn noted(&self) -> MutexGuard<'_, ReadSummary> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock().has_links = true;
     }
 
     /// Notes every read from now on, with the path of its field.
@@ -437,24 +434,20 @@ impl Reader {
     /// What was read, for a response that may be cached; `None` where nothing was read, or something that
     /// was not fresh in the cache. So data that is read once leaves no response behind.
     pub(crate) fn take_dependencies(&self) -> Option<Vec<Dependency>> {
-        let read = self.dependencies().replace(Vec::new());
+        let read = self.dependencies.lock().replace(Vec::new());
         read.filter(|dependencies| !dependencies.is_empty())
     }
 
     /// Notes something that this request has read.
     pub(crate) fn depend_on(&self, dependency: impl FnOnce() -> Dependency) {
-        if let Some(dependencies) = &mut *self.dependencies() {
+        if let Some(dependencies) = &mut *self.dependencies.lock() {
             dependencies.push(dependency());
         }
     }
 
     /// Notes that the response of this request must not be reused.
     pub(crate) fn mark_uncacheable(&self) {
-        *self.dependencies() = None;
-    }
-
-    fn dependencies(&self) -> MutexGuard<'_, Option<Vec<Dependency>>> {
-        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.dependencies.lock() = None;
     }
 }
 

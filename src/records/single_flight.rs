@@ -18,7 +18,7 @@ use opentelemetry::trace::SpanContext;
 
 use super::generation::Generation;
 use super::metrics::RecordMetrics;
-use super::sync::{Mutex, MutexGuard, lock};
+use super::sync::Mutex;
 use crate::domain::Failure;
 use crate::spans;
 
@@ -124,7 +124,7 @@ where
     where
         L: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let mut running = self.lock();
+        let mut running = self.running.lock();
         let flying = |listed: &ListedLoad<T>| {
             let is_joined = may_join(&listed.generation);
             Some((listed.flight.upgrade().filter(|_| is_joined)?, listed.span.clone()))
@@ -161,12 +161,6 @@ where
     }
 }
 
-impl<K: Eq + Hash, T> SingleFlight<K, T> {
-    fn lock(&self) -> MutexGuard<'_, Loads<K, T>> {
-        lock(&self.running)
-    }
-}
-
 impl<K: Eq + Hash, T> RunningLoad<K, T> {
     fn end(mut self) {
         self.has_ended = true;
@@ -175,7 +169,7 @@ impl<K: Eq + Hash, T> RunningLoad<K, T> {
 
 impl<K: Eq + Hash, T> Drop for RunningLoad<K, T> {
     fn drop(&mut self) {
-        let mut running = self.owner.lock();
+        let mut running = self.owner.running.lock();
         if running.loads.get(&self.key).is_some_and(|listed| listed.number == self.number) {
             running.loads.remove(&self.key);
         }
@@ -203,7 +197,7 @@ mod tests {
 
     fn generation() -> Generation {
         let project = ProjectId::parse("p").unwrap();
-        Generations::default().begin(CallerKey::Gateway, &project, LoadKind::Record)
+        Generations::new(1).begin(CallerKey::Gateway, &project, LoadKind::Record)
     }
 
     fn flights() -> SingleFlight<&'static str, Arc<str>> {
@@ -252,6 +246,6 @@ mod tests {
 
         assert!(land.is_closed(), "the load was not dropped");
         assert_eq!(flights.metrics.abandoned.get(), 1);
-        assert!(flights.lock().loads.is_empty());
+        assert!(flights.running.lock().loads.is_empty());
     }
 }

@@ -1,19 +1,13 @@
 //! The lock that the single flight and the generations of loads are made of.
 //!
-//! The standard library's. In tests it is that of the model checker while a model runs, so that `model`
+//! That of `parking_lot`. In tests it is that of the model checker while a model runs, so that `model`
 //! drives the very code that is shipped.
 
 #[cfg(not(test))]
-pub(super) use std::sync::{Mutex, MutexGuard};
+pub(super) use parking_lot::Mutex;
 
 #[cfg(test)]
-pub(super) use modelled::{Mutex, MutexGuard, lock, modelling};
-
-/// Locks, even if a thread has panicked meanwhile.
-#[cfg(not(test))]
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+pub(super) use modelled::{Mutex, modelling};
 
 #[cfg(test)]
 mod modelled {
@@ -41,15 +35,15 @@ mod modelled {
         run();
     }
 
-    /// The standard library's, or the model checker's.
+    /// That of `parking_lot`, or the model checker's.
     #[derive(Debug)]
     pub(in crate::records) enum Mutex<T> {
-        Real(std::sync::Mutex<T>),
+        Real(parking_lot::Mutex<T>),
         Checked(shuttle::sync::Mutex<T>),
     }
 
     pub(in crate::records) enum MutexGuard<'l, T> {
-        Real(std::sync::MutexGuard<'l, T>),
+        Real(parking_lot::MutexGuard<'l, T>),
         Checked(shuttle::sync::MutexGuard<'l, T>),
     }
 
@@ -58,18 +52,16 @@ mod modelled {
             if MODELLING.get() {
                 Self::Checked(shuttle::sync::Mutex::new(value))
             } else {
-                Self::Real(std::sync::Mutex::new(value))
+                Self::Real(parking_lot::Mutex::new(value))
             }
         }
-    }
 
-    pub(in crate::records) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        match mutex {
-            Mutex::Real(mutex) => {
-                MutexGuard::Real(mutex.lock().unwrap_or_else(PoisonError::into_inner))
-            }
-            Mutex::Checked(mutex) => {
-                MutexGuard::Checked(mutex.lock().unwrap_or_else(PoisonError::into_inner))
+        pub(in crate::records) fn lock(&self) -> MutexGuard<'_, T> {
+            match self {
+                Self::Real(mutex) => MutexGuard::Real(mutex.lock()),
+                Self::Checked(mutex) => {
+                    MutexGuard::Checked(mutex.lock().unwrap_or_else(PoisonError::into_inner))
+                }
             }
         }
     }

@@ -205,7 +205,7 @@ mod tests {
 
     fn insert(cache: &TtlCache<CachedRecord>, id: &str, record: ScreenRecord) {
         let key = key(id);
-        let generation = Generations::default().begin(key.caller, &key.project, LoadKind::Record);
+        let generation = Generations::new(1).begin(key.caller, &key.project, LoadKind::Record);
         let value = Value::Record(Arc::new(record));
         let entry = cache.entry(CachedRecord::new(value, 200, Duration::from_secs(5)));
         cache.insert(&key, &entry, &generation);

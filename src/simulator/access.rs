@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
@@ -148,7 +148,7 @@ impl Access {
     }
 
     fn check_not_locked(&self, access: &str, now: Timestamp) -> Result<(), Denied> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures.lock();
         let until = failures.get(access).and_then(|failures| failures.locked_until);
         if until.is_some_and(|until| now < until) {
             return Err(Denied::iam("AK access failed to reach the limit,forbidden"));
@@ -157,7 +157,7 @@ impl Access {
     }
 
     fn remember(&self, access: &str, passed: bool, now: Timestamp) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         // Unknown keys are counted as well, but not without end.
         if passed || failures.len() > 1000 {
             failures.remove(access);

@@ -1,13 +1,13 @@
 //! IAM: tokens for a user's name and password.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
@@ -75,7 +75,7 @@ impl Iam {
                 && bool::from(user.password.as_bytes().ct_eq(password.as_bytes()))
         });
         if known.is_none() {
-            self.lock().failures.entry(name.to_owned()).or_default().push(now);
+            self.state.lock().failures.entry(name.to_owned()).or_default().push(now);
             return refusal(StatusCode::UNAUTHORIZED, "The username or password is wrong.");
         }
         let scope = part("/auth/scope/project/id");
@@ -88,7 +88,7 @@ impl Iam {
 
     /// The state of a token.
     pub(super) fn token_state(&self, token: &str, now: Timestamp) -> TokenState {
-        match self.lock().tokens.get(token) {
+        match self.state.lock().tokens.get(token) {
             Some(ends) if now < *ends => TokenState::Valid,
             Some(_) => TokenState::Ended,
             None => TokenState::Unknown,
@@ -99,7 +99,7 @@ impl Iam {
         let life = SignedDuration::try_from(self.life).unwrap_or(SignedDuration::MAX);
         let ends = now.checked_add(life).unwrap_or(Timestamp::MAX);
         let token = random_hex();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.failures.remove(name);
         state.tokens.insert(token.clone(), ends);
         let written = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
@@ -114,14 +114,10 @@ impl Iam {
     }
 
     fn is_locked(&self, name: &str, now: Timestamp) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let failures = state.failures.entry(name.to_owned()).or_default();
         failures.retain(|at| now.duration_since(*at) < LOCK);
         failures.len() >= FORGIVEN
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

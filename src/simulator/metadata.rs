@@ -1,9 +1,9 @@
 //! The metadata service of a cloud server: session tokens and temporary keys.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::iam::random_hex;
@@ -44,13 +44,13 @@ impl Metadata {
         }
         let ends = now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
         let session = random_hex();
-        self.lock().sessions.insert(session.clone(), ends);
+        self.0.lock().sessions.insert(session.clone(), ends);
         Some(session)
     }
 
     /// The newest key; none without a session that lasts.
     pub(super) fn security_key(&self, session: Option<&str>, now: Timestamp) -> Option<Value> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let lasts = session.and_then(|session| state.sessions.get(session));
         if lasts.is_none_or(|ends| now >= *ends) {
             return None;
@@ -73,11 +73,7 @@ impl Metadata {
 
     /// The key of an id, if it was given out and has not ended.
     pub(super) fn key(&self, access: &str, now: Timestamp) -> Option<TemporaryKey> {
-        self.lock().keys.get(access).filter(|key| now < key.ends).cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().keys.get(access).filter(|key| now < key.ends).cloned()
     }
 }
 

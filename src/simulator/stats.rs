@@ -1,8 +1,8 @@
 //! How often the simulated upstream was asked, in all and by path.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// Paths that are counted by themselves; more are counted together.
@@ -20,7 +20,7 @@ struct Counts {
 
 impl Stats {
     pub(super) fn count(&self, method: &str, path: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         counts.requests += 1;
         let mut name = format!("{method} {path}");
         if counts.by_path.len() >= MOST_PATHS && !counts.by_path.contains_key(&name) {
@@ -30,11 +30,11 @@ impl Stats {
     }
 
     pub(super) fn reset(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Counts::default();
+        *self.0.lock() = Counts::default();
     }
 
     pub(super) fn json(&self) -> Value {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         json!({ "requests": counts.requests, "paths": counts.by_path })
     }
 }
