@@ -15,7 +15,7 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{
     self as library, DocumentOperations, ExecutableDocument, OperationDefinition,
 };
-use async_graphql::{Name, Pos, Positioned, ServerError, Value as ConstValue, Variables};
+use async_graphql::{Name, Pos, Positioned, Request, ServerError, Value as ConstValue, Variables};
 
 use super::document::{Document, position_or_start};
 use super::error::{ErrorCode, request_error};
@@ -25,9 +25,9 @@ use super::response_shape::{MemberShape, ObjectShape};
 /// The field that stands in for an empty selection set, which the executor does not know.
 const PLACEHOLDER: &str = "__typename";
 
-/// An operation that async-graphql can execute.
+/// A request to async-graphql, and the shape of its response.
 pub(crate) struct Converted {
-    pub(crate) document: ExecutableDocument,
+    pub(crate) request: Request,
     pub(crate) shape: ObjectShape,
 }
 
@@ -52,8 +52,9 @@ pub(crate) fn convert(
         selection_set: placed(library::SelectionSet { items: root.items }, START),
     };
     let operations = DocumentOperations::Single(placed(definition, START));
-    let document = ExecutableDocument { operations, fragments: HashMap::default() };
-    Ok(Converted { document, shape: root.shape })
+    let mut request = Request::new("");
+    request.set_parsed_query(ExecutableDocument { operations, fragments: HashMap::default() });
+    Ok(Converted { request, shape: root.shape })
 }
 
 const START: Pos = Pos { line: 1, column: 1 };
@@ -86,42 +87,25 @@ struct Converter<'d> {
 }
 
 impl<'d> Converter<'d> {
-    /// Converts the merged selections of a type.
+    /// Converts the merged selections of a type. The one union there is, `_Entity`, has one member.
     fn object(
         &self,
         ty: &ApolloName,
         sets: &[&'d SelectionSet],
     ) -> Result<ConvertedObject, ServerError> {
-        match self.literals.schema.types.get(ty) {
-            Some(ExtendedType::Union(union)) => {
-                let members = union.members.iter().map(|member| &member.name);
-                self.alternatives(members, sets)
-            }
-            _ => self.fields_of(ty, sets),
-        }
-    }
-
-    /// Converts the selections of an object that is of one of several types.
-    fn alternatives<'t>(
-        &self,
-        types: impl Iterator<Item = &'t ApolloName>,
-        sets: &[&'d SelectionSet],
-    ) -> Result<ConvertedObject, ServerError> {
-        let mut converted = ConvertedObject::default();
-        for ty in types {
-            let ConvertedObject { items, shape } = self.fields_of(ty, sets)?;
-            let condition = library::TypeCondition { on: placed(Name::new(ty), START) };
-            let inline = library::InlineFragment {
-                type_condition: Some(placed(condition, START)),
-                directives: Vec::new(),
-                selection_set: placed(library::SelectionSet { items }, START),
-            };
-            converted
-                .items
-                .push(placed(library::Selection::InlineFragment(placed(inline, START)), START));
-            converted.shape.merge(shape.of_some_types());
-        }
-        Ok(converted)
+        let Some(ExtendedType::Union(union)) = self.literals.schema.types.get(ty) else {
+            return self.fields_of(ty, sets);
+        };
+        let Some(member) = union.members.first() else { return Ok(ConvertedObject::default()) };
+        let ConvertedObject { items, shape } = self.fields_of(&member.name, sets)?;
+        let condition = library::TypeCondition { on: placed(Name::new(&member.name), START) };
+        let inline = library::InlineFragment {
+            type_condition: Some(placed(condition, START)),
+            directives: Vec::new(),
+            selection_set: placed(library::SelectionSet { items }, START),
+        };
+        let inline = library::Selection::InlineFragment(placed(inline, START));
+        Ok(ConvertedObject { items: vec![placed(inline, START)], shape })
     }
 
     fn fields_of(
@@ -246,7 +230,7 @@ impl<'d> Converter<'d> {
             field.selection_set = placed(library::SelectionSet { items }, at);
             object = Some(shape);
         }
-        let member = MemberShape { ty: first.ty().clone(), object, is_of_some_types: false };
+        let member = MemberShape { ty: first.ty().clone(), object };
         Ok((placed(field, at), member))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apollo_compiler::validation::Valid;
 use async_graphql::{
-    EmptyMutation, Request, Response, Schema, ServerError, ValidationMode, Variables, to_value,
+    EmptyMutation, Response, Schema, ServerError, ValidationMode, Variables, to_value,
 };
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
@@ -14,7 +14,7 @@ use super::document::{self, Document, DocumentError};
 use super::document_cache::{DocumentCache, PreparedOperation};
 use super::error::{ErrorCode, request_error, set_code};
 use super::limits::{self, LimitExceeded, Limits, MAX_NESTING, QueryCost};
-use super::operation::{Answer, Operation};
+use super::operation::{Answer, Executed, Operation};
 use super::plan::{self, BoundPlan};
 use super::response_shape::ObjectShape;
 use super::response_size::ResponseSize;
@@ -24,7 +24,6 @@ use super::schema::subscription::Subscription;
 use super::sdl::{federation_sdl, validation_schema};
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
-use crate::records::Reader;
 use crate::spans;
 
 /// Validation errors listed for one document. One more error counts those left out.
@@ -50,8 +49,8 @@ pub struct Engine {
 #[derive(Debug)]
 pub struct Admitted {
     name: Option<Arc<str>>,
-    /// The answer where it cannot be executed.
-    ready: Result<Ready, Box<Answer>>,
+    /// The errors where it cannot be executed.
+    ready: Result<Ready, Vec<ServerError>>,
 }
 
 /// An operation that is valid and within the limits, its variables coerced.
@@ -78,26 +77,18 @@ struct Costed {
     cost: QueryCost,
 }
 
-/// Why an operation is not executed.
-enum Rejection {
-    /// Its own fault; the others of the request are executed.
-    Operation(Box<Answer>),
-    /// It exceeds a limit, which refuses the whole request.
-    Request(LimitExceeded),
-}
-
-impl From<DocumentError> for Rejection {
-    fn from(error: DocumentError) -> Self {
-        match error {
-            DocumentError::Invalid(errors) => Self::Operation(Box::new(refused(errors))),
-            DocumentError::TooComplex(exceeded) => Self::Request(exceeded),
-        }
+impl Admitted {
+    /// The operation's name, where the request gives one.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
     }
-}
 
-impl From<ServerError> for Rejection {
-    fn from(error: ServerError) -> Self {
-        Self::Operation(Box::new(refused(vec![error])))
+    /// Whether the operation changes nothing and has one answer.
+    pub fn is_query(&self) -> bool {
+        match &self.ready {
+            Ok(Ready::Other(operation)) => operation.prepared.operation.is_query(),
+            Ok(Ready::Planned(_)) | Err(_) => true,
+        }
     }
 }
 
@@ -153,33 +144,30 @@ impl Engine {
     /// # Errors
     /// The error to answer the whole request with.
     pub fn admit(&self, operations: Vec<Operation>) -> Result<Vec<Admitted>, ServerError> {
-        let mut costs = Vec::with_capacity(operations.len());
+        let mut cost = QueryCost::default();
         let mut admitted = Vec::with_capacity(operations.len());
         for operation in operations {
             let name = operation.operation_name.clone();
             let ready = match self.validate(operation) {
-                Ok(Costed { ready, cost }) => {
-                    costs.push(cost);
-                    Ok(ready)
+                Ok(valid) => {
+                    cost = cost.and(valid.cost);
+                    Ok(valid.ready)
                 }
-                Err(Rejection::Operation(answer)) => Err(answer),
-                Err(Rejection::Request(exceeded)) => return Err(limit_error(&exceeded)),
+                Err(DocumentError::Invalid(errors)) => Err(errors),
+                Err(DocumentError::TooComplex(exceeded)) => return Err(limit_error(&exceeded)),
             };
             admitted.push(Admitted { name, ready });
         }
-        self.limits.check(&costs).map_err(|exceeded| limit_error(&exceeded))?;
+        self.limits.check(cost).map_err(|exceeded| limit_error(&exceeded))?;
         Ok(admitted)
     }
 
     /// Validates an operation, coerces its variables and computes its cost.
-    fn validate(&self, mut operation: Operation) -> Result<Costed, Rejection> {
+    fn validate(&self, mut operation: Operation) -> Result<Costed, DocumentError> {
         if let Some(fault) = operation.fault.take() {
             return Err((*fault).into());
         }
         let prepared = self.prepare(&operation.query, operation.operation_name.as_deref())?;
-        if operation.only_query && !prepared.operation.is_query() {
-            return Err(Rejection::Operation(Box::new(Answer::NotAQuery)));
-        }
         let PreparedOperation { document, operation: parsed, plan } = &*prepared;
         let variables =
             variables::coerce(&self.schema, parsed, document.positions(), &operation.variables)?;
@@ -197,7 +185,11 @@ impl Engine {
     }
 
     /// The operation of a document, from the cache or parsed and validated.
-    fn prepare(&self, text: &str, name: Option<&str>) -> Result<Arc<PreparedOperation>, Rejection> {
+    fn prepare(
+        &self,
+        text: &str,
+        name: Option<&str>,
+    ) -> Result<Arc<PreparedOperation>, DocumentError> {
         if let Some(prepared) = self.documents.get(text, name) {
             return Ok(prepared);
         }
@@ -212,13 +204,18 @@ impl Engine {
     /// Executes an admitted operation that has one answer: a query.
     pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
         match admitted.ready {
-            Ok(Ready::Planned(bound)) => bound.execute(&context).await.into(),
+            Ok(Ready::Planned(bound)) => {
+                spans::name_operation(&opentelemetry::Context::current(), "query");
+                let executed = bound.execute(&context).await;
+                executed
+                    .map_or_else(|too_large| Answer::failed(too_large.error()), Answer::Executed)
+            }
             Ok(Ready::Other(operation)) if operation.prepared.operation.is_subscription() => {
                 let message = "a subscription needs a WebSocket or an event stream";
                 refused(vec![request_error(ErrorCode::ValidationFailed, message)])
             }
             Ok(Ready::Other(operation)) => self.execute_by_library(&operation, context).await,
-            Err(answer) => *answer,
+            Err(errors) => refused(errors),
         }
     }
 
@@ -227,7 +224,7 @@ impl Engine {
         operation: &ValidOperation,
         context: OperationContext,
     ) -> Answer {
-        let LibraryRequest { request, shape } = match self.convert(operation, context.clone()) {
+        let Converted { request, shape } = match self.convert(operation, context.clone()) {
             Ok(converted) => converted,
             Err(error) => return refused(vec![error]),
         };
@@ -235,24 +232,26 @@ impl Engine {
         if operation.explain {
             reader.explain();
         }
-        let answer = executed(self.executor.execute(request).await, &shape, context.size());
-        if operation.explain { explained(answer, &reader) } else { answer }
+        let mut response = self.executor.execute(request).await;
+        if operation.explain {
+            let read = to_value(reader.explained()).unwrap_or_default();
+            response.extensions.insert(EXPLAINED.to_owned(), read);
+        }
+        executed(response, &shape, context.size())
     }
 
     fn convert(
         &self,
         operation: &ValidOperation,
         context: OperationContext,
-    ) -> Result<LibraryRequest, ServerError> {
+    ) -> Result<Converted, ServerError> {
         let ValidOperation { prepared, variables, .. } = operation;
         let PreparedOperation { document, operation, .. } = &**prepared;
         let operation_type = document::type_name(operation.operation_type);
         spans::name_operation(&opentelemetry::Context::current(), operation_type);
-        let Converted { document, shape } =
+        let Converted { request, shape } =
             conversion::convert(&self.schema, document, operation, variables)?;
-        let mut request = Request::new("").data(context);
-        request.set_parsed_query(document);
-        Ok(LibraryRequest { request, shape })
+        Ok(Converted { request: request.data(context), shape })
     }
 
     /// Executes an admitted operation that may have many answers: a subscription, or a query.
@@ -262,79 +261,60 @@ impl Engine {
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
         match admitted.ready {
-            Ok(Ready::Planned(bound)) => {
-                let written = async move { bound.execute(&context).await };
-                stream::once(written).map(Answer::from).boxed()
+            Ok(Ready::Other(operation)) if operation.prepared.operation.is_subscription() => {
+                match self.convert(&operation, context.clone()) {
+                    Ok(Converted { request, shape }) => self
+                        .executor
+                        .execute_stream(request)
+                        .map(move |response| executed(response, &shape, context.size()))
+                        .boxed(),
+                    Err(error) => stream::iter([refused(vec![error])]).boxed(),
+                }
             }
-            Ok(Ready::Other(operation)) => match self.convert(&operation, context.clone()) {
-                Ok(LibraryRequest { request, shape }) => self
-                    .executor
-                    .execute_stream(request)
-                    .map(move |response| executed(response, &shape, context.size()))
-                    .boxed(),
-                Err(error) => stream::iter([refused(vec![error])]).boxed(),
-            },
-            Err(answer) => stream::iter([*answer]).boxed(),
+            ready => {
+                let (engine, admitted) = (self.clone(), Admitted { ready, ..admitted });
+                stream::once(async move { engine.execute(admitted, context).await }).boxed()
+            }
         }
     }
 
-    /// Executes a query as if it had no plan.
+    /// Executes a query as if it had no plan; `None` if it is refused.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) async fn execute_without_plan(
         &self,
         operation: Operation,
         context: OperationContext,
-    ) -> Answer {
+    ) -> Option<Answer> {
         // An explained operation has no plan.
-        match self.validate(Operation { explain: true, ..operation }) {
-            Ok(Costed { ready: Ready::Other(operation), .. }) => {
+        match self.validate(Operation { explain: true, ..operation }).ok()?.ready {
+            Ready::Other(operation) => {
                 let operation = ValidOperation { explain: false, ..*operation };
-                self.execute_by_library(&operation, context).await
+                Some(self.execute_by_library(&operation, context).await)
             }
-            Ok(Costed { ready: Ready::Planned(_), .. }) | Err(_) => Answer::NotAQuery,
+            Ready::Planned(_) => None,
         }
-    }
-}
-
-/// A request to async-graphql, and the shape of its response.
-struct LibraryRequest {
-    request: Request,
-    shape: ObjectShape,
-}
-
-impl Admitted {
-    /// The operation's name, where the request gives one.
-    pub fn name(&self) -> Option<&Arc<str>> {
-        self.name.as_ref()
-    }
-}
-
-/// An answer, with what was read for it.
-fn explained(answer: Answer, reader: &Reader) -> Answer {
-    match answer {
-        Answer::Executed(mut response) => {
-            let read = to_value(reader.explained()).unwrap_or_default();
-            response.extensions.insert(EXPLAINED.to_owned(), read);
-            Answer::Executed(response)
-        }
-        other => other,
     }
 }
 
 /// What the executor has made, with every error: each says why a field is `null`. Sets codes where the
 /// executor has set none: those are values that an argument refuses.
 fn executed(response: Response, shape: &ObjectShape, size: &ResponseSize) -> Answer {
-    if let Err(too_large) = size.check() {
-        return too_large.into();
-    }
-    let mut response = shape.apply(response);
-    for error in &mut response.errors {
+    let Response { data, mut errors, extensions, .. } = response;
+    for error in &mut errors {
         shorten(&mut error.message);
         if error.extensions.is_none() {
             set_code(error, ErrorCode::BadUserInput);
         }
     }
-    Answer::Executed(response)
+    let written = size.check().and_then(|()| {
+        let mut json = size.json(b"{\"data\":".to_vec());
+        json.value(&shape.apply(data))?;
+        json.finish()
+    });
+    match written {
+        Ok(body) => Answer::Executed(Executed { body, errors, extensions }),
+        Err(too_large) => Answer::failed(too_large.error()),
+    }
 }
 
 fn shorten(message: &mut String) {
@@ -355,7 +335,7 @@ fn refused(mut errors: Vec<ServerError>) -> Answer {
         let message = format!("{left_out} more errors are not listed");
         errors.push(request_error(ErrorCode::ValidationFailed, message));
     }
-    Answer::Refused(Response::from_errors(errors))
+    Answer::Refused(errors)
 }
 
 fn limit_error(exceeded: &LimitExceeded) -> ServerError {

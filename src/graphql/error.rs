@@ -80,15 +80,6 @@ impl ErrorCode {
     }
 }
 
-/// An error for an operation over the caller's rate, and how long to wait.
-pub fn rate_limited(message: impl Into<String>, wait: Duration) -> ServerError {
-    let mut error = request_error(ErrorCode::RateLimited, message);
-    if let Some(extensions) = &mut error.extensions {
-        extensions.set("retryAfterMs", millis(wait));
-    }
-    error
-}
-
 /// An error that concerns the whole request.
 pub fn request_error(code: ErrorCode, message: impl Into<String>) -> ServerError {
     with_code(ServerError::new(message, None), code)

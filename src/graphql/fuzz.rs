@@ -3,12 +3,12 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use async_graphql::{Pos, Response, ServerError, Variables};
+use async_graphql::{Pos, ServerError, Variables};
 use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use super::{Answer, Engine, Operation, OperationContext, ResponseSize};
+use super::{Admitted, Answer, Engine, Executed, Operation, OperationContext, ResponseSize};
 use crate::config::{GraphqlConfig, LimitsConfig};
 use crate::domain::{RecordFields, RecordText, RecordTime, ScreenRecord, Timestamp, Unreadable};
 use crate::records::Reader;
@@ -75,18 +75,18 @@ pub fn execution(bytes: &[u8]) {
     let _entered = runtime.enter();
     let asked = || {
         let query = query.to_owned();
-        Operation { query, variables: variables(), only_query: true, ..Operation::default() }
+        Operation { query, variables: variables(), ..Operation::default() }
     };
     let Ok(admitted) = engine.admit(vec![asked()]) else { return };
-    let Some(admitted) = admitted.into_iter().next() else { return };
+    let Some(admitted) = admitted.into_iter().next().filter(Admitted::is_query) else { return };
     // What is not in the cache is begun, and given up at once.
-    let answer = engine.execute(admitted, context(reader)).now_or_never();
-    if matches!(answer, Some(Answer::Refused(_) | Answer::NotAQuery)) {
+    let Some(Answer::Executed(planned)) = engine.execute(admitted, context(reader)).now_or_never()
+    else {
         return;
-    }
+    };
     let library = engine.execute_without_plan(asked(), context(reader)).now_or_never();
-    let (Some(answer), Some(library)) = (answer, library) else { return };
-    assert_eq!(shown(answer), shown(library), "of {query:?}");
+    let Some(Some(Answer::Executed(library))) = library else { return };
+    assert_eq!(shown(&planned), shown(&library), "of {query:?}");
 }
 
 /// A document. It is refused with places inside it, or it is valid and within the limits and then has
@@ -101,14 +101,14 @@ pub fn document(bytes: &[u8]) {
         Err(error) => return points_into(query, &error),
     };
     match engine.execute(admitted, context(reader)).now_or_never() {
-        Some(Answer::Refused(response)) => {
-            assert!(!response.errors.is_empty());
-            response.errors.iter().for_each(|error| points_into(query, error));
+        Some(Answer::Refused(errors)) => {
+            assert!(!errors.is_empty());
+            errors.iter().for_each(|error| points_into(query, error));
         }
-        Some(Answer::Executed(response)) => {
-            assert!(response.errors.iter().all(|error| !error.path.is_empty()), "{response:?}");
+        Some(Answer::Executed(Executed { errors, .. })) => {
+            assert!(errors.iter().all(|error| !error.path.is_empty()), "{errors:?}");
         }
-        _ => {}
+        None => {}
     }
 }
 
@@ -120,27 +120,7 @@ fn points_into(document: &str, error: &ServerError) {
     }
 }
 
-fn shown(answer: Answer) -> String {
-    match answer {
-        Answer::Executed(response) => executed(&response),
-        Answer::Planned(written) => {
-            let mut text = String::from_utf8(written.body).expect("JSON is text");
-            if !written.errors.is_empty() {
-                text += ",\"errors\":";
-                text += &serde_json::to_string(&written.errors).unwrap_or_default();
-            }
-            text + "}"
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-fn executed(response: &Response) -> String {
-    let data = serde_json::to_string(&response.data).unwrap_or_default();
-    let errors = serde_json::to_string(&response.errors).unwrap_or_default();
-    if response.errors.is_empty() {
-        format!("{{\"data\":{data}}}")
-    } else {
-        format!("{{\"data\":{data},\"errors\":{errors}}}")
-    }
+fn shown(answer: &Executed) -> String {
+    let data = String::from_utf8_lossy(&answer.body);
+    format!("{data} {}", serde_json::to_string(&answer.errors).unwrap_or_default())
 }

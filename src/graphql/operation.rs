@@ -1,11 +1,9 @@
 //! An operation as it was sent, and what became of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_graphql::{Response, ServerError, Variables};
-
-use super::plan::PlanOutput;
-use super::response_size::TooLarge;
+use async_graphql::{ServerError, Value, Variables};
 
 /// One GraphQL operation as it was sent.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +14,6 @@ pub struct Operation {
     pub operation_name: Option<Arc<str>>,
     /// Values of its variables.
     pub variables: Variables,
-    /// Whether only a query will do, as by GET.
-    pub only_query: bool,
     /// The hash that the document was sent with, or in place of it.
     pub persisted: Option<PersistedQuery>,
     /// The id of a trusted document, sent in place of it.
@@ -36,24 +32,33 @@ pub struct PersistedQuery(pub [u8; 32]);
 #[derive(Debug)]
 pub enum Answer {
     /// It was executed; fields may have failed.
-    Executed(Response),
-    /// It was executed, by a plan, and is written already.
-    Planned(PlanOutput),
+    Executed(Executed),
     /// It was refused before execution: it does not parse, validate or coerce.
-    Refused(Response),
-    /// It is not a query, and nothing else may be asked for this way.
-    NotAQuery,
+    Refused(Vec<ServerError>),
 }
 
-/// An error in place of the answer.
-impl From<TooLarge> for Answer {
-    fn from(too_large: TooLarge) -> Self {
-        Self::Executed(Response::from_errors(vec![too_large.error()]))
+/// The answer of an operation that was executed.
+#[derive(Debug, Default)]
+pub struct Executed {
+    /// `{"data":…`, without the end.
+    pub body: Vec<u8>,
+    /// Fields that failed.
+    pub errors: Vec<ServerError>,
+    /// Further members of `extensions`.
+    pub extensions: BTreeMap<String, Value>,
+}
+
+impl Answer {
+    /// An error in place of an answer.
+    pub fn failed(error: ServerError) -> Self {
+        let body = b"{\"data\":null".to_vec();
+        Self::Executed(Executed { body, errors: vec![error], ..Executed::default() })
     }
-}
 
-impl From<Result<PlanOutput, TooLarge>> for Answer {
-    fn from(written: Result<PlanOutput, TooLarge>) -> Self {
-        written.map_or_else(Self::from, Self::Planned)
+    /// Every error of the answer.
+    pub fn errors(&self) -> &[ServerError] {
+        match self {
+            Self::Executed(Executed { errors, .. }) | Self::Refused(errors) => errors,
+        }
     }
 }

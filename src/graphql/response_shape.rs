@@ -7,7 +7,7 @@
 
 use apollo_compiler::ast::Type;
 use async_graphql::indexmap::IndexMap;
-use async_graphql::{Name, Response, Value};
+use async_graphql::{Name, Value};
 
 /// The members of an object, in the order of the response.
 #[derive(Debug, Default)]
@@ -22,51 +22,25 @@ pub(crate) struct MemberShape {
     pub(crate) ty: Type,
     /// The object that it is or lists; `None` for scalars and enumerations.
     pub(crate) object: Option<ObjectShape>,
-    /// Whether only some of the types have it that the object around it may be of.
-    pub(crate) is_of_some_types: bool,
 }
 
 /// A member that must not be null failed, so that its parent is null.
 struct NullParent;
 
 impl ObjectShape {
-    /// Adds a member behind the others. Where another type's member has the name, both are one.
+    /// Adds a member behind the others.
     pub(crate) fn add(&mut self, key: &str, member: MemberShape) {
-        match self.members.get_mut(key) {
-            Some(MemberShape { object: Some(object), .. }) => {
-                object.merge(member.object.unwrap_or_default());
-            }
-            Some(_) => {}
-            None => {
-                self.members.insert(Name::new(key), member);
-            }
-        }
+        self.members.insert(Name::new(key), member);
     }
 
-    /// Adds the members of another type that the same object may be of.
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (key, member) in other.members {
-            self.add(&key, member);
-        }
-    }
-
-    /// The shape of an object that may be of another type as well.
-    pub(crate) fn of_some_types(mut self) -> Self {
-        for member in self.members.values_mut() {
-            member.is_of_some_types = true;
-        }
-        self
-    }
-
-    /// Gives a response this shape.
-    pub(crate) fn apply(&self, mut response: Response) -> Response {
-        let members = match std::mem::take(&mut response.data) {
+    /// Gives data this shape.
+    pub(crate) fn apply(&self, data: Value) -> Value {
+        let members = match data {
             Value::Object(members) => members,
             // Every field of the root failed, or there is none.
             _ => IndexMap::default(),
         };
-        response.data = self.object(members).unwrap_or(Value::Null);
-        response
+        self.object(members).unwrap_or(Value::Null)
     }
 
     fn object(&self, mut given: IndexMap<Name, Value>) -> Result<Value, NullParent> {
@@ -82,7 +56,6 @@ impl ObjectShape {
         for (name, shape) in &self.members {
             let value = match given.swap_remove(name) {
                 Some(value) => shape.value(value, &shape.ty)?,
-                None if shape.is_of_some_types => continue,
                 None if shape.ty.is_non_null() => return Err(NullParent),
                 None => Value::Null,
             };
@@ -122,7 +95,7 @@ mod tests {
     }
 
     fn member(written: &str, object: Option<ObjectShape>) -> MemberShape {
-        MemberShape { ty: ty(written), object, is_of_some_types: false }
+        MemberShape { ty: ty(written), object }
     }
 
     fn object(members: Vec<(&str, MemberShape)>) -> ObjectShape {
@@ -134,7 +107,7 @@ mod tests {
     }
 
     fn shaped(shape: &ObjectShape, data: Value) -> Value {
-        shape.apply(Response::new(data)).data
+        shape.apply(data)
     }
 
     #[test]

@@ -76,17 +76,9 @@ impl ResponseSize {
         TooLarge { limit: self.limit }
     }
 
-    /// Fails where the response alone has more bytes than it may.
-    ///
-    /// # Errors
-    /// [`TooLarge`]
-    pub fn check_length(&self, bytes: usize) -> Result<(), TooLarge> {
-        if bytes > self.limit { Err(TooLarge { limit: self.limit }) } else { Ok(()) }
-    }
-
-    /// A buffer for the JSON of the whole response.
-    pub fn json(&self) -> LimitedJson {
-        LimitedJson { bytes: Vec::new(), limit: self.limit }
+    /// The JSON of a response, which begins with these bytes.
+    pub fn json(&self, bytes: Vec<u8>) -> LimitedJson {
+        LimitedJson { bytes, limit: self.limit }
     }
 }
 
@@ -103,12 +95,6 @@ impl TooLarge {
 }
 
 impl LimitedJson {
-    /// Continues JSON that is written already.
-    #[must_use]
-    pub fn continuing(self, bytes: Vec<u8>) -> Self {
-        Self { bytes, ..self }
-    }
-
     /// Writes a value.
     ///
     /// # Errors
@@ -133,7 +119,8 @@ impl LimitedJson {
     /// # Errors
     /// [`TooLarge`]
     pub fn finish(self) -> Result<Vec<u8>, TooLarge> {
-        ResponseSize::new(self.limit).check_length(self.bytes.len()).map(|()| self.bytes)
+        let limit = self.limit;
+        if self.bytes.len() > limit { Err(TooLarge { limit }) } else { Ok(self.bytes) }
     }
 }
 
@@ -177,7 +164,7 @@ mod tests {
     #[test]
     fn json_is_written_up_to_the_limit_and_no_further() {
         let write = |limit: usize| {
-            let mut json = ResponseSize::new(limit).json().continuing(b"[".to_vec());
+            let mut json = ResponseSize::new(limit).json(b"[".to_vec());
             json.value("ab\n")?;
             json.raw(b"]")?;
             json.finish()

@@ -9,7 +9,8 @@ use super::schema::subscription::Subscription;
 
 /// The newest version of the federation specification that Apollo's composition accepts.
 const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";
-/// What routers ask a subgraph for. It is no part of the schema that clients see.
+/// What routers ask a subgraph for. It is no part of the schema that clients see. `conversion` relies on
+/// the union having one member.
 const FEDERATION_FIELDS: &str = "
 extend type Query { _service: _Service! _entities(representations: [_Any!]!): [_Entity]! }
 type _Service { sdl: String! }

@@ -10,6 +10,7 @@ use tracing::Span;
 
 use super::audit_log::{AnswerEvents, AuditLog, AuditSource, AuditUnavailable};
 use super::client_app::ClientApp;
+use super::refusal::Refusal;
 use super::response::Served;
 use super::state::Endpoint;
 use super::stream_access_log::{LoggedOperation, StreamAccessLog};
@@ -97,13 +98,13 @@ impl AnswerWriter {
         let mut json = served.write(self.context.size());
         let mut room =
             unsent::reserve(&self.unsent, || self.caller, json.len()).unwrap_or_else(|NoRoom| {
-                served.overload();
+                served.fail(Refusal::too_much_unsent().into_error());
                 json = served.write(self.context.size());
                 None
             });
         let outcome = self.audit.write(self.audit.lines(&self.source, [&served.events])).await;
         if outcome.is_err() {
-            served.refuse_unaudited();
+            served.fail(Refusal::audit_unavailable().into_error());
             (json, room) = (served.write(self.context.size()), None);
         }
         self.log.add(&served, &read);

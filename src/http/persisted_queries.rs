@@ -137,10 +137,12 @@ impl PersistedQueries {
         }
     }
 
-    /// Keeps a document that is valid.
-    pub(crate) fn keep(&self, hash: PersistedQuery, text: &str) {
-        if self.automatic.get(&hash).is_none() {
-            self.automatic.insert(hash, Arc::from(text));
+    /// Keeps the document of a valid operation under the hash that came with it.
+    pub(crate) fn keep(&self, operation: &Operation) {
+        if let Some(hash) = operation.persisted
+            && !self.automatic.contains_key(&hash)
+        {
+            self.automatic.insert(hash, Arc::from(operation.query.as_str()));
         }
     }
 }

@@ -23,7 +23,7 @@ use super::response_cache::{CachedResponse, RequestBytes, RequestEncoding, Respo
 use super::spans as http_spans;
 use super::state::Endpoint;
 use super::unsent;
-use crate::graphql::{Admitted, Answer, Operation, OperationContext, PersistedQuery, ResponseSize};
+use crate::graphql::{Admitted, Answer, Operation, OperationContext, ResponseSize};
 use crate::records::{Dependency, ReadSummary};
 use crate::spans;
 
@@ -31,12 +31,6 @@ use crate::spans;
 pub(crate) struct Reply {
     pub(crate) response: Response,
     pub(crate) log: AccessLogEntry,
-}
-
-/// A document that came with its hash.
-struct PersistedDocument {
-    hash: PersistedQuery,
-    text: String,
 }
 
 /// The answers of all operations of a request.
@@ -117,6 +111,7 @@ pub(crate) async fn run(
     sent: RequestBytes<'_>,
 ) -> Result<Reply, Refusal> {
     let Operations { mut operations, is_batch } = operations;
+    let by_get = sent.encoding == RequestEncoding::Parameters;
     endpoint.take_rate(&request.caller, operations.len())?;
     let is_cacheable = !is_batch && !request.explain && operations.iter().all(is_cacheable);
     for operation in &mut operations {
@@ -124,15 +119,19 @@ pub(crate) async fn run(
         operation.explain = request.explain;
     }
     let name = operations.first().and_then(|operation| operation.operation_name.clone());
-    let persisted = operations.iter().map(PersistedDocument::of).collect();
+    let persisted: Vec<Option<Operation>> =
+        operations.iter().map(|one| one.persisted.is_some().then(|| one.clone())).collect();
     let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
     let (executed, is_batch) = match endpoint.engine.admit(operations) {
+        Ok(admitted) if by_get && !admitted.iter().all(Admitted::is_query) => {
+            return Err(Refusal::method("POST", "only queries may be asked for by GET: use POST"));
+        }
         Ok(admitted) => (execute(endpoint, request, admitted, &size).await?, is_batch),
         // One answer for all operations.
         Err(error) => (Executed::refused(Served::refused(error)), false),
     };
     let Executed { served, summary, dependencies } = executed;
-    keep_documents(endpoint, &served, persisted);
+    keep_documents(endpoint, &served, &persisted);
     let mut answers = Answers { served, summary, is_batch, form: request.media_type };
     let body = answers.write(&size);
     if is_cacheable
@@ -149,17 +148,13 @@ pub(crate) async fn run(
         };
         endpoint.responses.insert(lookup, response);
     }
-    let response = if let Some(refusal) = answers.not_a_query() {
-        refusal.into_response()
-    } else {
-        let mut complete = answers.complete(body);
-        if request.explain {
-            explain::keep_nowhere(&mut complete.headers);
-        }
-        let events = answers.served.iter().map(|served| &served.events);
-        let lines = request.audit_lines(&endpoint.audit, events);
-        send(endpoint, request, sent.encoding, complete, lines).await?
-    };
+    let mut complete = answers.complete(body);
+    if request.explain {
+        explain::keep_nowhere(&mut complete.headers);
+    }
+    let events = answers.served.iter().map(|served| &served.events);
+    let lines = request.audit_lines(&endpoint.audit, events);
+    let response = send(endpoint, request, sent.encoding, complete, lines).await?;
     let log = AccessLogEntry::of(&endpoint.metrics, &request.app, name, &answers);
     let log = log.with_reads(answers.summary);
     Ok(Reply { response, log })
@@ -265,23 +260,11 @@ impl Executed {
     }
 }
 
-impl PersistedDocument {
-    fn of(operation: &Operation) -> Option<Self> {
-        Some(Self { hash: operation.persisted?, text: operation.query.clone() })
-    }
-}
-
 /// Keeps the documents that came with their hash and were valid.
-fn keep_documents(
-    endpoint: &Endpoint,
-    served: &[Served],
-    documents: Vec<Option<PersistedDocument>>,
-) {
-    for (served, document) in served.iter().zip(documents) {
-        if let (Answer::Executed(_) | Answer::Planned(_), Some(document)) =
-            (&served.answer, document)
-        {
-            endpoint.persisted_queries.keep(document.hash, &document.text);
+fn keep_documents(endpoint: &Endpoint, served: &[Served], sent: &[Option<Operation>]) {
+    for (served, operation) in served.iter().zip(sent) {
+        if let (Answer::Executed(_), Some(operation)) = (&served.answer, operation) {
+            endpoint.persisted_queries.keep(operation);
         }
     }
 }

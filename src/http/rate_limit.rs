@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_graphql::ServerError;
 use governor::Quota;
 use governor::clock::Clock as Timing;
 use governor::nanos::Nanos;
@@ -14,7 +13,6 @@ use governor::state::StateStore;
 use crate::clock::Clock;
 use crate::config::Rate;
 use crate::domain::LimitKey;
-use crate::graphql::{ErrorCode, rate_limited, request_error};
 
 /// Callers whose rates are kept, in about 12 MB.
 const MOST_CALLERS: usize = 100_000;
@@ -79,14 +77,6 @@ impl RateExceeded {
                 "the request has {operations} operations: limits.rate and limits.rate_burst allow \
                  {most} at once"
             ),
-        }
-    }
-
-    /// For an operation that has an answer of its own.
-    pub(crate) fn error(self) -> ServerError {
-        match self {
-            Self::For(wait) => rate_limited(self.sentence(), wait),
-            Self::AtOnce { .. } => request_error(ErrorCode::QueryTooComplex, self.sentence()),
         }
     }
 }

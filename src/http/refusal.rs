@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
+use async_graphql::ServerError;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::auth::AuthError;
 use super::connection_quota::QuotaExceeded;
 use super::rate_limit::RateExceeded;
-use crate::graphql::ErrorCode;
+use crate::graphql::{ErrorCode, request_error};
 
-/// Why an answer is not given whose audit events are required and cannot be written.
-pub(crate) const AUDIT_UNAVAILABLE: &str =
-    "the audit log cannot be written, so nothing is answered";
 /// Bytes of a client's text that a message repeats.
 const LONGEST_QUOTE: usize = 64;
 
@@ -61,8 +59,8 @@ impl Refusal {
 
     /// 503: the answer's audit events cannot be written.
     pub(crate) fn audit_unavailable() -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self::new(status, ErrorCode::AuditUnavailable, AUDIT_UNAVAILABLE)
+        let message = "the audit log cannot be written, so nothing is answered";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::AuditUnavailable, message)
             .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
@@ -144,6 +142,15 @@ impl Refusal {
         self.code
     }
 
+    /// The error of an operation that is answered with others, or over a stream.
+    pub(crate) fn into_error(self) -> ServerError {
+        let mut error = request_error(self.code, self.message);
+        if let (Some(wait), Some(extensions)) = (self.retry_after, &mut error.extensions) {
+            extensions.set("retryAfterMs", u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        }
+        error
+    }
+
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -159,26 +166,18 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut extensions = Map::new();
-        extensions.insert("code".to_owned(), self.code.as_str().into());
-        if let Some(retryable) = self.code.retryable() {
-            extensions.insert("retryable".to_owned(), retryable.into());
-        }
-        if let Some(wait) = self.retry_after {
-            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            extensions.insert("retryAfterMs".to_owned(), millis.into());
-        }
-        let body = json!({ "errors": [{ "message": self.message, "extensions": extensions }] });
+        let (status, own) = (self.status, self.headers.clone());
+        let body = json!({ "errors": [self.into_error()] });
         let mut headers = HeaderMap::new();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for (name, value) in self.headers {
+        for (name, value) in own {
             headers.insert(name, value);
         }
-        (self.status, headers, Body::from(body.to_string())).into_response()
+        (status, headers, Body::from(body.to_string())).into_response()
     }
 }
 

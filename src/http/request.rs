@@ -64,9 +64,7 @@ pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
     {
         parameters.remove("operationName");
     }
-    let mut operation = operation(parameters)?;
-    operation.only_query = true;
-    Ok(Operations::only(operation))
+    Ok(Operations::only(operation(parameters)?))
 }
 
 /// Reads the body of a POST, up to `max_bytes`.

@@ -1,9 +1,8 @@
 //! Writes GraphQL answers as HTTP responses.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use async_graphql::{Response as GraphqlResponse, ServerError, Value};
+use async_graphql::ServerError;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -12,13 +11,10 @@ use super::audit_log::AnswerEvents;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
 use super::metrics::OperationOutcome;
 use super::negotiation::MediaType;
-use super::refusal::{AUDIT_UNAVAILABLE, Refusal};
 use super::request_id::X_REQUEST_ID;
 use super::security_headers;
 use super::unsent::{Room, keep_room};
-use crate::graphql::{
-    Answer, ErrorCode, LimitedJson, PlanOutput, ResponseSize, TooLarge, request_error,
-};
+use crate::graphql::{Answer, Executed, ResponseSize, TooLarge};
 use crate::records::ReadSummary;
 
 static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
@@ -86,7 +82,7 @@ pub(crate) fn is_made_of_common_headers(headers: &HeaderMap) -> bool {
 impl Answers {
     /// Every error of every answer.
     pub(crate) fn errors(&self) -> impl Iterator<Item = &ServerError> {
-        self.served.iter().flat_map(Served::errors)
+        self.served.iter().flat_map(|served| served.answer.errors())
     }
 
     /// Writes the body. An error replaces all answers where they are too large together.
@@ -106,13 +102,6 @@ impl Answers {
         CompleteResponse { status: self.status(), headers, body, has_links }
     }
 
-    /// The refusal of a request by GET for anything but a query.
-    pub(crate) fn not_a_query(&self) -> Option<Refusal> {
-        let is_one = |served: &Served| matches!(served.answer, Answer::NotAQuery);
-        let message = "only queries may be asked for by GET: use POST";
-        self.served.iter().any(is_one).then(|| Refusal::method("POST", message))
-    }
-
     /// Whether every operation was executed without an error.
     pub(crate) fn are_good(&self) -> bool {
         self.served.iter().all(|served| served.outcome() == OperationOutcome::Ok)
@@ -123,7 +112,7 @@ impl Answers {
         if !self.is_batch {
             return self.served.first_mut().map_or(Ok(Bytes::new()), |served| served.json(size));
         }
-        let mut body = size.json();
+        let mut body = size.json(Vec::new());
         for (number, served) in self.served.iter_mut().enumerate() {
             body.raw(if number == 0 { b"[" } else { b"," })?;
             body.raw(&served.json(size)?)?;
@@ -177,51 +166,22 @@ impl CompleteResponse {
 impl Served {
     /// The answer to a whole request that was not executed.
     pub(crate) fn refused(error: ServerError) -> Self {
-        let answer = Answer::Refused(GraphqlResponse::from_errors(vec![error]));
+        let answer = Answer::Refused(vec![error]);
         Self { answer, is_stale: false, events: AnswerEvents::default() }
     }
 
-    /// Replaces an answer of a stream for which there is no room.
-    pub(crate) fn overload(&mut self) {
-        let message = "too many large answers are waiting for their clients to read them";
-        self.replace_by_error(ErrorCode::Overloaded, message);
-    }
-
-    /// Replaces an answer of a stream whose audit events cannot be written.
-    pub(crate) fn refuse_unaudited(&mut self) {
-        self.replace_by_error(ErrorCode::AuditUnavailable, AUDIT_UNAVAILABLE);
-    }
-
-    fn replace_by_error(&mut self, code: ErrorCode, message: &str) {
-        let errors = vec![request_error(code, message)];
-        self.replace_answer(Answer::Executed(GraphqlResponse::from_errors(errors)));
-    }
-
-    fn replace_answer(&mut self, answer: Answer) {
+    /// Puts an error in place of the answer.
+    pub(crate) fn fail(&mut self, error: ServerError) {
         let events = std::mem::take(&mut self.events).of_replaced_answer();
-        *self = Self { answer, is_stale: false, events };
+        *self = Self { answer: Answer::failed(error), is_stale: false, events };
     }
 
     /// How the operation is counted.
     pub(crate) fn outcome(&self) -> OperationOutcome {
         match &self.answer {
-            Answer::Refused(_) | Answer::NotAQuery => OperationOutcome::Refused,
-            Answer::Executed(_) | Answer::Planned(_) => {
-                if self.errors().is_empty() {
-                    OperationOutcome::Ok
-                } else {
-                    OperationOutcome::Failed
-                }
-            }
-        }
-    }
-
-    /// Every error of the answer.
-    pub(crate) fn errors(&self) -> &[ServerError] {
-        match &self.answer {
-            Answer::Executed(response) | Answer::Refused(response) => &response.errors,
-            Answer::Planned(written) => &written.errors,
-            Answer::NotAQuery => &[],
+            Answer::Refused(_) => OperationOutcome::Refused,
+            Answer::Executed(executed) if executed.errors.is_empty() => OperationOutcome::Ok,
+            Answer::Executed(_) => OperationOutcome::Failed,
         }
     }
 
@@ -233,56 +193,35 @@ impl Served {
 
     /// Replaces the answer by an error, which is written.
     fn replace(&mut self, too_large: TooLarge) -> Bytes {
-        self.replace_answer(too_large.into());
+        self.fail(too_large.error());
         // One error is short.
         self.json(&ResponseSize::new(usize::MAX)).unwrap_or_default()
     }
 
-    /// The answer as JSON: without `data` where nothing was executed, empty for no query. What a plan has
-    /// written is taken out of the answer; its errors stay.
+    /// The answer as JSON, without `data` where nothing was executed. The data is taken out of the answer;
+    /// its errors stay.
     fn json(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
-        match &mut self.answer {
-            Answer::Planned(PlanOutput { body, errors }) => {
-                let json = size.json().continuing(std::mem::take(body));
-                end(json, errors, &stale(self.is_stale))
-            }
-            Answer::Executed(GraphqlResponse { data, errors, extensions, .. }) => {
-                extensions.extend(stale(self.is_stale));
-                let mut json = size.json();
-                json.raw(b"{\"data\":")?;
-                json.value(data)?;
-                end(json, errors, extensions)
-            }
-            Answer::Refused(GraphqlResponse { errors, .. }) => {
-                let mut json = size.json();
-                json.raw(b"{\"errors\":")?;
+        let mut json = match &mut self.answer {
+            Answer::Refused(errors) => {
+                let mut json = size.json(b"{\"errors\":".to_vec());
                 json.value(errors)?;
-                json.raw(b"}")?;
-                json.finish().map(Bytes::from)
+                json
             }
-            Answer::NotAQuery => Ok(Bytes::new()),
-        }
+            Answer::Executed(Executed { body, errors, extensions }) => {
+                let mut json = size.json(std::mem::take(body));
+                if !errors.is_empty() {
+                    json.raw(b",\"errors\":")?;
+                    json.value(errors)?;
+                }
+                extensions.extend(self.is_stale.then(|| ("stale".to_owned(), true.into())));
+                if !extensions.is_empty() {
+                    json.raw(b",\"extensions\":")?;
+                    json.value(extensions)?;
+                }
+                json
+            }
+        };
+        json.raw(b"}")?;
+        json.finish().map(Bytes::from)
     }
-}
-
-fn stale(is_stale: bool) -> BTreeMap<String, Value> {
-    is_stale.then(|| ("stale".to_owned(), true.into())).into_iter().collect()
-}
-
-/// Writes what follows the data.
-fn end(
-    mut json: LimitedJson,
-    errors: &[ServerError],
-    extensions: &BTreeMap<String, Value>,
-) -> Result<Bytes, TooLarge> {
-    if !errors.is_empty() {
-        json.raw(b",\"errors\":")?;
-        json.value(errors)?;
-    }
-    if !extensions.is_empty() {
-        json.raw(b",\"extensions\":")?;
-        json.value(extensions)?;
-    }
-    json.raw(b"}")?;
-    json.finish().map(Bytes::from)
 }

@@ -11,8 +11,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::access_log::{CLIENT_CLOSED_REQUEST, code_of, shown_name};
 use super::client_app::ClientApp;
 use super::response::Served;
-use crate::graphql::{Answer, ErrorCode};
-use crate::spans::{TARGET, extract, fail, name_operation};
+use crate::spans::{TARGET, extract, fail};
 
 /// The longest `server.address` that is kept: clients choose it.
 const MAX_ADDRESS_BYTES: usize = 255;
@@ -89,15 +88,7 @@ pub(crate) fn socket_operation(upgrade: &SpanContext, name: Option<&str>, app: &
 
 /// Records the outcome of an operation, or of one event of it.
 pub(crate) fn operation_answered(span: &Span, served: &Served) {
-    if span.is_disabled() {
-        return;
-    }
-    match &served.answer {
-        Answer::Planned(_) => name_operation(&span.context(), "query"),
-        Answer::NotAQuery => fail(span, ErrorCode::BadRequest.as_str()),
-        Answer::Executed(_) | Answer::Refused(_) => {}
-    }
-    if let Some(error) = served.errors().first() {
+    if let Some(error) = served.answer.errors().first() {
         fail(span, &code_of(error));
     }
 }
@@ -112,20 +103,9 @@ const OTHER: &str = "_OTHER";
 
 /// The method's name where it is one of the standards': a client may send any word.
 fn method(method: &Method) -> &'static str {
-    let known = [
-        Method::GET,
-        Method::POST,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::TRACE,
-    ];
-    let names = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
-    let found = known.iter().zip(names).find(|(known, _)| *known == method);
-    found.map_or(OTHER, |(_, name)| name)
+    const NAMES: [&str; 9] =
+        ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
+    NAMES.into_iter().find(|name| method == *name).unwrap_or(OTHER)
 }
 
 /// `https` where this listener ended TLS, else the scheme of the request's address: a proxy may have ended

@@ -75,7 +75,7 @@ impl StreamAccessLog {
         self.answers += 1;
         self.outcome = self.outcome.max(served.outcome());
         http_spans::operation_answered(&self.operation.span, served);
-        for code in served.errors().iter().map(code_of) {
+        for code in served.answer.errors().iter().map(code_of) {
             self.metrics.count_error(&code);
             *self.error_codes.entry(code).or_default() += 1;
         }

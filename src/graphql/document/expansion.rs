@@ -29,7 +29,7 @@ pub(super) fn check(document: &Document, max_tokens: usize) -> Result<(), LimitE
             _ => {}
         }
     }
-    Limit::Selections.check(selections, max_tokens.saturating_mul(SELECTIONS_PER_TOKEN))
+    Limit::SELECTIONS.check(selections, max_tokens.saturating_mul(SELECTIONS_PER_TOKEN))
 }
 
 /// What a selection set expands to.
@@ -49,7 +49,7 @@ struct Counter<'d> {
 impl<'d> Counter<'d> {
     /// Counts a set nested below `above` others.
     fn set(&mut self, set: &'d [Selection], above: usize) -> Result<Expanded, LimitExceeded> {
-        Limit::Nesting.check(above + 1, MAX_NESTING)?;
+        Limit::NESTING.check(above + 1, MAX_NESTING)?;
         let mut sum = Expanded::default();
         for selection in set {
             let expanded = match selection {
@@ -81,7 +81,7 @@ impl<'d> Counter<'d> {
                 expanded
             }
         };
-        Limit::Nesting.check(above + expanded.levels, MAX_NESTING)?;
+        Limit::NESTING.check(above + expanded.levels, MAX_NESTING)?;
         Ok(expanded)
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Document {
     tokens: usize,
 }
 
-/// Why a document is refused.
+/// Why a document or its operation is refused.
 #[derive(Debug)]
 pub(crate) enum DocumentError {
     /// It does not parse or does not validate. The other operations of the request stand.
@@ -51,6 +51,12 @@ impl From<LimitExceeded> for DocumentError {
     }
 }
 
+impl From<ServerError> for DocumentError {
+    fn from(error: ServerError) -> Self {
+        Self::Invalid(vec![error])
+    }
+}
+
 impl Document {
     /// Parses and validates a document.
     ///
@@ -62,7 +68,7 @@ impl Document {
         max_tokens: usize,
     ) -> Result<Self, DocumentError> {
         let scan::Scanned { text, tokens } = scan::scan(text)?;
-        Limit::Tokens.check(tokens, max_tokens)?;
+        Limit::TOKENS.check(tokens, max_tokens)?;
         // The parser's own token limit also counts blanks, commas and comments, so it is not used.
         let parsed =
             ast::Document::parser().recursion_limit(2 * MAX_NESTING).parse_ast(&*text, "document");
@@ -73,7 +79,7 @@ impl Document {
         let parsed = parsed.map_err(DocumentError::Invalid)?;
         let operations =
             parsed.definitions.iter().filter_map(ast::Definition::as_operation_definition);
-        Limit::Operations.check(operations.count(), MAX_OPERATIONS)?;
+        Limit::OPERATIONS.check(operations.count(), MAX_OPERATIONS)?;
         expansion::check(&parsed, max_tokens)?;
         let executable = match parsed.to_executable_validate(schema) {
             Ok(executable) => executable,

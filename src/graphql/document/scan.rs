@@ -29,10 +29,10 @@ pub(super) fn scan(document: &str) -> Result<Scanned<'_>, LimitExceeded> {
         );
         if !is_ignored {
             if token.kind() == TokenKind::Name {
-                Limit::Names.check(token.data().len(), MAX_NAME_BYTES)?;
+                Limit::NAMES.check(token.data().len(), MAX_NAME_BYTES)?;
             }
             scanner.take(&token);
-            Limit::Nesting.check(scanner.nesting, MAX_NESTING)?;
+            Limit::NESTING.check(scanner.nesting, MAX_NESTING)?;
         }
     }
     let Scanner { tokens, descriptions, .. } = scanner;

@@ -1,11 +1,8 @@
 //! A subscription has one root field, which may be selected several times: equal fields are one
 //! (specification, section 5.2.4.1). The validator counts selections and not response keys.
 
-use std::collections::HashSet;
-
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::diagnostic::ToCliReport as _;
-use apollo_compiler::executable::{Selection, SelectionSet};
 use apollo_compiler::validation::DiagnosticData;
 
 /// A fault that the parser or the validator found.
@@ -23,34 +20,8 @@ pub(super) fn is_wrongly_refused(
     let refused = document.operations.iter().find(|operation| operation.location() == place);
     diagnostic.error.to_string().ends_with(SEVERAL_ROOT_FIELDS)
         && refused.is_some_and(|operation| {
-            let mut keys = RootKeys { document, keys: HashSet::new(), spread: HashSet::new() };
-            keys.collect(&operation.selection_set);
-            keys.keys.len() == 1
+            let mut keys = operation.root_fields(document).map(|field| field.response_key());
+            let first = keys.next();
+            keys.all(|key| Some(key) == first)
         })
-}
-
-struct RootKeys<'d> {
-    document: &'d ExecutableDocument,
-    keys: HashSet<&'d str>,
-    spread: HashSet<&'d str>,
-}
-
-impl<'d> RootKeys<'d> {
-    fn collect(&mut self, set: &'d SelectionSet) {
-        for selection in &set.selections {
-            match selection {
-                Selection::Field(field) => {
-                    self.keys.insert(field.response_key());
-                }
-                Selection::InlineFragment(inline) => self.collect(&inline.selection_set),
-                Selection::FragmentSpread(spread) => {
-                    if self.spread.insert(&spread.fragment_name)
-                        && let Some(fragment) = self.document.fragments.get(&spread.fragment_name)
-                    {
-                        self.collect(&fragment.selection_set);
-                    }
-                }
-            }
-        }
-    }
 }

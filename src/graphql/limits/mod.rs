@@ -48,7 +48,7 @@ const INTROSPECTION_LISTS: &[(&str, usize)] = &[
 
 /// A request that exceeds a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request {}: {} allows {allowed}", limit.amount(*sent), limit.name())]
+#[error("the request {}: {} allows {allowed}", limit.amount.replace("{}", &sent.to_string()), limit.name)]
 pub(crate) struct LimitExceeded {
     limit: Limit,
     allowed: usize,
@@ -56,36 +56,37 @@ pub(crate) struct LimitExceeded {
     sent: usize,
 }
 
-/// Everything that is limited.
+/// Something that is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    /// `limits.max_tokens`
-    Tokens,
-    /// `limits.max_depth`
-    Depth,
-    /// `limits.max_aliases`
-    Aliases,
-    /// `limits.max_directives`
-    Directives,
-    /// `limits.max_complexity`
-    Complexity,
-    /// `limits.max_root_fields`
-    RootFields,
-    /// `limits.max_representations`
-    Representations,
-    /// Cost of introspection; fixed.
-    Introspection,
-    /// Bytes of a name, an alias for example; fixed.
-    Names,
-    /// Nesting of brackets, and of selection sets with fragments expanded; fixed.
-    Nesting,
-    /// Selections that all operations of a document expand to, in proportion to `limits.max_tokens`.
-    Selections,
-    /// Operations of one document; fixed.
-    Operations,
+pub(crate) struct Limit {
+    /// The setting, or what limits it where no setting does.
+    name: &'static str,
+    /// What the request has of it, as a clause with `{}` for the number.
+    amount: &'static str,
 }
 
 impl Limit {
+    pub(crate) const TOKENS: Self = Self::new("limits.max_tokens", "has {} tokens");
+    const DEPTH: Self = Self::new("limits.max_depth", "has a depth of {}");
+    const ALIASES: Self = Self::new("limits.max_aliases", "has {} aliases");
+    const DIRECTIVES: Self = Self::new("limits.max_directives", "has {} directives");
+    const COMPLEXITY: Self = Self::new("limits.max_complexity", "has a complexity of {}");
+    const ROOT_FIELDS: Self = Self::new("limits.max_root_fields", "has {} root fields");
+    const REPRESENTATIONS: Self = Self::new("limits.max_representations", "asks for {} entities");
+    const INTROSPECTION: Self = Self::new(THE_GATEWAY, "has introspection that costs {}");
+    /// Bytes of a name, an alias for example.
+    pub(crate) const NAMES: Self = Self::new(THE_GATEWAY, "has a name of {} bytes");
+    /// Nesting of brackets, and of selection sets with fragments expanded.
+    pub(crate) const NESTING: Self = Self::new(THE_GATEWAY, "nests selections or brackets {} deep");
+    /// Selections that all operations of a document expand to.
+    pub(crate) const SELECTIONS: Self =
+        Self::new("five times limits.max_tokens", "expands to {} selections");
+    pub(crate) const OPERATIONS: Self = Self::new(THE_GATEWAY, "has a document with {} operations");
+
+    const fn new(name: &'static str, amount: &'static str) -> Self {
+        Self { name, amount }
+    }
+
     /// Checks an amount against what is allowed.
     pub(crate) fn check(self, sent: usize, allowed: usize) -> Result<(), LimitExceeded> {
         if sent <= allowed {
@@ -93,40 +94,10 @@ impl Limit {
         }
         Err(LimitExceeded { limit: self, allowed, sent })
     }
-
-    /// The setting's name, or what limits it where no setting does.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Tokens => "limits.max_tokens",
-            Self::Depth => "limits.max_depth",
-            Self::Aliases => "limits.max_aliases",
-            Self::Directives => "limits.max_directives",
-            Self::Complexity => "limits.max_complexity",
-            Self::RootFields => "limits.max_root_fields",
-            Self::Representations => "limits.max_representations",
-            Self::Selections => "five times limits.max_tokens",
-            Self::Introspection | Self::Names | Self::Nesting | Self::Operations => "the gateway",
-        }
-    }
-
-    /// What the request has of it, as a clause.
-    fn amount(self, sent: usize) -> String {
-        match self {
-            Self::Tokens => format!("has {sent} tokens"),
-            Self::Depth => format!("has a depth of {sent}"),
-            Self::Aliases => format!("has {sent} aliases"),
-            Self::Directives => format!("has {sent} directives"),
-            Self::Complexity => format!("has a complexity of {sent}"),
-            Self::RootFields => format!("has {sent} root fields"),
-            Self::Representations => format!("asks for {sent} entities"),
-            Self::Introspection => format!("has introspection that costs {sent}"),
-            Self::Names => format!("has a name of {sent} bytes"),
-            Self::Nesting => format!("nests selections or brackets {sent} deep"),
-            Self::Selections => format!("expands to {sent} selections"),
-            Self::Operations => format!("has a document with {sent} operations"),
-        }
-    }
 }
+
+/// The name of limits that no setting changes.
+const THE_GATEWAY: &str = "the gateway";
 
 /// The limits of the settings.
 #[derive(Clone, Debug)]
@@ -183,18 +154,17 @@ impl Limits {
     }
 
     /// Checks what all operations of one HTTP request cost together.
-    pub(crate) fn check(&self, costs: &[QueryCost]) -> Result<(), LimitExceeded> {
-        let sent = costs.iter().copied().fold(QueryCost::default(), QueryCost::and);
+    pub(crate) fn check(&self, sent: QueryCost) -> Result<(), LimitExceeded> {
         let allowed = &self.config;
         let checks = [
-            (Limit::Tokens, sent.tokens, allowed.max_tokens),
-            (Limit::Depth, sent.depth, allowed.max_depth),
-            (Limit::Aliases, sent.aliases, allowed.max_aliases),
-            (Limit::Directives, sent.directives, allowed.max_directives),
-            (Limit::Complexity, sent.complexity, allowed.max_complexity),
-            (Limit::RootFields, sent.root_fields, allowed.max_root_fields),
-            (Limit::Representations, sent.representations, allowed.max_representations),
-            (Limit::Introspection, sent.introspection, MAX_INTROSPECTION),
+            (Limit::TOKENS, sent.tokens, allowed.max_tokens),
+            (Limit::DEPTH, sent.depth, allowed.max_depth),
+            (Limit::ALIASES, sent.aliases, allowed.max_aliases),
+            (Limit::DIRECTIVES, sent.directives, allowed.max_directives),
+            (Limit::COMPLEXITY, sent.complexity, allowed.max_complexity),
+            (Limit::ROOT_FIELDS, sent.root_fields, allowed.max_root_fields),
+            (Limit::REPRESENTATIONS, sent.representations, allowed.max_representations),
+            (Limit::INTROSPECTION, sent.introspection, MAX_INTROSPECTION),
         ];
         checks.into_iter().try_for_each(|(limit, sent, allowed)| limit.check(sent, allowed))
     }

@@ -25,8 +25,8 @@ fn cost_of(text: &str) -> QueryCost {
     cost_with(text, None, json!({}))
 }
 
-fn refusal(costs: &[QueryCost]) -> String {
-    Limits::new(&LimitsConfig::default()).check(costs).unwrap_err().to_string()
+fn refusal(cost: QueryCost) -> String {
+    Limits::new(&LimitsConfig::default()).check(cost).unwrap_err().to_string()
 }
 
 const RECORD: &str = "screenRecord(projectId:\"p\",id:\"i\")";
@@ -121,7 +121,7 @@ fn a_refusal_names_the_limit_what_it_allows_and_what_was_sent() {
     ];
 
     for (document, expected) in table {
-        assert_eq!(refusal(&[cost_of(&document)]), expected);
+        assert_eq!(refusal(cost_of(&document)), expected);
     }
     assert_eq!(cost_of(deep).depth, 0);
 }
@@ -137,7 +137,7 @@ fn entities_are_counted_however_their_keys_are_given() {
     let literal = cost_of(&format!("{{_entities(representations:[{keys}]){{__typename}}}}"));
     assert_eq!([sent, literal].map(|cost| cost.representations), [1001; 2]);
     assert_eq!(
-        refusal(&[sent]),
+        refusal(sent),
         "the request asks for 1001 entities: limits.max_representations allows 1000"
     );
 }

@@ -3,9 +3,10 @@
 use futures_util::future::join_all;
 
 use super::write::Writer;
-use super::{BoundPlan, LoadedRecord, PlanOutput, RecordRef};
+use super::{BoundPlan, LoadedRecord, RecordRef};
 use crate::domain::Failure;
 use crate::graphql::context::OperationContext;
+use crate::graphql::operation::Executed;
 use crate::graphql::response_size::TooLarge;
 
 impl BoundPlan {
@@ -13,7 +14,7 @@ impl BoundPlan {
     ///
     /// # Errors
     /// [`TooLarge`]
-    pub(crate) async fn execute(&self, context: &OperationContext) -> Result<PlanOutput, TooLarge> {
+    pub(crate) async fn execute(&self, context: &OperationContext) -> Result<Executed, TooLarge> {
         let reads = join_all(self.roots().map(|(_, record)| self.read(record, context))).await;
         let size = context.size();
         let mut writer = Writer::new(self, size.left());

@@ -11,7 +11,7 @@ mod write;
 
 use std::sync::Arc;
 
-use async_graphql::{Pos, ServerError, Value, Variables};
+use async_graphql::{Pos, Value, Variables};
 
 use crate::domain::{Failure, ProjectId, RecordId, RecordText, RecordTime, ScreenRecord};
 pub(crate) use compile::compile;
@@ -46,15 +46,6 @@ struct RecordRef {
 struct LoadedRecord<'b> {
     record: Arc<ScreenRecord>,
     by: &'b RecordRef,
-}
-
-/// The answer of a plan.
-#[derive(Debug, Default)]
-pub struct PlanOutput {
-    /// `{"data":{…}`, without the end.
-    pub body: Vec<u8>,
-    /// Fields that failed, in the document's order.
-    pub errors: Vec<ServerError>,
 }
 
 /// A field of the answer.

@@ -3,11 +3,9 @@
 use async_graphql::{Error, PathSegment, Pos, ServerError};
 use serde::Serialize;
 
-use super::{
-    BoundPlan, DesktopField, LoadedRecord, PlanOutput, RecordField, RootField, ScalarField,
-    Selected,
-};
+use super::{BoundPlan, DesktopField, LoadedRecord, RecordField, RootField, ScalarField, Selected};
 use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
+use crate::graphql::operation::Executed;
 use crate::graphql::response_size::json_len;
 
 /// Room for an answer of common size, so that it grows in one piece.
@@ -19,7 +17,7 @@ const UNKNOWN: &str = "UNKNOWN";
 /// The writer of one answer.
 pub(super) struct Writer<'b> {
     bound: &'b BoundPlan,
-    written: PlanOutput,
+    written: Executed,
     /// How many bytes body and errors may have.
     limit: usize,
     error_bytes: usize,
@@ -39,13 +37,13 @@ impl<'b> Writer<'b> {
     pub(super) fn new(bound: &'b BoundPlan, limit: usize) -> Self {
         let mut body = Vec::with_capacity(COMMON_BYTES);
         body.extend_from_slice(b"{\"data\":{");
-        let written = PlanOutput { body, errors: Vec::new() };
+        let written = Executed { body, ..Executed::default() };
         Self { bound, written, limit, error_bytes: 0, follows: false }
     }
 
     /// The answer, once every field of the root is written, and the bytes it has. `None` where it would
     /// have more than it may.
-    pub(super) fn end(mut self) -> Option<(PlanOutput, usize)> {
+    pub(super) fn end(mut self) -> Option<(Executed, usize)> {
         self.byte(b'}');
         (!self.is_full()).then(|| {
             let bytes = self.bytes_written();

@@ -40,12 +40,9 @@ async fn execute(
     if let Some(reply) = pipeline::cached(endpoint, request, sent).await? {
         return Ok(reply);
     }
-    let mut operations = request::from_query(parameters)?;
+    let operations = request::from_query(parameters)?;
     if request.media_type == MediaType::EventStream {
         // A browser's event source can only GET, and a subscription changes nothing.
-        for operation in &mut operations.operations {
-            operation.only_query = false;
-        }
         return sse::answer(endpoint, request, operations);
     }
     pipeline::run(endpoint, request, operations, sent).await

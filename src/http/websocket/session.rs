@@ -22,7 +22,7 @@ use crate::http::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
 use crate::http::client_app::ClientApp;
 use crate::http::connection_quota::ConnectionPermit;
 use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
-use crate::http::rate_limit::RateExceeded;
+use crate::http::refusal::Refusal;
 use crate::http::request;
 use crate::http::spans;
 use crate::http::state::Endpoint;
@@ -250,7 +250,7 @@ impl Session {
             let message = format!("one socket may have {MAX_OPERATIONS} operations in progress");
             return Err(request_error(ErrorCode::Overloaded, message));
         }
-        self.endpoint.rates.take(|| caller.identity.limit_key(), 1).map_err(RateExceeded::error)
+        self.endpoint.take_rate(caller, 1).map_err(Refusal::into_error)
     }
 
     /// Ends an operation, unless it has ended. Nothing more comes of it: its id may be used again.
@@ -275,9 +275,8 @@ impl Session {
             self.stop(&id);
             return transport.send_json(&json!({ "type": "complete", "id": id })).await;
         };
-        if let Answer::Refused(response) = &served.answer {
+        if let Answer::Refused(errors) = &served.answer {
             self.stop(&id);
-            let errors = &response.errors;
             return transport
                 .send_json(&json!({ "type": "error", "id": id, "payload": errors }))
                 .await;
