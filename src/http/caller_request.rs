@@ -7,14 +7,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use tracing::Span;
 
-use super::audit_log::{AnswerEvents, AuditLog, AuditSource, Lines};
-use super::auth::Caller;
 use super::cache_headers::CacheDirectives;
 use super::client_app::ClientApp;
 use super::csrf;
 use super::explain;
 use super::negotiation::{MediaType, negotiate};
 use super::refusal::Refusal;
+use super::request_origin::RequestOrigin;
 use super::state::Endpoint;
 use crate::graphql::ErrorCode;
 use crate::records::RequestContext;
@@ -39,12 +38,8 @@ pub(crate) struct IncomingRequest {
 /// A request of an authenticated caller.
 pub(crate) struct CallerRequest {
     pub(crate) headers: HeaderMap,
-    pub(crate) caller: Caller,
-    /// The other end of the connection, which may be a proxy.
-    pub(crate) peer: Option<IpAddr>,
+    pub(crate) origin: RequestOrigin,
     pub(crate) media_type: MediaType,
-    pub(crate) id: Arc<str>,
-    pub(crate) app: ClientApp,
     /// What `Cache-Control` demands.
     pub(crate) cache: CacheDirectives,
     /// Whether the response lists the reads that it was made from.
@@ -75,45 +70,21 @@ impl IncomingRequest {
         let caller = caller.map_err(Refusal::unauthenticated)?;
         let cache = CacheDirectives::read(&headers);
         let explain = explain::is_wanted(&endpoint.engine, &headers);
-        Ok(CallerRequest { headers, caller, peer, media_type, id, app, cache, explain })
+        let origin = RequestOrigin { caller, id, peer, app };
+        Ok(CallerRequest { headers, origin, media_type, cache, explain })
     }
 }
 
 impl CallerRequest {
     /// The context in which records are read for this request.
     pub(crate) fn asking(&self) -> RequestContext {
-        let Caller { identity, token, grant, .. } = &self.caller;
-        RequestContext {
-            identity: identity.clone(),
-            token: token.clone(),
-            grant: Arc::clone(grant),
-            request_id: Arc::clone(&self.id),
-            no_cache: self.cache.no_cache,
-            max_age: self.cache.max_age,
-            operation: 0,
-        }
-    }
-
-    /// Who sent the request, for the audit log.
-    pub(crate) fn audit_source(&self) -> AuditSource {
-        AuditSource::new(&self.caller, &self.id, self.peer)
-    }
-
-    /// The lines of the audit log for the answers to this request.
-    pub(crate) fn audit_lines<'e>(
-        &self,
-        audit: &AuditLog,
-        answers: impl IntoIterator<Item = &'e AnswerEvents>,
-    ) -> Lines {
-        if !audit.is_on() {
-            return Lines::default();
-        }
-        audit.lines(&self.audit_source(), answers)
+        let CacheDirectives { no_cache, max_age } = self.cache;
+        RequestContext { no_cache, max_age, ..self.origin.asking() }
     }
 
     /// The span of log lines that are written while the request is executed.
     pub(crate) fn log_span(&self) -> Span {
-        request_span(&self.id, self.caller.name.as_deref())
+        request_span(&self.origin.id, self.origin.caller.name.as_deref())
     }
 }
 

@@ -8,6 +8,7 @@ mod validation;
 mod request_end;
 mod router;
 mod handlers;
+mod request_origin;
 mod caller_request;
 mod pipeline;
 mod state;

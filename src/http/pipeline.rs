@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::access_log::AccessLogEntry;
-use super::audit_log::{AnswerEvents, AuditUnavailable, Lines};
+use super::audit_log::{AnswerEvents, Lines};
 use super::auth::Caller;
 use super::caller_request::CallerRequest;
 use super::compression;
@@ -31,15 +31,6 @@ use crate::spans;
 pub(crate) struct Reply {
     pub(crate) response: Response,
     pub(crate) log: AccessLogEntry,
-}
-
-/// The answers of all operations of a request.
-#[derive(Default)]
-struct Executed {
-    served: Vec<Served>,
-    summary: ReadSummary,
-    /// Of a single operation; `None` where its response must not be reused.
-    dependencies: Option<Vec<Dependency>>,
 }
 
 /// The answer of one operation.
@@ -86,16 +77,16 @@ pub(crate) async fn cached(
     };
     let reader = endpoint.records.reader(request.asking());
     let Some(hits) = reader.revalidate(&cached.dependencies) else { return Ok(None) };
-    endpoint.take_rate(&request.caller, 1)?;
+    endpoint.take_rate(&request.origin.caller, 1)?;
     let span = http_spans::operation(cached.operation_name.as_deref());
     spans::name_operation(&span.context(), "query");
     span.in_scope(|| reader.note_hits(&cached.dependencies, hits));
     endpoint.metrics.responses_reused.inc();
     let summary = reader.take_summary();
     let complete = CompleteResponse::good(request.media_type, &summary, cached.body.clone());
-    let lines = request.audit_lines(&endpoint.audit, [&cached.events]);
+    let lines = endpoint.audit.lines(&request.origin, [&cached.events]);
     let response = send(endpoint, request, sent.encoding, complete, lines).await?;
-    endpoint.metrics.count_operation(OperationOutcome::Ok, &request.app);
+    endpoint.metrics.count_operation(OperationOutcome::Ok, &request.origin.app);
     let log = AccessLogEntry::of_operation(cached.operation_name.clone()).with_reads(summary);
     Ok(Some(Reply { response, log }))
 }
@@ -112,7 +103,7 @@ pub(crate) async fn run(
 ) -> Result<Reply, Refusal> {
     let Operations { mut operations, is_batch } = operations;
     let by_get = sent.encoding == RequestEncoding::Parameters;
-    endpoint.take_rate(&request.caller, operations.len())?;
+    endpoint.take_rate(&request.origin.caller, operations.len())?;
     let is_cacheable = !is_batch && !request.explain && operations.iter().all(is_cacheable);
     for operation in &mut operations {
         endpoint.persisted_queries.resolve(operation);
@@ -122,21 +113,26 @@ pub(crate) async fn run(
     let persisted: Vec<Option<Operation>> =
         operations.iter().map(|one| one.persisted.is_some().then(|| one.clone())).collect();
     let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
-    let (executed, is_batch) = match endpoint.engine.admit(operations) {
+    let mut answers = Answers::new(request.media_type, is_batch);
+    match endpoint.engine.admit(operations) {
         Ok(admitted) if by_get && !admitted.iter().all(Admitted::is_query) => {
             return Err(Refusal::method("POST", "only queries may be asked for by GET: use POST"));
         }
-        Ok(admitted) => (execute(endpoint, request, admitted, &size).await?, is_batch),
+        Ok(admitted) => {
+            for one in execute(endpoint, request, admitted, &size).await? {
+                answers.served.push(one.served);
+                answers.summary.add(one.summary);
+                answers.dependencies = one.dependencies;
+            }
+        }
         // One answer for all operations.
-        Err(error) => (Executed::refused(Served::refused(error)), false),
-    };
-    let Executed { served, summary, dependencies } = executed;
-    keep_documents(endpoint, &served, &persisted);
-    let mut answers = Answers { served, summary, is_batch, form: request.media_type };
+        Err(error) => answers = Answers::refused(request.media_type, error),
+    }
+    keep_documents(endpoint, &answers.served, &persisted);
     let body = answers.write(&size);
     if is_cacheable
         && answers.are_good()
-        && let Some(dependencies) = dependencies
+        && let Some(dependencies) = answers.dependencies.take()
         && let Some(lookup) = lookup(endpoint, request, sent)
     {
         let response = CachedResponse {
@@ -153,9 +149,9 @@ pub(crate) async fn run(
         explain::keep_nowhere(&mut complete.headers);
     }
     let events = answers.served.iter().map(|served| &served.events);
-    let lines = request.audit_lines(&endpoint.audit, events);
+    let lines = endpoint.audit.lines(&request.origin, events);
     let response = send(endpoint, request, sent.encoding, complete, lines).await?;
-    let log = AccessLogEntry::of(&endpoint.metrics, &request.app, name, &answers);
+    let log = AccessLogEntry::of(&endpoint.metrics, &request.origin.app, name, &answers);
     let log = log.with_reads(answers.summary);
     Ok(Reply { response, log })
 }
@@ -173,11 +169,9 @@ async fn send(
     mut response: CompleteResponse,
     lines: Lines,
 ) -> Result<Response, Refusal> {
-    let caller = || request.caller.identity.limit_key();
-    let room = unsent::reserve(&endpoint.unsent, caller, response.body.len());
-    let room = room.map_err(|unsent::NoRoom| Refusal::too_much_unsent())?;
-    let written = endpoint.audit.write(lines).await;
-    written.map_err(|AuditUnavailable| Refusal::audit_unavailable())?;
+    let caller = || request.origin.caller.identity.limit_key();
+    let room = unsent::reserve(&endpoint.unsent, caller, response.body.len())?;
+    endpoint.audit.write(lines).await?;
     let may_compress = endpoint.compression && !response.has_links;
     let coding = may_compress.then(|| compression::choose(&request.headers, &response.body));
     let coding = coding.flatten();
@@ -201,8 +195,8 @@ fn lookup<'r>(
     request: &CallerRequest,
     sent: RequestBytes<'r>,
 ) -> Option<ResponseLookup<'r>> {
-    let data_of = endpoint.records.caller(request.caller.token.as_ref())?;
-    Some(ResponseLookup::new(&request.caller, data_of, request.media_type, sent))
+    let data_of = endpoint.records.caller(request.origin.caller.token.as_ref())?;
+    Some(ResponseLookup::new(&request.origin.caller, data_of, request.media_type, sent))
 }
 
 /// Executes operations side by side, each within `limits.request_timeout`.
@@ -211,17 +205,17 @@ async fn execute(
     request: &CallerRequest,
     admitted: Vec<Admitted>,
     size: &Arc<ResponseSize>,
-) -> Result<Executed, Refusal> {
+) -> Result<Vec<ExecutedOne>, Refusal> {
     let all = join_all(admitted.into_iter().map(|one| execute_one(endpoint, request, one, size)));
     let mut executing = Box::pin(all.instrument(request.log_span()));
     // Where the record cache has everything, one poll is enough, without a permit.
     if let Some(executed) = poll_immediate(executing.as_mut()).await {
-        return Ok(Executed::of(executed));
+        return Ok(executed);
     }
-    let caller = request.caller.identity.limit_key();
+    let caller = request.origin.caller.identity.limit_key();
     let permit = endpoint.waiting.try_acquire(caller, 1);
     let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
-    Ok(Executed::of(executing.await))
+    Ok(executing.await)
 }
 
 async fn execute_one(
@@ -241,23 +235,6 @@ async fn execute_one(
     let served = Served { answer, is_stale: summary.is_stale_on_error(), events };
     http_spans::operation_answered(&span, &served);
     ExecutedOne { served, summary, dependencies: reader.take_dependencies() }
-}
-
-impl Executed {
-    /// An answer without execution.
-    fn refused(served: Served) -> Self {
-        Self { served: vec![served], ..Self::default() }
-    }
-
-    fn of(executed: Vec<ExecutedOne>) -> Self {
-        let mut all = Self::default();
-        for one in executed {
-            all.served.push(one.served);
-            all.summary.add(one.summary);
-            all.dependencies = one.dependencies;
-        }
-        all
-    }
 }
 
 /// Keeps the documents that came with their hash and were valid.

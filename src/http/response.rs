@@ -13,9 +13,10 @@ use super::metrics::OperationOutcome;
 use super::negotiation::MediaType;
 use super::request_id::X_REQUEST_ID;
 use super::security_headers;
-use super::unsent::{Room, keep_room};
+use super::unsent::keep_room;
+use crate::fair_semaphore::Permit;
 use crate::graphql::{Answer, Executed, ResponseSize, TooLarge};
-use crate::records::ReadSummary;
+use crate::records::{Dependency, ReadSummary};
 
 static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
 static AGE: HeaderName = header::AGE;
@@ -37,8 +38,10 @@ pub(crate) struct Served {
 pub(crate) struct Answers {
     pub(crate) served: Vec<Served>,
     pub(crate) summary: ReadSummary,
-    pub(crate) is_batch: bool,
-    pub(crate) form: MediaType,
+    /// Of a single operation; `None` where its response must not be reused.
+    pub(crate) dependencies: Option<Vec<Dependency>>,
+    is_batch: bool,
+    form: MediaType,
 }
 
 /// A response whose whole body is in memory.
@@ -80,6 +83,16 @@ pub(crate) fn is_made_of_common_headers(headers: &HeaderMap) -> bool {
 }
 
 impl Answers {
+    pub(crate) fn new(form: MediaType, is_batch: bool) -> Self {
+        let (served, summary) = (Vec::new(), ReadSummary::default());
+        Self { served, summary, dependencies: None, is_batch, form }
+    }
+
+    /// One answer to a request whose operations are not executed.
+    pub(crate) fn refused(form: MediaType, error: ServerError) -> Self {
+        Self { served: vec![Served::refused(error)], ..Self::new(form, false) }
+    }
+
     /// Every error of every answer.
     pub(crate) fn errors(&self) -> impl Iterator<Item = &ServerError> {
         self.served.iter().flat_map(|served| served.answer.errors())
@@ -155,7 +168,7 @@ impl CompleteResponse {
     }
 
     /// The response as it is sent. The room is free again once the client has read it.
-    pub(crate) fn with_room(self, room: Option<Room>) -> Response {
+    pub(crate) fn with_room(self, room: Option<Permit>) -> Response {
         let mut response = Response::new(Body::from(keep_room(self.body, room)));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;

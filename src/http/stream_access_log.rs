@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tracing::Span;
 
 use super::access_log::{code_of, shown_counts, shown_name, shown_projects};
-use super::client_app::ClientApp;
 use super::metrics::{HttpMetrics, OperationOutcome};
+use super::request_origin::RequestOrigin;
 use super::response::Served;
 use super::spans as http_spans;
+use super::state::Endpoint;
 use crate::clock::Clock;
 use crate::domain::ProjectId;
 use crate::graphql::OperationContext;
@@ -21,23 +22,17 @@ use crate::spans;
 /// The most projects in one line.
 const MAX_PROJECTS: usize = 10;
 
-/// An operation that is logged when its stream ends.
-pub(crate) struct LoggedOperation {
-    pub(crate) name: Option<Arc<str>>,
-    pub(crate) request_id: Arc<str>,
-    pub(crate) caller_name: Option<Arc<str>>,
-    pub(crate) app: ClientApp,
-    /// Ends with the stream.
-    pub(crate) span: Span,
-    /// What the line names: the span, or the one above it where the trace is not sampled.
-    pub(crate) logged_span: SpanContext,
-}
-
 /// Adds up the answers of an operation, and writes its line when it is dropped.
 ///
 /// A stream may never end, so nothing in here grows with its answers.
 pub(crate) struct StreamAccessLog {
-    operation: LoggedOperation,
+    pub(crate) origin: RequestOrigin,
+    /// The operation's name.
+    pub(crate) name: Option<Arc<str>>,
+    /// Ends with the stream.
+    span: Span,
+    /// What the line names: the span, or the one above it where the trace is not sampled.
+    logged_span: SpanContext,
     context: OperationContext,
     answers: usize,
     outcome: OperationOutcome,
@@ -51,22 +46,26 @@ pub(crate) struct StreamAccessLog {
 
 impl StreamAccessLog {
     pub(crate) fn begin(
-        operation: LoggedOperation,
+        endpoint: &Endpoint,
+        origin: RequestOrigin,
+        name: Option<Arc<str>>,
+        span: Span,
         context: OperationContext,
-        metrics: &HttpMetrics,
-        clock: &Clock,
     ) -> Self {
         Self {
-            operation,
+            origin,
+            name,
+            logged_span: spans::context_of(&span).span().span_context().clone(),
+            span,
             context,
             answers: 0,
             outcome: OperationOutcome::Ok,
             projects: Vec::new(),
             cache_outcomes: BTreeMap::new(),
             error_codes: BTreeMap::new(),
-            started: clock.now(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
+            started: endpoint.clock.now(),
+            clock: endpoint.clock.clone(),
+            metrics: endpoint.metrics.clone(),
         }
     }
 
@@ -74,7 +73,7 @@ impl StreamAccessLog {
     pub(crate) fn add(&mut self, served: &Served, read: &ReadSummary) {
         self.answers += 1;
         self.outcome = self.outcome.max(served.outcome());
-        http_spans::operation_answered(&self.operation.span, served);
+        http_spans::operation_answered(&self.span, served);
         for code in served.answer.errors().iter().map(code_of) {
             self.metrics.count_error(&code);
             *self.error_codes.entry(code).or_default() += 1;
@@ -99,14 +98,13 @@ impl Drop for StreamAccessLog {
         // The stream may end before its first answer, and in the middle of one.
         self.add_read(&self.context.take_summary());
         let took = self.clock.now().saturating_duration_since(self.started);
-        let LoggedOperation { name, request_id, caller_name, app, logged_span, .. } =
-            &self.operation;
+        let Self { origin: RequestOrigin { caller, id, app, .. }, name, logged_span, .. } = self;
         self.metrics.count_operation(self.outcome, app);
         tracing::info!(
-            request.id = %request_id,
+            request.id = %id,
             trace_id = spans::trace_id(logged_span).map(display),
             span_id = spans::span_id(logged_span).map(display),
-            caller.name = caller_name.as_deref().map(display),
+            caller.name = caller.name.as_deref().map(display),
             graphql.client.name = app.name.as_deref().map(display),
             graphql.client.version = app.version.as_deref().map(display),
             graphql.operation = name.as_deref().map(shown_name),

@@ -5,45 +5,36 @@
 
 use axum::body::Bytes;
 
+use super::refusal::Refusal;
 use crate::domain::LimitKey;
 use crate::fair_semaphore::{FairSemaphore, Permit};
 
 /// Smaller answers are not counted: a connection takes more than that itself.
 const LEAST_COUNTED_BYTES: usize = 4 * 1024;
 
-/// Room for an answer, until its client has taken it.
-pub(crate) struct Room {
-    _permit: Permit,
-}
-
-/// There is no room for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom;
-
 /// Bytes that give their room back when they are dropped.
 struct RoomyBytes {
     bytes: Bytes,
-    _room: Room,
+    _room: Permit,
 }
 
-/// Reserves room for an answer; `None` for one that is too small to count.
+/// Reserves room for an answer, until its client has taken it; `None` for one that is too small to count.
 ///
 /// # Errors
-/// [`NoRoom`]: answers that clients have not read fill `limits.max_unsent_bytes`, or the caller's share of it.
+/// When answers that clients have not read fill `limits.max_unsent_bytes`, or the caller's share of it.
 pub(crate) fn reserve(
     unsent: &FairSemaphore,
     caller: impl FnOnce() -> LimitKey,
     bytes: usize,
-) -> Result<Option<Room>, NoRoom> {
+) -> Result<Option<Permit>, Refusal> {
     if bytes < LEAST_COUNTED_BYTES {
         return Ok(None);
     }
-    let permit = unsent.try_acquire(caller(), bytes).ok_or(NoRoom)?;
-    Ok(Some(Room { _permit: permit }))
+    unsent.try_acquire(caller(), bytes).map(Some).ok_or_else(Refusal::too_much_unsent)
 }
 
 /// The same bytes, which keep the room until they are dropped: hyper drops them once they are written.
-pub(crate) fn keep_room(bytes: Bytes, room: Option<Room>) -> Bytes {
+pub(crate) fn keep_room(bytes: Bytes, room: Option<Permit>) -> Bytes {
     match room {
         Some(room) => Bytes::from_owner(RoomyBytes { bytes, _room: room }),
         None => bytes,

@@ -9,32 +9,12 @@ use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::auth::Caller;
-use crate::clock::Clock;
-use crate::config::AuditConfig;
+use super::request_origin::RequestOrigin;
 use crate::domain::Timestamp;
 use crate::records::{AuditEvent, AuditEventKind, ReadSummary};
 
-use writer::Writer;
-pub use writer::{AuditMetrics, AuditSetupError, AuditSink, check_audit_log};
-pub(crate) use writer::{AuditUnavailable, Lines};
-
-/// The audit log of the process. Clones write to the same sink.
-#[derive(Clone)]
-pub struct AuditLog {
-    writer: Writer,
-    clock: Clock,
-}
-
-/// Who sent a request. The same for all its answers.
-#[derive(Clone)]
-pub(crate) struct AuditSource {
-    caller: Option<Arc<str>>,
-    subject: Option<Arc<str>>,
-    request_id: Arc<str>,
-    /// The address that connected, which may be a proxy's.
-    client: Option<IpAddr>,
-}
+pub(crate) use writer::Lines;
+pub use writer::{AuditLog, AuditMetrics, AuditSetupError, AuditSink, check_audit_log};
 
 /// What the answer of one operation shows.
 #[derive(Clone, Debug, Default)]
@@ -69,73 +49,29 @@ struct ListingMembers<'e> {
 }
 
 impl AuditLog {
-    /// Opens the sink, and starts the thread that writes.
-    ///
-    /// # Errors
-    /// [`AuditSetupError`] for a file that cannot be opened.
-    pub fn start(
-        config: &AuditConfig,
-        metrics: AuditMetrics,
-        clock: Clock,
-    ) -> Result<Self, AuditSetupError> {
-        Ok(Self { writer: Writer::start(AuditSink::open(config)?, metrics)?, clock })
-    }
-
-    /// Whether events are written anywhere.
-    pub fn is_on(&self) -> bool {
-        self.writer.is_on()
-    }
-
-    /// Writes to another sink from now on.
-    pub fn change(&self, sink: AuditSink) {
-        self.writer.change(sink);
-    }
-
-    /// Waits until every line is written, for five seconds at most.
-    pub async fn end(&self) {
-        self.writer.flush().await;
-    }
-
-    /// The lines for the answers to one request.
+    /// The lines for the answers to one request; none while the log is off.
     pub(crate) fn lines<'e>(
         &self,
-        source: &AuditSource,
+        origin: &RequestOrigin,
         answers: impl IntoIterator<Item = &'e AnswerEvents>,
     ) -> Lines {
         let mut lines = Lines::default();
+        if !self.is_on() {
+            return lines;
+        }
         let mut time = None;
         for AnswerEvents { operation_name, events } in answers {
             for event in AuditEvent::distinct(events) {
                 let time = time.get_or_insert_with(|| self.time());
-                lines.push(&Line::of(event, source, operation_name.as_deref(), time));
+                lines.push(&Line::of(event, origin, operation_name.as_deref(), time));
             }
         }
         lines
     }
 
-    /// Writes lines.
-    ///
-    /// # Errors
-    /// [`AuditUnavailable`] if `audit.required` is set and a line cannot be written: the answers must not be
-    /// given.
-    pub(crate) async fn write(&self, lines: Lines) -> Result<(), AuditUnavailable> {
-        if lines.is_empty() { Ok(()) } else { self.writer.write(lines).await }
-    }
-
     fn time(&self) -> String {
         let now = Timestamp::from_utc(Offset::UTC.to_datetime(self.clock.timestamp()));
         now.unwrap_or_default().to_string()
-    }
-}
-
-impl AuditSource {
-    pub(crate) fn new(caller: &Caller, request_id: &Arc<str>, client: Option<IpAddr>) -> Self {
-        Self {
-            caller: caller.name.clone(),
-            subject: caller.subject(),
-            request_id: Arc::clone(request_id),
-            client: client.map(|address| address.to_canonical()),
-        }
     }
 }
 
@@ -161,23 +97,23 @@ impl AnswerEvents {
 impl<'e> Line<'e> {
     fn of(
         event: &'e AuditEvent,
-        source: &'e AuditSource,
+        origin: &'e RequestOrigin,
         operation_name: Option<&'e str>,
         time: &'e str,
     ) -> Self {
         let AuditEvent { kind, project, record, username, listing } = event;
-        let AuditSource { caller, subject, request_id, client } = source;
+        let RequestOrigin { caller, id, peer, .. } = origin;
         Self {
             time,
             event: kind.as_str(),
-            caller: caller.as_deref(),
-            subject: subject.as_deref(),
+            caller: caller.name.as_deref(),
+            subject: caller.subject(),
             project: project.as_str(),
             record: record.as_deref(),
             username: username.as_deref(),
-            request_id,
+            request_id: id,
             operation_name,
-            client: *client,
+            client: peer.map(|address| address.to_canonical()),
             listing: listing
                 .as_ref()
                 .map(|listing| ListingMembers { filter: &listing.filter, rows: listing.rows }),

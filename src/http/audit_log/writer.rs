@@ -17,8 +17,10 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use crate::clock::Clock;
 use crate::config::{AuditConfig, AuditSink as SinkSetting, Live};
 use crate::counters::counted;
+use crate::http::refusal::Refusal;
 
 /// Answers whose lines may wait for the thread.
 const MAX_WAITING: usize = 1024;
@@ -27,12 +29,13 @@ const ENOUGH_AT_ONCE: usize = 64 * 1024;
 /// How long an answer waits for its lines to be written: a pipe that is not read holds up the thread.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Hands lines to the thread. Clones share it.
+/// The audit log of the process. Clones hand their lines to the same thread.
 #[derive(Clone)]
-pub(super) struct Writer {
+pub struct AuditLog {
     sink: Live<AuditSink>,
     batches: mpsc::Sender<Batch>,
     metrics: AuditMetrics,
+    pub(super) clock: Clock,
 }
 
 /// An open sink, ready to be used.
@@ -73,10 +76,6 @@ pub enum AuditSetupError {
     #[error("the thread of the audit log cannot be started")]
     Thread(#[from] io::Error),
 }
-
-/// The lines of an answer could not be written although `audit.required` is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AuditUnavailable;
 
 /// Counts events by whether they were written.
 #[derive(Clone)]
@@ -215,10 +214,6 @@ fn ends_within_line(path: &Path) -> bool {
 }
 
 impl Lines {
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Adds a line.
     pub(super) fn push(&mut self, line: &impl Serialize) {
         // Infallible: all members can be written as JSON, and a vector takes every byte.
@@ -228,25 +223,32 @@ impl Lines {
     }
 }
 
-impl Writer {
-    /// Starts the thread. It ends, with all lines written, once the last clone is dropped.
+impl AuditLog {
+    /// Opens the sink, and starts the thread that writes. It ends, with all lines written, once the last clone
+    /// is dropped.
     ///
     /// # Errors
-    /// If the system gives no thread.
-    pub(super) fn start(sink: AuditSink, metrics: AuditMetrics) -> io::Result<Self> {
-        let sink = Live::new(sink);
+    /// [`AuditSetupError`] for a file that cannot be opened.
+    pub fn start(
+        config: &AuditConfig,
+        metrics: AuditMetrics,
+        clock: Clock,
+    ) -> Result<Self, AuditSetupError> {
+        let sink = Live::new(AuditSink::open(config)?);
         let (batches, waiting) = mpsc::channel(MAX_WAITING);
         let thread =
             Thread { sink: sink.clone(), waiting, metrics: metrics.clone(), is_failing: false };
         std::thread::Builder::new().name("audit".to_owned()).spawn(|| thread.run())?;
-        Ok(Self { sink, batches, metrics })
+        Ok(Self { sink, batches, metrics, clock })
     }
 
-    pub(super) fn is_on(&self) -> bool {
+    /// Whether events are written anywhere.
+    pub fn is_on(&self) -> bool {
         self.sink.load().is_on()
     }
 
-    pub(super) fn change(&self, sink: AuditSink) {
+    /// Writes to another sink from now on.
+    pub fn change(&self, sink: AuditSink) {
         self.sink.set(sink);
     }
 
@@ -254,26 +256,29 @@ impl Writer {
     /// `audit.required` until these are.
     ///
     /// # Errors
-    /// [`AuditUnavailable`] if `audit.required` is set and they are not written within five seconds.
-    pub(super) async fn write(&self, lines: Lines) -> Result<(), AuditUnavailable> {
+    /// If `audit.required` is set and they are not written within five seconds: the answer must not be given.
+    pub(crate) async fn write(&self, lines: Lines) -> Result<(), Refusal> {
+        if lines.count == 0 {
+            return Ok(());
+        }
         let required = self.sink.load().required;
         let deadline = Instant::now() + WRITTEN_WITHIN;
         let count = lines.count;
         let Some(is_written) = self.hand_over(lines, deadline).await else {
             self.metrics.count(count, false);
-            return if required { Err(AuditUnavailable) } else { Ok(()) };
+            return if required { Err(Refusal::audit_unavailable()) } else { Ok(()) };
         };
         if !required {
             return Ok(());
         }
         match timeout_at(deadline, is_written).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false) | Err(_)) | Err(_) => Err(AuditUnavailable),
+            Ok(Ok(false) | Err(_)) | Err(_) => Err(Refusal::audit_unavailable()),
         }
     }
 
-    /// Waits until all lines before are written, for five seconds at most.
-    pub(super) async fn flush(&self) {
+    /// Waits until every line is written, for five seconds at most.
+    pub async fn end(&self) {
         let deadline = Instant::now() + WRITTEN_WITHIN;
         if let Some(is_written) = self.hand_over(Lines::default(), deadline).await {
             // The process ends, whether the lines were written or not.

@@ -65,9 +65,9 @@ impl Caller {
     }
 
     /// The subject (`sub`) of the caller's token.
-    pub(crate) fn subject(&self) -> Option<Arc<str>> {
+    pub(crate) fn subject(&self) -> Option<&str> {
         match (&self.validity, &self.identity) {
-            (Validity::Token { .. }, CallerIdentity::Name(subject)) => Some(Arc::clone(subject)),
+            (Validity::Token { .. }, CallerIdentity::Name(subject)) => Some(subject),
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ pub(super) async fn answer(
     let uri = incoming.parts.uri.clone();
     let request = incoming.authenticate(endpoint, media_type).await?;
     let reply = execute(endpoint, &request, uri.query().unwrap_or_default()).await;
-    Ok(Reply::to_caller(&endpoint.metrics, request.caller, reply))
+    Ok(Reply::to_caller(&endpoint.metrics, request.origin.caller, reply))
 }
 
 async fn execute(

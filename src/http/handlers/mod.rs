@@ -25,7 +25,6 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST, LoggedRequest};
 use super::caller_request::{IncomingRequest, request_span};
 use super::client_app::ClientApp;
-use super::metrics::HttpMetrics;
 use super::pipeline::Reply;
 use super::refusal::{Refusal, quoted};
 use super::request::IncomingBody;
@@ -34,7 +33,7 @@ use super::response::{self, VARY};
 use super::security_headers;
 use super::spans;
 use super::state::Endpoint;
-use super::websocket::{self, Handshake};
+use super::websocket;
 
 /// The endpoint as an axum handler.
 pub(crate) async fn route(
@@ -76,6 +75,7 @@ pub(crate) async fn handle<B: IncomingBody>(
     let (parts, body) = request.into_parts();
     let incoming = IncomingRequest { parts, peer, id: Arc::clone(&id), app: app.clone() };
     let since = endpoint.clock.now();
+    endpoint.metrics.in_flight.inc();
     let mut guard =
         RequestGuard { endpoint: &endpoint, id, app, span: span.clone(), since, done: false };
     // A panic in one request is an error for that request only.
@@ -96,8 +96,6 @@ async fn answer(
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
         return Reply::refused(&endpoint.metrics, Refusal::overloaded());
     };
-    endpoint.metrics.in_flight.inc();
-    let _in_flight = InFlightGuard(&endpoint.metrics);
     let reply = match incoming.parts.method {
         Method::POST => post::answer(endpoint, incoming, body).await,
         _ => Box::pin(answer_without_body(endpoint, incoming)).await,
@@ -110,7 +108,10 @@ async fn answer_without_body(
     incoming: IncomingRequest,
 ) -> Result<Reply, Refusal> {
     match incoming.parts.method {
-        Method::GET if is_upgrade(&incoming.parts.headers) => upgrade(endpoint, incoming).await,
+        Method::GET if is_upgrade(&incoming.parts.headers) => {
+            let span = request_span(&incoming.id, None);
+            websocket::upgrade(endpoint, incoming).instrument(span).await
+        }
         Method::GET | Method::HEAD => get::answer(endpoint, incoming).await,
         Method::OPTIONS => Ok(Reply { response: options(), log: AccessLogEntry::default() }),
         other => Err(Refusal::method(
@@ -118,17 +119,6 @@ async fn answer_without_body(
             format!("{} is not a method of GraphQL over HTTP", quoted(other.as_str().as_bytes())),
         )),
     }
-}
-
-async fn upgrade(endpoint: &Arc<Endpoint>, incoming: IncomingRequest) -> Result<Reply, Refusal> {
-    let IncomingRequest { parts, peer, id, app } = incoming;
-    let span = request_span(&id, None);
-    let handshake = Handshake { parts, peer, request_id: id, app };
-    let upgrade = websocket::upgrade(endpoint, handshake).instrument(span).await?;
-    Ok(Reply {
-        response: upgrade.response,
-        log: AccessLogEntry::default().with_caller(upgrade.caller_name),
-    })
 }
 
 /// Logs and counts a request, even one that is dropped because its client has closed the connection.
@@ -151,6 +141,7 @@ impl RequestGuard<'_> {
         let Endpoint { clock, metrics, .. } = self.endpoint;
         let took = clock.now().saturating_duration_since(self.since);
         spans::answered(&self.span, status);
+        metrics.in_flight.dec();
         metrics.count(status, took);
         let context = self.span.context();
         let span = context.span();
@@ -164,15 +155,6 @@ impl Drop for RequestGuard<'_> {
         if !self.done {
             self.end(&AccessLogEntry::default(), CLIENT_CLOSED_REQUEST);
         }
-    }
-}
-
-/// Subtracts a request from the gauge when it ends.
-struct InFlightGuard<'m>(&'m HttpMetrics);
-
-impl Drop for InFlightGuard<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.dec();
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn answer(
     // Before the body is read: unauthenticated callers get no memory.
     let request = incoming.authenticate(endpoint, media_type).await?;
     let reply = execute(endpoint, &request, body).await;
-    Ok(Reply::to_caller(&endpoint.metrics, request.caller, reply))
+    Ok(Reply::to_caller(&endpoint.metrics, request.origin.caller, reply))
 }
 
 async fn execute(
@@ -61,7 +61,7 @@ async fn read_body(
     if let Some(body) = poll_immediate(reading.as_mut()).await {
         return body;
     }
-    let permit = endpoint.waiting.try_acquire(request.caller.identity.limit_key(), 1);
+    let permit = endpoint.waiting.try_acquire(request.origin.caller.identity.limit_key(), 1);
     let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
     timeout(request_timeout, reading).await.map_err(|_| {
         let message = "the body did not arrive within limits.request_timeout";

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::http::access_log::AccessLogEntry;
 use crate::http::caller_request::CallerRequest;
-use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
+use crate::http::operation_stream::{self, StreamedAnswer};
 use crate::http::pipeline::Reply;
 use crate::http::refusal::Refusal;
 use crate::http::request::Operations;
@@ -43,7 +43,7 @@ pub(super) fn answer(
     operations: Operations,
 ) -> Result<Reply, Refusal> {
     let mut operations = operations.operations;
-    endpoint.take_rate(&request.caller, operations.len())?;
+    endpoint.take_rate(&request.origin.caller, operations.len())?;
     let _entered = request.log_span().entered();
     let (Some(mut operation), true) = (operations.pop(), operations.is_empty()) else {
         let message = "an event stream answers one operation, not a batch";
@@ -51,15 +51,12 @@ pub(super) fn answer(
     };
     endpoint.persisted_queries.resolve(&mut operation);
     let name = operation.operation_name.clone();
-    let permit = endpoint.connections.acquire(request.caller.identity.limit_key());
+    let caller = request.origin.caller.clone();
+    let permit = endpoint.connections.acquire(caller.identity.limit_key());
     let permit = permit.map_err(Refusal::quota_exceeded)?;
-    let caller = request.caller.clone();
+    let (origin, asking) = (request.origin.clone(), request.asking());
     let span = spans::operation(name.as_deref());
-    let asking = request.asking();
-    let (caller_name, source) = (caller.name.clone(), request.audit_source());
-    let app = request.app.clone();
-    let streamed = StreamedOperation { operation, asking, caller_name, app, source, span };
-    let answers = operation_stream::answers(endpoint, streamed);
+    let answers = operation_stream::answers(endpoint, origin, asking, operation, span);
     let (stopping, callers) = (endpoint.stopping.clone(), endpoint.callers.clone());
     // No answer goes to a caller whose rights have changed since the operation began.
     let answers = answers.take_while({

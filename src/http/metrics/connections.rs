@@ -8,6 +8,19 @@ use prometheus_client::registry::{Registry, Unit};
 use super::{OutcomeLabel, ReasonLabel};
 use crate::counters::counted;
 
+/// Headers did not arrive in time.
+pub(crate) const ENDED_HEADERS: &str = "headers";
+/// The connection was idle for too long.
+pub(crate) const ENDED_IDLE: &str = "idle";
+/// The client did not read its answer.
+pub(crate) const ENDED_STALLED: &str = "stalled";
+const ENDINGS: [&str; 3] = [ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED];
+
+pub(crate) const HANDSHAKE_COMPLETED: &str = "completed";
+pub(crate) const HANDSHAKE_FAILED: &str = "failed";
+pub(crate) const HANDSHAKE_TIMED_OUT: &str = "timeout";
+const HANDSHAKES: [&str; 3] = [HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT];
+
 /// The metrics of a listener's connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
@@ -17,17 +30,6 @@ pub struct ConnectionMetrics {
     ended: Family<ReasonLabel, Counter>,
 }
 
-/// Why the gateway ended a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ended {
-    /// Headers did not arrive in time.
-    Headers,
-    /// It was idle for too long.
-    Idle,
-    /// The client did not read its answer.
-    Stalled,
-}
-
 /// The metrics of a listener's TLS.
 #[derive(Clone, Debug)]
 pub struct TlsMetrics {
@@ -35,30 +37,9 @@ pub struct TlsMetrics {
     expiry: Gauge,
 }
 
-/// The outcome of a handshake.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum HandshakeOutcome {
-    Completed,
-    Failed,
-    TimedOut,
-}
-
-impl Ended {
-    const ALL: [Self; 3] = [Self::Headers, Self::Idle, Self::Stalled];
-
-    fn label(self) -> ReasonLabel {
-        let reason = match self {
-            Self::Headers => "headers",
-            Self::Idle => "idle",
-            Self::Stalled => "stalled",
-        };
-        ReasonLabel { reason }
-    }
-}
-
 impl Default for ConnectionMetrics {
     fn default() -> Self {
-        let ended = counted(Ended::ALL.map(Ended::label));
+        let ended = counted(ENDINGS.map(|reason| ReasonLabel { reason }));
         Self { open: Gauge::default(), limit: Gauge::default(), full: Counter::default(), ended }
     }
 }
@@ -90,29 +71,15 @@ impl ConnectionMetrics {
         self.limit.set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 
-    /// Counts the end of a connection, and returns `order`.
-    pub(crate) fn ended<T>(&self, reason: Ended, order: T) -> T {
-        self.ended.get_or_create(&reason.label()).inc();
-        order
-    }
-}
-
-impl HandshakeOutcome {
-    const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::TimedOut];
-
-    fn label(self) -> OutcomeLabel {
-        let outcome = match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::TimedOut => "timeout",
-        };
-        OutcomeLabel { outcome }
+    /// Counts a connection that the gateway ended.
+    pub(crate) fn ended(&self, reason: &'static str) {
+        self.ended.get_or_create(&ReasonLabel { reason }).inc();
     }
 }
 
 impl Default for TlsMetrics {
     fn default() -> Self {
-        let handshakes = counted(HandshakeOutcome::ALL.map(HandshakeOutcome::label));
+        let handshakes = counted(HANDSHAKES.map(|outcome| OutcomeLabel { outcome }));
         Self { handshakes, expiry: Gauge::default() }
     }
 }
@@ -134,8 +101,8 @@ impl TlsMetrics {
         );
     }
 
-    pub(crate) fn count(&self, outcome: HandshakeOutcome) {
-        self.handshakes.get_or_create(&outcome.label()).inc();
+    pub(crate) fn count(&self, outcome: &'static str) {
+        self.handshakes.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Shows when the certificate ends, in seconds of Unix time.

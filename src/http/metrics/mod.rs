@@ -23,7 +23,10 @@ use crate::graphql::ErrorCode;
 
 use clients::ClientOperations;
 pub use connections::{ConnectionMetrics, TlsMetrics};
-pub(crate) use connections::{Ended, HandshakeOutcome};
+pub(crate) use connections::{
+    ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED, HANDSHAKE_COMPLETED, HANDSHAKE_FAILED,
+    HANDSHAKE_TIMED_OUT,
+};
 pub(crate) use exposition::Exposition;
 pub(crate) use outcome::OperationOutcome;
 

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::linger::Linger;
 use crate::config::{LimitsConfig, Live};
-use crate::http::metrics::{ConnectionMetrics, Ended};
+use crate::http::metrics::{ConnectionMetrics, ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED};
 use crate::http::request_end::{BodyLength, RequestEnd};
 use crate::resizable_semaphore::ResizableSemaphore;
 
@@ -336,23 +336,24 @@ impl Watchdog {
 
     /// What to do now that the time limit of the phase is over.
     fn judge(&mut self) -> Option<Order> {
-        let order = match self.seen.0 {
-            Phase::Opening | Phase::Reading => self.metrics.ended(Ended::Headers, Order::Drop),
+        let (reason, order) = match self.seen.0 {
+            Phase::Opening | Phase::Reading => (ENDED_HEADERS, Order::Drop),
             Phase::Idle => {
                 self.is_ending = true;
                 self.look();
-                return Some(self.metrics.ended(Ended::Idle, Order::Finish));
+                (ENDED_IDLE, Order::Finish)
             }
             Phase::Answering | Phase::Ending
                 if !self.is_taking() && !self.activity.is_working() =>
             {
-                self.metrics.ended(Ended::Stalled, Order::Drop)
+                (ENDED_STALLED, Order::Drop)
             }
             Phase::Working | Phase::Answering | Phase::Ending | Phase::Lingering => {
                 self.begin_anew();
                 return None;
             }
         };
+        self.metrics.ended(reason);
         Some(order)
     }
 
@@ -488,7 +489,7 @@ impl Monitored {
         }
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
         ready!(timer.as_mut().poll(cx));
-        self.place.metrics.ended(Ended::Stalled, ());
+        self.place.metrics.ended(ENDED_STALLED);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -193,11 +193,11 @@ impl Connection {
         let activity = Arc::new(Activity::default());
         let limits = self.rules.limits.slowness();
         let stream = Monitored::new(stream, Arc::clone(&activity), limits.write, place);
-        let handshake = self.rules.tls.as_ref().and_then(Tls::handshake);
-        let (scheme, stream) = match handshake {
+        let tls = self.rules.tls.as_ref().and_then(|tls| Some((tls, tls.acceptor()?)));
+        let (scheme, stream) = match tls {
             None => (None, Either::Left(stream)),
-            Some(handshake) => tokio::select! {
-                accepted = handshake.accept(stream, limits.headers) => match accepted {
+            Some((tls, acceptor)) => tokio::select! {
+                accepted = tls.accept(acceptor, stream, limits.headers) => match accepted {
                     Some(stream) => (Some(Scheme::HTTPS), Either::Right(Box::new(stream))),
                     None => return,
                 },

@@ -28,7 +28,9 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::{Live, TlsConfig, ca_certificates_of, read_bounded};
-use crate::http::metrics::{HandshakeOutcome, TlsMetrics};
+use crate::http::metrics::{
+    HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT, TlsMetrics,
+};
 
 const CERT_FILE: &str = "tls.cert_file";
 const KEY_FILE: &str = "tls.key_file";
@@ -45,12 +47,6 @@ pub struct Tls {
 /// A prepared configuration for later connections; `None` without TLS.
 pub struct TlsChange(Option<(Arc<ServerConfig>, Option<CertificateValidity>)>);
 
-/// The handshake of a connection.
-pub(super) struct Handshake<'t> {
-    config: Arc<ServerConfig>,
-    metrics: &'t TlsMetrics,
-}
-
 /// Why the files of `tls.*` cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting} {} cannot be used: {problem}", path.display())]
@@ -58,12 +54,6 @@ pub struct TlsError {
     setting: &'static str,
     path: PathBuf,
     problem: String,
-}
-
-/// The certificate chain of the listener.
-struct Chain {
-    certificates: Vec<CertificateDer<'static>>,
-    validity: Option<CertificateValidity>,
 }
 
 /// The time in which all certificates of a chain are valid.
@@ -99,10 +89,33 @@ impl Tls {
         }
     }
 
-    /// The handshake of a new connection; `None` without TLS.
-    pub(super) fn handshake(&self) -> Option<Handshake<'_>> {
-        let config = Option::clone(&self.serving.load())?;
-        Some(Handshake { config, metrics: &self.metrics })
+    /// What does the handshake of a new connection; `None` without TLS.
+    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+        Option::clone(&self.serving.load()).map(TlsAcceptor::from)
+    }
+
+    /// Does the handshake of a connection. `None` if it fails or takes too long.
+    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        acceptor: TlsAcceptor,
+        stream: S,
+        within: Duration,
+    ) -> Option<TlsStream<S>> {
+        match timeout(within, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                self.metrics.count(HANDSHAKE_COMPLETED);
+                return Some(stream);
+            }
+            Ok(Err(error)) => {
+                self.metrics.count(HANDSHAKE_FAILED);
+                tracing::debug!(%error, "a TLS handshake failed");
+            }
+            Err(_) => {
+                self.metrics.count(HANDSHAKE_TIMED_OUT);
+                tracing::debug!("a TLS handshake took too long");
+            }
+        }
+        None
     }
 
     /// Shows how long the certificate is valid, and warns if it is not.
@@ -132,28 +145,6 @@ impl TlsChange {
     }
 }
 
-impl Handshake<'_> {
-    /// `None` if the handshake fails or takes too long.
-    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
-        self,
-        stream: S,
-        within: Duration,
-    ) -> Option<TlsStream<S>> {
-        let outcome = timeout(within, TlsAcceptor::from(self.config).accept(stream)).await;
-        self.metrics.count(match &outcome {
-            Ok(Ok(_)) => HandshakeOutcome::Completed,
-            Ok(Err(_)) => HandshakeOutcome::Failed,
-            Err(_) => HandshakeOutcome::TimedOut,
-        });
-        match outcome {
-            Ok(Ok(stream)) => return Some(stream),
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
-        }
-        None
-    }
-}
-
 impl TlsError {
     fn of(setting: &'static str, path: &Path) -> impl Fn(String) -> Self {
         move |problem| Self { setting, path: path.to_owned(), problem }
@@ -164,7 +155,8 @@ impl TlsError {
 fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValidity>), TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = chain(&files.cert_file).map_err(TlsError::of(CERT_FILE, &files.cert_file))?;
-    let key = certified_key(chain.certificates, &files.key_file, &provider)
+    let validity = CertificateValidity::of(&chain);
+    let key = certified_key(chain, &files.key_file, &provider)
         .map_err(TlsError::of(KEY_FILE, &files.key_file))?;
     let verifier = match &files.client_ca_file {
         Some(file) => {
@@ -178,19 +170,18 @@ fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValid
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((Arc::new(config), chain.validity))
+    Ok((Arc::new(config), validity))
 }
 
 /// Reads the certificate chain; the error is a clause.
-fn chain(file: &Path) -> Result<Chain, String> {
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = read_bounded(file).map_err(|error| unreadable(&error))?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates = read.map_err(|error| format!("it is no PEM: {error}"))?;
     if certificates.is_empty() {
         return Err("it holds no certificate, which begins with -----BEGIN CERTIFICATE-----".into());
     }
-    let validity = CertificateValidity::of(&certificates);
-    Ok(Chain { certificates, validity })
+    Ok(certificates)
 }
 
 /// Reads the key of a chain; the error is a clause that reveals nothing of the key.
@@ -212,19 +203,19 @@ fn certified_key(
         // These errors quote lines of the file.
         _ => "it is no PEM: a section is cut off, or what is in it is no base64".to_owned(),
     })?;
-    let signing = provider.key_provider.load_private_key(key).map_err(|_| {
-        "its key cannot be read, or is of a kind that is not supported: RSA from 2048 bits on, ECDSA \
-         with P-256 or P-384, and Ed25519 are"
-            .to_owned()
-    })?;
-    let key = CertifiedKey::new(chain, signing);
-    match key.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(key),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(format!("it is not the key of the first certificate in {CERT_FILE}"))
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            format!("it is not the key of the first certificate in {CERT_FILE}")
         }
-        Err(error) => Err(format!("the first certificate in {CERT_FILE} cannot be read: {error}")),
-    }
+        rustls::Error::InvalidCertificate(_) => {
+            format!("the first certificate in {CERT_FILE} cannot be read: {error}")
+        }
+        _ => {
+            "its key cannot be read, or is of a kind that is not supported: RSA from 2048 bits on, \
+              ECDSA with P-256 or P-384, and Ed25519 are"
+                .to_owned()
+        }
+    })
 }
 
 /// Reads the CAs of client certificates; the error is a clause.

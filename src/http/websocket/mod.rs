@@ -25,9 +25,11 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use self::session::{Client, Session, SocketPermit};
 use self::transport::{Transport, TransportLimits};
+use super::access_log::AccessLogEntry;
 use super::auth::{Caller, RequestCredentials};
-use super::client_app::ClientApp;
+use super::caller_request::IncomingRequest;
 use super::csrf;
+use super::pipeline::Reply;
 use super::refusal::Refusal;
 use super::state::Endpoint;
 use crate::spans;
@@ -37,26 +39,12 @@ const PROTOCOL: &str = "graphql-transport-ws";
 /// The only version of WebSocket there is (RFC 6455, section 4.1).
 const VERSION: &str = "13";
 
-/// A request that asks for a WebSocket.
-pub(crate) struct Handshake {
-    pub(crate) parts: Parts,
-    pub(crate) peer: Option<IpAddr>,
-    pub(crate) request_id: Arc<str>,
-    pub(crate) app: ClientApp,
-}
-
-/// The response to a handshake, and the caller's name if it is known.
-pub(crate) struct Upgrade {
-    pub(crate) response: Response,
-    pub(crate) caller_name: Option<Arc<str>>,
-}
-
 /// Turns a request into a socket.
 pub(crate) async fn upgrade(
     endpoint: &Arc<Endpoint>,
-    handshake: Handshake,
-) -> Result<Upgrade, Refusal> {
-    let Handshake { mut parts, peer, request_id, app } = handshake;
+    incoming: IncomingRequest,
+) -> Result<Reply, Refusal> {
+    let IncomingRequest { mut parts, peer, id: request_id, app } = incoming;
     check(endpoint, &mut parts).await?;
     let presented = endpoint.callers.credentials(&parts.headers)?;
     let caller = verified(endpoint, &presented, peer).await?;
@@ -81,7 +69,8 @@ pub(crate) async fn upgrade(
         let transport = Transport::new(upgraded, limits).await;
         session.run(transport, speaks_protocol).await;
     });
-    Ok(Upgrade { response, caller_name: caller.and_then(|caller| caller.name) })
+    let log = AccessLogEntry::default().with_caller(caller.and_then(|caller| caller.name));
+    Ok(Reply { response, log })
 }
 
 /// Refuses pages of other sites, other versions of WebSocket, and clients without a GraphQL protocol.

@@ -17,16 +17,15 @@ use super::close::{self, Ending};
 use super::message::{self, Incoming, Next};
 use super::transport::Transport;
 use crate::graphql::{Answer, ErrorCode, Operation, request_error};
-use crate::http::audit_log::AuditSource;
 use crate::http::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
 use crate::http::client_app::ClientApp;
 use crate::http::connection_quota::ConnectionPermit;
-use crate::http::operation_stream::{self, StreamedAnswer, StreamedOperation};
+use crate::http::operation_stream::{self, StreamedAnswer};
 use crate::http::refusal::Refusal;
 use crate::http::request;
+use crate::http::request_origin::RequestOrigin;
 use crate::http::spans;
 use crate::http::state::Endpoint;
-use crate::records::RequestContext;
 
 /// How long a client may take to send `connection_init`.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -231,17 +230,12 @@ impl Session {
     }
 
     fn answers(&self, caller: &Caller, operation: Operation) -> BoxStream<'static, StreamedAnswer> {
-        let Caller { identity, token, grant, name, .. } = caller.clone();
-        let request_id = Arc::clone(&self.client.request_id);
-        let name_of_operation = operation.operation_name.as_deref();
-        let Client { app, span, .. } = &self.client;
-        let (app, span) = (app.clone(), spans::socket_operation(span, name_of_operation, app));
-        let asking =
-            RequestContext { identity, token, grant, request_id, ..RequestContext::default() };
-        let source = AuditSource::new(caller, &self.client.request_id, self.client.peer);
-        let caller_name = name;
-        let streamed = StreamedOperation { operation, asking, caller_name, app, source, span };
-        operation_stream::answers(&self.endpoint, streamed)
+        let Client { request_id, peer, app, span, .. } = &self.client;
+        let (caller, id, app) = (caller.clone(), Arc::clone(request_id), app.clone());
+        let span = spans::socket_operation(span, operation.operation_name.as_deref(), &app);
+        let origin = RequestOrigin { caller, id, peer: *peer, app };
+        let asking = origin.asking();
+        operation_stream::answers(&self.endpoint, origin, asking, operation, span)
     }
 
     /// Checks that the socket and its caller may have one operation more.
