@@ -177,7 +177,7 @@ impl Engine {
         }
         // Plans know no paths, which an explanation needs.
         let plan = plan.as_ref().filter(|_| !operation.explain);
-        if let Some(bound) = plan.and_then(|plan| plan.bind(variables.clone())) {
+        if let Some(bound) = plan.and_then(|plan| plan.bind(&variables)) {
             return Ok(Costed { ready: Ready::Planned(bound), cost });
         }
         let valid = ValidOperation { prepared, variables, explain: operation.explain };

@@ -22,6 +22,7 @@ use super::error::{ErrorCode, request_error};
 use super::limits::{Limit, LimitExceeded, MAX_NESTING};
 pub(crate) use positions::FieldPositions;
 use positions::LineCounter;
+use rules::Fault;
 use subscription::Diagnostic;
 
 /// How many operations one document may define. Each is validated with the fragments it reaches.
@@ -74,7 +75,8 @@ impl Document {
             ast::Document::parser().recursion_limit(2 * MAX_NESTING).parse_ast(&*text, "document");
         // What follows the first error mostly follows from it.
         let parsed = parsed.map_err(|invalid| {
-            errors(&text, invalid.errors.iter().take(1), ErrorCode::ParseFailed)
+            let first = invalid.errors.iter().take(1).map(fault).collect();
+            located(&text, ErrorCode::ParseFailed, first)
         });
         let parsed = parsed.map_err(DocumentError::Invalid)?;
         let operations =
@@ -87,16 +89,18 @@ impl Document {
                 let wrong = |diagnostic: &Diagnostic<'_>| {
                     !subscription::is_wrongly_refused(&partial, diagnostic)
                 };
-                let found = errors(&text, found.iter().filter(wrong), ErrorCode::ValidationFailed);
-                if !found.is_empty() {
-                    return Err(DocumentError::Invalid(found));
+                let faults: Vec<Fault> = found.iter().filter(wrong).map(fault).collect();
+                if !faults.is_empty() {
+                    let errors = located(&text, ErrorCode::ValidationFailed, faults);
+                    return Err(DocumentError::Invalid(errors));
                 }
                 Valid::assume_valid(partial)
             }
         };
         let broken = rules::check(&executable, schema);
         if !broken.is_empty() {
-            return Err(DocumentError::Invalid(rule_errors(&text, broken)));
+            let errors = located(&text, ErrorCode::ValidationFailed, broken);
+            return Err(DocumentError::Invalid(errors));
         }
         let positions = FieldPositions::of(&executable, &text);
         Ok(Self { executable, positions, tokens })
@@ -141,30 +145,21 @@ pub(crate) fn type_name(operation: OperationType) -> &'static str {
     }
 }
 
-/// The errors of a parser or validator, which come sorted by position.
-fn errors<'e>(
-    text: &str,
-    found: impl Iterator<Item = Diagnostic<'e>>,
-    code: ErrorCode,
-) -> Vec<ServerError> {
-    let mut lines = LineCounter::new(text);
-    let error = |diagnostic: Diagnostic<'e>| {
-        let mut error = request_error(code, diagnostic.error.to_string());
-        error.locations.extend(diagnostic.error.location().map(|span| lines.at(span.offset())));
-        error
-    };
-    found.map(error).collect()
+fn fault(diagnostic: Diagnostic<'_>) -> Fault {
+    let offset = diagnostic.error.location().map(|span| span.offset());
+    Fault { message: diagnostic.error.to_string(), offset }
 }
 
-fn rule_errors(text: &str, mut broken: Vec<rules::BrokenRule>) -> Vec<ServerError> {
-    broken.sort_by_key(|rule| rule.offset);
+/// Faults as errors with lines and columns, in the order of the text.
+fn located(text: &str, code: ErrorCode, mut faults: Vec<Fault>) -> Vec<ServerError> {
+    faults.sort_by_key(|fault| fault.offset);
     let mut lines = LineCounter::new(text);
-    let error = |rule: rules::BrokenRule| {
-        let mut error = request_error(ErrorCode::ValidationFailed, rule.message);
-        error.locations.extend(rule.offset.map(|offset| lines.at(offset)));
+    let error = |Fault { message, offset }| {
+        let mut error = request_error(code, message);
+        error.locations.extend(offset.map(|offset: usize| lines.at(offset)));
         error
     };
-    broken.into_iter().map(error).collect()
+    faults.into_iter().map(error).collect()
 }
 
 /// Where a node of a document begins, for error messages.

@@ -19,14 +19,14 @@ use async_graphql::Variables;
 use crate::graphql::literals::Literals;
 use crate::graphql::schema::scalars;
 
-/// A rule that a document breaks.
-pub(super) struct BrokenRule {
+/// A fault of a document, and its byte offset.
+pub(super) struct Fault {
     pub(super) message: String,
     pub(super) offset: Option<usize>,
 }
 
 /// Checks a document that is valid but for these rules.
-pub(super) fn check(document: &ExecutableDocument, schema: &Schema) -> Vec<BrokenRule> {
+pub(super) fn check(document: &ExecutableDocument, schema: &Schema) -> Vec<Fault> {
     let mut broken = Vec::new();
     for operation in document.operations.iter() {
         let mut rules =
@@ -58,7 +58,7 @@ struct Rules<'d, 'b> {
     operation: &'d Operation,
     /// Fragments that were looked at for this operation.
     seen: HashSet<&'d str>,
-    broken: &'b mut Vec<BrokenRule>,
+    broken: &'b mut Vec<Fault>,
 }
 
 impl<'d> Rules<'d, '_> {
@@ -186,7 +186,7 @@ impl<'d> Rules<'d, '_> {
         let offset = span.map(|span| span.offset());
         // A fragment is looked at once for each operation that reaches it.
         if !self.broken.iter().any(|rule| rule.offset == offset && rule.message == message) {
-            self.broken.push(BrokenRule { message, offset });
+            self.broken.push(Fault { message, offset });
         }
     }
 }

@@ -15,10 +15,11 @@ impl BoundPlan {
     /// # Errors
     /// [`TooLarge`]
     pub(crate) async fn execute(&self, context: &OperationContext) -> Result<Executed, TooLarge> {
-        let reads = join_all(self.roots().map(|(_, record)| self.read(record, context))).await;
+        let reads =
+            join_all(self.records.iter().map(|record| self.read(record.as_ref(), context))).await;
         let size = context.size();
-        let mut writer = Writer::new(self, size.left());
-        for ((root, _), read) in self.roots().zip(reads) {
+        let mut writer = Writer::new(size.left());
+        for (root, read) in self.plan.roots.iter().zip(reads) {
             writer.root(root, read);
         }
         let (written, bytes) = writer.end().ok_or_else(|| size.exceed())?;
@@ -26,7 +27,7 @@ impl BoundPlan {
         Ok(written)
     }
 
-    /// Reads the recording of a root field; `None` where the field has none or is left out.
+    /// Reads the recording of a root field; `None` where the field has none.
     async fn read<'b>(
         &self,
         record: Option<&'b Result<RecordRef, Failure>>,

@@ -1,6 +1,5 @@
 //! Plans: our own executor for the selections that nearly every client sends, which are recordings by id
-//! with their scalar fields and their desktop's stub, under aliases, in fragments, with `@skip` and
-//! `@include`.
+//! with their scalar fields, under aliases and in fragments.
 //!
 //! A plan writes JSON straight from the record. An operation with anything else has no plan, and
 //! async-graphql executes it.
@@ -20,8 +19,6 @@ pub(crate) use compile::compile;
 #[derive(Debug)]
 pub(crate) struct Plan {
     roots: Vec<Selected<RootField>>,
-    /// The variables that `@skip` and `@include` look at.
-    condition_variables: Vec<Box<str>>,
     /// About how many bytes it takes.
     bytes: usize,
 }
@@ -30,7 +27,6 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct BoundPlan {
     plan: Arc<Plan>,
-    variables: Variables,
     /// The recording of each root field, if it has one.
     records: Vec<Option<Result<RecordRef, Failure>>>,
 }
@@ -54,23 +50,7 @@ struct Selected<T> {
     /// `,"name":`, as it is written behind another member. Names need no escapes.
     key: Box<str>,
     at: Pos,
-    /// The field is in the answer if all of them hold.
-    conditions: Vec<Condition>,
     what: T,
-}
-
-/// One `@skip` or `@include`.
-#[derive(Clone, Debug)]
-struct Condition {
-    /// What the value has to be.
-    wanted: bool,
-    value: ConditionValue,
-}
-
-#[derive(Clone, Debug)]
-enum ConditionValue {
-    Literal(bool),
-    Variable(Box<str>),
 }
 
 /// What an id is given as.
@@ -87,23 +67,9 @@ enum RootField {
     Record { project: IdArgument, id: IdArgument, fields: Vec<Selected<RecordField>> },
 }
 
-/// A field of a recording.
-#[derive(Debug)]
-enum RecordField {
-    Scalar(ScalarField),
-    Desktop(Vec<Selected<DesktopField>>),
-}
-
-/// A field of a desktop.
-#[derive(Clone, Copy, Debug)]
-enum DesktopField {
-    Typename,
-    Id,
-}
-
 /// A field of a recording that has no fields of its own.
 #[derive(Clone, Copy, Debug)]
-enum ScalarField {
+enum RecordField {
     Typename,
     Id,
     ProjectId,
@@ -121,22 +87,17 @@ impl Plan {
         self.bytes
     }
 
-    /// Binds coerced variables. `None` where one is null that must not be: async-graphql answers with the
-    /// error.
-    pub(crate) fn bind(self: &Arc<Self>, variables: Variables) -> Option<BoundPlan> {
-        let is_boolean = |name: &str| matches!(variables.get(name), Some(Value::Boolean(_)));
-        if !self.condition_variables.iter().all(|name| is_boolean(name)) {
-            return None;
-        }
+    /// Binds coerced variables. `None` where an id is null: async-graphql answers with the error.
+    pub(crate) fn bind(self: &Arc<Self>, variables: &Variables) -> Option<BoundPlan> {
         let records = self.roots.iter().map(|root| match &root.what {
             RootField::Record { project, id, .. } => {
-                let (project, id) = (project.text(&variables)?, id.text(&variables)?);
+                let (project, id) = (project.text(variables)?, id.text(variables)?);
                 Some(Some(RecordRef::parse(project, id)))
             }
             RootField::Typename => Some(None),
         });
         let records = records.collect::<Option<_>>()?;
-        Some(BoundPlan { records, plan: Arc::clone(self), variables })
+        Some(BoundPlan { records, plan: Arc::clone(self) })
     }
 }
 
@@ -155,28 +116,5 @@ impl IdArgument {
 impl RecordRef {
     fn parse(project: &str, id: &str) -> Result<Self, Failure> {
         Ok(Self { project: ProjectId::parse(project)?, id: RecordId::parse(id)? })
-    }
-}
-
-impl BoundPlan {
-    /// The root fields, each with its recording if it is in the answer.
-    fn roots(
-        &self,
-    ) -> impl Iterator<Item = (&Selected<RootField>, Option<&Result<RecordRef, Failure>>)> {
-        let shown = |(root, record)| (root, Option::as_ref(record).filter(|_| self.shows(root)));
-        self.plan.roots.iter().zip(&self.records).map(shown)
-    }
-
-    /// Whether a field is in the answer.
-    fn shows<T>(&self, selected: &Selected<T>) -> bool {
-        selected.conditions.iter().all(|condition| {
-            let value = match &condition.value {
-                ConditionValue::Literal(value) => *value,
-                ConditionValue::Variable(name) => {
-                    matches!(self.variables.get(&**name), Some(Value::Boolean(true)))
-                }
-            };
-            value == condition.wanted
-        })
     }
 }

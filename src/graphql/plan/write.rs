@@ -3,8 +3,8 @@
 use async_graphql::{Error, PathSegment, Pos, ServerError};
 use serde::Serialize;
 
-use super::{BoundPlan, DesktopField, LoadedRecord, RecordField, RootField, ScalarField, Selected};
-use crate::domain::{Failure, Field, RecordText, ScreenRecord, Timestamp};
+use super::{LoadedRecord, RecordField, RootField, Selected};
+use crate::domain::{Failure, Field, Timestamp};
 use crate::graphql::operation::Executed;
 use crate::graphql::response_size::json_len;
 
@@ -15,8 +15,7 @@ const ABSENT: &[u8] = b"null";
 const UNKNOWN: &str = "UNKNOWN";
 
 /// The writer of one answer.
-pub(super) struct Writer<'b> {
-    bound: &'b BoundPlan,
+pub(super) struct Writer {
     written: Executed,
     /// How many bytes body and errors may have.
     limit: usize,
@@ -32,13 +31,13 @@ struct FieldPlace<'p> {
     key: &'p str,
 }
 
-impl<'b> Writer<'b> {
+impl Writer {
     /// A writer of no more than `limit` bytes.
-    pub(super) fn new(bound: &'b BoundPlan, limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         let mut body = Vec::with_capacity(COMMON_BYTES);
         body.extend_from_slice(b"{\"data\":{");
         let written = Executed { body, ..Executed::default() };
-        Self { bound, written, limit, error_bytes: 0, follows: false }
+        Self { written, limit, error_bytes: 0, follows: false }
     }
 
     /// The answer, once every field of the root is written, and the bytes it has. `None` where it would
@@ -61,13 +60,13 @@ impl<'b> Writer<'b> {
         self.bytes_written() > self.limit
     }
 
-    /// Writes a field of the root, unless it is left out.
+    /// Writes a field of the root.
     pub(super) fn root(
         &mut self,
         root: &Selected<RootField>,
         read: Option<Result<LoadedRecord<'_>, Failure>>,
     ) {
-        if self.is_full() || !self.bound.shows(root) {
+        if self.is_full() {
             return;
         }
         self.key(&root.key);
@@ -79,7 +78,7 @@ impl<'b> Writer<'b> {
                 self.fail(failure, root.at, vec![name(&root.key)]);
             }
             (RootField::Typename, _) => self.bytes(b"\"Query\""),
-            // A record that is shown has been read.
+            // A record of the answer has been read.
             (RootField::Record { .. }, None) => self.bytes(ABSENT),
         }
         self.follows = true;
@@ -87,68 +86,45 @@ impl<'b> Writer<'b> {
 
     fn record(&mut self, root: &str, fields: &[Selected<RecordField>], loaded: &LoadedRecord<'_>) {
         self.open();
-        for field in fields.iter().filter(|field| self.bound.shows(field)) {
+        for field in fields {
             if self.is_full() {
                 return;
             }
             self.key(&field.key);
             let place = FieldPlace { root, at: field.at, key: &field.key };
-            match &field.what {
-                RecordField::Scalar(field) => self.scalar(*field, loaded, &place),
-                RecordField::Desktop(fields) => self.desktop(fields, &loaded.record, &place),
-            }
+            self.scalar(field.what, loaded, &place);
             self.follows = true;
         }
         self.byte(b'}');
     }
 
-    fn scalar(&mut self, field: ScalarField, loaded: &LoadedRecord<'_>, place: &FieldPlace<'_>) {
+    fn scalar(&mut self, field: RecordField, loaded: &LoadedRecord<'_>, place: &FieldPlace<'_>) {
         let record = &*loaded.record;
         match field {
-            ScalarField::Typename => self.bytes(b"\"ScreenRecord\""),
-            ScalarField::Id => match record.id() {
+            RecordField::Typename => self.bytes(b"\"ScreenRecord\""),
+            RecordField::Id => match record.id() {
                 Some(id) => self.text(id, record.is_plain()),
                 // An id in a request needs no escapes.
                 None => self.text(loaded.by.id.as_str(), true),
             },
-            ScalarField::ProjectId => self.text(loaded.by.project.as_str(), true),
-            ScalarField::Size => {
+            RecordField::ProjectId => self.text(loaded.by.project.as_str(), true),
+            RecordField::Size => {
                 self.field(record.size(), place, |writer, size| writer.json(&size));
             }
-            ScalarField::Duration => {
+            RecordField::Duration => {
                 self.field(record.duration(), place, |writer, duration| writer.json(&duration));
             }
-            ScalarField::Type => self.field(record.kind(), place, |writer, kind| {
+            RecordField::Type => self.field(record.kind(), place, |writer, kind| {
                 writer.text(kind.to_upstream().unwrap_or(UNKNOWN), true);
             }),
-            ScalarField::Status => self.field(record.status(), place, |writer, status| {
+            RecordField::Status => self.field(record.status(), place, |writer, status| {
                 writer.text(status.to_upstream().unwrap_or(UNKNOWN), true);
             }),
-            ScalarField::Text(of) => self.field(record.text(of), place, |writer, text| {
+            RecordField::Text(of) => self.field(record.text(of), place, |writer, text| {
                 writer.text(text, record.is_plain());
             }),
-            ScalarField::Time(of) => self.field(record.time(of), place, Self::time),
+            RecordField::Time(of) => self.field(record.time(of), place, Self::time),
         }
-    }
-
-    fn desktop(
-        &mut self,
-        fields: &[Selected<DesktopField>],
-        record: &ScreenRecord,
-        place: &FieldPlace<'_>,
-    ) {
-        self.field(record.text(RecordText::DesktopId), place, |writer, id| {
-            writer.open();
-            for field in fields.iter().filter(|field| writer.bound.shows(field)) {
-                writer.key(&field.key);
-                match field.what {
-                    DesktopField::Typename => writer.bytes(b"\"Desktop\""),
-                    DesktopField::Id => writer.text(id, record.is_plain()),
-                }
-                writer.follows = true;
-            }
-            writer.byte(b'}');
-        });
     }
 
     /// Writes a field that may be absent or unreadable.

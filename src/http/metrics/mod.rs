@@ -126,12 +126,23 @@ impl HttpMetrics {
         let http = registry.sub_registry_with_prefix("gateway_http");
         http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
         http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
-        http.register("requests_in_flight", "GraphQL requests in progress", self.in_flight.clone());
-        http.register(
-            "requests_in_flight_limit",
-            "Limit of GraphQL requests in progress, and of open sockets and event streams",
-            self.most_in_flight.clone(),
-        );
+        for (name, help, gauge) in [
+            ("requests_in_flight", "GraphQL requests in progress", &self.in_flight),
+            (
+                "requests_in_flight_limit",
+                "Limit of GraphQL requests in progress, and of open sockets and event streams",
+                &self.most_in_flight,
+            ),
+            (
+                "streams",
+                "Open event streams, and open WebSockets that have authenticated",
+                &self.streams,
+            ),
+            ("known_documents", "GraphQL documents in the document cache", &self.documents),
+            ("known_documents_bytes", "Size of the document cache", &self.document_bytes),
+        ] {
+            http.register(name, help, gauge.clone());
+        }
         http.register(
             "graphql_operations",
             "Completed GraphQL operations, by outcome",
@@ -141,21 +152,6 @@ impl HttpMetrics {
             "client_operations",
             "Completed GraphQL operations, by the name that the client sends and by outcome",
             self.clients.family.clone(),
-        );
-        http.register(
-            "streams",
-            "Open event streams, and open WebSockets that have authenticated",
-            self.streams.clone(),
-        );
-        http.register(
-            "known_documents",
-            "GraphQL documents in the document cache",
-            self.documents.clone(),
-        );
-        http.register(
-            "known_documents_bytes",
-            "Size of the document cache",
-            self.document_bytes.clone(),
         );
         http.register_with_unit(
             "request_duration",

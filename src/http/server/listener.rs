@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -233,27 +232,23 @@ impl Connection {
         });
         let mut connection =
             pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        let mut draining = pin!(async {
-            let _ = self.draining.changed().await;
-        });
         let mut is_draining = false;
-        let ended = poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(ended);
-                }
-                if !is_draining && draining.as_mut().poll(cx).is_ready() {
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => break ended,
+                _ = self.draining.changed(), if !is_draining => {
                     is_draining = true;
                     connection.as_mut().graceful_shutdown();
-                    continue;
                 }
-                match ready!(watchdog.poll(cx)) {
+                // After the connection, whose progress it judges.
+                order = poll_fn(|cx| watchdog.poll(cx)) => match order {
                     Order::Finish => connection.as_mut().graceful_shutdown(),
-                    Order::Drop => return Poll::Ready(Ok(())),
-                }
+                    Order::Drop => break Ok(()),
+                },
             }
-        });
-        if let Err(error) = ended.await {
+        };
+        if let Err(error) = ended {
             tracing::debug!(error, "a connection ended early");
         }
     }
