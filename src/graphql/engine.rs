@@ -313,7 +313,7 @@ fn executed(response: Response, shape: &ObjectShape, size: &ResponseSize) -> Ans
     });
     match written {
         Ok(body) => Answer::Executed(Executed { body, errors, extensions }),
-        Err(too_large) => Answer::failed(too_large.error()),
+        Err(_) => Answer::failed(size.exceed().error()),
     }
 }
 
