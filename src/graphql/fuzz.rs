@@ -103,7 +103,9 @@ pub fn document(bytes: &[u8]) {
     match engine.execute(admitted, context(reader)).now_or_never() {
         Some(Answer::Refused(errors)) => {
             assert!(!errors.is_empty());
-            errors.iter().for_each(|error| points_into(query, error));
+            for error in &errors {
+                points_into(query, error);
+            }
         }
         Some(Answer::Executed(Executed { errors, .. })) => {
             assert!(errors.iter().all(|error| !error.path.is_empty()), "{errors:?}");

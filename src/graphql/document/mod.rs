@@ -75,7 +75,7 @@ impl Document {
             ast::Document::parser().recursion_limit(2 * MAX_NESTING).parse_ast(&*text, "document");
         // What follows the first error mostly follows from it.
         let parsed = parsed.map_err(|invalid| {
-            let first = invalid.errors.iter().take(1).map(fault).collect();
+            let first = invalid.errors.iter().take(1).map(|first| fault(&first)).collect();
             located(&text, ErrorCode::ParseFailed, first)
         });
         let parsed = parsed.map_err(DocumentError::Invalid)?;
@@ -89,7 +89,8 @@ impl Document {
                 let wrong = |diagnostic: &Diagnostic<'_>| {
                     !subscription::is_wrongly_refused(&partial, diagnostic)
                 };
-                let faults: Vec<Fault> = found.iter().filter(wrong).map(fault).collect();
+                let faults: Vec<Fault> =
+                    found.iter().filter(wrong).map(|found| fault(&found)).collect();
                 if !faults.is_empty() {
                     let errors = located(&text, ErrorCode::ValidationFailed, faults);
                     return Err(DocumentError::Invalid(errors));
@@ -145,7 +146,7 @@ pub(crate) fn type_name(operation: OperationType) -> &'static str {
     }
 }
 
-fn fault(diagnostic: Diagnostic<'_>) -> Fault {
+fn fault(diagnostic: &Diagnostic<'_>) -> Fault {
     let offset = diagnostic.error.location().map(|span| span.offset());
     Fault { message: diagnostic.error.to_string(), offset }
 }
