@@ -55,8 +55,11 @@ pub enum Failure {
     /// One field of an otherwise good answer could not be read.
     #[error("the upstream's value {}", .0.problem)]
     Unreadable(Arc<Unreadable>),
-    /// The caller watches as many recordings as one caller may.
-    #[error("this caller watches {limit} recordings already, and may not watch more at a time")]
+    /// The caller watches as much as one caller may.
+    #[error(
+        "this caller may watch {limit} recordings at a time, of which a list counts as 50, and watches as \
+         many already"
+    )]
     TooManyWatched {
         /// How many recordings one caller may watch.
         limit: usize,

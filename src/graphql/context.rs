@@ -9,9 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response_size::ResponseSize;
 use crate::domain::{
-    DownloadLink, Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, UpstreamAnswer,
+    DownloadLink, Failure, ProjectId, RecordId, RecordSelection, ScreenRecord, TimeLimit,
+    UpstreamAnswer,
 };
-use crate::records::{self, AuditEventKind, ReadSummary, Reader, Step};
+use crate::records::{self, AuditEventKind, ReadSummary, Reader, RowChange, Step};
 
 /// The reader and the deadline of an operation. Clones share them.
 #[derive(Clone)]
@@ -76,6 +77,15 @@ impl OperationContext {
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
         self.reader().watch(project, id)
+    }
+
+    /// The changes of a list, as they come.
+    pub(crate) fn watch_list(
+        &self,
+        project: ProjectId,
+        selection: RecordSelection,
+    ) -> Result<impl Stream<Item = Result<RowChange, Failure>> + Send + use<>, Failure> {
+        self.reader().watch_list(project, selection)
     }
 
     /// One recording.

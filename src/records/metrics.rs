@@ -125,7 +125,7 @@ impl RecordMetrics {
         for (name, help, gauge) in [
             ("limit_bytes", "Limit of the size of all entries together", &self.most_bytes),
             ("loads_in_flight", "Loads in progress", &self.flights),
-            ("pollers", "Records watched by subscriptions", &self.pollers),
+            ("pollers", "Records and lists watched by subscriptions", &self.pollers),
         ] {
             cache.register(name, help, gauge.clone());
         }

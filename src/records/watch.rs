@@ -1,8 +1,10 @@
-//! Watching a record: one poller for each record and data owner, however many callers watch.
+//! Watching a record or a list: one poller for each of them and data owner, however many callers watch.
 //!
-//! A poller reads the record again and again and tells its watchers when it has changed. It stops
-//! when the last watcher leaves, when the record is final, and when the record or the right to see
-//! it is gone. While the upstream fails, the poller keeps the last value and asks less often.
+//! A poller reads again and again and tells its watchers when something has changed. It stops when
+//! the last watcher leaves, when the record is final, and when the record, the list or the right to see
+//! it is gone. While the upstream fails, the poller keeps the last state and asks less often.
+//!
+//! A poller reads without a grant. Each watcher applies the grant of its own caller.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,9 +21,10 @@ use super::context::RequestContext;
 use super::fetch::is_absence;
 use super::key::RecordKey;
 use super::reader::Reader;
+use super::row_changes::{RowChange, Rows};
 use super::store::Records;
-use super::watch_list::{RecordUpdate, Watches};
-use crate::domain::{Failure, Grant, LimitKey, ProjectId, RecordId, ScreenRecord};
+use super::watch_list::{ListKey, State, Update, WatchKey, Watches};
+use crate::domain::{Failure, Grant, LimitKey, ProjectId, RecordId, RecordSelection, ScreenRecord};
 use crate::spans::{self, TARGET};
 
 /// The longest pause between two reads while the upstream fails.
@@ -33,22 +36,22 @@ const JITTER: f64 = 0.1;
 struct Watcher {
     records: Records,
     caller: LimitKey,
-    key: RecordKey,
-    receiver: watch::Receiver<RecordUpdate>,
+    key: WatchKey,
+    receiver: watch::Receiver<Update>,
 }
 
 struct Poller {
     records: Records,
-    key: RecordKey,
+    key: WatchKey,
     context: RequestContext,
-    sender: Arc<watch::Sender<RecordUpdate>>,
+    sender: Arc<watch::Sender<Update>>,
     /// The span of the operation that started it, which it may outlive.
     started_by: SpanContext,
 }
 
 /// What a poller does after a read.
 enum Next {
-    Poll,
+    Poll(Duration),
     BackOff(Duration),
     Stop,
 }
@@ -71,23 +74,65 @@ impl Reader {
         if self.restriction().is_some() {
             return Ok(records.clone().watch_visible(context.clone(), key).left_stream());
         }
-        Ok(records.watch(context, key)?.right_stream())
+        Ok(record_states(records.watch(context, WatchKey::Record(key))?).right_stream())
+    }
+
+    /// Each recording of a selection that the caller may see, then each change. Ends after a failure that
+    /// waiting will not mend.
+    ///
+    /// # Errors
+    /// As [`Self::watch`], and [`Failure::BadInput`] for a selection that cannot be asked for.
+    pub fn watch_list(
+        &self,
+        project: ProjectId,
+        selection: RecordSelection,
+    ) -> Result<impl Stream<Item = Result<RowChange, Failure>> + Send + use<>, Failure> {
+        let selection = selection.checked()?;
+        let caller = self.admit_project(&project)?;
+        let Some(listing) = self.scanned_list(&selection) else {
+            return Ok(stream::pending().left_stream());
+        };
+        let key = WatchKey::List(ListKey { caller, project, listing });
+        let states = self.records().watch(self.context(), key)?;
+        let reader = self.records().reader(self.context().clone());
+        Ok(row_changes(states, reader, selection).right_stream())
+    }
+
+    /// What a poller reads. `None` if rows shifted while a list was read, so that some may be missing.
+    async fn read_state(&self, key: &WatchKey) -> Result<Option<State>, Failure> {
+        match key {
+            WatchKey::Record(RecordKey { project, id, .. }) => {
+                let record = self.screen_record(project.clone(), id.clone()).await?;
+                Ok(Some(State::Record(record)))
+            }
+            WatchKey::List(ListKey { project, listing, .. }) => {
+                let caller = self.admit_project(project)?;
+                let list = self.whole_list(caller, project, listing).await?;
+                if !list.is_complete && self.scan_budget().left() == 0 {
+                    let problem = "selects more recordings than can be watched, which is \
+                                   limits.max_scanned_rows: narrow it, as with startedAfter";
+                    let problem = problem.to_owned();
+                    return Err(Failure::BadInput { argument: "filter", problem });
+                }
+                let rows = Rows::new(list.rows.into_iter().flatten());
+                Ok(list.is_complete.then(|| State::List(Arc::new(rows))))
+            }
+        }
     }
 }
 
 impl Records {
-    /// Watches a record: its state now, then again whenever it changes. Ends after a final status,
-    /// and after a failure that waiting will not mend.
+    /// The state now, then again whenever it changes. Ends after a final state, and after a failure that
+    /// waiting will not mend.
     ///
     /// # Errors
-    /// [`Failure::TooManyWatched`] where this caller watches too many records,
+    /// [`Failure::TooManyWatched`] where this caller watches too much,
     /// [`Failure::Overloaded`] where all callers together do.
     fn watch(
         &self,
         context: &RequestContext,
-        key: RecordKey,
-    ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
-    {
+        key: WatchKey,
+    ) -> Result<impl Stream<Item = Result<State, Failure>> + Send + use<>, Failure> {
         let caller = context.identity.limit_key();
         let mut list = self.watches.lock();
         let running = list.pollers.get(&key).and_then(Weak::upgrade);
@@ -106,7 +151,7 @@ impl Records {
         Ok(stream::unfold(Some(watcher), Watcher::next))
     }
 
-    /// As [`Self::watch`], for a restricted caller.
+    /// Watches a record for a restricted caller.
     ///
     /// The recording is first read as for a query: what a poller knows already must not answer for an
     /// invisible one.
@@ -118,8 +163,8 @@ impl Records {
         let beginning = async move {
             let reader = self.reader(context.clone());
             let read = reader.screen_record(key.project.clone(), key.id.clone()).await;
-            match read.and_then(|_| self.watch(&context, key)) {
-                Ok(states) => visible_states(context.grant, states).left_stream(),
+            match read.and_then(|_| self.watch(&context, WatchKey::Record(key))) {
+                Ok(states) => visible_states(context.grant, record_states(states)).left_stream(),
                 Err(failure) => stream::once(ready(Err(failure))).right_stream(),
             }
         };
@@ -130,15 +175,14 @@ impl Records {
         &self,
         list: &mut Watches,
         context: &RequestContext,
-        key: &RecordKey,
-    ) -> watch::Receiver<RecordUpdate> {
+        key: &WatchKey,
+    ) -> watch::Receiver<Update> {
         let (sender, receiver) = watch::channel(None);
         let sender = Arc::new(sender);
         list.pollers.insert(key.clone(), Arc::downgrade(&sender));
         let poller = Poller {
             records: self.clone(),
             key: key.clone(),
-            // Each watcher applies the grant of its own caller.
             context: RequestContext {
                 no_cache: false,
                 grant: Grant::unrestricted(),
@@ -151,6 +195,39 @@ impl Records {
         self.tasks.spawn(poller.run());
         receiver
     }
+}
+
+fn record_states(
+    states: impl Stream<Item = Result<State, Failure>> + Send,
+) -> impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send {
+    states.filter_map(|state| {
+        ready(match state {
+            Ok(State::Record(record)) => Some(Ok(record)),
+            Ok(State::List(_)) => None,
+            Err(failure) => Some(Err(failure)),
+        })
+    })
+}
+
+/// The changes of a selection of a list's rows, for the caller of a reader.
+fn row_changes(
+    states: impl Stream<Item = Result<State, Failure>> + Send,
+    reader: Reader,
+    selection: RecordSelection,
+) -> impl Stream<Item = Result<RowChange, Failure>> + Send {
+    let mut known = Arc::<Rows>::default();
+    states.flat_map(move |state| {
+        let sees =
+            |record: &ScreenRecord| reader.is_visible(record) && selection.rows.matches(record);
+        stream::iter(match state {
+            Ok(State::List(rows)) => {
+                let previous = std::mem::replace(&mut known, Arc::clone(&rows));
+                rows.changes_since(&previous, sees).into_iter().map(Ok).collect()
+            }
+            Ok(State::Record(_)) => Vec::new(),
+            Err(failure) => vec![Err(reader.scan_failure(failure))],
+        })
+    })
 }
 
 /// The states of a recording, up to the first in which it is missing or invisible.
@@ -172,18 +249,13 @@ fn visible_states(
 
 impl Watcher {
     /// The next state that this watcher has not seen. The last state ends the stream.
-    async fn next(
-        watcher: Option<Self>,
-    ) -> Option<(Result<Arc<ScreenRecord>, Failure>, Option<Self>)> {
+    async fn next(watcher: Option<Self>) -> Option<(Result<State, Failure>, Option<Self>)> {
         let mut watcher = watcher?;
         loop {
             // A poller that has stopped closes the channel. Its last state may still be unseen.
             watcher.receiver.changed().await.ok()?;
             let Some(update) = watcher.receiver.borrow_and_update().clone() else { continue };
-            let is_last = match &update {
-                Ok(record) => record.is_final(),
-                Err(_) => true,
-            };
+            let is_last = update.as_ref().map_or(true, State::is_final);
             return Some((update, (!is_last).then_some(watcher)));
         }
     }
@@ -208,9 +280,9 @@ impl Poller {
             let read = self.read().await;
             let pause = match self.publish(read, failures) {
                 Next::Stop => break,
-                Next::Poll => {
+                Next::Poll(pause) => {
                     failures = 0;
-                    self.records.poll_interval()
+                    pause
                 }
                 Next::BackOff(pause) => {
                     failures += 1;
@@ -230,24 +302,32 @@ impl Poller {
         self.records.watches.lock().pollers.remove(&self.key);
     }
 
-    async fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
+    async fn read(&self) -> Result<Option<State>, Failure> {
         // Each read starts a trace: a poller may run for hours.
-        let span = info_span!(target: TARGET, parent: None, "poll record");
+        let span = match self.key {
+            WatchKey::Record(_) => info_span!(target: TARGET, parent: None, "poll record"),
+            WatchKey::List(_) => info_span!(target: TARGET, parent: None, "poll list"),
+        };
         span.add_link(self.started_by.clone());
         let reader: Reader = self.records.reader(self.context.clone());
-        reader.screen_record(self.key.project.clone(), self.key.id.clone()).instrument(span).await
+        reader.read_state(&self.key).instrument(span).await
     }
 
     /// Tells the watchers what has changed.
-    fn publish(&self, read: Result<Arc<ScreenRecord>, Failure>, failures: u32) -> Next {
+    fn publish(&self, read: Result<Option<State>, Failure>, failures: u32) -> Next {
         let known = self.sender.borrow().clone();
         match read {
-            Ok(record) => {
-                let is_final = record.is_final();
-                if known.is_none_or(|known| known.as_ref() != Ok(&record)) {
-                    self.sender.send_replace(Some(Ok(record)));
+            Ok(None) => Next::Poll(self.records.poll_interval()),
+            Ok(Some(state)) => {
+                let next = if state.is_final() {
+                    Next::Stop
+                } else {
+                    Next::Poll(self.records.poll_interval() * state.intervals())
+                };
+                if known.is_none_or(|known| known.as_ref() != Ok(&state)) {
+                    self.sender.send_replace(Some(Ok(state)));
                 }
-                if is_final { Next::Stop } else { Next::Poll }
+                next
             }
             // The state that the watchers know stands until the upstream answers again.
             Err(failure) if known.is_some() && may_pass(&failure) => {

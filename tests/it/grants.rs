@@ -97,7 +97,7 @@ async fn upstream() -> (ScriptedUpstream, Arc<AtomicBool>) {
     (upstream.await, is_down)
 }
 
-fn own_credentials(config: &mut Config) {
+pub(crate) fn own_credentials(config: &mut Config) {
     config.upstream.credentials = CredentialsMode::AkSk(AccessKey {
         access: Secret::new("FAKEAK0EXAMPLE000001"),
         secret: Secret::new("fakeSK/Example+Secret=Key~0000000000000001"),
@@ -110,7 +110,7 @@ fn own_credentials(config: &mut Config) {
 }
 
 /// An entry of a key file.
-fn key(key: &str, rights: &str) -> String {
+pub(crate) fn key(key: &str, rights: &str) -> String {
     let sha256 = hex::encode(Sha256::digest(key));
     format!("[[key]]\nname = \"{key}\"\nsha256 = \"{sha256}\"\nprojects = [\"*\"]\n{rights}\n")
 }

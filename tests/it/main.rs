@@ -61,4 +61,5 @@ mod tls;
 mod trusted;
 mod unprocessed;
 mod upstream_ca;
+mod watched_lists;
 mod websocket;

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 /// A stream of server-sent events.
-struct Events {
+pub(crate) struct Events {
     response: reqwest::Response,
     unread: String,
 }
@@ -22,18 +22,23 @@ impl Events {
 
     async fn selecting(gateway: &Gateway, token: &str, fields: &str) -> Self {
         let document = format!("subscription {}", screen_record(fields));
+        Self::of(gateway, ("x-auth-token", token), &document).await
+    }
+
+    /// The events of an operation, for a caller.
+    pub(crate) async fn of(gateway: &Gateway, caller: (&str, &str), document: &str) -> Self {
         let request = gateway
             .http()
             .post(gateway.url())
             .header("content-type", "application/json")
             .header("accept", "text/event-stream")
-            .header("x-auth-token", token)
+            .header(caller.0, caller.1)
             .body(json!({ "query": document }).to_string());
         Self { response: request.send().await.unwrap(), unread: String::new() }
     }
 
     /// Name and data of the next event; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             if let Some(end) = self.unread.find("\n\n") {
                 let event: String = self.unread.drain(..end + 2).collect();
@@ -52,8 +57,13 @@ impl Events {
         }
     }
 
+    /// Whether the stream is open and no event has arrived.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        futures_util::future::poll_immediate(self.next()).await.is_none()
+    }
+
     /// The answer that comes next.
-    async fn answer(&mut self) -> Value {
+    pub(crate) async fn answer(&mut self) -> Value {
         self.next().await.unwrap().1
     }
 

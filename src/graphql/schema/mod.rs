@@ -14,6 +14,8 @@ mod screen_record_statistics_group;
 mod screen_record_group;
 mod screen_record_order_field;
 mod order_direction;
+mod screen_record_change;
+mod screen_record_change_kind;
 mod desktop;
 mod download_link;
 mod desktop_operation;

@@ -8,6 +8,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::super::dependency::PageDependency;
 use super::super::generation::LoadKind;
+use super::super::key::CallerKey;
 use super::super::pages::{CachedPage, OperationListing, PageKey, Pages};
 use super::super::read::{CacheOutcome, Content, Read};
 use super::super::reader::Reader;
@@ -17,7 +18,7 @@ use super::super::ttl_cache::Found;
 use super::cursor::{Cursor, ListPrint};
 use super::scan::{ScanRequest, scan};
 use super::slice::{Ask, Slice, slice};
-use super::whole::read_whole;
+use super::whole::{WholeList, read_whole};
 use crate::domain::{
     DesktopOperation, Direction, Failure, OperationQuery, Page, Permission, ProjectId, RecordId,
     RecordQuery, RecordSelection, ScreenRecord,
@@ -90,12 +91,7 @@ impl Reader {
             let groups = fold(grouping, std::iter::empty());
             return Ok(Statistics { groups, scanned: 0, is_complete: true });
         };
-        let pages = &self.records().record_pages;
-        let fetch = |range| {
-            let (project, listing) = (project.clone(), listing.clone());
-            self.page(pages, PageKey { caller, project, listing, range })
-        };
-        let read = read_whole(self.scan_budget(), fetch).await;
+        let read = self.whole_list(caller, &project, &listing).await;
         let mut list = read.map_err(|failure| self.scan_failure(failure))?;
         let rows = list.rows.len();
         list.rows.retain(|row| row.as_ref().is_ok_and(|record| self.is_visible(record)));
@@ -105,6 +101,21 @@ impl Reader {
         let groups = fold(grouping, records.filter(|record| selection.rows.matches(record)));
         let is_complete = list.is_complete && is_readable;
         Ok(Statistics { groups, scanned: list.rows.len(), is_complete })
+    }
+
+    /// All recordings of an upstream list, as far as the scan budget reaches.
+    pub(crate) async fn whole_list(
+        &self,
+        caller: CallerKey,
+        project: &ProjectId,
+        listing: &RecordQuery,
+    ) -> Result<WholeList<Arc<ScreenRecord>>, Failure> {
+        let pages = &self.records().record_pages;
+        let fetch = |range| {
+            let (project, listing) = (project.clone(), listing.clone());
+            self.page(pages, PageKey { caller, project, listing, range })
+        };
+        read_whole(self.scan_budget(), fetch).await
     }
 
     /// A part of the list of what happened during a recording.
