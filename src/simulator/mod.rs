@@ -10,6 +10,7 @@ mod random;
 mod records;
 mod times;
 mod operations;
+mod video;
 mod iam;
 mod metadata;
 mod access;

@@ -1,4 +1,4 @@
-//! What happened on the desktop while it was recorded, and links to the video.
+//! What happened on the desktop while it was recorded.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -22,8 +22,6 @@ const EVENTS: [(&str, &str, &str); 14] = [
     ("HDP", "HDP_INPUTIDLE", "300 s"),
     ("HDP", "HDP_PRINT", "3 pages"),
 ];
-/// How long a link to a video lives, in seconds.
-const LINK_LIVES: i64 = 900;
 
 /// One operation on a desktop.
 pub(super) struct Operation {
@@ -76,15 +74,4 @@ impl Operation {
             "relative_start_time": self.offset,
         })
     }
-}
-
-/// A signed link to a recording's video.
-pub(super) fn link(record: &Record, now: Timestamp) -> Value {
-    let (mut random, ends) = (record.random(31), after(now, LINK_LIVES).as_second());
-    let url = format!(
-        "https://wks-screen-record-example.obs.example.invalid/records/{}.mp4?AccessKeyId=FAKE&Expires={ends}&Signature={}",
-        record.id,
-        random.hex32()
-    );
-    json!({ "id": record.id, "download_url": url })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -21,7 +21,7 @@ use super::operations;
 use super::paging::{BadParameter, Parameters};
 use super::records::{Record, Records, after};
 use super::stats::Stats;
-use super::times;
+use super::{times, video};
 use crate::clock::Clock;
 
 /// The largest request body, as at the API gateway: 12 MB.
@@ -72,6 +72,7 @@ pub(super) fn router(upstream: Arc<SimulatedUpstream>) -> Router {
         .fallback(unknown_api)
         .layer(from_fn_with_state(Arc::clone(&upstream), disturb))
         .route("/__faults", get(async |State(upstream): Simulated| Json(upstream.reserved.json())))
+        .route("/videos/{file}", get(show_video))
         .route("/__stats", get(async |State(upstream): Simulated| Json(upstream.stats.json())))
         .route("/__reset", post(reset))
         .layer(map_response(add_request_id))
@@ -231,15 +232,25 @@ async fn list_operations(
     Ok(Json(json!({ "operations": rows, "total_count": total })).into_response())
 }
 
-async fn download_addresses(State(upstream): Simulated, body: Bytes) -> Answer {
+async fn download_addresses(State(upstream): Simulated, headers: HeaderMap, body: Bytes) -> Answer {
     let now = upstream.now();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let ids = ids(&body, "record_ids")?;
     let found = ids.iter().filter_map(|id| upstream.records.get(id.as_str()?, now));
     let links: Vec<Value> = found
         .filter(|record| record.has_video(now))
-        .map(|record| operations::link(&record, now))
+        .map(|record| video::link(&record, host, now))
         .collect();
     Ok(Json(json!({ "address": links })).into_response())
+}
+
+async fn show_video(
+    State(upstream): Simulated,
+    Path(file): Path<String>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+) -> Response {
+    video::answer(&file, &parameters, &headers, upstream.now())
 }
 
 async fn update(State(upstream): Simulated, Path((_, id)): RecordPath, body: Bytes) -> Answer {

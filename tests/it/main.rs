@@ -61,5 +61,6 @@ mod tls;
 mod trusted;
 mod unprocessed;
 mod upstream_ca;
+mod videos;
 mod watched_lists;
 mod websocket;
