@@ -62,7 +62,8 @@ impl Rows {
         previous: &Self,
         sees: impl Fn(&ScreenRecord) -> bool,
     ) -> Vec<RowChange> {
-        let change = |kind, record: &Arc<ScreenRecord>| RowChange { kind, record: record.clone() };
+        let change =
+            |kind, record: &Arc<ScreenRecord>| RowChange { kind, record: Arc::clone(record) };
         let gone = previous.seen(&sees).filter(|row| self.find(row, &sees).is_none());
         let mut changes: Vec<_> = gone.map(|row| change(RowChangeKind::Removed, row)).collect();
         for row in self.seen(&sees) {
