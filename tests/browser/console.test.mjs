@@ -60,11 +60,41 @@ async function openRecord(id) {
   await page.goto(`${url}#/recordings/${id}`);
 }
 
-/** Narrows the list to one status and waits for that. */
-async function narrow(status) {
-  await page.getByLabel("Status").selectOption(status);
+/** Narrows the list to failed uploads and waits for that. */
+async function narrow() {
+  await page.getByLabel("Upload failed").check();
   await page.getByRole("button", { name: "Apply" }).click();
-  await waitForStatus(status);
+  await waitForStatus("UPLOAD_FAILED");
+}
+
+/** The next operation of a name that the page sends, with its variables. */
+async function nextOperation(name) {
+  const request = await page.waitForRequest((one) => one.postDataJSON()?.operationName === name, PATIENCE);
+  return request.postDataJSON();
+}
+
+/** Answers an operation of a name in the gateway's place. */
+function answerWith(name, data) {
+  return page.route(/\/graphql$/, (route) => {
+    const { operationName, variables } = route.request().postDataJSON() ?? {};
+    return operationName === name ? route.fulfill({ json: { data: data(variables) } }) : route.fallback();
+  });
+}
+
+/** Takes the place of the gateway's socket; resolves with the first subscription to a root field. */
+function takeSocket(field) {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`nobody subscribed to ${field}`)), PATIENCE.timeout).unref();
+    void page.routeWebSocket(/\/graphql$/, (socket) => {
+      socket.onMessage((message) => {
+        const { type, id, payload } = JSON.parse(message);
+        if (type === "connection_init") socket.send(JSON.stringify({ type: "connection_ack" }));
+        if (type !== "subscribe" || !payload.query.includes(` ${field}(`)) return;
+        const send = (value) => socket.send(JSON.stringify({ type: "next", id, payload: { data: { [field]: value } } }));
+        resolve({ send });
+      });
+    });
+  });
 }
 
 function waitForStatus(status) {
@@ -106,19 +136,19 @@ test("everything comes from the gateway, and nothing breaks the page's policy", 
 test("a filter narrows the list, and Back takes it away", async () => {
   await openList();
 
-  await narrow("UPLOAD_FAILED");
+  await narrow();
 
   const [, shown, all] = (await text(total())).match(/^(\d+) of (\d+) /);
   assert.ok(Number(all) < 150 && Number(shown) === (await ids()).length, `${shown} of ${all}`);
   await page.goBack();
   await page.waitForFunction(() => /of \d{3} /.test(document.querySelector(".total").textContent), null, PATIENCE);
-  assert.equal(await page.getByLabel("Status").inputValue(), "");
+  assert.equal(await page.getByLabel("Upload failed").isChecked(), false);
 });
 
 test("a link restores filters, and they can be cleared", async () => {
   await openList("?status=REC_FAILED");
   await waitForStatus("REC_FAILED");
-  assert.equal(await page.getByLabel("Status").inputValue(), "REC_FAILED");
+  assert.equal(await page.getByLabel("Recording failed").isChecked(), true);
 
   await page.getByRole("button", { name: "Clear" }).click();
 
@@ -168,23 +198,13 @@ test("the operations can be narrowed to one kind", async () => {
 });
 
 test("a recording that runs is live, and a change shows as soon as it comes", async () => {
-  let subscribed;
-  const asked = new Promise((resolve) => (subscribed = resolve));
-  await page.routeWebSocket(/\/graphql$/, (socket) => {
-    socket.onMessage((message) => {
-      const { type, id, payload } = JSON.parse(message);
-      if (type === "connection_init") socket.send(JSON.stringify({ type: "connection_ack" }));
-      if (type === "subscribe" && /screenRecord\(/.test(payload.query)) subscribed({ socket, id });
-    });
-  });
-  await openList("?status=RECORDING");
-  await waitForStatus("RECORDING");
-  await rows().first().getByRole("link").click();
-  const { socket, id } = await asked;
+  const subscription = takeSocket("screenRecord");
+  await openRecord(await runningRecord());
+  const { send } = await subscription;
   await page.locator(".live.open").waitFor(PATIENCE);
   assert.equal(await text(page.locator("main [data-status]")), "Recording");
 
-  const changed = {
+  send({
     __typename: "ScreenRecord",
     id: await text(page.locator('[data-field="id"]')),
     projectId: PROJECT,
@@ -194,24 +214,185 @@ test("a recording that runs is live, and a change shows as soon as it comes", as
     updateTime: "2026-01-01T00:00:00.000Z",
     duration: 61,
     size: 2048,
-  };
-  socket.send(JSON.stringify({ type: "next", id, payload: { data: { screenRecord: changed } } }));
+  });
 
   await page.locator('main [data-status="UPLOAD_COMPLETED"]').waitFor(PATIENCE);
   assert.equal(await page.locator(".live").count(), 0);
   assert.equal(await text(page.locator('[data-field="size"]')), "2 KiB");
 });
 
-test("the gateway's own socket answers the page", async () => {
-  const next = page.waitForEvent("websocket", { ...PATIENCE, predicate: (socket) => socket.url().endsWith("/graphql") });
-  await openRecord("sample-status-recording");
-
-  const frame = await (await next).waitForEvent("framereceived", {
-    ...PATIENCE,
-    predicate: ({ payload }) => JSON.parse(payload).type === "next",
+/** The id of a recording that runs, of those the one that has run longest. */
+async function runningRecord() {
+  const answer = await fetch(process.env.GATEWAY_URL, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-auth-token": "demo-token" },
+    body: JSON.stringify({
+      query: `{ screenRecords(projectId: "${PROJECT}", filter: { status: RECORDING }) { nodes { id } } }`,
+    }),
   });
+  const { data } = await answer.json();
+  return data.screenRecords.nodes.at(-1).id;
+}
 
-  assert.equal(JSON.parse(frame.payload).payload.data.screenRecord.status, "RECORDING");
+test("the gateway's own socket answers the page of a recording, also after the list", async () => {
+  await openList();
+  const told = nextMessage("screenRecord");
+
+  await page.evaluate(() => (window.location.hash = "#/recordings/sample-status-recording"));
+
+  assert.equal((await told).status, "RECORDING");
+});
+
+/** What the gateway's socket tells next of a field of subscriptions. */
+function nextMessage(field) {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`nothing was told of ${field}`)), PATIENCE.timeout).unref();
+    page.on("websocket", (socket) =>
+      socket.on("framereceived", ({ payload }) => {
+        const { type, payload: message } = JSON.parse(payload);
+        if (type === "next" && message.data?.[field]) resolve(message.data[field]);
+      }),
+    );
+  });
+}
+
+test("every filter reaches the gateway", async () => {
+  await openList();
+  await page.getByText("More filters").click();
+  const filters = page.getByRole("form", { name: "Filters" });
+  await filters.getByLabel("Recording failed").check();
+  await filters.getByLabel("Upload failed").check();
+  await filters.getByLabel("Whole session").check();
+  await filters.getByLabel("Users").fill("alice, bob");
+  await filters.getByLabel("Desktop names").fill("desktop01, desktop02");
+  await filters.getByLabel("Desktop ids").fill("d1,d2");
+  await filters.getByLabel("Desktop pool id").fill("pool");
+  await filters.getByLabel("Policy id").fill("policy");
+  await filters.getByLabel("Started after").fill("2026-01-01T08:00");
+  await filters.getByLabel("Started before").fill("2026-01-02T08:00");
+  await filters.getByLabel("Running at").fill("2026-01-01T20:00");
+  await filters.getByLabel("At least, minutes").fill("1.5");
+  await filters.getByLabel("At most, minutes").fill("60");
+  await filters.getByLabel("Order").selectOption("Oldest first");
+
+  const asked = nextOperation("List");
+  await filters.getByRole("button", { name: "Apply" }).click();
+
+  const { filter, orderBy } = (await asked).variables;
+  assert.deepEqual(filter, {
+    statuses: ["REC_FAILED", "UPLOAD_FAILED"],
+    types: ["FULL"],
+    usernames: ["alice", "bob"],
+    desktopNames: ["desktop01", "desktop02"],
+    desktopIds: ["d1", "d2"],
+    desktopPoolId: "pool",
+    policyId: "policy",
+    startedAfter: "2026-01-01T00:00:00.000Z",
+    startedBefore: "2026-01-02T00:00:00.000Z",
+    runningAt: "2026-01-01T12:00:00.000Z",
+    minDuration: 90,
+    maxDuration: 3600,
+  });
+  assert.deepEqual(orderBy, { direction: "ASC" });
+  assert.match(await text(page.locator(".empty")), /No recording matches/);
+});
+
+/** Opens the overview and waits for its charts. */
+async function openOverview(query = "") {
+  await page.goto(`${url}#/overview${query}`);
+  await page.locator(".chart canvas").nth(3).waitFor(PATIENCE);
+}
+
+/** A chart's numbers, which its table holds. */
+async function numbersOf(title) {
+  const chart = page.getByRole("region", { name: title }).first();
+  await chart.getByText("Show as a table").click();
+  return chart.locator("tbody tr").evaluateAll((found) =>
+    found.map((row) => [...row.children].map((cell) => cell.textContent)),
+  );
+}
+
+const add = (numbers) => numbers.reduce((sum, number) => sum + Number(number.replaceAll(",", "")), 0);
+
+test("the overview counts the recordings of the list by day, status, user and desktop", async () => {
+  await openOverview();
+
+  const all = add([await text(page.locator(".tile a").first())]);
+  assert.ok(all >= 250, `${all}`);
+  assert.equal(add((await numbersOf("By day")).flatMap(([, ...counts]) => counts)), all);
+  assert.equal(add((await numbersOf("By status")).map(([, count]) => count)), all);
+  const users = await numbersOf("Busiest users");
+  assert.ok(users.length > 1 && add([users[0][1]]) >= add([users[1][1]]), `${users}`);
+  assert.match((await numbersOf("Busiest desktops"))[0][0], /^desktop\d\d$/);
+  assert.deepEqual(seen.complaints, []);
+});
+
+test("the charts are drawn, and drawn anew in the dark", async () => {
+  await page.emulateMedia({ colorScheme: "light" });
+  await openOverview();
+  const colors = () => page.locator(".chart canvas").evaluateAll((found) =>
+    found.map((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      const seen = new Set();
+      for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) seen.add(data.slice(at, at + 3).join());
+      return [...seen].sort().join(" ");
+    }),
+  );
+  const light = await colors();
+  assert.ok(light.every((colors) => colors.split(" ").length > 1), light.join("; "));
+
+  await page.emulateMedia({ colorScheme: "dark" });
+
+  const dark = await colors();
+  assert.ok(dark.every((colors, index) => colors !== light[index]));
+});
+
+test("hours and sizes can be shown in place of numbers", async () => {
+  await openOverview();
+
+  await page.getByLabel("Hours", { exact: true }).check();
+  const [[, hours]] = await numbersOf("Busiest users");
+  await page.getByLabel("Size", { exact: true }).check();
+
+  assert.match(hours, /^[\d.,]+$/);
+  const size = page.getByRole("region", { name: "Busiest users" }).first().locator("tbody td").first();
+  assert.match(await text(size), /GiB$/);
+});
+
+test("a day of the chart leads to the recordings of that day", async () => {
+  await openOverview();
+  const days = await numbersOf("By day");
+  const place = days.findIndex(([, ...counts]) => add(counts) > 1);
+
+  await page.getByRole("region", { name: "By day" }).first().locator("tbody a").nth(place).click();
+
+  await rows().first().waitFor(PATIENCE);
+  const counted = add(days[place].slice(1));
+  assert.match(await text(total()), new RegExp(` of ${counted} recordings$`));
+});
+
+test("a bar leads to the recordings of its user", async () => {
+  await openOverview();
+  const [[user, count]] = await numbersOf("Busiest users");
+
+  await page.locator(".chart.ranking canvas").first().click({ position: { x: 150, y: 20 } });
+
+  await rows().first().waitFor(PATIENCE);
+  assert.match(await text(total()), new RegExp(` of ${count} recordings$`));
+  assert.equal(await rows().first().locator("td").nth(2).textContent(), user);
+});
+
+test("numbers that are not complete say so", async () => {
+  const groups = [{
+    __typename: "ScreenRecordStatisticsGroup", time: "2026-01-01T16:00:00.000Z", username: null, desktopId: null,
+    status: "UPLOAD_COMPLETED", type: null, count: 2000, seconds: 1, bytes: 1,
+  }];
+  await answerWith("Statistics", () => ({
+    screenRecordStatistics: { __typename: "ScreenRecordStatistics", scanned: 2000, isComplete: false, groups },
+  }));
+  await page.goto(url);
+
+  assert.match(await text(page.locator(".notice")), /Only the first 2,000 recordings were counted/);
 });
 
 test("a missing recording is explained without a retry", async () => {
@@ -360,6 +541,10 @@ test("the page speaks Chinese to those who prefer it, and switches", async () =>
 
 /** The views that are checked in each look. */
 const VIEWS = {
+  overview: async () => {
+    await openOverview();
+    for (const summary of await page.locator("summary").all()) await summary.click();
+  },
   list: () => openList(),
   record: () => openUploaded(),
   error: async () => {

@@ -51,11 +51,34 @@ test("GraphiQL with a query and its answer", async () => {
   await take(page, "graphiql.webp");
 });
 
-test("the console with a list", async () => {
+/** Opens the console in a language and a colour scheme. */
+async function openConsole(address, { language, colorScheme }) {
   const { page } = await browser.openPage();
+  await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+  await page.addInitScript((chosen) => localStorage.setItem("console.language", chosen), language);
+  await page.goto(new URL(address, gateway).href);
+  return page;
+}
 
-  await page.goto(new URL("/#/recordings", gateway).href);
+test("the console with statistics", async () => {
+  const page = await openConsole("/#/overview", { language: "en", colorScheme: "light" });
+  await page.locator(".chart canvas").nth(3).waitFor(PATIENCE);
+  await page.getByRole("img", { name: /desktop\d\d/ }).waitFor(PATIENCE);
+
+  await take(page, "console-overview.webp");
+});
+
+test("the console with a list, in Chinese", async () => {
+  const page = await openConsole("/#/recordings", { language: "zh", colorScheme: "light" });
   await page.locator("tbody tr[data-record]").nth(5).waitFor(PATIENCE);
 
   await take(page, "console-list.webp");
+});
+
+test("the console with one recording, in the dark", async () => {
+  const id = process.env.DEMO_RECORD.split(" ")[1];
+  const page = await openConsole(`/#/recordings/${id}`, { language: "en", colorScheme: "dark" });
+  await page.locator(".operation").nth(5).waitFor(PATIENCE);
+
+  await take(page, "console-recording.webp");
 });

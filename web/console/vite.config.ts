@@ -35,6 +35,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: ["chrome115", "firefox115", "safari16.6"],
     modulePreload: false,
+    chunkSizeWarningLimit: 600,
     // Licences are in notices.txt.
     license: false,
     rolldownOptions: {

@@ -1,9 +1,11 @@
 import { type ReactNode, type RefObject, useEffect, useMemo, useRef } from "react";
 import { Provider } from "urql";
 
-import { AccessForm, useAccess } from "./AccessForm.tsx";
+import { useAccess } from "./AccessForm.tsx";
 import { connect, GatewayContext } from "./gateway.ts";
 import { LANGUAGES, type Language, useWords } from "./language.tsx";
+import { ProjectPicker, Welcome } from "./Projects.tsx";
+import { Overview } from "./Overview.tsx";
 import { RecordList } from "./RecordList.tsx";
 import { RecordPage } from "./RecordPage.tsx";
 import { hrefOf, type Route, useRoute } from "./route.ts";
@@ -53,24 +55,15 @@ function useFocusOnNewView(main: RefObject<HTMLElement | null>, route: Route) {
 function View({ route }: { route: Route }): ReactNode {
   const { projectId } = useAccess().access;
   if (route.view === "record") return <RecordPage key={route.id} projectId={projectId} id={route.id} />;
+  if (route.view === "overview") return <Overview projectId={projectId} query={route.query} />;
   return <RecordList projectId={projectId} query={route.query} />;
-}
-
-function Welcome() {
-  const { texts } = useWords();
-  return (
-    <section className="card welcome">
-      <h1>{texts.title}</h1>
-      <p>{texts.access.needed}</p>
-      <AccessForm />
-    </section>
-  );
 }
 
 function Header({ route }: { route: Route }) {
   const { texts, language, choose } = useWords();
-  const { access, openForm } = useAccess();
+  const { openForm } = useAccess();
   const none = new URLSearchParams();
+  const isList = route.view === "list";
   return (
     <header>
       <div className="bar">
@@ -79,16 +72,15 @@ function Header({ route }: { route: Route }) {
           {texts.title}
         </p>
         <nav aria-label={texts.nav.label}>
-          <a href={hrefOf("recordings", none)} aria-current={route.view === "list" ? "page" : undefined}>
+          <a href={hrefOf("overview", none)} aria-current={route.view === "overview" ? "page" : undefined}>
+            {texts.nav.overview}
+          </a>
+          <a href={hrefOf("recordings", none)} aria-current={isList ? "page" : route.view === "record" ? "true" : undefined}>
             {texts.nav.recordings}
           </a>
         </nav>
         <div className="row end">
-          {access.projectId && (
-            <span className="project" title={access.projectId}>
-              {texts.access.project} <code>{access.projectId}</code>
-            </span>
-          )}
+          <ProjectPicker />
           <button type="button" onClick={openForm}>{texts.access.open}</button>
           <select
             aria-label={texts.language} value={language}

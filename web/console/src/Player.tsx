@@ -48,7 +48,7 @@ export function Player({ projectId, id, video, missing, onPosition }: Props) {
           setIsBroken(false);
           resume();
         }}
-        onTimeUpdate={(event) => onPosition(event.currentTarget.currentTime)}
+        onTimeUpdate={({ currentTarget: { currentTime, ended } }) => !ended && onPosition(currentTime)}
       />
       {isBroken ? (
         <p className="caption row" role="alert">

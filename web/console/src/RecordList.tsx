@@ -1,33 +1,16 @@
-import { type FormEvent, useMemo, useState } from "react";
-import { useQuery } from "urql";
+import { type FormEvent, useMemo } from "react";
 
 import { Badge } from "./Badge.tsx";
 import { ErrorNote } from "./ErrorNote.tsx";
-import { distinct, problemsOf } from "./errors.ts";
+import { distinct } from "./errors.ts";
 import { Filters } from "./Filters.tsx";
 import { filterOf } from "./filters.ts";
-import { graphql } from "./gql/index.ts";
-import type { ListQuery as ListData, OrderDirection } from "./gql/graphql.ts";
 import { useWords } from "./language.tsx";
+import { type ListOf, type Row, useRecordList } from "./recordList.ts";
 import { hrefOf, recordHref } from "./route.ts";
 
-const PAGE = 25;
-
-const ListQuery = graphql(`
-  query List($projectId: ID!, $filter: ScreenRecordFilter, $orderBy: ScreenRecordOrder, $first: Int, $after: String) {
-    screenRecords(projectId: $projectId, filter: $filter, orderBy: $orderBy, first: $first, after: $after) {
-      totalCount
-      pageInfo { hasNextPage endCursor }
-      edges {
-        cursor
-        node { id projectId desktopName username status rawStatus type rawType startTime duration size }
-      }
-    }
-  }
-`);
-
-type Connection = ListData["screenRecords"];
-type Row = NonNullable<Connection["edges"][number]["node"]>;
+/** On a narrow screen the filters would hide the list. */
+const WIDE = window.matchMedia("(min-width: 60rem)");
 
 /** A project's recordings, filtered and paged. */
 export function RecordList({ projectId, query }: { projectId: string; query: URLSearchParams }) {
@@ -40,7 +23,10 @@ export function RecordList({ projectId, query }: { projectId: string; query: URL
         <h1>{texts.list.title}</h1>
         <OpenById />
       </div>
-      <Filters query={query} apply={(changed) => (window.location.hash = hrefOf("recordings", changed))}>
+      <Filters
+        isOpen={WIDE.matches} query={query}
+        apply={(changed) => (window.location.hash = hrefOf("recordings", changed))}
+      >
         <label>
           {texts.filters.order}
           <select name="order" defaultValue={query.get("order") ?? ""}>
@@ -69,32 +55,26 @@ function OpenById() {
   );
 }
 
-interface RowsProps {
-  projectId: string;
-  filter: ReturnType<typeof filterOf>;
-  direction: OrderDirection;
-}
-
-function Rows({ projectId, filter, direction }: RowsProps) {
+function Rows({ projectId, filter, direction }: ListOf) {
   const { texts, format } = useWords();
-  const [after, setAfter] = useState<string | null>(null);
-  const variables = { projectId, filter, orderBy: { direction }, first: PAGE, after };
-  const [{ data, error, fetching }, ask] = useQuery({ query: ListQuery, variables });
-  const list = data?.screenRecords;
-  const total = list && (list.totalCount == null ? texts.unknownNumber : format.number(list.totalCount));
+  const list = useRecordList({ projectId, filter, direction });
+  const { edges, totalCount, isLoading } = list;
+  const total = totalCount == null ? texts.unknownNumber : format.number(totalCount);
   return (
     <>
-      {distinct(problemsOf(error)).map((problem) => (
-        <ErrorNote key={problem.code} problem={problem} retry={() => ask({ requestPolicy: "network-only" })} />
+      {distinct(list.problems).map((problem) => (
+        <ErrorNote key={problem.code} problem={problem} retry={list.reload} />
       ))}
-      <p role="status" className="total quiet">
-        {list ? texts.list.shown(format.number(list.edges.length), total ?? "") : fetching ? texts.loading : ""}
-      </p>
-      {list && (list.edges.length > 0 ? <Table list={list} /> : <Empty />)}
-      {list?.pageInfo.hasNextPage && (
+      <div className="heading">
+        <p role="status" className="total quiet">
+          {edges ? texts.list.shown(format.number(edges.length), total) : isLoading ? texts.loading : ""}
+        </p>
+      </div>
+      {edges && (edges.length > 0 ? <Table edges={edges} /> : <Empty />)}
+      {list.pageInfo.hasNextPage && (
         <p className="more">
-          <button type="button" disabled={fetching} onClick={() => setAfter(list.pageInfo.endCursor ?? null)}>
-            {fetching ? texts.loading : texts.list.more}
+          <button type="button" disabled={isLoading} onClick={list.loadMore}>
+            {isLoading ? texts.loading : texts.list.more}
           </button>
         </p>
       )}
@@ -112,7 +92,7 @@ function Empty() {
   );
 }
 
-function Table({ list }: { list: Connection }) {
+function Table({ edges }: { edges: NonNullable<ReturnType<typeof useRecordList>["edges"]> }) {
   const { texts } = useWords();
   const columns = texts.list.columns;
   return (
@@ -131,7 +111,7 @@ function Table({ list }: { list: Connection }) {
           </tr>
         </thead>
         <tbody role="rowgroup">
-          {list.edges.map(({ cursor, node }) =>
+          {edges.map(({ cursor, node }) =>
             node ? <RecordRow key={node.id} row={node} /> : (
               <tr key={cursor} role="row"><td role="cell" colSpan={7}>{texts.list.unreadable}</td></tr>
             ),

@@ -53,6 +53,7 @@ export function RecordPage({ projectId, id }: { projectId: string; id: string })
   // The normalised cache takes what changes and hands it to the query above.
   useSubscription({ query: Changes, variables: { projectId, id }, pause: !isLive });
   const [position, setPosition] = useState(0);
+  const [isBeyond, setIsBeyond] = useState(false);
   const video = useRef<HTMLVideoElement>(null);
 
   const problems = problemsOf(error);
@@ -83,12 +84,14 @@ export function RecordPage({ projectId, id }: { projectId: string; id: string })
               key={record.status} {...{ projectId, id, video }} onPosition={setPosition}
               missing={isLive ? texts.record.noVideoYet : texts.record.noVideo}
             />
+            {isBeyond && <p className="caption quiet small" role="status">{texts.record.beyond}</p>}
           </section>
           {ofOperations && <ErrorNote problem={ofOperations} retry={retry} />}
           {record.operations && (
             <Timeline
               operations={record.operations} length={record.duration} position={position}
               seek={(seconds) => {
+                setIsBeyond(seconds > (video.current?.duration ?? Infinity));
                 if (video.current) video.current.currentTime = seconds;
                 setPosition(seconds);
               }}

@@ -111,7 +111,6 @@ function OperationList({ operations, position, seek }: ListProps) {
   };
   return (
     <>
-      <p className="quiet small" id={hint} hidden={operations.length === 0}>{texts.timeline.hint}</p>
       <ol className="operations" ref={list} onKeyDown={move}>
         {operations.map((operation, index) => (
           <li key={operation.id} aria-current={index === current && position > 0 ? "step" : undefined}>
@@ -133,6 +132,7 @@ function OperationList({ operations, position, seek }: ListProps) {
           </li>
         ))}
       </ol>
+      <p className="hint quiet small" id={hint}>{operations.length > 0 && texts.timeline.hint}</p>
     </>
   );
 }

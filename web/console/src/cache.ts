@@ -8,6 +8,9 @@ const WITHOUT_KEY = [
   "DesktopOperationEdge",
   "DownloadLink",
   "PageInfo",
+  "ScreenRecordChange",
+  "ScreenRecordStatistics",
+  "ScreenRecordStatisticsGroup",
 ];
 
 /** How the normalised cache finds what it has seen. An id is unique within its project only. */
@@ -17,7 +20,6 @@ export const cache: Partial<CacheExchangeOpts> = {
     ScreenRecord: (record) => `${record.projectId}:${record.id}`,
   },
   resolvers: {
-    Query: { screenRecords: relayPagination() },
     ScreenRecord: { operations: relayPagination() },
   },
 };

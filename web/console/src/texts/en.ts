@@ -82,6 +82,7 @@ export const en = {
     video: "Video of the recording",
     expires: (time: string) => `The link is valid until ${time} and is renewed before that.`,
     notPlayable: "The browser cannot play this video. The file may be damaged or in an unknown format.",
+    beyond: "The video ends before that moment.",
     details: "Details",
     download: "Download the video",
     fields: {
@@ -123,7 +124,6 @@ export const en = {
     running: "Recording now",
     byDay: "By day",
     byStatus: "By status",
-    byType: "By type",
     busiestUsers: "Busiest users",
     busiestDesktops: "Busiest desktops",
     measure: "Measure",
@@ -132,7 +132,6 @@ export const en = {
     seconds: "Hours",
     bytes: "Size",
     day: "Day",
-    unknownDay: "No start time",
     unknown: "Unknown",
     incomplete: (scanned: string) =>
       `Only the first ${scanned} recordings were counted: the real figures are higher. Narrow the filters for exact ones.`,

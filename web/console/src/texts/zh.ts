@@ -84,6 +84,7 @@ export const zh: Texts = {
     video: "录像视频",
     expires: (time) => `链接有效期至 ${time}，到期前会自动更新。`,
     notPlayable: "浏览器无法播放此视频，文件可能已损坏或格式未知。",
+    beyond: "视频在该时刻之前已结束。",
     details: "详细信息",
     download: "下载视频",
     fields: {
@@ -125,7 +126,6 @@ export const zh: Texts = {
     running: "正在录制",
     byDay: "按天",
     byStatus: "按状态",
-    byType: "按类型",
     busiestUsers: "录像最多的用户",
     busiestDesktops: "录像最多的桌面",
     measure: "指标",
@@ -134,7 +134,6 @@ export const zh: Texts = {
     seconds: "小时",
     bytes: "大小",
     day: "日期",
-    unknownDay: "无开始时间",
     unknown: "未知",
     incomplete: (scanned) => `只统计了前 ${scanned} 条录像，实际数值更高。请缩小筛选范围以获得准确数值。`,
     zone: (zone) => `日期按 ${zone} 时区计算`,
