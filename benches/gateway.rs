@@ -84,7 +84,8 @@ async fn ask(router: &Router, body: &str) -> Vec<u8> {
 async fn gateway() -> (Main, String) {
     let clock = Clock::default();
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    let simulated = SimulatorConfig { listen, ..SimulatorConfig::for_demo() };
+    let [demo, _] = SimulatorConfig::for_demo();
+    let simulated = SimulatorConfig { listen, ..demo };
     let simulator = Simulator::bind(simulated, clock.clone()).await.unwrap();
     let (project, record) = simulator.sample();
     let document = format!(
@@ -102,7 +103,6 @@ async fn gateway() -> (Main, String) {
     let records = Records::new(
         upstream.unwrap(),
         RecordParts {
-            upstream: &settings,
             cache: &cache,
             inbound: &InboundConfig::default(),
             subscriptions: &SubscriptionsConfig::default(),

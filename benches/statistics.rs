@@ -131,7 +131,6 @@ async fn records() -> Records {
     let day = std::time::Duration::from_hours(24);
     let cache = CacheConfig { ttl_list: day, ..CacheConfig::default() };
     let parts = RecordParts {
-        upstream: &settings,
         cache: &cache,
         inbound: &InboundConfig::default(),
         subscriptions: &SubscriptionsConfig::default(),

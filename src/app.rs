@@ -180,8 +180,9 @@ impl App {
             callers_part(callers.clone()),
             // Before the endpoint, whose new responses are then made with their events.
             audit_part(audit.clone(), records.clone()),
-            main_part(main.clone()),
+            // So that responses of before are dropped after the data that they were made from.
             data_part(upstream, records.clone()),
+            main_part(main.clone()),
         ];
         let (reloader, reloads) =
             Reloader::new(source, active, parts, metrics.reload, ends.tasks.clone());
@@ -291,7 +292,6 @@ fn records(
     ends: &Ends,
 ) -> Result<Records, getrandom::Error> {
     let parts = RecordParts {
-        upstream: &config.upstream,
         cache: &config.cache,
         inbound: &config.inbound,
         subscriptions: &config.subscriptions,
@@ -399,12 +399,10 @@ fn data_part(upstream: Upstream, records: Records) -> Part {
             let change = upstream.prepare(&config.upstream);
             let change = change.map_err(|error| reasons(&StartError::from(error)))?;
             Ok(Box::new(move || {
-                let is_other_identity = upstream.change(change);
+                let outdated = upstream.change(change);
                 let Config { cache, inbound, subscriptions, limits, .. } = &*config;
                 records.change(cache, inbound, subscriptions, limits);
-                if is_other_identity {
-                    records.forget_all();
-                }
+                records.forget(outdated);
             }) as Commit)
         }
     })

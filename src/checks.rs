@@ -15,38 +15,27 @@ use crate::http::{
     AuthParts, AuthSetupError, Authenticator, Tls, TlsMetrics, check_audit_log, check_documents,
 };
 use crate::records::check_shared;
-use crate::upstream::{CheckedAddress, Diagnosis, Reached, Upstream, UpstreamMetrics, reach};
+use crate::upstream::{CheckedAddress, Findings, Reached, Upstream, UpstreamMetrics, reach};
 
 /// The remedy for a file.
 const FILES: &str = "check the path, and that the user whom the gateway runs as may read the file";
 
-/// Checks everything. Returns notes if all is well; the first says why.
-///
-/// # Errors
-/// Everything that is wrong.
-pub(crate) async fn run(config: &Config) -> Result<Vec<String>, Vec<Diagnostic>> {
-    let mut diagnostics = files(config);
+/// Checks everything.
+pub(crate) async fn run(config: &Config) -> Findings {
+    let mut findings = Findings { problems: files(config), ..Findings::default() };
     let Config { upstream, inbound, cache, .. } = config;
-    diagnostics.extend(callers(inbound, upstream).await.err());
+    findings.problems.extend(callers(inbound, upstream).await.err());
     if let Some(shared) = &cache.shared {
-        diagnostics.extend(check_shared(shared).await.err());
+        findings.problems.extend(check_shared(shared).await.err());
     }
-    let project = inbound.projects.as_ref().and_then(|projects| projects.first());
-    let diagnosis = match Upstream::new(upstream, UpstreamMetrics::default(), Clock::default()) {
-        Ok(client) => client.diagnose(project).await,
-        Err(error) => Diagnosis::NotReady(vec![Diagnostic::new(
+    match Upstream::new(upstream, UpstreamMetrics::default(), Clock::default()) {
+        Ok(client) => findings.add(client.diagnose(inbound.projects.as_ref()).await),
+        Err(error) => findings.problems.push(Diagnostic::new(
             on_one_line(&error),
             "install the package ca-certificates, or set upstream.ca_file",
-        )]),
-    };
-    match diagnosis {
-        Diagnosis::Ready(notes) if diagnostics.is_empty() => Ok(notes),
-        Diagnosis::Ready(_) => Err(diagnostics),
-        Diagnosis::NotReady(more) => {
-            diagnostics.extend(more);
-            Err(diagnostics)
-        }
+        )),
     }
+    findings
 }
 
 /// Checks the files of certificates, of trusted documents and of the audit log.
@@ -102,7 +91,7 @@ fn jwks_address(inbound: &InboundConfig) -> Option<&Url> {
 async fn keys(address: &Url, upstream: &UpstreamConfig) -> Diagnostic {
     // The upstream's certificates are trusted for the upstream alone.
     let config = UpstreamConfig { ca_certificates: Vec::new(), ..upstream.clone() };
-    let (what, setting) = ("the address of the keys", "inbound.jwt_jwks");
+    let (what, setting) = ("the address of the keys", "inbound.jwt_jwks".to_owned());
     match reach(&CheckedAddress { what, setting, url: address }, &config, &Clock::default()).await {
         Err(diagnostic) => diagnostic,
         Ok(Reached { status: 200, .. }) => Diagnostic::new(

@@ -13,22 +13,22 @@ use std::process::ExitCode;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::app::{App, Start};
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
-    ActiveSettings, AuditSink, Config, DemoConfig, Environment, Invocation, Loaded, SettingsError,
-    SimulateArgs, SimulatedKey, SimulatedUser, UsageError,
+    ActiveSettings, AuditSink, Config, DemoConfig, Environment, Invocation, Loaded, ProjectConfig,
+    SettingsError, SimulateArgs, SimulatedKey, SimulatedUser, Target, UsageError,
 };
-use crate::domain::Secret;
+use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
 use crate::graphql;
 use crate::http::{ConsoleDefaults, GraphiqlDefaults, PageDefaults};
 use crate::reload::ReloadHandle;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::{Traces, start_logging};
+use crate::upstream::Findings;
 
 /// A start that failed, or a check that is not ready.
 const FAILED: u8 = 1;
@@ -72,12 +72,17 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
     let clock = Clock::default();
     let traces = Traces::start(demo.settings.traces())?;
     let log = start_logging(demo.settings.log(), &traces)?;
-    let simulator = Simulator::bind(SimulatorConfig::for_demo(), clock.clone()).await?;
-    let query = demo_query(&simulator);
-    let endpoint: Url = format!("http://{}", simulator.local_addr()?).parse()?;
-    let source = demo.source(endpoint.clone());
-    let active = ActiveSettings::of(&demo.against(endpoint));
-    let page_defaults = demo_pages(&simulator, &query);
+    let [first, second] = SimulatorConfig::for_demo();
+    let first = Simulator::bind(first, clock.clone()).await?;
+    let second = Simulator::bind(second, clock.clone()).await?;
+    let query = demo_query(&first);
+    let projects = vec![
+        demo_project(&first, "Hong Kong", "ap-southeast-1")?,
+        demo_project(&second, "Singapore", "ap-southeast-3")?,
+    ];
+    let source = demo.source(projects.clone());
+    let active = ActiveSettings::of(&demo.against(projects));
+    let page_defaults = demo_pages(&first, &query);
     let log_handle = Some(log.handle());
     let start = Start { page_defaults, log: log_handle, traces, ..Start::from(source, clock) };
     let app = App::start(active, start).await?;
@@ -92,7 +97,9 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
         app.run(stopped).await;
         stop.cancel();
     };
-    tokio::join!(gateway, simulator.run(stop.clone().cancelled_owned()));
+    let stops = [stop.clone(), stop.clone()].map(CancellationToken::cancelled_owned);
+    let [first_stop, second_stop] = stops;
+    tokio::join!(gateway, first.run(first_stop), second.run(second_stop));
     Ok(())
 }
 
@@ -108,6 +115,18 @@ fn demo_pages(simulator: &Simulator, query: &str) -> PageDefaults {
             token: Some(DEMO_TOKEN.to_owned()),
         },
     }
+}
+
+/// The project of a simulated region.
+fn demo_project(
+    simulator: &Simulator,
+    name: &str,
+    region: &str,
+) -> Result<ProjectConfig, Box<dyn Error>> {
+    let endpoint = format!("http://{}", simulator.local_addr()?).parse()?;
+    let target = Target { region: Some(region.to_owned()), ..Target::at(endpoint) };
+    let (id, name) = (ProjectId::parse(simulator.sample().0)?, Some(name.to_owned()));
+    Ok(ProjectConfig { id, name, target })
 }
 
 /// A query that the demo's upstream can answer.
@@ -210,18 +229,19 @@ async fn check(config: Loaded<Config>) -> Outcome {
     for setting in &config.shown {
         say(setting);
     }
-    match checks::run(&config.settings).await {
-        Ok(notes) => {
-            let mut notes = notes.into_iter();
-            say(format_args!("\nready: {}", notes.next().unwrap_or_default()));
-            notes.for_each(|note| say(format_args!("  note: {note}")));
-            Ok(())
-        }
-        Err(diagnostics) => {
-            let diagnostics: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-            Err(format!("not ready\n{}", diagnostics.join("\n")).into())
-        }
+    let Findings { notes, problems } = checks::run(&config.settings).await;
+    let (first, notes) = notes.split_first().unzip();
+    if problems.is_empty() {
+        say(format_args!("\nready: {}", first.map_or("", String::as_str)));
+    } else if let Some(first) = first {
+        say(format_args!("\n  note: {first}"));
     }
+    notes.into_iter().flatten().for_each(|note| say(format_args!("  note: {note}")));
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Err(format!("not ready\n{}", problems.join("\n")).into())
 }
 
 /// Receives SIGHUP, which requests a reload. Once this exists, the signal no longer ends the process.

@@ -68,7 +68,8 @@ async fn ask(socket: &mut TcpStream, request: &[u8]) {
 async fn gateway() -> (SocketAddr, Vec<u8>) {
     let clock = Clock::default();
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    let simulated = SimulatorConfig { listen, ..SimulatorConfig::for_demo() };
+    let [demo, _] = SimulatorConfig::for_demo();
+    let simulated = SimulatorConfig { listen, ..demo };
     let simulator = Simulator::bind(simulated, clock.clone()).await.unwrap();
     let (project, record) = simulator.sample();
     let query = "query($p: ID!, $r: ID!) { screenRecord(projectId: $p, id: $r) { id desktopName size status startTime } }";

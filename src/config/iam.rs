@@ -12,8 +12,11 @@ use crate::domain::{ProjectId, Secret};
 
 const SERVE: &[Role] = &[Role::Serve];
 
-/// Sent as `X-Project-Id` with a signature; the project that a token is for.
+/// For projects that no table names: sent as `X-Project-Id` with a signature; the project that a token is
+/// for.
 pub(super) const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+/// The key of the region of projects that no table names.
+const REGION: &str = "upstream.region";
 /// The address of IAM in place of the region's public one.
 const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
 
@@ -53,17 +56,22 @@ settings! {
     }
 }
 
-/// How the gateway logs in.
+/// As whom the gateway logs in.
 #[derive(Clone, Debug)]
 pub struct IamLogin {
-    /// Base address of IAM.
-    pub endpoint: Url,
     /// `iam.user`
     pub user: String,
     /// `iam.password`, or what `iam.password_file` holds.
     pub password: Secret,
     /// `iam.domain`
     pub domain: String,
+}
+
+/// Where the gateway logs in, and for which project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginTarget {
+    /// Base address of IAM.
+    pub endpoint: Url,
     /// The project that the token is for.
     pub scope: ProjectScope,
 }
@@ -79,11 +87,7 @@ pub enum ProjectScope {
 
 impl IamSettings {
     /// Makes the login. `None` after refusing everything that is missing.
-    pub(super) fn login(
-        self,
-        loader: &mut SettingsLoader<'_>,
-        region: Option<&str>,
-    ) -> Option<IamLogin> {
+    pub(super) fn login(self, loader: &mut SettingsLoader<'_>) -> Option<IamLogin> {
         require(loader, &Self::user, self.user.as_ref());
         require(loader, &Self::domain, self.domain.as_ref());
         let file = self.password_file.as_deref();
@@ -93,15 +97,7 @@ impl IamSettings {
                 "it or iam.password_file is needed where upstream.credentials is password";
             loader.refuse(&Self::password, problem);
         }
-        let endpoint = endpoint(loader, region);
-        let scope = scope(loader, region);
-        Some(IamLogin {
-            endpoint: endpoint?,
-            user: self.user?,
-            password: password?,
-            domain: self.domain?,
-            scope: scope?,
-        })
+        Some(IamLogin { user: self.user?, password: password?, domain: self.domain? })
     }
 }
 
@@ -115,20 +111,50 @@ fn require(
     }
 }
 
-fn endpoint(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<Url> {
-    if loader.variable(IAM_ENDPOINT).is_some() {
-        return loader.shared_variable(&[IAM_ENDPOINT], &BASE_ADDRESS);
-    }
-    let region = known(loader, "IAM's address", IAM_ENDPOINT, region)?;
-    base_address(&format!("https://iam.{region}.myhuaweicloud.com"))
+/// Where the gateway logs in, unless the region decides.
+pub(super) struct IamAddress {
+    is_set: bool,
+    endpoint: Option<Url>,
 }
 
-fn scope(loader: &mut SettingsLoader<'_>, region: Option<&str>) -> Option<ProjectScope> {
-    if loader.variable(PROJECT_ID).is_some() {
-        return project_id(loader).map(ProjectScope::Id);
+impl IamAddress {
+    pub(super) fn read(loader: &mut SettingsLoader<'_>) -> Self {
+        let is_set = loader.variable(IAM_ENDPOINT).is_some();
+        Self { is_set, endpoint: loader.shared_variable(&[IAM_ENDPOINT], &BASE_ADDRESS) }
     }
-    let region = known(loader, "the token's project", PROJECT_ID, region)?;
-    Some(ProjectScope::Name(region.to_owned()))
+
+    /// The login for projects that no table names. `None` after a refusal.
+    pub(super) fn login(
+        &self,
+        loader: &mut SettingsLoader<'_>,
+        region: Option<&str>,
+    ) -> Option<LoginTarget> {
+        let endpoint = self.of_region(loader, region, REGION);
+        let scope = if loader.variable(PROJECT_ID).is_some() {
+            project_id(loader).map(ProjectScope::Id)
+        } else {
+            let missing =
+                Missing { what: "the token's project", variable: PROJECT_ID, key: REGION };
+            let region = missing.unless(loader, region);
+            region.map(|region| ProjectScope::Name(region.to_owned()))
+        };
+        Some(LoginTarget { endpoint: endpoint?, scope: scope? })
+    }
+
+    /// The address for a region, which stands under `key`. `None` after a refusal.
+    pub(super) fn of_region(
+        &self,
+        loader: &mut SettingsLoader<'_>,
+        region: Option<&str>,
+        key: &str,
+    ) -> Option<Url> {
+        if self.is_set {
+            return self.endpoint.clone();
+        }
+        let missing = Missing { what: "IAM's address", variable: IAM_ENDPOINT, key };
+        let region = missing.unless(loader, region)?;
+        base_address(&format!("https://iam.{region}.myhuaweicloud.com"))
+    }
 }
 
 /// The project of [`PROJECT_ID`]. `None` if it is not set, or after a refusal.
@@ -136,20 +162,30 @@ pub(super) fn project_id(loader: &mut SettingsLoader<'_>) -> Option<String> {
     loader.shared_variable(&[PROJECT_ID], &PROJECT)
 }
 
-/// The region, from which `what` follows. Without one, refuses that `variable` is not set.
-fn known<'r>(
-    loader: &mut SettingsLoader<'_>,
-    what: &str,
-    variable: &str,
-    region: Option<&'r str>,
-) -> Option<&'r str> {
-    if region.is_none() {
-        loader.add_problem(format!(
-            "upstream.credentials is password, but {what} is not known: set {variable}, or \
-             upstream.region"
-        ));
+/// Something that follows from a region.
+struct Missing<'m> {
+    what: &'m str,
+    /// The variable that says it without a region.
+    variable: &'m str,
+    /// The key of the region.
+    key: &'m str,
+}
+
+impl Missing<'_> {
+    /// The region, from which it follows. Without one, refuses that the variable is not set.
+    fn unless<'r>(
+        &self,
+        loader: &mut SettingsLoader<'_>,
+        region: Option<&'r str>,
+    ) -> Option<&'r str> {
+        if region.is_none() {
+            let Self { what, variable, key } = self;
+            loader.add_problem(format!(
+                "upstream.credentials is password, but {what} is not known: set {variable}, or {key}"
+            ));
+        }
+        region
     }
-    region
 }
 
 fn name(text: &str) -> Option<String> {

@@ -67,6 +67,9 @@ settings! {
     } and {
         /// `limits.rate`, `limits.rate_burst`: operations of one caller; `None` for no limit.
         pub rate: Option<Rate> = None,
+        /// How many projects the settings name: the length of the list `projects`, for
+        /// `limits.max_complexity`.
+        pub projects: usize = 0,
     }
 }
 

@@ -7,6 +7,8 @@
 mod settings;
 mod sources;
 mod web_address;
+mod target;
+mod projects;
 mod upstream;
 mod access_key;
 mod cache;
@@ -33,8 +35,6 @@ mod tests;
 
 use std::net::SocketAddr;
 
-use url::Url;
-
 use audit::AuditSettings;
 use cache::SharedCacheSettings;
 use iam::IamSettings;
@@ -51,12 +51,13 @@ pub use audit::{AuditConfig, AuditSink};
 pub(crate) use cache::CacheBudget;
 pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;
-pub use iam::{IamLogin, ProjectScope};
+pub use iam::{IamLogin, LoginTarget, ProjectScope};
 pub use inbound::{GrantClaims, InboundAuth, InboundConfig, JwksSource, JwtConfig};
 pub use invocation::{Invocation, UsageError};
 pub use limits::{LimitsConfig, Rate};
 pub use live::Live;
 pub use log::{LogConfig, LogFormat};
+pub use projects::ProjectConfig;
 pub use redis::{RedisKind, RedisNode, RedisServers};
 pub use reload::{ActiveSettings, FailedReload, ReloadedSettings, SettingsSource};
 pub use settings::{Loaded, SettingsError, ShownSetting};
@@ -64,6 +65,7 @@ pub use simulate::{SimulateArgs, SimulatedKey, SimulatedUser};
 pub use sources::{Environment, FileStates, Origin};
 pub(crate) use sources::{LARGEST_FILE, read_bounded};
 pub use subscriptions::SubscriptionsConfig;
+pub use target::Target;
 pub use tls::{TlsConfig, ca_certificates_of};
 pub use traces::TracesConfig;
 pub use upstream::{BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
@@ -135,14 +137,19 @@ fn load<T>(
     loader.finish(settings)
 }
 
-/// The settings of the demo, whose upstream has no address before it runs.
+/// The settings of the demo, whose upstreams have no addresses before they run.
 #[derive(Clone, Debug)]
 pub struct DemoConfig(Config);
 
 impl DemoConfig {
-    /// The gateway's settings, once the simulated upstream listens at `endpoint`.
-    pub fn against(mut self, endpoint: Url) -> Config {
-        self.0.upstream.endpoint = endpoint;
+    /// The gateway's settings, once a simulated upstream serves each of these projects. The first one's
+    /// also answers for projects that are not there. They accept the same tokens.
+    pub fn against(mut self, projects: Vec<ProjectConfig>) -> Config {
+        let Config { upstream, limits, .. } = &mut self.0;
+        upstream.default = projects.first().map(|first| first.target.clone());
+        upstream.tokens_are_for_all_projects = true;
+        limits.projects = projects.len();
+        upstream.projects = projects;
         self.0
     }
 
@@ -188,6 +195,7 @@ impl Config {
         credentials: CredentialsKind,
     ) -> Self {
         let listeners = Self::read(loader);
+        let projects = upstream.projects.len();
         let cache = CacheConfig::load(loader, credentials);
         let inbound = InboundConfig::load(loader);
         let config = Self {
@@ -196,7 +204,7 @@ impl Config {
             audit: AuditConfig::load(loader, &inbound),
             inbound,
             tls: TlsConfig::load(loader),
-            limits: LimitsConfig::load(loader),
+            limits: LimitsConfig { projects, ..LimitsConfig::load(loader) },
             graphql: GraphqlConfig::load(loader, credentials),
             subscriptions: SubscriptionsConfig::read(loader),
             log: LogConfig::read(loader),

@@ -5,13 +5,11 @@
 
 use std::path::Path;
 
-use url::Url;
-
 use super::access_key::ACCESS_KEY;
 use super::inbound::{InboundAuth, JwksSource};
 use super::settings::{FailedLoad, Loaded, SettingsError};
-use super::sources::{FileStates, Inputs, RawSettings};
-use super::{Config, DemoConfig, all_settings, load};
+use super::sources::{FileStates, Inputs, PROJECTS, RawSettings};
+use super::{Config, DemoConfig, ProjectConfig, all_settings, load};
 
 /// Where settings come from, to read them again.
 #[derive(Clone)]
@@ -22,8 +20,8 @@ enum Source {
     /// Nowhere: the settings never change.
     Fixed(Box<Config>),
     Serve(Inputs),
-    /// The demo's own sources, for an upstream at this address.
-    Demo(Inputs, Url),
+    /// The demo's own sources, for these simulated projects.
+    Demo(Inputs, Vec<ProjectConfig>),
 }
 
 /// The settings that are in use.
@@ -63,14 +61,14 @@ impl Loaded<Config> {
 }
 
 impl Loaded<DemoConfig> {
-    /// The gateway's settings, once the simulated upstream listens at `endpoint`.
-    pub fn against(self, endpoint: Url) -> Loaded<Config> {
-        self.map(|demo| demo.against(endpoint))
+    /// The gateway's settings, once a simulated upstream serves each of these projects.
+    pub fn against(self, projects: Vec<ProjectConfig>) -> Loaded<Config> {
+        self.map(|demo| demo.against(projects))
     }
 
-    /// Where these settings came from, for an upstream at `endpoint`.
-    pub fn source(&self, endpoint: Url) -> SettingsSource {
-        SettingsSource(Source::Demo(self.inputs.clone(), endpoint))
+    /// Where these settings came from, for these simulated projects.
+    pub fn source(&self, projects: Vec<ProjectConfig>) -> SettingsSource {
+        SettingsSource(Source::Demo(self.inputs.clone(), projects))
     }
 }
 
@@ -111,8 +109,8 @@ impl SettingsSource {
         let loaded = match &self.0 {
             Source::Fixed(config) => return Ok(ActiveSettings::fixed((**config).clone())),
             Source::Serve(inputs) => load(inputs, pinned, Config::load),
-            Source::Demo(inputs, endpoint) => {
-                load(inputs, pinned, DemoConfig::load).map(|demo| demo.against(endpoint.clone()))
+            Source::Demo(inputs, projects) => {
+                load(inputs, pinned, DemoConfig::load).map(|demo| demo.against(projects.clone()))
             }
         };
         Ok(ActiveSettings::of(&loaded?))
@@ -188,5 +186,5 @@ impl Config {
 fn needs_restart(key: &str) -> bool {
     let settings = all_settings();
     let is_reloadable = settings.iter().any(|setting| setting.key == key && setting.is_reloadable);
-    key != ACCESS_KEY && !is_reloadable
+    key != ACCESS_KEY && key != PROJECTS && !is_reloadable
 }

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use super::all_settings;
 use super::settings::{Role, SettingSpec};
+use super::{all_settings, projects};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md");
 const UPDATE: &str = "UPDATE_DOCS";
@@ -12,14 +12,25 @@ const UPDATE: &str = "UPDATE_DOCS";
 /// The page with its tables written anew. Each stands below a heading of its own.
 fn updated(page: &str) -> String {
     let mut page = page.to_owned();
-    for (heading, role) in
-        [("## `serve`, `check` and `demo`\n\n", Role::Serve), ("## `simulate`\n\n", Role::Simulate)]
-    {
+    for (heading, table) in [
+        ("## `serve`, `check` and `demo`\n\n", table(Role::Serve)),
+        ("## `simulate`\n\n", table(Role::Simulate)),
+        ("## `[projects.<id>]`\n\n", projects_table()),
+    ] {
         let (before, rest) = page.split_once(heading).unwrap();
         let (_, after) = rest.split_once("\n\n").unwrap();
-        page = format!("{before}{heading}{}\n\n{after}", table(role));
+        page = format!("{before}{heading}{table}\n\n{after}");
     }
     page
+}
+
+fn projects_table() -> String {
+    let head = ["| key | meaning | allowed |".to_owned(), "| --- | --- | --- |".to_owned()];
+    let rows = projects::KEYS.map(|setting| {
+        let SettingSpec { key, meaning, .. } = setting;
+        format!("| `{key}` | {meaning} | {} |", setting.allowed())
+    });
+    head.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 fn table(role: Role) -> String {

@@ -1,6 +1,5 @@
 //! `upstream.*`: where the upstream is, which credentials it gets, and how long the gateway waits for it.
 
-use std::ffi::OsStr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,47 +9,34 @@ use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use super::access_key::AccessKey;
-use super::iam::{self, IamLogin, IamSettings, ProjectScope};
+use super::iam::{self, IamAddress, IamLogin, IamSettings, ProjectScope};
+use super::projects::{self, ProjectConfig, ProjectDefaults};
 use super::settings::{
-    ByteRange, CappedDuration, DurationRange, FILE_PATH, NumberRange, OneOf, Optional, Parsed,
-    Ratio, RawValue, Role, SettingSpec, SettingsLoader, setting, settings,
+    ByteRange, CappedDuration, DurationRange, FILE_PATH, NumberRange, OneOf, Optional, Ratio,
+    RawValue, Role, SettingSpec, SettingsLoader, setting, settings,
 };
-use super::sources::Origin;
+use super::sources::PROJECTS;
+use super::target::{AddressKeys, ENDPOINT, REGION, TIME_ZONE, Target};
 use super::tls::ca_certificates_of;
-use super::web_address::{BASE_ADDRESS, base_address, may_hold_secret};
+use super::web_address::{BASE_ADDRESS, may_hold_secret};
+use crate::domain::ProjectId;
 use crate::proxies::Proxies;
 
 /// The demo brings an upstream of its own.
 const SERVE: &[Role] = &[Role::Serve];
 const TIMEOUT: DurationRange = DurationRange(Duration::from_millis(1)..=Duration::from_hours(1));
 
-const REGION: Parsed<String> = Parsed {
-    allowed: "a region's name in lower case, such as ap-southeast-1",
-    placeholder: "REGION",
-    parse: region,
-};
-const ENDPOINT: Parsed<Url> = Parsed {
-    allowed: "an http or https address without user, query and fragment, such as \
-              https://workspace.ap-southeast-1.myhuaweicloud.com",
-    placeholder: "URL",
-    parse: base_address,
-};
 const CREDENTIALS: OneOf<CredentialsKind> = OneOf(&[
     ("passthrough", CredentialsKind::Passthrough),
     ("aksk", CredentialsKind::AkSk),
     ("password", CredentialsKind::Password),
     ("metadata", CredentialsKind::Metadata),
 ]);
-const TIME_ZONE: Parsed<TimeZone> = Parsed {
-    allowed: "an IANA time zone, such as UTC or Asia/Shanghai",
-    placeholder: "ZONE",
-    parse: time_zone,
-};
-
 settings! {
-    /// The settings that the upstream's address and credentials are made of.
+    /// The settings that the default target and the credentials are made of.
     pub(super) struct UpstreamTarget in "upstream." for SERVE {
-        /// region whose public endpoint is used: `https://workspace.{region}.myhuaweicloud.com`
+        /// region whose public endpoint is used, for projects that no table `[projects.<id>]` names:
+        /// `https://workspace.{region}.myhuaweicloud.com`
         region: Option<String> = setting(&Optional(REGION)),
         /// base address of the upstream; wins over the region
         endpoint: Option<Url> = setting(&Optional(ENDPOINT))
@@ -66,6 +52,8 @@ settings! {
         /// file with further trusted CA certificates, as PEM, for the upstream, IAM and the metadata service;
         /// read again when it changes
         ca_file: Option<PathBuf> = setting(&FILE_PATH).reloadable(),
+        /// time zone of upstream timestamps that name none
+        time_zone: TimeZone = setting(&TIME_ZONE).default("UTC"),
     }
 }
 
@@ -73,8 +61,6 @@ settings! {
     /// How the upstream is reached.
     #[derive(Clone, Debug)]
     pub struct UpstreamConfig in "upstream." {
-        /// time zone of upstream timestamps that name none
-        pub time_zone: TimeZone = setting(&TIME_ZONE).default("UTC").only_for(SERVE),
         /// time to connect; at most `upstream.attempt_timeout`, to which the default is lowered
         pub connect_timeout: Duration = setting(&TIMEOUT).default("2s").reloadable(),
         /// time for one attempt, body included; at most `upstream.deadline`, to which the default is lowered
@@ -90,10 +76,15 @@ settings! {
         pub max_body_bytes: usize =
             setting(&ByteRange(1024..=64 << 20)).default("1MiB").reloadable(),
     } and {
-        /// Base address: `upstream.endpoint`, or the public one of `upstream.region`.
-        pub endpoint: Url = nowhere(),
+        /// Where projects are that no table names: `upstream.endpoint`, or the public one of
+        /// `upstream.region`.
+        pub default: Option<Target> = None,
+        /// `projects.*`, in the order of the file.
+        pub projects: Vec<ProjectConfig> = Vec::new(),
         /// `upstream.credentials`, with what they need.
         pub credentials: CredentialsMode = CredentialsMode::Passthrough,
+        /// Whether a caller's token is for all projects, as only the demo's is.
+        pub tokens_are_for_all_projects: bool = false,
         /// What `upstream.ca_file` holds: trusted beside the system's own.
         pub ca_certificates: Vec<CertificateDer<'static>> = Vec::new(),
         /// The proxies on the way to the upstream, IAM and the callers' keys.
@@ -154,22 +145,33 @@ pub struct MetadataService {
 impl UpstreamConfig {
     /// The defaults, for an upstream at `endpoint`.
     pub fn at(endpoint: Url) -> Self {
-        Self { endpoint, ..Self::default() }
+        Self { default: Some(Target::at(endpoint)), ..Self::default() }
     }
 
-    /// Which upstream is read, as whom, and how its answers are understood: what replicas must have
-    /// in common to share what they read.
+    /// Where a project is, if the settings say so.
+    pub fn target(&self, project: &ProjectId) -> Option<&Target> {
+        let named = self.projects.iter().find(|named| named.id == *project);
+        named.map(|named| &named.target).or(self.default.as_ref())
+    }
+
+    /// Which upstream is read for projects that no table names, as whom, and how its answers are
+    /// understood: what replicas must have in common to share what they read.
     pub fn identity(&self) -> Vec<String> {
-        let mut parts = vec![self.endpoint.to_string()];
-        parts.push(self.time_zone.iana_name().unwrap_or_default().to_owned());
+        let mut parts =
+            self.default.as_ref().map_or_else(Vec::new, |default| default.identity().into());
         match &self.credentials {
             CredentialsMode::Passthrough => parts.push("passthrough".to_owned()),
             CredentialsMode::AkSk(key) => {
                 parts.extend(["aksk".to_owned(), key.access.expose().to_owned()]);
             }
-            CredentialsMode::Password(IamLogin { domain, user, scope, .. }) => {
-                let (ProjectScope::Id(scope) | ProjectScope::Name(scope)) = scope;
-                parts.extend(["password", domain, user, scope].map(str::to_owned));
+            CredentialsMode::Password(IamLogin { domain, user, .. }) => {
+                parts.extend(["password", domain, user].map(str::to_owned));
+                let login = self.default.as_ref().and_then(|default| default.login.as_ref());
+                if let Some(ProjectScope::Id(scope) | ProjectScope::Name(scope)) =
+                    login.map(|login| &login.scope)
+                {
+                    parts.push(scope.clone());
+                }
             }
             CredentialsMode::Metadata(service) => {
                 let project = service.project_id.clone().unwrap_or_default();
@@ -181,11 +183,21 @@ impl UpstreamConfig {
 
     /// Reads everything that `serve` and `check` need.
     pub(super) fn load(loader: &mut SettingsLoader<'_>, target: UpstreamTarget) -> Self {
-        let endpoint = target.resolve_endpoint(loader).unwrap_or_else(nowhere);
+        let mut default = target.resolve(loader);
         let ca_certificates = ca_certificates(loader, target.ca_file.as_deref());
-        let credentials = target.resolve_credentials(loader);
+        let is_refused = default.is_none() && !target.is_left_out(loader);
+        let time_zone = target.time_zone.clone();
+        let ResolvedCredentials { mode, iam } = target.resolve_credentials(loader, &mut default);
+        let defaults = ProjectDefaults {
+            target: default.as_ref(),
+            time_zone: &time_zone,
+            iam: iam.as_ref(),
+            is_refused,
+        };
+        let projects = projects::load(loader, &defaults);
         let proxies = loader.proxies();
-        Self { endpoint, credentials, ca_certificates, proxies, ..Self::load_limits(loader) }
+        let limits = Self::load_limits(loader);
+        Self { default, projects, credentials: mode, ca_certificates, proxies, ..limits }
     }
 
     /// Reads how the gateway calls an upstream whose address and credentials are known.
@@ -235,12 +247,16 @@ impl CredentialsKind {
 }
 
 impl UpstreamTarget {
-    fn resolve_endpoint(&self, loader: &mut SettingsLoader<'_>) -> Option<Url> {
-        if self.endpoint.is_some() || !loader.are_valid(&[&Self::region, &Self::endpoint]) {
-            return self.endpoint.clone();
-        }
+    /// Whether projects that no table names have no address.
+    fn is_left_out(&self, loader: &SettingsLoader<'_>) -> bool {
+        let are_valid = loader.are_valid(&[&Self::region, &Self::endpoint]);
+        are_valid && self.region.is_none() && self.endpoint.is_none()
+    }
+
+    /// The target of projects that no table names. `None` if it is left out, and after a refusal.
+    fn resolve(&self, loader: &mut SettingsLoader<'_>) -> Option<Target> {
         let [region, endpoint]: [&SettingSpec; 2] = [&Self::region, &Self::endpoint];
-        let Some(name) = &self.region else {
+        if self.is_left_out(loader) && loader.tables(PROJECTS).is_empty() {
             let problem = format!(
                 "set upstream.region (--{}, {}), for example to ap-southeast-1, or upstream.endpoint \
                  (--{}, {}); without an account, try the command `demo`",
@@ -250,30 +266,43 @@ impl UpstreamTarget {
                 endpoint.variable(),
             );
             loader.refuse(region, &problem);
-            return None;
-        };
-        let RegionAddress { address, origin } = RegionAddress::find(loader, name);
-        let shown = endpoint.shown(&RawValue::Text(address.clone()));
-        let url = base_address(&address);
-        if url.is_none() {
-            let allowed = endpoint.allowed();
-            loader.add_problem(format!("{origin} is {shown}: must be {allowed}"));
         }
-        loader.show(endpoint.key, &shown, origin);
-        url
+        let address = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None if !loader.are_valid(&[region, endpoint]) => return None,
+            None => {
+                let keys =
+                    AddressKeys { region: region.key, endpoint: endpoint.key, setting: endpoint };
+                keys.of_region(loader, self.region.as_deref()?)?
+            }
+        };
+        let (region, time_zone) = (self.region.clone(), self.time_zone.clone());
+        Some(Target { region, endpoint: address, time_zone, login: None })
     }
 
-    /// The credentials; after a refusal those of the caller, which then are not used.
-    fn resolve_credentials(self, loader: &mut SettingsLoader<'_>) -> CredentialsMode {
+    /// The credentials; after a refusal those of the caller, which then are not used. Completes the
+    /// default target by where the gateway logs in.
+    fn resolve_credentials(
+        self,
+        loader: &mut SettingsLoader<'_>,
+        default: &mut Option<Target>,
+    ) -> ResolvedCredentials {
         let login = IamSettings::read(loader);
-        let credentials = match self.credentials {
+        let mut iam = None;
+        let mode = match self.credentials {
             CredentialsKind::Passthrough => None,
             CredentialsKind::AkSk => AccessKey::load(loader).map(CredentialsMode::AkSk),
             CredentialsKind::Password => {
-                // A refused region counts as known, so that it causes no second problem.
-                let is_valid = loader.are_valid(&[&Self::region]);
-                let region = if is_valid { self.region.as_deref() } else { Some("refused") };
-                login.login(loader, region).map(CredentialsMode::Password)
+                let login = login.login(loader);
+                let address = IamAddress::read(loader);
+                // A refused region causes no second problem.
+                if let Some(target) = default
+                    && loader.are_valid(&[&Self::region])
+                {
+                    target.login = address.login(loader, target.region.as_deref());
+                }
+                iam = Some(address);
+                login.map(CredentialsMode::Password)
             }
             CredentialsKind::Metadata => {
                 let project_id = iam::project_id(loader);
@@ -281,35 +310,14 @@ impl UpstreamTarget {
                 Some(CredentialsMode::Metadata(MetadataService { endpoint, project_id }))
             }
         };
-        credentials.unwrap_or(CredentialsMode::Passthrough)
+        ResolvedCredentials { mode: mode.unwrap_or(CredentialsMode::Passthrough), iam }
     }
 }
 
-/// The address of a region, and where it came from.
-struct RegionAddress {
-    address: String,
-    origin: Origin,
-}
-
-impl RegionAddress {
-    /// The public address, unless the official SDKs' own variable for the region has another. They try the
-    /// addresses of its list in turn; the gateway takes the first.
-    fn find(loader: &SettingsLoader<'_>, region: &str) -> Self {
-        let suffix = region.replace('-', "_").to_ascii_uppercase();
-        let variable = format!("HUAWEICLOUD_SDK_REGION_WORKSPACE_{suffix}");
-        let Some(addresses) = loader.variable(&variable).map(OsStr::to_string_lossy) else {
-            let address = format!("https://workspace.{region}.myhuaweicloud.com");
-            let origin = Origin::Derived(UpstreamTarget::region.key.to_owned());
-            return Self { address, origin };
-        };
-        let first = addresses.split(',').next().unwrap_or_default().trim();
-        Self { address: first.to_owned(), origin: Origin::Environment(variable) }
-    }
-}
-
-/// The value of an address that is not known yet, or was refused.
-pub(super) fn nowhere() -> Url {
-    Url::parse("http://127.0.0.1").expect("a constant address")
+/// The credentials, and where the gateway logs in for them.
+struct ResolvedCredentials {
+    mode: CredentialsMode,
+    iam: Option<IamAddress>,
 }
 
 /// The certificates of `upstream.ca_file`; none if it is not set, or refused.
@@ -327,39 +335,4 @@ fn ca_certificates(
         loader.refuse(&UpstreamTarget::ca_file, &format!("cannot be used: {problem}"));
         Vec::new()
     })
-}
-
-/// Any well-formed name: new regions come faster than new versions of the gateway.
-fn region(text: &str) -> Option<String> {
-    let is_name = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
-    let is_region = (1..=63).contains(&text.len())
-        && text.chars().all(|character| is_name(character) || character == '-')
-        && text.starts_with(is_name)
-        && text.ends_with(is_name);
-    is_region.then(|| text.to_owned())
-}
-
-fn time_zone(name: &str) -> Option<TimeZone> {
-    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_region_is_well_formed_whether_known_or_not() {
-        for (text, is_region) in [
-            ("ap-southeast-1", true),
-            ("zz-nowhere-99", true),
-            ("CN-North-4", false),
-            ("cn_north_4", false),
-            ("-a", false),
-            ("a-", false),
-            ("evil.example/", false),
-            ("", false),
-        ] {
-            assert_eq!(region(text).is_some(), is_region, "of {text:?}");
-        }
-    }
 }

@@ -25,6 +25,11 @@ pub enum Failure {
     /// The gateway's settings do not allow the project, or not to this caller.
     #[error("this gateway does not serve the project, or not to this caller")]
     ProjectNotAllowed,
+    /// The caller's token is for one project, so that it cannot read several.
+    #[error(
+        "a token of the upstream is for one project: send it with a query for that project, by its id"
+    )]
+    TokenOfOneProject,
     /// The caller has no permission for a field of a recording.
     #[error("this caller has no permission for this field: it needs {permission}")]
     NotPermitted {
@@ -274,7 +279,9 @@ impl Failure {
         match self {
             Self::BadInput { .. } => lasting(FailureCode::BadUserInput),
             Self::TokenMissing => lasting(FailureCode::Unauthenticated),
-            Self::ProjectNotAllowed | Self::NotPermitted { .. } => lasting(FailureCode::Forbidden),
+            Self::ProjectNotAllowed | Self::TokenOfOneProject | Self::NotPermitted { .. } => {
+                lasting(FailureCode::Forbidden)
+            }
             Self::NotVisible => lasting(FailureCode::NotFound),
             Self::Refused(refusal) => refusal.meaning(),
             Self::Unreachable(_) => outage(FailureCode::UpstreamUnavailable),

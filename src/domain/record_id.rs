@@ -1,6 +1,8 @@
 //! Ids that are safe to put into a path.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,10 +14,14 @@ const LONGEST: usize = 64;
 
 /// A project's id as the caller gave it: `[A-Za-z0-9_-]{1,64}`.
 ///
-/// Holding one proves the check, so it can stand in a path as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct ProjectId(Arc<str>);
+/// Holding one proves the check, so it can stand in a path as it is. Comparing two ignores case and
+/// dashes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProjectId {
+    given: Arc<str>,
+    folded: Arc<str>,
+}
 
 /// A recording's id as the caller gave it: `[A-Za-z0-9_-]{1,64}`.
 ///
@@ -31,12 +37,46 @@ impl ProjectId {
     /// # Errors
     /// [`Failure::BadInput`] for anything but 1 to 64 of `A-Z a-z 0-9 _ -`.
     pub fn parse(text: &str) -> Result<Self, Failure> {
-        checked("projectId", text).map(Self)
+        let given = checked("projectId", text)?;
+        let is_folded = !text.bytes().any(|byte| byte == b'-' || byte.is_ascii_uppercase());
+        let folded = if is_folded { Arc::clone(&given) } else { Arc::from(RecordId::folded(text)) };
+        Ok(Self { given, folded })
     }
 
     /// The id as it was given.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.given
+    }
+
+    /// The id without case and dashes.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+}
+
+impl PartialEq for ProjectId {
+    fn eq(&self, other: &Self) -> bool {
+        self.folded == other.folded
+    }
+}
+
+impl Eq for ProjectId {}
+
+impl PartialOrd for ProjectId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ProjectId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.folded.cmp(&other.folded)
+    }
+}
+
+impl Hash for ProjectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.folded.hash(state);
     }
 }
 
@@ -79,6 +119,12 @@ impl TryFrom<String> for ProjectId {
     }
 }
 
+impl From<ProjectId> for String {
+    fn from(project: ProjectId) -> Self {
+        project.as_str().to_owned()
+    }
+}
+
 impl TryFrom<String> for RecordId {
     type Error = Failure;
 
@@ -89,7 +135,7 @@ impl TryFrom<String> for RecordId {
 
 impl fmt::Display for ProjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.given)
     }
 }
 

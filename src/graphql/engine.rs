@@ -171,7 +171,8 @@ impl Engine {
         let PreparedOperation { document, operation: parsed, plan } = &*prepared;
         let variables =
             variables::coerce(&self.schema, parsed, document.positions(), &operation.variables)?;
-        let cost = limits::cost(document.executable(), parsed, &variables, document.tokens());
+        let (tokens, projects) = (document.tokens(), self.limits.projects());
+        let cost = limits::cost(document.executable(), parsed, &variables, tokens, projects);
         if cost.introspection > 0 && !self.introspection {
             return Err(introspection_is_off().into());
         }

@@ -12,11 +12,18 @@ use super::invalidation::Invalidation;
 use super::key::RecordKey;
 use super::link_cache::{LinksById, LinksKey};
 use super::pages::{CachedPage, Listing, PageEntry, PageKey, Pages};
-use super::redis::{LeaseOutcome, RedisTier, Store};
+use super::redis::{LeaseOutcome, RedisTier, SharedKey, Store};
 use super::single_flight::{JoinRequest, LoadHandle};
 use super::store::Records;
 use crate::domain::{Failure, RecordId, RefusalKind, ScreenRecord};
-use crate::upstream::Call;
+use crate::upstream::{Call, ProjectClient};
+
+/// The load of a record, from one region.
+struct UpstreamLoad {
+    client: ProjectClient,
+    key: RecordKey,
+    generation: Generation,
+}
 
 impl Records {
     /// Joins the load of a record, or starts it.
@@ -67,27 +74,31 @@ impl Records {
         context: RequestContext,
         generation: Generation,
     ) -> Result<Arc<RecordEntry>, Failure> {
+        // A load keeps to one region, whatever the settings become while it runs.
+        let client = self.upstream.project(&key.project)?;
+        let load = UpstreamLoad { client, key, generation };
         match self.shared_tier() {
             // Many times the size of the other, which would be set aside for every load.
-            Some(tier) => Box::pin(self.load_shared(tier, key, &context, &generation)).await,
-            None => self.load_upstream(&key, &context.call(), &generation).await,
+            Some(tier) => Box::pin(self.load_shared(tier, &load, &context)).await,
+            None => self.load_upstream(&load, &context.call()).await,
         }
     }
 
     async fn load_shared(
         &self,
         tier: &RedisTier,
-        key: RecordKey,
+        load: &UpstreamLoad,
         context: &RequestContext,
-        generation: &Generation,
     ) -> Result<Arc<RecordEntry>, Failure> {
+        let UpstreamLoad { client, key: record, generation } = load;
+        let key = SharedKey { record: record.clone(), tag: Arc::clone(client.tag()) };
         let begun = self.now();
         let is_usable = |entry: &Arc<RecordEntry>| {
             let found = self.cache.assess(Arc::clone(entry));
             found.is_fresh() && context.accepts_record(&found)
         };
         let land = |entry: Arc<RecordEntry>| {
-            self.cache.insert_if_newer(&key, &entry, entry.fetched, generation);
+            self.cache.insert_if_newer(record, &entry, entry.fetched, generation);
             Ok(entry)
         };
         let until = tier.time_limit();
@@ -108,13 +119,13 @@ impl Records {
         // The wait counts towards the deadline.
         let waited = self.now().saturating_duration_since(begun);
         let call = Call { waited, ..context.call() };
-        let loaded = self.load_upstream(&key, &call, generation).await;
+        let loaded = self.load_upstream(load, &call).await;
         match (&loaded, found.entry, found.generations) {
             (Ok(entry), _, Some(generations)) => {
                 tier.store(Store { key, entry: Arc::clone(entry), generations }, lease);
             }
             (Err(failure), Some(stale), _) if failure.permits_stale() => {
-                self.cache.insert_if_newer(&key, &stale, stale.fetched, generation);
+                self.cache.insert_if_newer(record, &stale, stale.fetched, generation);
             }
             _ => {}
         }
@@ -123,11 +134,11 @@ impl Records {
 
     async fn load_upstream(
         &self,
-        key: &RecordKey,
+        load: &UpstreamLoad,
         call: &Call,
-        generation: &Generation,
     ) -> Result<Arc<RecordEntry>, Failure> {
-        let shown = self.upstream.show_screen_record(call, &key.project, &key.id).await;
+        let UpstreamLoad { client, key, generation } = load;
+        let shown = client.show_screen_record(call, &key.id).await;
         let limits = self.limits();
         match shown {
             Ok(record) => {
@@ -175,7 +186,8 @@ impl Records {
         generation: Generation,
     ) -> Result<Arc<PageEntry<L>>, Failure> {
         let asked = self.now();
-        let read = key.listing.read(&self.upstream, &call, &key.project, key.range).await;
+        let client = self.upstream.project(&key.project)?;
+        let read = key.listing.read(&client, &call, key.range).await;
         let page = read.inspect_err(|failure| {
             if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
                 self.revoke(refused);
@@ -215,7 +227,8 @@ impl Records {
         call: Call,
         generation: Generation,
     ) -> Result<LinksById, Failure> {
-        let read = self.upstream.list_download_links(&call, &key.project, &key.ids).await;
+        let client = self.upstream.project(&key.project)?;
+        let read = client.list_download_links(&call, &key.ids).await;
         let mut answered = read.inspect_err(|failure| {
             if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
                 self.revoke(refused);

@@ -20,7 +20,7 @@ use crate::domain::{
     DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
     ScreenRecord, Timestamp, Unreadable,
 };
-use crate::upstream::{Call, Range, RecordPath, Upstream};
+use crate::upstream::{Call, ProjectClient, Range};
 
 /// A list of the upstream: its filter, and how its pages are read.
 pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
@@ -29,9 +29,8 @@ pub(crate) trait Listing: Clone + Eq + Hash + Send + Sync + 'static {
     /// Reads one page.
     fn read(
         &self,
-        upstream: &Upstream,
+        client: &ProjectClient,
         call: &Call,
-        project: &ProjectId,
         range: Range,
     ) -> impl Future<Output = Result<Page<Self::Row>, Failure>> + Send;
 
@@ -148,12 +147,11 @@ impl Listing for RecordQuery {
 
     async fn read(
         &self,
-        upstream: &Upstream,
+        client: &ProjectClient,
         call: &Call,
-        project: &ProjectId,
         range: Range,
     ) -> Result<Page<Self::Row>, Failure> {
-        upstream.list_screen_records(call, project, self, range).await.map(shared)
+        client.list_screen_records(call, self, range).await.map(shared)
     }
 
     fn bytes(&self) -> usize {
@@ -175,13 +173,11 @@ impl Listing for OperationListing {
 
     async fn read(
         &self,
-        upstream: &Upstream,
+        client: &ProjectClient,
         call: &Call,
-        project: &ProjectId,
         range: Range,
     ) -> Result<Page<Self::Row>, Failure> {
-        let path = RecordPath { project, id: &self.id };
-        upstream.list_desktop_operations(call, path, &self.query, range).await.map(shared)
+        client.list_desktop_operations(call, &self.id, &self.query, range).await.map(shared)
     }
 
     fn bytes(&self) -> usize {

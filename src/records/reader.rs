@@ -24,6 +24,7 @@ use super::scan_budget::ScanBudget;
 use super::single_flight::LoadHandle;
 use super::store::Records;
 use super::ttl_cache::Found;
+use crate::config::ProjectConfig;
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord};
 use crate::spans;
 
@@ -107,6 +108,28 @@ impl Reader {
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         self.read(self.admit(project, id)?, BatchMode::Single).await
+    }
+
+    /// The projects that the settings name and the caller may see, in the order of the settings.
+    ///
+    /// # Errors
+    /// [`Failure::TokenMissing`]
+    pub fn projects(&self) -> Result<Vec<ProjectConfig>, Failure> {
+        self.caller.ok_or(Failure::TokenMissing)?;
+        let mut projects = self.records.upstream.projects();
+        projects.retain(|project| self.may_ask_for(&project.id));
+        Ok(projects)
+    }
+
+    /// Checks that several projects can be read for one request.
+    ///
+    /// # Errors
+    /// [`Failure::TokenOfOneProject`] if the caller's own token is used.
+    pub(crate) fn check_several_projects(&self) -> Result<(), Failure> {
+        if self.records.upstream.reads_one_project_per_token() {
+            return Err(Failure::TokenOfOneProject);
+        }
+        Ok(())
     }
 
     async fn read(&self, key: RecordKey, mode: BatchMode) -> Result<Arc<ScreenRecord>, Failure> {
@@ -214,12 +237,17 @@ impl Reader {
             noted.projects.push(project.clone());
         }
         drop(noted);
-        if self.context.grant.includes_project(project) && self.records.serves(project) {
+        if self.may_ask_for(project) {
             Ok(())
         } else {
             self.records.metrics.count_denial(DenialReason::Project);
             Err(Failure::ProjectNotAllowed)
         }
+    }
+
+    /// Whether a project is served, and to the caller.
+    fn may_ask_for(&self, project: &ProjectId) -> bool {
+        self.context.grant.includes_project(project) && self.records.serves(project)
     }
 
     async fn fetch(

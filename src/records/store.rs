@@ -17,7 +17,7 @@ use super::key::{CallerKey, RecordKey, TokenHasher};
 use super::link_cache::Links;
 use super::metrics::RecordMetrics;
 use super::pages::{OperationListing, Pages};
-use super::redis::{Identity, RedisTier, RedisTierParts};
+use super::redis::{RedisTier, RedisTierParts};
 use super::scan_budget::ScanBudget;
 use super::seal::CursorKey;
 use super::single_flight::SingleFlight;
@@ -26,10 +26,9 @@ use super::watch_list::WatchList;
 use crate::clock::Clock;
 use crate::config::{
     CacheBudget, CacheConfig, InboundConfig, LimitsConfig, Live, SubscriptionsConfig,
-    UpstreamConfig,
 };
 use crate::domain::{Failure, ProjectId, RecordQuery, Token};
-use crate::upstream::Upstream;
+use crate::upstream::{Outdated, Upstream};
 
 /// The shortest time without a further refresh after one has failed.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
@@ -77,8 +76,6 @@ pub struct RecordStore {
 
 /// What the caches need besides the upstream.
 pub struct RecordParts<'c> {
-    /// `upstream.*`: whose records these are, for the tier that replicas share.
-    pub upstream: &'c UpstreamConfig,
     /// `cache.*`
     pub cache: &'c CacheConfig,
     /// `inbound.*`
@@ -103,7 +100,7 @@ impl Records {
     /// # Errors
     /// When the system's random generator gives no key for hashing tokens.
     pub fn new(upstream: Upstream, parts: RecordParts<'_>) -> Result<Self, getrandom::Error> {
-        let RecordParts { upstream: whose, cache, inbound, subscriptions, .. } = parts;
+        let RecordParts { cache, inbound, subscriptions, .. } = parts;
         let RecordParts { metrics, clock, tasks, ended, .. } = parts;
         let CacheBudget { records: record_bytes, pages, links, .. } = cache.budget();
         let limits = Live::new(cache.clone());
@@ -115,7 +112,7 @@ impl Records {
             RedisTier::new(RedisTierParts {
                 config: shared,
                 limits: limits.clone(),
-                identity: Identity(whose.identity()),
+                upstream: upstream.clone(),
                 metrics: metrics.shared.clone(),
                 clock: clock.clone(),
                 tasks: tasks.clone(),
@@ -185,15 +182,17 @@ impl Records {
         }
     }
 
-    /// What stands in the way of reads but may pass by itself: the circuit is not closed, or the
-    /// tier that replicas share is away.
-    pub fn circuit(&self) -> Option<&'static str> {
-        let shared = || self.shared.as_ref().and_then(RedisTier::trouble);
-        self.upstream.circuit().or_else(shared)
+    /// What stands in the way of some reads, but leaves the gateway ready: circuits that are not closed,
+    /// logins that fail for some projects, and a shared cache that does not answer.
+    pub fn partial_trouble(&self) -> Vec<String> {
+        let shared = self.shared.as_ref().and_then(RedisTier::trouble);
+        let mut troubles = self.upstream.partial_trouble();
+        troubles.extend(shared.map(str::to_owned));
+        troubles
     }
 
     /// Why no record can be read for now, where that is known.
-    pub fn trouble(&self) -> Option<&'static str> {
+    pub fn trouble(&self) -> Option<String> {
         self.upstream.trouble()
     }
 
@@ -222,9 +221,16 @@ impl Records {
         self.poll_interval.set(subscriptions.poll_interval);
     }
 
-    /// Drops everything in memory, because the gateway's credentials have changed.
-    pub fn forget_all(&self) {
-        self.invalidate(&Invalidation::Purge(Purge::All));
+    /// Drops what is outdated from memory, and keeps running loads from bringing it back. Other replicas
+    /// do so when they get the same settings.
+    pub fn forget(&self, outdated: Outdated) {
+        let invalidate = |purge| self.invalidate(&Invalidation::Purge(purge));
+        match outdated {
+            Outdated::All => invalidate(Purge::All),
+            Outdated::Projects(projects) => {
+                projects.into_iter().map(Purge::Project).for_each(invalidate);
+            }
+        }
     }
 
     pub(crate) fn limits(&self) -> Arc<CacheConfig> {
@@ -279,10 +285,11 @@ impl Records {
         self.is_audited.store(is_audited, Ordering::Relaxed);
     }
 
-    /// Whether the settings allow a project.
+    /// Whether the settings allow a project and say where it is.
     pub(crate) fn serves(&self, project: &ProjectId) -> bool {
         let served = self.projects.load();
         Option::as_ref(&served).is_none_or(|served: &BTreeSet<_>| served.contains(project))
+            && self.upstream.serves(project)
     }
 
     /// A number for an operation.

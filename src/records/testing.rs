@@ -28,7 +28,6 @@ pub(crate) fn reader() -> Reader {
     let upstream = Upstream::new(&settings, UpstreamMetrics::default(), clock.clone());
     let upstream = upstream.expect("a client that needs nothing of its machine");
     let parts = RecordParts {
-        upstream: &settings,
         cache: &CacheConfig { ttl_final: DAY, ttl_active: DAY, ..CacheConfig::default() },
         inbound: &InboundConfig::default(),
         subscriptions: &SubscriptionsConfig::default(),

@@ -60,15 +60,20 @@ impl Default for SimulatorConfig {
     }
 }
 
+/// The project of the demo's second region.
+const SECOND_PROJECT: &str = "0f5c3b7d9a1e4c62b8d7e6f50a1b2c3d";
+
 impl SimulatorConfig {
-    /// As the demo has it: on a free port, with the demo's token.
-    pub fn for_demo() -> Self {
-        Self {
+    /// The two regions of the demo: on free ports, with the demo's token, and with one project each.
+    pub fn for_demo() -> [Self; 2] {
+        [(EXAMPLE_PROJECT, 1), (SECOND_PROJECT, 2)].map(|(project, seed)| Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            projects: vec![project.to_owned()],
+            seed,
             tokens: vec![DEMO_TOKEN.to_owned()],
             latency: Duration::from_millis(20),
             ..Self::default()
-        }
+        })
     }
 }
 

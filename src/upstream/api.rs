@@ -7,13 +7,14 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
+use super::api_request::{ApiRequest, Call, Query};
 use super::attempt::Answer;
-use super::client::{ApiRequest, Call, Query, Upstream};
+use super::project_client::ProjectClient;
 use super::wire::{self, Listed};
 use crate::domain::{
     DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,
-    Failure, Field, OperationQuery, Page, ProjectId, RecordId, RecordQuery, ScreenRecord,
-    ScreenRecordStatus, ScreenRecordType, Timestamp,
+    Failure, Field, OperationQuery, Page, RecordId, RecordQuery, ScreenRecord, ScreenRecordStatus,
+    ScreenRecordType, Timestamp,
 };
 use crate::signature::canonical_query;
 
@@ -44,16 +45,7 @@ impl Range {
 /// The most ids of one call for download addresses. No document has a limit; this is that of similar calls.
 pub(crate) const MOST_LINKS: usize = 100;
 
-/// The path of a recording.
-#[derive(Clone, Copy, Debug)]
-pub struct RecordPath<'p> {
-    /// The project.
-    pub project: &'p ProjectId,
-    /// The recording.
-    pub id: &'p RecordId,
-}
-
-impl Upstream {
+impl ProjectClient {
     /// Reads one recording.
     ///
     /// # Errors
@@ -61,13 +53,12 @@ impl Upstream {
     pub async fn show_screen_record(
         &self,
         call: &Call,
-        project: &ProjectId,
         id: &RecordId,
     ) -> Result<ScreenRecord, Failure> {
-        let path = ["/v2/", project.as_str(), "/screen-records/", id.as_str()].concat();
+        let path = ["/v2/", self.project.as_str(), "/screen-records/", id.as_str()].concat();
         let outgoing = ApiRequest::get(path, SHOW);
         let answer = self.send(call, &outgoing).await?;
-        let read = wire::screen_record(&answer.body, self.time_zone());
+        let read = wire::screen_record(&answer.body, &self.route.target.time_zone);
         self.judged(read, &answer, call)
     }
 
@@ -78,15 +69,15 @@ impl Upstream {
     pub async fn list_screen_records(
         &self,
         call: &Call,
-        project: &ProjectId,
         query: &RecordQuery,
         range: Range,
     ) -> Result<Page<ScreenRecord>, Failure> {
+        let project = &self.project;
         let path = format!("/v2/{project}/screen-records");
         let query = paged(record_filters(query), range);
         let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST) };
         let answer = self.send(call, &outgoing).await?;
-        let row = |row: &[u8]| wire::screen_record(row, self.time_zone());
+        let row = |row: &[u8]| wire::screen_record(row, &self.route.target.time_zone);
         self.judged(wire::list(&answer.body, SCREEN_RECORDS, row), &answer, call)
     }
 
@@ -97,15 +88,16 @@ impl Upstream {
     pub async fn list_desktop_operations(
         &self,
         call: &Call,
-        RecordPath { project, id }: RecordPath<'_>,
+        id: &RecordId,
         query: &OperationQuery,
         range: Range,
     ) -> Result<Page<DesktopOperation>, Failure> {
+        let project = &self.project;
         let path = format!("/v2/{project}/screen-records/{id}/os-operations");
         let query = paged(operation_filters(query), range);
         let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST_OPERATIONS) };
         let answer = self.send(call, &outgoing).await?;
-        let row = |row: &[u8]| wire::desktop_operation(row, self.time_zone());
+        let row = |row: &[u8]| wire::desktop_operation(row, &self.route.target.time_zone);
         self.judged(wire::list(&answer.body, OPERATIONS, row), &answer, call)
     }
 
@@ -117,10 +109,10 @@ impl Upstream {
     pub(crate) async fn list_download_links(
         &self,
         call: &Call,
-        project: &ProjectId,
         ids: &[RecordId],
     ) -> Result<HashMap<String, Field<DownloadLink>>, Failure> {
         let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+        let project = &self.project;
         let outgoing = ApiRequest {
             method: Method::POST,
             path: format!("/v2/{project}/screen-records/download-address"),

@@ -2,7 +2,7 @@
 //!
 //! Outcomes are counted in slices of the window, so old ones drop out slice by slice.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
@@ -17,6 +17,8 @@ const SLICES: u32 = 10;
 /// A circuit breaker.
 #[derive(Debug)]
 pub(crate) struct Breaker {
+    /// The region whose calls it stops.
+    region: Arc<str>,
     limits: Live<BreakerConfig>,
     state: Mutex<State>,
     /// Counts how often the circuit opens.
@@ -72,9 +74,14 @@ pub(crate) struct BreakerGuard<'b> {
 }
 
 impl Breaker {
-    pub(crate) fn new(limits: &BreakerConfig, opened: Counter, clock: Clock) -> Self {
+    pub(crate) fn new(
+        limits: &BreakerConfig,
+        region: Arc<str>,
+        opened: Counter,
+        clock: Clock,
+    ) -> Self {
         let state = Mutex::new(State::Closed(Box::default()));
-        Self { limits: Live::new(limits.clone()), state, opened, clock }
+        Self { region, limits: Live::new(limits.clone()), state, opened, clock }
     }
 
     /// Changes the limits; earlier outcomes still count.
@@ -133,7 +140,7 @@ impl BreakerGuard<'_> {
 
     fn count(&mut self, failed: bool) {
         self.is_recorded = true;
-        let Breaker { limits, opened, clock, .. } = self.breaker;
+        let Breaker { region, limits, opened, clock, .. } = self.breaker;
         let (limits, now) = (limits.get(), clock.now());
         let mut state = self.breaker.lock();
         let opens = match &mut *state {
@@ -153,7 +160,10 @@ impl BreakerGuard<'_> {
         if opens {
             *state = State::Open { until: now + limits.open_for };
             opened.inc();
-            tracing::error!("too many attempts failed: the circuit to the upstream opens");
+            tracing::error!(
+                region = &**region,
+                "too many attempts failed: the circuit to the upstream opens"
+            );
         }
     }
 }
@@ -214,7 +224,7 @@ mod tests {
             window: Duration::from_secs(10),
             open_for: Duration::from_secs(5),
         };
-        Breaker::new(&limits, Counter::default(), Clock::default())
+        Breaker::new(&limits, "r".into(), Counter::default(), Clock::default())
     }
 
     impl Breaker {

@@ -10,66 +10,89 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::breaker::Circuit;
-use crate::counters::counted;
 use crate::domain::{Failure, FailureCode};
 
-/// Outcomes that start at 0, for rates.
+/// The states of a circuit, and their words.
+const CIRCUITS: [(Circuit, &str); 3] =
+    [(Circuit::Closed, "closed"), (Circuit::HalfOpen, "half_open"), (Circuit::Open, "open")];
+/// Outcomes that start at 0, for rates. The first is the most frequent.
 const WATCHED_OUTCOMES: [&str; 8] =
     ["200", "401", "403", "429", "500", "503", "timeout", "unreachable"];
 
-/// The upstream's metrics.
+/// The upstream's metrics, of all regions.
 #[derive(Clone, Debug)]
 pub struct UpstreamMetrics {
     attempts: Family<AttemptLabel, Counter>,
+    duration: Family<RegionLabel, Histogram, fn() -> Histogram>,
+    shed: Family<RegionLabel, Counter>,
+    waiting: Family<RegionLabel, Gauge>,
+    in_flight: Family<RegionLabel, Gauge>,
+    most_in_flight: Family<RegionLabel, Gauge>,
+    resends: Family<RegionLabel, Counter>,
+    retries: Family<RegionLabel, Counter>,
+    retries_over_budget: Family<RegionLabel, Counter>,
+    breaker_opened: Family<RegionLabel, Counter>,
+    breaker_refused: Family<RegionLabel, Counter>,
+    breaker: Family<CircuitLabel, Gauge>,
+}
+
+/// The metrics of one region. Its gauges end with it.
+#[derive(Debug)]
+pub(crate) struct RegionMetrics {
+    all: UpstreamMetrics,
+    label: RegionLabel,
     /// Attempts with status 200, the most frequent outcome.
     good: Counter,
     duration: Histogram,
     pub(crate) shed: Counter,
-    waiting: Gauge,
-    in_flight: Gauge,
-    most_in_flight: Gauge,
     pub(crate) resends: Counter,
     pub(crate) retries: Counter,
     pub(crate) retries_over_budget: Counter,
     pub(crate) breaker_opened: Counter,
     pub(crate) breaker_refused: Counter,
-    breaker: Family<CircuitLabel, Gauge>,
 }
 
-/// A state of the circuit; the one it is in reads 1, the others 0.
+/// A region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegionLabel {
+    region: String,
+}
+
+/// A state of a region's circuit; the one it is in reads 1, the others 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CircuitLabel {
+    region: String,
     state: &'static str,
 }
 
 /// An HTTP status, or the code of a failure to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AttemptLabel {
+    region: String,
     outcome: String,
 }
 
 impl Default for UpstreamMetrics {
     fn default() -> Self {
-        let bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let duration = Histogram::new(bounds);
-        let watched = WATCHED_OUTCOMES.map(str::to_owned);
-        let attempts = counted(watched.map(|outcome| AttemptLabel { outcome }));
         Self {
-            good: attempts.get_or_create_owned(&AttemptLabel { outcome: "200".to_owned() }),
-            attempts,
-            duration,
-            shed: Counter::default(),
-            waiting: Gauge::default(),
-            in_flight: Gauge::default(),
-            most_in_flight: Gauge::default(),
-            resends: Counter::default(),
-            retries: Counter::default(),
-            retries_over_budget: Counter::default(),
-            breaker_opened: Counter::default(),
-            breaker_refused: Counter::default(),
+            attempts: Family::default(),
+            duration: Family::new_with_constructor(attempt_duration),
+            shed: Family::default(),
+            waiting: Family::default(),
+            in_flight: Family::default(),
+            most_in_flight: Family::default(),
+            resends: Family::default(),
+            retries: Family::default(),
+            retries_over_budget: Family::default(),
+            breaker_opened: Family::default(),
+            breaker_refused: Family::default(),
             breaker: Family::default(),
         }
     }
+}
+
+fn attempt_duration() -> Histogram {
+    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
 impl UpstreamMetrics {
@@ -123,25 +146,52 @@ impl UpstreamMetrics {
         );
     }
 
+    /// The metrics of a region, which start at 0.
+    pub(crate) fn of_region(&self, region: &str) -> RegionMetrics {
+        let label = RegionLabel { region: region.to_owned() };
+        let attempts = |outcome: &str| {
+            let (region, outcome) = (region.to_owned(), outcome.to_owned());
+            self.attempts.get_or_create_owned(&AttemptLabel { region, outcome })
+        };
+        let [good, ..] = WATCHED_OUTCOMES.map(attempts);
+        RegionMetrics {
+            all: self.clone(),
+            good,
+            duration: self.duration.get_or_create_owned(&label),
+            shed: self.shed.get_or_create_owned(&label),
+            resends: self.resends.get_or_create_owned(&label),
+            retries: self.retries.get_or_create_owned(&label),
+            retries_over_budget: self.retries_over_budget.get_or_create_owned(&label),
+            breaker_opened: self.breaker_opened.get_or_create_owned(&label),
+            breaker_refused: self.breaker_refused.get_or_create_owned(&label),
+            label,
+        }
+    }
+}
+
+impl RegionMetrics {
     /// Shows the calls in flight and their limit.
     pub(crate) fn show_calls(&self, most: u32, free: usize) {
         let (most, left) = (i64::from(most), i64::try_from(free).unwrap_or(i64::MAX));
-        self.most_in_flight.set(most);
-        self.in_flight.set(most.saturating_sub(left));
+        self.all.most_in_flight.get_or_create(&self.label).set(most);
+        self.all.in_flight.get_or_create(&self.label).set(most.saturating_sub(left));
     }
 
     /// Shows how many calls wait for a permit.
     pub(crate) fn show_waiting(&self, calls: usize) {
-        self.waiting.set(i64::try_from(calls).unwrap_or(i64::MAX));
+        let waiting = self.all.waiting.get_or_create(&self.label);
+        waiting.set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn show_circuit(&self, circuit: Circuit) {
-        for (known, state) in
-            [(Circuit::Closed, "closed"), (Circuit::HalfOpen, "half_open"), (Circuit::Open, "open")]
-        {
-            let gauge = self.breaker.get_or_create(&CircuitLabel { state });
+        for (known, state) in CIRCUITS {
+            let gauge = self.all.breaker.get_or_create(&self.circuit(state));
             gauge.set(i64::from(known == circuit));
         }
+    }
+
+    fn circuit(&self, state: &'static str) -> CircuitLabel {
+        CircuitLabel { region: self.label.region.clone(), state }
     }
 
     pub(crate) fn count_attempt(&self, answer: Result<u16, &Failure>, took: Duration) {
@@ -156,7 +206,21 @@ impl UpstreamMetrics {
             Ok(_) => "other".to_owned(),
             Err(failure) => reason(failure.code()).to_owned(),
         };
-        self.attempts.get_or_create(&AttemptLabel { outcome }).inc();
+        let region = self.label.region.clone();
+        self.all.attempts.get_or_create(&AttemptLabel { region, outcome }).inc();
+    }
+}
+
+/// A region that the settings no longer have must not look stuck.
+impl Drop for RegionMetrics {
+    fn drop(&mut self) {
+        let Self { all, label, .. } = &*self;
+        for gauges in [&all.waiting, &all.in_flight, &all.most_in_flight] {
+            gauges.remove(label);
+        }
+        for (_, state) in CIRCUITS {
+            all.breaker.remove(&self.circuit(state));
+        }
     }
 }
 

@@ -3,6 +3,10 @@
 //! Knows the upstream's wire format and nothing of caches, GraphQL or the caller's HTTP request.
 
 mod client;
+mod api_request;
+mod routes;
+mod region;
+mod project_client;
 mod spans;
 mod attempt;
 mod content_encoding;
@@ -21,10 +25,12 @@ mod wire;
 pub(crate) mod fuzz;
 
 pub use crate::fair_semaphore::Requester;
+pub use api::Range;
 pub(crate) use api::{MOST_LINKS, operation_filter, record_filter};
-pub use api::{Range, RecordPath};
-pub use client::{Call, Upstream, UpstreamChange};
-pub use diagnostics::{CheckedAddress, Diagnosis, Reached, reach};
+pub use api_request::Call;
+pub use client::{Outdated, Upstream, UpstreamChange};
+pub use diagnostics::{CheckedAddress, Findings, Reached, reach};
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
+pub use project_client::ProjectClient;
 pub use wire::{Unlike, screen_record};

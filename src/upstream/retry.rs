@@ -67,6 +67,7 @@ impl RetryClass {
             Failure::BadInput { .. }
             | Failure::TokenMissing
             | Failure::ProjectNotAllowed
+            | Failure::TokenOfOneProject
             | Failure::NotPermitted { .. }
             | Failure::NotVisible
             | Failure::Unreachable(Unreachable::CircuitOpen { .. })
@@ -96,6 +97,7 @@ pub(crate) fn is_outage(failure: &Failure) -> bool {
         Failure::BadInput { .. }
         | Failure::TokenMissing
         | Failure::ProjectNotAllowed
+        | Failure::TokenOfOneProject
         | Failure::NotPermitted { .. }
         | Failure::NotVisible
         | Failure::Unreachable(Unreachable::CircuitOpen { .. })

@@ -16,14 +16,20 @@ pub(super) struct AttemptSpan {
     has_ended: bool,
 }
 
+/// What a request does not say about its attempt.
+#[derive(Clone, Copy)]
+pub(super) struct AttemptFacts<'a> {
+    /// The path without ids.
+    pub(super) template: &'static str,
+    /// The region's name, if the settings have one.
+    pub(super) region: Option<&'a str>,
+    pub(super) earlier_attempts: u32,
+}
+
 impl AttemptSpan {
     /// Starts the span, and adds the headers that name it to the request.
-    pub(super) fn start(
-        request: &mut HttpRequest,
-        template: &'static str,
-        earlier_attempts: u32,
-    ) -> Self {
-        let span = span(request, template, earlier_attempts);
+    pub(super) fn start(request: &mut HttpRequest, facts: AttemptFacts<'_>) -> Self {
+        let span = span(request, facts);
         inject(&context_of(&span), &mut request.headers);
         Self { span, has_ended: false }
     }
@@ -51,8 +57,9 @@ impl Drop for AttemptSpan {
     }
 }
 
-fn span(request: &HttpRequest, template: &'static str, earlier_attempts: u32) -> Span {
+fn span(request: &HttpRequest, facts: AttemptFacts<'_>) -> Span {
     let HttpRequest { method, url, .. } = request;
+    let AttemptFacts { template, region, earlier_attempts } = facts;
     info_span!(
         target: TARGET,
         "attempt",
@@ -61,6 +68,7 @@ fn span(request: &HttpRequest, template: &'static str, earlier_attempts: u32) ->
         http.request.method = method.as_str(),
         url.scheme = url.scheme(),
         url.template = template,
+        cloud.region = region,
         server.address = url.host_str(),
         server.port = url.port_or_known_default().map(i64::from),
         http.request.resend_count = (earlier_attempts > 0).then(|| i64::from(earlier_attempts)),

@@ -39,10 +39,15 @@ async function post(body) {
   return response.json();
 }
 
+/** Whether a field has a resolver of its own, below a project. */
+function isOfProject(type, field) {
+  return type.name === 'Project' && !isLeafType(getNamedType(field.type));
+}
+
 /** Everything below a type that needs no argument and does not differ from call to call. */
 function everything(type) {
   const fields = Object.values(type.getFields()).filter(
-    (field) => !field.name.startsWith('download') && field.name !== 'operations',
+    (field) => !field.name.startsWith('download') && field.name !== 'operations' && !isOfProject(type, field),
   );
   const selected = fields.map((field) => {
     const named = getNamedType(field.type);
@@ -69,11 +74,11 @@ async function read(parent, parentArguments, field, values) {
     return passed.length > 0 ? `${name}(${passed.join(', ')})` : name;
   };
   let selection = `${call(field.name, field.args, values)} { ${everything(getNamedType(field.type))} }`;
-  const root = schema.getQueryType().getFields();
   if (parent) {
     selection = `${call(parent, root[parent].args, parentArguments)} { ${selection} }`;
   }
-  const query = `query(${declared.join(', ')}) { ${selection} }`;
+  const variables = declared.length > 0 ? `(${declared.join(', ')})` : '';
+  const query = `query${variables} { ${selection} }`;
   const response = await post({ query, variables: sent });
   if (response.errors?.[0].extensions.code === 'QUERY_TOO_COMPLEX') {
     isTooMuch = true;
@@ -115,12 +120,19 @@ function remembered(parent, parentArguments, field, values) {
   return memory.get(key);
 }
 
-for (const field of Object.values(schema.getQueryType().getFields())) {
-  if (field.args.length > 0 && isObjectType(getNamedType(field.type))) {
+const root = schema.getQueryType().getFields();
+for (const field of Object.values(root)) {
+  if (isObjectType(getNamedType(field.type))) {
     field.resolve = async (_, values) => {
       const value = await remembered(null, null, field, values);
       return typeof value === 'function' ? value() : value;
     };
+  }
+}
+for (const field of Object.values(schema.getType('Project').getFields())) {
+  // The field of a project answers as the root's does for the project's id.
+  if (isOfProject(schema.getType('Project'), field)) {
+    field.resolve = (project, values, ...rest) => root[field.name].resolve(project, { ...values, projectId: project.id }, ...rest);
   }
 }
 const operations = schema.getType('ScreenRecord').getFields().operations;

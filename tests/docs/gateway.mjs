@@ -6,6 +6,8 @@ import { once } from "node:events";
 export const TOKEN = "demo-token";
 export const ACCESS_KEY = ["docs-test-ak", "docs-test-secret-key"];
 export const PROJECT = "089b2f9a3d80d3062f24c00ca4ed5cbd";
+/** Every project of the documents. */
+const PROJECTS = [PROJECT, "0f5c3b7d9a1e4c62b8d7e6f50a1b2c3d", "2a64e8d1c0b94f3786a5d4c3b2e1f009"];
 
 const started = [];
 
@@ -36,7 +38,13 @@ export async function startAll(binary) {
   const pair = ACCESS_KEY.join(":");
   const [upstream] = await start(
     binary,
-    ["simulate", `--listen=${free}`, `--access-key=${pair}`, "--iam-user=user:password:account"],
+    [
+      "simulate",
+      `--listen=${free}`,
+      `--access-key=${pair}`,
+      "--iam-user=user:password:account",
+      `--project=${PROJECTS}`,
+    ],
     [/Upstream +(http:\/\/[\d.:]+)/],
   );
   return { binary, demo, admin, upstream };

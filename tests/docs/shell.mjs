@@ -175,6 +175,8 @@ function surroundings(gateway, folder) {
     PATH: `${folder}/bin:${process.env.PATH}`,
     HOME: folder,
     GATEWAY_UPSTREAM__ENDPOINT: gateway.upstream,
+    // The region of a table has no other address here.
+    HUAWEICLOUD_SDK_REGION_WORKSPACE_AP_SOUTHEAST_3: gateway.upstream,
     GATEWAY_UPSTREAM__METADATA_ENDPOINT: gateway.upstream,
     HUAWEICLOUD_SDK_IAM_ENDPOINT: gateway.upstream,
     HUAWEICLOUD_SDK_PROJECT_ID: PROJECT,

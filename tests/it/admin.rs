@@ -29,7 +29,7 @@ async fn metrics_count_requests_reads_and_attempts() {
         r#"gateway_http_graphql_errors_total{code="GRAPHQL_VALIDATION_FAILED"} 1"#,
         r#"gateway_cache_reads_total{outcome="miss"} 1"#,
         r#"gateway_cache_reads_total{outcome="hit"} 1"#,
-        r#"gateway_upstream_attempts_total{outcome="200"} 1"#,
+        r#"gateway_upstream_attempts_total{region="test-1",outcome="200"} 1"#,
         r#"gateway_cache_entries{content="records"} 1"#,
         "gateway_http_requests_in_flight 0",
     ] {
@@ -51,7 +51,7 @@ async fn metrics_say_whether_the_gateway_is_ready_and_what_is_watched_reads_zero
         r#"gateway_http_requests_total{status="503"} 0"#,
         r#"gateway_http_graphql_errors_total{code="UPSTREAM_UNAVAILABLE"} 0"#,
         r#"gateway_cache_reads_total{outcome="collapsed"} 0"#,
-        r#"gateway_upstream_attempts_total{outcome="timeout"} 0"#,
+        r#"gateway_upstream_attempts_total{region="test-1",outcome="timeout"} 0"#,
         r#"gateway_shared_cache_reads_total{outcome="failed"} 0"#,
     ] {
         assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");

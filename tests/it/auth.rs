@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use screen_record_gateway::clock::Clock;
-use screen_record_gateway::config::{AccessKey, CredentialsMode};
+use screen_record_gateway::config::{AccessKey, CredentialsMode, Target};
 use screen_record_gateway::domain::{ProjectId, Secret};
 use screen_record_gateway::signature::{SignableRequest, Signature};
 use screen_record_gateway::simulator::{Simulator, SimulatorConfig};
@@ -65,7 +65,7 @@ async fn queries_and_bodies_are_signed_as_the_upstream_checks_them() {
     let project = simulator.sample().0.to_owned();
     tokio::spawn(simulator.run(std::future::pending()));
     let gateway = Gateway::configured(echo().await, |config| {
-        config.upstream.endpoint = endpoint.parse().unwrap();
+        config.upstream.default = Some(Target::at(endpoint.parse().unwrap()));
         config.upstream.credentials = CredentialsMode::AkSk(key(None));
     })
     .await;

@@ -57,8 +57,12 @@ async fn check(endpoint: &str, arguments: &[&str], environment: &[(&str, &str)])
     ];
     let environment: Vec<(String, String)> = patient.iter().chain(environment).map(owned).collect();
     let base = ["check", "--upstream-endpoint", endpoint, "--upstream-max-attempts", "1"];
-    let arguments = base.iter().chain(arguments).map(|argument| (*argument).to_owned());
-    let arguments: Vec<String> = arguments.collect();
+    run([&base[..], arguments].concat(), environment).await
+}
+
+/// Runs a command line, while other tasks continue.
+async fn run(arguments: Vec<&str>, environment: Vec<(String, String)>) -> Checked {
+    let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
     let running = tokio::task::spawn_blocking(move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let environment: Vec<(&str, &str)> =
@@ -386,4 +390,44 @@ async fn check_tells_a_failing_iam_from_a_failing_upstream() {
     let checked = check(&format!("http://{}", upstream.address), &arguments, &login).await;
 
     checked.tells(&format!("{free} refuses connections"), "HUAWEICLOUD_SDK_IAM_ENDPOINT");
+}
+
+#[tokio::test]
+async fn check_says_the_result_of_each_project() {
+    let good = good_upstream().await;
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = good.address;
+    let settings = TestFile::of(&format!(
+        "[projects.one]\nregion = \"r-1\"\nendpoint = \"http://{address}\"\n\
+         [projects.two]\nendpoint = \"http://{dead}\"\n"
+    ));
+    let file = [("GATEWAY_CONFIG", settings.0.to_str().unwrap())];
+
+    let default = format!("http://{address}");
+    let checked = check(&default, &SIGNED, &[&SIGNING[..], &file].concat()).await;
+
+    checked.tells(&format!("{dead} refuses connections"), "projects.two.endpoint");
+    let found = "project one in r-1: the upstream was reached and knows the credentials";
+    assert!(checked.said.contains(found), "{}", checked.said);
+    // Once without credentials, then for the default's own project and for the first table's.
+    assert_eq!(good.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn check_is_ready_if_every_project_is() {
+    let upstream = good_upstream().await;
+    let address = upstream.address;
+    let table = |id| format!("[projects.{id}]\nendpoint = \"http://{address}\"\n");
+    let settings = TestFile::of(&(table("one") + &table("two")));
+    let file = [("GATEWAY_CONFIG", settings.0.to_str().unwrap())];
+    let variables = [&SIGNING[..2], &file].concat();
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let variables = variables.into_iter().map(owned).collect();
+
+    let checked = run([&["check"], &SIGNED[..]].concat(), variables).await;
+
+    assert_eq!((checked.code, &*checked.complained), (0, ""));
+    for project in ["ready: project one: ", "note: project two: "] {
+        assert!(checked.said.contains(project), "{}", checked.said);
+    }
 }

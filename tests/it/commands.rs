@@ -109,6 +109,28 @@ fn the_demo_answers_the_query_it_prints_and_stops_on_a_signal() {
 }
 
 #[test]
+fn the_demo_reads_two_projects_in_two_regions_with_one_query() {
+    let free = ["demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let demo = Running::until("-d '", &free, &[]);
+    let query = "{ projects { id region screenRecords(first: 2) { nodes { username } } } }";
+    let body = serde_json::json!({ "query": query }).to_string();
+    let headers = ["-H", "X-Auth-Token: demo-token", "-H", "Content-Type: application/json"];
+
+    let mut curl = Command::new("curl");
+    curl.args(["-s", &demo.address("GraphiQL"), "-d", &body]).args(headers);
+    let answer: serde_json::Value = serde_json::from_slice(&curl.output().unwrap().stdout).unwrap();
+
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    let projects = answer["data"]["projects"].as_array().unwrap();
+    let regions: Vec<_> = projects.iter().map(|project| &project["region"]).collect();
+    assert_eq!(regions, ["ap-southeast-1", "ap-southeast-3"]);
+    let nodes = |number: usize| projects[number]["screenRecords"]["nodes"].as_array().unwrap();
+    assert_eq!((nodes(0).len(), nodes(1).len()), (2, 2), "{answer}");
+    assert_ne!(nodes(0), nodes(1), "both regions have the same recordings");
+    assert_eq!(demo.stop(), 0);
+}
+
+#[test]
 fn a_signal_right_after_the_addresses_are_printed_is_a_clean_stop() {
     for (sign, command) in [("Upstream", "simulate"), ("curl", "demo")] {
         let free = match command {

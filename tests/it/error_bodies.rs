@@ -3,13 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use screen_record_gateway::config::{
-    AccessKey, Config, CredentialsMode, IamLogin, MetadataService, ProjectScope,
-};
+use screen_record_gateway::config::{AccessKey, Config, CredentialsMode, MetadataService};
 use screen_record_gateway::domain::Secret;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, screen_record};
+use crate::support::{Gateway, RECORD, Reply, ScriptedUpstream, logs_in, screen_record};
 
 /// Faults of a body.
 #[derive(Clone, Copy, Debug)]
@@ -180,13 +178,7 @@ async fn logging_in(answering: impl Fn(&str) -> Reply + Send + Sync + 'static) -
     let endpoint: url::Url = format!("http://{}", upstream.address).parse().unwrap();
     Gateway::configured(upstream, |config| {
         hasty(config);
-        config.upstream.credentials = CredentialsMode::Password(IamLogin {
-            endpoint,
-            user: "user".to_owned(),
-            password: Secret::new("password"),
-            domain: "account".to_owned(),
-            scope: ProjectScope::Id(PROJECT.to_owned()),
-        });
+        logs_in(config, endpoint, "password");
     })
     .await
 }

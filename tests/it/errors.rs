@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use insta::assert_json_snapshot;
+use screen_record_gateway::config::Target;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream, screen_record};
@@ -204,7 +205,8 @@ async fn an_upstream_that_cannot_be_reached_is_unavailable() {
     drop(listener);
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(upstream, |config| {
-        config.upstream.endpoint = format!("http://{nobody_there}").parse().unwrap();
+        config.upstream.default =
+            Some(Target::at(format!("http://{nobody_there}").parse().unwrap()));
     })
     .await;
 
@@ -263,7 +265,8 @@ async fn a_response_that_breaks_off_anywhere_is_unavailable() {
         let address = raw_server(says.as_bytes(), false).await;
         let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
         let gateway = Gateway::configured(unused, |config| {
-            config.upstream.endpoint = format!("http://{address}").parse().unwrap();
+            config.upstream.default =
+                Some(Target::at(format!("http://{address}").parse().unwrap()));
         })
         .await;
 
@@ -279,7 +282,7 @@ async fn a_tls_handshake_that_does_not_end_is_unavailable() {
     let address = raw_server(b"", true).await;
     let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(unused, |config| {
-        config.upstream.endpoint = format!("https://{address}").parse().unwrap();
+        config.upstream.default = Some(Target::at(format!("https://{address}").parse().unwrap()));
         config.upstream.connect_timeout = Duration::from_millis(50);
     })
     .await;

@@ -96,7 +96,7 @@ async fn federation_fields_are_hidden_from_introspection() {
 
     assert_eq!(
         answer["data"]["__type"]["fields"],
-        json!([{ "name": "screenRecord" }, { "name": "screenRecords" },
+        json!([{ "name": "screenRecord" }, { "name": "screenRecords" }, { "name": "projects" },
             { "name": "screenRecordStatistics" }])
     );
 }

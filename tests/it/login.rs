@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use screen_record_gateway::clock::Clock;
-use screen_record_gateway::config::{CredentialsMode, IamLogin, ProjectScope};
-use screen_record_gateway::domain::Secret;
+use screen_record_gateway::config::Target;
 use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, Seen, screen_record};
+use crate::support::{
+    Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, Seen, logs_in, screen_record,
+};
 
 const PASSWORD: &str = "canary-password";
 
@@ -75,13 +76,7 @@ async fn gateway() -> (Gateway, Services) {
     let upstream = ScriptedUpstream::start(move |seen| answering.answer(seen)).await;
     let endpoint = format!("http://{}", upstream.address).parse().unwrap();
     let gateway = Gateway::configured(upstream, |config| {
-        config.upstream.credentials = CredentialsMode::Password(IamLogin {
-            endpoint,
-            user: "user".to_owned(),
-            password: Secret::new(PASSWORD),
-            domain: "account".to_owned(),
-            scope: ProjectScope::Id(PROJECT.to_owned()),
-        });
+        logs_in(config, endpoint, PASSWORD);
     })
     .await;
     (gateway, services)
@@ -293,15 +288,9 @@ async fn a_token_of_the_simulated_iam_is_accepted_and_renewed_when_it_expires() 
     tokio::spawn(simulator.run(std::future::pending()));
     let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(unused, |config| {
-        config.upstream.endpoint = endpoint.clone();
+        config.upstream.default = Some(Target::at(endpoint.clone()));
         config.cache.max_bytes = 0;
-        config.upstream.credentials = CredentialsMode::Password(IamLogin {
-            endpoint,
-            user: "user".to_owned(),
-            password: Secret::new(PASSWORD),
-            domain: "account".to_owned(),
-            scope: ProjectScope::Id(PROJECT.to_owned()),
-        });
+        logs_in(config, endpoint, PASSWORD);
     })
     .await;
 

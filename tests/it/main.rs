@@ -37,6 +37,7 @@ mod lists;
 mod login;
 mod metadata;
 mod persisted;
+mod projects;
 mod purge;
 mod rate;
 mod security_page;

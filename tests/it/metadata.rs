@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use screen_record_gateway::clock::Clock;
-use screen_record_gateway::config::{CredentialsMode, MetadataService};
+use screen_record_gateway::config::{CredentialsMode, MetadataService, Target};
 use screen_record_gateway::simulator::{Simulator, SimulatorConfig};
 use serde_json::{Value, json};
 
@@ -193,7 +193,7 @@ async fn a_key_of_the_simulated_metadata_service_is_accepted() {
     tokio::spawn(simulator.run(std::future::pending()));
     let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(unused, |config| {
-        config.upstream.endpoint = endpoint.clone();
+        config.upstream.default = Some(Target::at(endpoint.clone()));
         config.upstream.credentials =
             CredentialsMode::Metadata(MetadataService { endpoint, project_id: None });
     })

@@ -265,7 +265,8 @@ async fn a_time_without_a_zone_is_read_in_the_configured_zone() {
     let body = r#"{"start_time": "2024-03-12 12:02:01"}"#;
     let upstream = ScriptedUpstream::start(move |_| Reply::bytes(200, &[], body)).await;
     let gateway = Gateway::configured(upstream, |config| {
-        config.upstream.time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        config.upstream.default.as_mut().unwrap().time_zone = zone;
     })
     .await;
 

@@ -221,8 +221,8 @@ async fn a_dead_upstream_opens_the_circuit_and_is_probed() {
     assert!(refused["errors"][0]["extensions"]["retryAfterMs"].as_u64().unwrap() <= 5000);
     let (status, page) = gateway.admin_get("/readyz").await;
     assert_eq!(status, 200);
-    assert_eq!(page, "ready, but the circuit to the upstream is open after too many failures\n");
-    gateway.until_metric(r#"gateway_upstream_breaker_state{state="open"} 1"#).await;
+    assert_eq!(page, "ready, but the circuit to test-1 is open after too many failures\n");
+    gateway.until_metric(r#"gateway_upstream_breaker_state{region="test-1",state="open"} 1"#).await;
 
     gateway.advance(Duration::from_secs(5));
     gateway.query(&records(200, 100)).await;
@@ -260,10 +260,7 @@ async fn silence_opens_the_circuit_where_one_attempt_may_take_the_whole_deadline
     })
     .await;
 
-    assert_eq!(
-        readiness,
-        "ready, but the circuit to the upstream is open after too many failures\n"
-    );
+    assert_eq!(readiness, "ready, but the circuit to test-1 is open after too many failures\n");
 }
 
 #[tokio::test]
@@ -273,10 +270,7 @@ async fn silence_opens_the_circuit_although_callers_leave_before_the_attempts_en
     })
     .await;
 
-    assert_eq!(
-        readiness,
-        "ready, but the circuit to the upstream is open after too many failures\n"
-    );
+    assert_eq!(readiness, "ready, but the circuit to test-1 is open after too many failures\n");
 }
 
 #[tokio::test]
@@ -293,8 +287,8 @@ async fn a_call_without_a_permit_for_half_a_second_is_overloaded() {
     let (waiting_for_itself, turned_away) = tokio::join!(gateway.query(&first), async {
         gateway.upstream.arrived(2).await;
         let turned_away = gateway.query(&second).await;
-        gateway.until_metric("gateway_upstream_shed_total 3").await;
-        gateway.until_metric("gateway_upstream_waiting 3").await;
+        gateway.until_metric(r#"gateway_upstream_shed_total{region="test-1"} 3"#).await;
+        gateway.until_metric(r#"gateway_upstream_waiting{region="test-1"} 3"#).await;
         gateway.upstream.release();
         turned_away
     });

@@ -1,7 +1,7 @@
 //! Canaries: tokens and keys that must not appear in logs, errors, metrics or `Debug`.
 
 use screen_record_gateway::config::{
-    AccessKey, CredentialsMode, IamLogin, InboundAuth, JwksSource, JwtConfig, ProjectScope,
+    AccessKey, CredentialsMode, InboundAuth, JwksSource, JwtConfig,
 };
 use screen_record_gateway::domain::Secret;
 use serde_json::json;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{
     AUDIENCE, Gateway, ISSUER, Issuer, RedisServer, Reply, ScriptedUpstream, Socket, TestFile,
-    keep_log, key_set, log, screen_record,
+    keep_log, key_set, log, logs_in, screen_record,
 };
 
 const TOKEN: &str = "canary-token-5f1c";
@@ -92,15 +92,8 @@ async fn a_password_and_its_token_appear_in_no_log_error_metric_or_debug() {
     })
     .await;
     let endpoint = format!("http://{}", upstream.address).parse().unwrap();
-    let login = IamLogin {
-        endpoint,
-        user: "user".to_owned(),
-        password: Secret::new(PASSWORD),
-        domain: "account".to_owned(),
-        scope: ProjectScope::Name("region".to_owned()),
-    };
     let gateway = Gateway::configured(upstream, |config| {
-        config.upstream.credentials = CredentialsMode::Password(login);
+        logs_in(config, endpoint, PASSWORD);
         assert_clean("Debug", &format!("{config:?}"));
     })
     .await;

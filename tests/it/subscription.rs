@@ -285,7 +285,7 @@ async fn a_subscription_survives_an_overloaded_gateway() {
     let takes_the_place = gateway.query(r#"{ screenRecord(projectId: "p", id: "other") { id } }"#);
 
     let poll_is_shed = async {
-        gateway.until_metric("gateway_upstream_shed_total 1").await;
+        gateway.until_metric(r#"gateway_upstream_shed_total{region="test-1"} 1"#).await;
         gateway.upstream.answer_with(|_| Reply::json(200, &json!({ "status": "REC_FAILED" })));
         gateway.upstream.release();
     };

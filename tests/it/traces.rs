@@ -144,6 +144,7 @@ async fn spans_follow_the_semantic_conventions() {
         (server, "graphql.client.version", "1.2"),
         (attempt, "http.request.method", "GET"),
         (attempt, "url.template", "/v2/{project_id}/screen-records/{record_id}"),
+        (attempt, "cloud.region", "test-1"),
         (attempt, "server.address", "127.0.0.1"),
         (attempt, "server.port", &theirs),
         (attempt, "http.response.status_code", "200"),

@@ -35,7 +35,7 @@ async fn gateway_to(
     let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
     Gateway::configured(unused, |config| {
         patient(config);
-        config.upstream.endpoint = url;
+        config.upstream.default.as_mut().unwrap().endpoint = url;
         config.upstream.max_attempts = NonZeroU32::MIN;
         config.upstream.breaker = BreakerConfig::default();
         if let Some(authority) = authority {
@@ -62,10 +62,10 @@ fn assert_all_answered(answers: &[Value]) {
 async fn assert_counted(gateway: &Gateway, attempts: usize) {
     let page = gateway.admin_get("/metrics").await.1;
     for line in [
-        format!(r#"gateway_upstream_attempts_total{{outcome="200"}} {attempts}"#),
-        r#"gateway_upstream_attempts_total{outcome="unreachable"} 0"#.to_owned(),
-        "gateway_upstream_retries_total 0".to_owned(),
-        "gateway_upstream_breaker_opened_total 0".to_owned(),
+        format!(r#"gateway_upstream_attempts_total{{region="test-1",outcome="200"}} {attempts}"#),
+        r#"gateway_upstream_attempts_total{region="test-1",outcome="unreachable"} 0"#.to_owned(),
+        r#"gateway_upstream_retries_total{region="test-1"} 0"#.to_owned(),
+        r#"gateway_upstream_breaker_opened_total{region="test-1"} 0"#.to_owned(),
     ] {
         assert!(page.lines().any(|shown| shown == line), "{line} is not on {page}");
     }

@@ -3,15 +3,15 @@
 use axum::http::Version;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    CredentialsMode, IamLogin, MetadataService, ProjectScope, ca_certificates_of,
+    Config, CredentialsMode, MetadataService, Target, ca_certificates_of,
 };
-use screen_record_gateway::domain::Secret;
 use screen_record_gateway::reload::Outcome;
 use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
 use serde_json::json;
 
 use crate::support::{
-    Authority, Gateway, RECORD, Reply, ScriptedUpstream, TestFile, TlsWay, screen_record,
+    Authority, Gateway, PROJECT, RECORD, Reply, ScriptedUpstream, TestFile, TlsWay, logs_in,
+    screen_record,
 };
 
 /// A gateway whose upstream speaks TLS and whose settings trust an authority.
@@ -19,7 +19,7 @@ async fn gateway(upstreams: &Authority, trusted: Option<&Authority>) -> Gateway 
     let upstream = ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
     let way = TlsWay::to(upstream.address, upstreams).await;
     Gateway::configured(upstream, |config| {
-        config.upstream.endpoint = way.url;
+        config.upstream.default = Some(Target::at(way.url));
         if let Some(trusted) = trusted {
             config.upstream.ca_certificates = ca_certificates_of(trusted.pem().as_bytes()).unwrap();
         }
@@ -48,13 +48,13 @@ async fn simulator(authority: &Authority) -> (TlsWay, String, String) {
 async fn with_credentials(
     trusted: Option<&Authority>,
     authority: &Authority,
-    credentials: impl FnOnce(url::Url, String) -> CredentialsMode,
+    credentials: impl FnOnce(&mut Config, url::Url),
 ) -> serde_json::Value {
     let (way, project, record) = simulator(authority).await;
     let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(unused, |config| {
-        config.upstream.endpoint = way.url.clone();
-        config.upstream.credentials = credentials(way.url, project.clone());
+        config.upstream.default = Some(Target::at(way.url.clone()));
+        credentials(config, way.url);
         if let Some(trusted) = trusted {
             config.upstream.ca_certificates = ca_certificates_of(trusted.pem().as_bytes()).unwrap();
         }
@@ -87,7 +87,7 @@ async fn http_2_is_used_if_the_upstream_offers_it() {
             ScriptedUpstream::start(|_| Reply::json(200, &json!({ "id": RECORD }))).await;
         let way = TlsWay::offering(offered, &authority.issue(), upstream.address).await;
         let gateway = Gateway::configured(upstream.clone(), |config| {
-            config.upstream.endpoint = way.url;
+            config.upstream.default = Some(Target::at(way.url));
             config.upstream.ca_certificates =
                 ca_certificates_of(authority.pem().as_bytes()).unwrap();
         })
@@ -143,15 +143,7 @@ async fn a_changed_ca_file_applies_to_the_next_call() {
 #[tokio::test]
 async fn the_login_is_trusted_by_the_same_ca() {
     let authority = Authority::new("of IAM");
-    let login = |endpoint, project| {
-        CredentialsMode::Password(IamLogin {
-            endpoint,
-            user: "user".to_owned(),
-            password: Secret::new("password"),
-            domain: "account".to_owned(),
-            scope: ProjectScope::Id(project),
-        })
-    };
+    let login = |config: &mut Config, iam| logs_in(config, iam, "password");
 
     let trusted = with_credentials(Some(&authority), &authority, login).await;
     let untrusted = with_credentials(None, &authority, login).await;
@@ -163,8 +155,10 @@ async fn the_login_is_trusted_by_the_same_ca() {
 #[tokio::test]
 async fn the_metadata_service_is_trusted_by_the_same_ca() {
     let authority = Authority::new("of the service");
-    let service = |endpoint, project| {
-        CredentialsMode::Metadata(MetadataService { endpoint, project_id: Some(project) })
+    let service = |config: &mut Config, endpoint| {
+        let project_id = Some(PROJECT.to_owned());
+        config.upstream.credentials =
+            CredentialsMode::Metadata(MetadataService { endpoint, project_id });
     };
 
     let trusted = with_credentials(Some(&authority), &authority, service).await;

@@ -30,7 +30,7 @@ impl Simulated {
         tokio::spawn(simulator.run(std::future::pending()));
         let unused = ScriptedUpstream::start(|_| Reply::Hang).await;
         let gateway = Gateway::configured(unused, |config| {
-            config.upstream.endpoint = endpoint.parse().unwrap();
+            config.upstream.default.as_mut().unwrap().endpoint = endpoint.parse().unwrap();
         })
         .await;
         Self { gateway, clock, list }

@@ -134,7 +134,9 @@ class Gateway:
 
         def opened():
             self.query(broken)
-            return "gateway_upstream_breaker_refused_total 0" not in self.page()
+            refused = [line for line in self.page().splitlines()
+                       if line.startswith("gateway_upstream_breaker_refused_total{")]
+            return any(not line.endswith(" 0") for line in refused)
 
         until("the circuit's opening", opened)
         good = self.record_of(self.record)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::formats::{Parsed, RawValue, duration_text, one_line};
 use super::spec::{Role, Setting, SettingSpec};
 use crate::config::sources::{
-    FileStates, Inputs, NotUnicode, Origin, RawSettings, SourcedValue, Sources,
+    FileStates, FileTable, Inputs, NotUnicode, Origin, RawSettings, SourcedValue, Sources,
 };
 use crate::config::web_address::may_hold_secret;
 use crate::proxies::Proxies;
@@ -65,6 +65,9 @@ pub(crate) struct SettingsLoader<'a> {
     problems: Vec<String>,
     proxies: Proxies,
 }
+
+/// A value was refused, which is among the problems.
+pub(crate) struct Refused;
 
 /// A duration, and the setting it is the value of.
 #[derive(Clone, Copy)]
@@ -181,6 +184,35 @@ impl<'a> SettingsLoader<'a> {
             self.refuse(setting, &problem);
             setting.default_value(role)
         })
+    }
+
+    /// The tables of a section in the settings file, in its order. None if it could not be read.
+    pub(crate) fn tables(&self, section: &'static str) -> Vec<FileTable> {
+        self.sources.tables(section)
+    }
+
+    /// Refuses keys of a table that no known setting has.
+    pub(crate) fn refuse_unknown_keys(&mut self, table: &FileTable, known: &[&SettingSpec]) {
+        table.refuse_unknown(known, &mut self.problems);
+    }
+
+    /// Reads a setting of a table.
+    pub(crate) fn read_in<T>(
+        &mut self,
+        table: &FileTable,
+        setting: &Setting<Option<T>>,
+    ) -> Result<Option<T>, Refused> {
+        let Some(value) = table.values.iter().find(|value| value.key == setting.key) else {
+            return Ok(None);
+        };
+        let key = format!("{}.{}", table.key(), setting.key);
+        let (shown, origin) = (setting.shown(&value.raw), value.origin.clone());
+        let read = setting.read(&value.raw);
+        if let Err(problem) = &read {
+            self.problems.push(format!("{key} is {shown} ({origin}): {problem}"));
+        }
+        self.show(&key, &shown, origin);
+        read.map_err(|_| Refused)
     }
 
     /// A duration that must not exceed another. A default is lowered to the cap.

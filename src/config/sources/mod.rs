@@ -21,6 +21,8 @@ pub use file_states::FileStates;
 pub(crate) const FILE_VARIABLE: &str = "GATEWAY_CONFIG";
 /// Names the settings file on the command line.
 pub(crate) const FILE_FLAG: &str = "config";
+/// The tables of projects in the settings file: `[projects.<id>]`.
+pub(crate) const PROJECTS: &str = "projects";
 /// What all variables of the gateway begin with.
 const PREFIX: &str = "GATEWAY_";
 
@@ -80,6 +82,23 @@ pub(crate) struct RawSettings {
     pub(crate) values: BTreeMap<&'static str, SourcedValue>,
     /// What was read from the file that a setting names.
     pub(crate) contents: BTreeMap<&'static str, RawValue>,
+}
+
+/// A table of the settings file that the user names.
+pub(crate) struct FileTable {
+    /// The section of such tables.
+    section: &'static str,
+    pub(crate) name: String,
+    /// Where its first value stands.
+    pub(crate) origin: Origin,
+    pub(crate) values: Vec<TableValue>,
+}
+
+/// A value of such a table.
+pub(crate) struct TableValue {
+    pub(crate) key: String,
+    pub(crate) raw: RawValue,
+    pub(crate) origin: Origin,
 }
 
 #[derive(Default)]
@@ -145,9 +164,35 @@ impl<'a> Sources<'a> {
                 .map_or(RawValue::Unusable("not UTF-8"), |text| RawValue::Text(text.to_owned()));
             return Some(SourcedValue { raw, origin: Origin::Environment(variable) });
         }
-        let FileValue { raw, line } = self.file.values.get(setting.key)?;
-        let origin = Origin::File { path: self.file.path.clone(), line: *line };
-        Some(SourcedValue { raw: raw.clone(), origin })
+        let value = self.file.values.get(setting.key)?;
+        Some(SourcedValue { raw: value.raw.clone(), origin: self.file.origin(value) })
+    }
+
+    /// The tables of a section in the settings file, in its order.
+    pub(crate) fn tables(&self, section: &'static str) -> Vec<FileTable> {
+        let all = self.file.values.iter();
+        let in_section = all.filter_map(|(key, value)| Some((in_section(key, section)?, value)));
+        let mut values: Vec<_> = in_section.collect();
+        values.sort_by_key(|(_, value)| value.offset);
+        let mut tables: Vec<FileTable> = Vec::new();
+        for (path, value) in values {
+            let origin = self.file.origin(value);
+            // A table without values stands for itself.
+            let (name, key) =
+                path.rsplit_once('.').map_or((path, None), |(name, key)| (name, Some(key)));
+            let key = key.or_else(|| (!value.is_table()).then_some(""));
+            let position = tables.iter().position(|table| table.name == name);
+            let position = position.unwrap_or_else(|| {
+                let (name, origin) = (name.to_owned(), origin.clone());
+                tables.push(FileTable { section, name, origin, values: Vec::new() });
+                tables.len() - 1
+            });
+            if let (Some(table), Some(key)) = (tables.get_mut(position), key) {
+                let (key, raw) = (key.to_owned(), value.raw.clone());
+                table.values.push(TableValue { key, raw, origin });
+            }
+        }
+        tables
     }
 
     /// Finds variables and keys that no known setting has.
@@ -170,7 +215,12 @@ impl<'a> Sources<'a> {
             }
         }
         for (key, value) in &self.file.values {
-            if !known.iter().any(|setting| setting.key == key) {
+            let is_table =
+                in_section(key, PROJECTS).is_some() || (key == PROJECTS && value.is_table());
+            if key == PROJECTS && !is_table {
+                let (origin, raw) = (self.file.origin(value), &value.raw);
+                problems.push(format!("{key} is {raw} ({origin}): must hold tables [{key}.<id>]"));
+            } else if !is_table && !known.iter().any(|setting| setting.key == key) {
                 let shown = format!("{} ({}:{})", one_line(key), self.file.path, value.line);
                 problems.push(unknown(&shown, key, known.iter().map(|setting| setting.key)));
             }
@@ -178,7 +228,35 @@ impl<'a> Sources<'a> {
     }
 }
 
+impl FileTable {
+    /// The key of the whole table.
+    pub(crate) fn key(&self) -> String {
+        format!("{}.{}", self.section, one_line(&self.name))
+    }
+
+    /// Finds keys that are not those of known settings.
+    pub(crate) fn refuse_unknown(&self, known: &[&SettingSpec], problems: &mut Vec<String>) {
+        for TableValue { key, raw, origin } in &self.values {
+            if key.is_empty() {
+                problems.push(format!("{} is {raw} ({origin}): must be a table", self.key()));
+            } else if !known.iter().any(|setting| setting.key == key) {
+                let shown = format!("{}.{} ({origin})", self.key(), one_line(key));
+                problems.push(unknown(&shown, key, known.iter().map(|setting| setting.key)));
+            }
+        }
+    }
+}
+
+/// The rest of a key that begins with a section.
+fn in_section<'k>(key: &'k str, section: &str) -> Option<&'k str> {
+    key.strip_prefix(section)?.strip_prefix('.')
+}
+
 impl SettingsFile {
+    fn origin(&self, value: &FileValue) -> Origin {
+        Origin::File { path: self.path.clone(), line: value.line }
+    }
+
     fn read(inputs: &Inputs, files: &mut FileStates, problems: &mut Vec<String>) -> Self {
         let Inputs { flags, environment, .. } = inputs;
         let (path, origin) = match (&flags.file, environment.variable(FILE_VARIABLE)) {

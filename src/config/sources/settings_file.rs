@@ -10,10 +10,21 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::config::settings::RawValue;
 
-/// A value of the settings file and the line it stands on.
+const TABLE: RawValue = RawValue::Unusable("a table");
+
+/// A value of the settings file and where it stands.
 pub(super) struct FileValue {
     pub(super) raw: RawValue,
     pub(super) line: usize,
+    /// Bytes before its name.
+    pub(super) offset: usize,
+}
+
+impl FileValue {
+    /// Whether it is a table without values.
+    pub(super) fn is_table(&self) -> bool {
+        self.raw == TABLE
+    }
 }
 
 /// A line of the file that is not TOML.
@@ -45,13 +56,14 @@ fn collect(
     values: &mut BTreeMap<String, FileValue>,
 ) {
     for (name, value) in table {
-        let line = line_at(text, name.span().start);
+        let offset = name.span().start;
+        let line = line_at(text, offset);
         let name = name.get_ref();
         let key = if section.is_empty() { name.to_string() } else { format!("{section}.{name}") };
         match value.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => collect(text, &key, inner, values),
             other => {
-                values.insert(key, FileValue { raw: raw(other), line });
+                values.insert(key, FileValue { raw: raw(other), line, offset });
             }
         }
     }
@@ -69,7 +81,7 @@ fn raw(value: &DeValue<'_>) -> RawValue {
         DeValue::Boolean(value) => RawValue::Bool(*value),
         DeValue::Array(items) => list(items),
         DeValue::Datetime(_) => RawValue::Unusable("a date"),
-        DeValue::Table(_) => RawValue::Unusable("a table"),
+        DeValue::Table(_) => TABLE,
     }
 }
 

@@ -29,6 +29,8 @@ const MAX_INTROSPECTION: usize = 100_000;
 /// Selections that the operations of a document may expand to for each token that
 /// `limits.max_tokens` allows.
 pub(crate) const SELECTIONS_PER_TOKEN: usize = 5;
+/// The type of the list that is as long as the settings make it.
+const PROJECT: &str = "Project";
 /// The longest part of a list that `first` may ask for.
 const LONGEST_LIST: usize = 1000;
 /// The lists without `first`, by the type of their items, at a typical length.
@@ -148,6 +150,11 @@ impl Limits {
         Self { config: config.clone() }
     }
 
+    /// Projects that the settings name.
+    pub(crate) fn projects(&self) -> usize {
+        self.config.projects
+    }
+
     /// Tokens that a request may have.
     pub(crate) fn max_tokens(&self) -> usize {
         self.config.max_tokens
@@ -170,14 +177,16 @@ impl Limits {
     }
 }
 
-/// What an operation of a valid document costs with these values of its variables.
+/// What an operation of a valid document costs with these values of its variables. `projects` is the length
+/// of the list of projects.
 pub(crate) fn cost(
     document: &ExecutableDocument,
     operation: &Operation,
     variables: &Variables,
     tokens: usize,
+    projects: usize,
 ) -> QueryCost {
-    let mut costs = Costs { document, variables, fragments: HashMap::new() };
+    let mut costs = Costs { document, variables, projects, fragments: HashMap::new() };
     let of_variables = operation.variables.iter().map(|variable| variable.directives.len());
     let directives = operation.directives.len() + of_variables.sum::<usize>();
     let cost = costs.set(&operation.selection_set).cost;
@@ -214,6 +223,7 @@ impl SetCost {
 struct Costs<'d> {
     document: &'d ExecutableDocument,
     variables: &'d Variables,
+    projects: usize,
     fragments: HashMap<&'d str, SetCost>,
 }
 
@@ -262,7 +272,10 @@ impl<'d> Costs<'d> {
     /// How long the list of a field may get, at least 1.
     fn length(&self, field: &Field) -> usize {
         let Some(first) = field.definition.argument_by_name("first") else {
-            return length_among(LISTS, field.definition.ty.inner_named_type());
+            return match &**field.definition.ty.inner_named_type() {
+                PROJECT => self.projects.max(1),
+                item => length_among(LISTS, item),
+            };
         };
         let given = match field.specified_argument_by_name("first").map(|value| &**value) {
             Some(Value::Int(digits)) => length_of(digits.as_str()),

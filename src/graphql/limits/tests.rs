@@ -18,7 +18,7 @@ fn cost_with(text: &str, name: Option<&str>, variables: Json) -> QueryCost {
     let operation = document.operation(name).unwrap();
     let values = Variables::from_json(variables);
     let variables = coerce(&SCHEMA, operation, document.positions(), &values).unwrap();
-    cost(document.executable(), operation, &variables, document.tokens())
+    cost(document.executable(), operation, &variables, document.tokens(), 3)
 }
 
 fn cost_of(text: &str) -> QueryCost {
@@ -89,6 +89,13 @@ fn a_list_multiplies_what_is_below_it() {
         let cost = cost_with(&document, None, variables.clone());
         assert_eq!(cost.complexity, expected, "{document} {variables}");
     }
+}
+
+#[test]
+fn the_list_of_projects_is_as_long_as_the_settings_make_it() {
+    let cost = cost_of("{ projects { screenRecords(first: 2) { edges { cursor } } } }");
+
+    assert_eq!(cost.complexity, 1 + 3 * (1 + 2 * 2));
 }
 
 #[test]

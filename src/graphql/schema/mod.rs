@@ -4,7 +4,9 @@
 pub(super) mod query;
 pub(super) mod subscription;
 pub(super) mod entity;
+mod project;
 mod screen_record;
+mod screen_record_list;
 mod screen_record_type;
 mod screen_record_status;
 mod screen_record_filter;

@@ -2,18 +2,19 @@
 
 use async_graphql::{Context, ID, MergedObject, Object};
 
-use super::connection::{Connection, DEFAULT_FIRST, sent_argument, wanted};
+use super::connection::{Connection, DEFAULT_FIRST};
 use super::entity::FederationQuery;
+use super::project::Project;
 use super::screen_record::ScreenRecord;
-use super::screen_record_filter::{ScreenRecordFilter, record_selection};
+use super::screen_record_filter::ScreenRecordFilter;
 use super::screen_record_group::ScreenRecordGroup;
+use super::screen_record_list::ListArguments;
 use super::screen_record_order::ScreenRecordOrder;
 use super::screen_record_statistics::{
     DEFAULT_TIME_ZONE, ScreenRecordStatistics, StatisticsArguments,
 };
 use crate::domain::{Failure, ProjectId};
 use crate::graphql::context::{FieldRow, OperationContext};
-use crate::records::AuditEventKind;
 
 /// Screen recordings of cloud desktops.
 // With what federation routers ask for, which is hidden.
@@ -76,19 +77,16 @@ impl ScreenRecordQueries {
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Result<Connection<ScreenRecord>, Failure> {
-        let wanted = wanted(context, first, after);
         let project = ProjectId::parse(&project_id)?;
-        let operation = context.data_unchecked::<OperationContext>();
-        let selection = record_selection(filter, order_by);
-        let reader = operation.reader();
-        let reading = reader.screen_records(project.clone(), selection, wanted);
-        let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
-        let slice = reading.await?;
-        let kind = AuditEventKind::Listed;
-        reader.audit_list(kind, &project, slice.rows.len(), || sent_argument(context, "filter"));
-        let listed = |record| ScreenRecord::listed(record, project.clone());
-        Ok(Connection::new(slice, reader.cursor_seal(), listed))
+        ListArguments { filter, order_by, first, after }.read(context, project).await
     }
+
+    /// The projects that the gateway's settings name and the caller may see, in the order of the settings.
+    async fn projects(&self, context: &Context<'_>) -> Result<Vec<Project>, Failure> {
+        let projects = context.data_unchecked::<OperationContext>().reader().projects()?;
+        Ok(projects.into_iter().map(Project).collect())
+    }
+
     /// Number, length and size of the recordings of a project, by group.
     ///
     /// The gateway reads the rows of the list, up to `limits.max_scanned_rows` for each operation, and caches

@@ -113,12 +113,12 @@ fn refusal(status: StatusCode, problem: &str) -> Response {
 impl Admin {
     /// Every reason not to be ready, by its name in the metrics, with the current problem if there is one.
     /// `/readyz` answers with the first problem.
-    fn reasons(&self) -> [(&'static str, Option<&'static str>); 3] {
-        let draining = self.draining.load(Ordering::Relaxed).then_some("draining");
+    fn reasons(&self) -> [(&'static str, Option<String>); 3] {
+        let draining = self.draining.load(Ordering::Relaxed).then(|| "draining".to_owned());
         [
             ("draining", draining),
             ("upstream_credentials", self.records.trouble()),
-            ("caller_keys", self.callers.trouble()),
+            ("caller_keys", self.callers.trouble().map(str::to_owned)),
         ]
     }
 }
@@ -127,9 +127,9 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     match admin.reasons().into_iter().find_map(|(_, wrong)| wrong) {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
         // Cached data is still served, so the gateway stays ready.
-        None => match admin.records.circuit() {
-            Some(circuit) => format!("ready, but {circuit}\n").into_response(),
-            None => "ready\n".into_response(),
+        None => match admin.records.partial_trouble().join("; ") {
+            troubles if troubles.is_empty() => "ready\n".into_response(),
+            troubles => format!("ready, but {troubles}\n").into_response(),
         },
     }
 }

@@ -208,7 +208,7 @@ fn set([count, bytes]: [&Gauge; 2], size: (u64, u64)) {
 
 /// Whether the gateway is ready, as lines to stand before a metrics page: each reason that it may
 /// have not to be, with what is wrong for now, if anything.
-pub(crate) fn readiness(reasons: &[(&'static str, Option<&str>)]) -> Result<String, fmt::Error> {
+pub(crate) fn readiness(reasons: &[(&'static str, Option<String>)]) -> Result<String, fmt::Error> {
     let (ready, not_ready) = (Gauge::<i64>::default(), Family::<ReasonLabel, Gauge>::default());
     ready.set(i64::from(reasons.iter().all(|(_, wrong)| wrong.is_none())));
     for (reason, wrong) in reasons {

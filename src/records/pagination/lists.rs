@@ -132,7 +132,7 @@ impl Reader {
         self.require(Permission::Operations, &project, &id)?;
         let query = query.checked()?;
         let filter = operation_filter(&query);
-        let list = ListPrint::of(&["operations", project.as_str(), id.as_str(), &filter]);
+        let list = ListPrint::of(&["operations", project.folded(), id.as_str(), &filter]);
         let ask = self.ask(list, request, None)?;
         let caller = self.admit_project(&project)?;
         let pages = &self.records().operation_pages;
@@ -253,6 +253,6 @@ impl Reader {
 /// The list that the cursors of a selection belong to.
 fn print_of(project: &ProjectId, RecordSelection { query, rows }: &RecordSelection) -> ListPrint {
     let (query, rows_text) = (record_filter(query), format!("{rows:?}"));
-    let parts = ["records", project.as_str(), &query, &rows_text];
+    let parts = ["records", project.folded(), &query, &rows_text];
     ListPrint::of(if rows.is_empty() { &parts[..3] } else { &parts })
 }

@@ -1,5 +1,6 @@
 //! Delivers the outbox: changes generations, deletes entries and tells the other replicas.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{AsyncCommands as _, ErrorKind, RedisError, RedisResult};
@@ -8,6 +9,7 @@ use tokio::time::sleep;
 use super::super::invalidation::{Invalidation, Purge};
 use super::connection::Connection;
 use super::entry::{purge_generation, random};
+use super::keys::SharedKey;
 use super::outbox::{Message, PurgeLink, is_purge};
 use super::store::GENERATION_LIFE;
 use super::tier::{RedisTier, millis};
@@ -59,7 +61,11 @@ impl RedisTier {
             connection.pset_ex::<_, _, ()>(name, purge_generation()?, millis(life)).await?;
         }
         if let Invalidation::Record(key) | Invalidation::Absence(key) = invalidation {
-            connection.del::<_, ()>(keys.entry(key)).await?;
+            // A project that is nowhere now has no entry that could be read.
+            if let Ok(client) = self.0.upstream.project(&key.project) {
+                let key = SharedKey { record: key.clone(), tag: Arc::clone(client.tag()) };
+                connection.del::<_, ()>(keys.entry(&key)).await?;
+            }
         }
         let mut purge = None;
         if is_purge(invalidation) {

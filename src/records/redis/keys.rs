@@ -2,9 +2,11 @@
 //!
 //! Every key begins with a hash of the upstream, the credentials and `cache.key_secret`: deployments that
 //! share a server never see each other's entries. Keys of one project have the project in braces, so that a
-//! cluster keeps them in one slot. Project and record ids hold neither braces nor colons.
+//! cluster keeps them in one slot. Project and record ids hold neither braces nor colons. Keys of records have
+//! the region, so that a project that has moved finds nothing of its old one.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -14,6 +16,14 @@ use crate::domain::{ProjectId, RecordId, Secret};
 
 /// The upstream, the credentials, and how answers are read.
 pub(crate) struct Identity(pub(crate) Vec<String>);
+
+/// A record in the region that it is loaded from.
+#[derive(Clone)]
+pub(crate) struct SharedKey {
+    pub(crate) record: RecordKey,
+    /// Distinguishes regions with other recordings.
+    pub(crate) tag: Arc<str>,
+}
 
 pub(super) struct Keys {
     prefix: String,
@@ -35,12 +45,12 @@ impl Keys {
     }
 
     /// A record as one caller may see it.
-    pub(super) fn entry(&self, key: &RecordKey) -> String {
+    pub(super) fn entry(&self, key: &SharedKey) -> String {
         self.of_one("record", key)
     }
 
     /// Held by the replica that loads a record.
-    pub(super) fn lease(&self, key: &RecordKey) -> String {
+    pub(super) fn lease(&self, key: &SharedKey) -> String {
         self.of_one("lease", key)
     }
 
@@ -59,12 +69,13 @@ impl Keys {
 
     /// Changed by a purge of a project.
     pub(super) fn project_generation(&self, project: &ProjectId) -> String {
-        format!("{}:{{{project}}}:purged", self.prefix)
+        format!("{}:{{{}}}:purged", self.prefix, project.folded())
     }
 
     /// Changed by a purge of a record, in whichever form its id is written.
     pub(super) fn record_generation(&self, project: &ProjectId, id: &RecordId) -> String {
-        format!("{}:{{{project}}}:purged:{}", self.prefix, RecordId::folded(id.as_str()))
+        let (project, id) = (project.folded(), RecordId::folded(id.as_str()));
+        format!("{}:{{{project}}}:purged:{id}", self.prefix)
     }
 
     /// The id of the last purge.
@@ -77,9 +88,10 @@ impl Keys {
         format!("{}:news", self.prefix)
     }
 
-    fn of_one(&self, kind: &str, key: &RecordKey) -> String {
-        let RecordKey { caller, project, id } = key;
-        let mut name = format!("{}:{{{project}}}:{kind}:", self.prefix);
+    fn of_one(&self, kind: &str, key: &SharedKey) -> String {
+        let SharedKey { record: RecordKey { caller, project, id }, tag } = key;
+        let project = project.folded();
+        let mut name = format!("{}:{{{project}}}:{kind}:{tag}:", self.prefix);
         // Writing to a string does not fail.
         let _ = match caller {
             CallerKey::Gateway => write!(name, "gateway:{id}"),
@@ -115,16 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_holds_the_caller_the_project_and_the_record_in_full() {
+    fn a_key_holds_the_region_the_caller_the_project_and_the_record_in_full() {
         let keys = Keys { prefix: "srg:0".to_owned() };
-        let key = RecordKey {
+        let record = RecordKey {
             caller: CallerKey::Holder([0xab; 32]),
-            project: ProjectId::parse("p").unwrap(),
+            project: ProjectId::parse("P-").unwrap(),
             id: RecordId::parse("A-1").unwrap(),
         };
+        let key = SharedKey { record: record.clone(), tag: "r-1".into() };
 
-        assert_eq!(keys.entry(&key), format!("srg:0:{{p}}:record:{}:A-1", "ab".repeat(32)));
-        assert_eq!(keys.lease(&key), format!("srg:0:{{p}}:lease:{}:A-1", "ab".repeat(32)));
-        assert_eq!(keys.record_generation(&key.project, &key.id), "srg:0:{p}:purged:a1");
+        assert_eq!(keys.entry(&key), format!("srg:0:{{p}}:record:r-1:{}:A-1", "ab".repeat(32)));
+        assert_eq!(keys.lease(&key), format!("srg:0:{{p}}:lease:r-1:{}:A-1", "ab".repeat(32)));
+        assert_eq!(keys.record_generation(&record.project, &record.id), "srg:0:{p}:purged:a1");
     }
 }

@@ -10,7 +10,7 @@ use redis::AsyncCommands as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::cached::RecordEntry;
-use super::super::key::RecordKey;
+use super::keys::SharedKey;
 use super::tier::{RedisTier, millis};
 
 /// How long a lease lasts, and the longest wait for one.
@@ -20,7 +20,7 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Held while this replica loads a record.
 pub(crate) struct Lease {
     tier: RedisTier,
-    key: RecordKey,
+    key: SharedKey,
 }
 
 /// Which replica loads a record.
@@ -48,7 +48,7 @@ impl RedisTier {
     /// that replica has stored.
     pub(crate) async fn acquire_lease(
         &self,
-        key: &RecordKey,
+        key: &SharedKey,
         until: Instant,
         is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
@@ -65,7 +65,7 @@ impl RedisTier {
 
     async fn wait_for_lease(
         &self,
-        key: &RecordKey,
+        key: &SharedKey,
         until: Instant,
         is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
@@ -87,7 +87,7 @@ impl RedisTier {
     /// The lease, or `None` if Redis does not answer.
     async fn try_lease(
         &self,
-        key: &RecordKey,
+        key: &SharedKey,
         until: Instant,
     ) -> Result<Option<Lease>, HeldElsewhere> {
         let Some(mut connection) = self.0.connection.get() else { return Ok(None) };

@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::super::cached::{CachedRecord, RecordEntry};
 use super::super::freshness::ttl_of;
-use super::super::key::{CallerKey, RecordKey};
+use super::super::key::CallerKey;
 use super::connection::Connection;
 use super::entry::{Generations, decode};
+use super::keys::SharedKey;
 use super::tier::RedisTier;
 
 /// What Redis has of a record.
@@ -31,7 +32,7 @@ struct Response {
 
 impl RedisTier {
     /// Looks a record up. Finds nothing when the time is over.
-    pub(crate) async fn look_up(&self, key: &RecordKey, until: Instant) -> Lookup {
+    pub(crate) async fn look_up(&self, key: &SharedKey, until: Instant) -> Lookup {
         let mut lookup = Lookup::default();
         let outcome = match self.request(key, until).await {
             Ok(response) => {
@@ -45,16 +46,17 @@ impl RedisTier {
     }
 
     /// What Redis returns, or the outcome if it returns nothing.
-    async fn request(&self, key: &RecordKey, until: Instant) -> Result<Response, &'static str> {
+    async fn request(&self, key: &SharedKey, until: Instant) -> Result<Response, &'static str> {
         // Redis may still have what a purge that was not delivered yet covers.
         let connection = self.0.connection.get().filter(|_| !self.0.outbox.has_purges());
         let commands = self.commands(connection.ok_or("skipped")?, key);
         self.0.connection.run(until, commands).await.ok_or("failed")
     }
 
-    async fn commands(&self, mut connection: Connection, key: &RecordKey) -> RedisResult<Response> {
+    async fn commands(&self, mut connection: Connection, key: &SharedKey) -> RedisResult<Response> {
         let keys = &self.0.keys;
         let entry = keys.entry(key);
+        let SharedKey { record: key, .. } = key;
         let (mut second, mut third) = (connection.clone(), connection.clone());
         let of_caller = async {
             match key.caller {

@@ -25,7 +25,7 @@ mod check;
 pub(crate) mod fuzz;
 
 pub use self::check::check_shared;
-pub(crate) use self::keys::Identity;
+pub(crate) use self::keys::SharedKey;
 pub(crate) use self::lease::LeaseOutcome;
 pub(crate) use self::metrics::RedisMetrics;
 pub(crate) use self::store::Store;

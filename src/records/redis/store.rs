@@ -9,6 +9,7 @@ use super::super::cached::{RecordEntry, Value};
 use super::super::key::{CallerKey, RecordKey};
 use super::connection::Connection;
 use super::entry::{Generations, Lifetime, encode, first_generation, is_of_purge};
+use super::keys::SharedKey;
 use super::lease::Lease;
 use super::tier::{RedisTier, millis};
 
@@ -17,7 +18,7 @@ pub(super) const GENERATION_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// What is stored of a load.
 pub(crate) struct Store {
-    pub(crate) key: RecordKey,
+    pub(crate) key: SharedKey,
     pub(crate) entry: Arc<RecordEntry>,
     /// As the lookup before the load returned them.
     pub(crate) generations: Generations,
@@ -51,7 +52,7 @@ impl RedisTier {
     async fn write(&self, mut connection: Connection, store: &Store) -> RedisResult<bool> {
         let Store { key, entry, generations, .. } = store;
         let Value::Record(record) = &entry.value.value else { return Ok(false) };
-        let completed = self.complete(&mut connection, key, *generations).await?;
+        let completed = self.complete(&mut connection, &key.record, *generations).await?;
         let Some(generations) = completed else { return Ok(false) };
         let limits = self.0.limits.get();
         let age = self.0.clock.now().saturating_duration_since(entry.fetched);

@@ -15,6 +15,7 @@ use super::metrics::RedisMetrics;
 use super::outbox::Outbox;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live, SharedCacheConfig};
+use crate::upstream::Upstream;
 
 /// The most entries that are being stored; further ones are dropped.
 const MAX_STORES: usize = 1024;
@@ -25,6 +26,8 @@ pub(crate) struct RedisTier(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) keys: Keys,
+    /// Knows the region of each project.
+    pub(super) upstream: Upstream,
     pub(super) limits: Live<CacheConfig>,
     timeout: Duration,
     pub(super) connection: RedisConnection,
@@ -41,7 +44,7 @@ pub(super) struct Inner {
 pub(crate) struct RedisTierParts<'c> {
     pub(crate) config: &'c SharedCacheConfig,
     pub(crate) limits: Live<CacheConfig>,
-    pub(crate) identity: Identity,
+    pub(crate) upstream: Upstream,
     pub(crate) metrics: RedisMetrics,
     pub(crate) clock: Clock,
     pub(crate) tasks: TaskTracker,
@@ -49,9 +52,10 @@ pub(crate) struct RedisTierParts<'c> {
 
 impl RedisTier {
     pub(crate) fn new(parts: RedisTierParts<'_>) -> Result<Self, getrandom::Error> {
-        let RedisTierParts { config, limits, identity, metrics, clock, tasks } = parts;
+        let RedisTierParts { config, limits, upstream, metrics, clock, tasks } = parts;
         Ok(Self(Arc::new(Inner {
-            keys: Keys::new(config.key_secret.as_ref(), &identity),
+            keys: Keys::new(config.key_secret.as_ref(), &Identity(upstream.identity())),
+            upstream,
             limits,
             timeout: config.timeout,
             connection: RedisConnection::new(config, metrics.clone()),

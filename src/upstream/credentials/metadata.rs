@@ -198,7 +198,7 @@ impl Issuer for MetadataKeys {
         self.keys().await
     }
 
-    fn rest_after(failure: &Failure) -> Option<Duration> {
+    fn rest_after(&self, failure: &Failure) -> Option<Duration> {
         (failure.code() == FailureCode::UpstreamUnauthenticated).then_some(REST)
     }
 }

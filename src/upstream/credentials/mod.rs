@@ -2,15 +2,22 @@
 
 mod signing;
 mod metadata;
+mod account;
 mod password;
 mod refusals;
 mod token_refresher;
 pub(super) mod skew;
 
-use http::header::{HeaderMap, HeaderName};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
+use http::header::{HeaderMap, HeaderName};
+use url::Url;
+
+use self::account::Account;
 use self::metadata::MetadataKeys;
-use self::password::{PasswordLogin, Terms};
+use self::password::{IamClient, PasswordLogin, Terms};
 use self::refusals::Refusals;
 pub(crate) use self::signing::Signable;
 use self::signing::{SigningKey, secret_value};
@@ -19,29 +26,52 @@ use self::token_refresher::TokenRefresher;
 use super::error_mapping::{Code, Whose};
 use super::http_client::HttpClient;
 use crate::clock::Clock;
-use crate::config::{AccessKey, CredentialsMode, ProjectScope, UpstreamConfig};
+use crate::config::{AccessKey, CredentialsMode, ProjectScope, Target, UpstreamConfig};
 use crate::domain::{Failure, Token};
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// The credentials of the configured mode.
-pub(crate) enum Credentials {
+/// What the credentials of all projects share, in the configured mode.
+pub(crate) enum SharedCredentials {
     /// The caller's token is passed on.
     Passthrough,
     /// Every request is signed with the gateway's access key.
-    AkSk(SigningKey),
-    /// The gateway logs in for a token.
-    Password(TokenRefresher<PasswordLogin>),
+    AkSk(Arc<SigningKey>),
+    /// The gateway logs in for a token of each project.
+    Password(Arc<Account>, Clock),
     /// Every request is signed with a temporary key of the gateway's own server.
-    Metadata(TemporaryKeys),
+    Metadata(Arc<TemporaryKeys>),
 }
 
-/// Prepared credentials of the same mode.
+/// The credentials for one project.
+#[derive(Clone)]
+pub(crate) enum Credentials {
+    Passthrough,
+    AkSk(Arc<SigningKey>),
+    Password(TokenRefresher<PasswordLogin>),
+    Metadata(Arc<TemporaryKeys>),
+}
+
+/// Prepared credentials of the same mode, apart from logins.
 pub(crate) enum CredentialsChange {
     None,
     AkSk(AccessKey),
-    Password(Terms),
     Metadata(HttpClient),
+}
+
+/// A login, and its terms under new settings.
+pub(crate) struct LoginChange {
+    login: TokenRefresher<PasswordLogin>,
+    terms: Terms,
+}
+
+/// What the logins of some settings are made with.
+pub(crate) struct LoginParts<'c> {
+    config: &'c UpstreamConfig,
+    /// One for each address of IAM.
+    clients: HashMap<Url, IamClient>,
+    /// The logins that exist already.
+    pub(crate) changes: Vec<LoginChange>,
 }
 
 /// Temporary keys, and whether they may be used now.
@@ -51,20 +81,45 @@ pub(crate) struct TemporaryKeys {
     clock: Clock,
 }
 
-impl Credentials {
+impl SharedCredentials {
     pub(crate) fn new(config: &UpstreamConfig, clock: Clock) -> Result<Self, reqwest::Error> {
         Ok(match &config.credentials {
             CredentialsMode::Passthrough => Self::Passthrough,
-            CredentialsMode::AkSk(key) => Self::AkSk(SigningKey::new(key.clone(), clock)),
-            CredentialsMode::Password(login) => {
-                let login = PasswordLogin::new(Terms::new(login, config)?, clock.clone());
-                Self::Password(TokenRefresher::new(login, clock))
+            CredentialsMode::AkSk(key) => Self::AkSk(Arc::new(SigningKey::new(key.clone(), clock))),
+            CredentialsMode::Password(_) => {
+                Self::Password(Arc::new(Account::new(clock.clone())), clock)
             }
             CredentialsMode::Metadata(service) => {
                 let http = metadata::http_client(service, config)?;
                 let keys = MetadataKeys::new(service.clone(), http, clock.clone());
                 let keys = TokenRefresher::new(keys, clock.clone());
-                Self::Metadata(TemporaryKeys { keys, refusals: Refusals::default(), clock })
+                let refusals = Refusals::default();
+                Self::Metadata(Arc::new(TemporaryKeys { keys, refusals, clock }))
+            }
+        })
+    }
+
+    /// The credentials for a target; `known` are those for the same project and login.
+    pub(crate) fn of_target(
+        &self,
+        target: &Target,
+        known: Option<&Credentials>,
+        logins: &mut LoginParts<'_>,
+    ) -> Result<Credentials, reqwest::Error> {
+        Ok(match self {
+            Self::Passthrough => Credentials::Passthrough,
+            Self::AkSk(key) => Credentials::AkSk(Arc::clone(key)),
+            Self::Metadata(keys) => Credentials::Metadata(Arc::clone(keys)),
+            Self::Password(account, clock) => {
+                let terms = logins.terms(target)?;
+                let login = if let Some(Credentials::Password(login)) = known {
+                    logins.changes.push(LoginChange { login: login.clone(), terms });
+                    login.clone()
+                } else {
+                    let login = PasswordLogin::new(Arc::clone(account), terms, clock.clone());
+                    TokenRefresher::new(login, clock.clone())
+                };
+                Credentials::Password(login)
             }
         })
     }
@@ -76,15 +131,10 @@ impl Credentials {
     ) -> Result<CredentialsChange, reqwest::Error> {
         Ok(match (self, &config.credentials) {
             (Self::AkSk(_), CredentialsMode::AkSk(key)) => CredentialsChange::AkSk(key.clone()),
-            (Self::Password(_), CredentialsMode::Password(login)) => {
-                CredentialsChange::Password(Terms::new(login, config)?)
-            }
             (Self::Metadata(_), CredentialsMode::Metadata(service)) => {
                 CredentialsChange::Metadata(metadata::http_client(service, config)?)
             }
-            (Self::Passthrough | Self::AkSk(_) | Self::Password(_) | Self::Metadata(_), _) => {
-                CredentialsChange::None
-            }
+            _ => CredentialsChange::None,
         })
     }
 
@@ -92,17 +142,11 @@ impl Credentials {
     pub(crate) fn change(&self, change: CredentialsChange) -> bool {
         match (self, change) {
             (Self::AkSk(key), CredentialsChange::AkSk(new)) => key.change(new),
-            (Self::Password(login), CredentialsChange::Password(terms)) => {
-                if login.issuer().change(terms) {
-                    login.reset_failures();
-                }
-                false
-            }
             (Self::Metadata(temporary), CredentialsChange::Metadata(http)) => {
                 temporary.keys.issuer().change(http);
                 false
             }
-            (Self::Passthrough | Self::AkSk(_) | Self::Password(_) | Self::Metadata(_), _) => false,
+            _ => false,
         }
     }
 
@@ -110,7 +154,40 @@ impl Credentials {
     pub(crate) fn are_callers(&self) -> bool {
         matches!(self, Self::Passthrough)
     }
+}
 
+impl<'c> LoginParts<'c> {
+    pub(crate) fn new(config: &'c UpstreamConfig) -> Self {
+        Self { config, clients: HashMap::new(), changes: Vec::new() }
+    }
+
+    fn terms(&mut self, target: &Target) -> Result<Terms, reqwest::Error> {
+        let (CredentialsMode::Password(login), Some(target)) =
+            (&self.config.credentials, &target.login)
+        else {
+            unreachable!("settings with a password say where each project logs in")
+        };
+        let iam = match self.clients.entry(target.endpoint.clone()) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(new) => {
+                let http = HttpClient::new(&target.endpoint, self.config)?;
+                new.insert(IamClient { http, turn: Arc::default() }).clone()
+            }
+        };
+        let timeout = self.config.attempt_timeout;
+        Ok(Terms { login: login.clone(), target: target.clone(), iam, timeout })
+    }
+}
+
+impl LoginChange {
+    pub(crate) fn apply(self) {
+        if self.login.issuer().change(self.terms) {
+            self.login.reset_failures();
+        }
+    }
+}
+
+impl Credentials {
     /// Whose credentials are refused if the upstream refuses some.
     pub(crate) fn whose(&self) -> Whose {
         match self {
@@ -124,7 +201,7 @@ impl Credentials {
         match self {
             Self::Passthrough => None,
             Self::AkSk(key) => key.project(),
-            Self::Password(login) => match &login.issuer().terms().login.scope {
+            Self::Password(login) => match &login.issuer().terms().target.scope {
                 ProjectScope::Id(id) => Some(id.clone()),
                 ProjectScope::Name(_) => None,
             },
@@ -169,7 +246,8 @@ impl Credentials {
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
                 Ok(generation)
             }
-            Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
+            Self::Metadata(temporary) => {
+                let TemporaryKeys { keys, refusals, clock } = &**temporary;
                 refusals.check(clock.now())?;
                 let (key, generation) = keys.get().await?;
                 signing::sign(&key, clock.timestamp(), headers, request)?;
@@ -186,7 +264,8 @@ impl Credentials {
             Self::Password(login) => {
                 login.is_failing().then_some("the gateway cannot log in for a token")
             }
-            Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
+            Self::Metadata(temporary) => {
+                let TemporaryKeys { keys, refusals, clock } = &**temporary;
                 if refusals.check(clock.now()).is_err() {
                     return Some("the upstream refused the temporary key");
                 }
@@ -205,7 +284,8 @@ impl Credentials {
                     login.forget(used);
                 }
             }
-            Self::Metadata(TemporaryKeys { keys, refusals, clock }) => {
+            Self::Metadata(temporary) => {
+                let TemporaryKeys { keys, refusals, clock } = &**temporary;
                 refusals.note_failure(failure, headers, clock);
                 if refusals.check(clock.now()).is_err() {
                     keys.forget(used);

@@ -2,7 +2,7 @@
 //!
 //! The call is `KeystoneCreateUserTokenByPassword`. By default five failed logins within 15 minutes lock
 //! the user for 15 minutes (<https://support.huaweicloud.com/intl/en-us/usermanual-iam5/iam_01_1172.html>),
-//! so a refused login is not repeated for that long.
+//! so a refused login is not repeated for that long. Each project has a login of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,17 @@ use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::super::attempt::{HttpRequest, exchange_within, malformed};
 use super::super::http_client::HttpClient;
 use super::super::retry::chance;
+use super::account::{Account, REST};
 use super::skew;
 use super::token_refresher::{Issuer, Lease};
 use crate::clock::Clock;
-use crate::config::{IamLogin, Live, ProjectScope, UpstreamConfig};
+use crate::config::{IamLogin, Live, LoginTarget, ProjectScope};
 use crate::domain::{
     Failure, FailureCode, Refusal, RefusalKind, Secret, Unreachable, UpstreamAnswer,
 };
@@ -27,15 +29,14 @@ use crate::domain::{
 /// IAM's id of a request.
 const TRACE_ID: HeaderName = HeaderName::from_static("x-iam-trace-id");
 const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
-/// How long no login is tried after a refusal: as long as a user would be locked.
-const REST: Duration = Duration::from_mins(15);
 /// A token is renewed when less than this share of its lifetime is left.
 const RENEW_AHEAD: u32 = 10;
 /// The most bytes of a response.
 const LARGEST_ANSWER: usize = 256 * 1024;
 
-/// Logs in.
+/// Logs in for one project.
 pub(crate) struct PasswordLogin {
+    account: Arc<Account>,
     terms: Live<Terms>,
     /// The earlier password, which a response in flight may repeat.
     previous: Live<Option<Secret>>,
@@ -45,15 +46,17 @@ pub(crate) struct PasswordLogin {
 /// Who logs in, where, and within what time.
 pub(crate) struct Terms {
     pub(crate) login: IamLogin,
-    http: HttpClient,
-    timeout: Duration,
+    pub(crate) target: LoginTarget,
+    pub(crate) iam: IamClient,
+    pub(crate) timeout: Duration,
 }
 
-impl Terms {
-    pub(crate) fn new(login: &IamLogin, config: &UpstreamConfig) -> Result<Self, reqwest::Error> {
-        let http = HttpClient::new(&login.endpoint, config)?;
-        Ok(Self { login: login.clone(), http, timeout: config.attempt_timeout })
-    }
+/// A client for one address of IAM, which the logins of all its projects share.
+#[derive(Clone)]
+pub(crate) struct IamClient {
+    pub(crate) http: HttpClient,
+    /// Held by a login: the other projects wait, in case it is refused.
+    pub(crate) turn: Arc<Mutex<()>>,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +70,8 @@ struct Token {
 }
 
 impl PasswordLogin {
-    pub(crate) fn new(terms: Terms, clock: Clock) -> Self {
-        Self { terms: Live::new(terms), previous: Live::new(None), clock }
+    pub(crate) fn new(account: Arc<Account>, terms: Terms, clock: Clock) -> Self {
+        Self { account, terms: Live::new(terms), previous: Live::new(None), clock }
     }
 
     pub(crate) fn terms(&self) -> Arc<Terms> {
@@ -93,8 +96,9 @@ impl PasswordLogin {
         Option::as_ref(&previous).cloned().into_iter().chain([current]).collect()
     }
 
-    fn request(login: &IamLogin) -> Result<HttpRequest, Failure> {
-        let IamLogin { endpoint, user, password, domain, scope } = login;
+    fn request(terms: &Terms) -> Result<HttpRequest, Failure> {
+        let IamLogin { user, password, domain } = &terms.login;
+        let LoginTarget { endpoint, scope } = &terms.target;
         let base = endpoint.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}/v3/auth/tokens?nocatalog=true"))
             .map_err(|_| Failure::Unreachable(Unreachable::Connect))?;
@@ -116,8 +120,8 @@ impl PasswordLogin {
     }
 
     async fn log_in(&self, terms: &Terms) -> Result<Lease<Secret>, Failure> {
-        let Terms { login, http, timeout } = terms;
-        let request = Self::request(login)?;
+        let request = Self::request(terms)?;
+        let (http, timeout) = (&terms.iam.http, &terms.timeout);
         let answer = exchange_within(http, &request, *timeout, LARGEST_ANSWER).await?;
         let (status, headers) = (answer.status, answer.headers);
         if !(200..300).contains(&status) {
@@ -159,10 +163,22 @@ impl Issuer for PasswordLogin {
     const NAME: &'static str = "iam";
 
     async fn issue(&self) -> Result<Lease<Secret>, Failure> {
-        self.log_in(&self.terms.get()).await
+        let terms = self.terms.get();
+        let _turn = terms.iam.turn.lock().await;
+        self.account.log_in(&terms.login.password, self.log_in(&terms)).await
     }
 
-    fn rest_after(failure: &Failure) -> Option<Duration> {
-        (failure.code() == FailureCode::UpstreamUnauthenticated).then_some(REST)
+    fn scope(&self) -> Option<String> {
+        let (ProjectScope::Id(scope) | ProjectScope::Name(scope)) = &self.terms.load().target.scope;
+        Some(scope.clone())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.account.check(&self.terms.load().login.password).is_err()
+    }
+
+    fn rest_after(&self, failure: &Failure) -> Option<Duration> {
+        let is_refusal = failure.code() == FailureCode::UpstreamUnauthenticated;
+        self.account.rest_after(failure).or(is_refusal.then_some(REST))
     }
 }

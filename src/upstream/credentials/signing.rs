@@ -27,6 +27,8 @@ pub(crate) struct Signable<'a> {
     pub(crate) query: &'a [(Cow<'a, str>, Cow<'a, str>)],
     /// JSON; empty for none.
     pub(crate) body: &'a [u8],
+    /// The project, if the settings name it; else the key's own counts.
+    pub(crate) project: Option<&'a str>,
 }
 
 /// The configured access key, and whether it may be used now.
@@ -117,9 +119,9 @@ pub(crate) fn sign(
     request: &Signable<'_>,
 ) -> Result<(), Failure> {
     let date = date_header(at);
-    let Signable { method, host, path, query, body } = *request;
+    let Signable { method, host, path, query, body, project } = *request;
     let mut signed = vec![("host", host), ("x-sdk-date", date.as_str())];
-    if let Some(project) = &key.project_id {
+    if let Some(project) = project.or(key.project_id.as_deref()) {
         signed.push(("x-project-id", project));
         headers.insert(PROJECT_ID, secret_value(project)?);
     }

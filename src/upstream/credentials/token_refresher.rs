@@ -35,7 +35,17 @@ pub(crate) trait Issuer: Send + Sync + 'static {
     fn issue(&self) -> impl Future<Output = Result<Lease<Self::Issued>, Failure>> + Send;
 
     /// How long to leave the issuer alone after a refusal; `None` for transient failures.
-    fn rest_after(failure: &Failure) -> Option<Duration>;
+    fn rest_after(&self, failure: &Failure) -> Option<Duration>;
+
+    /// What the credentials are for, in logs.
+    fn scope(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether it is left alone for another reason than the failure of these credentials.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Credentials and their lifetime.
@@ -196,7 +206,8 @@ impl<I: Issuer> TokenRefresher<I> {
         let now = self.0.clock.now();
         let state = self.0.lock();
         let ended = state.lease.as_ref().is_none_or(|lease| now >= lease.ends_at);
-        ended && state.rest.as_ref().is_some_and(|rest| now < rest.until)
+        let rests = state.rest.as_ref().is_some_and(|rest| now < rest.until);
+        ended && (rests || self.0.issuer.is_stopped())
     }
 
     /// Joins or starts the renewal. A task drives it to its end: if it were dropped with its callers, a
@@ -246,7 +257,8 @@ impl<I: Issuer> Inner<I> {
                 // An issuer may return the same credentials until shortly before their end.
                 lease.renew_at = lease.renew_at.max(now + BETWEEN_RENEWALS);
                 let value = lease.value.clone();
-                tracing::info!(issuer = I::NAME, "new credentials for the upstream");
+                let scope = self.issuer.scope();
+                tracing::info!(issuer = I::NAME, scope, "new credentials for the upstream");
                 state.retire();
                 state.lease = Some(lease);
                 state.generation += 1;
@@ -256,9 +268,10 @@ impl<I: Issuer> Inner<I> {
             }
             Err(failure) => {
                 let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(state.failures));
-                let pause = I::rest_after(&failure).unwrap_or(doubled.min(LONGEST_PAUSE));
+                let pause = self.issuer.rest_after(&failure).unwrap_or(doubled.min(LONGEST_PAUSE));
                 tracing::error!(
                     issuer = I::NAME,
+                    scope = self.issuer.scope(),
                     code = failure.code().as_str(),
                     status = failure.upstream_status(),
                     request_id = failure.upstream().and_then(|answer| answer.request_id.as_deref()),

@@ -2,13 +2,21 @@
 
 mod reachability;
 
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 
 pub use self::reachability::{CheckedAddress, Reached, reach};
+use super::api_request::Call;
+use super::client::Upstream;
 use super::error_mapping::Code;
 use crate::clock::Clock;
-use crate::config::{CredentialsMode, UpstreamConfig};
-use crate::domain::{Diagnostic, Failure, FailureCode, UpstreamAnswer};
+use crate::config::{CredentialsMode, Target, UpstreamConfig};
+use crate::domain::{Diagnostic, Failure, FailureCode, ProjectId, RecordId, Token, UpstreamAnswer};
+
+/// No recording and no project has this id, so the best answer is that there is none.
+const NO_RECORDING: &str = "00000000000000000000000000000000";
 
 /// Clock skew from which signatures are refused. See
 /// <https://support.huaweicloud.com/eu/nl-nl/devg-apisign/api-sign-0001.html>.
@@ -16,59 +24,162 @@ const SIGNATURES_ALLOW: SignedDuration = SignedDuration::from_mins(15);
 /// Clock skew that is reported.
 const NOTABLE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The result of a check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Diagnosis {
-    /// The settings work: the reason, then notes.
-    Ready(Vec<String>),
-    /// The settings do not work.
-    NotReady(Vec<Diagnostic>),
+/// What a check has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What works, and what else to know.
+    pub notes: Vec<String>,
+    /// What does not work.
+    pub problems: Vec<Diagnostic>,
 }
 
-/// Checks every address that a call needs, and the clocks there. Returns notes if all is well.
-pub(super) async fn check_addresses(
-    config: &UpstreamConfig,
-    clock: &Clock,
-) -> Result<Vec<String>, Vec<Diagnostic>> {
-    let mut notes = Vec::new();
-    let mut diagnostics = Vec::new();
-    for address in addresses(config) {
-        if let Some(proxy) = config.proxies.shown_for(address.url) {
-            notes.push(format!("{} is called through the proxy {proxy}", address.what));
+/// A target to check, and the project that is asked for there.
+struct Subject<'c> {
+    /// The project, if a table names it.
+    named: Option<&'c ProjectId>,
+    target: &'c Target,
+    project: ProjectId,
+}
+
+impl Upstream {
+    /// Checks the settings: for each project the addresses that a call needs, and the answer to one
+    /// request. `served` are the projects that callers may ask for, `None` for all.
+    pub async fn diagnose(&self, served: Option<&BTreeSet<ProjectId>>) -> Findings {
+        let routes = self.routes();
+        let config = &*routes.config;
+        let (mut answers, mut addresses) = (Findings::default(), Findings::default());
+        let mut reachable = HashMap::new();
+        let own = routes.default.as_ref().and_then(|route| route.credentials.project());
+        for subject in subjects(config, served, own.as_deref()) {
+            let mut is_reachable = true;
+            for address in subject.addresses(config) {
+                let key = address.url.clone();
+                if !reachable.contains_key(&key) {
+                    let found = check_address(&address, config, self.clock()).await;
+                    reachable.insert(key.clone(), found.problems.is_empty());
+                    addresses.add(found);
+                }
+                is_reachable &= reachable.get(&key).is_some_and(|is_reachable| *is_reachable);
+            }
+            if is_reachable {
+                answers.add(self.ask(&subject, config).await);
+            }
         }
-        match reach(&address, config, clock).await {
-            Ok(Reached { skew: Some(skew), .. }) => match check_clock(&address, skew, config) {
-                Some(Err(diagnostic)) => diagnostics.push(diagnostic),
-                Some(Ok(note)) => notes.push(note),
-                None => {}
-            },
-            Ok(Reached { skew: None, .. }) => {}
-            Err(diagnostic) => diagnostics.push(diagnostic),
+        answers.add(addresses);
+        answers
+    }
+
+    /// Makes a test request.
+    async fn ask(&self, subject: &Subject<'_>, config: &UpstreamConfig) -> Findings {
+        let token = self.uses_callers_token().then(|| Token::new("none"));
+        let call = Call { token, request_id: Arc::from("check"), ..Call::default() };
+        let asking = async {
+            let id = RecordId::parse(NO_RECORDING)?;
+            self.project(&subject.project)?.show_screen_record(&call, &id).await
+        };
+        let verdict = match asking.await {
+            Ok(_) => Ok("the upstream answered".to_owned()),
+            Err(failure) => explain_failure(&failure, config),
+        };
+        let of = subject.name().map(|name| format!("{name}: ")).unwrap_or_default();
+        match verdict {
+            Ok(reason) => Findings { notes: vec![of + &reason], problems: Vec::new() },
+            Err(Diagnostic { problem, remedy }) => {
+                let problem = Diagnostic::new(of + &problem, remedy);
+                Findings { notes: Vec::new(), problems: vec![problem] }
+            }
         }
     }
-    if diagnostics.is_empty() { Ok(notes) } else { Err(diagnostics) }
 }
 
-fn addresses(config: &UpstreamConfig) -> Vec<CheckedAddress<'_>> {
-    let setting = "upstream.endpoint or upstream.region";
-    let mut addresses =
-        vec![CheckedAddress { what: "the upstream", setting, url: &config.endpoint }];
-    match &config.credentials {
-        CredentialsMode::Passthrough | CredentialsMode::AkSk(_) => {}
-        CredentialsMode::Password(login) => {
-            let setting = "HUAWEICLOUD_SDK_IAM_ENDPOINT or upstream.region";
+impl Findings {
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.notes.extend(other.notes);
+        self.problems.extend(other.problems);
+    }
+}
+
+/// The targets to check. Projects that no table names are checked by one of them, if one is known.
+fn subjects<'c>(
+    config: &'c UpstreamConfig,
+    served: Option<&BTreeSet<ProjectId>>,
+    own: Option<&str>,
+) -> Vec<Subject<'c>> {
+    let is_named = |project: &ProjectId| config.projects.iter().any(|named| named.id == *project);
+    let unnamed = served.and_then(|served| served.iter().find(|project| !is_named(project)));
+    let some = if served.is_some_and(|served| served.iter().all(is_named)) {
+        None
+    } else if config.projects.is_empty() {
+        Some(own.unwrap_or(NO_RECORDING))
+    } else {
+        own
+    };
+    let project = unnamed.cloned().or_else(|| ProjectId::parse(some?).ok());
+    let default = config.default.as_ref().zip(project);
+    let default = default.map(|(target, project)| Subject { named: None, target, project });
+    let named = config.projects.iter().map(|named| Subject {
+        named: Some(&named.id),
+        target: &named.target,
+        project: named.id.clone(),
+    });
+    default.into_iter().chain(named).collect()
+}
+
+impl<'c> Subject<'c> {
+    /// What the project is called in findings.
+    fn name(&self) -> Option<String> {
+        let project = self.named?;
+        Some(match &self.target.region {
+            Some(region) => format!("project {project} in {region}"),
+            None => format!("project {project}"),
+        })
+    }
+
+    fn addresses(&self, config: &'c UpstreamConfig) -> Vec<CheckedAddress<'c>> {
+        let keys = match self.named {
+            Some(project) => format!("projects.{project}"),
+            None => "upstream".to_owned(),
+        };
+        let Target { endpoint, login, .. } = self.target;
+        let mut addresses = vec![CheckedAddress {
+            what: "the upstream",
+            setting: format!("{keys}.endpoint or {keys}.region"),
+            url: endpoint,
+        }];
+        if let Some(login) = login {
+            let setting = format!("HUAWEICLOUD_SDK_IAM_ENDPOINT or {keys}.region");
             addresses.push(CheckedAddress { what: "IAM", setting, url: &login.endpoint });
         }
-        CredentialsMode::Metadata(service) => {
+        if let CredentialsMode::Metadata(service) = &config.credentials {
             let setting = "upstream.metadata_endpoint (there is one on cloud servers only)";
-            addresses.push(CheckedAddress {
-                what: "the metadata service",
-                setting,
-                url: &service.endpoint,
-            });
+            let (setting, url) = (setting.to_owned(), &service.endpoint);
+            addresses.push(CheckedAddress { what: "the metadata service", setting, url });
         }
+        addresses
     }
-    addresses
+}
+
+/// Checks whether an address answers, and the clock there.
+async fn check_address(
+    address: &CheckedAddress<'_>,
+    config: &UpstreamConfig,
+    clock: &Clock,
+) -> Findings {
+    let mut findings = Findings::default();
+    if let Some(proxy) = config.proxies.shown_for(address.url) {
+        findings.notes.push(format!("{} is called through the proxy {proxy}", address.what));
+    }
+    match reach(address, config, clock).await {
+        Ok(Reached { skew: Some(skew), .. }) => match check_clock(address, skew, config) {
+            Some(Err(diagnostic)) => findings.problems.push(diagnostic),
+            Some(Ok(note)) => findings.notes.push(note),
+            None => {}
+        },
+        Ok(Reached { skew: None, .. }) => {}
+        Err(diagnostic) => findings.problems.push(diagnostic),
+    }
+    findings
 }
 
 /// A note, or a problem, if this machine's clock differs from that of an address.
@@ -95,10 +206,7 @@ fn check_clock(
 }
 
 /// Explains the failure of a test request to addresses that answer.
-pub(super) fn explain_failure(
-    failure: &Failure,
-    config: &UpstreamConfig,
-) -> Result<String, Diagnostic> {
+fn explain_failure(failure: &Failure, config: &UpstreamConfig) -> Result<String, Diagnostic> {
     let callers = matches!(config.credentials, CredentialsMode::Passthrough);
     let has_code = failure.upstream().is_some_and(|answer| answer.error_code.is_some());
     let said = failure.upstream().map(said).unwrap_or_default();
@@ -120,8 +228,9 @@ pub(super) fn explain_failure(
         }
         FailureCode::Forbidden => Err(Diagnostic::new(
             format!("the credentials may not read recordings of this project{said}"),
-            "check that the project (HUAWEICLOUD_SDK_PROJECT_ID, inbound.projects) is of the region \
-             that upstream.region or upstream.endpoint names, and grant workspace:screenRecord:get",
+            "check that the project (HUAWEICLOUD_SDK_PROJECT_ID, inbound.projects or its table) is of the \
+             region that upstream.region, upstream.endpoint or its table names, and grant \
+             workspace:screenRecord:get",
         )),
         FailureCode::RateLimited => Err(Diagnostic::new(
             format!("{failure}{said}"),

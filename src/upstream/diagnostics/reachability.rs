@@ -24,7 +24,7 @@ pub struct CheckedAddress<'p> {
     /// The service there, such as `the upstream`.
     pub what: &'static str,
     /// The settings that name the address.
-    pub setting: &'static str,
+    pub setting: String,
     /// The address. Only scheme, host and port are shown.
     pub url: &'p Url,
 }
@@ -164,7 +164,7 @@ impl CheckedAddress<'_> {
     }
 
     fn explain_tls(&self, error: &rustls::Error) -> Diagnostic {
-        let (address, setting) = (self.address(), self.setting);
+        let (address, setting) = (self.address(), &self.setting);
         match error {
             rustls::Error::InvalidCertificate(why) => self.explain_certificate(why),
             rustls::Error::InvalidMessage(_) => Diagnostic::new(
@@ -227,8 +227,11 @@ mod tests {
     fn found(url: &str, error: rustls::Error) -> Diagnostic {
         let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
         let url = url.parse().unwrap();
-        let address =
-            CheckedAddress { what: "the upstream", setting: "upstream.endpoint", url: &url };
+        let address = CheckedAddress {
+            what: "the upstream",
+            setting: "upstream.endpoint".to_owned(),
+            url: &url,
+        };
         address.explain_tls(tls_error(&wrapped).unwrap())
     }
 

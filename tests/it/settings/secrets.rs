@@ -1,6 +1,6 @@
 //! The login of the gateway, and secrets in files of their own.
 
-use screen_record_gateway::config::{IamLogin, ProjectScope, RedisKind};
+use screen_record_gateway::config::{IamLogin, LoginTarget, ProjectScope, RedisKind};
 
 use super::*;
 
@@ -24,18 +24,23 @@ fn login_of(given: Given) -> IamLogin {
     }
 }
 
+fn login_target(given: Given) -> LoginTarget {
+    given.config().upstream.default.unwrap().login.unwrap()
+}
+
 #[test]
 fn iams_address_and_the_tokens_project_come_from_the_sdks_variables_else_from_the_region() {
-    let by_region = login_of(login());
-    let by_sdk = login_of(login().variables(&[
+    let account = login_of(login());
+    let by_region = login_target(login());
+    let by_sdk = login_target(login().variables(&[
         ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "https://iam.example.com"),
         ("HUAWEICLOUD_SDK_PROJECT_ID", "project"),
     ]));
 
     assert_eq!(by_region.endpoint.as_str(), "https://iam.eu-west-101.myhuaweicloud.com/");
     assert_eq!(by_region.scope, ProjectScope::Name("eu-west-101".to_owned()));
-    assert_eq!(by_region.password.expose(), "canary");
-    assert!(!format!("{by_region:?}").contains("canary"), "{by_region:?}");
+    assert_eq!(account.password.expose(), "canary");
+    assert!(!format!("{account:?}").contains("canary"), "{account:?}");
     assert_eq!(by_sdk.endpoint.as_str(), "https://iam.example.com/");
     assert_eq!(by_sdk.scope, ProjectScope::Id("project".to_owned()));
 }

@@ -76,6 +76,7 @@ fn the_demo_needs_nothing_and_ignores_the_upstream_that_is_set_for_serve() {
 
     assert!(config.graphql.introspection && config.graphql.graphiql && config.graphql.console);
     assert!(config.listen.ip().is_loopback());
+    assert_eq!(config.upstream.default, None);
     assert_eq!(config.cache.ttl_final, Duration::from_secs(7));
     for flag in ["--upstream-region=x", "--upstream-endpoint=x", "--upstream-credentials=aksk"] {
         let complaint = given(&["demo", flag]).complaint();
@@ -139,7 +140,8 @@ fn the_endpoint_wins_over_the_sdks_address_of_a_region_and_that_over_the_public_
         let loaded = given.loaded();
 
         let shown = loaded.shown.iter().find(|shown| shown.name == "upstream.endpoint").unwrap();
-        assert_eq!(loaded.settings.upstream.endpoint.as_str(), endpoint);
+        let target = loaded.settings.upstream.default.as_ref().unwrap();
+        assert_eq!(target.endpoint.as_str(), endpoint);
         assert_eq!(shown.origin.to_string(), origin);
     }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use screen_record_gateway::app::{App, Start};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    ActiveSettings, BreakerConfig, Config, Environment, GraphqlConfig, Invocation, SettingsSource,
-    UpstreamConfig,
+    ActiveSettings, BreakerConfig, Config, CredentialsMode, Environment, GraphqlConfig, IamLogin,
+    Invocation, LoginTarget, ProjectScope, SettingsSource, Target, UpstreamConfig,
 };
+use screen_record_gateway::domain::Secret;
 use screen_record_gateway::reload::{Outcome, ReloadHandle};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use url::Url;
 
 use super::log::export_traces;
 use super::{Reply, ScriptedUpstream, TestFile};
@@ -21,6 +23,8 @@ use super::{Reply, ScriptedUpstream, TestFile};
 pub(crate) const PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 pub(crate) const RECORD: &str = "6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082";
 pub(crate) const TOKEN: &str = "token-of-a-caller";
+/// The region of the upstream.
+pub(crate) const REGION: &str = "test-1";
 
 /// How long a test waits for an event: far longer than it takes, even with a thousand connections on a
 /// busy machine.
@@ -228,10 +232,20 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         admin_listen: "127.0.0.1:0".parse().unwrap(),
-        upstream: one_attempt(UpstreamConfig::at(format!("http://{upstream}").parse().unwrap())),
+        upstream: one_attempt(upstream_at(upstream)),
         graphql: GraphqlConfig { introspection: true, graphiql: true, ..GraphqlConfig::default() },
         ..Config::default()
     }
+}
+
+/// A login of `user` in `account`, by an IAM at an address, for the usual project.
+pub(crate) fn logs_in(config: &mut Config, iam: Url, password: &str) {
+    let (user, domain) = ("user".to_owned(), "account".to_owned());
+    let login = IamLogin { user, password: Secret::new(password), domain };
+    config.upstream.credentials = CredentialsMode::Password(login);
+    let scope = ProjectScope::Id(PROJECT.to_owned());
+    let target = config.upstream.default.as_mut().unwrap();
+    target.login = Some(LoginTarget { endpoint: iam, scope });
 }
 
 /// Long time limits and lifetimes, for tests with many callers.
@@ -242,6 +256,13 @@ pub(crate) fn patient(config: &mut Config) {
     // One caller gets seven eighths of it.
     config.limits.max_in_flight = 2048;
     config.cache.ttl_active = 2 * PATIENCE;
+}
+
+/// The usual region, at an address.
+fn upstream_at(upstream: SocketAddr) -> UpstreamConfig {
+    let target = Target::at(format!("http://{upstream}").parse().unwrap());
+    let target = Target { region: Some(REGION.to_owned()), ..target };
+    UpstreamConfig { default: Some(target), ..UpstreamConfig::default() }
 }
 
 /// Without retries and circuit breaker, which have their own tests.

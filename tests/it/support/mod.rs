@@ -19,7 +19,8 @@ pub(crate) use authority::{Authority, Identity, TlsWay};
 pub(crate) use closing::{Closing, ClosingUpstream};
 pub(crate) use files::TestFile;
 pub(crate) use gateway::{
-    Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, client, config_for, patient, screen_record,
+    Gateway, HttpAnswer, PROJECT, RECORD, TOKEN, client, config_for, logs_in, patient,
+    screen_record,
 };
 pub(crate) use http2::{Http2Upstream, Turn};
 pub(crate) use issuer::{AUDIENCE, ISSUER, Issuer, base64url, key_set, message, seconds_from_now};

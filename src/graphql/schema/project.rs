@@ -1,0 +1,96 @@
+//! A project of the settings, and its recordings.
+
+use async_graphql::{Context, ID, Object};
+
+use super::connection::{Connection, DEFAULT_FIRST};
+use super::screen_record::ScreenRecord;
+use super::screen_record_filter::ScreenRecordFilter;
+use super::screen_record_group::ScreenRecordGroup;
+use super::screen_record_list::ListArguments;
+use super::screen_record_order::ScreenRecordOrder;
+use super::screen_record_statistics::{
+    DEFAULT_TIME_ZONE, ScreenRecordStatistics, StatisticsArguments,
+};
+use crate::config::ProjectConfig;
+use crate::domain::Failure;
+use crate::graphql::context::OperationContext;
+
+/// A project that the gateway's settings name.
+pub(crate) struct Project(pub(crate) ProjectConfig);
+
+/// A project that the gateway's settings name.
+#[Object]
+impl Project {
+    /// Id of the project, as the settings write it.
+    async fn id(&self) -> ID {
+        ID::from(self.0.id.as_str())
+    }
+
+    /// Name of the project in the settings.
+    async fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// Region of the project, such as `ap-southeast-1`.
+    async fn region(&self) -> Option<&str> {
+        self.0.target.region.as_deref()
+    }
+
+    /// Screen recordings of the project, as `Query.screenRecords` lists them. Projects are read at the same
+    /// time, each from its own region; one that fails is `null` with an error of its own.
+    ///
+    /// If the gateway passes each caller's token on, the field is `null` with `FORBIDDEN`: such a token is
+    /// for one project.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of the field, one by one")]
+    async fn screen_records(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Restricts the list. A row must match every given field.")] filter: Option<
+            ScreenRecordFilter,
+        >,
+        #[graphql(desc = "Order of the list; by default `START_TIME`, `DESC`.")] order_by: Option<
+            ScreenRecordOrder,
+        >,
+        #[graphql(
+            default_with = "Some(DEFAULT_FIRST)",
+            desc = "Maximum number of recordings to return, from 0 to 1000."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
+    ) -> Option<Result<Connection<ScreenRecord>, Failure>> {
+        if let Err(failure) = check_several_projects(context) {
+            return Some(Err(failure));
+        }
+        let arguments = ListArguments { filter, order_by, first, after };
+        Some(arguments.read(context, self.0.id.clone()).await)
+    }
+
+    /// Number, length and size of the recordings of the project, by group, as
+    /// `Query.screenRecordStatistics` counts them. `null` where `screenRecords` is.
+    async fn screen_record_statistics(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Restricts the recordings. A recording must match every given field.")]
+        filter: Option<ScreenRecordFilter>,
+        #[graphql(
+            desc = "What to group by: at most two different values, and not `HOUR` with `DAY`. Without it, \
+                    all recordings are one group."
+        )]
+        group_by: Option<Vec<ScreenRecordGroup>>,
+        #[graphql(
+            default_with = "Some(DEFAULT_TIME_ZONE.to_owned())",
+            desc = "IANA time zone in which hours and days begin, such as `Asia/Shanghai`."
+        )]
+        time_zone: Option<String>,
+    ) -> Option<Result<ScreenRecordStatistics, Failure>> {
+        if let Err(failure) = check_several_projects(context) {
+            return Some(Err(failure));
+        }
+        let arguments = StatisticsArguments { filter, group_by, time_zone };
+        Some(ScreenRecordStatistics::read(context, self.0.id.as_str(), arguments).await)
+    }
+}
+
+fn check_several_projects(context: &Context<'_>) -> Result<(), Failure> {
+    context.data_unchecked::<OperationContext>().reader().check_several_projects()
+}

@@ -1,0 +1,40 @@
+//! The list of a project's recordings, as fields ask for it.
+
+use async_graphql::Context;
+
+use super::connection::{Connection, sent_argument, wanted};
+use super::screen_record::ScreenRecord;
+use super::screen_record_filter::{ScreenRecordFilter, record_selection};
+use super::screen_record_order::ScreenRecordOrder;
+use crate::domain::{Failure, ProjectId};
+use crate::graphql::context::{FieldRow, OperationContext};
+use crate::records::AuditEventKind;
+
+/// The arguments of a list of recordings.
+pub(crate) struct ListArguments {
+    pub(crate) filter: Option<ScreenRecordFilter>,
+    pub(crate) order_by: Option<ScreenRecordOrder>,
+    pub(crate) first: Option<i32>,
+    pub(crate) after: Option<String>,
+}
+
+impl ListArguments {
+    /// Reads the list for a field.
+    pub(crate) async fn read(
+        self,
+        context: &Context<'_>,
+        project: ProjectId,
+    ) -> Result<Connection<ScreenRecord>, Failure> {
+        let wanted = wanted(context, self.first, self.after);
+        let operation = context.data_unchecked::<OperationContext>();
+        let selection = record_selection(self.filter, self.order_by);
+        let reader = operation.reader();
+        let reading = reader.screen_records(project.clone(), selection, wanted);
+        let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
+        let slice = reading.await?;
+        let kind = AuditEventKind::Listed;
+        reader.audit_list(kind, &project, slice.rows.len(), || sent_argument(context, "filter"));
+        let listed = |record| ScreenRecord::listed(record, project.clone());
+        Ok(Connection::new(slice, reader.cursor_seal(), listed))
+    }
+}

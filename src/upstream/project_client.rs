@@ -1,0 +1,224 @@
+//! Calls of the upstream for one project: permits, circuit breaker, attempts and time limits.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::api_request::{ApiRequest, Call};
+use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
+use super::credentials::{Generation, Signable};
+use super::error_mapping::{self, RawAnswer, ReadAnswer};
+use super::region::{Region, RegionState};
+use super::retry::{self, RetryClass, chance};
+use super::routes::Route;
+use super::spans::{AttemptFacts, AttemptSpan};
+use super::wire;
+use crate::domain::{Failure, ProjectId, TimeLimit};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long an operation without a call in progress waits for a permit.
+const LONGEST_WITHOUT_PERMIT: Duration = Duration::from_millis(500);
+
+/// A client for the recordings of one project. It keeps its region and credentials when the settings
+/// change.
+#[derive(Clone)]
+pub struct ProjectClient {
+    pub(super) project: ProjectId,
+    pub(super) route: Arc<Route>,
+}
+
+/// A request with credentials.
+pub(super) struct SignedRequest {
+    pub(super) http: HttpRequest,
+    /// The generation of the credentials.
+    generation: Generation,
+    /// The path without ids.
+    pub(super) template: &'static str,
+    /// Attempts before this one.
+    pub(super) earlier_attempts: u32,
+}
+
+impl ProjectClient {
+    /// Distinguishes targets with other recordings, in keys of the shared cache.
+    pub fn tag(&self) -> &Arc<str> {
+        &self.route.tag
+    }
+
+    /// Makes a call, with retries, within its deadline.
+    pub(super) async fn send(&self, call: &Call, request: &ApiRequest) -> Result<Answer, Failure> {
+        let left = self.route.limits.deadline.saturating_sub(call.waited);
+        let deadline = Instant::now() + left;
+        self.route.region.state.budget.earn();
+        let within = timeout_at(deadline, self.attempts(call, request, deadline)).await;
+        within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
+    }
+
+    async fn attempts(
+        &self,
+        call: &Call,
+        request: &ApiRequest,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let Route { region, credentials, limits, .. } = &*self.route;
+        let RegionState { budget, metrics, .. } = &*region.state;
+        let mut failed = 0;
+        let mut renewed = false;
+        let mut most = limits.max_attempts.get();
+        loop {
+            // Credentials have their own pauses after a failure, so it is not retried here.
+            let mut signed = self.sign(call, request).await?;
+            signed.earlier_attempts = failed + u32::from(renewed);
+            let failure = match self.admitted_attempt(call, signed, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if credentials.may_be_renewed(&failure) && !renewed {
+                renewed = true;
+                continue;
+            }
+            failed += 1;
+            match RetryClass::of(&failure) {
+                RetryClass::Often => {}
+                // The next failure of any kind is the last.
+                RetryClass::Once => most = most.min(failed + 1),
+                RetryClass::Never => return Err(failure),
+            }
+            let wait = retry::wait(failed, failure.retry_after(), chance());
+            if failed >= most || Instant::now() + wait >= deadline {
+                return Err(failure);
+            }
+            if !budget.spend() {
+                metrics.retries_over_budget.inc();
+                return Err(failure);
+            }
+            tracing::debug!(
+                region = &*region.label,
+                code = failure.code().as_str(),
+                upstream.status = failure.upstream_status(),
+                attempt = failed,
+                wait_ms = wait.as_millis(),
+                "another attempt follows"
+            );
+            metrics.retries.inc();
+            sleep(wait).await;
+        }
+    }
+
+    /// One attempt, once it has a permit and the circuit breaker admits it.
+    async fn admitted_attempt(
+        &self,
+        call: &Call,
+        request: SignedRequest,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let Route { region, limits, .. } = &*self.route;
+        let RegionState { breaker, permits, metrics, .. } = &*region.state;
+        let count = |_: &Failure| {
+            metrics.breaker_refused.inc();
+        };
+        // Checked before it queues too: calls that wait for a dead upstream may hold all permits.
+        breaker.check().inspect_err(count)?;
+        let permit = permits.acquire(call.requester, LONGEST_WITHOUT_PERMIT).await;
+        let Some(_permit) = permit else {
+            metrics.shed.inc();
+            return Err(Failure::Overloaded);
+        };
+        // Impatient callers must not hide a dead upstream: a call counts as failed after half its time.
+        let patience = limits.attempt_timeout / 2;
+        let guard = breaker.admit(patience).inspect_err(count)?;
+        let answer = self.attempt(call, request, deadline).await;
+        guard.record(answer.as_ref().is_err_and(retry::is_outage));
+        answer
+    }
+
+    /// One attempt, timed and counted. A request that the upstream has not processed is sent again within
+    /// it.
+    async fn attempt(
+        &self,
+        call: &Call,
+        mut request: SignedRequest,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let Route { region, target, limits, clock, .. } = &*self.route;
+        let Region { http, state, .. } = &**region;
+        let SignedRequest { http: sent, template, earlier_attempts, .. } = &mut request;
+        let facts = AttemptFacts {
+            template,
+            region: target.region.as_deref(),
+            earlier_attempts: *earlier_attempts,
+        };
+        let span = AttemptSpan::start(sent, facts);
+        let started = clock.now();
+        let (timeout, max_body_bytes) = (limits.attempt_timeout, limits.max_body_bytes);
+        let limits = ExchangeLimits { timeout, deadline, max_body_bytes };
+        let count_resend = || {
+            state.metrics.resends.inc();
+        };
+        let answer = exchange(http, &request.http, limits, count_resend).await;
+        let took = clock.now().saturating_duration_since(started);
+        let outcome = answer.as_ref().map(|answer| answer.status);
+        state.metrics.count_attempt(outcome, took);
+        span.end(outcome);
+        let answer = answer?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        Err(self.refusal(&answer, call, request.generation))
+    }
+
+    async fn sign(&self, call: &Call, request: &ApiRequest) -> Result<SignedRequest, Failure> {
+        let Route { region, credentials, project, .. } = &*self.route;
+        let Region { endpoint, .. } = &**region;
+        let ApiRequest { method, path, query, body, template } = request;
+        let signed_path = match endpoint.path.as_str() {
+            "" => Cow::Borrowed(path.as_str()),
+            base => Cow::Owned([base, path].concat()),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, JSON);
+        if let Ok(id) = HeaderValue::from_str(&call.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        let (method_name, host) = (method.as_str(), endpoint.host());
+        let project = project.as_ref().map(ProjectId::as_str);
+        let signable =
+            Signable { method: method_name, host, path: &signed_path, query, body, project };
+        let token = call.token.as_ref();
+        let generation = credentials.authorize(&mut headers, token, &signable).await?;
+        let url = endpoint.url(&signed_path, query);
+        let http = HttpRequest { method: method.clone(), url, headers, body: body.clone() };
+        Ok(SignedRequest { http, generation, template, earlier_attempts: 0 })
+    }
+
+    fn refusal(&self, answer: &Answer, call: &Call, used: Generation) -> Failure {
+        let Route { region, credentials, clock, .. } = &*self.route;
+        let raw = RawAnswer { status: answer.status, headers: &answer.headers, body: &answer.body };
+        let secrets = credentials.secrets(call.token.as_ref());
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let ReadAnswer { failure, own_denial } =
+            error_mapping::read(&raw, credentials.whose(), &secrets, clock.timestamp());
+        if let Some(encoded) = own_denial {
+            tracing::warn!(
+                region = &*region.label,
+                encoded_authorization_message = encoded,
+                "the gateway's own credentials were denied"
+            );
+        }
+        credentials.note_failure(&failure, &answer.headers, used);
+        failure
+    }
+
+    pub(super) fn unlike(&self, unlike: wire::Unlike, answer: &Answer, call: &Call) -> Failure {
+        match unlike {
+            wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
+            wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
+        }
+    }
+}
