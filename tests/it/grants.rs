@@ -847,10 +847,13 @@ async fn an_error_about_a_list_does_not_say_how_many_rows_it_has() {
         _ => Reply::json(200, &json!({ "screen_records": [], "total_count": 4711 })),
     });
 
-    let answer = lists.query("one", &format!("{{ {} }}", list("", PART))).await;
+    for field in [list("", PART), counted("")] {
+        let answer = lists.query("one", &format!("{{ {field} }}")).await;
 
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "UPSTREAM_INVALID_RESPONSE", "{answer}");
-    assert!(!answer.to_string().contains("4711"), "{answer}");
+        let code = &answer["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "UPSTREAM_INVALID_RESPONSE", "{answer}");
+        assert!(!answer.to_string().contains("4711"), "{answer}");
+    }
 }
 
 #[tokio::test]
