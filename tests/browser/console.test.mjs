@@ -91,7 +91,7 @@ function takeSocket(field) {
         if (type === "connection_init") socket.send(JSON.stringify({ type: "connection_ack" }));
         if (type !== "subscribe" || !payload.query.includes(` ${field}(`)) return;
         const send = (value) => socket.send(JSON.stringify({ type: "next", id, payload: { data: { [field]: value } } }));
-        resolve({ send });
+        resolve({ send, drop: () => socket.close({ code: 1012 }) });
       });
     });
   });
@@ -234,6 +234,55 @@ async function runningRecord() {
   return data.screenRecords.nodes.at(-1).id;
 }
 
+/** A change of the list, as the subscription tells it. */
+function change(kind, id, fields) {
+  const record = kind === "REMOVED" ? null : {
+    __typename: "ScreenRecord", id, projectId: PROJECT, desktopName: "desktop99", username: "somebody",
+    status: "RECORDING", rawStatus: "RECORDING", type: "FULL", rawType: "FULL",
+    startTime: new Date().toISOString(), duration: 1, size: 0, ...fields,
+  };
+  return { __typename: "ScreenRecordChange", kind, id, record };
+}
+
+test("a row changes where it is, and new and removed ones are announced", async () => {
+  const subscription = takeSocket("screenRecords");
+  await openList();
+  const { send } = await subscription;
+  const [first, second] = await ids();
+
+  send(change("CHANGED", first, { status: "UPLOAD_FAILED", rawStatus: "UPLOAD_FAILED" }));
+  send(change("ADDED", "a-new-one"));
+  send(change("REMOVED", second));
+
+  await page.locator(`[data-record="${first}"] [data-status="UPLOAD_FAILED"]`).waitFor(PATIENCE);
+  assert.match(await text(page.locator(".notice")), /^1 new recording · 1 recording left the list/);
+  assert.equal(await rows().count(), 25);
+  const asked = nextOperation("List");
+  await page.getByRole("button", { name: "Refresh the list" }).click();
+  assert.equal((await asked).variables.after, null);
+});
+
+test("a lost socket is told of, and comes back by itself", async () => {
+  const lost = takeSocket("screenRecords");
+  await openList();
+  const { drop } = await lost;
+  await page.locator(".live.open").waitFor(PATIENCE);
+
+  drop();
+
+  await page.locator(".live.lost").waitFor(PATIENCE);
+  await page.locator(".live.open").waitFor(PATIENCE);
+});
+
+test("live updates can be switched off", async () => {
+  await openList();
+  await page.locator(".live.open").waitFor(PATIENCE);
+
+  await page.getByLabel("Live updates").uncheck();
+
+  assert.equal(await page.locator(".live").count(), 0);
+});
+
 test("the gateway's own socket answers the page of a recording, also after the list", async () => {
   await openList();
   const told = nextMessage("screenRecord");
@@ -255,6 +304,15 @@ function nextMessage(field) {
     );
   });
 }
+
+test("the gateway's own socket tells the rows of the list", async () => {
+  const told = nextMessage("screenRecords");
+
+  await openList();
+
+  assert.equal((await told).kind, "ADDED");
+  assert.equal(await page.locator(".notice").count(), 0);
+});
 
 test("every filter reaches the gateway", async () => {
   await openList();
@@ -393,6 +451,44 @@ test("numbers that are not complete say so", async () => {
   await page.goto(url);
 
   assert.match(await text(page.locator(".notice")), /Only the first 2,000 recordings were counted/);
+});
+
+test("the video plays, and the time line follows it", async () => {
+  await openUploaded();
+  const video = page.locator("video");
+  await page.waitForFunction(() => document.querySelector("video")?.duration > 0, null, PATIENCE);
+
+  await video.evaluate((element) => element.play());
+
+  await page.waitForFunction(() => parseFloat(document.querySelector(".playhead").style.left) > 0, null, PATIENCE);
+  await page.locator(".operation").last().click();
+  await page.getByText("The video ends before that moment.").waitFor(PATIENCE);
+  assert.equal(await page.locator(".operation").last().evaluate((one) => one.parentElement.ariaCurrent), "step");
+});
+
+test("a link is renewed before it ends, and the video goes on where it was", async () => {
+  const answers = [];
+  await page.route(/\/graphql$/, async (route) => {
+    if (route.request().postDataJSON()?.operationName !== "Link") return route.fallback();
+    const answer = await route.fetch();
+    const json = await answer.json();
+    const { downloadLink } = json.data.screenRecord;
+    // The same video under another address, as a renewed link has one.
+    downloadLink.url += `#${answers.length}`;
+    downloadLink.expiresAt = new Date(Date.now() + (answers.length === 0 ? 4_000 : 600_000)).toISOString();
+    answers.push(downloadLink.url);
+    return route.fulfill({ response: answer, json });
+  });
+  await openUploaded();
+  await page.waitForFunction(() => document.querySelector("video")?.duration > 0, null, PATIENCE);
+  await page.locator("video").evaluate((element) => {
+    element.currentTime = 5;
+  });
+
+  await page.waitForFunction(() => document.querySelector("video").src.endsWith("#1"), null, PATIENCE);
+
+  await page.waitForFunction(() => document.querySelector("video").currentTime >= 5, null, PATIENCE);
+  assert.equal(answers.length, 2);
 });
 
 test("a missing recording is explained without a retry", async () => {

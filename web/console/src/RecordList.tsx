@@ -1,4 +1,4 @@
-import { type FormEvent, useMemo } from "react";
+import { type FormEvent, useMemo, useState } from "react";
 
 import { Badge } from "./Badge.tsx";
 import { ErrorNote } from "./ErrorNote.tsx";
@@ -6,6 +6,7 @@ import { distinct } from "./errors.ts";
 import { Filters } from "./Filters.tsx";
 import { filterOf } from "./filters.ts";
 import { useWords } from "./language.tsx";
+import { LiveState } from "./LiveState.tsx";
 import { type ListOf, type Row, useRecordList } from "./recordList.ts";
 import { hrefOf, recordHref } from "./route.ts";
 
@@ -55,9 +56,10 @@ function OpenById() {
   );
 }
 
-function Rows({ projectId, filter, direction }: ListOf) {
+function Rows({ projectId, filter, direction }: Omit<ListOf, "isLive">) {
   const { texts, format } = useWords();
-  const list = useRecordList({ projectId, filter, direction });
+  const [isLive, setIsLive] = useState(true);
+  const list = useRecordList({ projectId, filter, direction, isLive });
   const { edges, totalCount, isLoading } = list;
   const total = totalCount == null ? texts.unknownNumber : format.number(totalCount);
   return (
@@ -69,7 +71,16 @@ function Rows({ projectId, filter, direction }: ListOf) {
         <p role="status" className="total quiet">
           {edges ? texts.list.shown(format.number(edges.length), total) : isLoading ? texts.loading : ""}
         </p>
+        <div className="row">
+          {isLive && !list.liveProblem && <LiveState />}
+          <label className="inline">
+            <input type="checkbox" checked={isLive} onChange={(event) => setIsLive(event.target.checked)} />
+            {texts.live.toggle}
+          </label>
+        </div>
       </div>
+      {isLive && list.liveProblem && list.problems.length === 0 && <ErrorNote problem={list.liveProblem} />}
+      {isLive && <News fresh={list.freshCount} gone={list.goneCount} reload={list.reload} />}
       {edges && (edges.length > 0 ? <Table edges={edges} /> : <Empty />)}
       {list.pageInfo.hasNextPage && (
         <p className="more">
@@ -79,6 +90,22 @@ function Rows({ projectId, filter, direction }: ListOf) {
         </p>
       )}
     </>
+  );
+}
+
+/** What has come into the list and left it since it was loaded. Rows move only when the reader asks for it. */
+function News({ fresh, gone, reload }: { fresh: number; gone: number; reload: () => void }) {
+  const { texts } = useWords();
+  const news = [fresh > 0 && texts.live.fresh(fresh), gone > 0 && texts.live.gone(gone)].filter(Boolean);
+  return (
+    <div role="status" className="news">
+      {news.length > 0 && (
+        <p className="notice row">
+          {news.join(" · ")}
+          <button type="button" className="end" onClick={reload}>{texts.live.show}</button>
+        </p>
+      )}
+    </div>
   );
 }
 
