@@ -453,6 +453,24 @@ test("numbers that are not complete say so", async () => {
   assert.match(await text(page.locator(".notice")), /Only the first 2,000 recordings were counted/);
 });
 
+test("the projects of the settings can be chosen", async () => {
+  await answerWith("Projects", () => ({
+    projects: [
+      { __typename: "Project", id: PROJECT, name: "Example", region: "ap-southeast-1" },
+      { __typename: "Project", id: "another", name: null, region: null },
+    ],
+  }));
+  await openList();
+  const picker = page.getByRole("banner").getByLabel("Project");
+  assert.deepEqual(await picker.locator("option").allTextContents(), ["Example · ap-southeast-1", "another", "Other project…"]);
+
+  const asked = nextOperation("List");
+  await picker.selectOption("another");
+
+  assert.equal((await asked).variables.projectId, "another");
+  await page.locator('[data-code="FORBIDDEN"]').first().waitFor(PATIENCE);
+});
+
 test("the video plays, and the time line follows it", async () => {
   await openUploaded();
   const video = page.locator("video");
