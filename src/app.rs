@@ -1,6 +1,5 @@
 //! Builds all parts, binds the sockets, runs until asked to stop.
 
-use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::FutureExt as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{ActiveSettings, CacheConfig, Config, Live, SettingsSource};
+use crate::config::{CacheConfig, Config, Live, Loaded};
 use crate::error_chain::on_one_line;
 use crate::http::{
     Admin, AuditLog, AuditMetrics, AuditSetupError, AuditSink, AuthParts, AuthSetupError,
@@ -23,7 +23,7 @@ use crate::http::{
     admin_router, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
-use crate::reload::{Commit, POLL_INTERVAL, Part, ReloadHandle, ReloadMetrics, Reloader};
+use crate::reload::{Apply, POLL_INTERVAL, ReloadHandle, ReloadMetrics, Reloader};
 use crate::telemetry::{LogHandle, MetricsPage, Traces};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
@@ -75,10 +75,10 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
 }
 
-/// What the gateway needs to start, beside its settings.
+/// What the gateway needs to start.
 pub struct Start {
-    /// Where the settings came from, for reloads.
-    pub source: SettingsSource,
+    /// The settings, which are read again from where they came from.
+    pub settings: Loaded<Config>,
     /// What the pages start with.
     pub page_defaults: PageDefaults,
     /// The log of the process, which changes with the settings.
@@ -92,11 +92,11 @@ pub struct Start {
 }
 
 impl Start {
-    /// With settings from some source, and defaults for all else.
-    pub fn from(source: SettingsSource, clock: Clock) -> Self {
+    /// With defaults for all but the settings.
+    pub fn from(settings: Loaded<Config>, clock: Clock) -> Self {
         let page_defaults = PageDefaults::default();
         let traces = Traces::default();
-        Self { source, page_defaults, log: None, traces, clock, poll_interval: POLL_INTERVAL }
+        Self { settings, page_defaults, log: None, traces, clock, poll_interval: POLL_INTERVAL }
     }
 }
 
@@ -126,17 +126,16 @@ impl App {
     /// # Errors
     /// [`StartError`], before anything is served.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, StartError> {
-        let start = Start::from(SettingsSource::fixed(config.clone()), clock);
-        Self::start(ActiveSettings::fixed(config.clone()), start).await
+        Self::start(Start::from(Loaded::fixed(config.clone()), clock)).await
     }
 
     /// Makes every part and binds both sockets, for settings that may change.
     ///
     /// # Errors
     /// [`StartError`], before anything is served.
-    pub async fn start(active: ActiveSettings, start: Start) -> Result<Self, StartError> {
-        let Start { source, page_defaults, log, traces, clock, poll_interval } = start;
-        let config = &active.config;
+    pub async fn start(start: Start) -> Result<Self, StartError> {
+        let Start { settings, page_defaults, log, traces, clock, poll_interval } = start;
+        let config = &settings.settings;
         let ends = Ends::default();
         let metrics = Metrics::new(&clock);
         let page = metrics.page(log.as_ref(), &traces);
@@ -167,26 +166,24 @@ impl App {
             stopping: ends.stopping.clone(),
             tasks: ends.tasks.clone(),
         })?;
-        let limits = [metrics.connections, ConnectionMetrics::default()]
+        let connections = [metrics.connections, ConnectionMetrics::default()]
             .map(|metrics| ConnectionLimits::new(&config.limits, metrics));
-        let (listener, admin_listener) = listeners(config, &limits, &tls).await?;
+        let (listener, admin_listener) = listeners(config, &connections, &tls).await?;
         let hosts = Live::new(Hosts::this_machine_if(config.trusts_this_machine()));
         let admin_hosts = Live::new(Hosts::this_machine_if(config.admin_is_on_loopback()));
-        let parts = vec![
-            log_part(log),
-            hosts_part(hosts.clone()),
-            tls_part(tls),
-            connections_part(limits, ends.tasks.clone()),
-            callers_part(callers.clone()),
-            // Before the endpoint, whose new responses are then made with their events.
-            audit_part(audit.clone(), records.clone()),
-            // So that responses of before are dropped after the data that they were made from.
-            data_part(upstream, records.clone()),
-            main_part(main.clone()),
-        ];
-        let (reloader, reloads) =
-            Reloader::new(source, active, parts, metrics.reload, ends.tasks.clone());
-        ends.tasks.spawn(reloader.run(poll_interval, ends.stopping.clone()));
+        let parts = Parts {
+            log,
+            hosts: hosts.clone(),
+            tls,
+            connections,
+            callers: callers.clone(),
+            audit: audit.clone(),
+            upstream,
+            records: records.clone(),
+            main: main.clone(),
+            tasks: ends.tasks.clone(),
+        };
+        let reloads = start_reloading(settings, parts, metrics.reload, poll_interval, &ends);
         let draining = Arc::new(AtomicBool::new(false));
         let admin = admin(Arc::clone(&draining), records, callers, main.clone(), page);
         let main = Validated::new(hosts, main);
@@ -320,96 +317,82 @@ fn admin(
     admin_router(Admin { draining, records, callers, metrics })
 }
 
-fn log_part(log: Option<LogHandle>) -> Part {
-    Part::always_ready(move |config| {
-        if let Some(log) = &log {
+/// The parts of the process that change with the settings.
+struct Parts {
+    log: Option<LogHandle>,
+    hosts: Live<Hosts>,
+    tls: Tls,
+    /// Both listeners have the same limits, each with its own permits.
+    connections: [ConnectionLimits; 2],
+    callers: Authenticator,
+    audit: AuditLog,
+    upstream: Upstream,
+    records: Records,
+    main: Main,
+    tasks: TaskTracker,
+}
+
+impl Parts {
+    /// Puts settings into use: every part prepares its change before any part changes.
+    async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
+        let Config { cache, inbound, limits, subscriptions, graphql, .. } = config;
+        let tls = TlsChange::read(config.tls.as_ref()).map_err(reason);
+        let callers = self.callers.prepare(inbound).await.map_err(reason);
+        // Opens the sink again at each reload, so that a signal follows a file that was renamed.
+        let sink = AuditSink::open(&config.audit).map_err(reason);
+        let upstream = self.upstream.prepare(&config.upstream).map_err(reason);
+        let main = self.main.prepare(limits, subscriptions, graphql).map_err(reason);
+        let (tls, callers, sink, upstream, main) = match (tls, callers, sink, upstream, main) {
+            (Ok(tls), Ok(callers), Ok(sink), Ok(upstream), Ok(main)) => {
+                (tls, callers, sink, upstream, main)
+            }
+            (tls, callers, sink, upstream, main) => {
+                let reasons = [tls.err(), callers.err(), sink.err(), upstream.err(), main.err()];
+                return Err(reasons.into_iter().flatten().collect());
+            }
+        };
+        if let Some(log) = &self.log {
             log.change(&config.log);
         }
-    })
-}
-
-/// The allowed `Host` headers follow from the settings of callers.
-fn hosts_part(hosts: Live<Hosts>) -> Part {
-    Part::always_ready(move |config| {
-        hosts.set(Hosts::this_machine_if(config.trusts_this_machine()));
-    })
-}
-
-/// Certificates, keys, and whether the listener speaks TLS.
-fn tls_part(tls: Tls) -> Part {
-    Part::new(move |config| {
-        let tls = tls.clone();
-        async move {
-            let change = TlsChange::read(config.tls.as_ref()).map_err(|error| reasons(&error))?;
-            Ok(Box::new(move || tls.change(change)) as Commit)
+        // The allowed `Host` headers follow from the settings of callers.
+        self.hosts.set(Hosts::this_machine_if(config.trusts_this_machine()));
+        self.tls.change(tls);
+        for connections in &self.connections {
+            connections.change(limits, &self.tasks);
         }
-    })
+        self.callers.change(callers);
+        // Before the endpoint, whose new responses are then made with their events.
+        self.records.set_audited(sink.is_on());
+        self.audit.change(sink);
+        let outdated = self.upstream.change(upstream);
+        self.records.change(cache, inbound, subscriptions, limits);
+        self.records.forget(outdated);
+        // So that responses of before are dropped after the data that they were made from.
+        self.main.change(main);
+        Ok(())
+    }
 }
 
-/// Both listeners have the same limits, each with its own permits.
-fn connections_part(listeners: [ConnectionLimits; 2], tasks: TaskTracker) -> Part {
-    Part::always_ready(move |config| {
-        for limits in &listeners {
-            limits.change(&config.limits, &tasks);
-        }
-    })
+/// Starts the task that reloads the settings.
+fn start_reloading(
+    settings: Loaded<Config>,
+    parts: Parts,
+    metrics: ReloadMetrics,
+    poll_interval: Duration,
+    ends: &Ends,
+) -> ReloadHandle {
+    let parts = Arc::new(parts);
+    let apply: Apply = Box::new(move |config| {
+        let parts = Arc::clone(&parts);
+        async move { parts.apply(&config).await }.boxed()
+    });
+    let (reloader, reloads) = Reloader::new(settings, apply, metrics, ends.tasks.clone());
+    ends.tasks.spawn(reloader.run(poll_interval, ends.stopping.clone()));
+    reloads
 }
 
-fn callers_part(callers: Authenticator) -> Part {
-    Part::new(move |config| {
-        let callers = callers.clone();
-        async move {
-            let change = callers.prepare(&config.inbound).await.map_err(|error| reasons(&error))?;
-            Ok(Box::new(move || callers.change(change)) as Commit)
-        }
-    })
-}
-
-/// Opens the sink again at each reload, so that a signal follows a file that was renamed.
-fn audit_part(audit: AuditLog, records: Records) -> Part {
-    Part::new(move |config| {
-        let (audit, records) = (audit.clone(), records.clone());
-        async move {
-            let sink = AuditSink::open(&config.audit).map_err(|error| reasons(&error))?;
-            Ok(Box::new(move || {
-                records.set_audited(sink.is_on());
-                audit.change(sink);
-            }) as Commit)
-        }
-    })
-}
-
-fn main_part(main: Main) -> Part {
-    Part::new(move |config| {
-        let main = main.clone();
-        async move {
-            let Config { limits, subscriptions, graphql, .. } = &*config;
-            let change = main.prepare(limits, subscriptions, graphql);
-            let change = change.map_err(|error| reasons(&StartError::from(error)))?;
-            Ok(Box::new(move || main.change(change)) as Commit)
-        }
-    })
-}
-
-/// The upstream and the caches of its records.
-fn data_part(upstream: Upstream, records: Records) -> Part {
-    Part::new(move |config| {
-        let (upstream, records) = (upstream.clone(), records.clone());
-        async move {
-            let change = upstream.prepare(&config.upstream);
-            let change = change.map_err(|error| reasons(&StartError::from(error)))?;
-            Ok(Box::new(move || {
-                let outdated = upstream.change(change);
-                let Config { cache, inbound, subscriptions, limits, .. } = &*config;
-                records.change(cache, inbound, subscriptions, limits);
-                records.forget(outdated);
-            }) as Commit)
-        }
-    })
-}
-
-fn reasons(error: &dyn Error) -> Vec<String> {
-    vec![on_one_line(error)]
+fn reason(error: impl Into<StartError>) -> String {
+    on_one_line(&error.into())
 }
 
 /// The GraphQL listener and the admin listener. The latter has no TLS: probes and monitoring speak HTTP to

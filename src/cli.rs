@@ -18,8 +18,8 @@ use crate::app::{App, Start};
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
-    ActiveSettings, AuditSink, Config, DemoConfig, Environment, Invocation, Loaded, ProjectConfig,
-    SettingsError, SimulateArgs, SimulatedKey, SimulatedUser, Target, UsageError,
+    AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SettingsError, SimulateArgs,
+    SimulatedKey, SimulatedUser, Target, UsageError,
 };
 use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
@@ -45,7 +45,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Registered first, because a SIGHUP before that would end the process.
     let hangups = args.iter().any(|arg| arg == "serve").then(Hangups::listen).flatten();
     let outcome = match Invocation::parse(args, &Environment::of_process()) {
-        Ok(Invocation::Demo(demo_config)) => demo(demo_config).await,
+        Ok(Invocation::Demo(config)) => demo(config).await,
         Ok(Invocation::Serve(config)) => serve(config, hangups).await,
         Ok(Invocation::Simulate(args)) => simulate(args).await,
         Ok(Invocation::Schema { federation }) => {
@@ -54,7 +54,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(())
         }
         Ok(Invocation::Check(config)) => check(config).await,
-        Ok(Invocation::Completions(text) | Invocation::Manual(text)) => {
+        Ok(Invocation::Print(text)) => {
             say(text.trim_end());
             Ok(())
         }
@@ -68,10 +68,10 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Runs the gateway and the simulated upstream in one process.
-async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
+async fn demo(demo: Loaded<Config>) -> Outcome {
     let clock = Clock::default();
-    let traces = Traces::start(demo.settings.traces())?;
-    let log = start_logging(demo.settings.log(), &traces)?;
+    let traces = Traces::start(demo.settings.traces.as_ref())?;
+    let log = start_logging(&demo.settings.log, &traces)?;
     let [first, second] = SimulatorConfig::for_demo();
     let first = Simulator::bind(first, clock.clone()).await?;
     let second = Simulator::bind(second, clock.clone()).await?;
@@ -80,12 +80,11 @@ async fn demo(demo: Loaded<DemoConfig>) -> Outcome {
         demo_project(&first, "Hong Kong", "ap-southeast-1")?,
         demo_project(&second, "Singapore", "ap-southeast-3")?,
     ];
-    let source = demo.source(projects.clone());
-    let active = ActiveSettings::of(&demo.against(projects));
     let page_defaults = demo_pages(&first, &query);
     let log_handle = Some(log.handle());
-    let start = Start { page_defaults, log: log_handle, traces, ..Start::from(source, clock) };
-    let app = App::start(active, start).await?;
+    let settings = demo.serving(projects);
+    let start = Start { page_defaults, log: log_handle, traces, ..Start::from(settings, clock) };
+    let app = App::start(start).await?;
     let stopped = stop_signal()?;
     introduce(app.local_addr()?, &query);
     say(format_args!(
@@ -156,17 +155,17 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
     let clock = Clock::default();
     let traces = Traces::start(config.settings.traces.as_ref())?;
     let log = start_logging(&config.settings.log, &traces)?;
-    let start = Start { log: Some(log.handle()), traces, ..Start::from(config.source(), clock) };
-    let app = App::start(ActiveSettings::of(&config), start).await?;
-    let stopped = stop_signal()?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
+    // A reader of the audit log expects nothing else on standard output.
+    let is_audited_there = config.settings.audit.sink == AuditSink::Stdout;
+    let start = Start { log: Some(log.handle()), traces, ..Start::from(config, clock) };
+    let app = App::start(start).await?;
+    let stopped = stop_signal()?;
     let addresses = format!(
         "GraphQL  {scheme}://{}/graphql\nAdmin    http://{}/readyz",
         app.local_addr()?,
         app.admin_addr()?
     );
-    // A reader of the audit log expects nothing else on standard output.
-    let is_audited_there = config.settings.audit.sink == AuditSink::Stdout;
     if is_audited_there {
         complain(addresses);
     } else {

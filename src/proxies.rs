@@ -1,6 +1,5 @@
 //! The HTTP proxies from the environment, for every client of the gateway.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,17 +41,14 @@ impl Proxies {
     ///
     /// # Errors
     /// The first variable in use that names no proxy.
-    pub(crate) fn read<'e>(variable: impl Fn(&str) -> Option<&'e OsStr>) -> Result<Self, BadProxy> {
-        let set = |names: &[&'static str]| {
-            names.iter().find_map(|name| Some((*name, variable(name)?.to_str())))
-        };
+    pub(crate) fn read<'e>(variable: impl Fn(&str) -> Option<&'e str>) -> Result<Self, BadProxy> {
+        let set =
+            |names: &[&'static str]| names.iter().find_map(|name| Some((*name, variable(name)?)));
         let proxy = |names: &[&'static str]| {
             let Some((variable, text)) = set(names) else { return Ok(None) };
-            let text = text.ok_or_else(|| "it is not UTF-8".to_owned());
-            let parsed = text.and_then(parse);
-            parsed.map(Some).map_err(|problem| BadProxy { variable, problem })
+            parse(text).map(Some).map_err(|problem| BadProxy { variable, problem })
         };
-        let no_proxy = set(&NO_PROXY).and_then(|(_, text)| text).unwrap_or_default().to_owned();
+        let no_proxy = set(&NO_PROXY).map_or("", |(_, text)| text).to_owned();
         Ok(Self(Arc::new(ByScheme { http: proxy(&HTTP)?, https: proxy(&HTTPS)?, no_proxy })))
     }
 
@@ -145,7 +141,7 @@ mod tests {
 
     fn read(variables: &[(&str, &'static str)]) -> Result<Proxies, BadProxy> {
         let found = |name: &str| variables.iter().find(|(set, _)| *set == name);
-        Proxies::read(|name| found(name).map(|(_, value)| OsStr::new(*value)))
+        Proxies::read(|name| found(name).map(|(_, value)| *value))
     }
 
     fn shown(variables: &[(&str, &'static str)], address: &str) -> Option<String> {

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use ini::{Ini, ParseOption, Properties};
 
-use super::iam::PROJECT_ID;
-use super::settings::{RawValue, SettingsLoader, one_line};
-use super::sources::Origin;
-use crate::domain::{ProjectId, Secret};
+use super::iam::{PROJECT_ID, default_project};
+use super::project_id::project_id;
+use super::settings::{SettingsLoader, one_line};
+use crate::domain::Secret;
 
-const ACCESS: &str = "HUAWEICLOUD_SDK_AK";
-const SECRET: &str = "HUAWEICLOUD_SDK_SK";
-const SECURITY_TOKEN: &str = "HUAWEICLOUD_SDK_SECURITY_TOKEN";
+/// The access key, its secret, and what makes the pair a temporary one.
+const VARIABLES: [&str; 3] =
+    ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"];
+/// The same in a profile file.
+const KEYS: [&str; 3] = ["ak", "sk", "security_token"];
 const PROFILE_FILE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
 /// Below the home directory.
 const DEFAULT_PROFILE: &str = ".huaweicloud/credentials";
@@ -45,89 +47,64 @@ struct Part {
 
 /// The parts of one source.
 struct Parts {
-    access: Part,
-    secret: Part,
-    security_token: Part,
-    project_id: Part,
     source: String,
+    /// In the order of [`KEYS`]; the last is missing from a permanent pair.
+    pair: [Part; 3],
+    project: Part,
 }
 
 impl AccessKey {
     /// Finds the access key. `None` after a refusal, if there is none or it is incomplete.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let key = Self::find(loader)?;
-        loader.note_content(ACCESS_KEY, key.content());
-        Some(key)
-    }
-
-    fn find(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let environment = Parts::of_environment(loader)?;
-        if environment.hold_any_of_the_pair() {
-            return environment.into_key(loader);
+        let is_in_environment = VARIABLES.iter().any(|name| loader.variable(name).is_some());
+        let Parts { source, pair, project } = if is_in_environment {
+            Parts::of_environment(loader)
+        } else {
+            Parts::of_profile(loader)?
+        };
+        check(loader, &pair);
+        for (name, part) in ["access key", "secret key", "security token"].iter().zip(&pair) {
+            if part.value.is_some() {
+                loader.show(name, "(redacted)", &source);
+            }
         }
-        let profile = Parts::of_profile(loader)?;
-        profile.or_project_of(environment).into_key(loader)
-    }
-
-    /// All parts, to compare with those of another key.
-    fn content(&self) -> RawValue {
-        let parts = [Some(&self.access), Some(&self.secret), self.security_token.as_ref()];
-        let exposed = parts.map(|part| part.map_or("", Secret::expose).to_owned());
-        RawValue::List(exposed.into_iter().chain(self.project_id.clone()).collect())
+        // A project in the environment wins, whichever source has the pair.
+        let project_id = match loader.variable(PROJECT_ID) {
+            Some(_) => default_project(loader),
+            None => project.read_project(loader),
+        };
+        let exposed = pair.iter().map(|part| part.value.as_ref().map_or("", Secret::expose));
+        let content: Vec<&str> = exposed.chain(project_id.as_deref()).collect();
+        loader.note_content(ACCESS_KEY, content.join("\n"));
+        let [access, secret, security_token] = pair.map(|part| part.value);
+        Some(Self { access: access?, secret: secret?, security_token, project_id })
     }
 }
 
 impl Parts {
-    fn of_environment(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let [access, secret, security_token, project_id] =
-            [ACCESS, SECRET, SECURITY_TOKEN, PROJECT_ID].map(|name| variable(loader, name));
+    fn of_environment(loader: &SettingsLoader<'_>) -> Self {
+        let part = |name: &str| Part {
+            name: name.to_owned(),
+            value: loader.variable(name).map(Secret::new),
+        };
         let source = "the environment".to_owned();
-        Some(Self {
-            access: access?,
-            secret: secret?,
-            security_token: security_token?,
-            project_id: project_id?,
-            source,
-        })
+        Self { source, pair: VARIABLES.map(part), project: part(PROJECT_ID) }
     }
 
+    /// Reads a profile file as Python's configparser does, which the official SDK uses. `None` after a refusal.
     fn of_profile(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let Some(profile) = Profile::find(loader) else {
-            loader.add_problem(missing("no home directory is known to look for a profile file in"));
-            return None;
-        };
-        let shown = one_line(&profile.path.to_string_lossy());
-        let text = match loader.read_file(&profile.path) {
-            Ok(text) => text,
-            Err(problem) if profile.is_named => {
-                loader.add_problem(format!("{PROFILE_FILE} is {shown}: the file {problem}"));
-                return None;
-            }
-            Err(problem) => {
-                loader.add_problem(missing(&format!("{shown} {problem}")));
-                return None;
-            }
-        };
-        match Self::of_ini(&text, &shown) {
-            Ok(parts) if parts.hold_any_of_the_pair() => Some(parts),
-            Ok(_) => {
-                loader.add_problem(missing(&format!("{shown} has no [{SECTION}] ak and sk")));
-                None
-            }
-            Err(line) => {
-                loader.add_problem(format!("{shown}:{line} is not INI: must be key = value"));
-                None
-            }
-        }
-    }
-
-    /// Reads a profile file as Python's configparser does, which the official SDK uses; the error is a line
-    /// number.
-    fn of_ini(text: &str, path: &str) -> Result<Self, usize> {
+        let (path, text) = profile(loader).map_err(|problem| loader.add_problem(problem)).ok()?;
         // Secret keys are taken as they are: a backslash or a quote in one means itself.
         let options =
             ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
-        let ini = Ini::load_from_str_opt(text, options).map_err(|error| error.line)?;
+        let ini = match Ini::load_from_str_opt(&text, options) {
+            Ok(ini) => ini,
+            Err(error) => {
+                let problem = format!("{path}:{} is not INI: must be key = value", error.line);
+                loader.add_problem(problem);
+                return None;
+            }
+        };
         let section = ini.section(Some(SECTION));
         let defaults = section.and_then(|_| ini.section(Some(DEFAULTS)));
         let part = |key: &str| {
@@ -135,99 +112,67 @@ impl Parts {
             let value = value.or_else(|| value_in(defaults?, key));
             Part { name: format!("{key} in [{SECTION}] of {path}"), value: value.map(Secret::new) }
         };
-        Ok(Self {
-            access: part("ak"),
-            secret: part("sk"),
-            security_token: part("security_token"),
-            project_id: part("project_id"),
-            source: format!("[{SECTION}] of {path}"),
-        })
-    }
-
-    /// A security token alone counts too: it is an incomplete pair.
-    fn hold_any_of_the_pair(&self) -> bool {
-        [&self.access, &self.secret, &self.security_token].iter().any(|part| part.value.is_some())
-    }
-
-    /// A project in the environment wins, whichever source has the pair.
-    fn or_project_of(mut self, environment: Self) -> Self {
-        if environment.project_id.value.is_some() {
-            self.project_id = environment.project_id;
-        }
-        self
-    }
-
-    fn into_key(self, loader: &mut SettingsLoader<'_>) -> Option<AccessKey> {
-        let are_readable = self.check(loader);
-        let (Some(access), Some(secret)) = (self.access.value, self.secret.value) else {
+        let pair = KEYS.map(part);
+        // A security token alone counts too: it is an incomplete pair.
+        if pair.iter().all(|part| part.value.is_none()) {
+            loader.add_problem(missing(&format!("{path} has no [{SECTION}] ak and sk")));
             return None;
-        };
-        let origin = Origin::Derived(self.source);
-        loader.show("access key", "(redacted)", origin.clone());
-        loader.show("secret key", "(redacted)", origin.clone());
-        if self.security_token.value.is_some() {
-            loader.show("security token", "(redacted)", origin);
         }
-        let project_id = self.project_id.value.map(|project| project.expose().to_owned());
-        if let Some(project) = project_id.as_deref().filter(|_| are_readable) {
-            loader.show("project id", project, Origin::Derived(self.project_id.name));
-        }
-        are_readable.then_some(AccessKey {
-            access,
-            secret,
-            security_token: self.security_token.value,
-            project_id,
-        })
+        let source = format!("[{SECTION}] of {path}");
+        Some(Self { source, pair, project: part("project_id") })
     }
+}
 
-    /// Refuses what is missing or could not be sent.
-    fn check(&self, loader: &mut SettingsLoader<'_>) -> bool {
-        let Self { access, secret, security_token, project_id, .. } = self;
-        let mut lines = Vec::new();
-        for missing in [access, secret].into_iter().filter(|part| part.value.is_none()) {
-            let given = [access, secret, security_token].into_iter();
-            let given: Vec<&str> =
-                given.filter(|part| part.value.is_some()).map(|part| part.name.as_str()).collect();
-            let given = given.join(" and ");
-            lines.push(format!("{} is not set: {given} needs it beside it", missing.name));
-        }
-        for part in [access, secret, security_token] {
-            if part.value.as_ref().is_some_and(|value| !is_sendable(value.expose())) {
-                lines.push(format!(
-                    "{} is (redacted): must be visible ASCII characters without blanks or commas",
-                    part.name
-                ));
+impl Part {
+    /// The value as a project's id. `None` if there is none, or after a refusal.
+    fn read_project(self, loader: &mut SettingsLoader<'_>) -> Option<String> {
+        let (name, value) = (self.name, self.value?);
+        let shown = one_line(value.expose());
+        match (project_id().read)(value.expose()) {
+            Ok(project) => {
+                loader.show("project id", &shown, &name);
+                Some(project.as_str().to_owned())
+            }
+            Err(problem) => {
+                loader.add_problem(format!("{name} is {shown}: {problem}"));
+                None
             }
         }
-        let project = project_id.value.as_ref().map(Secret::expose);
-        if let Some(project) = project.filter(|project| ProjectId::parse(project).is_err()) {
-            lines.push(format!(
-                "{} is {}: must be a project id of 1 to 64 letters, digits, - and _",
-                project_id.name,
-                one_line(project)
-            ));
-        }
-        let is_fine = lines.is_empty();
-        for line in lines {
-            loader.add_problem(line);
-        }
-        is_fine
     }
 }
 
-struct Profile {
-    path: PathBuf,
-    /// Whether the user named it. The default file may be missing.
-    is_named: bool,
+/// Refuses what is missing or could not be sent.
+fn check(loader: &mut SettingsLoader<'_>, parts: &[Part; 3]) {
+    let [access, secret, _] = parts;
+    let given = parts.iter().filter(|part| part.value.is_some()).map(|part| part.name.as_str());
+    let given = given.collect::<Vec<_>>().join(" and ");
+    for missing in [access, secret].into_iter().filter(|part| part.value.is_none()) {
+        loader.add_problem(format!("{} is not set: {given} needs it beside it", missing.name));
+    }
+    for Part { name, value } in parts {
+        if value.as_ref().is_some_and(|value| !is_sendable(value.expose())) {
+            loader.add_problem(format!(
+                "{name} is (redacted): must be visible ASCII characters without blanks or commas"
+            ));
+        }
+    }
 }
 
-impl Profile {
-    fn find(loader: &SettingsLoader<'_>) -> Option<Self> {
-        if let Some(path) = loader.variable(PROFILE_FILE) {
-            return Some(Self { path: PathBuf::from(path), is_named: true });
+/// The profile file: its path as it is shown, and its text.
+fn profile(loader: &mut SettingsLoader<'_>) -> Result<(String, String), String> {
+    let named = loader.variable(PROFILE_FILE).map(PathBuf::from);
+    let home = loader.variable("HOME").or_else(|| loader.variable("USERPROFILE"));
+    let default = home.map(|home| PathBuf::from(home).join(DEFAULT_PROFILE));
+    let Some(path) = named.as_ref().or(default.as_ref()) else {
+        return Err(missing("no home directory is known to look for a profile file in"));
+    };
+    let shown = one_line(&path.to_string_lossy());
+    match loader.read_file(path) {
+        Ok(text) => Ok((shown, text)),
+        Err(problem) if named.is_some() => {
+            Err(format!("{PROFILE_FILE} is {shown}: the file {problem}"))
         }
-        let home = loader.variable("HOME").or_else(|| loader.variable("USERPROFILE"))?;
-        Some(Self { path: PathBuf::from(home).join(DEFAULT_PROFILE), is_named: false })
+        Err(problem) => Err(missing(&format!("{shown} {problem}"))),
     }
 }
 
@@ -237,23 +182,15 @@ fn value_in<'s>(section: &'s Properties, key: &str) -> Option<&'s str> {
     values.next().map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
 }
 
-/// Reads a variable. `None` after a refusal, if it is not text.
-fn variable(loader: &mut SettingsLoader<'_>, name: &str) -> Option<Part> {
-    let Ok(value) = loader.variable_text(name).transpose() else {
-        loader.add_problem(format!("{name} is (redacted): must be UTF-8"));
-        return None;
-    };
-    Some(Part { name: name.to_owned(), value: value.map(Secret::new) })
-}
-
 /// Whether a text can be sent in the signature's header, which separates its parts with commas.
 fn is_sendable(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
 fn missing(why: &str) -> String {
+    let [access, secret, _] = VARIABLES;
     format!(
-        "upstream.credentials is aksk, but there is no access key: set {ACCESS} and {SECRET}, or \
+        "upstream.credentials is aksk, but there is no access key: set {access} and {secret}, or \
          write ak and sk into section [{SECTION}] of ~/{DEFAULT_PROFILE} or of the file that \
          {PROFILE_FILE} names ({why})"
     )

@@ -3,29 +3,19 @@
 use std::path::PathBuf;
 
 use super::InboundConfig;
-use super::settings::{Bool, Optional, Parsed, Role, SettingsLoader, setting, settings};
-
-/// The demo has one caller and nothing to guard.
-const SERVE: &[Role] = &[Role::Serve];
-
-const SINK: Parsed<AuditSink> = Parsed {
-    allowed: "off, stdout or the path of a file, without control characters",
-    placeholder: "off|stdout|FILE",
-    parse: sink,
-};
+use super::settings::{Format, SERVE, SettingsLoader, setting, settings, switch};
 
 settings! {
     /// The settings that [`AuditConfig`] is made of.
-    pub(super) struct AuditSettings in "audit." {
+    pub(super) struct AuditSettings in "audit." for SERVE {
         /// where the audit log goes: one JSON line for each recording, list or link that a caller got, and
         /// for each refusal. A file is opened again on SIGHUP, for rotation
-        log: Option<AuditSink> = setting(&Optional(SINK))
+        log: Option<AuditSink> = setting(sink().optional())
             .shown_when_unset("off where inbound.auth is none, else stdout")
-            .only_for(SERVE)
             .reloadable(),
         /// refuses an answer with `AUDIT_UNAVAILABLE` (HTTP 503) if its audit events cannot be written; without
         /// it the answer is given and a metric counts the events
-        required: bool = setting(&Bool).default("false").only_for(SERVE).reloadable(),
+        required: bool = setting(switch()).default("false").reloadable(),
     }
 }
 
@@ -55,19 +45,23 @@ impl AuditConfig {
         let AuditSettings { log, required } = AuditSettings::read(loader);
         let default = if inbound.asks_who() { AuditSink::Stdout } else { AuditSink::Off };
         let sink = log.unwrap_or(default);
-        if required && sink == AuditSink::Off && loader.are_valid(AuditSettings::SPECS) {
+        if required
+            && sink == AuditSink::Off
+            && loader.are_valid(&[&AuditSettings::log(), &AuditSettings::required()])
+        {
             let problem = "must be false where audit.log is off";
-            loader.refuse(&AuditSettings::required, problem);
+            loader.refuse(&AuditSettings::required(), problem);
         }
         Self { sink, required }
     }
 }
 
-fn sink(text: &str) -> Option<AuditSink> {
-    match text {
+fn sink() -> Format<AuditSink> {
+    let allowed = "off, stdout or the path of a file, without control characters";
+    Format::new("off|stdout|FILE", allowed, |text| match text {
         "off" => Some(AuditSink::Off),
         "stdout" => Some(AuditSink::Stdout),
         "" => None,
         path => (!path.contains(char::is_control)).then(|| AuditSink::File(path.into())),
-    }
+    })
 }

@@ -3,57 +3,33 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::redis::{self, RedisServers};
+use super::redis::{RedisServers, redis_url};
 use super::settings::{
-    ByteRange, DurationRange, FILE_PATH, Optional, Parsed, SecretOrFile, SettingsLoader, setting,
-    settings,
+    Format, SecretOrFile, SettingsLoader, bytes, duration, file_path, setting, settings,
 };
 use super::upstream::CredentialsKind;
+use super::web_address::may_hold_secret;
 use crate::domain::Secret;
-
-/// Zero turns a window off. A week is more than signed links and policies live.
-const WINDOW: DurationRange = DurationRange(Duration::ZERO..=Duration::from_hours(168));
-const REDIS_TIMEOUT: DurationRange =
-    DurationRange(Duration::from_millis(1)..=Duration::from_secs(1));
-const REDIS_URL: Parsed<RedisServers> =
-    Parsed { allowed: redis::ALLOWED, placeholder: "URL", parse: redis::servers };
-const REDIS_URL_OR_FILE: SecretOrFile<RedisServers> = SecretOrFile {
-    setting: &SharedCacheSettings::redis_url,
-    file: &SharedCacheSettings::redis_url_file,
-    parse: redis::servers,
-    content: redis::ALLOWED,
-};
-const KEY_SECRET: Parsed<Secret> = Parsed {
-    allowed: "a text of 8 or more characters, without control characters",
-    placeholder: "SECRET",
-    parse: key_secret,
-};
-const KEY_SECRET_OR_FILE: SecretOrFile<Secret> = SecretOrFile {
-    setting: &SharedCacheSettings::key_secret,
-    file: &SharedCacheSettings::key_secret_file,
-    parse: key_secret,
-    content: KEY_SECRET.allowed,
-};
 
 settings! {
     /// The record cache's limits.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct CacheConfig in "cache." {
         /// memory for cached records, pages, links and responses; 0 turns the cache off
-        pub max_bytes: u64 = setting(&ByteRange(0..=1 << 40)).default("256MiB"),
+        pub max_bytes: u64 = setting(bytes(0..=1 << 40)).default("256MiB"),
         /// how long a record in another status is fresh: `RECORDING`, `REC_COMPLETED`, `UPLOADING`, unknown
-        pub ttl_active: Duration = setting(&WINDOW).default("5s").reloadable(),
+        pub ttl_active: Duration = setting(window()).default("5s").reloadable(),
         /// how long a record in a final status is fresh: `UPLOAD_COMPLETED`, `REC_FAILED`, `UPLOAD_FAILED`
-        pub ttl_final: Duration = setting(&WINDOW).default("60s").reloadable(),
+        pub ttl_final: Duration = setting(window()).default("60s").reloadable(),
         /// how long "no such record" is cached; other errors never are
-        pub ttl_not_found: Duration = setting(&WINDOW).default("2s").reloadable(),
+        pub ttl_not_found: Duration = setting(window()).default("2s").reloadable(),
         /// how long a page of a list is fresh
-        pub ttl_list: Duration = setting(&WINDOW).default("5s").reloadable(),
+        pub ttl_list: Duration = setting(window()).default("5s").reloadable(),
         /// for how long after its freshness a record is served while it is refreshed in the background
-        pub stale_while_revalidate: Duration = setting(&WINDOW).default("30s").reloadable(),
+        pub stale_while_revalidate: Duration = setting(window()).default("30s").reloadable(),
         /// for how long after its freshness a record or page is served in place of an upstream error; never
         /// on 401, 403 or 404
-        pub stale_if_error: Duration = setting(&WINDOW).default("10m").reloadable(),
+        pub stale_if_error: Duration = setting(window()).default("10m").reloadable(),
     } and {
         /// The tier that replicas share; `None` without an address.
         pub shared: Option<SharedCacheConfig> = None,
@@ -67,16 +43,16 @@ settings! {
     pub(super) struct SharedCacheSettings in "cache." {
         /// address of the Redis or Valkey in which replicas share a cache
         redis_url: Option<RedisServers> =
-            setting(&Optional(REDIS_URL)).secret_if(|text| text.contains(['@', '?', '#'])),
+            setting(redis_url().optional()).secret_if(may_hold_secret),
         /// file whose first line is that address, in place of `cache.redis_url`
-        redis_url_file: Option<PathBuf> = setting(&FILE_PATH),
+        redis_url_file: Option<PathBuf> = setting(file_path()),
         /// time that the shared cache may add to the read of a record that this replica does not hold
-        redis_timeout: Duration = setting(&REDIS_TIMEOUT).default("50ms"),
+        redis_timeout: Duration = setting(duration(Duration::from_millis(1)..=Duration::from_secs(1))).default("50ms"),
         /// key of the hash that stands for callers in the shared cache, and of the cursors of restricted callers;
         /// the same on every replica. Needed with `cache.redis_url` under `upstream.credentials=passthrough`
-        key_secret: Option<Secret> = setting(&Optional(KEY_SECRET)).secret(),
+        key_secret: Option<Secret> = setting(key_secret().optional()).secret(),
         /// file whose first line is that key, in place of `cache.key_secret`
-        key_secret_file: Option<PathBuf> = setting(&FILE_PATH),
+        key_secret_file: Option<PathBuf> = setting(file_path()),
     }
 }
 
@@ -87,8 +63,6 @@ pub struct SharedCacheConfig {
     pub servers: RedisServers,
     /// `cache.redis_timeout`: the most that it may cost one read.
     pub timeout: Duration,
-    /// `cache.key_secret`, or what `cache.key_secret_file` holds.
-    pub key_secret: Option<Secret>,
 }
 
 /// How `cache.max_bytes` is divided, so that paging through a long list evicts no record that is read
@@ -113,28 +87,40 @@ impl CacheConfig {
     pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
         let cache = Self::read(loader);
         let settings = SharedCacheSettings::read(loader);
-        let file = settings.redis_url_file.as_deref();
-        let servers = REDIS_URL_OR_FILE.resolve(loader, settings.redis_url.clone(), file);
-        let file = settings.key_secret_file.as_deref();
-        let key_secret = KEY_SECRET_OR_FILE.resolve(loader, settings.key_secret.clone(), file);
+        let url = SecretOrFile {
+            setting: SharedCacheSettings::redis_url(),
+            file: SharedCacheSettings::redis_url_file(),
+        };
+        let key = SecretOrFile {
+            setting: SharedCacheSettings::key_secret(),
+            file: SharedCacheSettings::key_secret_file(),
+        };
+        let servers = url.resolve(loader, settings.redis_url, settings.redis_url_file.as_deref());
+        let key_secret =
+            key.resolve(loader, settings.key_secret, settings.key_secret_file.as_deref());
         let is_needed = servers.is_some() && !credentials.are_the_gateways();
-        if is_needed && KEY_SECRET_OR_FILE.is_missing(loader, key_secret.as_ref()) {
+        if is_needed && key.is_missing(loader, key_secret.as_ref()) {
             let problem = "it or cache.key_secret_file is needed where cache.redis_url is set and \
                            upstream.credentials is passthrough: callers are known there by a hash \
                            of their token";
-            loader.refuse(&SharedCacheSettings::key_secret, problem);
+            loader.refuse(&key.setting, problem);
         }
         let timeout = settings.redis_timeout;
-        let of_servers =
-            |servers| SharedCacheConfig { servers, timeout, key_secret: key_secret.clone() };
-        Self { shared: servers.map(of_servers), key_secret, ..cache }
+        let shared = servers.map(|servers| SharedCacheConfig { servers, timeout });
+        Self { shared, key_secret, ..cache }
     }
 }
 
-fn key_secret(text: &str) -> Option<Secret> {
+/// Zero turns a window off. A week is more than signed links and policies live.
+fn window() -> Format<Duration> {
+    duration(Duration::ZERO..=Duration::from_hours(168))
+}
+
+fn key_secret() -> Format<Secret> {
     const LEAST: usize = 8;
-    // Blanks at the ends count neither in a setting nor in a file.
-    let text = text.trim();
-    let is_secret = text.chars().count() >= LEAST && !text.chars().any(char::is_control);
-    is_secret.then(|| Secret::new(text))
+    let allowed = "a text of 8 or more characters, without control characters";
+    Format::new("SECRET", allowed, |text| {
+        let is_secret = text.chars().count() >= LEAST && !text.contains(char::is_control);
+        is_secret.then(|| Secret::new(text))
+    })
 }

@@ -1,27 +1,25 @@
 //! The command line. The flags of a command are made from the declared settings.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{
     EnumValueParser, NonEmptyStringValueParser, PathBufValueParser, PossibleValuesParser,
     StringValueParser,
 };
-use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap_complete::Shell;
 
 use super::all_settings;
-use super::settings::{Arity, RawValue, Role, SettingSpec};
+use super::settings::{Arity, Role, SettingSpec};
 use super::sources::{FILE_FLAG, FILE_VARIABLE, Flags};
 use crate::version::version;
 
 /// The commands that have a manual page.
 pub(super) const COMMANDS: [&str; 7] =
     ["demo", "serve", "simulate", "schema", "check", "completions", "man"];
-const FEDERATION: &str = "federation";
-const SHELL: &str = "shell";
-const PAGE: &str = "page";
+pub(super) const FEDERATION: &str = "federation";
+pub(super) const SHELL: &str = "shell";
+pub(super) const PAGE: &str = "page";
 
 const ORDER: &str = "\
 Every setting is also a variable and a key of the settings file. A flag wins over the variable, \
@@ -29,37 +27,6 @@ the variable over the file, the file over the default. An empty variable counts 
 const MORE_VARIABLES: &str = "\n\n\
 The official SDKs' own variables (HUAWEICLOUD_SDK_AK and others) are read too. Traces are on where \
 OTEL_EXPORTER_OTLP_ENDPOINT names a receiver. docs/SETTINGS.md lists these variables.";
-
-/// The command of a command line, its settings not yet read.
-pub(super) enum CommandLine {
-    Demo(Flags),
-    Serve(Flags),
-    Check(Flags),
-    Simulate(Flags),
-    Schema { federation: bool },
-    Completions(Shell),
-    Manual(Option<String>),
-}
-
-/// Reads the command line.
-pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
-    let matches = command().try_get_matches_from(args)?;
-    Ok(match matches.subcommand() {
-        Some(("demo", matches)) => CommandLine::Demo(flags(Role::Demo, matches)),
-        Some(("serve", matches)) => CommandLine::Serve(flags(Role::Serve, matches)),
-        Some(("check", matches)) => CommandLine::Check(flags(Role::Serve, matches)),
-        Some(("simulate", matches)) => CommandLine::Simulate(flags(Role::Simulate, matches)),
-        Some(("schema", matches)) => {
-            CommandLine::Schema { federation: matches.get_flag(FEDERATION) }
-        }
-        Some(("completions", matches)) => {
-            let shell = matches.get_one::<Shell>(SHELL).expect("clap asks for it");
-            CommandLine::Completions(*shell)
-        }
-        Some(("man", matches)) => CommandLine::Manual(matches.get_one::<String>(PAGE).cloned()),
-        Some(_) | None => return Err(command().error(ErrorKind::MissingSubcommand, "no command")),
-    })
-}
 
 /// The commands and their flags.
 pub(super) fn command() -> Command {
@@ -122,7 +89,7 @@ fn after_help(role: Role) -> String {
 }
 
 fn settings_of(role: Role) -> impl Iterator<Item = &'static SettingSpec> {
-    all_settings().into_iter().filter(move |setting| setting.is_for(role))
+    all_settings().iter().filter(move |setting| setting.is_for(role))
 }
 
 fn flags_of(role: Role) -> impl Iterator<Item = Arg> {
@@ -141,18 +108,18 @@ fn flag(setting: &'static SettingSpec, role: Role) -> Arg {
     let about = format!("{meaning} [{variable}] [default: {default}]");
     let about_at_length = format!(
         "{meaning}\n\nAllowed: {}\nEnvironment: {variable}\nFile: {key}\nDefault: {default}",
-        setting.allowed(),
+        setting.allowed,
     );
     let arg = Arg::new(key)
         .long(setting.flag())
-        .value_name(setting.placeholder())
+        .value_name(setting.placeholder)
         .help(about)
         .long_help(about_at_length);
-    let arg = match setting.section() {
-        "" => arg,
-        section => arg.help_heading(format!("Settings of {section}")),
+    let arg = match key.split_once('.') {
+        Some((section, _)) => arg.help_heading(format!("Settings of {section}")),
+        None => arg,
     };
-    match setting.arity() {
+    match setting.arity {
         Arity::One => arg.value_parser(NonEmptyStringValueParser::new()),
         Arity::AtMostOne => arg
             .value_parser(StringValueParser::new())
@@ -163,12 +130,12 @@ fn flag(setting: &'static SettingSpec, role: Role) -> Arg {
     }
 }
 
-fn flags(role: Role, matches: &ArgMatches) -> Flags {
+pub(super) fn flags(role: Role, matches: &ArgMatches) -> Flags {
     let values = settings_of(role).filter_map(|setting| {
         // A repeated flag means the same as one with commas.
         let values = matches.get_many::<String>(setting.key)?;
         let values: Vec<&str> = values.map(String::as_str).collect();
-        Some((setting.key, RawValue::Text(values.join(","))))
+        Some((setting.key, values.join(",")))
     });
     Flags { file: matches.get_one::<PathBuf>(FILE_FLAG).cloned(), values: values.collect() }
 }

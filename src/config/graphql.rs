@@ -4,23 +4,11 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::settings::{Bool, ListOf, Optional, Parsed, SettingsLoader, setting, settings};
+use super::settings::{Format, SettingsLoader, file_path, setting, settings, switch};
 use super::upstream::CredentialsKind;
 
 /// Stands for every origin.
 const ANY_ORIGIN: &str = "*";
-
-const ORIGIN: Parsed<String> = Parsed {
-    allowed: "an origin written scheme://host or scheme://host:port, such as \
-              https://console.example.com (or * alone, for every origin)",
-    placeholder: "ORIGIN",
-    parse: origin,
-};
-const DOCUMENTS: Parsed<PathBuf> = Parsed {
-    allowed: "the path of a file, without control characters",
-    placeholder: "FILE",
-    parse: |text| (!text.contains(char::is_control)).then(|| PathBuf::from(text)),
-};
 
 settings! {
     /// What the GraphQL endpoint shows.
@@ -28,23 +16,23 @@ settings! {
     pub struct GraphqlConfig in "graphql." {
         /// answers introspection queries, and suggests names in errors
         pub introspection: bool =
-            setting(&Bool).default("false").demo_default("true").reloadable(),
+            setting(switch()).default("false").demo_default("true").reloadable(),
         /// serves GraphiQL to browsers; it shows the schema only if `graphql.introspection` is on
-        pub graphiql: bool = setting(&Bool).default("false").demo_default("true").reloadable(),
+        pub graphiql: bool = setting(switch()).default("false").demo_default("true").reloadable(),
         /// serves the console, a page for people who look at recordings, at `/`
-        pub console: bool = setting(&Bool)
+        pub console: bool = setting(switch())
             .with_key("web.console").default("false").demo_default("true").reloadable(),
         /// file with trusted documents by id: a manifest of Relay, Apollo, or graphql-codegen's client preset;
         /// read again when it changes
-        pub documents_file: Option<PathBuf> = setting(&Optional(DOCUMENTS)).reloadable(),
+        pub documents_file: Option<PathBuf> = setting(file_path()).reloadable(),
         /// refuses every document that is not in `graphql.documents_file`
-        pub documents_only: bool = setting(&Bool).default("false").reloadable(),
+        pub documents_only: bool = setting(switch()).default("false").reloadable(),
         /// compresses answers of 4 KiB or more with zstd, br or gzip, as the client accepts; never those with
         /// download links
-        pub compression: bool = setting(&Bool).default("true").reloadable(),
+        pub compression: bool = setting(switch()).default("true").reloadable(),
         /// origins whose pages may use the gateway; `*` is refused under the gateway's own credentials
         pub allow_origins: Vec<String> =
-            setting(&ListOf(ORIGIN)).with_key("cors.allow_origins").reloadable(),
+            setting(origins().list()).with_key("cors.allow_origins").reloadable(),
     }
 }
 
@@ -52,10 +40,10 @@ impl GraphqlConfig {
     pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
         let graphql = Self::read(loader);
         let has_no_file = graphql.documents_file.is_none();
-        let is_valid = loader.are_valid(&[&Self::documents_file]);
+        let is_valid = loader.are_valid(&[&Self::documents_file()]);
         if graphql.documents_only && has_no_file && is_valid {
             let problem = "needs graphql.documents_file: without it every document is refused";
-            loader.refuse(&Self::documents_only, problem);
+            loader.refuse(&Self::documents_only(), problem);
         }
         graphql.check_origins(loader, credentials);
         graphql
@@ -67,7 +55,7 @@ impl GraphqlConfig {
         }
         if self.allow_origins.len() > 1 {
             let problem = "* must stand alone, for it includes every other origin";
-            loader.refuse(&Self::allow_origins, problem);
+            loader.refuse(&Self::allow_origins(), problem);
         }
         // Any page that the operator's browser opens could read recordings without a token.
         if credentials.are_the_gateways() {
@@ -76,9 +64,15 @@ impl GraphqlConfig {
                  could use the gateway's own credentials",
                 credentials.word()
             );
-            loader.refuse(&Self::allow_origins, &problem);
+            loader.refuse(&Self::allow_origins(), &problem);
         }
     }
+}
+
+fn origins() -> Format<String> {
+    let allowed = "an origin written scheme://host or scheme://host:port, such as \
+                   https://console.example.com (or * alone, for every origin)";
+    Format::new("ORIGIN", allowed, origin)
 }
 
 /// Reads an origin and writes it as browsers do: lower case, without the scheme's own port.

@@ -4,55 +4,30 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::project_id::project_id;
 use super::settings::{
-    FILE_PATH, Optional, Parsed, Role, SecretOrFile, Setting, SettingsLoader, setting, settings,
+    Format, SERVE, SecretOrFile, Setting, SettingsLoader, file_path, setting, settings,
 };
-use super::web_address::{BASE_ADDRESS, base_address};
-use crate::domain::{ProjectId, Secret};
+use super::web_address::{base_address, web_address};
+use crate::domain::Secret;
 
-const SERVE: &[Role] = &[Role::Serve];
-
-/// For projects that no table names: sent as `X-Project-Id` with a signature; the project that a token is
-/// for.
+/// The project of requests for projects that no table `[projects.<id>]` names: sent as `X-Project-Id` with a
+/// signature, and the project that the token of a login is for.
 pub(super) const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
-/// The key of the region of projects that no table names.
-const REGION: &str = "upstream.region";
 /// The address of IAM in place of the region's public one.
 const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
-
-const PROJECT: Parsed<String> = Parsed {
-    allowed: "a project id of 1 to 64 letters, digits, - and _",
-    placeholder: "PROJECT",
-    parse: |text| ProjectId::parse(text).is_ok().then(|| text.to_owned()),
-};
-
-const USER_NAME: Parsed<String> =
-    Parsed { allowed: "a user name", placeholder: "NAME", parse: name };
-const ACCOUNT_NAME: Parsed<String> =
-    Parsed { allowed: "an account name", placeholder: "NAME", parse: name };
-const PASSWORD: Parsed<Secret> = Parsed {
-    allowed: "a password without control characters",
-    placeholder: "PASSWORD",
-    parse: password,
-};
-const PASSWORD_OR_FILE: SecretOrFile<Secret> = SecretOrFile {
-    setting: &IamSettings::password,
-    file: &IamSettings::password_file,
-    parse: password,
-    content: "a password",
-};
 
 settings! {
     /// The settings that [`IamLogin`] is made of.
     pub(super) struct IamSettings in "iam." for SERVE {
         /// user to log in as, with `upstream.credentials=password`
-        user: Option<String> = setting(&Optional(USER_NAME)),
+        user: Option<String> = setting(name("a user name").optional()),
         /// that user's password
-        password: Option<Secret> = setting(&Optional(PASSWORD)).secret().reloadable(),
+        password: Option<Secret> = setting(password().optional()).secret().reloadable(),
         /// file whose first line is the password, in place of `iam.password`
-        password_file: Option<PathBuf> = setting(&FILE_PATH).reloadable(),
+        password_file: Option<PathBuf> = setting(file_path()).reloadable(),
         /// account (domain) that the user belongs to
-        domain: Option<String> = setting(&Optional(ACCOUNT_NAME)),
+        domain: Option<String> = setting(name("an account name").optional()),
     }
 }
 
@@ -88,14 +63,14 @@ pub enum ProjectScope {
 impl IamSettings {
     /// Makes the login. `None` after refusing everything that is missing.
     pub(super) fn login(self, loader: &mut SettingsLoader<'_>) -> Option<IamLogin> {
-        require(loader, &Self::user, self.user.as_ref());
-        require(loader, &Self::domain, self.domain.as_ref());
-        let file = self.password_file.as_deref();
-        let password = PASSWORD_OR_FILE.resolve(loader, self.password, file);
-        if PASSWORD_OR_FILE.is_missing(loader, password.as_ref()) {
+        require(loader, &Self::user(), self.user.as_ref());
+        require(loader, &Self::domain(), self.domain.as_ref());
+        let secret = SecretOrFile { setting: Self::password(), file: Self::password_file() };
+        let password = secret.resolve(loader, self.password, self.password_file.as_deref());
+        if secret.is_missing(loader, password.as_ref()) {
             let problem =
                 "it or iam.password_file is needed where upstream.credentials is password";
-            loader.refuse(&Self::password, problem);
+            loader.refuse(&secret.setting, problem);
         }
         Some(IamLogin { user: self.user?, password: password?, domain: self.domain? })
     }
@@ -113,14 +88,14 @@ fn require(
 
 /// Where the gateway logs in, unless the region decides.
 pub(super) struct IamAddress {
-    is_set: bool,
     endpoint: Option<Url>,
+    is_set: bool,
 }
 
 impl IamAddress {
     pub(super) fn read(loader: &mut SettingsLoader<'_>) -> Self {
         let is_set = loader.variable(IAM_ENDPOINT).is_some();
-        Self { is_set, endpoint: loader.shared_variable(&[IAM_ENDPOINT], &BASE_ADDRESS) }
+        Self { endpoint: loader.shared_variable(&[IAM_ENDPOINT], &web_address()), is_set }
     }
 
     /// The login for projects that no table names. `None` after a refusal.
@@ -129,14 +104,13 @@ impl IamAddress {
         loader: &mut SettingsLoader<'_>,
         region: Option<&str>,
     ) -> Option<LoginTarget> {
-        let endpoint = self.of_region(loader, region, REGION);
+        let endpoint = self.of_region(loader, region, "upstream.region");
         let scope = if loader.variable(PROJECT_ID).is_some() {
-            project_id(loader).map(ProjectScope::Id)
+            default_project(loader).map(ProjectScope::Id)
         } else {
-            let missing =
-                Missing { what: "the token's project", variable: PROJECT_ID, key: REGION };
-            let region = missing.unless(loader, region);
-            region.map(|region| ProjectScope::Name(region.to_owned()))
+            let unknown = format!("the token's project is not known: set {PROJECT_ID}");
+            known(loader, region, &unknown, "upstream.region")
+                .map(|region| ProjectScope::Name(region.to_owned()))
         };
         Some(LoginTarget { endpoint: endpoint?, scope: scope? })
     }
@@ -151,49 +125,38 @@ impl IamAddress {
         if self.is_set {
             return self.endpoint.clone();
         }
-        let missing = Missing { what: "IAM's address", variable: IAM_ENDPOINT, key };
-        let region = missing.unless(loader, region)?;
+        let unknown = format!("IAM's address is not known: set {IAM_ENDPOINT}");
+        let region = known(loader, region, &unknown, key)?;
         base_address(&format!("https://iam.{region}.myhuaweicloud.com"))
     }
 }
 
 /// The project of [`PROJECT_ID`]. `None` if it is not set, or after a refusal.
-pub(super) fn project_id(loader: &mut SettingsLoader<'_>) -> Option<String> {
-    loader.shared_variable(&[PROJECT_ID], &PROJECT)
+pub(super) fn default_project(loader: &mut SettingsLoader<'_>) -> Option<String> {
+    loader.shared_variable(&[PROJECT_ID], &project_id()).map(|project| project.as_str().to_owned())
 }
 
-/// Something that follows from a region.
-struct Missing<'m> {
-    what: &'m str,
-    /// The variable that says it without a region.
-    variable: &'m str,
-    /// The key of the region.
-    key: &'m str,
-}
-
-impl Missing<'_> {
-    /// The region, from which it follows. Without one, refuses that the variable is not set.
-    fn unless<'r>(
-        &self,
-        loader: &mut SettingsLoader<'_>,
-        region: Option<&'r str>,
-    ) -> Option<&'r str> {
-        if region.is_none() {
-            let Self { what, variable, key } = self;
-            loader.add_problem(format!(
-                "upstream.credentials is password, but {what} is not known: set {variable}, or {key}"
-            ));
-        }
-        region
+/// The region, if there is one; else refuses what follows from it.
+fn known<'r>(
+    loader: &mut SettingsLoader<'_>,
+    region: Option<&'r str>,
+    unknown: &str,
+    key: &str,
+) -> Option<&'r str> {
+    if region.is_none() {
+        loader.add_problem(format!("upstream.credentials is password, but {unknown}, or {key}"));
     }
+    region
 }
 
-fn name(text: &str) -> Option<String> {
-    let is_name = !text.trim().is_empty() && !text.chars().any(char::is_control);
-    is_name.then(|| text.to_owned())
+fn name(allowed: &'static str) -> Format<String> {
+    Format::new("NAME", allowed, |text| {
+        (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
+    })
 }
 
-fn password(text: &str) -> Option<Secret> {
-    let is_password = !text.is_empty() && !text.chars().any(char::is_control);
-    is_password.then(|| Secret::new(text))
+fn password() -> Format<Secret> {
+    Format::new("PASSWORD", "a password without control characters", |text| {
+        (!text.is_empty() && !text.contains(char::is_control)).then(|| Secret::new(text))
+    })
 }

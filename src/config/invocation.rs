@@ -2,17 +2,20 @@
 
 use std::ffi::OsString;
 
-use super::command_line::{self, CommandLine};
+use clap::ArgMatches;
+use clap_complete::Shell;
+
+use super::command_line::{FEDERATION, PAGE, SHELL, command, flags};
 use super::completions::{completions, manual};
 use super::settings::{FailedLoad, Loaded, Role, SettingsError, SettingsLoader};
-use super::sources::{Environment, Flags, Inputs};
-use super::{Config, DemoConfig, SimulateArgs, load};
+use super::sources::{Environment, Inputs};
+use super::{Config, SimulateArgs, load};
 
 /// One command, its settings checked.
 #[derive(Clone, Debug)]
 pub enum Invocation {
     /// `demo`
-    Demo(Loaded<DemoConfig>),
+    Demo(Loaded<Config>),
     /// `serve`
     Serve(Loaded<Config>),
     /// `check`
@@ -24,10 +27,8 @@ pub enum Invocation {
         /// Whether the schema of the federation subgraph is asked for.
         federation: bool,
     },
-    /// `completions`: the script for a shell.
-    Completions(String),
-    /// `man`: a manual page.
-    Manual(String),
+    /// `completions` or `man`: a text to print.
+    Print(String),
 }
 
 /// Why there is nothing to run.
@@ -50,31 +51,32 @@ impl Invocation {
         args: impl IntoIterator<Item = OsString>,
         environment: &Environment,
     ) -> Result<Self, UsageError> {
-        let inputs = |role, flags: Flags| Inputs { role, flags, environment: environment.clone() };
-        Ok(match command_line::parse(args)? {
-            CommandLine::Demo(flags) => {
-                Self::Demo(first(&inputs(Role::Demo, flags), DemoConfig::load)?)
+        let matches = command().try_get_matches_from(args)?;
+        let (name, matches) = matches.subcommand().expect("clap asks for a command");
+        let config = |role| first(role, matches, environment, Config::load);
+        Ok(match name {
+            "demo" => Self::Demo(config(Role::Demo)?),
+            "serve" => Self::Serve(config(Role::Serve)?),
+            "check" => Self::Check(config(Role::Serve)?),
+            "schema" => Self::Schema { federation: matches.get_flag(FEDERATION) },
+            "completions" => {
+                let shell = matches.get_one::<Shell>(SHELL).expect("clap asks for it");
+                Self::Print(completions(*shell))
             }
-            CommandLine::Serve(flags) => {
-                Self::Serve(first(&inputs(Role::Serve, flags), Config::load)?)
-            }
-            CommandLine::Check(flags) => {
-                Self::Check(first(&inputs(Role::Serve, flags), Config::load)?)
-            }
-            CommandLine::Simulate(flags) => {
-                Self::Simulate(first(&inputs(Role::Simulate, flags), SimulateArgs::load)?)
-            }
-            CommandLine::Schema { federation } => Self::Schema { federation },
-            CommandLine::Completions(shell) => Self::Completions(completions(shell)),
-            CommandLine::Manual(page) => Self::Manual(manual(page.as_deref())),
+            "man" => Self::Print(manual(matches.get_one::<String>(PAGE).map(String::as_str))),
+            _ => Self::Simulate(first(Role::Simulate, matches, environment, SimulateArgs::load)?),
         })
     }
 }
 
 /// Reads settings for the first time.
 fn first<T>(
-    inputs: &Inputs,
+    role: Role,
+    matches: &ArgMatches,
+    environment: &Environment,
     read: fn(&mut SettingsLoader<'_>) -> T,
 ) -> Result<Loaded<T>, SettingsError> {
-    load(inputs, None, read).map_err(|FailedLoad { error, .. }| error)
+    let (flags, environment) = (flags(role, matches), environment.clone());
+    let inputs = Inputs { role, flags, environment };
+    load(&inputs, None, read).map_err(|FailedLoad { error, .. }| error)
 }

@@ -7,6 +7,7 @@
 mod settings;
 mod sources;
 mod web_address;
+mod project_id;
 mod target;
 mod projects;
 mod upstream;
@@ -34,13 +35,14 @@ pub(crate) mod fuzz;
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use audit::AuditSettings;
 use cache::SharedCacheSettings;
 use iam::IamSettings;
 use inbound::AuthSettings;
 use limits::RateSettings;
-use settings::{FailedLoad, LISTEN_ADDRESS, SettingSpec, SettingsLoader, setting, settings};
+use settings::{Role, SettingSpec, SettingsLoader, listen_address, setting, settings};
 use sources::{Inputs, RawSettings};
 use tls::TlsSettings;
 use upstream::{CredentialsKind, UpstreamTarget};
@@ -59,10 +61,10 @@ pub use live::Live;
 pub use log::{LogConfig, LogFormat};
 pub use projects::ProjectConfig;
 pub use redis::{RedisKind, RedisNode, RedisServers};
-pub use reload::{ActiveSettings, FailedReload, ReloadedSettings, SettingsSource};
-pub use settings::{Loaded, SettingsError, ShownSetting};
+pub use reload::ReloadedSettings;
+pub use settings::{FailedLoad, Loaded, SettingsError, ShownSetting};
 pub use simulate::{SimulateArgs, SimulatedKey, SimulatedUser};
-pub use sources::{Environment, FileStates, Origin};
+pub use sources::{Environment, FileStates};
 pub(crate) use sources::{LARGEST_FILE, read_bounded};
 pub use subscriptions::SubscriptionsConfig;
 pub use target::Target;
@@ -75,9 +77,9 @@ settings! {
     #[derive(Clone, Debug)]
     pub struct Config in "" {
         /// address of the GraphQL listener; port 0 picks a free one, and the address is printed
-        pub listen: SocketAddr = setting(&LISTEN_ADDRESS).default("127.0.0.1:8080"),
+        pub listen: SocketAddr = setting(listen_address()).default("127.0.0.1:8080"),
         /// address of health, metrics and purge
-        pub admin_listen: SocketAddr = setting(&LISTEN_ADDRESS).default("127.0.0.1:8081"),
+        pub admin_listen: SocketAddr = setting(listen_address()).default("127.0.0.1:8081"),
     } and {
         /// `upstream.*`
         pub upstream: UpstreamConfig = UpstreamConfig::default(),
@@ -103,27 +105,31 @@ settings! {
 }
 
 /// Every setting, in the order in which they are documented.
-fn all_settings() -> Vec<&'static SettingSpec> {
-    [
-        Config::SPECS,
-        UpstreamTarget::SPECS,
-        UpstreamConfig::SPECS,
-        BreakerConfig::SPECS,
-        CacheConfig::SPECS,
-        SharedCacheSettings::SPECS,
-        IamSettings::SPECS,
-        AuthSettings::SPECS,
-        InboundConfig::SPECS,
-        AuditSettings::SPECS,
-        TlsSettings::SPECS,
-        LimitsConfig::SPECS,
-        RateSettings::SPECS,
-        SubscriptionsConfig::SPECS,
-        GraphqlConfig::SPECS,
-        LogConfig::SPECS,
-        SimulateArgs::SPECS,
-    ]
-    .concat()
+fn all_settings() -> &'static [SettingSpec] {
+    static ALL: LazyLock<Vec<SettingSpec>> = LazyLock::new(|| {
+        let sections = [
+            Config::specs(),
+            UpstreamTarget::specs(),
+            UpstreamConfig::specs(),
+            BreakerConfig::specs(),
+            CacheConfig::specs(),
+            SharedCacheSettings::specs(),
+            IamSettings::specs(),
+            AuthSettings::specs(),
+            GrantClaims::specs(),
+            InboundConfig::specs(),
+            AuditSettings::specs(),
+            TlsSettings::specs(),
+            LimitsConfig::specs(),
+            RateSettings::specs(),
+            SubscriptionsConfig::specs(),
+            GraphqlConfig::specs(),
+            LogConfig::specs(),
+            SimulateArgs::specs(),
+        ];
+        sections.into_iter().flatten().collect()
+    });
+    &ALL
 }
 
 /// Reads all sources. Settings that need a restart keep their pinned values, if there are any.
@@ -132,61 +138,52 @@ fn load<T>(
     pinned: Option<&RawSettings>,
     read: fn(&mut SettingsLoader<'_>) -> T,
 ) -> Result<Loaded<T>, FailedLoad> {
-    let mut loader = SettingsLoader::new(inputs, &all_settings(), pinned);
+    let mut loader = SettingsLoader::new(inputs, all_settings(), pinned);
     let settings = read(&mut loader);
     loader.finish(settings)
 }
 
-/// The settings of the demo, whose upstreams have no addresses before they run.
-#[derive(Clone, Debug)]
-pub struct DemoConfig(Config);
-
-impl DemoConfig {
-    /// The gateway's settings, once a simulated upstream serves each of these projects. The first one's
-    /// also answers for projects that are not there. They accept the same tokens.
-    pub fn against(mut self, projects: Vec<ProjectConfig>) -> Config {
-        let Config { upstream, limits, .. } = &mut self.0;
-        upstream.default = projects.first().map(|first| first.target.clone());
-        upstream.tokens_are_for_all_projects = true;
-        limits.projects = projects.len();
-        upstream.projects = projects;
-        self.0
-    }
-
-    /// `log`, `log_format`
-    pub fn log(&self) -> &LogConfig {
-        &self.0.log
-    }
-
-    /// The export of traces, if they are on.
-    pub fn traces(&self) -> Option<&TracesConfig> {
-        self.0.traces.as_ref()
-    }
-
-    fn load(loader: &mut SettingsLoader<'_>) -> Self {
-        let upstream = UpstreamConfig::load_limits(loader);
-        let config = Config::load_around(loader, upstream, CredentialsKind::Passthrough);
-        let listeners: [(&SettingSpec, SocketAddr); 2] =
-            [(&Config::listen, config.listen), (&Config::admin_listen, config.admin_listen)];
-        for (setting, address) in listeners {
-            if loader.are_valid(&[setting]) && !is_loopback(address) {
-                let problem = "must be a loopback address, such as 127.0.0.1:8080: the demo is for \
-                               this machine alone";
-                loader.refuse(setting, problem);
-            }
-        }
-        Self(config)
-    }
-}
-
 impl Config {
     fn load(loader: &mut SettingsLoader<'_>) -> Self {
+        let config = match loader.role() {
+            Role::Demo => Self::load_demo(loader),
+            Role::Serve | Role::Simulate => Self::load_served(loader),
+        };
+        config.for_each_named_file(|file| loader.watch(file));
+        config
+    }
+
+    fn load_served(loader: &mut SettingsLoader<'_>) -> Self {
         let target = UpstreamTarget::read(loader);
         let credentials = target.credentials;
         let upstream = UpstreamConfig::load(loader, target);
         let config = Self::load_around(loader, upstream, credentials);
         config.refuse_open_proxy(loader, credentials);
         config
+    }
+
+    fn load_demo(loader: &mut SettingsLoader<'_>) -> Self {
+        let upstream = UpstreamConfig::load_limits(loader);
+        let config = Self::load_around(loader, upstream, CredentialsKind::Passthrough);
+        for (setting, address) in
+            [(Self::listen(), config.listen), (Self::admin_listen(), config.admin_listen)]
+        {
+            if loader.are_valid(&[&setting]) && !is_loopback(address) {
+                let problem = "must be a loopback address, such as 127.0.0.1:8080: the demo is for \
+                               this machine alone";
+                loader.refuse(&setting, problem);
+            }
+        }
+        config
+    }
+
+    /// Makes a simulated upstream serve each of these projects. The first one's also answers for projects that are
+    /// not there. They accept the same tokens.
+    fn serve_simulated(&mut self, projects: Vec<ProjectConfig>) {
+        self.upstream.default = projects.first().map(|first| first.target.clone());
+        self.upstream.tokens_are_for_all_projects = true;
+        self.limits.projects = projects.len();
+        self.upstream.projects = projects;
     }
 
     fn load_around(
@@ -232,9 +229,9 @@ impl Config {
         let are_equal = listen.ip().to_canonical() == admin.ip().to_canonical();
         let overlap = are_equal || listen.ip().is_unspecified() || admin.ip().is_unspecified();
         let is_one_port = listen.port() == admin.port() && listen.port() != 0;
-        if is_one_port && overlap && loader.are_valid(&[&Self::listen, &Self::admin_listen]) {
+        if is_one_port && overlap && loader.are_valid(&[&Self::listen(), &Self::admin_listen()]) {
             let problem = format!("must be another port than that of listen, which is {listen}");
-            loader.refuse(&Self::admin_listen, &problem);
+            loader.refuse(&Self::admin_listen(), &problem);
         }
     }
 
@@ -244,16 +241,16 @@ impl Config {
             && !is_loopback(self.listen)
             && !self.inbound.allow_anonymous
             && !self.inbound.asks_who();
-        let are_valid =
-            loader.are_valid(&[&Self::listen]) && loader.are_valid(InboundConfig::AUTH_SPECS);
-        if is_open && are_valid {
+        let mut judged = InboundConfig::auth_specs();
+        judged.push(Self::listen().spec);
+        if is_open && loader.are_valid(&judged.iter().collect::<Vec<_>>()) {
             let problem = format!(
                 "under upstream.credentials={} anybody who can connect would use the gateway's own \
                  credentials: must be a loopback address, such as 127.0.0.1:8080, {}",
                 credentials.word(),
                 InboundConfig::remedies()
             );
-            loader.refuse(&Self::listen, &problem);
+            loader.refuse(&Self::listen(), &problem);
         }
     }
 }

@@ -4,48 +4,53 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 use super::iam::{IamAddress, LoginTarget, ProjectScope};
-use super::settings::{
-    Optional, Parsed, RawValue, Role, Setting, SettingSpec, SettingsLoader, setting,
-};
+use super::settings::{Format, SERVE, Setting, SettingSpec, SettingsLoader, setting};
 use super::sources::{FileTable, PROJECTS};
-use super::target::{AddressKeys, ENDPOINT, REGION, TIME_ZONE, Target};
+use super::target::{AddressKeys, Target, endpoints, regions, time_zones};
 use super::web_address::may_hold_secret;
 use crate::domain::ProjectId;
 
-const SERVE: &[Role] = &[Role::Serve];
-/// The longest name of a project, in characters.
-const LONGEST_NAME: usize = 100;
-const PROJECT_NAME: Parsed<String> = Parsed {
-    allowed: "a text of 1 to 100 characters without control characters",
-    placeholder: "NAME",
-    parse: name,
-};
+/// The settings of a table.
+struct TableSettings {
+    name: Setting<Option<String>>,
+    region: Setting<Option<String>>,
+    endpoint: Setting<Option<Url>>,
+    time_zone: Setting<Option<TimeZone>>,
+}
 
-const NAME: Setting<Option<String>> = setting(&Optional(PROJECT_NAME)).named(
-    "name",
-    " what clients see as the project's name",
-    SERVE,
-);
-const REGION_OF_PROJECT: Setting<Option<String>> = setting(&Optional(REGION)).named(
-    "region",
-    " region of the project, as in `upstream.region`",
-    SERVE,
-);
-const ENDPOINT_OF_PROJECT: Setting<Option<Url>> =
-    setting(&Optional(ENDPOINT)).secret_if(may_hold_secret).named(
-        "endpoint",
-        " base address of the upstream; with a region as well, this is called and the region is shown",
-        SERVE,
-    );
-const TIME_ZONE_OF_PROJECT: Setting<Option<TimeZone>> = setting(&Optional(TIME_ZONE)).named(
-    "time_zone",
-    " time zone of upstream timestamps that name none; by default `upstream.time_zone`",
-    SERVE,
-);
+impl TableSettings {
+    fn new() -> Self {
+        Self {
+            name: setting(names().optional()).named(
+                "name",
+                "what clients see as the project's name",
+                SERVE,
+            ),
+            region: setting(regions().optional()).named(
+                "region",
+                "region of the project, as in `upstream.region`",
+                SERVE,
+            ),
+            endpoint: setting(endpoints().optional()).secret_if(may_hold_secret).named(
+                "endpoint",
+                "base address of the upstream; with a region as well, this is called and the region \
+                 is shown",
+                SERVE,
+            ),
+            time_zone: setting(time_zones().optional()).named(
+                "time_zone",
+                "time zone of upstream timestamps that name none; by default `upstream.time_zone`",
+                SERVE,
+            ),
+        }
+    }
+}
 
 /// The keys of a table.
-pub(super) const KEYS: [&SettingSpec; 4] =
-    [&NAME.spec, &REGION_OF_PROJECT.spec, &ENDPOINT_OF_PROJECT.spec, &TIME_ZONE_OF_PROJECT.spec];
+pub(super) fn table_specs() -> [SettingSpec; 4] {
+    let TableSettings { name, region, endpoint, time_zone } = TableSettings::new();
+    [name.spec, region.spec, endpoint.spec, time_zone.spec]
+}
 
 /// A project that the settings file names.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,12 +98,12 @@ pub(super) fn load(
 }
 
 /// All values, to compare with those of another file.
-fn content(tables: &[FileTable]) -> RawValue {
+fn content(tables: &[FileTable]) -> String {
     let lines = tables.iter().flat_map(|table| {
-        let values = table.values.iter().map(|value| format!("{} = {}", value.key, value.raw));
+        let values = table.values.iter().map(|value| format!("{} = {}", value.key, value.text));
         std::iter::once(table.key()).chain(values)
     });
-    RawValue::List(lines.collect())
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Reads a table. `None` after a refusal.
@@ -107,7 +112,8 @@ fn read(
     table: &FileTable,
     defaults: &ProjectDefaults<'_>,
 ) -> Option<ProjectConfig> {
-    loader.refuse_unknown_keys(table, &KEYS);
+    loader.refuse_unknown_keys(table, &table_specs());
+    let settings = TableSettings::new();
     let id = ProjectId::parse(&table.name).ok();
     if id.is_none() {
         loader.add_problem(format!(
@@ -116,22 +122,22 @@ fn read(
             table.origin,
         ));
     }
-    let name = loader.read_in(table, &NAME);
-    let region = loader.read_in(table, &REGION_OF_PROJECT);
-    let endpoint = loader.read_in(table, &ENDPOINT_OF_PROJECT);
-    let time_zone = loader.read_in(table, &TIME_ZONE_OF_PROJECT);
+    let name = loader.read_in(table, &settings.name);
+    let region = loader.read_in(table, &settings.region);
+    let endpoint = loader.read_in(table, &settings.endpoint);
+    let time_zone = loader.read_in(table, &settings.time_zone);
     let (id, name, time_zone) = (id?, name.ok()?, time_zone.ok()?);
     let address = Address { region: region.ok()?, endpoint: endpoint.ok()? };
     let address = address.or(table, defaults, loader)?;
     let time_zone = time_zone.unwrap_or_else(|| defaults.time_zone.clone());
-    let region_key = format!("{}.{}", table.key(), REGION_OF_PROJECT.key);
+    let region_key = format!("{}.{}", table.key(), settings.region.key);
     let Address { region, endpoint } = address;
     let endpoint = match (endpoint, &region) {
         (Some(endpoint), _) => endpoint,
         (None, region) => {
-            let endpoint_key = format!("{}.{}", table.key(), ENDPOINT_OF_PROJECT.key);
+            let endpoint_key = format!("{}.{}", table.key(), settings.endpoint.key);
             let (region_key, endpoint_key) = (&region_key, &endpoint_key);
-            let setting = &ENDPOINT_OF_PROJECT.spec;
+            let setting = &settings.endpoint.spec;
             let keys = AddressKeys { region: region_key, endpoint: endpoint_key, setting };
             keys.of_region(loader, region.as_deref()?)?
         }
@@ -178,9 +184,12 @@ impl Address {
     }
 }
 
-fn name(text: &str) -> Option<String> {
-    let is_name = !text.trim().is_empty()
-        && text.chars().count() <= LONGEST_NAME
-        && !text.contains(char::is_control);
-    is_name.then(|| text.to_owned())
+fn names() -> Format<String> {
+    const LONGEST: usize = 100;
+    let allowed = "a text of 1 to 100 characters without control characters";
+    Format::new("NAME", allowed, |text| {
+        let is_name =
+            !text.is_empty() && text.chars().count() <= LONGEST && !text.contains(char::is_control);
+        is_name.then(|| text.to_owned())
+    })
 }

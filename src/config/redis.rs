@@ -3,10 +3,11 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::settings::Format;
 use crate::domain::Secret;
 
 /// What an address may be, as the end of a sentence.
-pub(super) const ALLOWED: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis+cluster://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…] \
+const ALLOWED: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis+cluster://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…] \
      or redis+sentinel://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/SERVICE[/DB]; rediss in place of \
      redis for TLS, valkey or valkeys for either";
 
@@ -53,8 +54,12 @@ pub struct RedisNode {
     pub port: u16,
 }
 
+pub(super) fn redis_url() -> Format<RedisServers> {
+    Format::new("URL", ALLOWED, servers)
+}
+
 /// Reads an address.
-pub(super) fn servers(text: &str) -> Option<RedisServers> {
+fn servers(text: &str) -> Option<RedisServers> {
     let (scheme, rest) = text.trim().split_once("://")?;
     let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
     let tls = match base {

@@ -7,146 +7,82 @@ use std::path::Path;
 
 use super::access_key::ACCESS_KEY;
 use super::inbound::{InboundAuth, JwksSource};
-use super::settings::{FailedLoad, Loaded, SettingsError};
-use super::sources::{FileStates, Inputs, PROJECTS, RawSettings};
-use super::{Config, DemoConfig, ProjectConfig, all_settings, load};
-
-/// Where settings come from, to read them again.
-#[derive(Clone)]
-pub struct SettingsSource(Source);
-
-#[derive(Clone)]
-enum Source {
-    /// Nowhere: the settings never change.
-    Fixed(Box<Config>),
-    Serve(Inputs),
-    /// The demo's own sources, for these simulated projects.
-    Demo(Inputs, Vec<ProjectConfig>),
-}
-
-/// The settings that are in use.
-#[derive(Clone, Debug)]
-pub struct ActiveSettings {
-    /// The settings.
-    pub config: Config,
-    raw: RawSettings,
-    files: FileStates,
-}
+use super::settings::{FailedLoad, Loaded, Role};
+use super::sources::PROJECTS;
+use super::{Config, ProjectConfig, all_settings, load};
 
 /// The result of a reload.
 #[derive(Debug)]
 pub struct ReloadedSettings {
     /// The new settings. They may be put into use as a whole.
-    pub next: ActiveSettings,
+    pub next: Loaded<Config>,
     /// Keys of settings that have changed and take effect at once.
     pub changed: Vec<&'static str>,
     /// Keys of settings that have changed and need a restart.
     pub waiting: Vec<&'static str>,
 }
 
-/// Why a reload failed.
-#[derive(Debug)]
-pub struct FailedReload {
-    /// What is wrong with the settings. They may also contradict settings that need a restart.
-    pub error: SettingsError,
-    /// The files that were read, as they were before.
-    pub files: FileStates,
-}
-
 impl Loaded<Config> {
-    /// Where these settings came from.
-    pub fn source(&self) -> SettingsSource {
-        SettingsSource(Source::Serve(self.inputs.clone()))
-    }
-}
-
-impl Loaded<DemoConfig> {
-    /// The gateway's settings, once a simulated upstream serves each of these projects.
-    pub fn against(self, projects: Vec<ProjectConfig>) -> Loaded<Config> {
-        self.map(|demo| demo.against(projects))
-    }
-
-    /// Where these settings came from, for these simulated projects.
-    pub fn source(&self, projects: Vec<ProjectConfig>) -> SettingsSource {
-        SettingsSource(Source::Demo(self.inputs.clone(), projects))
-    }
-}
-
-impl SettingsSource {
-    /// Settings that never change. The files that they name may change all the same.
+    /// Settings that did not come from any source and never change. The files that they name may change all the
+    /// same.
     pub fn fixed(config: Config) -> Self {
-        Self(Source::Fixed(Box::new(config)))
+        let mut loaded = Self::from(config);
+        loaded.settings.for_each_named_file(|file| loaded.files.note(file));
+        loaded
+    }
+
+    /// The settings of the demo, once a simulated upstream serves each of these projects.
+    #[must_use]
+    pub fn serving(mut self, projects: Vec<ProjectConfig>) -> Self {
+        self.settings.serve_simulated(projects);
+        self
     }
 
     /// Reads everything again.
     ///
     /// # Errors
-    /// [`FailedReload`], if the settings cannot be used.
-    pub fn reload(&self, active: &ActiveSettings) -> Result<ReloadedSettings, FailedReload> {
-        let read = self.read(None).map_err(|FailedLoad { error, mut files }| {
+    /// [`FailedLoad`], if the settings cannot be used. They may also contradict settings that need a restart.
+    pub fn reload(&self) -> Result<ReloadedSettings, FailedLoad> {
+        let Some(inputs) = &self.inputs else {
+            let next = Self::fixed(self.settings.clone());
+            return Ok(ReloadedSettings { next, changed: Vec::new(), waiting: Vec::new() });
+        };
+        let read = |pinned| {
+            let mut read = load(inputs, pinned, Config::load)?;
+            if inputs.role == Role::Demo {
+                read.settings.serve_simulated(self.settings.upstream.projects.clone());
+            }
+            Ok(read)
+        };
+        let new = read(None).map_err(|mut failed: FailedLoad| {
             // The files of the settings in use are still watched.
-            active.config.for_each_named_file(|file| files.note(file));
-            FailedReload { error, files }
+            self.settings.for_each_named_file(|file| failed.files.note(file));
+            failed
         })?;
-        let differing = read.raw.differing(&active.raw);
+        let differing = new.raw.differing(&self.raw);
         let (waiting, changed): (Vec<_>, Vec<_>) =
             differing.into_iter().partition(|key| needs_restart(key));
-        let files = read.files.clone();
+        let files = new.files.clone();
         let mut next = if waiting.is_empty() {
-            read
+            new
         } else {
-            self.read(Some(&active.raw)).map_err(|FailedLoad { error, .. }| FailedReload {
-                error: error.until_a_restart(&waiting),
+            read(Some(&self.raw)).map_err(|failed| FailedLoad {
+                error: failed.error.until_a_restart(&waiting),
                 files: files.clone(),
             })?
         };
         next.files = files;
-        Ok(ReloadedSettings { next, changed, waiting }.keeping_the_shared_cache(active))
-    }
-
-    /// Reads all sources. Settings that need a restart keep their pinned values, if there are any.
-    fn read(&self, pinned: Option<&RawSettings>) -> Result<ActiveSettings, FailedLoad> {
-        let loaded = match &self.0 {
-            Source::Fixed(config) => return Ok(ActiveSettings::fixed((**config).clone())),
-            Source::Serve(inputs) => load(inputs, pinned, Config::load),
-            Source::Demo(inputs, projects) => {
-                load(inputs, pinned, DemoConfig::load).map(|demo| demo.against(projects.clone()))
-            }
-        };
-        Ok(ActiveSettings::of(&loaded?))
-    }
-}
-
-impl ActiveSettings {
-    /// The settings of the start.
-    pub fn of(loaded: &Loaded<Config>) -> Self {
-        let Loaded { settings, raw, files, .. } = loaded.clone();
-        Self::new(settings, raw, files)
-    }
-
-    /// Settings that did not come from any source.
-    pub fn fixed(config: Config) -> Self {
-        Self::new(config, RawSettings::default(), FileStates::default())
-    }
-
-    /// The files that these settings were read from or that they name, as they were before.
-    pub fn files(&self) -> FileStates {
-        self.files.clone()
-    }
-
-    fn new(config: Config, raw: RawSettings, mut files: FileStates) -> Self {
-        config.for_each_named_file(|file| files.note(file));
-        Self { config, raw, files }
+        Ok(ReloadedSettings { next, changed, waiting }.keeping_the_shared_cache(self))
     }
 }
 
 impl ReloadedSettings {
     /// Keys of the shared cache hold the access key id, so with a shared cache another access key needs a
     /// restart.
-    fn keeping_the_shared_cache(mut self, active: &ActiveSettings) -> Self {
-        let old = &active.config.upstream;
-        let upstream = &mut self.next.config.upstream;
-        if self.next.config.cache.shared.is_none() || upstream.identity() == old.identity() {
+    fn keeping_the_shared_cache(mut self, active: &Loaded<Config>) -> Self {
+        let old = &active.settings.upstream;
+        let upstream = &mut self.next.settings.upstream;
+        if self.next.settings.cache.shared.is_none() || upstream.identity() == old.identity() {
             return self;
         }
         upstream.credentials = old.credentials.clone();
@@ -163,7 +99,7 @@ impl ReloadedSettings {
 
 impl Config {
     /// Calls `note` with each file that other areas read because these settings name it.
-    fn for_each_named_file(&self, mut note: impl FnMut(&Path)) {
+    pub(super) fn for_each_named_file(&self, mut note: impl FnMut(&Path)) {
         match &self.inbound.auth {
             InboundAuth::ApiKey(file) => note(file),
             InboundAuth::Jwt(jwt) => {

@@ -1,31 +1,11 @@
 //! Where recordings are: the address of a region's API, and how its answers are read.
 
-use std::ffi::OsStr;
-
 use jiff::tz::TimeZone;
 use url::Url;
 
 use super::iam::LoginTarget;
-use super::settings::{Parsed, RawValue, SettingSpec, SettingsLoader};
-use super::sources::Origin;
+use super::settings::{Format, SettingSpec, SettingsLoader};
 use super::web_address::base_address;
-
-pub(super) const REGION: Parsed<String> = Parsed {
-    allowed: "a region's name in lower case, such as ap-southeast-1",
-    placeholder: "REGION",
-    parse: region,
-};
-pub(super) const ENDPOINT: Parsed<Url> = Parsed {
-    allowed: "an http or https address without user, query and fragment, such as \
-              https://workspace.ap-southeast-1.myhuaweicloud.com",
-    placeholder: "URL",
-    parse: base_address,
-};
-pub(super) const TIME_ZONE: Parsed<TimeZone> = Parsed {
-    allowed: "an IANA time zone, such as UTC or Asia/Shanghai",
-    placeholder: "ZONE",
-    parse: time_zone,
-};
 
 /// Where the recordings of a project are.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,11 +44,17 @@ pub(super) struct AddressKeys<'s> {
 impl AddressKeys<'_> {
     /// The address of a region, which is shown as the endpoint. `None` after a refusal.
     pub(super) fn of_region(&self, loader: &mut SettingsLoader<'_>, region: &str) -> Option<Url> {
-        let RegionAddress { address, origin } = RegionAddress::find(loader, region, self.region);
-        let shown = self.setting.shown(&RawValue::Text(address.clone()));
-        let url = base_address(&address);
+        let suffix = region.replace('-', "_").to_ascii_uppercase();
+        let variable = format!("HUAWEICLOUD_SDK_REGION_WORKSPACE_{suffix}");
+        // The official SDKs try the addresses of this list in turn; the gateway takes the first.
+        let own = loader.variable(&variable);
+        let own = own.and_then(|addresses| addresses.split(',').next()).map(str::trim);
+        let origin = if own.is_some() { &variable } else { self.region };
+        let public = format!("https://workspace.{region}.myhuaweicloud.com");
+        let address = own.unwrap_or(&public);
+        let (shown, url) = (self.setting.shown(address), base_address(address));
         if url.is_none() {
-            let allowed = self.setting.allowed();
+            let allowed = &self.setting.allowed;
             loader.add_problem(format!("{origin} is {shown}: must be {allowed}"));
         }
         loader.show(self.endpoint, &shown, origin);
@@ -76,25 +62,20 @@ impl AddressKeys<'_> {
     }
 }
 
-/// The address of a region, and where it came from.
-struct RegionAddress {
-    address: String,
-    origin: Origin,
+pub(super) fn regions() -> Format<String> {
+    Format::new("REGION", "a region's name in lower case, such as ap-southeast-1", region)
 }
 
-impl RegionAddress {
-    /// The public address, unless the official SDKs' own variable for the region has another. They try the
-    /// addresses of its list in turn; the gateway takes the first.
-    fn find(loader: &SettingsLoader<'_>, region: &str, region_key: &str) -> Self {
-        let suffix = region.replace('-', "_").to_ascii_uppercase();
-        let variable = format!("HUAWEICLOUD_SDK_REGION_WORKSPACE_{suffix}");
-        let Some(addresses) = loader.variable(&variable).map(OsStr::to_string_lossy) else {
-            let address = format!("https://workspace.{region}.myhuaweicloud.com");
-            return Self { address, origin: Origin::Derived(region_key.to_owned()) };
-        };
-        let first = addresses.split(',').next().unwrap_or_default().trim();
-        Self { address: first.to_owned(), origin: Origin::Environment(variable) }
-    }
+pub(super) fn endpoints() -> Format<Url> {
+    let allowed = "an http or https address without user, query and fragment, such as \
+                   https://workspace.ap-southeast-1.myhuaweicloud.com";
+    Format::new("URL", allowed, base_address)
+}
+
+pub(super) fn time_zones() -> Format<TimeZone> {
+    Format::new("ZONE", "an IANA time zone, such as UTC or Asia/Shanghai", |name| {
+        TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())
+    })
 }
 
 /// Any well-formed name: new regions come faster than new versions of the gateway.
@@ -105,10 +86,6 @@ fn region(text: &str) -> Option<String> {
         && text.starts_with(is_name)
         && text.ends_with(is_name);
     is_region.then(|| text.to_owned())
-}
-
-fn time_zone(name: &str) -> Option<TimeZone> {
-    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())
 }
 
 #[cfg(test)]

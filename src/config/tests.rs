@@ -26,9 +26,9 @@ fn updated(page: &str) -> String {
 
 fn projects_table() -> String {
     let head = ["| key | meaning | allowed |".to_owned(), "| --- | --- | --- |".to_owned()];
-    let rows = projects::KEYS.map(|setting| {
-        let SettingSpec { key, meaning, .. } = setting;
-        format!("| `{key}` | {meaning} | {} |", setting.allowed())
+    let rows = projects::table_specs().map(|setting| {
+        let SettingSpec { key, meaning, allowed, .. } = setting;
+        format!("| `{key}` | {meaning} | {allowed} |")
     });
     head.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
@@ -41,7 +41,7 @@ fn table(role: Role) -> String {
         "| key | flag | environment | default | reload | meaning | allowed |".to_owned(),
         "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
     ];
-    let rows = all_settings().into_iter().filter(is_shown).map(line);
+    let rows = all_settings().iter().filter(is_shown).map(line);
     head.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
 
@@ -54,7 +54,7 @@ fn line(setting: &SettingSpec) -> String {
         default(setting),
         if setting.is_reloadable { "yes" } else { "restart" },
         meaning(setting),
-        setting.allowed().replace('|', "\\|"),
+        setting.allowed.replace('|', "\\|"),
     )
 }
 

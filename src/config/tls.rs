@@ -6,10 +6,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::settings::{FILE_PATH, Role, SettingsLoader, setting, settings};
-
-/// The demo serves this machine alone.
-const SERVE: &[Role] = &[Role::Serve];
+use super::settings::{SERVE, SettingsLoader, file_path, setting, settings};
 
 settings! {
     /// The settings that [`TlsConfig`] is made of.
@@ -17,14 +14,14 @@ settings! {
     pub(super) struct TlsSettings in "tls." for SERVE {
         /// file with the certificate of the GraphQL listener, as PEM, followed by its intermediates; read again
         /// when it changes. With it and `tls.key_file` the listener speaks TLS
-        cert_file: Option<PathBuf> = setting(&FILE_PATH)
+        cert_file: Option<PathBuf> = setting(file_path())
             .shown_when_unset("none: the listener speaks HTTP without TLS")
             .reloadable(),
         /// file with the key of that certificate, as PEM, not encrypted; read again when it changes
-        key_file: Option<PathBuf> = setting(&FILE_PATH).reloadable(),
+        key_file: Option<PathBuf> = setting(file_path()).reloadable(),
         /// file with CA certificates, as PEM; clients of the GraphQL listener must present a certificate of one
         /// of them. Read again when it changes
-        client_ca_file: Option<PathBuf> = setting(&FILE_PATH)
+        client_ca_file: Option<PathBuf> = setting(file_path())
             .shown_when_unset("none: clients need no certificate")
             .reloadable(),
     }
@@ -44,28 +41,22 @@ pub struct TlsConfig {
 impl TlsConfig {
     /// Reads the settings; `None` for HTTP without TLS.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let files = TlsSettings::read(loader);
-        files.check(loader);
-        let TlsSettings { cert_file, key_file, client_ca_file } = files;
-        Some(Self { cert_file: cert_file?, key_file: key_file?, client_ca_file })
-    }
-}
-
-impl TlsSettings {
-    fn check(&self, loader: &mut SettingsLoader<'_>) {
-        if !loader.are_valid(Self::SPECS) {
-            return;
-        }
-        match (&self.cert_file, &self.key_file) {
-            (Some(_), None) => loader.refuse(&Self::key_file, "must be set beside tls.cert_file"),
-            (None, Some(_)) => loader.refuse(&Self::cert_file, "must be set beside tls.key_file"),
-            (None, None) if self.client_ca_file.is_some() => {
-                let problem = "does nothing without tls.cert_file and tls.key_file: set both, or \
-                               leave this out";
-                loader.refuse(&Self::client_ca_file, problem);
+        let TlsSettings { cert_file, key_file, client_ca_file } = TlsSettings::read(loader);
+        let [cert, key, client_ca] =
+            [TlsSettings::cert_file(), TlsSettings::key_file(), TlsSettings::client_ca_file()];
+        if loader.are_valid(&[&cert, &key, &client_ca]) {
+            match (&cert_file, &key_file) {
+                (Some(_), None) => loader.refuse(&key, "must be set beside tls.cert_file"),
+                (None, Some(_)) => loader.refuse(&cert, "must be set beside tls.key_file"),
+                (None, None) if client_ca_file.is_some() => {
+                    let problem = "does nothing without tls.cert_file and tls.key_file: set both, or \
+                                   leave this out";
+                    loader.refuse(&client_ca, problem);
+                }
+                (None, None) | (Some(_), Some(_)) => {}
             }
-            (None, None) | (Some(_), Some(_)) => {}
         }
+        Some(Self { cert_file: cert_file?, key_file: key_file?, client_ca_file })
     }
 }
 

@@ -9,30 +9,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::settings::{Parsed, SettingsLoader};
+use super::settings::{Format, SettingsLoader, number, one_of};
 use super::web_address::base_address;
 use crate::proxies::Proxies;
-
-const RECEIVER: Parsed<Url> = format_of(
-    "an http or https address without user, query and fragment, such as http://localhost:4318",
-    base_address,
-);
-const DISABLED: Parsed<bool> =
-    format_of("true or false", |text| text.to_ascii_lowercase().parse().ok());
-const IS_OTLP: Parsed<bool> =
-    format_of("otlp or none", |text| matches!(text, "otlp" | "none").then_some(text == "otlp"));
-const IS_JSON: Parsed<bool> = format_of(
-    "http/protobuf or http/json, which receivers take at port 4318: gRPC is not spoken here",
-    |text| matches!(text, "http/protobuf" | "http/json").then_some(text == "http/json"),
-);
-const MILLISECONDS: Parsed<Duration> =
-    format_of("a whole number of milliseconds, 1 to 86400000", |text| {
-        let milliseconds = text.parse().ok().filter(|number| (1..=86_400_000).contains(number));
-        milliseconds.map(Duration::from_millis)
-    });
-const SPANS: Parsed<usize> = format_of("a whole number from 1 to 1000000", |text| {
-    text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
-});
 
 /// How traces are queued and exported.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,22 +48,27 @@ impl TracesConfig {
 
     /// Reads the variables. `None` if traces are off, or the endpoint was refused.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let is_disabled = loader.shared_variable(&["OTEL_SDK_DISABLED"], &DISABLED);
-        let is_otlp = loader.shared_variable(&["OTEL_TRACES_EXPORTER"], &IS_OTLP);
-        if is_disabled == Some(true) || is_otlp == Some(false) {
+        let switch = Format::new("true|false", "true or false", |text| {
+            text.to_ascii_lowercase().parse().ok()
+        });
+        let is_disabled = loader.shared_variable(&["OTEL_SDK_DISABLED"], &switch);
+        let exporter = one_of(&[("otlp", true), ("none", false)]);
+        let is_exported = loader.shared_variable(&["OTEL_TRACES_EXPORTER"], &exporter);
+        if is_disabled == Some(true) || is_exported == Some(false) {
             return None;
         }
-        let whole = loader.shared_variable(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"], &RECEIVER);
-        let base = loader.shared_variable(&["OTEL_EXPORTER_OTLP_ENDPOINT"], &RECEIVER);
+        let whole = loader.shared_variable(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"], &receiver());
+        let base = loader.shared_variable(&["OTEL_EXPORTER_OTLP_ENDPOINT"], &receiver());
         let default = Self::to(whole.or_else(|| base.as_ref().map(below))?);
-        let protocol = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-        let is_json = loader.shared_variable(&protocol, &IS_JSON);
+        let protocols = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+        let is_json = loader.shared_variable(&protocols, &protocol());
         let timeout = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-        let timeout = loader.shared_variable(&timeout, &MILLISECONDS).unwrap_or(default.timeout);
-        let export = loader.shared_variable(&["OTEL_BSP_EXPORT_TIMEOUT"], &MILLISECONDS);
-        let delay = loader.shared_variable(&["OTEL_BSP_SCHEDULE_DELAY"], &MILLISECONDS);
-        let queue = loader.shared_variable(&["OTEL_BSP_MAX_QUEUE_SIZE"], &SPANS);
-        let batch = loader.shared_variable(&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], &SPANS);
+        let timeout = loader.shared_variable(&timeout, &milliseconds()).unwrap_or(default.timeout);
+        let export = loader.shared_variable(&["OTEL_BSP_EXPORT_TIMEOUT"], &milliseconds());
+        let delay = loader.shared_variable(&["OTEL_BSP_SCHEDULE_DELAY"], &milliseconds());
+        let spans = number(1..=1_000_000);
+        let queue = loader.shared_variable(&["OTEL_BSP_MAX_QUEUE_SIZE"], &spans);
+        let batch = loader.shared_variable(&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], &spans);
         Some(Self {
             proxies: loader.proxies(),
             is_json: is_json.unwrap_or(default.is_json),
@@ -104,6 +88,23 @@ fn below(base: &Url) -> Url {
     endpoint
 }
 
-const fn format_of<T>(allowed: &'static str, parse: fn(&str) -> Option<T>) -> Parsed<T> {
-    Parsed { allowed, placeholder: "VALUE", parse }
+fn receiver() -> Format<Url> {
+    let allowed =
+        "an http or https address without user, query and fragment, such as http://localhost:4318";
+    Format::new("URL", allowed, base_address)
+}
+
+fn milliseconds() -> Format<Duration> {
+    Format::new("N", "a whole number of milliseconds, 1 to 86400000", |text| {
+        let milliseconds = text.parse().ok().filter(|number| (1..=86_400_000).contains(number));
+        milliseconds.map(Duration::from_millis)
+    })
+}
+
+fn protocol() -> Format<bool> {
+    let allowed =
+        "http/protobuf or http/json, which receivers take at port 4318: gRPC is not spoken here";
+    Format::new("WORD", allowed, |text| {
+        matches!(text, "http/protobuf" | "http/json").then_some(text == "http/json")
+    })
 }

@@ -12,48 +12,45 @@ use super::access_key::AccessKey;
 use super::iam::{self, IamAddress, IamLogin, IamSettings, ProjectScope};
 use super::projects::{self, ProjectConfig, ProjectDefaults};
 use super::settings::{
-    ByteRange, CappedDuration, DurationRange, FILE_PATH, NumberRange, OneOf, Optional, Ratio,
-    RawValue, Role, SettingSpec, SettingsLoader, setting, settings,
+    CappedDuration, Format, SERVE, SettingsLoader, bytes, duration, file_path, number, one_of,
+    setting, settings, share,
 };
 use super::sources::PROJECTS;
-use super::target::{AddressKeys, ENDPOINT, REGION, TIME_ZONE, Target};
+use super::target::{AddressKeys, Target, endpoints, regions, time_zones};
 use super::tls::ca_certificates_of;
-use super::web_address::{BASE_ADDRESS, may_hold_secret};
+use super::web_address::{may_hold_secret, web_address};
 use crate::domain::ProjectId;
 use crate::proxies::Proxies;
 
-/// The demo brings an upstream of its own.
-const SERVE: &[Role] = &[Role::Serve];
-const TIMEOUT: DurationRange = DurationRange(Duration::from_millis(1)..=Duration::from_hours(1));
-
-const CREDENTIALS: OneOf<CredentialsKind> = OneOf(&[
+const CREDENTIALS: &[(&str, CredentialsKind)] = &[
     ("passthrough", CredentialsKind::Passthrough),
     ("aksk", CredentialsKind::AkSk),
     ("password", CredentialsKind::Password),
     ("metadata", CredentialsKind::Metadata),
-]);
+];
+
 settings! {
     /// The settings that the default target and the credentials are made of.
     pub(super) struct UpstreamTarget in "upstream." for SERVE {
         /// region whose public endpoint is used, for projects that no table `[projects.<id>]` names:
         /// `https://workspace.{region}.myhuaweicloud.com`
-        region: Option<String> = setting(&Optional(REGION)),
+        region: Option<String> = setting(regions().optional()),
         /// base address of the upstream; wins over the region
-        endpoint: Option<Url> = setting(&Optional(ENDPOINT))
+        endpoint: Option<Url> = setting(endpoints().optional())
             .shown_when_unset("that of the region")
             .secret_if(may_hold_secret),
         /// credentials for the upstream: each caller's token, the gateway's access key, a token that the
         /// gateway logs in for, or the temporary key of the cloud server that it runs on
-        pub(super) credentials: CredentialsKind = setting(&CREDENTIALS).default("passthrough"),
+        pub(super) credentials: CredentialsKind = setting(one_of(CREDENTIALS)).default("passthrough"),
         /// address of the metadata service, for `upstream.credentials=metadata`
-        metadata_endpoint: Url = setting(&BASE_ADDRESS)
+        metadata_endpoint: Url = setting(web_address())
             .default("http://169.254.169.254")
             .secret_if(may_hold_secret),
         /// file with further trusted CA certificates, as PEM, for the upstream, IAM and the metadata service;
         /// read again when it changes
-        ca_file: Option<PathBuf> = setting(&FILE_PATH).reloadable(),
+        ca_file: Option<PathBuf> = setting(file_path()).reloadable(),
         /// time zone of upstream timestamps that name none
-        time_zone: TimeZone = setting(&TIME_ZONE).default("UTC"),
+        time_zone: TimeZone = setting(time_zones()).default("UTC"),
     }
 }
 
@@ -62,19 +59,19 @@ settings! {
     #[derive(Clone, Debug)]
     pub struct UpstreamConfig in "upstream." {
         /// time to connect; at most `upstream.attempt_timeout`, to which the default is lowered
-        pub connect_timeout: Duration = setting(&TIMEOUT).default("2s").reloadable(),
+        pub connect_timeout: Duration = setting(timeout()).default("2s").reloadable(),
         /// time for one attempt, body included; at most `upstream.deadline`, to which the default is lowered
-        pub attempt_timeout: Duration = setting(&TIMEOUT).default("5s").reloadable(),
+        pub attempt_timeout: Duration = setting(timeout()).default("5s").reloadable(),
         /// time for one load, with all its attempts and waits
-        pub deadline: Duration = setting(&TIMEOUT).default("10s").reloadable(),
+        pub deadline: Duration = setting(timeout()).default("10s").reloadable(),
         /// attempts of one load, within `upstream.deadline`; 1 turns retries off
-        pub max_attempts: NonZeroU32 = setting(&NumberRange(1..=10)).default("3").reloadable(),
+        pub max_attempts: NonZeroU32 = setting(number(1..=10)).default("3").reloadable(),
         /// calls to the upstream in progress; one caller gets at most seven eighths of them
         pub max_concurrency: NonZeroU32 =
-            setting(&NumberRange(1..=100_000)).default("256").reloadable(),
+            setting(number(1..=100_000)).default("256").reloadable(),
         /// largest answer of the upstream after decompression; a larger one is an error
         pub max_body_bytes: usize =
-            setting(&ByteRange(1024..=64 << 20)).default("1MiB").reloadable(),
+            setting(bytes(1024..=64 << 20)).default("1MiB").reloadable(),
     } and {
         /// Where projects are that no table names: `upstream.endpoint`, or the public one of
         /// `upstream.region`.
@@ -100,14 +97,14 @@ settings! {
     pub struct BreakerConfig in "upstream.breaker_" {
         /// with fewer attempts than this in the window, the circuit breaker stays closed
         pub min_calls: NonZeroU32 =
-            setting(&NumberRange(1..=1_000_000_000)).default("20").reloadable(),
+            setting(number(1..=1_000_000_000)).default("20").reloadable(),
         /// share of failed attempts at which the circuit breaker opens; an attempt fails without an answer or
         /// with a 5xx
-        pub failure_rate: f64 = setting(&Ratio).default("0.5").reloadable(),
+        pub failure_rate: f64 = setting(share()).default("0.5").reloadable(),
         /// how long an attempt counts for the circuit breaker
-        pub window: Duration = setting(&TIMEOUT).default("10s").reloadable(),
+        pub window: Duration = setting(timeout()).default("10s").reloadable(),
         /// how long an open circuit breaker blocks all calls before one attempt probes the upstream
-        pub open_for: Duration = setting(&TIMEOUT).default("5s").reloadable(),
+        pub open_for: Duration = setting(timeout()).default("5s").reloadable(),
     }
 }
 
@@ -203,12 +200,13 @@ impl UpstreamConfig {
     /// Reads how the gateway calls an upstream whose address and credentials are known.
     pub(super) fn load_limits(loader: &mut SettingsLoader<'_>) -> Self {
         let upstream = Self::read(loader);
-        let capped = |setting: &'static SettingSpec, value| CappedDuration { setting, value };
-        let deadline = capped(&Self::deadline, upstream.deadline);
-        let attempt = capped(&Self::attempt_timeout, upstream.attempt_timeout);
+        let (deadline, attempt, connect) =
+            (Self::deadline(), Self::attempt_timeout(), Self::connect_timeout());
+        let deadline = CappedDuration { setting: &deadline, value: upstream.deadline };
+        let attempt = CappedDuration { setting: &attempt, value: upstream.attempt_timeout };
         let attempt_timeout = loader.at_most(attempt, deadline);
         let attempt = CappedDuration { value: attempt_timeout, ..attempt };
-        let connect = capped(&Self::connect_timeout, upstream.connect_timeout);
+        let connect = CappedDuration { setting: &connect, value: upstream.connect_timeout };
         let connect_timeout = loader.at_most(connect, attempt);
         let breaker = BreakerConfig::load(loader);
         Self { connect_timeout, attempt_timeout, breaker, ..upstream }
@@ -220,7 +218,7 @@ impl BreakerConfig {
         let breaker = Self::read(loader);
         if breaker.failure_rate <= 0.0 {
             let problem = "must be above 0: at 0 the circuit opens unprovoked";
-            loader.refuse(&Self::failure_rate, problem);
+            loader.refuse(&Self::failure_rate(), problem);
         }
         breaker
     }
@@ -237,25 +235,20 @@ impl CredentialsKind {
 
     /// As it stands in the settings.
     pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Passthrough => "passthrough",
-            Self::AkSk => "aksk",
-            Self::Password => "password",
-            Self::Metadata => "metadata",
-        }
+        CREDENTIALS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| *word)
     }
 }
 
 impl UpstreamTarget {
     /// Whether projects that no table names have no address.
     fn is_left_out(&self, loader: &SettingsLoader<'_>) -> bool {
-        let are_valid = loader.are_valid(&[&Self::region, &Self::endpoint]);
+        let are_valid = loader.are_valid(&[&Self::region(), &Self::endpoint()]);
         are_valid && self.region.is_none() && self.endpoint.is_none()
     }
 
     /// The target of projects that no table names. `None` if it is left out, and after a refusal.
     fn resolve(&self, loader: &mut SettingsLoader<'_>) -> Option<Target> {
-        let [region, endpoint]: [&SettingSpec; 2] = [&Self::region, &Self::endpoint];
+        let [region, endpoint] = [Self::region().spec, Self::endpoint().spec];
         if self.is_left_out(loader) && loader.tables(PROJECTS).is_empty() {
             let problem = format!(
                 "set upstream.region (--{}, {}), for example to ap-southeast-1, or upstream.endpoint \
@@ -265,14 +258,14 @@ impl UpstreamTarget {
                 endpoint.flag(),
                 endpoint.variable(),
             );
-            loader.refuse(region, &problem);
+            loader.refuse(&region, &problem);
         }
         let address = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
-            None if !loader.are_valid(&[region, endpoint]) => return None,
+            None if !loader.are_valid(&[&region, &endpoint]) => return None,
             None => {
                 let keys =
-                    AddressKeys { region: region.key, endpoint: endpoint.key, setting: endpoint };
+                    AddressKeys { region: region.key, endpoint: endpoint.key, setting: &endpoint };
                 keys.of_region(loader, self.region.as_deref()?)?
             }
         };
@@ -297,7 +290,7 @@ impl UpstreamTarget {
                 let address = IamAddress::read(loader);
                 // A refused region causes no second problem.
                 if let Some(target) = default
-                    && loader.are_valid(&[&Self::region])
+                    && loader.are_valid(&[&Self::region()])
                 {
                     target.login = address.login(loader, target.region.as_deref());
                 }
@@ -305,7 +298,7 @@ impl UpstreamTarget {
                 login.map(CredentialsMode::Password)
             }
             CredentialsKind::Metadata => {
-                let project_id = iam::project_id(loader);
+                let project_id = iam::default_project(loader);
                 let endpoint = self.metadata_endpoint;
                 Some(CredentialsMode::Metadata(MetadataService { endpoint, project_id }))
             }
@@ -320,19 +313,24 @@ struct ResolvedCredentials {
     iam: Option<IamAddress>,
 }
 
+fn timeout() -> Format<Duration> {
+    duration(Duration::from_millis(1)..=Duration::from_hours(1))
+}
+
 /// The certificates of `upstream.ca_file`; none if it is not set, or refused.
 fn ca_certificates(
     loader: &mut SettingsLoader<'_>,
     file: Option<&Path>,
 ) -> Vec<CertificateDer<'static>> {
     let Some(file) = file else { return Vec::new() };
+    let setting = UpstreamTarget::ca_file();
     let text = loader.read_file(file).map_err(|problem| format!("the file {problem}"));
     if let Ok(text) = &text {
-        loader.note_content(UpstreamTarget::ca_file.key, RawValue::Text(text.clone()));
+        loader.note_content(setting.key, text.clone());
     }
     let certificates = text.and_then(|text| ca_certificates_of(text.as_bytes()));
     certificates.unwrap_or_else(|problem| {
-        loader.refuse(&UpstreamTarget::ca_file, &format!("cannot be used: {problem}"));
+        loader.refuse(&setting, &format!("cannot be used: {problem}"));
         Vec::new()
     })
 }

@@ -2,14 +2,13 @@
 
 use url::Url;
 
-use super::settings::Parsed;
+use super::settings::Format;
 
 /// A base address. Combine it with `secret_if(may_hold_secret)`.
-pub(super) const BASE_ADDRESS: Parsed<Url> = Parsed {
-    allowed: "an http or https address without user, query and fragment",
-    placeholder: "URL",
-    parse: base_address,
-};
+pub(super) fn web_address() -> Format<Url> {
+    let allowed = "an http or https address without user, query and fragment";
+    Format::new("URL", allowed, base_address)
+}
 
 /// Reads a base address.
 pub(super) fn base_address(text: &str) -> Option<Url> {

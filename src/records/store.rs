@@ -104,7 +104,7 @@ impl Records {
         let RecordParts { metrics, clock, tasks, ended, .. } = parts;
         let CacheBudget { records: record_bytes, pages, links, .. } = cache.budget();
         let limits = Live::new(cache.clone());
-        let hasher = match cache.shared.as_ref().and_then(|shared| shared.key_secret.as_ref()) {
+        let hasher = match cache.shared.as_ref().and(cache.key_secret.as_ref()) {
             Some(secret) => TokenHasher::from_secret(secret),
             None => TokenHasher::random()?,
         };

@@ -1,23 +1,20 @@
 //! Reloads settings, credentials, keys and documents while the process runs.
 //!
-//! A signal and a changed file cause a reload. Each part of the process first prepares its change; all
-//! changes are made only if every part is prepared. After a failure nothing changes: the failure is logged
-//! once, and the reload is retried with backoff and at the next change of a file.
+//! A signal and a changed file cause a reload. After a failure nothing changes: the failure is logged once, and the
+//! reload is retried with backoff and at the next change of a file.
 
 mod metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt as _, join_all};
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{
-    ActiveSettings, Config, FailedReload, FileStates, ReloadedSettings, SettingsSource,
-};
+use crate::config::{Config, FailedLoad, FileStates, Loaded, ReloadedSettings};
 
 pub use metrics::ReloadMetrics;
 
@@ -32,28 +29,19 @@ const LONGEST_WRITE: u32 = 10;
 /// Requests for a reload that may wait.
 const MAX_WAITING_REQUESTS: usize = 16;
 
-/// Makes a prepared change. Cannot fail, and takes no time.
-pub type Commit = Box<dyn FnOnce() + Send>;
+/// Puts settings into use as a whole. After an error nothing has changed; it is each reason why they cannot be
+/// used, with the setting's name and without secrets.
+pub type Apply = Box<dyn Fn(Config) -> BoxFuture<'static, Result<(), Vec<String>>> + Send + Sync>;
 
-/// A prepared change, or each reason why the settings cannot be used, with the setting's name and without
-/// secrets.
-pub type Prepared = Result<Commit, Vec<String>>;
-
-/// A reloadable part of the process: prepares a change for new settings, without making it.
-pub struct Part(Box<dyn Fn(Arc<Config>) -> BoxFuture<'static, Prepared> + Send + Sync>);
-
-/// Reads the settings again and applies them to the parts.
+/// Reads the settings again and puts them into use.
 pub struct Reloader {
-    source: Arc<SettingsSource>,
-    active: Arc<ActiveSettings>,
-    parts: Vec<Part>,
+    active: Arc<Loaded<Config>>,
+    apply: Apply,
     metrics: ReloadMetrics,
     tasks: TaskTracker,
     requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
     /// The files that were read last, as they were then.
     files: FileStates,
-    /// The files of the settings in use.
-    files_in_use: FileStates,
     /// Files that have changed and may still be written to.
     unsettled: Option<UnsettledFiles>,
     failure: Option<LastFailure>,
@@ -107,24 +95,6 @@ struct LastFailure {
     backoff: u32,
 }
 
-impl Part {
-    /// A part that prepares its changes by `prepare`.
-    pub fn new<F>(prepare: impl Fn(Arc<Config>) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Prepared> + Send + 'static,
-    {
-        Self(Box::new(move |config| prepare(config).boxed()))
-    }
-
-    /// A part that can apply all settings.
-    pub fn always_ready(change: impl Fn(&Config) + Clone + Send + Sync + 'static) -> Self {
-        Self::new(move |config| {
-            let change = change.clone();
-            async move { Ok(Box::new(move || change(&config)) as Commit) }
-        })
-    }
-}
-
 impl ReloadHandle {
     /// Requests a reload and waits for its outcome.
     pub async fn reload(&self) -> Outcome {
@@ -137,21 +107,18 @@ impl ReloadHandle {
 }
 
 impl Reloader {
-    /// A reloader of the settings in use. The parts are changed in this order.
+    /// A reloader of the settings in use.
     pub fn new(
-        source: SettingsSource,
-        active: ActiveSettings,
-        parts: Vec<Part>,
+        active: Loaded<Config>,
+        apply: Apply,
         metrics: ReloadMetrics,
         tasks: TaskTracker,
     ) -> (Self, ReloadHandle) {
         let (sender, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         let reloader = Self {
-            source: Arc::new(source),
             files: active.files(),
-            files_in_use: active.files(),
             active: Arc::new(active),
-            parts,
+            apply,
             metrics,
             tasks,
             requests,
@@ -204,51 +171,35 @@ impl Reloader {
 
     async fn reload(&mut self, cause: Cause) -> Outcome {
         self.unsettled = None;
-        match self.prepare().await {
-            Ok((reloaded, commits)) => {
-                for commit in commits {
-                    commit();
-                }
-                self.succeed(cause, reloaded)
-            }
+        match self.read_and_apply().await {
+            Ok(reloaded) => self.succeed(cause, reloaded),
             Err(reasons) => self.fail(cause, reasons),
         }
     }
 
-    /// Reads everything, and prepares every part for it.
-    async fn prepare(&mut self) -> Result<(ReloadedSettings, Vec<Commit>), Vec<String>> {
-        let (source, active) = (Arc::clone(&self.source), Arc::clone(&self.active));
-        let Ok(read) = self.tasks.spawn_blocking(move || source.reload(&active)).await else {
+    async fn read_and_apply(&mut self) -> Result<ReloadedSettings, Vec<String>> {
+        let active = Arc::clone(&self.active);
+        let Ok(read) = self.tasks.spawn_blocking(move || active.reload()).await else {
             return Err(vec!["the settings could not be read to their end".to_owned()]);
         };
         let reloaded = match read {
             Ok(reloaded) => reloaded,
-            Err(FailedReload { error, files }) => {
+            Err(FailedLoad { error, files }) => {
                 self.files = files;
                 return Err(error.problems().to_vec());
             }
         };
         self.files = reloaded.next.files();
-        let config = Arc::new(reloaded.next.config.clone());
-        let prepared =
-            join_all(self.parts.iter().map(|Part(prepare)| prepare(Arc::clone(&config)))).await;
-        let (mut commits, mut reasons) = (Vec::new(), Vec::new());
-        for part in prepared {
-            match part {
-                Ok(commit) => commits.push(commit),
-                Err(more) => reasons.extend(more),
-            }
-        }
-        if reasons.is_empty() { Ok((reloaded, commits)) } else { Err(reasons) }
+        (self.apply)(reloaded.next.settings.clone()).await?;
+        Ok(reloaded)
     }
 
     fn succeed(&mut self, cause: Cause, reloaded: ReloadedSettings) -> Outcome {
         let ReloadedSettings { next, changed, waiting } = reloaded;
+        let files = next.files().differing(&self.active.files());
         self.active = Arc::new(next);
         self.failure = None;
         self.metrics.succeeded(waiting.len());
-        let files = self.files.differing(&self.files_in_use);
-        self.files_in_use = self.files.clone();
         tracing::info!(
             changed = changed.join(", "),
             files = files.join(", "),

@@ -117,8 +117,8 @@ async fn the_shared_caches_password_appears_in_no_log_error_metric_or_debug() {
         let mut shared = redis.config();
         // The server requires no password, and says so.
         shared.servers.password = Some(Secret::new(PASSWORD));
-        shared.key_secret = Some(Secret::new(SECRET));
         config.cache.shared = Some(shared);
+        config.cache.key_secret = Some(Secret::new(SECRET));
         assert_clean("Debug", &format!("{config:?}"));
     })
     .await;

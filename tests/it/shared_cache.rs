@@ -185,9 +185,9 @@ async fn deployments_with_another_identity_or_secret_share_no_entries() {
         project_id: None,
     });
     let other_secret = Gateway::configured(upstream.clone(), |config| {
-        let mut shared = redis.config();
-        shared.key_secret = Some(screen_record_gateway::domain::Secret::new("another secret"));
-        config.cache.shared = Some(shared);
+        let secret = screen_record_gateway::domain::Secret::new("another secret");
+        config.cache.shared = Some(redis.config());
+        config.cache.key_secret = Some(secret);
     })
     .await;
     let other_identity = Gateway::configured(upstream.clone(), |config| {

@@ -2,27 +2,12 @@
 //!
 //! Knows no single setting and no source.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-
-/// What a source gave for one setting. Without `Debug`, because it may hold a secret.
-#[derive(Clone, PartialEq)]
-pub(crate) enum RawValue {
-    Text(String),
-    /// A number of the settings file.
-    Number(String),
-    /// `true` or `false` of the settings file.
-    Bool(bool),
-    /// A list of the settings file.
-    List(Vec<String>),
-    /// Something no setting can be, in words: "a table".
-    Unusable(&'static str),
-}
 
 /// How many values a setting's flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,95 +19,119 @@ pub(crate) enum Arity {
     Many,
 }
 
-/// What the values of a setting look like.
-pub(crate) trait ValueFormat: Sync {
+/// Reads a value; the error is a clause that says what is allowed.
+pub(crate) type ReadValue<T> = Box<dyn Fn(&str) -> Result<T, String>>;
+
+/// What the values of a setting look like, and how they are read.
+pub(crate) struct Format<T> {
     /// What is allowed, as the end of a sentence: "true or false".
-    fn allowed(&self) -> String;
-
+    pub(crate) allowed: String,
     /// Stands for the value in the usage of a flag.
-    fn placeholder(&self) -> &'static str;
-
-    fn arity(&self) -> Arity {
-        Arity::One
-    }
+    pub(crate) placeholder: &'static str,
+    pub(crate) arity: Arity,
+    pub(crate) read: ReadValue<T>,
+    /// The value of a setting that is not set and has no default.
+    pub(crate) unset: fn() -> Option<T>,
 }
 
-/// A format whose values are read as `T`.
-pub(crate) trait ReadValue<T>: ValueFormat {
-    /// Reads a value; the error is a clause that says what is allowed.
-    fn read(&self, raw: &RawValue) -> Result<T, String>;
+impl<T: 'static> Format<T> {
+    /// Texts that have a type of their own. Blanks at the ends do not count.
+    pub(crate) fn new(
+        placeholder: &'static str,
+        allowed: impl Into<String>,
+        parse: impl Fn(&str) -> Option<T> + 'static,
+    ) -> Self {
+        let allowed = allowed.into();
+        let problem = format!("must be {allowed}");
+        let read = move |text: &str| parse(text.trim()).ok_or_else(|| problem.clone());
+        Self { allowed, placeholder, arity: Arity::One, read: Box::new(read), unset: || None }
+    }
 
-    /// The value of a setting that is not set and has no default.
-    fn unset(&self) -> Option<T> {
-        None
+    /// A value that may be left out.
+    pub(crate) fn optional(self) -> Format<Option<T>> {
+        let Self { allowed, placeholder, arity, read, .. } = self;
+        let read = Box::new(move |text: &str| read(text).map(Some));
+        Format { allowed, placeholder, arity, read, unset: || Some(None) }
+    }
+
+    /// Any number of values, with commas between them.
+    pub(crate) fn list<C: FromIterator<T>>(self) -> Format<C> {
+        let Self { allowed, placeholder, read, .. } = self;
+        let read = move |text: &str| {
+            let items = text.split(',').filter(|_| !text.trim().is_empty());
+            // The item is named by its position, because it may be a secret.
+            let item = |(at, item)| {
+                read(item).map_err(|problem| format!("item {}: {problem}", at + 1_usize))
+            };
+            items.enumerate().map(item).collect()
+        };
+        Format {
+            allowed: format!("a list with commas between the items, each {allowed}"),
+            placeholder,
+            arity: Arity::Many,
+            read: Box::new(read),
+            unset: || Some(std::iter::empty().collect()),
+        }
     }
 }
 
 /// The address of a listener.
-pub(crate) const LISTEN_ADDRESS: Parsed<SocketAddr> = Parsed {
-    allowed: "an IP address with a port, such as 127.0.0.1:8080 or [::1]:0",
-    placeholder: "ADDRESS",
-    parse: |text| text.parse().ok(),
-};
+pub(crate) fn listen_address() -> Format<SocketAddr> {
+    let allowed = "an IP address with a port, such as 127.0.0.1:8080 or [::1]:0";
+    Format::new("ADDRESS", allowed, |text| text.parse().ok())
+}
 
 /// A duration within bounds.
-pub(crate) struct DurationRange(pub(crate) RangeInclusive<Duration>);
+pub(crate) fn duration(range: RangeInclusive<Duration>) -> Format<Duration> {
+    let [least, most] = [range.start(), range.end()].map(|bound| duration_text(*bound));
+    let allowed = format!("a duration from {least} to {most}, such as 250ms, 5s or 1m30s");
+    Format::new("DURATION", allowed, move |text| {
+        parse_duration(text).filter(|duration| range.contains(duration))
+    })
+}
 
 /// A number of bytes within bounds.
-pub(crate) struct ByteRange(pub(crate) RangeInclusive<u64>);
+pub(crate) fn bytes<T: TryFrom<u64> + 'static>(range: RangeInclusive<u64>) -> Format<T> {
+    let [least, most] = [range.start(), range.end()].map(|bound| bytes_text(*bound));
+    let allowed =
+        format!("a size from {least} to {most}, such as 64KiB, 256MiB or a number of bytes");
+    Format::new("SIZE", allowed, move |text| {
+        let bytes = text.parse::<ByteSize>().ok()?.as_u64();
+        bytes.try_into().ok().filter(|_| range.contains(&bytes))
+    })
+}
 
 /// A whole number within bounds.
-pub(crate) struct NumberRange(pub(crate) RangeInclusive<u64>);
+pub(crate) fn number<T: FromStr + 'static>(range: RangeInclusive<u64>) -> Format<T> {
+    let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+    Format::new("N", allowed, move |text| {
+        text.parse().ok().filter(|_| text.parse().is_ok_and(|number| range.contains(&number)))
+    })
+}
 
 /// A number from 0 to 1.
-pub(crate) struct Ratio;
+pub(crate) fn share() -> Format<f64> {
+    Format::new("SHARE", "a share from 0 to 1, such as 0.05", |text| {
+        text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
+    })
+}
 
 /// `true` or `false`.
-pub(crate) struct Bool;
+pub(crate) fn switch() -> Format<bool> {
+    let format = Format::new("true|false", "true or false", |text| text.parse().ok());
+    Format { arity: Arity::AtMostOne, ..format }
+}
 
 /// One of some words.
-pub(crate) struct OneOf<T: 'static>(pub(crate) &'static [(&'static str, T)]);
-
-/// A text that has a type of its own.
-pub(crate) struct Parsed<T> {
-    pub(crate) allowed: &'static str,
-    pub(crate) placeholder: &'static str,
-    pub(crate) parse: fn(&str) -> Option<T>,
-}
-
-/// Any number of values: commas between them in a text, or a list in the settings file.
-pub(crate) struct ListOf<F>(pub(crate) F);
-
-/// A value that may be left out.
-pub(crate) struct Optional<F>(pub(crate) F);
-
-impl RawValue {
-    /// The text, if it is one.
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text.trim()),
-            Self::Number(_) | Self::Bool(_) | Self::List(_) | Self::Unusable(_) => None,
-        }
-    }
-
-    /// The text or the number, as text.
-    fn text_or_number(&self) -> Option<&str> {
-        match self {
-            Self::Number(number) => Some(number),
-            Self::Text(_) | Self::Bool(_) | Self::List(_) | Self::Unusable(_) => self.text(),
-        }
-    }
-}
-
-impl fmt::Display for RawValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) | Self::Number(text) => f.write_str(&one_line(text)),
-            Self::Bool(value) => write!(f, "{value}"),
-            Self::List(items) => write!(f, "[{}]", one_line(&items.join(", "))),
-            Self::Unusable(what) => f.write_str(what),
-        }
-    }
+pub(crate) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Format<T> {
+    let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let allowed = match all.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        all => all.concat(),
+    };
+    Format::new("WORD", allowed, |text| {
+        words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
+    })
 }
 
 /// Writes foreign text on one line of bounded length.
@@ -148,36 +157,7 @@ fn bytes_text(bytes: u64) -> String {
     }
 }
 
-fn must_be(allowed: impl fmt::Display) -> String {
-    format!("must be {allowed}")
-}
-
-impl ValueFormat for DurationRange {
-    fn allowed(&self) -> String {
-        let [least, most] = [self.0.start(), self.0.end()].map(|bound| duration_text(*bound));
-        format!("a duration from {least} to {most}, such as 250ms, 5s or 1m30s")
-    }
-
-    fn placeholder(&self) -> &'static str {
-        "DURATION"
-    }
-}
-
-impl ReadValue<Duration> for DurationRange {
-    fn read(&self, raw: &RawValue) -> Result<Duration, String> {
-        let duration = match raw.text_or_number() {
-            Some(text) if text != "0" && text.parse::<f64>().is_ok() => {
-                return Err(format!("needs a unit: {}", must_be(self.allowed())));
-            }
-            Some(text) => parse_duration(text),
-            None => None,
-        };
-        let allowed = duration.filter(|duration| self.0.contains(duration));
-        allowed.ok_or_else(|| must_be(self.allowed()))
-    }
-}
-
-/// Reads `250ms`, `5s`, `1m30s`.
+/// Reads `250ms`, `5s`, `1m30s`. A number without a unit is none.
 ///
 /// The number of digits is bounded because humantime overflows when it adds up huge parts.
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -188,225 +168,34 @@ fn parse_duration(text: &str) -> Option<Duration> {
     if is_bounded { humantime::parse_duration(text).ok() } else { None }
 }
 
-impl ValueFormat for ByteRange {
-    fn allowed(&self) -> String {
-        let [least, most] = [self.0.start(), self.0.end()].map(|bound| bytes_text(*bound));
-        format!("a size from {least} to {most}, such as 64KiB, 256MiB or a number of bytes")
-    }
-
-    fn placeholder(&self) -> &'static str {
-        "SIZE"
-    }
-}
-
-impl<T: TryFrom<u64>> ReadValue<T> for ByteRange {
-    fn read(&self, raw: &RawValue) -> Result<T, String> {
-        let size = raw.text_or_number().and_then(|text| text.parse::<ByteSize>().ok());
-        let bytes = size.map(|size| size.as_u64()).filter(|bytes| self.0.contains(bytes));
-        bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| must_be(self.allowed()))
-    }
-}
-
-impl ValueFormat for NumberRange {
-    fn allowed(&self) -> String {
-        format!("a whole number from {} to {}", self.0.start(), self.0.end())
-    }
-
-    fn placeholder(&self) -> &'static str {
-        "N"
-    }
-}
-
-impl<T: FromStr> ReadValue<T> for NumberRange {
-    fn read(&self, raw: &RawValue) -> Result<T, String> {
-        let is_allowed = |text: &&str| text.parse().is_ok_and(|number| self.0.contains(&number));
-        let number = raw.text_or_number().filter(is_allowed).and_then(|text| text.parse().ok());
-        number.ok_or_else(|| must_be(self.allowed()))
-    }
-}
-
-impl ValueFormat for Ratio {
-    fn allowed(&self) -> String {
-        "a share from 0 to 1, such as 0.05".to_owned()
-    }
-
-    fn placeholder(&self) -> &'static str {
-        "SHARE"
-    }
-}
-
-impl ReadValue<f64> for Ratio {
-    fn read(&self, raw: &RawValue) -> Result<f64, String> {
-        let ratio = raw.text_or_number().and_then(|text| text.parse().ok());
-        let allowed = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
-        allowed.ok_or_else(|| must_be(self.allowed()))
-    }
-}
-
-impl ValueFormat for Bool {
-    fn allowed(&self) -> String {
-        "true or false".to_owned()
-    }
-
-    fn placeholder(&self) -> &'static str {
-        "true|false"
-    }
-
-    fn arity(&self) -> Arity {
-        Arity::AtMostOne
-    }
-}
-
-impl ReadValue<bool> for Bool {
-    fn read(&self, raw: &RawValue) -> Result<bool, String> {
-        match raw {
-            RawValue::Bool(value) => Ok(*value),
-            RawValue::Text(text) => text.trim().parse().map_err(|_| must_be(self.allowed())),
-            RawValue::Number(_) | RawValue::List(_) | RawValue::Unusable(_) => {
-                Err(must_be(self.allowed()))
-            }
-        }
-    }
-}
-
-impl<T: Sync> ValueFormat for OneOf<T> {
-    fn allowed(&self) -> String {
-        let words: Vec<&str> = self.0.iter().map(|(word, _)| *word).collect();
-        match words.as_slice() {
-            [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-            words => words.concat(),
-        }
-    }
-
-    fn placeholder(&self) -> &'static str {
-        "WORD"
-    }
-}
-
-impl<T: Copy + Sync> ReadValue<T> for OneOf<T> {
-    fn read(&self, raw: &RawValue) -> Result<T, String> {
-        let chosen = self.0.iter().find(|(word, _)| raw.text() == Some(word));
-        chosen.map(|(_, value)| *value).ok_or_else(|| must_be(self.allowed()))
-    }
-}
-
-impl<T> ValueFormat for Parsed<T> {
-    fn allowed(&self) -> String {
-        self.allowed.to_owned()
-    }
-
-    fn placeholder(&self) -> &'static str {
-        self.placeholder
-    }
-}
-
-impl<T> ReadValue<T> for Parsed<T> {
-    fn read(&self, raw: &RawValue) -> Result<T, String> {
-        raw.text().and_then(self.parse).ok_or_else(|| must_be(self.allowed))
-    }
-}
-
-impl<F: ValueFormat> ValueFormat for ListOf<F> {
-    fn allowed(&self) -> String {
-        format!("a list with commas between the items, each {}", self.0.allowed())
-    }
-
-    fn placeholder(&self) -> &'static str {
-        self.0.placeholder()
-    }
-
-    fn arity(&self) -> Arity {
-        Arity::Many
-    }
-}
-
-impl<C, F> ReadValue<C> for ListOf<F>
-where
-    C: IntoIterator + FromIterator<C::Item>,
-    F: ReadValue<C::Item>,
-{
-    fn read(&self, raw: &RawValue) -> Result<C, String> {
-        let items: Vec<&str> = match raw {
-            RawValue::Text(text) if text.trim().is_empty() => Vec::new(),
-            RawValue::Text(text) => text.split(',').collect(),
-            RawValue::List(items) => items.iter().map(String::as_str).collect(),
-            RawValue::Number(_) | RawValue::Bool(_) | RawValue::Unusable(_) => {
-                return Err(must_be(self.allowed()));
-            }
-        };
-        let read = |(at, item): (usize, &str)| {
-            // The item is named by its position, because it may be a secret.
-            let refused = |problem| format!("item {}: {problem}", at + 1);
-            self.0.read(&RawValue::Text(item.to_owned())).map_err(refused)
-        };
-        items.into_iter().enumerate().map(read).collect()
-    }
-
-    fn unset(&self) -> Option<C> {
-        Some(std::iter::empty().collect())
-    }
-}
-
-impl<F: ValueFormat> ValueFormat for Optional<F> {
-    fn allowed(&self) -> String {
-        self.0.allowed()
-    }
-
-    fn placeholder(&self) -> &'static str {
-        self.0.placeholder()
-    }
-
-    fn arity(&self) -> Arity {
-        self.0.arity()
-    }
-}
-
-impl<T, F: ReadValue<T>> ReadValue<Option<T>> for Optional<F> {
-    fn read(&self, raw: &RawValue) -> Result<Option<T>, String> {
-        self.0.read(raw).map(Some)
-    }
-
-    fn unset(&self) -> Option<Option<T>> {
-        Some(None)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HOUR: DurationRange = DurationRange(Duration::from_millis(1)..=Duration::from_hours(1));
-
-    fn text(text: &str) -> RawValue {
-        RawValue::Text(text.to_owned())
-    }
-
     #[test]
     fn durations_have_units_and_bounds() {
-        let bounds = format!("must be {}", HOUR.allowed());
-        let needs_unit = format!("needs a unit: {bounds}");
+        let hour = duration(Duration::from_millis(1)..=Duration::from_hours(1));
         for (written, expected) in [
-            ("250ms", Ok(250)),
-            ("5s", Ok(5_000)),
-            ("10m", Ok(600_000)),
-            ("1h", Ok(3_600_000)),
-            ("1m30s", Ok(90_000)),
-            ("5", Err(&needs_unit)),
-            ("0", Err(&bounds)),
-            ("0s", Err(&bounds)),
-            ("1M", Err(&bounds)),
-            ("2h", Err(&bounds)),
-            ("-5s", Err(&bounds)),
-            ("5 parsecs", Err(&bounds)),
-            ("", Err(&bounds)),
+            ("250ms", Some(250)),
+            ("5s", Some(5_000)),
+            ("10m", Some(600_000)),
+            ("1h", Some(3_600_000)),
+            ("1m30s", Some(90_000)),
+            ("5", None),
+            ("0", None),
+            ("0s", None),
+            ("1M", None),
+            ("2h", None),
+            ("-5s", None),
+            ("5 parsecs", None),
+            ("", None),
             // Too large to add up.
-            ("18446744073709551615s1000ms", Err(&bounds)),
+            ("18446744073709551615s1000ms", None),
         ] {
-            let expected = expected.map(Duration::from_millis).map_err(String::clone);
-
-            assert_eq!(HOUR.read(&text(written)), expected, "of {written:?}");
+            let read = (hour.read)(written).ok().map(|duration| duration.as_millis());
+            assert_eq!(read, expected, "of {written:?}");
         }
-        assert!(bounds.contains("a duration from 1ms to 1h,"), "{bounds}");
+        assert!(hour.allowed.contains("a duration from 1ms to 1h,"), "{}", hour.allowed);
     }
 
     #[test]
@@ -420,9 +209,9 @@ mod tests {
             ("1024", 1024),
             ("0", 0),
         ] {
-            assert_eq!(ByteRange(0..=u64::MAX).read(&text(written)), Ok(bytes), "of {written}");
+            assert_eq!((super::bytes(0..=u64::MAX).read)(written), Ok(bytes), "of {written}");
         }
-        let sizes = ByteRange(0..=1 << 40).allowed();
+        let sizes = bytes::<u64>(0..=1 << 40).allowed;
         assert!(sizes.starts_with("a size from 0 to 1TiB,"), "{sizes}");
     }
 

@@ -2,15 +2,14 @@
 //! names all of it.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::formats::{Parsed, RawValue, duration_text, one_line};
+use super::formats::{Format, duration_text, one_line};
 use super::spec::{Role, Setting, SettingSpec};
 use crate::config::sources::{
-    FileStates, FileTable, Inputs, NotUnicode, Origin, RawSettings, SourcedValue, Sources,
+    DEFAULT, FileStates, FileTable, Inputs, RawSettings, SourcedValue, Sources,
 };
 use crate::config::web_address::may_hold_secret;
 use crate::proxies::Proxies;
@@ -24,7 +23,8 @@ pub struct Loaded<T> {
     pub shown: Vec<ShownSetting>,
     pub(crate) raw: RawSettings,
     pub(crate) files: FileStates,
-    pub(crate) inputs: Inputs,
+    /// What they were read from, to be read again.
+    pub(crate) inputs: Option<Inputs>,
 }
 
 /// A setting as it can be shown to people.
@@ -35,7 +35,7 @@ pub struct ShownSetting {
     /// Value as it was written, or `(redacted)`.
     pub value: String,
     /// Where the value came from.
-    pub origin: Origin,
+    pub origin: String,
 }
 
 /// Why the settings cannot be used.
@@ -45,11 +45,13 @@ pub struct SettingsError {
     problems: Vec<String>,
 }
 
-/// Settings that cannot be used, and the files they were read from.
+/// Settings that cannot be used.
 #[derive(Debug)]
-pub(crate) struct FailedLoad {
-    pub(crate) error: SettingsError,
-    pub(crate) files: FileStates,
+pub struct FailedLoad {
+    /// What is wrong with them.
+    pub error: SettingsError,
+    /// The files that were read, as they were before.
+    pub files: FileStates,
 }
 
 /// Reads settings and collects problems.
@@ -71,16 +73,23 @@ pub(crate) struct Refused;
 
 /// A duration, and the setting it is the value of.
 #[derive(Clone, Copy)]
-pub(crate) struct CappedDuration {
-    pub(crate) setting: &'static SettingSpec,
+pub(crate) struct CappedDuration<'s> {
+    pub(crate) setting: &'s SettingSpec,
     pub(crate) value: Duration,
 }
 
 impl<T> Loaded<T> {
-    /// The same with other settings.
-    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Loaded<U> {
-        let Self { settings, shown, raw, files, inputs } = self;
-        Loaded { settings: change(settings), shown, raw, files, inputs }
+    /// The files that these settings were read from or that they name, as they were before.
+    pub fn files(&self) -> FileStates {
+        self.files.clone()
+    }
+}
+
+/// Settings that did not come from any source.
+impl<T> From<T> for Loaded<T> {
+    fn from(settings: T) -> Self {
+        let (raw, files) = (RawSettings::default(), FileStates::default());
+        Self { settings, shown: Vec::new(), raw, files, inputs: None }
     }
 }
 
@@ -117,7 +126,7 @@ impl<'a> SettingsLoader<'a> {
     /// Reads all sources. Names that are not those of a known setting are a problem.
     pub(crate) fn new(
         inputs: &'a Inputs,
-        known: &[&'static SettingSpec],
+        known: &[SettingSpec],
         pinned: Option<&'a RawSettings>,
     ) -> Self {
         let (mut files, mut problems) = (FileStates::default(), Vec::new());
@@ -144,6 +153,16 @@ impl<'a> SettingsLoader<'a> {
         }
     }
 
+    /// What the settings are for.
+    pub(crate) fn role(&self) -> Role {
+        self.inputs.role
+    }
+
+    /// Notes the state of a file that another area reads.
+    pub(crate) fn watch(&mut self, file: &Path) {
+        self.files.note(file);
+    }
+
     /// The proxies that the environment names.
     pub(crate) fn proxies(&self) -> Proxies {
         self.proxies.clone()
@@ -153,7 +172,7 @@ impl<'a> SettingsLoader<'a> {
     pub(crate) fn finish<T>(self, settings: T) -> Result<Loaded<T>, FailedLoad> {
         let Self { inputs, files, raw, shown, problems, .. } = self;
         if problems.is_empty() {
-            Ok(Loaded { settings, shown, raw, files, inputs: inputs.clone() })
+            Ok(Loaded { settings, shown, raw, files, inputs: Some(inputs.clone()) })
         } else {
             Err(FailedLoad { error: SettingsError { problems }, files })
         }
@@ -169,18 +188,16 @@ impl<'a> SettingsLoader<'a> {
             Some(pinned) if !setting.is_reloadable => pinned.values.get(setting.key).cloned(),
             Some(_) | None => self.sources.find(setting),
         };
-        let Some(sourced) = sourced else {
-            let shown = match setting.default_in(role) {
-                Some(default) => setting.shown(&RawValue::Text(default.to_owned())),
-                None => setting.unset.to_owned(),
-            };
-            self.show(setting.key, &shown, Origin::Default);
+        let Some(SourcedValue { text, origin }) = sourced else {
+            let default = setting.default_in(role).map(|default| setting.shown(default));
+            let shown = default.unwrap_or_else(|| setting.unset.to_owned());
+            self.show(setting.key, &shown, DEFAULT);
             return setting.default_value(role);
         };
-        self.raw.values.insert(setting.key, sourced.clone());
-        let SourcedValue { raw, origin } = sourced;
-        self.show(setting.key, &setting.shown(&raw), origin);
-        setting.read(&raw).unwrap_or_else(|problem| {
+        self.show(setting.key, &setting.shown(&text), &origin);
+        let value = setting.read(&text);
+        self.raw.values.insert(setting.key, SourcedValue { text, origin });
+        value.unwrap_or_else(|problem| {
             self.refuse(setting, &problem);
             setting.default_value(role)
         })
@@ -192,7 +209,7 @@ impl<'a> SettingsLoader<'a> {
     }
 
     /// Refuses keys of a table that no known setting has.
-    pub(crate) fn refuse_unknown_keys(&mut self, table: &FileTable, known: &[&SettingSpec]) {
+    pub(crate) fn refuse_unknown_keys(&mut self, table: &FileTable, known: &[SettingSpec]) {
         table.refuse_unknown(known, &mut self.problems);
     }
 
@@ -206,8 +223,8 @@ impl<'a> SettingsLoader<'a> {
             return Ok(None);
         };
         let key = format!("{}.{}", table.key(), setting.key);
-        let (shown, origin) = (setting.shown(&value.raw), value.origin.clone());
-        let read = setting.read(&value.raw);
+        let (shown, origin) = (setting.shown(&value.text), &value.origin);
+        let read = setting.read(&value.text);
         if let Err(problem) = &read {
             self.problems.push(format!("{key} is {shown} ({origin}): {problem}"));
         }
@@ -216,15 +233,19 @@ impl<'a> SettingsLoader<'a> {
     }
 
     /// A duration that must not exceed another. A default is lowered to the cap.
-    pub(crate) fn at_most(&mut self, duration: CappedDuration, cap: CappedDuration) -> Duration {
+    pub(crate) fn at_most(
+        &mut self,
+        duration: CappedDuration<'_>,
+        cap: CappedDuration<'_>,
+    ) -> Duration {
         let CappedDuration { setting, value } = duration;
         if value <= cap.value || !self.are_valid(&[setting, cap.setting]) {
             return value;
         }
         let cap_key = cap.setting.key;
-        if self.shown_as(setting.key).is_some_and(|shown| shown.origin == Origin::Default) {
-            let lowered = Origin::Derived(format!("default, lowered to {cap_key}"));
-            self.show(setting.key, &duration_text(cap.value), lowered);
+        if self.shown_as(setting.key).is_some_and(|shown| shown.origin == DEFAULT) {
+            let lowered = format!("default, lowered to {cap_key}");
+            self.show(setting.key, &duration_text(cap.value), &lowered);
             return cap.value;
         }
         let shown_cap = self.shown_as(cap_key).map_or("", |shown| &shown.value);
@@ -243,7 +264,7 @@ impl<'a> SettingsLoader<'a> {
     pub(crate) fn refuse(&mut self, setting: &SettingSpec, problem: &str) {
         let key = setting.key;
         let has_value = |shown: &&ShownSetting| {
-            shown.origin != Origin::Default || setting.default_in(self.inputs.role).is_some()
+            shown.origin != DEFAULT || setting.default_in(self.inputs.role).is_some()
         };
         self.problems.push(match self.shown_as(key).filter(has_value) {
             Some(ShownSetting { value, origin, .. }) => {
@@ -260,42 +281,36 @@ impl<'a> SettingsLoader<'a> {
     }
 
     /// Shows a value, in place of what was shown under the name before.
-    pub(crate) fn show(&mut self, name: &str, value: &str, origin: Origin) {
-        let new = ShownSetting { name: name.to_owned(), value: value.to_owned(), origin };
-        match self.shown.iter_mut().find(|shown| shown.name == name) {
+    pub(crate) fn show(&mut self, name: &str, value: &str, origin: &str) {
+        let [name, value, origin] = [name, value, origin].map(str::to_owned);
+        let new = ShownSetting { name, value, origin };
+        match self.shown.iter_mut().find(|shown| shown.name == new.name) {
             Some(shown) => *shown = new,
             None => self.shown.push(new),
         }
     }
 
     /// A variable of the environment that is no setting of the gateway's own.
-    pub(crate) fn variable(&self, name: &str) -> Option<&'a OsStr> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&'a str> {
         self.inputs.environment.variable(name)
-    }
-
-    /// The same as text.
-    pub(crate) fn variable_text(&self, name: &str) -> Option<Result<&'a str, NotUnicode>> {
-        self.inputs.environment.text(name)
     }
 
     /// Reads a variable that other programs have too, such as `OTEL_SDK_DISABLED`: the first of these names that
     /// is set. It has no flag and no key. `None` if it is not set, or after a refusal.
-    pub(crate) fn shared_variable<T>(&mut self, names: &[&str], format: &Parsed<T>) -> Option<T> {
-        let set = names.iter().find_map(|name| Some((*name, self.variable_text(name)?)));
-        let (name, text) = set?;
-        let Ok(text) = text else {
-            self.add_problem(format!("{name} is not UTF-8: must be {}", format.allowed));
-            return None;
-        };
+    pub(crate) fn shared_variable<T>(&mut self, names: &[&str], format: &Format<T>) -> Option<T> {
+        let (name, text) = names.iter().find_map(|name| Some((*name, self.variable(name)?)))?;
         let is_secret = may_hold_secret(text);
         let shown = if is_secret { "(redacted)".to_owned() } else { one_line(text) };
-        let value = (format.parse)(text.trim());
-        if value.is_none() {
-            self.add_problem(format!("{name} is {shown}: must be {}", format.allowed));
-        } else {
-            self.show(name, &shown, Origin::Environment(name.to_owned()));
+        match (format.read)(text) {
+            Ok(value) => {
+                self.show(name, &shown, name);
+                Some(value)
+            }
+            Err(problem) => {
+                self.add_problem(format!("{name} is {shown}: {problem}"));
+                None
+            }
         }
-        value
     }
 
     /// Reads a file that a setting names; the error is a clause.
@@ -304,7 +319,7 @@ impl<'a> SettingsLoader<'a> {
     }
 
     /// Notes what a setting's file contains, so that a reload sees when it changes.
-    pub(crate) fn note_content(&mut self, key: &'static str, content: RawValue) {
+    pub(crate) fn note_content(&mut self, key: &'static str, content: String) {
         self.raw.contents.insert(key, content);
     }
 

@@ -6,13 +6,12 @@ mod loader;
 mod secret_file;
 
 pub(crate) use formats::{
-    Arity, Bool, ByteRange, DurationRange, LISTEN_ADDRESS, ListOf, NumberRange, OneOf, Optional,
-    Parsed, Ratio, RawValue, one_line,
+    Arity, Format, bytes, duration, listen_address, number, one_line, one_of, share, switch,
 };
-pub(crate) use loader::{CappedDuration, FailedLoad, SettingsLoader};
-pub use loader::{Loaded, SettingsError, ShownSetting};
-pub(crate) use secret_file::{FILE_PATH, SecretOrFile};
-pub(crate) use spec::{Role, SERVE_AND_DEMO, Setting, SettingSpec, setting};
+pub(crate) use loader::{CappedDuration, SettingsLoader};
+pub use loader::{FailedLoad, Loaded, SettingsError, ShownSetting};
+pub(crate) use secret_file::{SecretOrFile, file_path};
+pub(crate) use spec::{Role, SERVE, SERVE_AND_DEMO, Setting, SettingSpec, setting};
 
 /// Declares a section of settings: a struct whose fields are settings.
 ///
@@ -22,7 +21,7 @@ pub(crate) use spec::{Role, SERVE_AND_DEMO, Setting, SettingSpec, setting};
 ///     #[derive(Clone, Debug)]
 ///     pub struct SubscriptionsConfig in "subscriptions." {
 ///         /// how often a watched record is read
-///         pub poll_interval: Duration = setting(&DurationRange(…)).default("5s").reloadable(),
+///         pub poll_interval: Duration = setting(duration(…)).default("5s").reloadable(),
 ///     } and {
 ///         /// A field that is no setting, and its value before anything is read.
 ///         pub other: Option<Other> = None,
@@ -35,9 +34,9 @@ pub(crate) use spec::{Role, SERVE_AND_DEMO, Setting, SettingSpec, setting};
 /// of the field's type: its format with the allowed range, its default, and how it differs from other
 /// settings.
 ///
-/// The struct gets a constant for each setting, named like the field, so that rules between settings can
-/// name what they refuse: `loader.refuse(&Self::poll_interval, "must …")`. `Self::read` reads all fields,
-/// `Self::SPECS` lists the settings, and `Default` has the defaults of `serve`.
+/// The struct gets a function for each setting, named like the field, so that rules between settings can
+/// name what they refuse: `loader.refuse(&Self::poll_interval(), "must …")`. `Self::read` reads all fields,
+/// `Self::specs` lists the settings, and `Default` has the defaults of `serve`.
 macro_rules! settings {
     (
         $(#[$attribute:meta])*
@@ -60,26 +59,25 @@ macro_rules! settings {
             $($( $(#[$other_attribute])* $other_visibility $other: $Other, )+)?
         }
 
-        #[expect(non_upper_case_globals, reason = "a setting is named like its field")]
         impl $Section {
             $(
-                pub(super) const $field: $crate::config::settings::Setting<$Value> =
-                    $setting.named(
-                        concat!($prefix, stringify!($field)),
-                        concat!($($meaning),+),
-                        Self::ROLES,
-                    );
+                pub(super) fn $field() -> $crate::config::settings::Setting<$Value> {
+                    let key = concat!($prefix, stringify!($field));
+                    $setting.named(key, concat!($($meaning),+), Self::ROLES)
+                }
             )+
             const ROLES: &'static [$crate::config::settings::Role] =
                 match [$crate::config::settings::SERVE_AND_DEMO, $($roles)?] {
                     [.., last] => last,
                 };
-            pub(super) const SPECS: &'static [&'static $crate::config::settings::SettingSpec] =
-                &[$(&Self::$field.spec),+];
+
+            pub(super) fn specs() -> Vec<$crate::config::settings::SettingSpec> {
+                vec![$(Self::$field().spec),+]
+            }
 
             pub(super) fn read(loader: &mut $crate::config::settings::SettingsLoader<'_>) -> Self {
                 Self {
-                    $( $field: loader.read(&Self::$field), )+
+                    $( $field: loader.read(&Self::$field()), )+
                     $($( $other: $initial, )+)?
                 }
             }
@@ -89,7 +87,7 @@ macro_rules! settings {
             fn default() -> Self {
                 let role = $crate::config::settings::Role::Serve;
                 Self {
-                    $( $field: Self::$field.default_value(role), )+
+                    $( $field: Self::$field().default_value(role), )+
                     $($( $other: $initial, )+)?
                 }
             }

@@ -2,22 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::formats::{Optional, Parsed, RawValue};
+use super::formats::Format;
 use super::loader::SettingsLoader;
 use super::spec::Setting;
 
-/// The format of a setting that names such a file.
-pub(crate) const FILE_PATH: Optional<Parsed<PathBuf>> =
-    Optional(Parsed { allowed: "a path", placeholder: "FILE", parse: path });
+/// The format of settings that name a file.
+pub(crate) fn file_path() -> Format<Option<PathBuf>> {
+    Format::new("FILE", "the path of a file, without control characters", |text| {
+        let is_path = !text.is_empty() && !text.contains(char::is_control);
+        is_path.then(|| PathBuf::from(text))
+    })
+    .optional()
+}
 
 /// A setting with a secret value, and the setting that names a file whose first line is that value.
-pub(crate) struct SecretOrFile<T: 'static> {
-    pub(crate) setting: &'static Setting<Option<T>>,
-    pub(crate) file: &'static Setting<Option<PathBuf>>,
-    /// Reads the first line.
-    pub(crate) parse: fn(&str) -> Option<T>,
-    /// What the first line has to be, as the end of a sentence: "a password".
-    pub(crate) content: &'static str,
+pub(crate) struct SecretOrFile<T> {
+    pub(crate) setting: Setting<Option<T>>,
+    pub(crate) file: Setting<Option<PathBuf>>,
 }
 
 impl<T> SecretOrFile<T> {
@@ -28,43 +29,35 @@ impl<T> SecretOrFile<T> {
         value: Option<T>,
         file: Option<&Path>,
     ) -> Option<T> {
-        match (value, file) {
-            (Some(_), Some(_)) => {
-                let key = self.setting.key;
-                let problem = format!("must not be set beside {key}: give one of them");
-                loader.refuse(self.file, &problem);
+        let Some(file) = file else { return value };
+        if value.is_some() {
+            let key = self.setting.key;
+            let problem = format!("must not be set beside {key}: give one of them");
+            loader.refuse(&self.file, &problem);
+            return None;
+        }
+        match loader.read_file(file) {
+            Ok(text) => self.first_line(loader, text.lines().next().unwrap_or_default()),
+            Err(problem) => {
+                loader.refuse(&self.file, &format!("cannot be used: the file {problem}"));
                 None
             }
-            (value, None) => value,
-            (None, Some(file)) => self.first_line(loader, file),
         }
     }
 
     /// Whether there is no value although nothing was refused.
     pub(crate) fn is_missing(&self, loader: &SettingsLoader<'_>, value: Option<&T>) -> bool {
-        value.is_none() && loader.are_valid(&[self.setting, self.file])
+        value.is_none() && loader.are_valid(&[&self.setting, &self.file])
     }
 
-    fn first_line(&self, loader: &mut SettingsLoader<'_>, file: &Path) -> Option<T> {
-        let text = match loader.read_file(file) {
-            Ok(text) => text,
-            Err(problem) => {
-                loader.refuse(self.file, &format!("cannot be used: the file {problem}"));
-                return None;
-            }
-        };
-        let line = text.lines().next();
-        loader.note_content(self.file.key, RawValue::Text(line.unwrap_or_default().to_owned()));
-        let value = line.and_then(self.parse);
+    fn first_line(&self, loader: &mut SettingsLoader<'_>, line: &str) -> Option<T> {
+        loader.note_content(self.file.key, line.to_owned());
+        let value = self.setting.read(line).ok().flatten();
         if value.is_none() {
             // The refusal never repeats the line.
-            loader.refuse(self.file, &format!("must hold {} on its first line", self.content));
+            let allowed = &self.setting.allowed;
+            loader.refuse(&self.file, &format!("must hold {allowed} on its first line"));
         }
         value
     }
-}
-
-fn path(text: &str) -> Option<PathBuf> {
-    let is_path = !text.is_empty() && !text.chars().any(char::is_control);
-    is_path.then(|| PathBuf::from(text))
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Deref;
 
-use super::formats::{Arity, RawValue, ReadValue, ValueFormat};
+use super::formats::{Arity, Format, ReadValue, one_line};
 
 /// What the process runs as. A setting may belong to some roles only, or have another default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,11 @@ pub(crate) enum Role {
     Demo,
     Simulate,
 }
+
+/// The commands that have a setting, unless its section says otherwise.
+pub(crate) const SERVE_AND_DEMO: &[Role] = &[Role::Serve, Role::Demo];
+/// The commands that have a setting which is not for the demo: that has an upstream and callers of its own.
+pub(crate) const SERVE: &[Role] = &[Role::Serve];
 
 /// A setting without the type of its value.
 pub(crate) struct SettingSpec {
@@ -24,99 +29,98 @@ pub(crate) struct SettingSpec {
     pub(crate) unset: &'static str,
     /// Whether a change takes effect while the process runs. Other changes wait for a restart.
     pub(crate) is_reloadable: bool,
-    format: &'static dyn ValueFormat,
+    /// What is allowed, as the end of a sentence.
+    pub(crate) allowed: String,
+    /// Stands for the value in the usage of the flag.
+    pub(crate) placeholder: &'static str,
+    pub(crate) arity: Arity,
     default: Option<&'static str>,
     demo_default: Option<&'static str>,
     flag: Option<&'static str>,
-    /// The commands that have the setting. Empty until the macro `settings!` fills in those of the section.
+    /// The commands that have the setting.
     roles: &'static [Role],
     is_secret: fn(&str) -> bool,
 }
 
-/// The commands that have a setting, unless it or its section says otherwise.
-pub(crate) const SERVE_AND_DEMO: &[Role] = &[Role::Serve, Role::Demo];
-
 /// A setting whose value is a `T`.
-pub(crate) struct Setting<T: 'static> {
+pub(crate) struct Setting<T> {
     pub(crate) spec: SettingSpec,
-    format: &'static dyn ReadValue<T>,
+    read: ReadValue<T>,
+    when_unset: fn() -> Option<T>,
 }
 
-/// Declares a setting with a format. It needs a restart to change, belongs to `serve` and `demo`,
-/// and has no default, unless the methods of [`Setting`] say otherwise. The macro `settings!` adds
+/// Declares a setting with a format. It needs a restart to change and has no default, unless
+/// the methods of [`Setting`] say otherwise. The macro `settings!` adds
 /// key and meaning.
-pub(crate) const fn setting<T, F: ReadValue<T>>(format: &'static F) -> Setting<T> {
+pub(crate) fn setting<T>(format: Format<T>) -> Setting<T> {
+    let Format { allowed, placeholder, arity, read, unset: when_unset } = format;
     let spec = SettingSpec {
         key: "",
         meaning: "",
         unset: "none",
         is_reloadable: false,
-        format,
+        allowed,
+        placeholder,
+        arity,
         default: None,
         demo_default: None,
         flag: None,
         roles: &[],
         is_secret: |_| false,
     };
-    Setting { spec, format }
+    Setting { spec, read, when_unset }
 }
 
 impl<T> Setting<T> {
     /// The value where nothing is set, as a user would write it.
-    pub(crate) const fn default(mut self, text: &'static str) -> Self {
+    pub(crate) fn default(mut self, text: &'static str) -> Self {
         self.spec.default = Some(text);
         self
     }
 
     /// The default of the command `demo`, where it differs.
-    pub(crate) const fn demo_default(mut self, text: &'static str) -> Self {
+    pub(crate) fn demo_default(mut self, text: &'static str) -> Self {
         self.spec.demo_default = Some(text);
         self
     }
 
     /// What is shown in place of a default.
-    pub(crate) const fn shown_when_unset(mut self, words: &'static str) -> Self {
+    pub(crate) fn shown_when_unset(mut self, words: &'static str) -> Self {
         self.spec.unset = words;
         self
     }
 
     /// Changes take effect while the process runs.
-    pub(crate) const fn reloadable(mut self) -> Self {
+    pub(crate) fn reloadable(mut self) -> Self {
         self.spec.is_reloadable = true;
         self
     }
 
-    /// The commands that have this setting.
-    pub(crate) const fn only_for(mut self, roles: &'static [Role]) -> Self {
-        self.spec.roles = roles;
-        self
-    }
-
     /// Another flag than the key's.
-    pub(crate) const fn with_flag(mut self, flag: &'static str) -> Self {
+    pub(crate) fn with_flag(mut self, flag: &'static str) -> Self {
         self.spec.flag = Some(flag);
         self
     }
 
     /// Another key than that of the section and the field.
-    pub(crate) const fn with_key(mut self, key: &'static str) -> Self {
+    pub(crate) fn with_key(mut self, key: &'static str) -> Self {
         self.spec.key = key;
         self
     }
 
     /// No value is ever shown.
-    pub(crate) const fn secret(self) -> Self {
+    pub(crate) fn secret(self) -> Self {
         self.secret_if(|_| true)
     }
 
     /// Values for which `is_secret` holds are never shown.
-    pub(crate) const fn secret_if(mut self, is_secret: fn(&str) -> bool) -> Self {
+    pub(crate) fn secret_if(mut self, is_secret: fn(&str) -> bool) -> Self {
         self.spec.is_secret = is_secret;
         self
     }
 
     /// For the macro `settings!`. The meaning is a doc comment, which begins with a blank.
-    pub(crate) const fn named(
+    pub(crate) fn named(
         mut self,
         key: &'static str,
         meaning: &'static str,
@@ -125,26 +129,23 @@ impl<T> Setting<T> {
         if self.spec.key.is_empty() {
             self.spec.key = key;
         }
-        if self.spec.roles.is_empty() {
-            self.spec.roles = roles;
-        }
+        self.spec.roles = roles;
         self.spec.meaning = meaning.trim_ascii_start();
         self
     }
 
     /// Reads what a source gave; the error is a clause that says what is allowed.
-    pub(crate) fn read(&self, raw: &RawValue) -> Result<T, String> {
-        self.format.read(raw)
+    pub(crate) fn read(&self, text: &str) -> Result<T, String> {
+        (self.read)(text)
     }
 
     /// The value where nothing is set.
     pub(crate) fn default_value(&self, role: Role) -> T {
-        match self.spec.default_in(role) {
-            Some(text) => self
-                .read(&RawValue::Text(text.to_owned()))
-                .expect("a declared default is allowed by its own setting"),
-            None => self.format.unset().expect("a setting without default has an optional format"),
-        }
+        let value = match self.spec.default_in(role) {
+            Some(text) => self.read(text).ok(),
+            None => (self.when_unset)(),
+        };
+        value.expect("a setting allows its own default, or may be left out")
     }
 }
 
@@ -167,26 +168,6 @@ impl SettingSpec {
         self.flag.map_or_else(|| self.key.replace(['.', '_'], "-"), str::to_owned)
     }
 
-    /// The part of the key before the dot; empty for settings without section.
-    pub(crate) fn section(&self) -> &'static str {
-        self.key.split_once('.').map_or("", |(section, _)| section)
-    }
-
-    /// What is allowed, as the end of a sentence.
-    pub(crate) fn allowed(&self) -> String {
-        self.format.allowed()
-    }
-
-    /// Stands for the value in the usage of the flag.
-    pub(crate) fn placeholder(&self) -> &'static str {
-        self.format.placeholder()
-    }
-
-    /// How many values the flag takes.
-    pub(crate) fn arity(&self) -> Arity {
-        self.format.arity()
-    }
-
     pub(crate) fn is_for(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
@@ -199,13 +180,8 @@ impl SettingSpec {
         }
     }
 
-    /// What a source gave, without secrets.
-    pub(crate) fn shown(&self, raw: &RawValue) -> String {
-        let is_secret = match raw {
-            RawValue::Text(text) | RawValue::Number(text) => (self.is_secret)(text),
-            RawValue::List(items) => items.iter().any(|item| (self.is_secret)(item)),
-            RawValue::Bool(_) | RawValue::Unusable(_) => false,
-        };
-        if is_secret { "(redacted)".to_owned() } else { raw.to_string() }
+    /// What a source gave, without secrets, on one line.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        if (self.is_secret)(text) { "(redacted)".to_owned() } else { one_line(text) }
     }
 }

@@ -2,7 +2,7 @@
 //! tests included, is handed a value.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -19,12 +19,10 @@ type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
 /// Variables and files. Clones share them.
 #[derive(Clone)]
 pub struct Environment {
-    variables: Arc<BTreeMap<OsString, OsString>>,
+    /// `None` for a value that is not UTF-8.
+    variables: Arc<BTreeMap<String, Option<String>>>,
     read_file: Arc<ReadFile>,
 }
-
-/// A variable that is not Unicode.
-pub(crate) struct NotUnicode;
 
 impl Environment {
     /// The environment of this process.
@@ -38,20 +36,20 @@ impl Environment {
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
         // An empty variable counts as not set: compose files and unit files cannot unset one.
-        let variables = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Self { variables: Arc::new(variables), read_file: Arc::new(read_file) }
+        let variables = variables.into_iter().filter(|(_, value)| !value.is_empty());
+        let variables = variables
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.into_string().ok()));
+        Self { variables: Arc::new(variables.collect()), read_file: Arc::new(read_file) }
     }
 
-    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
-        self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    /// The value of a variable that is set to text.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)?.as_deref()
     }
 
-    pub(crate) fn text(&self, name: &str) -> Option<Result<&str, NotUnicode>> {
-        self.variable(name).map(|value| value.to_str().ok_or(NotUnicode))
-    }
-
-    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    /// Names and values; `None` for a value that is not UTF-8.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
     }
 
     /// Reads a file of text, after noting its state; the error is a clause.

@@ -6,15 +6,14 @@ mod settings_file;
 mod file_states;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::settings::{RawValue, Role, SettingSpec, one_line};
+use super::settings::{Role, SettingSpec, one_line};
 use settings_file::FileValue;
 
 pub use environment::Environment;
-pub(crate) use environment::{LARGEST_FILE, NotUnicode, read_bounded};
+pub(crate) use environment::{LARGEST_FILE, read_bounded};
 pub use file_states::FileStates;
 
 /// Names the settings file in the environment.
@@ -23,28 +22,12 @@ pub(crate) const FILE_VARIABLE: &str = "GATEWAY_CONFIG";
 pub(crate) const FILE_FLAG: &str = "config";
 /// The tables of projects in the settings file: `[projects.<id>]`.
 pub(crate) const PROJECTS: &str = "projects";
+/// What is shown as the origin of a default.
+pub(crate) const DEFAULT: &str = "default";
 /// What all variables of the gateway begin with.
 const PREFIX: &str = "GATEWAY_";
-
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The command line, by this flag.
-    Flag(String),
-    /// The environment, by this variable.
-    Environment(String),
-    /// The settings file.
-    File {
-        /// Path as it was given.
-        path: String,
-        /// Line, from 1.
-        line: usize,
-    },
-    /// Nothing was set.
-    Default,
-    /// Something else, which this names.
-    Derived(String),
-}
+/// What the names of variables contain that the gateway shares with other programs.
+const SHARED: [&str; 4] = ["HUAWEICLOUD_SDK_", "OTEL_", "_PROXY", "_proxy"];
 
 /// What all sources are read from. Kept, so that they can be read again.
 #[derive(Clone)]
@@ -58,7 +41,7 @@ pub(crate) struct Inputs {
 #[derive(Clone, Default)]
 pub(crate) struct Flags {
     pub(crate) file: Option<PathBuf>,
-    pub(crate) values: BTreeMap<&'static str, RawValue>,
+    pub(crate) values: BTreeMap<&'static str, String>,
 }
 
 /// All sources, read but not checked.
@@ -70,8 +53,8 @@ pub(crate) struct Sources<'a> {
 /// A value and where it came from.
 #[derive(Clone)]
 pub(crate) struct SourcedValue {
-    pub(crate) raw: RawValue,
-    pub(crate) origin: Origin,
+    pub(crate) text: String,
+    pub(crate) origin: String,
 }
 
 /// What the sources gave, to be compared with what they give later. Its `Debug` has no values, because
@@ -81,7 +64,7 @@ pub(crate) struct RawSettings {
     /// By the setting's key.
     pub(crate) values: BTreeMap<&'static str, SourcedValue>,
     /// What was read from the file that a setting names.
-    pub(crate) contents: BTreeMap<&'static str, RawValue>,
+    pub(crate) contents: BTreeMap<&'static str, String>,
 }
 
 /// A table of the settings file that the user names.
@@ -90,15 +73,15 @@ pub(crate) struct FileTable {
     section: &'static str,
     pub(crate) name: String,
     /// Where its first value stands.
-    pub(crate) origin: Origin,
+    pub(crate) origin: String,
     pub(crate) values: Vec<TableValue>,
 }
 
 /// A value of such a table.
 pub(crate) struct TableValue {
     pub(crate) key: String,
-    pub(crate) raw: RawValue,
-    pub(crate) origin: Origin,
+    pub(crate) text: String,
+    pub(crate) origin: String,
 }
 
 #[derive(Default)]
@@ -106,17 +89,6 @@ struct SettingsFile {
     path: String,
     values: BTreeMap<String, FileValue>,
     is_broken: bool,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(flag) => write!(f, "--{flag}"),
-            Self::Environment(name) | Self::Derived(name) => f.write_str(name),
-            Self::File { path, line } => write!(f, "{path}:{line}"),
-            Self::Default => f.write_str("default"),
-        }
-    }
 }
 
 impl fmt::Debug for RawSettings {
@@ -128,12 +100,13 @@ impl fmt::Debug for RawSettings {
 impl RawSettings {
     /// The keys whose values differ, wherever these came from.
     pub(crate) fn differing(&self, other: &Self) -> BTreeSet<&'static str> {
-        let raw = |settings: &Self, key| settings.values.get(key).map(|value| value.raw.clone());
-        let keys = self.values.keys().chain(other.values.keys());
-        let values = keys.filter(|key| raw(self, **key) != raw(other, **key));
-        let keys = self.contents.keys().chain(other.contents.keys());
-        let contents = keys.filter(|key| self.contents.get(*key) != other.contents.get(*key));
-        values.chain(contents).copied().collect()
+        let all = [&self.values, &other.values].into_iter().flat_map(BTreeMap::keys);
+        let contents = [&self.contents, &other.contents].into_iter().flat_map(BTreeMap::keys);
+        let now = |settings: &Self, key| {
+            let text = settings.values.get(key).map(|value| value.text.clone());
+            (text, settings.contents.get(key).cloned())
+        };
+        all.chain(contents).copied().filter(|key| now(self, *key) != now(other, *key)).collect()
     }
 }
 
@@ -147,25 +120,24 @@ impl<'a> Sources<'a> {
         Self { inputs, file: SettingsFile::read(inputs, files, problems) }
     }
 
-    /// Whether the settings file could not be read, so that what is missing may be in there.
+    /// Whether the settings file or a variable could not be read, so that what is missing may be in there.
     pub(crate) fn are_incomplete(&self) -> bool {
-        self.file.is_broken
+        let mut variables = self.inputs.environment.variables();
+        self.file.is_broken || variables.any(|(name, value)| value.is_none() && is_ours(name))
     }
 
     /// The value from the first source that has the setting.
     pub(crate) fn find(&self, setting: &SettingSpec) -> Option<SourcedValue> {
-        if let Some(raw) = self.inputs.flags.values.get(setting.key) {
-            let origin = Origin::Flag(setting.flag());
-            return Some(SourcedValue { raw: raw.clone(), origin });
+        if let Some(text) = self.inputs.flags.values.get(setting.key) {
+            let origin = format!("--{}", setting.flag());
+            return Some(SourcedValue { text: text.clone(), origin });
         }
         let variable = setting.variable();
-        if let Some(text) = self.inputs.environment.text(&variable) {
-            let raw = text
-                .map_or(RawValue::Unusable("not UTF-8"), |text| RawValue::Text(text.to_owned()));
-            return Some(SourcedValue { raw, origin: Origin::Environment(variable) });
+        if let Some(text) = self.inputs.environment.variable(&variable) {
+            return Some(SourcedValue { text: text.to_owned(), origin: variable });
         }
         let value = self.file.values.get(setting.key)?;
-        Some(SourcedValue { raw: value.raw.clone(), origin: self.file.origin(value) })
+        Some(SourcedValue { text: value.text.clone(), origin: self.file.origin(value) })
     }
 
     /// The tables of a section in the settings file, in its order.
@@ -180,7 +152,7 @@ impl<'a> Sources<'a> {
             // A table without values stands for itself.
             let (name, key) =
                 path.rsplit_once('.').map_or((path, None), |(name, key)| (name, Some(key)));
-            let key = key.or_else(|| (!value.is_table()).then_some(""));
+            let key = key.or_else(|| (!value.is_table).then_some(""));
             let position = tables.iter().position(|table| table.name == name);
             let position = position.unwrap_or_else(|| {
                 let (name, origin) = (name.to_owned(), origin.clone());
@@ -188,40 +160,35 @@ impl<'a> Sources<'a> {
                 tables.len() - 1
             });
             if let (Some(table), Some(key)) = (tables.get_mut(position), key) {
-                let (key, raw) = (key.to_owned(), value.raw.clone());
-                table.values.push(TableValue { key, raw, origin });
+                let (key, text) = (key.to_owned(), value.text.clone());
+                table.values.push(TableValue { key, text, origin });
             }
         }
         tables
     }
 
     /// Finds variables and keys that no known setting has.
-    pub(crate) fn refuse_unknown(
-        &self,
-        known: &[&'static SettingSpec],
-        problems: &mut Vec<String>,
-    ) {
-        let variables: Vec<String> = known
-            .iter()
-            .map(|setting| setting.variable())
-            .chain([FILE_VARIABLE.to_owned()])
-            .collect();
+    pub(crate) fn refuse_unknown(&self, known: &[SettingSpec], problems: &mut Vec<String>) {
+        let variables: Vec<String> =
+            known.iter().map(SettingSpec::variable).chain([FILE_VARIABLE.to_owned()]).collect();
         for (name, value) in self.inputs.environment.variables() {
-            let name = name.to_string_lossy();
-            let is_known = variables.iter().any(|variable| *variable == name);
-            if name.starts_with(PREFIX) && !is_known && !is_service_link(&name, value) {
+            let is_known = variables.iter().any(|variable| variable == name);
+            if name.starts_with(PREFIX) && !is_known && !is_service_link(name, value) {
                 let known = variables.iter().map(String::as_str);
-                problems.push(unknown(&one_line(&name), &name, known));
+                problems.push(unknown(&one_line(name), name, known));
+            } else if value.is_none() && is_ours(name) {
+                problems.push(format!("{name} is not UTF-8"));
             }
         }
         for (key, value) in &self.file.values {
             let is_table =
-                in_section(key, PROJECTS).is_some() || (key == PROJECTS && value.is_table());
+                in_section(key, PROJECTS).is_some() || (key == PROJECTS && value.is_table);
             if key == PROJECTS && !is_table {
-                let (origin, raw) = (self.file.origin(value), &value.raw);
-                problems.push(format!("{key} is {raw} ({origin}): must hold tables [{key}.<id>]"));
+                let (origin, shown) = (self.file.origin(value), one_line(&value.text));
+                problems
+                    .push(format!("{key} is {shown} ({origin}): must hold tables [{key}.<id>]"));
             } else if !is_table && !known.iter().any(|setting| setting.key == key) {
-                let shown = format!("{} ({}:{})", one_line(key), self.file.path, value.line);
+                let shown = format!("{} ({})", one_line(key), self.file.origin(value));
                 problems.push(unknown(&shown, key, known.iter().map(|setting| setting.key)));
             }
         }
@@ -235,10 +202,11 @@ impl FileTable {
     }
 
     /// Finds keys that are not those of known settings.
-    pub(crate) fn refuse_unknown(&self, known: &[&SettingSpec], problems: &mut Vec<String>) {
-        for TableValue { key, raw, origin } in &self.values {
+    pub(crate) fn refuse_unknown(&self, known: &[SettingSpec], problems: &mut Vec<String>) {
+        for TableValue { key, text, origin } in &self.values {
             if key.is_empty() {
-                problems.push(format!("{} is {raw} ({origin}): must be a table", self.key()));
+                let shown = one_line(text);
+                problems.push(format!("{} is {shown} ({origin}): must be a table", self.key()));
             } else if !known.iter().any(|setting| setting.key == key) {
                 let shown = format!("{}.{} ({origin})", self.key(), one_line(key));
                 problems.push(unknown(&shown, key, known.iter().map(|setting| setting.key)));
@@ -253,8 +221,8 @@ fn in_section<'k>(key: &'k str, section: &str) -> Option<&'k str> {
 }
 
 impl SettingsFile {
-    fn origin(&self, value: &FileValue) -> Origin {
-        Origin::File { path: self.path.clone(), line: value.line }
+    fn origin(&self, value: &FileValue) -> String {
+        format!("{}:{}", self.path, value.line)
     }
 
     fn read(inputs: &Inputs, files: &mut FileStates, problems: &mut Vec<String>) -> Self {
@@ -286,6 +254,11 @@ impl SettingsFile {
     }
 }
 
+/// Whether the gateway reads variables with names like this.
+fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX) || SHARED.iter().any(|part| name.contains(part))
+}
+
 fn unknown<'n>(shown: &str, name: &str, known: impl Iterator<Item = &'n str>) -> String {
     match nearest(name, known) {
         Some(nearest) => format!("{shown} is not a setting: did you mean {nearest}?"),
@@ -306,8 +279,8 @@ fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n s
 
 /// Whether Kubernetes or Docker set this variable for a service whose name begins with `gateway`. The
 /// user did not write it, so it is not refused.
-fn is_service_link(name: &str, value: &OsStr) -> bool {
-    let is_address = value.to_str().is_some_and(|value| {
+fn is_service_link(name: &str, value: Option<&str>) -> bool {
+    let is_address = value.is_some_and(|value| {
         ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme))
     });
     let port = name.rsplit_once("_PORT_").map(|(_, rest)| rest);

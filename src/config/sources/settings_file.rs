@@ -5,26 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
-use crate::config::settings::RawValue;
-
-const TABLE: RawValue = RawValue::Unusable("a table");
-
-/// A value of the settings file and where it stands.
+/// A value of the settings file, as text, and where it stands.
 pub(super) struct FileValue {
-    pub(super) raw: RawValue,
+    pub(super) text: String,
     pub(super) line: usize,
     /// Bytes before its name.
     pub(super) offset: usize,
-}
-
-impl FileValue {
     /// Whether it is a table without values.
-    pub(super) fn is_table(&self) -> bool {
-        self.raw == TABLE
-    }
+    pub(super) is_table: bool,
 }
 
 /// A line of the file that is not TOML.
@@ -63,32 +53,28 @@ fn collect(
         match value.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => collect(text, &key, inner, values),
             other => {
-                values.insert(key, FileValue { raw: raw(other), line, offset });
+                let is_table = other.is_table();
+                values.insert(key, FileValue { text: text_of(other), line, offset, is_table });
             }
         }
     }
 }
 
-fn raw(value: &DeValue<'_>) -> RawValue {
+/// A value as it would be written in a flag or a variable: items of a list have commas between them.
+fn text_of(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => RawValue::Text(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => RawValue::Number(number.to_string()),
+        DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
-            .map_or(RawValue::Unusable("a number too large"), |number| {
-                RawValue::Number(number.to_string())
-            }),
-        DeValue::Float(number) => RawValue::Number(number.to_string()),
-        DeValue::Boolean(value) => RawValue::Bool(*value),
-        DeValue::Array(items) => list(items),
-        DeValue::Datetime(_) => RawValue::Unusable("a date"),
-        DeValue::Table(_) => TABLE,
+            .map_or_else(|_| number.to_string(), |number| number.to_string()),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(date) => date.to_string(),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| text_of(item.get_ref()));
+            items.collect::<Vec<_>>().join(",")
+        }
+        DeValue::Table(_) => "a table".to_owned(),
     }
-}
-
-fn list(items: &DeArray<'_>) -> RawValue {
-    let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
-    let items: Option<Vec<String>> = items.iter().map(text).collect();
-    items.map_or(RawValue::Unusable("a list of other things than text"), RawValue::List)
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

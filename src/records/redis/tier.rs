@@ -54,7 +54,7 @@ impl RedisTier {
     pub(crate) fn new(parts: RedisTierParts<'_>) -> Result<Self, getrandom::Error> {
         let RedisTierParts { config, limits, upstream, metrics, clock, tasks } = parts;
         Ok(Self(Arc::new(Inner {
-            keys: Keys::new(config.key_secret.as_ref(), &Identity(upstream.identity())),
+            keys: Keys::new(limits.load().key_secret.as_ref(), &Identity(upstream.identity())),
             upstream,
             limits,
             timeout: config.timeout,

@@ -113,7 +113,7 @@ fn nothing_that_is_shown_or_debugged_holds_a_secret() {
         "access key = (redacted) (the environment)",
         "secret key = (redacted) (the environment)",
         "security token = (redacted) (the environment)",
-        "project id = p1 (HUAWEICLOUD_SDK_PROJECT_ID)",
+        "HUAWEICLOUD_SDK_PROJECT_ID = p1 (HUAWEICLOUD_SDK_PROJECT_ID)",
         "upstream.credentials = aksk (GATEWAY_UPSTREAM__CREDENTIALS)",
         "listen = 127.0.0.1:8080 (default)",
     ] {

@@ -134,7 +134,7 @@ impl Given {
 
     fn demo(self) -> Config {
         match self.parse() {
-            Ok(Invocation::Demo(loaded)) => loaded.settings.against(Vec::new()),
+            Ok(Invocation::Demo(loaded)) => loaded.settings,
             other => panic!("expected a demo, got {other:#?}"),
         }
     }

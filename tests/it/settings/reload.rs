@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use screen_record_gateway::config::{ActiveSettings, CacheConfig, ReloadedSettings};
+use screen_record_gateway::config::{CacheConfig, ReloadedSettings};
 
 use super::tls::certificate;
 use super::*;
@@ -130,9 +130,8 @@ impl Disk {
 /// Reads the settings, changes them, and reads them again.
 fn reload(disk: &Disk, change: impl FnOnce(&Disk)) -> ReloadedSettings {
     let loaded = disk.loaded();
-    let (source, active) = (loaded.source(), ActiveSettings::of(&loaded));
     change(disk);
-    source.reload(&active).unwrap_or_else(|failed| panic!("{}", failed.error))
+    loaded.reload().unwrap_or_else(|failed| panic!("{}", failed.error))
 }
 
 /// The file's text with another value for one setting.
@@ -175,7 +174,7 @@ fn every_setting_takes_a_change_or_waits_for_a_restart_as_it_is_declared() {
 
         let reloaded = reload(&Disk::with(&before), |disk| disk.write("gateway.toml", &after));
 
-        let in_use = format!("{:?}", reloaded.next.config);
+        let in_use = format!("{:?}", reloaded.next.settings);
         let (named, others, expected) = if row.is_reloadable {
             (reloaded.changed, reloaded.waiting, &new)
         } else {
@@ -228,8 +227,8 @@ fn another_access_key_waits_where_the_shared_caches_names_are_made_of_it() {
         (reloaded.changed, reloaded.waiting),
         (vec!["limits.max_depth"], vec!["access key"])
     );
-    assert_eq!(reloaded.next.config.limits.max_depth, 8);
-    let CredentialsMode::AkSk(key) = &reloaded.next.config.upstream.credentials else { panic!() };
+    assert_eq!(reloaded.next.settings.limits.max_depth, 8);
+    let CredentialsMode::AkSk(key) = &reloaded.next.settings.upstream.credentials else { panic!() };
     assert_eq!(key.access.expose(), "ONE");
 }
 
@@ -237,16 +236,15 @@ fn another_access_key_waits_where_the_shared_caches_names_are_made_of_it() {
 fn nothing_that_waits_is_forgotten_by_a_later_reading() {
     let disk = Disk::with(HERE);
     let loaded = disk.loaded();
-    let (source, active) = (loaded.source(), ActiveSettings::of(&loaded));
     disk.write("gateway.toml", &format!("{HERE}\ncache.max_bytes = 0"));
-    let first = source.reload(&active).unwrap();
+    let first = loaded.reload().unwrap();
 
     disk.write("gateway.toml", &format!("{HERE}\ncache.max_bytes = 0\nlimits.max_depth = 9"));
-    let second = source.reload(&first.next).unwrap();
+    let second = first.next.reload().unwrap();
 
     assert_eq!(
         (second.changed, second.waiting),
         (vec!["limits.max_depth"], vec!["cache.max_bytes"])
     );
-    assert_eq!(second.next.config.cache.max_bytes, CacheConfig::default().max_bytes);
+    assert_eq!(second.next.settings.cache.max_bytes, CacheConfig::default().max_bytes);
 }

@@ -91,11 +91,12 @@ fn a_secret_in_a_file_is_its_first_line() {
     let login = login_of(login.file(PASSWORD_FILE.1, "from a file\n"));
 
     let shown = shown(&settings);
-    let shared = settings.settings.cache.shared.unwrap();
+    let cache = settings.settings.cache;
+    let shared = cache.shared.unwrap();
     assert_eq!(shared.servers.kind, RedisKind::Single);
     assert_eq!(shared.servers.nodes[0].host, "cache.example");
     assert_eq!(shared.servers.password.unwrap().expose(), "canary");
-    assert_eq!(shared.key_secret.unwrap().expose(), "canary-key-secret");
+    assert_eq!(cache.key_secret.unwrap().expose(), "canary-key-secret");
     assert!(!shown.concat().contains("canary"), "{shown:#?}");
     assert_eq!(login.password.expose(), "from a file");
 }

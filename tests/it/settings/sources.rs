@@ -142,7 +142,7 @@ fn the_endpoint_wins_over_the_sdks_address_of_a_region_and_that_over_the_public_
         let shown = loaded.shown.iter().find(|shown| shown.name == "upstream.endpoint").unwrap();
         let target = loaded.settings.upstream.default.as_ref().unwrap();
         assert_eq!(target.endpoint.as_str(), endpoint);
-        assert_eq!(shown.origin.to_string(), origin);
+        assert_eq!(shown.origin, origin);
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use screen_record_gateway::app::{App, Start};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    ActiveSettings, BreakerConfig, Config, CredentialsMode, Environment, GraphqlConfig, IamLogin,
-    Invocation, LoginTarget, ProjectScope, SettingsSource, Target, UpstreamConfig,
+    BreakerConfig, Config, CredentialsMode, Environment, GraphqlConfig, IamLogin, Invocation,
+    Loaded, LoginTarget, ProjectScope, Target, UpstreamConfig,
 };
 use screen_record_gateway::domain::Secret;
 use screen_record_gateway::reload::{Outcome, ReloadHandle};
@@ -60,11 +60,14 @@ impl Gateway {
     ) -> Self {
         let mut config = config_for(upstream.address);
         adjust(&mut config);
+        if config.cache.shared.is_some() {
+            let secret = || Secret::new("a secret of the deployment");
+            config.cache.key_secret.get_or_insert_with(secret);
+        }
         let clock = Clock::default();
         let traces = export_traces(config.traces.as_ref());
-        let source = SettingsSource::fixed(config.clone());
-        let start = Start { traces, ..Start::from(source, clock.clone()) };
-        let app = App::start(ActiveSettings::fixed(config), start).await.unwrap();
+        let start = Start { traces, ..Start::from(Loaded::fixed(config), clock.clone()) };
+        let app = App::start(start).await.unwrap();
         Self::running(app, upstream, clock)
     }
 
@@ -104,8 +107,8 @@ impl Gateway {
             unreachable!("a test's settings are good to begin with");
         };
         let clock = Clock::default();
-        let start = Start { poll_interval, ..Start::from(loaded.source(), clock.clone()) };
-        let app = App::start(ActiveSettings::of(&loaded), start).await.unwrap();
+        let start = Start { poll_interval, ..Start::from(loaded, clock.clone()) };
+        let app = App::start(start).await.unwrap();
         Self::running(app, upstream, clock)
     }
 

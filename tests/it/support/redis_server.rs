@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use screen_record_gateway::config::{RedisKind, RedisNode, RedisServers, SharedCacheConfig};
-use screen_record_gateway::domain::Secret;
 
 use super::TestFile;
 
@@ -127,7 +126,6 @@ impl RedisServer {
             },
             // Far more than it takes, so that no test fails because the machine is busy.
             timeout: Duration::from_secs(1),
-            key_secret: Some(Secret::new("a secret of the deployment")),
         }
     }
 
