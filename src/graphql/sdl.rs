@@ -7,8 +7,22 @@ use async_graphql::{EmptyMutation, SDLExportOptions, Schema};
 use super::schema::query::{ScreenRecordQueries, ShownRoot};
 use super::schema::subscription::Subscription;
 
-/// The newest version of the federation specification that Apollo's composition accepts.
-const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.14";
+/// The oldest version of the federation specification that has the directives below: Hive's composition knows
+/// none after 2.11.
+const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.9";
+/// Ends of definitions, and the directives that routers find there.
+const DIRECTIVES: [(&str, &str); 6] = [
+    ("\ntype ScreenRecord", "@key(fields: \"projectId id\")"),
+    ("\ntype Desktop", "@key(fields: \"id\", resolvable: false)"),
+    ("): ScreenRecordConnection!", LIST_SIZE),
+    ("): DesktopOperationConnection", LIST_SIZE),
+    // Each may be an upstream call of its own, beside that for the recording.
+    ("\n  downloadUrl: String", "@cost(weight: 10)"),
+    ("\n  downloadLink: DownloadLink", "@cost(weight: 10)"),
+];
+/// How many rows a connection has.
+const LIST_SIZE: &str = "@listSize(slicingArguments: [\"first\"], \
+                         sizedFields: [\"edges\", \"nodes\"], requireOneSlicingArgument: false)";
 /// What routers ask a subgraph for. It is no part of the schema that clients see. `conversion` relies on
 /// the union having one member.
 const FEDERATION_FIELDS: &str = "
@@ -40,12 +54,16 @@ fn tidy(sdl: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The schema as a subgraph of a federation, as `_service` answers it: with the entities' keys.
+/// The schema as a subgraph of a federation, as `_service` answers it: with the entities' keys, and with what
+/// fields cost.
 pub fn federation_sdl() -> String {
-    let keyed = sdl()
-        .replace("\ntype ScreenRecord {", "\ntype ScreenRecord @key(fields: \"projectId id\") {")
-        .replace("\ntype Desktop {", "\ntype Desktop @key(fields: \"id\", resolvable: false) {");
-    format!("extend schema @link(url: \"{FEDERATION}\", import: [\"@key\"])\n\n{keyed}")
+    let with_directives = DIRECTIVES.into_iter().fold(sdl(), |sdl, (definition, directive)| {
+        ["\n", " {"].into_iter().fold(sdl, |sdl, end| {
+            sdl.replace(&format!("{definition}{end}"), &format!("{definition} {directive}{end}"))
+        })
+    });
+    let import = "[\"@key\", \"@cost\", \"@listSize\"]";
+    format!("extend schema @link(url: \"{FEDERATION}\", import: {import})\n\n{with_directives}")
 }
 
 /// What documents are validated against: the schema that is printed, with what routers ask for.

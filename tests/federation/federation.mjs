@@ -7,6 +7,8 @@ import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
 import { ApolloServer } from "@apollo/server";
 import { startStandaloneServer } from "@apollo/server/standalone";
 import { composeServices } from "@apollo/composition";
+import { composeServices as composeForHive } from "@theguild/federation-composition";
+import { ROUTER_COMPATIBILITY_VERSION_ONE, federateSubgraphs as composeForCosmo } from "@wundergraph/composition";
 import { buildSubgraphSchema } from "@apollo/subgraph";
 import { parse } from "graphql";
 
@@ -51,15 +53,28 @@ class WithToken extends RemoteGraphQLDataSource {
 
 const subgraph = new ApolloServer({ schema: buildSubgraphSchema({ typeDefs: others, resolvers }) });
 const { url: othersUrl } = await startStandaloneServer(subgraph, { listen: { host: "127.0.0.1", port: 0 } });
-const composed = composeServices([
+const subgraphs = [
   { name: "recordings", url, typeDefs: parse(sdl) },
   { name: "others", url: othersUrl, typeDefs: others },
-]);
+];
+const composed = composeServices(subgraphs);
 let gateway;
 
 const checks = {
   "the subgraph composes without errors or hints about it": async () => {
     equal(composed.errors?.map((error) => error.message) ?? [], []);
+  },
+  "the supergraph says what fields cost": async () => {
+    equal(/directive @cost/.test(composed.supergraphSdl) && /@listSize\(/.test(composed.supergraphSdl), true);
+  },
+  "the subgraph composes for Hive": async () => {
+    const { errors, supergraphSdl } = composeForHive(subgraphs);
+    equal([errors?.map((error) => error.message) ?? [], /@listSize\(/.test(supergraphSdl)], [[], true]);
+  },
+  "the subgraph composes for Cosmo": async () => {
+    const definitions = subgraphs.map(({ typeDefs, ...rest }) => ({ ...rest, definitions: typeDefs }));
+    const { success, errors } = composeForCosmo({ subgraphs: definitions, version: ROUTER_COMPATIBILITY_VERSION_ONE });
+    equal([success, errors?.map((error) => error.message) ?? []], [true, []]);
   },
   "_service.sdl is what the schema command prints": async () => {
     const { data } = await ask("{ _service { sdl } }");
