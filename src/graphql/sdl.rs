@@ -11,10 +11,11 @@ use super::schema::subscription::Subscription;
 /// none after 2.11.
 const FEDERATION: &str = "https://specs.apollo.dev/federation/v2.9";
 /// Ends of definitions, and the directives that routers find there.
-const DIRECTIVES: [(&str, &str); 6] = [
+const DIRECTIVES: [(&str, &str); 7] = [
     ("\ntype ScreenRecord", "@key(fields: \"projectId id\")"),
     ("\ntype Desktop", "@key(fields: \"id\", resolvable: false)"),
     ("): ScreenRecordConnection!", LIST_SIZE),
+    ("): ScreenRecordConnection", LIST_SIZE),
     ("): DesktopOperationConnection", LIST_SIZE),
     // Each may be an upstream call of its own, beside that for the recording.
     ("\n  downloadUrl: String", "@cost(weight: 10)"),
