@@ -11,7 +11,7 @@ use super::metrics::HttpMetrics;
 use super::response::Answers;
 use crate::domain::ProjectId;
 use crate::graphql::ErrorCode;
-use crate::records::ReadSummary;
+use crate::records::{AskedProjects, ReadSummary};
 use crate::spans;
 
 /// The status that is logged and counted for a client that closed its connection: nginx's, never sent.
@@ -83,7 +83,8 @@ impl AccessLogEntry {
             graphql.client.name = app.name.as_deref().map(display),
             graphql.client.version = app.version.as_deref().map(display),
             graphql.operation = self.operation(),
-            projects = self.projects(),
+            projects = shown_projects(&self.read.asked),
+            regions = shown_regions(&self.read.asked),
             http.status = status,
             upstream.status = self.read.upstream_status(),
             cache = self.cache(),
@@ -95,10 +96,6 @@ impl AccessLogEntry {
 
     fn operation(&self) -> Option<String> {
         self.operation.as_deref().map(shown_name)
-    }
-
-    fn projects(&self) -> Option<String> {
-        shown_projects(&self.read.projects)
     }
 
     fn cache(&self) -> Option<String> {
@@ -129,9 +126,14 @@ pub(crate) fn shown_counts<N: AsRef<str>>(counts: &BTreeMap<N, usize>) -> Option
 }
 
 /// The projects, separated by commas; `None` where there is none.
-pub(crate) fn shown_projects(projects: &[ProjectId]) -> Option<String> {
-    let names: Vec<&str> = projects.iter().map(ProjectId::as_str).collect();
+pub(crate) fn shown_projects(asked: &AskedProjects) -> Option<String> {
+    let names: Vec<&str> = asked.projects.iter().map(ProjectId::as_str).collect();
     (!names.is_empty()).then(|| names.join(","))
+}
+
+/// The regions of the projects, separated by commas; `None` where no project is served.
+pub(crate) fn shown_regions(asked: &AskedProjects) -> Option<String> {
+    (!asked.regions.is_empty()).then(|| asked.regions.join(","))
 }
 
 /// An operation's name, as logs and traces show it.

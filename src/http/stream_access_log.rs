@@ -7,20 +7,16 @@ use std::time::Instant;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tracing::Span;
 
-use super::access_log::{code_of, shown_counts, shown_name, shown_projects};
+use super::access_log::{code_of, shown_counts, shown_name, shown_projects, shown_regions};
 use super::metrics::{HttpMetrics, OperationOutcome};
 use super::request_origin::RequestOrigin;
 use super::response::Served;
 use super::spans as http_spans;
 use super::state::Endpoint;
 use crate::clock::Clock;
-use crate::domain::ProjectId;
 use crate::graphql::OperationContext;
-use crate::records::ReadSummary;
+use crate::records::{AskedProjects, ReadSummary};
 use crate::spans;
-
-/// The most projects in one line.
-const MAX_PROJECTS: usize = 10;
 
 /// Adds up the answers of an operation, and writes its line when it is dropped.
 ///
@@ -36,7 +32,7 @@ pub(crate) struct StreamAccessLog {
     context: OperationContext,
     answers: usize,
     outcome: OperationOutcome,
-    projects: Vec<ProjectId>,
+    asked: AskedProjects,
     cache_outcomes: BTreeMap<&'static str, usize>,
     error_codes: BTreeMap<String, usize>,
     started: Instant,
@@ -60,7 +56,7 @@ impl StreamAccessLog {
             context,
             answers: 0,
             outcome: OperationOutcome::Ok,
-            projects: Vec::new(),
+            asked: AskedProjects::default(),
             cache_outcomes: BTreeMap::new(),
             error_codes: BTreeMap::new(),
             started: endpoint.clock.now(),
@@ -85,11 +81,7 @@ impl StreamAccessLog {
         for read in &read.reads {
             *self.cache_outcomes.entry(read.outcome.as_str()).or_default() += 1;
         }
-        for project in &read.projects {
-            if self.projects.len() < MAX_PROJECTS && !self.projects.contains(project) {
-                self.projects.push(project.clone());
-            }
-        }
+        self.asked.add(&read.asked);
     }
 }
 
@@ -108,7 +100,8 @@ impl Drop for StreamAccessLog {
             graphql.client.name = app.name.as_deref().map(display),
             graphql.client.version = app.version.as_deref().map(display),
             graphql.operation = name.as_deref().map(shown_name),
-            projects = shown_projects(&self.projects),
+            projects = shown_projects(&self.asked),
+            regions = shown_regions(&self.asked),
             answers = self.answers,
             cache = shown_counts(&self.cache_outcomes),
             errors = shown_counts(&self.error_codes),

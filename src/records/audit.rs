@@ -25,7 +25,7 @@ impl Reader {
         }
         let username = record.text(RecordText::Username).and_then(Result::ok).map(str::to_owned);
         let id = record.id().unwrap_or(id).to_owned();
-        let event = AuditEvent::of(kind, project);
+        let event = self.event(kind, project);
         self.note_event(AuditEvent { record: Some(id), username, ..event });
     }
 
@@ -40,7 +40,7 @@ impl Reader {
     ) {
         if self.is_audited() {
             let listing = Some(AuditedListing { filter: filter(), rows });
-            let event = AuditEvent::of(kind, project);
+            let event = self.event(kind, project);
             self.note_event(AuditEvent { listing, ..event });
         }
     }
@@ -49,9 +49,16 @@ impl Reader {
     pub(crate) fn audit_denied(&self, project: &ProjectId, id: Option<&RecordId>) {
         if self.is_audited() {
             let record = id.map(|id| id.as_str().to_owned());
-            let event = AuditEvent::of(AuditEventKind::Denied, project);
+            let event = self.event(AuditEventKind::Denied, project);
             self.note_event(AuditEvent { record, ..event });
         }
+    }
+
+    /// An event without the members that some kinds lack.
+    fn event(&self, kind: AuditEventKind, project: &ProjectId) -> AuditEvent {
+        let region = self.records().region_of(project);
+        let project = project.clone();
+        AuditEvent { kind, project, region, record: None, username: None, listing: None }
     }
 
     fn note_event(&self, event: AuditEvent) {

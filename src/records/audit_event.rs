@@ -3,6 +3,7 @@
 //! Knows neither who asks nor how events are written.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -15,6 +16,8 @@ pub struct AuditEvent {
     pub kind: AuditEventKind,
     /// The project.
     pub project: ProjectId,
+    /// The label of its region, if the project is served.
+    pub region: Option<Arc<str>>,
     /// Id of the recording; `None` for lists.
     pub record: Option<String>,
     /// The user of the recording, if the recording is known and has one.
@@ -64,11 +67,6 @@ impl AuditEventKind {
 }
 
 impl AuditEvent {
-    /// An event without the rest of its members.
-    pub(crate) fn of(kind: AuditEventKind, project: &ProjectId) -> Self {
-        Self { kind, project: project.clone(), record: None, username: None, listing: None }
-    }
-
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
         let texts = [&self.record, &self.username].into_iter().flatten().map(String::len);

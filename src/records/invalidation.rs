@@ -41,11 +41,16 @@ impl Purge {
         }
     }
 
-    fn covers_project(&self, project: &ProjectId) -> bool {
+    /// The project, unless everything is purged.
+    pub(crate) fn project(&self) -> Option<&ProjectId> {
         match self {
-            Self::Record(purged, _) | Self::Project(purged) => purged == project,
-            Self::All => true,
+            Self::Record(project, _) | Self::Project(project) => Some(project),
+            Self::All => None,
         }
+    }
+
+    fn covers_project(&self, project: &ProjectId) -> bool {
+        self.project().is_none_or(|purged| purged == project)
     }
 }
 

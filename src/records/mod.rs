@@ -58,7 +58,7 @@ pub use invalidation::Purge;
 pub(crate) use key::CallerKey;
 pub use metrics::RecordMetrics;
 pub use pagination::{Cursor, CursorText, PageRequest, Placed, Slice};
-pub use read::{CacheOutcome, Read, ReadSummary};
+pub use read::{AskedProjects, CacheOutcome, Read, ReadSummary};
 pub use reader::Reader;
 pub use row_changes::{RowChange, RowChangeKind};
 pub use seal::CursorSeal;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::invalidation::{Invalidation, Purge};
 use super::redis::Received;
 use super::store::Records;
+use crate::domain::ProjectId;
 
 /// How long a purge waits for Redis.
 const REDIS_WITHIN: Duration = Duration::from_secs(1);
@@ -21,7 +22,14 @@ impl Records {
             Some(tier) => tier.accepts_purges(REDIS_WITHIN).await,
             None => true,
         };
-        tracing::info!(scope = purge.scope(), is_everywhere, "the cache was purged");
+        let project = purge.project();
+        tracing::info!(
+            scope = purge.scope(),
+            project = project.map(ProjectId::as_str),
+            region = project.and_then(|project| self.region_of(project)).as_deref(),
+            is_everywhere,
+            "the cache was purged"
+        );
         is_everywhere
     }
 

@@ -1,5 +1,6 @@
 //! What a request read, and where each part came from: cache headers and logs are made of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -10,6 +11,8 @@ use super::audit_event::AuditEvent;
 use crate::domain::ProjectId;
 use crate::spans::TARGET;
 
+/// The most projects that are noted.
+const MOST_PROJECTS: usize = 10;
 /// The attribute of a read's span that holds its outcome.
 const OUTCOME: &str = "gateway.cache.outcome";
 
@@ -60,14 +63,52 @@ pub struct Read {
 pub struct ReadSummary {
     /// In the order they were finished.
     pub reads: SmallVec<[Read; 1]>,
-    /// The projects that were asked for, a few of them at most, allowed or not.
-    pub projects: SmallVec<[ProjectId; 1]>,
+    /// The projects that were asked for.
+    pub asked: AskedProjects,
     /// Whether signed links are among it.
     pub has_links: bool,
     /// What it shows, for the audit log.
     pub events: Vec<AuditEvent>,
     /// Whether a restricted caller was denied a recording. Whether it exists must not show.
     pub has_denials: bool,
+}
+
+/// The first few projects that were asked for, allowed or not, and their regions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AskedProjects {
+    /// Each once.
+    pub projects: SmallVec<[ProjectId; 1]>,
+    /// Those of served projects, each once.
+    pub regions: SmallVec<[Arc<str>; 1]>,
+}
+
+impl AskedProjects {
+    /// Notes a project, and its region if it is served.
+    pub(crate) fn note(&mut self, project: &ProjectId, region: Option<&Arc<str>>) {
+        if self.projects.len() < MOST_PROJECTS && !self.projects.contains(project) {
+            self.projects.push(project.clone());
+            self.note_region(region);
+        }
+    }
+
+    /// Adds what another operation, or another answer, has asked for.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for project in &other.projects {
+            self.note(project, None);
+        }
+        for region in &other.regions {
+            self.note_region(Some(region));
+        }
+    }
+
+    fn note_region(&mut self, region: Option<&Arc<str>>) {
+        if let Some(region) = region
+            && self.regions.len() < MOST_PROJECTS
+            && !self.regions.contains(region)
+        {
+            self.regions.push(Arc::clone(region));
+        }
+    }
 }
 
 impl Content {
@@ -165,7 +206,7 @@ impl ReadSummary {
 
     /// Puts what another operation read to this.
     pub fn add(&mut self, other: Self) {
-        if self.reads.is_empty() && self.projects.is_empty() && self.events.is_empty() {
+        if self.reads.is_empty() && self.asked.projects.is_empty() && self.events.is_empty() {
             *self = other;
             return;
         }
@@ -173,11 +214,7 @@ impl ReadSummary {
         self.events.extend(other.events);
         self.has_denials |= other.has_denials;
         self.reads.extend(other.reads);
-        for project in other.projects {
-            if !self.projects.contains(&project) {
-                self.projects.push(project);
-            }
-        }
+        self.asked.add(&other.asked);
     }
 
     /// Whether stale data stands in an error's place.

@@ -28,9 +28,6 @@ use crate::config::ProjectConfig;
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord};
 use crate::spans;
 
-/// The most projects of one operation that are logged.
-const MOST_NOTED_PROJECTS: usize = 10;
-
 /// Reads records for one GraphQL request: collapses duplicates, starts distinct ones together.
 /// The loader is made at the first miss, so a hit never meets it.
 pub struct Reader {
@@ -117,7 +114,9 @@ impl Reader {
     pub fn projects(&self) -> Result<Vec<ProjectConfig>, Failure> {
         self.caller.ok_or(Failure::TokenMissing)?;
         let mut projects = self.records.upstream.projects();
-        projects.retain(|project| self.may_ask_for(&project.id));
+        projects.retain(|ProjectConfig { id, .. }| {
+            self.context.grant.includes_project(id) && self.records.region_of(id).is_some()
+        });
         Ok(projects)
     }
 
@@ -232,22 +231,14 @@ impl Reader {
     /// Checks a project against those that are served and those of the caller, and notes that it was
     /// asked for.
     fn check_project(&self, project: &ProjectId) -> Result<(), Failure> {
-        let mut noted = self.noted.lock();
-        if noted.projects.len() < MOST_NOTED_PROJECTS && !noted.projects.contains(project) {
-            noted.projects.push(project.clone());
-        }
-        drop(noted);
-        if self.may_ask_for(project) {
+        let region = self.records.region_of(project);
+        self.noted.lock().asked.note(project, region.as_ref());
+        if region.is_some() && self.context.grant.includes_project(project) {
             Ok(())
         } else {
             self.records.metrics.count_denial(DenialReason::Project);
             Err(Failure::ProjectNotAllowed)
         }
-    }
-
-    /// Whether a project is served, and to the caller.
-    fn may_ask_for(&self, project: &ProjectId) -> bool {
-        self.context.grant.includes_project(project) && self.records.serves(project)
     }
 
     async fn fetch(

@@ -285,11 +285,12 @@ impl Records {
         self.is_audited.store(is_audited, Ordering::Relaxed);
     }
 
-    /// Whether the settings allow a project and say where it is.
-    pub(crate) fn serves(&self, project: &ProjectId) -> bool {
+    /// The label of a project's region. `None` unless the settings allow the project and say where it is.
+    pub(crate) fn region_of(&self, project: &ProjectId) -> Option<Arc<str>> {
         let served = self.projects.load();
-        Option::as_ref(&served).is_none_or(|served: &BTreeSet<_>| served.contains(project))
-            && self.upstream.serves(project)
+        Option::as_ref(&served)
+            .is_none_or(|served: &BTreeSet<_>| served.contains(project))
+            .then(|| self.upstream.region_of(project))?
     }
 
     /// A number for an operation.

@@ -88,9 +88,9 @@ impl Upstream {
         Ok(ProjectClient { project: project.clone(), route: Arc::clone(route) })
     }
 
-    /// Whether the settings say where a project is.
-    pub fn serves(&self, project: &ProjectId) -> bool {
-        self.0.routes.load().of(project).is_some()
+    /// The label of a project's region, if the settings say where the project is.
+    pub fn region_of(&self, project: &ProjectId) -> Option<Arc<str>> {
+        Some(Arc::clone(&self.0.routes.load().of(project)?.region.label))
     }
 
     /// What replicas must have in common to share what they read.

@@ -24,9 +24,10 @@ use crate::support::{
 
 const KEY: &str = "canary-key-of-the-helpdesk";
 const LINK: &str = "https://obs.example/video?signature=canary";
+const REGION: &str = "ap-southeast-1";
 const FULL: &str = "/dev/full";
 /// The line that docs/DEPLOYMENT.md shows.
-const DOCUMENTED: &str = r#"{"time":"2026-01-31T09:30:00.000Z","event":"recording.read","caller":"helpdesk","subject":null,"project":"089b2f9a3d80d3062f24c00ca4ed5cbd","record":"6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082","username":"alice","requestId":"request-1","operationName":"Playback","client":"127.0.0.1"}"#;
+const DOCUMENTED: &str = r#"{"time":"2026-01-31T09:30:00.000Z","event":"recording.read","caller":"helpdesk","subject":null,"project":"089b2f9a3d80d3062f24c00ca4ed5cbd","region":"ap-southeast-1","record":"6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082","username":"alice","requestId":"request-1","operationName":"Playback","client":"127.0.0.1"}"#;
 
 /// An upstream with recordings of Alice, ten rows in each list, and a link for each recording.
 async fn upstream() -> ScriptedUpstream {
@@ -89,6 +90,7 @@ impl Audited {
         let gateway = Gateway::configured(upstream().await, |config| {
             config.inbound.auth = InboundAuth::ApiKey(keys.0.clone());
             config.audit = AuditConfig { sink: AuditSink::File(log.0.clone()), required: true };
+            config.upstream.default.as_mut().unwrap().region = Some(REGION.to_owned());
             sign(config);
             adjust(config);
         })
@@ -171,7 +173,7 @@ async fn a_recording_its_operations_and_its_link_are_one_event_each_with_all_mem
     let event = |event: &str| {
         json!({
             "event": event, "caller": "helpdesk", "subject": null, "project": PROJECT,
-            "record": RECORD, "username": "alice", "requestId": "request-1",
+            "region": REGION, "record": RECORD, "username": "alice", "requestId": "request-1",
             "operationName": "Playback", "client": "127.0.0.1",
         })
     };

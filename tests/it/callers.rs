@@ -427,7 +427,8 @@ async fn the_log_names_caller_project_and_outcome_of_each_request() {
     let log = log();
     for said in ["answered", "stream ended"] {
         let line = log.lines().find(|line| line.contains("INFO") && line.contains(said)).unwrap();
-        for part in ["caller.name=reporting", &format!("projects=\"{PROJECT}\""), "\"FORBIDDEN\""] {
+        let projects = format!(r#"projects="{PROJECT}" regions="test-1""#);
+        for part in ["caller.name=reporting", &projects, "\"FORBIDDEN\""] {
             assert!(line.contains(part), "{part} is not in: {line}");
         }
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::support::{Gateway, HttpAnswer, Reply, ScriptedUpstream, Seen, TestFile};
+use crate::support::{Gateway, HttpAnswer, Reply, ScriptedUpstream, Seen, TestFile, keep_log, log};
 
 const EAST: &str = "ea57";
 const WEST: &str = "3e57";
@@ -621,4 +621,110 @@ async fn a_renamed_project_is_listed_by_its_new_name_at_once() {
 
     assert_eq!(answer["data"]["projects"][1]["name"], "West", "{answer}");
     assert_eq!(regions.west.requests(), 1, "a name is no reason to read again");
+}
+
+/// Fields that read a recording of each project.
+fn fields(projects: &[&str]) -> String {
+    let field = |project: &&str| {
+        format!(r#"of_{project}: screenRecord(projectId: "{project}", id: "r1") {{ id }} "#)
+    };
+    format!("{{ {}}}", projects.iter().map(field).collect::<String>())
+}
+
+/// The first logged line with a sign.
+fn logged(sign: &str) -> String {
+    log().lines().find(|line| line.contains("INFO") && line.contains(sign)).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_audit_event_names_the_region_of_its_project_if_the_project_is_served() {
+    let regions = Regions::start().await;
+    let audit = TestFile::of("");
+    let settings = [
+        ("GATEWAY_AUDIT__LOG", audit.0.to_str().unwrap()),
+        ("GATEWAY_AUDIT__REQUIRED", "true"),
+        ("GATEWAY_INBOUND__PROJECTS", "ea57,3e57,another"),
+    ];
+    let gateway = regions.gateway(&[&KEYS[..], &settings].concat()).await;
+
+    // From the upstream, from the record cache and from the response cache.
+    for _ in 0..3 {
+        gateway.query(&fields(&[EAST, WEST, "another"])).await;
+    }
+    gateway.query(&fields(&["foreign"])).await;
+
+    let text = std::fs::read_to_string(&audit.0).unwrap();
+    let mut events: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|event| json!([event["event"], event["project"], event["region"]]))
+        .collect();
+    events.sort_by_key(Value::to_string);
+    events.dedup();
+    let default = gateway.upstream.address.to_string();
+    assert_eq!(
+        events,
+        [
+            json!(["access.denied", "foreign", null]),
+            json!(["recording.read", WEST, "west-1"]),
+            json!(["recording.read", "another", default]),
+            json!(["recording.read", EAST, "east-1"]),
+        ]
+    );
+    assert_eq!(text.lines().count(), 10);
+}
+
+#[tokio::test]
+async fn the_log_line_of_a_request_names_the_regions_that_it_asked_for() {
+    keep_log();
+    let regions = Regions::start().await;
+    let served = [("GATEWAY_INBOUND__PROJECTS", "ea57,3e57")];
+    let gateway = regions.gateway(&[&KEYS[..], &served].concat()).await;
+
+    gateway.query(&fields(&[WEST, "foreign", EAST])).await;
+
+    let line = logged("answered");
+    let expected = r#"projects="3e57,foreign,ea57" regions="west-1,east-1""#;
+    assert!(line.contains(expected), "{expected} is not in: {line}");
+}
+
+#[tokio::test]
+async fn the_log_line_of_a_request_names_ten_projects_and_regions_at_most() {
+    keep_log();
+    let regions = Regions::start().await;
+    let upstreams = join_all((0..12).map(|_| region("one"))).await;
+    let ids: Vec<String> = (10..22).map(|number| format!("p{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let tables = ids.iter().zip(&upstreams).map(|(id, upstream)| (*id, *id, upstream));
+    regions.write(&tables.collect::<Vec<_>>());
+    let gateway = regions.gateway(&KEYS).await;
+    let (first, second) = ids.split_at(6);
+
+    let batch = json!([{ "query": fields(first) }, { "query": fields(second) }]);
+    let request = gateway.http().post(gateway.url()).header("content-type", "application/json");
+    request.body(batch.to_string()).send().await.unwrap();
+
+    let ten = ids[..10].join(",");
+    let expected = format!(r#"projects="{ten}" regions="{ten}" "#);
+    let line = logged("answered");
+    assert!(line.contains(&expected), "{expected} is not in: {line}");
+}
+
+#[tokio::test]
+async fn the_log_line_of_a_purge_names_the_project_and_its_region() {
+    keep_log();
+    let regions = Regions::start().await;
+    let gateway = regions.gateway(&KEYS).await;
+
+    for purge in [json!({ "all": true }), json!({ "projectId": WEST, "id": "r1" })] {
+        let request = gateway.http().post(format!("http://{}/purge", gateway.admin));
+        let request = request.header("content-type", "application/json").body(purge.to_string());
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+
+    let everything = logged(r#"scope="all""#);
+    assert!(!everything.contains("region="), "{everything}");
+    let one = logged(r#"scope="record""#);
+    let expected = r#"project="3e57" region="west-1""#;
+    assert!(one.contains(expected), "{expected} is not in: {one}");
 }

@@ -32,6 +32,7 @@ struct Line<'e> {
     caller: Option<&'e str>,
     subject: Option<&'e str>,
     project: &'e str,
+    region: Option<&'e str>,
     record: Option<&'e str>,
     username: Option<&'e str>,
     request_id: &'e str,
@@ -101,7 +102,7 @@ impl<'e> Line<'e> {
         operation_name: Option<&'e str>,
         time: &'e str,
     ) -> Self {
-        let AuditEvent { kind, project, record, username, listing } = event;
+        let AuditEvent { kind, project, region, record, username, listing } = event;
         let RequestOrigin { caller, id, peer, .. } = origin;
         Self {
             time,
@@ -109,6 +110,7 @@ impl<'e> Line<'e> {
             caller: caller.name.as_deref(),
             subject: caller.subject(),
             project: project.as_str(),
+            region: region.as_deref(),
             record: record.as_deref(),
             username: username.as_deref(),
             request_id: id,
