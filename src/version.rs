@@ -8,7 +8,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A build needs neither git nor its folder. The variable does not begin with `GATEWAY_`, because settings do.
 pub const COMMIT: Option<&str> = option_env!("BUILD_COMMIT");
 
-/// Version and commit, as `--version` shows them: `0.1.0 (1a2b3c4d5e6f)`.
+/// Version and commit, as `--version` shows them: `0.2.0 (1a2b3c4d5e6f)`.
 pub fn version() -> String {
     describe(VERSION, COMMIT)
 }
