@@ -21,6 +21,17 @@ const watch = (id) => ({
   variables: { p: projectId, i: id },
 });
 
+/** The rows of a list and every change of them. */
+const watchList = (filter, project = projectId) => ({
+  query: `subscription ($p: ID!, $f: ScreenRecordFilter) {
+    screenRecords(projectId: $p, filter: $f) { kind id record { id username status duration } }
+  }`,
+  variables: { p: project, f: filter },
+});
+
+/** No row joins or leaves the list of this filter while a check runs. */
+const startedByNow = () => ({ startedBefore: new Date().toISOString() });
+
 function overSocket(options = {}) {
   return createClient({
     url: socketUrl,
@@ -29,6 +40,62 @@ function overSocket(options = {}) {
     connectionParams: { "X-Auth-Token": TOKEN },
     ...options,
   });
+}
+
+function overEvents() {
+  return createSseClient({ url, headers: { "x-auth-token": TOKEN }, retryAttempts: 0 });
+}
+
+/** Ids of the recordings that a query lists. */
+async function listed(filter) {
+  const query = `query ($p: ID!, $f: ScreenRecordFilter) {
+    screenRecords(projectId: $p, filter: $f, first: 1000) { nodes { id } }
+  }`;
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-auth-token": TOKEN },
+    body: JSON.stringify({ query, variables: { p: projectId, f: filter } }),
+  });
+  const { data } = await answer.json();
+  return data.screenRecords.nodes.map(({ id }) => id);
+}
+
+/** Fails if nothing comes; the simulated upstream changes every few seconds. */
+function soon(promise) {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error("nothing was sent for 30 s")), 30_000);
+    promise.then(resolve, reject).finally(() => clearTimeout(late));
+  });
+}
+
+/** The next changes of a watched list. */
+async function take(count, iterator) {
+  const changes = [];
+  while (changes.length < count) {
+    const { value, done } = await soon(iterator.next());
+    if (done || value.errors) throw new Error(`the list ended: ${JSON.stringify(value)}`);
+    changes.push(value.data.screenRecords);
+  }
+  return changes;
+}
+
+/** A client is sent each row of a list, and then a change of one of them. */
+async function followsList(client) {
+  const filter = startedByNow();
+  const ids = await listed(filter);
+  const iterator = client.iterate(watchList(filter));
+
+  const added = await take(ids.length, iterator);
+  const [changed] = await take(1, iterator);
+  await iterator.return();
+
+  equal([...new Set(added.map(({ kind }) => kind))], ["ADDED"]);
+  equal(added.map(({ id }) => id), ids);
+  // Recordings in progress become longer, and then have another status.
+  equal([changed.kind, changed.record.id], ["CHANGED", changed.id]);
+  const before = added.find(({ id }) => id === changed.id).record;
+  const { status, duration } = changed.record;
+  equal(status !== before.status || duration > before.duration, true);
 }
 
 async function all(iterator) {
@@ -88,17 +155,65 @@ const checks = {
     const [result] = await all(overSocket({ connectionParams }).iterate(watch(finalId)));
     equal(result.data.screenRecord.id, finalId);
   },
+  "graphql-ws: a list is sent row by row, newest first, and then its changes": async () => {
+    const client = overSocket();
+    await followsList(client);
+    await client.dispose();
+  },
+  "graphql-ws: a filter restricts the rows of a watched list": async () => {
+    const filter = { ...startedByNow(), username: "maria.garcia" };
+    const ids = await listed(filter);
+    const client = overSocket();
+    const iterator = client.iterate(watchList(filter));
+
+    const added = await take(ids.length, iterator);
+    await iterator.return();
+    await client.dispose();
+
+    equal(ids.length > 0 && ids.length < (await listed(startedByNow())).length, true);
+    equal(added.map(({ kind, id, record }) => [kind, id, record.username]), ids.map((id) => ["ADDED", id, filter.username]));
+  },
+  "graphql-ws: a client that leaves a list can use its socket again, and closes it with 1000": async () => {
+    let sockets = 0;
+    let client;
+    const ended = new Promise((resolve) => {
+      const on = { connected: () => (sockets += 1), closed: resolve };
+      client = overSocket({ lazy: false, on });
+    });
+    const iterator = client.iterate(watchList(startedByNow()));
+    await take(1, iterator);
+
+    await iterator.return();
+    const results = await all(client.iterate({ query: "{ __typename }" }));
+    await client.dispose();
+
+    equal(results, [{ data: { __typename: "Query" } }]);
+    equal([sockets, (await ended).code], [1, 1000]);
+  },
+  "graphql-ws: a list that the token may not see is an error, and the subscription completes": async () => {
+    const [result, ...more] = await all(overSocket().iterate(watchList(null, "another-project")));
+    equal([result.data, result.errors[0].extensions.code, more], [null, "FORBIDDEN", []]);
+  },
+  "graphql-ws: without a token a list is an error, and the subscription completes": async () => {
+    const [result, ...more] = await all(overSocket({ connectionParams: {} }).iterate(watchList(null)));
+    equal([result.data, result.errors[0].extensions.code, more], [null, "UNAUTHENTICATED", []]);
+  },
   "graphql-sse: a final record is sent once and the stream completes": async () => {
-    const client = createSseClient({ url, headers: { "x-auth-token": TOKEN }, retryAttempts: 0 });
+    const client = overEvents();
     const results = await all(client.iterate(watch(finalId)));
     equal(results, [{ data: { screenRecord: { id: finalId, status: "UPLOAD_COMPLETED" } } }]);
   },
   "graphql-sse: a live record is sent at once": async () => {
-    const client = createSseClient({ url, headers: { "x-auth-token": TOKEN }, retryAttempts: 0 });
+    const client = overEvents();
     const iterator = client.iterate(watch(liveId));
     const { value } = await iterator.next();
     equal(value.data.screenRecord.status, "RECORDING");
     await iterator.return();
+    client.dispose();
+  },
+  "graphql-sse: a list is sent row by row, newest first, and then its changes": async () => {
+    const client = overEvents();
+    await followsList(client);
     client.dispose();
   },
   "event source: a stream can be opened by GET": async () => {
