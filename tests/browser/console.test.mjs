@@ -484,6 +484,42 @@ test("the video plays, and the time line follows it", async () => {
   assert.equal(await page.locator(".operation").last().evaluate((one) => one.parentElement.ariaCurrent), "step");
 });
 
+test("the video comes from its link, within the page's policy, and can be sought", { timeout: 60_000 }, async () => {
+  const linked = page.waitForResponse((one) => one.request().postDataJSON()?.operationName === "Link", PATIENCE);
+  const loaded = page.waitForResponse((one) => one.url().includes("/videos/"), PATIENCE);
+  await openUploaded();
+  const { data } = await (await linked).json();
+  const answer = await loaded;
+  const { range } = await answer.request().allHeaders();
+
+  const played = await page.locator("video").evaluate(playFrom, 10);
+
+  assert.equal(answer.url(), data.screenRecord.downloadLink.url);
+  assert.deepEqual([range, answer.status()], ["bytes=0-", 206]);
+  assert.deepEqual(played, { from: 10, to: 12, width: 320 });
+  assert.deepEqual(seen.complaints, []);
+});
+
+/** Runs in the page. Seeks, plays from there until a later frame is shown and then to the end. */
+async function playFrom(video, seconds) {
+  const next = (event) => new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));
+  if (video.readyState < HTMLMediaElement.HAVE_METADATA) await next("loadedmetadata");
+  const sought = next("seeked");
+  video.currentTime = seconds;
+  await sought;
+  const from = video.currentTime;
+
+  const frame = new Promise((resolve) => {
+    const look = (_, { mediaTime }) => (mediaTime > seconds ? resolve() : video.requestVideoFrameCallback(look));
+    video.requestVideoFrameCallback(look);
+  });
+  const ended = next("ended");
+  await video.play();
+  await frame;
+  await ended;
+  return { from, to: video.currentTime, width: video.videoWidth };
+}
+
 test("a link is renewed before it ends, and the video goes on where it was", async () => {
   const answers = [];
   await page.route(/\/graphql$/, async (route) => {

@@ -79,6 +79,7 @@ test("the console with one recording, in the dark", async () => {
   const id = process.env.DEMO_RECORD.split(" ")[1];
   const page = await openConsole(`/#/recordings/${id}`, { language: "en", colorScheme: "dark" });
   await page.locator(".operation").nth(5).waitFor(PATIENCE);
+  await page.waitForFunction(() => document.querySelector("video")?.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA, null, PATIENCE);
 
   await take(page, "console-recording.webp");
 });
