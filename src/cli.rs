@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
+use futures_util::future::{join_all, try_join_all};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
     AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SettingsError, SimulateArgs,
-    SimulatedKey, SimulatedUser, Target, UsageError,
+    SimulatedKey, SimulatedRegion, SimulatedUser, Target, UsageError,
 };
 use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
@@ -72,15 +73,15 @@ async fn demo(demo: Loaded<Config>) -> Outcome {
     let clock = Clock::default();
     let traces = Traces::start(demo.settings.traces.as_ref())?;
     let log = start_logging(&demo.settings.log, &traces)?;
-    let [first, second] = SimulatorConfig::for_demo();
-    let first = Simulator::bind(first, clock.clone()).await?;
-    let second = Simulator::bind(second, clock.clone()).await?;
-    let query = demo_query(&first);
-    let projects = vec![
-        demo_project(&first, "Hong Kong", "ap-southeast-1")?,
-        demo_project(&second, "Singapore", "ap-southeast-3")?,
-    ];
-    let page_defaults = demo_pages(&first, &query);
+    let simulators = bind_all(SimulatorConfig::for_demo(), &clock).await?;
+    let first = simulators.first().ok_or("the demo has no region")?;
+    let query = demo_query(first);
+    let regions = [("Hong Kong", "ap-southeast-1"), ("Singapore", "ap-southeast-3")];
+    let projects = simulators.iter().zip(regions);
+    let projects =
+        projects.map(|(simulator, (name, region))| demo_project(simulator, name, region));
+    let projects = projects.collect::<Result<Vec<_>, _>>()?;
+    let page_defaults = demo_pages(first, &query);
     let log_handle = Some(log.handle());
     let settings = demo.serving(projects);
     let start = Start { page_defaults, log: log_handle, traces, ..Start::from(settings, clock) };
@@ -91,15 +92,29 @@ async fn demo(demo: Loaded<Config>) -> Outcome {
         "  Health and metrics are at http://{}/readyz and /metrics.\n",
         app.admin_addr()?
     ));
-    let stop = CancellationToken::new();
-    let gateway = async {
-        app.run(stopped).await;
-        stop.cancel();
-    };
-    let stops = [stop.clone(), stop.clone()].map(CancellationToken::cancelled_owned);
-    let [first_stop, second_stop] = stops;
-    tokio::join!(gateway, first.run(first_stop), second.run(second_stop));
+    run_all(simulators, Box::pin(app.run(stopped))).await;
     Ok(())
+}
+
+/// Binds the address of each simulated region.
+async fn bind_all(
+    regions: impl IntoIterator<Item = SimulatorConfig>,
+    clock: &Clock,
+) -> io::Result<Vec<Simulator>> {
+    let bound = regions.into_iter().map(|region| Simulator::bind(region, clock.clone()));
+    try_join_all(bound).await
+}
+
+/// Serves all simulated regions until `stop` is done.
+async fn run_all(simulators: Vec<Simulator>, stop: impl Future<Output = ()>) {
+    let stopping = CancellationToken::new();
+    let serving =
+        simulators.into_iter().map(|simulator| simulator.run(stopping.clone().cancelled_owned()));
+    let stopped = async {
+        stop.await;
+        stopping.cancel();
+    };
+    tokio::join!(stopped, join_all(serving));
 }
 
 /// Pages that work at once, with the demo's project and token.
@@ -186,14 +201,23 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
 async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     let clock = Clock::default();
     let _log = start_logging(&args.settings.log, &Traces::default())?;
-    let simulator = Simulator::bind(simulated(&args.settings), clock).await?;
+    let first = simulated(&args.settings);
+    let further = args.settings.regions.iter().map(|region| further_region(region, &first));
+    let simulators = bind_all(std::iter::once(first.clone()).chain(further), &clock).await?;
     let stopped = stop_signal()?;
-    let (address, (project, record)) = (simulator.local_addr()?, simulator.sample());
-    say(format_args!("Upstream http://{address}"));
-    say(format_args!("Record   http://{address}/v2/{project}/screen-records/{record}"));
-    say(format_args!("Faults   http://{address}/__faults"));
-    simulator.run(stopped).await;
+    for simulator in &simulators {
+        let (address, (project, record)) = (simulator.local_addr()?, simulator.sample());
+        say(format_args!("Upstream http://{address}"));
+        say(format_args!("Record   http://{address}/v2/{project}/screen-records/{record}"));
+        say(format_args!("Faults   http://{address}/__faults"));
+    }
+    run_all(simulators, stopped).await;
     Ok(())
+}
+
+fn further_region(region: &SimulatedRegion, first: &SimulatorConfig) -> SimulatorConfig {
+    let projects = vec![region.project.as_str().to_owned()];
+    SimulatorConfig { listen: region.listen, projects, ..first.clone() }
 }
 
 fn simulated(args: &SimulateArgs) -> SimulatorConfig {

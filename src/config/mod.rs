@@ -63,7 +63,7 @@ pub use projects::ProjectConfig;
 pub use redis::{RedisKind, RedisNode, RedisServers};
 pub use reload::ReloadedSettings;
 pub use settings::{FailedLoad, Loaded, SettingsError, ShownSetting};
-pub use simulate::{SimulateArgs, SimulatedKey, SimulatedUser};
+pub use simulate::{SimulateArgs, SimulatedKey, SimulatedRegion, SimulatedUser};
 pub use sources::{Environment, FileStates};
 pub(crate) use sources::{LARGEST_FILE, read_bounded};
 pub use subscriptions::SubscriptionsConfig;

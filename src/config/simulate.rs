@@ -33,6 +33,8 @@ settings! {
         pub projects: Vec<ProjectId> = setting(project_id().list())
             .default("089b2f9a3d80d3062f24c00ca4ed5cbd")
             .with_flag("project"),
+        /// further regions: each serves a project of its own at an address of its own, and has all else in common with the first
+        pub regions: Vec<SimulatedRegion> = setting(regions().list()).with_flag("region"),
         /// accepted values of X-Auth-Token
         pub tokens: Vec<Secret> = setting(tokens().list()).with_flag("token").secret(),
         /// key pairs whose signatures are accepted
@@ -52,6 +54,15 @@ settings! {
         /// `log`, `log_format`
         pub log: LogConfig = LogConfig::default(),
     }
+}
+
+/// A further region.
+#[derive(Clone, Debug)]
+pub struct SimulatedRegion {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// The only project.
+    pub project: ProjectId,
 }
 
 /// A key pair that the simulated upstream accepts.
@@ -79,6 +90,15 @@ impl SimulateArgs {
         let args = Self::read(loader);
         Self { log: LogConfig::read(loader), ..args }
     }
+}
+
+fn regions() -> Format<SimulatedRegion> {
+    let allowed = "an IP address with a port and a project, written ADDRESS=PROJECT";
+    Format::new("ADDRESS=PROJECT", allowed, |text| {
+        let (address, project) = text.split_once('=')?;
+        let project = ProjectId::parse(project).ok()?;
+        Some(SimulatedRegion { listen: address.parse().ok()?, project })
+    })
 }
 
 fn users() -> Format<SimulatedUser> {

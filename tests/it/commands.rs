@@ -144,6 +144,40 @@ fn a_signal_right_after_the_addresses_are_printed_is_a_clean_stop() {
 }
 
 #[test]
+fn simulated_regions_answer_for_their_own_project_alone() {
+    const FIRST: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
+    const SECOND: &str = "0f5c3b7d9a1e4c62b8d7e6f50a1b2c3d";
+    let second = format!("127.0.0.1:0={SECOND}");
+    let arguments = ["simulate", "--listen", "127.0.0.1:0", "--token", "t", "--region", &second];
+    let running = Running::until(&format!("/{SECOND}/"), &arguments, &[]);
+    let records: Vec<&str> =
+        running.said.lines().filter_map(|line| line.strip_prefix("Record ")).collect();
+    let status = |address: &str| {
+        let form = ["-so", "/dev/null", "-w", "%{http_code}", "-H", "X-Auth-Token: t"];
+        let answer = Command::new("curl").args(form).arg(address.trim()).output().unwrap();
+        String::from_utf8(answer.stdout).unwrap()
+    };
+
+    let own = records.iter().map(|record| status(record)).collect::<Vec<_>>();
+    let foreign = [records[0].replace(FIRST, SECOND), records[1].replace(SECOND, FIRST)]
+        .map(|it| status(&it));
+
+    assert_eq!(own, ["200", "200"], "{records:?}");
+    assert_eq!(foreign, ["403", "403"]);
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn a_simulated_region_without_a_project_is_refused() {
+    let (code, _, complaint) = output(&["simulate", "--region", "127.0.0.1:8091"], &[]);
+
+    assert_eq!(code, 2);
+    for part in ["simulator.regions", "ADDRESS=PROJECT"] {
+        assert!(complaint.contains(part), "{part} is not in {complaint}");
+    }
+}
+
+#[test]
 fn check_signs_a_request_with_the_gateways_own_key() {
     let pair = format!("{}:{}", KEY[0].1, KEY[1].1);
     let simulate = ["simulate", "--listen", "127.0.0.1:0", "--access-key", &pair];
