@@ -81,20 +81,23 @@ function answerWith(name, data) {
   });
 }
 
-/** Takes the place of the gateway's socket; resolves with the first subscription to a root field. */
-function takeSocket(field) {
-  return new Promise((resolve, reject) => {
+/** Takes the place of the gateway's socket, from the next page on; `subscribed` resolves with the first subscription to a root field. */
+async function takeSocket(field) {
+  let resolve;
+  const subscribed = new Promise((settle, reject) => {
+    resolve = settle;
     setTimeout(() => reject(new Error(`nobody subscribed to ${field}`)), PATIENCE.timeout).unref();
-    void page.routeWebSocket(/\/graphql$/, (socket) => {
-      socket.onMessage((message) => {
-        const { type, id, payload } = JSON.parse(message);
-        if (type === "connection_init") socket.send(JSON.stringify({ type: "connection_ack" }));
-        if (type !== "subscribe" || !payload.query.includes(` ${field}(`)) return;
-        const send = (value) => socket.send(JSON.stringify({ type: "next", id, payload: { data: { [field]: value } } }));
-        resolve({ send, drop: () => socket.close({ code: 1012 }) });
-      });
+  });
+  await page.routeWebSocket(/\/graphql$/, (socket) => {
+    socket.onMessage((message) => {
+      const { type, id, payload } = JSON.parse(message);
+      if (type === "connection_init") socket.send(JSON.stringify({ type: "connection_ack" }));
+      if (type !== "subscribe" || !payload.query.includes(` ${field}(`)) return;
+      const send = (value) => socket.send(JSON.stringify({ type: "next", id, payload: { data: { [field]: value } } }));
+      resolve({ send, drop: () => socket.close({ code: 1012 }) });
     });
   });
+  return { subscribed };
 }
 
 function waitForStatus(status) {
@@ -198,9 +201,9 @@ test("the operations can be narrowed to one kind", async () => {
 });
 
 test("a recording that runs is live, and a change shows as soon as it comes", async () => {
-  const subscription = takeSocket("screenRecord");
+  const { subscribed } = await takeSocket("screenRecord");
   await openRecord(await runningRecord());
-  const { send } = await subscription;
+  const { send } = await subscribed;
   await page.locator(".live.open").waitFor(PATIENCE);
   assert.equal(await text(page.locator("main [data-status]")), "Recording");
 
@@ -245,9 +248,9 @@ function change(kind, id, fields) {
 }
 
 test("a row changes where it is, and new and removed ones are announced", async () => {
-  const subscription = takeSocket("screenRecords");
+  const { subscribed } = await takeSocket("screenRecords");
   await openList();
-  const { send } = await subscription;
+  const { send } = await subscribed;
   const [first, second] = await ids();
 
   send(change("CHANGED", first, { status: "UPLOAD_FAILED", rawStatus: "UPLOAD_FAILED" }));
@@ -263,9 +266,9 @@ test("a row changes where it is, and new and removed ones are announced", async 
 });
 
 test("a lost socket is told of, and comes back by itself", async () => {
-  const lost = takeSocket("screenRecords");
+  const { subscribed } = await takeSocket("screenRecords");
   await openList();
-  const { drop } = await lost;
+  const { drop } = await subscribed;
   await page.locator(".live.open").waitFor(PATIENCE);
 
   drop();
@@ -388,22 +391,24 @@ test("the overview counts the recordings of the list by day, status, user and de
 test("the charts are drawn, and drawn anew in the dark", async () => {
   await page.emulateMedia({ colorScheme: "light" });
   await openOverview();
-  const colors = () => page.locator(".chart canvas").evaluateAll((found) =>
-    found.map((canvas) => {
-      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-      const seen = new Set();
-      for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) seen.add(data.slice(at, at + 3).join());
-      return [...seen].sort().join(" ");
-    }),
-  );
-  const light = await colors();
+  const light = await page.evaluate(colorsOfCharts);
   assert.ok(light.every((colors) => colors.split(" ").length > 1), light.join("; "));
 
   await page.emulateMedia({ colorScheme: "dark" });
 
-  const dark = await colors();
-  assert.ok(dark.every((colors, index) => colors !== light[index]));
+  const all = `(${colorsOfCharts})().every((colors, index) => colors !== ${JSON.stringify(light)}[index])`;
+  await page.waitForFunction(all, null, PATIENCE);
 });
+
+/** Runs in the page: the opaque colours of each chart. */
+function colorsOfCharts() {
+  return [...document.querySelectorAll(".chart canvas")].map((canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const seen = new Set();
+    for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) seen.add(data.slice(at, at + 3).join());
+    return [...seen].sort().join(" ");
+  });
+}
 
 test("hours and sizes can be shown in place of numbers", async () => {
   await openOverview();
