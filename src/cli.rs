@@ -19,8 +19,8 @@ use crate::app::{App, Start};
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
-    AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SettingsError, SimulateArgs,
-    SimulatedKey, SimulatedRegion, SimulatedUser, Target, UsageError,
+    AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SchemaText, SettingsError,
+    SimulateArgs, SimulatedKey, SimulatedRegion, SimulatedUser, Target, UsageError,
 };
 use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
@@ -49,8 +49,12 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Demo(config)) => demo(config).await,
         Ok(Invocation::Serve(config)) => serve(config, hangups).await,
         Ok(Invocation::Simulate(args)) => simulate(args).await,
-        Ok(Invocation::Schema { federation }) => {
-            let sdl = if federation { graphql::federation_sdl() } else { graphql::sdl() };
+        Ok(Invocation::Schema(text)) => {
+            let sdl = match text {
+                SchemaText::Clients => graphql::sdl(),
+                SchemaText::Federation => graphql::federation_sdl(),
+                SchemaText::TaggedFederation => graphql::tagged_federation_sdl(),
+            };
             say(sdl.trim_end());
             Ok(())
         }

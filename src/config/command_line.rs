@@ -18,6 +18,7 @@ use crate::version::version;
 pub(super) const COMMANDS: [&str; 7] =
     ["demo", "serve", "simulate", "schema", "check", "completions", "man"];
 pub(super) const FEDERATION: &str = "federation";
+pub(super) const CACHE_TAGS: &str = "cache-tags";
 pub(super) const SHELL: &str = "shell";
 pub(super) const PAGE: &str = "page";
 
@@ -37,6 +38,13 @@ pub(super) fn command() -> Command {
         .long(FEDERATION)
         .action(ArgAction::SetTrue)
         .help("Print the schema of the federation subgraph");
+    let cache_tags = Arg::new(CACHE_TAGS)
+        .long(CACHE_TAGS)
+        .action(ArgAction::SetTrue)
+        .requires(FEDERATION)
+        .help("Add @cacheTag, which only Apollo's composition knows");
+    let schema =
+        Command::new("schema").about("Print the GraphQL schema").args([federation, cache_tags]);
     Command::new(env!("CARGO_PKG_NAME"))
         .version(version())
         .about(env!("CARGO_PKG_DESCRIPTION"))
@@ -53,7 +61,7 @@ pub(super) fn command() -> Command {
             "Run the gateway against a configured upstream",
         ))
         .subcommand(with_settings("simulate", Role::Simulate, "Run only the simulated upstream"))
-        .subcommand(Command::new("schema").about("Print the GraphQL schema").arg(federation))
+        .subcommand(schema)
         .subcommand(with_settings(
             "check",
             Role::Serve,

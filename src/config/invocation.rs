@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use clap_complete::Shell;
 
-use super::command_line::{FEDERATION, PAGE, SHELL, command, flags};
+use super::command_line::{CACHE_TAGS, FEDERATION, PAGE, SHELL, command, flags};
 use super::completions::{completions, manual};
 use super::settings::{FailedLoad, Loaded, Role, SettingsError, SettingsLoader};
 use super::sources::{Environment, Inputs};
@@ -23,12 +23,20 @@ pub enum Invocation {
     /// `simulate`
     Simulate(Loaded<SimulateArgs>),
     /// `schema`
-    Schema {
-        /// Whether the schema of the federation subgraph is asked for.
-        federation: bool,
-    },
+    Schema(SchemaText),
     /// `completions` or `man`: a text to print.
     Print(String),
+}
+
+/// Which text of the schema to print.
+#[derive(Clone, Copy, Debug)]
+pub enum SchemaText {
+    /// What clients see.
+    Clients,
+    /// The subgraph of a federation.
+    Federation,
+    /// The subgraph with cache tags.
+    TaggedFederation,
 }
 
 /// Why there is nothing to run.
@@ -58,7 +66,11 @@ impl Invocation {
             "demo" => Self::Demo(config(Role::Demo)?),
             "serve" => Self::Serve(config(Role::Serve)?),
             "check" => Self::Check(config(Role::Serve)?),
-            "schema" => Self::Schema { federation: matches.get_flag(FEDERATION) },
+            "schema" => Self::Schema(match matches {
+                _ if matches.get_flag(CACHE_TAGS) => SchemaText::TaggedFederation,
+                _ if matches.get_flag(FEDERATION) => SchemaText::Federation,
+                _ => SchemaText::Clients,
+            }),
             "completions" => {
                 let shell = matches.get_one::<Shell>(SHELL).expect("clap asks for it");
                 Self::Print(completions(*shell))

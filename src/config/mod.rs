@@ -55,7 +55,7 @@ pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, LoginTarget, ProjectScope};
 pub use inbound::{GrantClaims, InboundAuth, InboundConfig, JwksSource, JwtConfig};
-pub use invocation::{Invocation, UsageError};
+pub use invocation::{Invocation, SchemaText, UsageError};
 pub use limits::{LimitsConfig, Rate};
 pub use live::Live;
 pub use log::{LogConfig, LogFormat};

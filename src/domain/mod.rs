@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, GraphQL, JSON or any framework, and does no I/O. Only the table of a
 //! recording's fields holds the names that the other areas give them.
 
+mod cache_tag;
 mod record_id;
 mod token;
 mod caller;
@@ -18,6 +19,7 @@ mod row_filter;
 mod failure;
 mod diagnostic;
 
+pub use cache_tag::CacheTag;
 pub use caller::{CallerIdentity, LimitKey};
 pub use desktop_operation::DesktopOperation;
 pub use diagnostic::Diagnostic;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::{CallerKey, RecordKey};
-use crate::domain::{Failure, ProjectId, RecordId, Revoked};
+use crate::domain::{CacheTag, Failure, ProjectId, RecordId, Revoked};
 
 /// What an operator purges, for every caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,25 @@ impl Purge {
             Self::Project(_) => "project",
             Self::All => "all",
         }
+    }
+
+    /// Tags of the answers in a router's cache that show what is purged; `None` if that is everything.
+    pub fn cache_tags(&self) -> Option<Vec<String>> {
+        let tags = match self {
+            Self::Record(project, id) => {
+                let (project, id) = (project.as_str(), id.as_str());
+                vec![
+                    CacheTag::Recording { project, id },
+                    CacheTag::Lists { project },
+                    CacheTag::Projects,
+                ]
+            }
+            Self::Project(project) => {
+                vec![CacheTag::Project { project: project.as_str() }, CacheTag::Projects]
+            }
+            Self::All => return None,
+        };
+        Some(tags.iter().map(ToString::to_string).collect())
     }
 
     /// The project, unless everything is purged.

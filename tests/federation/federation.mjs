@@ -1,7 +1,7 @@
 // The gateway as a subgraph: composed with another one by Apollo's composition, and asked through
 // Apollo's gateway.
 //
-// node federation.mjs http://127.0.0.1:8080/graphql PROJECT ID SDL-FILE
+// node federation.mjs http://127.0.0.1:8080/graphql PROJECT ID SDL-FILE TAGGED-SDL-FILE
 import { readFileSync } from "node:fs";
 import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
 import { ApolloServer } from "@apollo/server";
@@ -14,9 +14,9 @@ import { parse } from "graphql";
 
 import { equal, run } from "../support/checks.mjs";
 
-const [url, projectId, id, sdlFile] = process.argv.slice(2);
-if (!sdlFile) {
-  console.error("usage: node federation.mjs URL PROJECT ID SDL-FILE");
+const [url, projectId, id, sdlFile, taggedFile] = process.argv.slice(2);
+if (!taggedFile) {
+  console.error("usage: node federation.mjs URL PROJECT ID SDL-FILE TAGGED-SDL-FILE");
   process.exit(2);
 }
 const sdl = readFileSync(sdlFile, "utf8");
@@ -75,6 +75,21 @@ const checks = {
     const definitions = subgraphs.map(({ typeDefs, ...rest }) => ({ ...rest, definitions: typeDefs }));
     const { success, errors } = composeForCosmo({ subgraphs: definitions, version: ROUTER_COMPATIBILITY_VERSION_ONE });
     equal([success, errors?.map((error) => error.message) ?? []], [true, []]);
+  },
+  "the subgraph with cache tags composes for Apollo's router, which finds them": async () => {
+    const [, others] = subgraphs;
+    const tagged = { name: "recordings", url, typeDefs: parse(readFileSync(taggedFile, "utf8")) };
+    const { errors, supergraphSdl = "" } = composeServices([tagged, others]);
+    equal(errors?.map((error) => error.message) ?? [], []);
+    const formats = supergraphSdl.matchAll(/name: "federation__cacheTag", args: {format: "([^"]*)"}/g);
+    equal([...new Set([...formats].map(([, format]) => format))].sort(), [
+      "lists-{$args.projectId}",
+      "project-{$args.projectId}",
+      "project-{$key.projectId}",
+      "projects",
+      "recording-{$args.projectId}-{$args.id}",
+      "recording-{$key.projectId}-{$key.id}",
+    ]);
   },
   "_service.sdl is what the schema command prints": async () => {
     const { data } = await ask("{ _service { sdl } }");

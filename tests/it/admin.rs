@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Gateway, HttpAnswer, screen_record};
+use crate::support::{Gateway, HttpAnswer, PROJECT, RECORD, screen_record};
 
 #[tokio::test]
 async fn a_running_gateway_is_alive_and_ready() {
@@ -160,5 +160,23 @@ async fn the_admin_listener_answers_errors_in_json() {
 
         assert_eq!(answer.status, status, "{path} {headers:?}");
         assert!(answer.json["error"].is_string(), "{path} {headers:?}: {}", answer.json);
+    }
+}
+
+#[tokio::test]
+async fn a_purge_names_the_tags_of_what_a_router_has_cached_of_it() {
+    let gateway = Gateway::answering(200, json!({})).await;
+    let (recording, lists) = (format!("recording-{PROJECT}-{RECORD}"), format!("lists-{PROJECT}"));
+    for (body, tags) in [
+        (json!({ "projectId": PROJECT, "id": RECORD }), json!([recording, lists, "projects"])),
+        (json!({ "projectId": PROJECT }), json!([format!("project-{PROJECT}"), "projects"])),
+        (json!({ "all": true }), json!(null)),
+    ] {
+        let request = gateway.http().post(format!("http://{}/purge", gateway.admin));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = HttpAnswer::of(request.send().await.unwrap()).await;
+
+        assert_eq!(answer.status, 200, "{body}");
+        assert_eq!(answer.json.get("cacheTags"), Some(&tags), "{body}");
     }
 }

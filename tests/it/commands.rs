@@ -217,6 +217,47 @@ fn the_schema_command_prints_the_schema_file() {
 }
 
 #[test]
+fn the_tagged_subgraph_is_the_subgraph_with_cache_tags_on_entities_and_fields_of_query() {
+    let (code, printed, _) = output(&["schema", "--federation", "--cache-tags"], &[]);
+
+    assert_eq!(code, 0);
+    let tagged: Vec<&str> = printed.lines().filter(|line| line.contains("@cacheTag(")).collect();
+    let shown: Vec<&str> =
+        tagged.iter().map(|line| line.split(" @").next().unwrap().trim()).collect();
+    let expected = [
+        "projects: [Project!]!",
+        "): ScreenRecord",
+        "): ScreenRecordConnection!",
+        "): ScreenRecordStatistics",
+        "type ScreenRecord",
+    ];
+    assert_eq!(sorted(&shown), sorted(&expected), "{tagged:#?}");
+    // Without the tags it is the other subgraph, but for the version.
+    let untagged: Vec<String> = printed.lines().skip(1).map(without_tags).collect();
+    let (_, subgraph, _) = output(&["schema", "--federation"], &[]);
+    assert_eq!(untagged, subgraph.lines().skip(1).collect::<Vec<_>>());
+}
+
+#[test]
+fn cache_tags_without_the_subgraph_are_refused() {
+    let (code, printed, complaint) = output(&["schema", "--cache-tags"], &[]);
+
+    assert_eq!((code, printed.as_str()), (2, ""));
+    assert!(complaint.contains("--federation"), "{complaint}");
+}
+
+fn sorted<'t>(texts: &[&'t str]) -> Vec<&'t str> {
+    let mut texts = texts.to_vec();
+    texts.sort_unstable();
+    texts
+}
+
+fn without_tags(line: &str) -> String {
+    let parts = line.split(" @").filter(|part| !part.starts_with("cacheTag("));
+    parts.collect::<Vec<_>>().join(" @")
+}
+
+#[test]
 fn the_version_names_the_commit_only_if_the_build_was_given_it() {
     let (code, printed, _) = output(&["--version"], &[("BUILD_COMMIT", "told-too-late")]);
 

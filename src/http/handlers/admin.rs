@@ -83,7 +83,8 @@ async fn purge(State(admin): State<Admin>, request: Request<Body>) -> Response {
         Ok(purge) => {
             let is_everywhere = admin.records.purge(&purge).await;
             let status = if is_everywhere { StatusCode::OK } else { StatusCode::ACCEPTED };
-            (status, Json(json!({ "purged": purge.scope() }))).into_response()
+            let answer = json!({ "purged": purge.scope(), "cacheTags": purge.cache_tags() });
+            (status, Json(answer)).into_response()
         }
         Err(problem) => refusal(StatusCode::BAD_REQUEST, &problem),
     }
