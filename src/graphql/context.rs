@@ -1,10 +1,11 @@
 //! What the resolvers of an operation share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Context, QueryPathSegment};
 use futures_util::stream::Stream;
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::response_size::ResponseSize;
@@ -58,7 +59,7 @@ impl OperationContext {
     /// Gives the next event of a subscription a deadline and a reader of its own: a subscription has
     /// no end, and what failed for one event may succeed for the next.
     pub(crate) fn begin_event(&self) {
-        let mut execution = self.execution();
+        let mut execution = self.execution.lock();
         let reader = Arc::new(execution.reader.renewed());
         *execution = Execution { reader, deadline: Instant::now() + self.timeout };
         self.size.reset();
@@ -123,7 +124,7 @@ impl OperationContext {
     }
 
     pub(crate) fn reader(&self) -> Arc<Reader> {
-        Arc::clone(&self.execution().reader)
+        Arc::clone(&self.execution.lock().reader)
     }
 
     /// Reads for a field, and notes the field's path if the request asks what was read for it.
@@ -145,7 +146,7 @@ impl OperationContext {
         &self,
         reading: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let deadline = self.execution().deadline;
+        let deadline = self.execution.lock().deadline;
         let in_time = timeout_at(deadline, reading).await;
         let read = in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)));
         read.map_err(|failure| self.counted(failure))
@@ -159,10 +160,6 @@ impl OperationContext {
         }
         self.size.add(failure.upstream().map_or(0, UpstreamAnswer::text_bytes));
         failure
-    }
-
-    fn execution(&self) -> MutexGuard<'_, Execution> {
-        self.execution.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

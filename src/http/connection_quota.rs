@@ -1,8 +1,9 @@
 //! Limits how many sockets and event streams may be open, for each caller and for all together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
@@ -69,7 +70,7 @@ impl ConnectionQuota {
     pub(crate) fn acquire(&self, caller: LimitKey) -> Result<ConnectionPermit, QuotaExceeded> {
         let authenticated = Arc::clone(&self.authenticated).try_acquire_owned();
         let authenticated = authenticated.map_err(|_| QuotaExceeded::Total)?;
-        let mut by_caller = self.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_caller = self.by_caller.lock();
         let count = by_caller.get(&caller).copied().unwrap_or_default();
         if count >= self.limits.per_caller {
             return Err(QuotaExceeded::PerCaller { limit: self.limits.per_caller });
@@ -116,7 +117,7 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut by_caller = self.quota.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_caller = self.quota.by_caller.lock();
         match by_caller.get_mut(&self.caller) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) | None => {

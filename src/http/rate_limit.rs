@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use governor::Quota;
 use governor::clock::Clock as Timing;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::Rate;
@@ -129,7 +130,7 @@ impl StateStore for Buckets {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         let (outcome, full_at) = measure(table.full_at.get(caller).copied())?;
         table.replace(*caller, full_at);
         if table.full_at.len() > self.most {
@@ -200,7 +201,7 @@ mod tests {
             use_up(caller, full_at).unwrap();
         }
 
-        let table = buckets.table.lock().unwrap();
+        let table = buckets.table.lock();
         let kept = [1, 2, 3, 4, 5].map(|caller| table.full_at.contains_key(&named(caller)));
         assert_eq!(kept, [true, true, false, true, false]);
         assert_eq!(table.by_time.len(), 3);

@@ -1,8 +1,9 @@
 //! What is watched, and the limits of that.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::key::{CallerKey, RecordKey};
@@ -85,7 +86,7 @@ impl State {
 
 impl WatchList {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Watches> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

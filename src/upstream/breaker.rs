@@ -2,9 +2,10 @@
 //!
 //! Outcomes are counted in slices of the window, so old ones drop out slice by slice.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::clock::Clock;
@@ -91,13 +92,13 @@ impl Breaker {
 
     /// Fails if a call would be refused now.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.lock().check(self.clock.now())
+        self.state.lock().check(self.clock.now())
     }
 
     /// Admits a call. One that is given up after `patience` counts as failed.
     pub(crate) fn admit(&self, patience: Duration) -> Result<BreakerGuard<'_>, Failure> {
         let begun = self.clock.now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.check(begun)?;
         let is_probe = !matches!(*state, State::Closed(_));
         if is_probe {
@@ -108,15 +109,11 @@ impl Breaker {
 
     /// The state of the circuit.
     pub(crate) fn circuit(&self) -> Circuit {
-        match *self.lock() {
+        match *self.state.lock() {
             State::Closed(_) => Circuit::Closed,
             State::Open { until } if self.clock.now() < until => Circuit::Open,
             State::Open { .. } | State::Probing => Circuit::HalfOpen,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,7 +139,7 @@ impl BreakerGuard<'_> {
         self.is_recorded = true;
         let Breaker { region, limits, opened, clock, .. } = self.breaker;
         let (limits, now) = (limits.get(), clock.now());
-        let mut state = self.breaker.lock();
+        let mut state = self.breaker.state.lock();
         let opens = match &mut *state {
             State::Closed(window) => {
                 window.count(failed, now, limits.window);
@@ -176,7 +173,7 @@ impl Drop for BreakerGuard<'_> {
         if self.breaker.clock.now() >= self.begun + self.patience {
             self.count(true);
         } else if self.is_probe {
-            *self.breaker.lock() = State::Open { until: self.begun };
+            *self.breaker.state.lock() = State::Open { until: self.begun };
         }
     }
 }

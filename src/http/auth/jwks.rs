@@ -4,11 +4,12 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use parking_lot::RwLock;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::Value;
@@ -162,11 +163,11 @@ impl Jwks {
 
     fn replace(&self, keys: Arc<[Arc<PublicKey>]>) {
         tracing::debug!(keys = keys.len(), "the keys of tokens were read");
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.0.keys.write() = keys;
     }
 
     fn keys(&self) -> Arc<[Arc<PublicKey>]> {
-        Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.keys.read())
     }
 }
 

@@ -2,8 +2,9 @@
 //! have a label.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -64,11 +65,10 @@ impl Default for ClientOperations {
 impl ClientOperations {
     pub(super) fn count(&self, name: Option<&Arc<str>>, outcome: OperationOutcome) {
         let Some(name) = name else { return self.unnamed.count(outcome) };
-        if let Some(counters) = self.named.read().unwrap_or_else(PoisonError::into_inner).get(name)
-        {
+        if let Some(counters) = self.named.read().get(name) {
             return counters.count(outcome);
         }
-        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        let mut named = self.named.write();
         if !named.contains_key(name) && named.len() >= MAX_NAMES {
             return self.other.count(outcome);
         }

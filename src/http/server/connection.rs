@@ -5,8 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, Version};
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -219,7 +220,7 @@ impl Activity {
             self.is_reading.store(false, Ordering::Relaxed);
         } else {
             let length = request.body().size_hint().exact();
-            let mut request_end = self.request_end();
+            let mut request_end = self.request_end.lock();
             request_end.begin(length.map_or(BodyLength::Chunked, BodyLength::Exact));
             self.is_reading.store(request_end.is_passed(), Ordering::Relaxed);
         }
@@ -235,13 +236,9 @@ impl Activity {
             return;
         }
         let is_idle = !self.is_working();
-        let mut request_end = self.request_end();
+        let mut request_end = self.request_end.lock();
         request_end.read(bytes, is_idle);
         self.is_reading.store(is_idle || request_end.is_passed(), Ordering::Relaxed);
-    }
-
-    fn request_end(&self) -> MutexGuard<'_, RequestEnd> {
-        self.request_end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the client may still be sending a request that was already answered.

@@ -3,9 +3,9 @@
 //! Failed logins lock an account, whichever project they are for. So a refused password stops the logins of
 //! all projects, and no more than [`MOST_LOGINS`] are tried at a time: fewer than any account allows to fail.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
@@ -49,14 +49,14 @@ impl Account {
         {
             let (password, refusal) = (password.clone(), refusal.clone());
             let until = self.clock.now() + REST;
-            *self.lockout() = Some(Lockout { password, until, refusal });
+            *self.lockout.lock() = Some(Lockout { password, until, refusal });
         }
         outcome
     }
 
     /// Fails with the refusal of a password, as long as no login is tried with it.
     pub(crate) fn check(&self, password: &Secret) -> Result<(), Failure> {
-        match &*self.lockout() {
+        match &*self.lockout.lock() {
             Some(lockout) if lockout.password == *password && self.clock.now() < lockout.until => {
                 Err(lockout.refusal.clone())
             }
@@ -66,13 +66,9 @@ impl Account {
 
     /// How long no login is tried after a failure, if it is about the account.
     pub(crate) fn rest_after(&self, failure: &Failure) -> Option<Duration> {
-        let until = self.lockout().as_ref().map(|lockout| lockout.until)?;
+        let until = self.lockout.lock().as_ref().map(|lockout| lockout.until)?;
         let left = until.saturating_duration_since(self.clock.now());
         is_about_the_account(failure).then_some(left)
-    }
-
-    fn lockout(&self) -> MutexGuard<'_, Option<Lockout>> {
-        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

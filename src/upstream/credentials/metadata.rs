@@ -3,13 +3,13 @@
 //! The service answers on a link-local address of the server. Newer ones require a session token. Keys
 //! live for an hour, and new ones appear ten minutes before their end.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -103,7 +103,7 @@ impl MetadataKeys {
     /// The session token, new if need be; `None` if the service has none.
     async fn session(&self) -> Result<Option<Secret>, Failure> {
         let now = self.clock.now();
-        match &*self.session.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.session.lock() {
             Session::Token(token, until) if now < *until => return Ok(Some(token.clone())),
             Session::Unsupported(until) if now < *until => return Ok(None),
             Session::None | Session::Token(..) | Session::Unsupported(_) => {}
@@ -185,7 +185,7 @@ impl MetadataKeys {
     }
 
     fn remember(&self, session: Session) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        *self.session.lock() = session;
     }
 }
 

@@ -4,10 +4,10 @@
 //! <https://support.huaweicloud.com/eu/nl-nl/devg-apisign/api-sign-0001.html>. So after one refusal of
 //! the key the gateway stops calling for that long and repeats the refusal itself.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::HeaderMap;
+use parking_lot::Mutex;
 
 use super::super::error_mapping::Code;
 use super::skew;
@@ -38,19 +38,15 @@ impl Refusals {
             "the upstream refused the access key: calls stop, so that the key is not locked"
         );
         let until = clock.now() + REST;
-        *self.lock() = Some(Resting { until, refusal: failure.clone() });
+        *self.0.lock() = Some(Resting { until, refusal: failure.clone() });
     }
 
     /// The refusal, during the pause.
     pub(crate) fn check(&self, now: Instant) -> Result<(), Failure> {
-        match &*self.lock() {
+        match &*self.0.lock() {
             Some(rest) if now < rest.until => Err(rest.refusal.clone()),
             Some(_) | None => Ok(()),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Resting>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,12 +4,13 @@
 //! Otherwise all callers wait for one shared future. After a failure the issuer is left alone for a while:
 //! a refused login could lock the account.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -150,7 +151,7 @@ impl<I: Issuer> TokenRefresher<I> {
             return Ok(valid);
         }
         let renewal = {
-            let mut state = self.0.lock();
+            let mut state = self.0.state.lock();
             if let Some(rest) = state.rest.as_ref().filter(|rest| now < rest.until) {
                 return Err(rest.failure.clone());
             }
@@ -161,7 +162,7 @@ impl<I: Issuer> TokenRefresher<I> {
 
     /// Credentials that have not ended. Starts their renewal if it is due.
     fn valid(&self, now: Instant) -> Option<Held<I::Issued>> {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         let lease = state.lease.as_ref().filter(|lease| now < lease.ends_at)?;
         let valid = (lease.value.clone(), Generation(state.generation));
         let is_due = now >= lease.renew_at;
@@ -177,7 +178,7 @@ impl<I: Issuer> TokenRefresher<I> {
     /// shortly before: new ones would not help either.
     pub(crate) fn forget(&self, refused: Generation) {
         let now = self.0.clock.now();
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         let is_soon = state.forgotten.is_some_and(|last| now < last + BETWEEN_FORGETTING);
         if state.generation == refused.0 && !is_soon {
             state.retire();
@@ -187,7 +188,7 @@ impl<I: Issuer> TokenRefresher<I> {
 
     /// Forgets failures, because the issuer's settings have changed. Current credentials stay in use.
     pub(crate) fn reset_failures(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         state.beginnings += 1;
         state.under_way = None;
         state.rest = None;
@@ -196,7 +197,7 @@ impl<I: Issuer> TokenRefresher<I> {
 
     /// All credentials that calls may carry, to redact them.
     pub(crate) fn known(&self) -> Vec<I::Issued> {
-        let state = self.0.lock();
+        let state = self.0.state.lock();
         let current = state.lease.as_ref().map(|lease| lease.value.clone());
         current.into_iter().chain(state.previous.clone()).collect()
     }
@@ -204,7 +205,7 @@ impl<I: Issuer> TokenRefresher<I> {
     /// Whether there are no credentials, and none are fetched after a failure.
     pub(crate) fn is_failing(&self) -> bool {
         let now = self.0.clock.now();
-        let state = self.0.lock();
+        let state = self.0.state.lock();
         let ended = state.lease.as_ref().is_none_or(|lease| now >= lease.ends_at);
         let rests = state.rest.as_ref().is_some_and(|rest| now < rest.until);
         ended && (rests || self.0.issuer.is_stopped())
@@ -240,12 +241,12 @@ impl<T> State<T> {
 
 impl<I: Issuer> Inner<I> {
     async fn renew(&self) -> Result<Held<I::Issued>, Failure> {
-        let beginnings = self.lock().beginnings;
+        let beginnings = self.state.lock().beginnings;
         let issued = self.issuer.issue().await;
         let now = self.clock.now();
         let issued =
             issued.and_then(|lease| if now < lease.ends_at { Ok(lease) } else { Err(ended()) });
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.beginnings == beginnings {
             state.under_way = None;
         } else if let Err(failure) = issued {
@@ -284,10 +285,6 @@ impl<I: Issuer> Inner<I> {
                 Err(failure)
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<I::Issued>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
