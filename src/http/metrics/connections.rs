@@ -1,12 +1,10 @@
 //! The metrics of connections and of their TLS.
 
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{OutcomeLabel, ReasonLabel};
-use crate::counters::counted;
+use crate::counters::LabelledCounter;
 
 /// Headers did not arrive in time.
 pub(crate) const ENDED_HEADERS: &str = "headers";
@@ -27,19 +25,19 @@ pub struct ConnectionMetrics {
     pub(crate) open: Gauge,
     limit: Gauge,
     pub(crate) full: Counter,
-    ended: Family<ReasonLabel, Counter>,
+    ended: LabelledCounter,
 }
 
 /// The metrics of a listener's TLS.
 #[derive(Clone, Debug)]
 pub struct TlsMetrics {
-    handshakes: Family<OutcomeLabel, Counter>,
+    handshakes: LabelledCounter,
     expiry: Gauge,
 }
 
 impl Default for ConnectionMetrics {
     fn default() -> Self {
-        let ended = counted(ENDINGS.map(|reason| ReasonLabel { reason }));
+        let ended = LabelledCounter::new("reason", &ENDINGS);
         Self { open: Gauge::default(), limit: Gauge::default(), full: Counter::default(), ended }
     }
 }
@@ -62,7 +60,7 @@ impl ConnectionMetrics {
         http.register(
             "connections_ended",
             "Connections closed for being slow or idle",
-            self.ended.clone(),
+            self.ended.family(),
         );
     }
 
@@ -73,13 +71,13 @@ impl ConnectionMetrics {
 
     /// Counts a connection that the gateway ended.
     pub(crate) fn ended(&self, reason: &'static str) {
-        self.ended.get_or_create(&ReasonLabel { reason }).inc();
+        self.ended.inc(reason);
     }
 }
 
 impl Default for TlsMetrics {
     fn default() -> Self {
-        let handshakes = counted(HANDSHAKES.map(|outcome| OutcomeLabel { outcome }));
+        let handshakes = LabelledCounter::new("outcome", &HANDSHAKES);
         Self { handshakes, expiry: Gauge::default() }
     }
 }
@@ -91,7 +89,7 @@ impl TlsMetrics {
         tls.register(
             "handshakes",
             "TLS handshakes of the GraphQL listener, by outcome",
-            self.handshakes.clone(),
+            self.handshakes.family(),
         );
         tls.register_with_unit(
             "certificate_expiry_timestamp",
@@ -102,7 +100,7 @@ impl TlsMetrics {
     }
 
     pub(crate) fn count(&self, outcome: &'static str) {
-        self.handshakes.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.handshakes.inc(outcome);
     }
 
     /// Shows when the certificate ends, in seconds of Unix time.

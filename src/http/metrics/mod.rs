@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::client_app::ClientApp;
-use crate::counters::counted;
+use crate::counters::{Label, LabelledCounter, counted};
 use crate::domain::FailureCode;
 use crate::graphql::ErrorCode;
 
@@ -54,7 +54,7 @@ pub struct HttpMetrics {
     /// Of status 200, which nearly all have.
     good: Counter,
     errors: Family<CodeLabel, Counter>,
-    operations: Family<OutcomeLabel, Counter>,
+    operations: LabelledCounter,
     /// Those without any error, which nearly all are.
     good_operations: Counter,
     clients: ClientOperations,
@@ -68,11 +68,6 @@ pub struct HttpMetrics {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: u16,
 }
@@ -80,17 +75,6 @@ struct StatusLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
     code: String,
-}
-
-impl From<OperationOutcome> for OutcomeLabel {
-    fn from(outcome: OperationOutcome) -> Self {
-        Self { outcome: outcome.as_str() }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
 }
 
 impl Default for HttpMetrics {
@@ -101,12 +85,13 @@ impl Default for HttpMetrics {
         let failures = WATCHED_FAILURES.map(FailureCode::as_str);
         let codes = failures.into_iter().chain(WATCHED_CODES.map(ErrorCode::as_str));
         let errors = counted(codes.map(|code| CodeLabel { code: code.to_owned() }));
-        let operations = counted(OperationOutcome::ALL.map(OutcomeLabel::from));
+        let outcomes = OperationOutcome::ALL.map(OperationOutcome::as_str);
+        let operations = LabelledCounter::new("outcome", &outcomes);
         Self {
             good: requests.get_or_create_owned(&StatusLabel { status: 200 }),
             requests,
             errors,
-            good_operations: operations.get_or_create_owned(&OperationOutcome::Ok.into()),
+            good_operations: operations.counter(OperationOutcome::Ok.as_str()),
             operations,
             clients: ClientOperations::default(),
             streams: Gauge::default(),
@@ -146,7 +131,7 @@ impl HttpMetrics {
         http.register(
             "graphql_operations",
             "Completed GraphQL operations, by outcome",
-            self.operations.clone(),
+            self.operations.family(),
         );
         http.register(
             "client_operations",
@@ -177,9 +162,11 @@ impl HttpMetrics {
     pub(crate) fn count_operation(&self, outcome: OperationOutcome, app: &ClientApp) {
         self.clients.count(app.name.as_ref(), outcome);
         match outcome {
-            OperationOutcome::Ok => self.good_operations.inc(),
-            other => self.operations.get_or_create(&other.into()).inc(),
-        };
+            OperationOutcome::Ok => {
+                self.good_operations.inc();
+            }
+            other => self.operations.inc(other.as_str()),
+        }
     }
 
     pub(crate) fn limit(&self, most_in_flight: usize) {
@@ -209,10 +196,10 @@ fn set([count, bytes]: [&Gauge; 2], size: (u64, u64)) {
 /// Whether the gateway is ready, as lines to stand before a metrics page: each reason that it may
 /// have not to be, with what is wrong for now, if anything.
 pub(crate) fn readiness(reasons: &[(&'static str, Option<String>)]) -> Result<String, fmt::Error> {
-    let (ready, not_ready) = (Gauge::<i64>::default(), Family::<ReasonLabel, Gauge>::default());
+    let (ready, not_ready) = (Gauge::<i64>::default(), Family::<Label, Gauge>::default());
     ready.set(i64::from(reasons.iter().all(|(_, wrong)| wrong.is_none())));
     for (reason, wrong) in reasons {
-        not_ready.get_or_create(&ReasonLabel { reason }).set(i64::from(wrong.is_some()));
+        not_ready.get_or_create(&[("reason", *reason)]).set(i64::from(wrong.is_some()));
     }
     let mut registry = Registry::with_prefix("gateway");
     registry.register("ready", "Whether the gateway accepts requests, as /readyz says", ready);
