@@ -20,6 +20,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::context::RequestContext;
 use super::fetch::is_absence;
 use super::key::RecordKey;
+use super::pagination::RecordList;
 use super::reader::Reader;
 use super::row_changes::{RowChange, Rows};
 use super::store::Records;
@@ -107,7 +108,7 @@ impl Reader {
             }
             WatchKey::List(ListKey { project, listing, .. }) => {
                 let caller = self.admit_project(project)?;
-                let list = self.whole_list(caller, project, listing).await?;
+                let list = self.whole_list(RecordList { caller, project, listing }).await?;
                 if !list.is_complete && self.scan_budget().left() == 0 {
                     let problem = "selects more recordings than can be watched, which is \
                                    limits.max_scanned_rows: narrow it, as with startedAfter";

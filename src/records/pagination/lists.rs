@@ -24,7 +24,7 @@ use crate::domain::{
     RecordQuery, RecordSelection, ScreenRecord,
 };
 use crate::spans;
-use crate::upstream::{operation_filter, record_filter};
+use crate::upstream::{Range, operation_filter, record_filter};
 
 /// The most rows that are shown at once.
 pub(crate) const MOST_ROWS: u32 = 1000;
@@ -40,6 +40,14 @@ pub struct PageRequest {
     pub total: bool,
     /// Whether that is all that is needed.
     pub only_total: bool,
+}
+
+/// A list of recordings that the upstream has.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordList<'l> {
+    pub(crate) caller: CallerKey,
+    pub(crate) project: &'l ProjectId,
+    pub(crate) listing: &'l RecordQuery,
 }
 
 impl Reader {
@@ -59,19 +67,16 @@ impl Reader {
         let with_total = request.total;
         let ask = self.ask(print_of(&project, &selection), request, Some(query.direction))?;
         let caller = self.admit_project(&project)?;
-        let pages = &self.records().record_pages;
-        let fetch = |listing: &RecordQuery, range| {
-            let key = PageKey { caller, project: project.clone(), listing: listing.clone(), range };
-            self.page(pages, key)
-        };
+        let list = RecordList { caller, project: &project, listing: query };
         if self.restriction().is_none() && rows.is_empty() {
-            return slice(&ask, |range| fetch(query, range)).await;
+            return slice(&ask, |range| self.record_page(list, range)).await;
         }
-        let Some(query) = self.scanned_list(&selection) else { return Ok(Slice::empty(&ask)) };
+        let Some(listing) = self.scanned_list(&selection) else { return Ok(Slice::empty(&ask)) };
+        let list = RecordList { listing: &listing, ..list };
         let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record) && rows.matches(record);
         let budget = self.scan_budget();
         let request = ScanRequest { ask: &ask, with_total, budget, is_match: &is_match };
-        let scanned = scan(request, |range| fetch(&query, range)).await;
+        let scanned = scan(request, |range| self.record_page(list, range)).await;
         scanned.map_err(|failure| self.scan_failure(failure))
     }
 
@@ -91,7 +96,8 @@ impl Reader {
             let groups = fold(grouping, std::iter::empty());
             return Ok(Statistics { groups, scanned: 0, is_complete: true });
         };
-        let read = self.whole_list(caller, &project, &listing).await;
+        let list = RecordList { caller, project: &project, listing: &listing };
+        let read = self.whole_list(list).await;
         let mut list = read.map_err(|failure| self.scan_failure(failure))?;
         let rows = list.rows.len();
         list.rows.retain(|row| row.as_ref().is_ok_and(|record| self.is_visible(record)));
@@ -106,16 +112,21 @@ impl Reader {
     /// All recordings of an upstream list, as far as the scan budget reaches.
     pub(crate) async fn whole_list(
         &self,
-        caller: CallerKey,
-        project: &ProjectId,
-        listing: &RecordQuery,
+        list: RecordList<'_>,
     ) -> Result<WholeList<Arc<ScreenRecord>>, Failure> {
-        let pages = &self.records().record_pages;
-        let fetch = |range| {
-            let (project, listing) = (project.clone(), listing.clone());
-            self.page(pages, PageKey { caller, project, listing, range })
-        };
-        read_whole(self.scan_budget(), fetch).await
+        read_whole(self.scan_budget(), |range| self.record_page(list, range)).await
+    }
+
+    /// One page of a list of recordings.
+    async fn record_page(
+        &self,
+        list: RecordList<'_>,
+        range: Range,
+    ) -> Result<Arc<Page<Arc<ScreenRecord>>>, Failure> {
+        let RecordList { caller, project, listing } = list;
+        let (project, listing) = (project.clone(), listing.clone());
+        let key = PageKey { caller, project, listing, range };
+        self.page(&self.records().record_pages, key).await
     }
 
     /// A part of the list of what happened during a recording.

@@ -12,6 +12,7 @@ pub use cursor::{Cursor, CursorText};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use cursor::{IdPrint, ListPrint};
 pub use lists::PageRequest;
+pub(crate) use lists::RecordList;
 pub(crate) use slice::Row;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use slice::{Ask, MOST_PAGES, slice};
