@@ -132,16 +132,10 @@ fn read(
     let time_zone = time_zone.unwrap_or_else(|| defaults.time_zone.clone());
     let region_key = format!("{}.{}", table.key(), settings.region.key);
     let Address { region, endpoint } = address;
-    let endpoint = match (endpoint, &region) {
-        (Some(endpoint), _) => endpoint,
-        (None, region) => {
-            let endpoint_key = format!("{}.{}", table.key(), settings.endpoint.key);
-            let (region_key, endpoint_key) = (&region_key, &endpoint_key);
-            let setting = &settings.endpoint.spec;
-            let keys = AddressKeys { region: region_key, endpoint: endpoint_key, setting };
-            keys.of_region(loader, region.as_deref()?)?
-        }
-    };
+    let endpoint_key = format!("{}.{}", table.key(), settings.endpoint.key);
+    let setting = &settings.endpoint.spec;
+    let keys = AddressKeys { region: &region_key, endpoint: &endpoint_key, setting };
+    let endpoint = keys.address(loader, endpoint, region.as_deref())?;
     let login = match defaults.iam {
         Some(iam) => {
             let endpoint = iam.of_region(loader, region.as_deref(), &region_key)?;

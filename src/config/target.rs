@@ -42,8 +42,19 @@ pub(super) struct AddressKeys<'s> {
 }
 
 impl AddressKeys<'_> {
+    /// The address: the endpoint if it is set, else that of the region. `None` if neither is, and after a
+    /// refusal.
+    pub(super) fn address(
+        &self,
+        loader: &mut SettingsLoader<'_>,
+        endpoint: Option<Url>,
+        region: Option<&str>,
+    ) -> Option<Url> {
+        endpoint.or_else(|| self.of_region(loader, region?))
+    }
+
     /// The address of a region, which is shown as the endpoint. `None` after a refusal.
-    pub(super) fn of_region(&self, loader: &mut SettingsLoader<'_>, region: &str) -> Option<Url> {
+    fn of_region(&self, loader: &mut SettingsLoader<'_>, region: &str) -> Option<Url> {
         let suffix = region.replace('-', "_").to_ascii_uppercase();
         let variable = format!("HUAWEICLOUD_SDK_REGION_WORKSPACE_{suffix}");
         // The official SDKs try the addresses of this list in turn; the gateway takes the first.

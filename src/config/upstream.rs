@@ -260,15 +260,11 @@ impl UpstreamTarget {
             );
             loader.refuse(&region, &problem);
         }
-        let address = match &self.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None if !loader.are_valid(&[&region, &endpoint]) => return None,
-            None => {
-                let keys =
-                    AddressKeys { region: region.key, endpoint: endpoint.key, setting: &endpoint };
-                keys.of_region(loader, self.region.as_deref()?)?
-            }
-        };
+        if self.endpoint.is_none() && !loader.are_valid(&[&region, &endpoint]) {
+            return None;
+        }
+        let keys = AddressKeys { region: region.key, endpoint: endpoint.key, setting: &endpoint };
+        let address = keys.address(loader, self.endpoint.clone(), self.region.as_deref())?;
         let (region, time_zone) = (self.region.clone(), self.time_zone.clone());
         Some(Target { region, endpoint: address, time_zone, login: None })
     }
