@@ -110,8 +110,7 @@ pub(crate) async fn run(
         operation.explain = request.explain;
     }
     let name = operations.first().and_then(|operation| operation.operation_name.clone());
-    let persisted: Vec<Option<Operation>> =
-        operations.iter().map(|one| one.persisted.is_some().then(|| one.clone())).collect();
+    let persisted: Vec<Option<Operation>> = operations.iter().map(persisted_document).collect();
     let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
     let mut answers = Answers::new(request.media_type, is_batch);
     match endpoint.engine.admit(operations) {
@@ -235,6 +234,12 @@ async fn execute_one(
     let served = Served { answer, is_stale: summary.is_stale_on_error(), events };
     http_spans::operation_answered(&span, &served);
     ExecutedOne { served, summary, dependencies: reader.take_dependencies() }
+}
+
+/// The document of an operation that came with its hash, without its variables.
+fn persisted_document(operation: &Operation) -> Option<Operation> {
+    let persisted = Some(operation.persisted?);
+    Some(Operation { query: operation.query.clone(), persisted, ..Operation::default() })
 }
 
 /// Keeps the documents that came with their hash and were valid.

@@ -100,7 +100,8 @@ impl Routes {
 
     /// The named projects whose recordings are elsewhere, or are read as another user, in other routes.
     pub(super) fn moved(&self, other: &Self) -> Vec<ProjectId> {
-        let projects = self.named.keys().chain(other.named.keys());
+        let only_there = other.named.keys().filter(|project| !self.named.contains_key(*project));
+        let projects = self.named.keys().chain(only_there);
         let has_moved = |project: &&ProjectId| {
             let [old, new] = [self, other].map(|routes| routes.of(project));
             old.map(|route| route.source()) != new.map(|route| route.source())
