@@ -1,6 +1,6 @@
 // A headless Chromium on a fresh profile, and what its page asked for and complained about.
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -52,4 +52,12 @@ async function openPage(context) {
   });
 
   return { page, seen };
+}
+
+/** Keeps a picture of a page in the folder that `SCREENSHOTS` names, if it names one. */
+export async function keepPicture(page, name, options = {}) {
+  const folder = process.env.SCREENSHOTS;
+  if (folder === undefined) return;
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name.replaceAll(/\W+/g, "-")}.png`), ...options });
 }

@@ -2,12 +2,11 @@
 // `DEMO_RECORD` a project and a record that it knows, `SCREENSHOTS` a folder for pictures.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { openBrowser } from "./browser.mjs";
+import { keepPicture, openBrowser } from "./browser.mjs";
 
 assert.ok(process.env.GATEWAY_URL, "GATEWAY_URL must be the address of the gateway's GraphQL endpoint");
 
@@ -39,12 +38,7 @@ afterEach(async (context) => {
   await page.close();
 });
 
-async function takePicture(name) {
-  const folder = process.env.SCREENSHOTS;
-  if (!folder) return;
-  await mkdir(folder, { recursive: true });
-  await page.screenshot({ path: join(folder, `console-${name.replaceAll(/\W+/g, "-")}.png`), fullPage: true });
-}
+const takePicture = (name) => keepPicture(page, `console-${name}`, { fullPage: true });
 
 const rows = () => page.locator("tbody tr[data-record]");
 const total = () => page.locator(".total");

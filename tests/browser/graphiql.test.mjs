@@ -2,11 +2,9 @@
 // and a record that it knows, `SCREENSHOTS` a folder for pictures of it.
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { openBrowser } from "./browser.mjs";
+import { keepPicture, openBrowser } from "./browser.mjs";
 
 const url = process.env.GATEWAY_URL;
 assert.ok(url, "GATEWAY_URL must be the address of the gateway's GraphQL endpoint");
@@ -32,7 +30,7 @@ beforeEach(async () => {
 });
 
 afterEach(async (context) => {
-  await takePicture(context.name);
+  await keepPicture(page, context.name);
   await page.close();
 });
 
@@ -138,12 +136,4 @@ async function textOf(selector) {
 /** The editor draws blanks as no-break spaces. */
 function plain(text) {
   return text.replaceAll("\u00a0", " ");
-}
-
-async function takePicture(name) {
-  const folder = process.env.SCREENSHOTS;
-  if (folder !== undefined) {
-    await mkdir(folder, { recursive: true });
-    await page.screenshot({ path: join(folder, `${name.replaceAll(/\W+/g, "-")}.png`) });
-  }
 }
