@@ -35,12 +35,12 @@ fn files(folder: &Path) -> Vec<Vec<u8>> {
 
 /// Inputs in which up to six pieces are replaced: by nothing, a byte, a token or the end of another input.
 fn changed(inputs: Vec<Vec<u8>>, tokens: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
-    let end = |(other, from): (Vec<u8>, Index)| other[from.index(other.len() + 1)..].to_vec();
     let piece = prop_oneof![
         Just(Vec::new()),
         any::<u8>().prop_map(|byte| vec![byte]),
         select(tokens),
-        (select(inputs.clone()), any::<Index>()).prop_map(end),
+        (select(inputs.clone()), any::<Index>())
+            .prop_map(|(other, from)| other[from.index(other.len() + 1)..].to_vec()),
     ];
     let length = prop_oneof![Just(0_usize), Just(1), 0..32_usize];
     let changes = vec((any::<Index>(), length, piece), 1..=6);

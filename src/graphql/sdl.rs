@@ -38,6 +38,7 @@ scalar _Any
 ";
 /// What introspection answers here and the validator does not know yet.
 const INTROSPECTION_FIELDS: &str = "extend type __Type { isOneOf: Boolean }";
+
 /// The schema in GraphQL's definition language, as `schema.graphql` holds it.
 pub fn sdl() -> String {
     let options = SDLExportOptions::new()

@@ -38,7 +38,7 @@ pub struct Reader {
     link_loader: OnceLock<LinkLoader>,
     pub(super) noted: Mutex<ReadSummary>,
     scan_budget: ScanBudget,
-    /// `None` once it has read stale data, a failure or a signed link.
+    /// `None` once it has read what was not fresh in the cache, or a signed link.
     dependencies: Mutex<Option<Vec<Dependency>>>,
     /// The reads of each field, if the request wants an explanation.
     explanation: OnceLock<Box<Explanation>>,

@@ -142,8 +142,7 @@ pub(super) fn fold<'r>(
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(key, _)| key.order());
-    let owned = |(key, sums): (GroupKey<&str>, Sums)| StatisticsGroup { key: key.owned(), sums };
-    groups.into_iter().map(owned).collect()
+    groups.into_iter().map(|(key, sums)| StatisticsGroup { key: key.owned(), sums }).collect()
 }
 
 impl Sums {

@@ -201,12 +201,12 @@ async fn a_bad_id_never_reaches_the_upstream() {
 #[tokio::test]
 async fn an_upstream_that_cannot_be_reached_is_unavailable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody_there = listener.local_addr().unwrap();
+    let closed_port = listener.local_addr().unwrap();
     drop(listener);
     let upstream = ScriptedUpstream::start(|_| Reply::Hang).await;
     let gateway = Gateway::configured(upstream, |config| {
         config.upstream.default =
-            Some(Target::at(format!("http://{nobody_there}").parse().unwrap()));
+            Some(Target::at(format!("http://{closed_port}").parse().unwrap()));
     })
     .await;
 

@@ -224,7 +224,7 @@ async fn a_filter_applies_before_the_fold() {
     )
     .await;
     let of_bob = asked(&gateway, "filter: { usernames: [\"bob\"] }").await;
-    let of_nobody = asked(&gateway, "filter: { usernames: [] }").await;
+    let of_no_users = asked(&gateway, "filter: { usernames: [] }").await;
     let no_group = asked(&gateway, "filter: { minDuration: 9999 } groupBy: [DAY]").await;
 
     let expected = fold(rows.iter().filter(failed), &["STATUS", "USERNAME"], &clock);
@@ -232,7 +232,7 @@ async fn a_filter_applies_before_the_fold() {
     assert_eq!(by_status["scanned"], 230);
     let expected = fold(rows.iter().filter(|row| row["username"] == "bob"), &[], &clock);
     assert_eq!(of_bob["groups"], expected);
-    assert_eq!(of_nobody["groups"], fold([], &[], &clock));
+    assert_eq!(of_no_users["groups"], fold([], &[], &clock));
     assert_eq!((&no_group["groups"], &no_group["isComplete"]), (&json!([]), &json!(true)));
     let seen = gateway.upstream.seen();
     assert!(seen.iter().any(|seen| seen.parameter("username").as_deref() == Some("bob")));
