@@ -18,9 +18,9 @@ use crate::config::{CacheConfig, Config, Live, Loaded};
 use crate::error_chain::on_one_line;
 use crate::http::{
     Admin, AuditLog, AuditMetrics, AuditSetupError, AuditSink, AuthParts, AuthSetupError,
-    Authenticator, ConnectionLimits, ConnectionMetrics, Hosts, HttpMetrics, Listener, Main,
-    MainParts, ManifestError, PageDefaults, Tls, TlsChange, TlsError, TlsMetrics, Validated,
-    admin_router, main_router,
+    Authenticator, ConnectionLimits, ConnectionMetrics, FileError, Hosts, HttpMetrics, Listener,
+    Main, MainParts, PageDefaults, Tls, TlsChange, TlsMetrics, Validated, admin_router,
+    main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::reload::{Apply, POLL_INTERVAL, ReloadHandle, ReloadMetrics, Reloader};
@@ -58,12 +58,9 @@ pub enum StartError {
     /// The client for the upstream cannot be set up.
     #[error("the upstream's client cannot be set up")]
     Client(#[from] reqwest::Error),
-    /// The trusted documents cannot be read.
-    #[error("graphql.documents_file cannot be used")]
-    Documents(#[from] ManifestError),
-    /// The files of the listener's TLS cannot be used.
+    /// The trusted documents, or the files of the listener's TLS, cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    File(#[from] FileError),
     /// The authentication of callers cannot be set up.
     #[error(transparent)]
     Auth(#[from] AuthSetupError),

@@ -11,14 +11,13 @@ use crate::config::{
 };
 use crate::domain::Diagnostic;
 use crate::error_chain::on_one_line;
-use crate::http::{
-    AuthParts, AuthSetupError, Authenticator, Tls, TlsMetrics, check_audit_log, check_documents,
-};
+use crate::http::{AuthParts, Authenticator, TlsChange, check_audit_log, check_documents};
 use crate::records::check_shared;
 use crate::upstream::{CheckedAddress, Findings, Reached, Upstream, UpstreamMetrics, reach};
 
 /// The remedy for a file.
-const FILES: &str = "check the path, and that the user whom the gateway runs as may read the file";
+const FILES: &str = "check the path, that the user whom the gateway runs as may read the file, and \
+                     that it is written as docs/DEPLOYMENT.md describes it";
 
 /// Checks everything.
 pub(crate) async fn run(config: &Config) -> Findings {
@@ -40,17 +39,15 @@ pub(crate) async fn run(config: &Config) -> Findings {
 
 /// Checks the files of certificates, of trusted documents and of the audit log.
 fn files(config: &Config) -> Vec<Diagnostic> {
-    let loaded = Tls::load(config.tls.as_ref(), TlsMetrics::default(), Clock::default());
-    let tls = loaded.map(drop).map_err(|error| Diagnostic::new(on_one_line(&error), FILES));
-    let documents = check_documents(&config.graphql).map_err(|error| {
-        Diagnostic::new(format!("graphql.documents_file: {}", on_one_line(&error)), FILES)
-    });
+    let tls = TlsChange::read(config.tls.as_ref()).map(drop);
+    let files = [tls, check_documents(&config.graphql)]
+        .map(|read| read.map_err(|error| Diagnostic::new(error.to_string(), FILES)));
     let audit = check_audit_log(&config.audit).map_err(|error| {
         let remedy =
             "check the path, and that the user whom the gateway runs as may write the file";
         Diagnostic::new(on_one_line(&error), remedy)
     });
-    [tls, documents, audit].into_iter().filter_map(Result::err).collect()
+    files.into_iter().chain([audit]).filter_map(Result::err).collect()
 }
 
 /// Checks the keys of callers, or of their tokens' issuer.
@@ -67,13 +64,7 @@ async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(
             (Some(trouble), None) => Err(Diagnostic::new(trouble, "check inbound.jwt_jwks")),
             (None, _) => Ok(()),
         },
-        Err(error @ AuthSetupError::Unreadable { .. }) => {
-            Err(Diagnostic::new(on_one_line(&error), FILES))
-        }
-        Err(error) => Err(Diagnostic::new(
-            on_one_line(&error),
-            "write the file as docs/DEPLOYMENT.md describes it",
-        )),
+        Err(error) => Err(Diagnostic::new(on_one_line(&error), FILES)),
     }
 }
 

@@ -7,8 +7,11 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
+use super::refusal::Refusal;
 use crate::domain::LimitKey;
 use crate::resizable_semaphore::ResizableSemaphore;
+
+const TOO_MANY: &str = "Too many connections: limits.max_in_flight is reached";
 
 /// Counts open connections. Clones share the counts.
 #[derive(Clone)]
@@ -20,23 +23,10 @@ pub(crate) struct ConnectionQuota {
     unauthenticated: ResizableSemaphore,
     /// Holds only callers with an open connection.
     by_caller: Arc<Mutex<HashMap<LimitKey, usize>>>,
-    limits: QuotaLimits,
-}
-
-/// How many connections may be open.
-#[derive(Clone, Copy)]
-pub(crate) struct QuotaLimits {
     /// `limits.max_in_flight`: of all callers who have authenticated, and as many of others.
-    pub(crate) total: usize,
+    total: usize,
     /// `subscriptions.max_connections_per_caller`
-    pub(crate) per_caller: usize,
-}
-
-/// Which limit is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum QuotaExceeded {
-    Total,
-    PerCaller { limit: usize },
+    per_caller: usize,
 }
 
 /// An open connection of a caller. Dropping it makes room for another.
@@ -47,65 +37,60 @@ pub(crate) struct ConnectionPermit {
 }
 
 impl ConnectionQuota {
-    pub(crate) fn new(limits: QuotaLimits) -> Self {
+    pub(crate) fn new(total: usize, per_caller: usize) -> Self {
         Self {
-            authenticated: ResizableSemaphore::new(limits.total),
-            unauthenticated: ResizableSemaphore::new(limits.total),
+            authenticated: ResizableSemaphore::new(total),
+            unauthenticated: ResizableSemaphore::new(total),
             by_caller: Arc::default(),
-            limits,
+            total,
+            per_caller,
         }
     }
 
     /// The same counts under other limits. That of all callers changes with [`Self::resize`].
-    pub(crate) fn with_limits(&self, limits: QuotaLimits) -> Self {
-        Self { limits, ..self.clone() }
+    pub(crate) fn with_limits(&self, total: usize, per_caller: usize) -> Self {
+        Self { total, per_caller, ..self.clone() }
     }
 
     pub(crate) fn resize(&self, tasks: &TaskTracker) {
-        self.authenticated.resize(self.limits.total, tasks);
-        self.unauthenticated.resize(self.limits.total, tasks);
+        self.authenticated.resize(self.total, tasks);
+        self.unauthenticated.resize(self.total, tasks);
     }
 
     /// Counts one connection more of a caller who has authenticated.
-    pub(crate) fn acquire(&self, caller: LimitKey) -> Result<ConnectionPermit, QuotaExceeded> {
+    ///
+    /// # Errors
+    /// 429 where the caller has too many connections, 503 where all callers together have.
+    pub(crate) fn acquire(&self, caller: LimitKey) -> Result<ConnectionPermit, Refusal> {
         let authenticated = Arc::clone(&self.authenticated).try_acquire_owned();
-        let authenticated = authenticated.map_err(|_| QuotaExceeded::Total)?;
+        let authenticated = authenticated.map_err(|_| Refusal::unavailable(TOO_MANY))?;
+        let limit = self.per_caller;
         let mut by_caller = self.by_caller.lock();
-        let count = by_caller.get(&caller).copied().unwrap_or_default();
-        if count >= self.limits.per_caller {
-            return Err(QuotaExceeded::PerCaller { limit: self.limits.per_caller });
+        let count = by_caller.entry(caller).or_default();
+        if *count >= limit {
+            return Err(Refusal::rate_limited(format!(
+                "Too many connections: subscriptions.max_connections_per_caller allows {limit}"
+            )));
         }
-        by_caller.insert(caller, count + 1);
+        *count += 1;
         drop(by_caller);
         Ok(ConnectionPermit { quota: self.clone(), caller, _authenticated: authenticated })
     }
 
     /// Counts one socket more whose caller has yet to authenticate.
-    pub(crate) fn acquire_unauthenticated(&self) -> Result<OwnedSemaphorePermit, QuotaExceeded> {
+    pub(crate) fn acquire_unauthenticated(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let permit = Arc::clone(&self.unauthenticated).try_acquire_owned();
-        permit.map_err(|_| QuotaExceeded::Total)
+        permit.map_err(|_| Refusal::unavailable(TOO_MANY))
     }
 
     /// Whether half of the room for sockets that have yet to authenticate is taken.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.unauthenticated.available_permits() <= self.limits.total / 2
+        self.unauthenticated.available_permits() <= self.total / 2
     }
 
     /// How many connections of callers who have authenticated are open.
     pub(crate) fn open(&self) -> usize {
-        self.limits.total.saturating_sub(self.authenticated.available_permits())
-    }
-}
-
-impl QuotaExceeded {
-    /// Says which limit it is, for the client.
-    pub(crate) fn message(self) -> String {
-        match self {
-            Self::Total => "Too many connections: limits.max_in_flight is reached".to_owned(),
-            Self::PerCaller { limit } => format!(
-                "Too many connections: subscriptions.max_connections_per_caller allows {limit}"
-            ),
-        }
+        self.total.saturating_sub(self.authenticated.available_permits())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Reads requests, hands operations to `graphql` and a reader from `records` with them, and writes
 //! answers.
 
+mod setting_file;
 mod server;
 mod validation;
 mod request_end;
@@ -46,8 +47,9 @@ pub use audit_log::{AuditLog, AuditMetrics, AuditSetupError, AuditSink, check_au
 pub use auth::{AuthChange, AuthParts, AuthSetupError, Authenticator};
 pub use handlers::admin::{Admin, admin_router};
 pub use metrics::{ConnectionMetrics, HttpMetrics, TlsMetrics};
-pub use persisted_queries::{ManifestError, check_documents};
+pub use persisted_queries::check_documents;
 pub use router::{Main, MainChange, main_router};
-pub use server::{ConnectionLimits, Listener, RequestBody, Serve, Tls, TlsChange, TlsError};
+pub use server::{ConnectionLimits, Listener, RequestBody, Serve, Tls, TlsChange};
+pub use setting_file::FileError;
 pub use state::{ConsoleDefaults, GraphiqlDefaults, MainParts, PageDefaults};
 pub use validation::{Hosts, Validated};

@@ -2,14 +2,14 @@
 //! SHA-256, in Apollo's protocol.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::sync::Arc;
-use std::{fs, io};
 
 use moka::sync::Cache;
-use serde_json::Value;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::setting_file::{FileError, read_file};
 use crate::config::GraphqlConfig;
 use crate::graphql::{ErrorCode, Operation, PersistedQuery, request_error};
 
@@ -27,28 +27,6 @@ pub(crate) struct PersistedQueries {
     only_trusted: bool,
 }
 
-/// Why trusted documents cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// The file is not there, or not readable.
-    #[error("{path} cannot be read")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// The file is no manifest.
-    #[error("{path} is no manifest: {problem}")]
-    NoManifest {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
 /// Trusted documents by id, and their texts.
 #[derive(Debug, Default)]
 struct Manifest {
@@ -60,13 +38,13 @@ struct Manifest {
 ///
 /// # Errors
 /// When it cannot be read, or is none.
-pub fn check_documents(config: &GraphqlConfig) -> Result<(), ManifestError> {
+pub fn check_documents(config: &GraphqlConfig) -> Result<(), FileError> {
     PersistedQueries::load(config).map(drop)
 }
 
 impl PersistedQueries {
     /// Reads the manifest that the settings name.
-    pub(crate) fn load(config: &GraphqlConfig) -> Result<Self, ManifestError> {
+    pub(crate) fn load(config: &GraphqlConfig) -> Result<Self, FileError> {
         let weight = |_: &PersistedQuery, text: &Arc<str>| {
             u32::try_from(text.len() + BOOKKEEPING).unwrap_or(u32::MAX)
         };
@@ -75,16 +53,19 @@ impl PersistedQueries {
     }
 
     /// Reads the manifest again, by other settings. Automatic persisted queries stay.
-    pub(crate) fn reload(&self, config: &GraphqlConfig) -> Result<Self, ManifestError> {
+    pub(crate) fn reload(&self, config: &GraphqlConfig) -> Result<Self, FileError> {
         Self::with(self.automatic.clone(), config)
     }
 
     fn with(
         automatic: Cache<PersistedQuery, Arc<str>>,
         config: &GraphqlConfig,
-    ) -> Result<Self, ManifestError> {
+    ) -> Result<Self, FileError> {
         let manifest = match &config.documents_file {
-            Some(path) => Manifest::read(path)?,
+            // Bounded by no size: the operator has written it.
+            Some(path) => {
+                read_file("graphql.documents_file", path, |path| fs::read(path), Manifest::parse)?
+            }
             None => Manifest::default(),
         };
         let (trusted, only_trusted) = (Arc::new(manifest), config.documents_only);
@@ -148,45 +129,40 @@ impl PersistedQueries {
 }
 
 impl Manifest {
-    fn read(path: &Path) -> Result<Self, ManifestError> {
-        let text = fs::read(path)
-            .map_err(|source| ManifestError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text)
-            .map_err(|problem| ManifestError::NoManifest { path: path.to_owned(), problem })
-    }
-
-    /// Reads a manifest: `{"ID": "DOCUMENT", …}`, as Relay and graphql-codegen write it, or
-    /// `{"operations": [{"id": …, "body": …}, …]}`, as Apollo does.
+    /// Reads a manifest; the error is a clause.
     fn parse(text: &[u8]) -> Result<Self, String> {
-        let manifest: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        let Value::Object(members) = manifest else {
-            return Err("it is not a JSON object".to_owned());
-        };
-        let mut parsed = Self::default();
-        if let Some(Value::Array(operations)) = members.get("operations") {
-            for (place, operation) in operations.iter().enumerate() {
-                let text = |name| operation.get(name).and_then(Value::as_str);
-                let (Some(id), Some(body)) = (text("id"), text("body")) else {
-                    return Err(format!("operation {place} has no text id or no text body"));
-                };
-                parsed.add(id, body);
+        let file = serde_json::from_slice(text).map_err(|error| {
+            format!(
+                "it is no manifest, which is {{\"ID\": \"DOCUMENT\", …}} or {{\"operations\": \
+                 [{{\"id\": \"ID\", \"body\": \"DOCUMENT\"}}, …]}}: {error}"
+            )
+        })?;
+        let by_id: HashMap<String, Arc<str>> = match file {
+            ManifestFile::Apollo { operations } => {
+                operations.into_iter().map(|ApolloOperation { id, body }| (id, body)).collect()
             }
-            return Ok(parsed);
-        }
-        for (id, document) in &members {
-            let Value::String(document) = document else {
-                return Err(format!("the document of {id:?} is not a text"));
-            };
-            parsed.add(id, document);
-        }
-        Ok(parsed)
+            ManifestFile::ById(by_id) => by_id,
+        };
+        let texts = by_id.values().map(Arc::clone).collect();
+        Ok(Self { by_id, texts })
     }
+}
 
-    fn add(&mut self, id: &str, document: &str) {
-        let text: Arc<str> = Arc::from(document);
-        self.texts.insert(Arc::clone(&text));
-        self.by_id.insert(id.to_owned(), text);
-    }
+/// A manifest as the build tools of clients write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ManifestFile {
+    Apollo {
+        operations: Vec<ApolloOperation>,
+    },
+    /// By Relay and graphql-codegen.
+    ById(HashMap<String, Arc<str>>),
+}
+
+#[derive(Deserialize)]
+struct ApolloOperation {
+    id: String,
+    body: Arc<str>,
 }
 
 impl PersistedQuery {

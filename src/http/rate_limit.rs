@@ -1,19 +1,18 @@
-//! Rate limits: a rate for each caller, with bursts (GCRA, by `governor`).
+//! Rate limits: a rate for each caller, with bursts, by the generic cell rate algorithm
+//! (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>).
 
 use std::collections::{BTreeSet, HashMap};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use governor::Quota;
-use governor::clock::Clock as Timing;
-use governor::nanos::Nanos;
-use governor::state::StateStore;
+use axum::http::StatusCode;
 use parking_lot::Mutex;
 
+use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::config::Rate;
 use crate::domain::LimitKey;
+use crate::graphql::ErrorCode;
 
 /// Callers whose rates are kept, in about 12 MB.
 const MOST_CALLERS: usize = 100_000;
@@ -23,9 +22,9 @@ const MOST_CALLERS: usize = 100_000;
 pub(crate) struct RateLimiter(Option<Arc<Limiter>>);
 
 struct Limiter {
-    rates: governor::RateLimiter<LimitKey, Buckets, Ticking>,
+    rate: Rate,
+    buckets: Mutex<Buckets>,
     clock: Clock,
-    burst: NonZeroU32,
 }
 
 /// When each caller's burst is full again, for a bounded number of callers.
@@ -33,124 +32,79 @@ struct Limiter {
 /// A full table forgets the caller whose burst is full first, because that caller gains least from a new
 /// bucket. So a flood of callers seen once evicts its own buckets and resets no other caller's.
 struct Buckets {
-    table: Mutex<BucketTable>,
+    full_at: HashMap<LimitKey, Instant>,
+    by_time: BTreeSet<(Instant, LimitKey)>,
     most: usize,
-}
-
-#[derive(Default)]
-struct BucketTable {
-    full_at: HashMap<LimitKey, Nanos>,
-    by_time: BTreeSet<(Nanos, LimitKey)>,
-}
-
-/// The process's clock, for governor.
-struct Ticking(Clock);
-
-/// Why operations are refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RateExceeded {
-    /// The caller's rate is used up for this long.
-    For(Duration),
-    /// The request has more operations than a full burst allows, so waiting does not help.
-    AtOnce {
-        /// Operations in the request.
-        operations: usize,
-        /// Operations in a full burst.
-        most: u32,
-    },
-}
-
-impl Timing for Ticking {
-    type Instant = Instant;
-
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-}
-
-impl RateExceeded {
-    pub(crate) fn sentence(self) -> String {
-        match self {
-            Self::For(_) => {
-                "the caller asks more often than limits.rate allows: come back later".to_owned()
-            }
-            Self::AtOnce { operations, most } => format!(
-                "the request has {operations} operations: limits.rate and limits.rate_burst allow \
-                 {most} at once"
-            ),
-        }
-    }
 }
 
 impl RateLimiter {
     /// Limits by `limits.rate`; `None` limits nothing.
     pub(crate) fn new(rate: Option<Rate>, clock: &Clock) -> Self {
-        Self(rate.and_then(|rate| {
-            let Rate { count, per, burst } = rate;
-            let quota = Quota::with_period(per / count.get())?.allow_burst(burst);
-            let ticking = Ticking(clock.clone());
-            let rates = governor::RateLimiter::new(quota, Buckets::new(MOST_CALLERS), ticking);
-            Some(Arc::new(Limiter { rates, clock: clock.clone(), burst }))
-        }))
+        let limiter = |rate| {
+            let buckets = Mutex::new(Buckets::new(MOST_CALLERS));
+            Arc::new(Limiter { rate, buckets, clock: clock.clone() })
+        };
+        Self(rate.map(limiter))
     }
 
     /// Counts operations against the caller's rate: all of them, or none.
+    ///
+    /// # Errors
+    /// 429 for a caller over the rate; 400 for more operations than a full burst allows.
     pub(crate) fn take(
         &self,
         caller: impl FnOnce() -> LimitKey,
         operations: usize,
-    ) -> Result<(), RateExceeded> {
+    ) -> Result<(), Refusal> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        let Some(count) = u32::try_from(operations).ok().and_then(NonZeroU32::new) else {
-            return Ok(());
-        };
-        match limiter.rates.check_key_n(&caller(), count) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(until)) => {
-                // Rounded up, so that a client that waits this long is not early.
-                let wait = until.wait_time_from(limiter.clock.now());
-                let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000));
-                Err(RateExceeded::For(Duration::from_millis(millis.unwrap_or(u64::MAX))))
-            }
-            Err(_) => Err(RateExceeded::AtOnce { operations, most: limiter.burst.get() }),
+        let burst = limiter.rate.burst.get();
+        let operations = u32::try_from(operations).unwrap_or(u32::MAX);
+        if operations > burst {
+            let message = format!(
+                "the request has {operations} operations: limits.rate and limits.rate_burst allow \
+                 {burst} at once"
+            );
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message));
         }
+        limiter.take(caller(), operations).map_err(|wait| {
+            let message = "the caller asks more often than limits.rate allows: come back later";
+            Refusal::rate_limited(message).after(wait)
+        })
+    }
+}
+
+impl Limiter {
+    /// The error is the time after which there is room for them.
+    fn take(&self, caller: LimitKey, operations: u32) -> Result<(), Duration> {
+        let Rate { count, per, burst } = self.rate;
+        let period = per / count.get();
+        let now = self.clock.now();
+        let mut buckets = self.buckets.lock();
+        let full_at = buckets.full_at.get(&caller).map_or(now, |full_at| now.max(*full_at));
+        let full_at = full_at + period * operations;
+        let wait = full_at.saturating_duration_since(now + period * burst.get());
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        buckets.replace(caller, full_at);
+        Ok(())
     }
 }
 
 impl Buckets {
     fn new(most: usize) -> Self {
-        Self { table: Mutex::default(), most }
+        Self { full_at: HashMap::new(), by_time: BTreeSet::new(), most }
     }
-}
 
-impl StateStore for Buckets {
-    type Key = LimitKey;
-
-    fn measure_and_replace<T, F, E>(&self, caller: &LimitKey, measure: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let mut table = self.table.lock();
-        let (outcome, full_at) = measure(table.full_at.get(caller).copied())?;
-        table.replace(*caller, full_at);
-        if table.full_at.len() > self.most {
-            table.forget_first();
-        }
-        Ok(outcome)
-    }
-}
-
-impl BucketTable {
-    fn replace(&mut self, caller: LimitKey, full_at: Nanos) {
+    fn replace(&mut self, caller: LimitKey, full_at: Instant) {
         if let Some(before) = self.full_at.insert(caller, full_at) {
             self.by_time.remove(&(before, caller));
         }
         self.by_time.insert((full_at, caller));
-    }
-
-    fn forget_first(&mut self) {
-        if let Some((_, caller)) = self.by_time.pop_first() {
-            self.full_at.remove(&caller);
+        if self.full_at.len() > self.most
+            && let Some((_, first)) = self.by_time.pop_first()
+        {
+            self.full_at.remove(&first);
         }
     }
 }
@@ -158,10 +112,6 @@ impl BucketTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rates(text: &str, clock: &Clock) -> RateLimiter {
-        RateLimiter::new(Rate::parse(text), clock)
-    }
 
     fn named(byte: u8) -> LimitKey {
         LimitKey::Name([byte; 32])
@@ -175,35 +125,32 @@ mod tests {
 
     #[test]
     fn a_flood_of_made_up_tokens_limits_neither_old_nor_new_callers() {
-        let rates = rates("100/h", &Clock::default());
-        rates.take(|| named(1), 3).unwrap();
+        let rates = RateLimiter::new(Rate::parse("100/h"), &Clock::default());
+        let take = |caller, operations| {
+            rates.take(|| caller, operations).map_err(|refusal| refusal.status())
+        };
+        take(named(1), 3).unwrap();
 
         for number in 0..MOST_CALLERS + 2000 {
-            rates.take(|| token(number), 1).unwrap();
+            take(token(number), 1).unwrap();
         }
 
-        assert_eq!(rates.take(|| named(1), 97), Ok(()), "a caller from before");
-        assert_eq!(rates.take(|| named(2), 100), Ok(()), "a caller who came later");
-        assert!(
-            matches!(rates.take(|| named(1), 1), Err(RateExceeded::For(_))),
-            "the rate was forgotten"
-        );
+        assert_eq!(take(named(1), 97), Ok(()), "a caller from before");
+        assert_eq!(take(named(2), 100), Ok(()), "a caller who came later");
+        let refused = take(named(1), 1);
+        assert_eq!(refused, Err(StatusCode::TOO_MANY_REQUESTS), "the rate was forgotten");
     }
 
     #[test]
     fn callers_who_have_used_little_are_forgotten_first_and_the_table_stays_small() {
-        let buckets = Buckets::new(3);
-        let use_up = |caller, full_at| {
-            buckets.measure_and_replace(&named(caller), |_| Ok::<_, ()>(((), Nanos::new(full_at))))
-        };
+        let (mut buckets, now) = (Buckets::new(3), Clock::default().now());
 
         for (caller, full_at) in [(1, 50), (2, 10), (3, 30), (2, 60), (4, 40), (5, 20)] {
-            use_up(caller, full_at).unwrap();
+            buckets.replace(named(caller), now + Duration::from_secs(full_at));
         }
 
-        let table = buckets.table.lock();
-        let kept = [1, 2, 3, 4, 5].map(|caller| table.full_at.contains_key(&named(caller)));
+        let kept = [1, 2, 3, 4, 5].map(|caller| buckets.full_at.contains_key(&named(caller)));
         assert_eq!(kept, [true, true, false, true, false]);
-        assert_eq!(table.by_time.len(), 3);
+        assert_eq!(buckets.by_time.len(), 3);
     }
 }

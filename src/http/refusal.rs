@@ -9,8 +9,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::auth::AuthError;
-use super::connection_quota::QuotaExceeded;
-use super::rate_limit::RateExceeded;
 use crate::graphql::{ErrorCode, request_error};
 
 /// Bytes of a client's text that a message repeats.
@@ -43,18 +41,19 @@ impl Refusal {
     }
 
     /// 503: come back in a second.
-    pub(crate) fn overloaded() -> Self {
-        Self::unavailable("the gateway has too many requests under way")
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded, message)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
-    /// 503: as [`Self::overloaded`], because of this caller's own requests.
+    /// 503: because of this caller's own requests.
     pub(crate) fn too_many_waiting() -> Self {
         Self::unavailable("the caller has too many requests under way: some are left for others")
     }
 
-    /// 503: come back once answers are read.
-    pub(crate) fn too_much_unsent() -> Self {
-        Self::unavailable("too many large answers are waiting for their clients to read them")
+    /// 429: the caller is over a limit of its own.
+    pub(crate) fn rate_limited(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
     }
 
     /// 503: the answer's audit events cannot be written.
@@ -83,51 +82,11 @@ impl Refusal {
         }
     }
 
-    /// 429 for a caller over its rate, and when to come back; 400 for a request that no wait makes valid.
-    pub(crate) fn rate_exceeded(rate_exceeded: RateExceeded) -> Self {
-        let message = rate_exceeded.sentence();
-        match rate_exceeded {
-            RateExceeded::For(wait) => {
-                let status = StatusCode::TOO_MANY_REQUESTS;
-                Self::new(status, ErrorCode::RateLimited, message).after(wait)
-            }
-            RateExceeded::AtOnce { .. } => {
-                Self::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message)
-            }
-        }
-    }
-
-    /// 429 where the caller has too many connections, 503 where all callers together have.
-    pub(crate) fn quota_exceeded(exceeded: QuotaExceeded) -> Self {
-        let message = exceeded.message();
-        match exceeded {
-            QuotaExceeded::Total => Self::unavailable(message),
-            QuotaExceeded::PerCaller { .. } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
-            }
-        }
-    }
-
-    /// 426, with the version of WebSocket to ask for.
-    pub(crate) fn websocket_version(version: &'static str) -> Self {
-        let message = format!("Sec-WebSocket-Version has to be {version}");
-        Self::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::BadRequest, message)
-            .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(version))
-            .with(header::UPGRADE, HeaderValue::from_static("websocket"))
-            .with(header::CONNECTION, HeaderValue::from_static("upgrade"))
-    }
-
     /// 500: the request ended in a panic.
     pub(crate) fn panicked() -> Self {
         tracing::error!("a request ended in a panic");
         let message = "the gateway has a bug: this request could not be answered";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message)
-    }
-
-    fn unavailable(message: impl Into<String>) -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let refusal = Self::new(status, ErrorCode::Overloaded, message);
-        refusal.with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -146,18 +105,20 @@ impl Refusal {
     pub(crate) fn into_error(self) -> ServerError {
         let mut error = request_error(self.code, self.message);
         if let (Some(wait), Some(extensions)) = (self.retry_after, &mut error.extensions) {
-            extensions.set("retryAfterMs", u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            let millis = wait.as_nanos().div_ceil(1_000_000);
+            extensions.set("retryAfterMs", u64::try_from(millis).unwrap_or(u64::MAX));
         }
         error
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Adds the time to wait: in the header in whole seconds, rounded up, in the body in milliseconds.
-    fn after(mut self, wait: Duration) -> Self {
+    /// Adds the time to wait: in the header in whole seconds, in the body in milliseconds. Both are rounded up,
+    /// so that a client that waits this long is not early.
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.with(header::RETRY_AFTER, HeaderValue::from(seconds))
@@ -165,18 +126,14 @@ impl Refusal {
 }
 
 impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, own) = (self.status, self.headers.clone());
+    fn into_response(mut self) -> Response {
+        let (status, own) = (self.status, std::mem::take(&mut self.headers));
         let body = json!({ "errors": [self.into_error()] });
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for (name, value) in own {
-            headers.insert(name, value);
-        }
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        let headers: HeaderMap = headers.into_iter().chain(own).collect();
         (status, headers, Body::from(body.to_string())).into_response()
     }
 }

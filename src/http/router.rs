@@ -15,11 +15,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::handlers;
-use super::persisted_queries::ManifestError;
 use super::refusal::Refusal;
 use super::security_headers;
 use super::server::RequestBody;
 use super::server::Serve;
+use super::setting_file::FileError;
 use super::state::{Endpoint, MainParts};
 use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::graphql::ErrorCode;
@@ -43,7 +43,7 @@ pub struct MainChange(Endpoint);
 ///
 /// # Errors
 /// When the trusted documents cannot be read.
-pub fn main_router(parts: MainParts) -> Result<Main, ManifestError> {
+pub fn main_router(parts: MainParts) -> Result<Main, FileError> {
     let endpoint = Endpoint::build(parts)?;
     let router = Live::new(router(endpoint.get()));
     Ok(Main { endpoint, router })
@@ -69,7 +69,7 @@ impl Main {
         limits: &LimitsConfig,
         subscriptions: &SubscriptionsConfig,
         graphql: &GraphqlConfig,
-    ) -> Result<MainChange, ManifestError> {
+    ) -> Result<MainChange, FileError> {
         self.endpoint.get().changed(limits, subscriptions, graphql).map(MainChange)
     }
 

@@ -10,12 +10,13 @@ use tokio_util::task::TaskTracker;
 
 use super::audit_log::AuditLog;
 use super::auth::{Authenticator, Caller};
-use super::connection_quota::{ConnectionQuota, QuotaLimits};
+use super::connection_quota::ConnectionQuota;
 use super::metrics::HttpMetrics;
-use super::persisted_queries::{ManifestError, PersistedQueries};
+use super::persisted_queries::PersistedQueries;
 use super::rate_limit::RateLimiter;
 use super::refusal::Refusal;
 use super::response_cache::ResponseCache;
+use super::setting_file::FileError;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::fair_semaphore::FairSemaphore;
@@ -130,7 +131,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When the trusted documents cannot be read.
-    pub(crate) fn build(parts: MainParts) -> Result<Arc<Live<Self>>, ManifestError> {
+    pub(crate) fn build(parts: MainParts) -> Result<Arc<Live<Self>>, FileError> {
         let MainParts { records, limits, graphql, metrics, clock, .. } = parts;
         let persisted_queries = PersistedQueries::load(&graphql)?;
         let endpoint = |current: &Weak<Live<Self>>| {
@@ -139,7 +140,10 @@ impl Endpoint {
                 records,
                 callers: parts.callers,
                 rates: RateLimiter::new(limits.rate, &clock),
-                connections: ConnectionQuota::new(quota_limits(&limits, &parts.subscriptions)),
+                connections: ConnectionQuota::new(
+                    limits.max_in_flight,
+                    parts.subscriptions.max_connections_per_caller,
+                ),
                 in_flight: ResizableSemaphore::new(limits.max_in_flight),
                 waiting: FairSemaphore::new(limits.max_in_flight),
                 unsent: FairSemaphore::new(limits.max_unsent_bytes),
@@ -174,7 +178,7 @@ impl Endpoint {
         limits: &LimitsConfig,
         subscriptions: &SubscriptionsConfig,
         graphql: &GraphqlConfig,
-    ) -> Result<Self, ManifestError> {
+    ) -> Result<Self, FileError> {
         let rates = if self.limits.rate == limits.rate {
             self.rates.clone()
         } else {
@@ -183,7 +187,9 @@ impl Endpoint {
         Ok(Self {
             engine: self.engine.changed(graphql, limits),
             rates,
-            connections: self.connections.with_limits(quota_limits(limits, subscriptions)),
+            connections: self
+                .connections
+                .with_limits(limits.max_in_flight, subscriptions.max_connections_per_caller),
             persisted_queries: self.persisted_queries.reload(graphql)?,
             // A response must not outlive the limits and the trusted documents that it was made under.
             responses: self.responses.emptied(),
@@ -218,8 +224,7 @@ impl Endpoint {
     /// # Errors
     /// When the caller exceeds the rate limit.
     pub(crate) fn take_rate(&self, caller: &Caller, operations: usize) -> Result<(), Refusal> {
-        let taken = self.rates.take(|| caller.identity.limit_key(), operations);
-        taken.map_err(Refusal::rate_exceeded)
+        self.rates.take(|| caller.identity.limit_key(), operations)
     }
 
     /// Frees the memory of expired responses now and then, until the process stops.
@@ -234,12 +239,5 @@ impl Endpoint {
             }
         };
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(evicting));
-    }
-}
-
-fn quota_limits(limits: &LimitsConfig, subscriptions: &SubscriptionsConfig) -> QuotaLimits {
-    QuotaLimits {
-        total: limits.max_in_flight,
-        per_caller: subscriptions.max_connections_per_caller,
     }
 }

@@ -30,7 +30,10 @@ pub(crate) fn reserve(
     if bytes < LEAST_COUNTED_BYTES {
         return Ok(None);
     }
-    unsent.try_acquire(caller(), bytes).map(Some).ok_or_else(Refusal::too_much_unsent)
+    let refuse = || {
+        Refusal::unavailable("too many large answers are waiting for their clients to read them")
+    };
+    unsent.try_acquire(caller(), bytes).map(Some).ok_or_else(refuse)
 }
 
 /// The same bytes, which keep the room until they are dropped: hyper drops them once they are written.

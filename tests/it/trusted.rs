@@ -68,19 +68,16 @@ async fn a_trusted_document_is_found_by_its_id_under_every_name() {
 
 #[tokio::test]
 async fn what_is_no_manifest_stops_the_start_with_what_is_wrong() {
-    for (documents, problem) in [
-        (json!([]), "it is not a JSON object"),
-        (json!({ "abc": 1 }), "the document of \"abc\" is not a text"),
-        (json!({ "operations": [{ "id": "abc" }] }), "operation 0 has no text id or no text body"),
-    ] {
+    for documents in [json!([]), json!({ "abc": 1 }), json!({ "operations": [{ "id": "abc" }] })] {
         let manifest = Manifest::of("wrong", &documents);
         let mut config = config_for("127.0.0.1:1".parse().unwrap());
         config.graphql.documents_file = Some(manifest.0.clone());
 
-        let refusal = App::build(&config, Clock::default()).await.err().unwrap();
+        let refusal = App::build(&config, Clock::default()).await.err().unwrap().to_string();
 
-        let source = std::error::Error::source(&refusal).unwrap().to_string();
-        assert!(source.ends_with(problem), "{source}");
+        let start = format!("graphql.documents_file {} cannot be used: ", manifest.0.display());
+        assert!(refusal.starts_with(&start), "{refusal}");
+        assert!(refusal.contains("it is no manifest, which is {\"ID\": \"DOCUMENT\""), "{refusal}");
     }
 }
 

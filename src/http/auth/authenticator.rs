@@ -7,20 +7,19 @@ use axum::http::HeaderMap;
 
 use super::api_keys::ApiKeys;
 use super::caller::{Caller, Validity};
-use super::credentials::{CredentialKind, RequestCredentials};
+use super::credentials::{CredentialHeaders, RequestCredentials};
 use super::error::{AuthError, AuthSetupError};
 use super::jwt::TokenVerifier;
 use super::{AuthParts, CHECK_INTERVAL};
 use crate::config::{InboundAuth, InboundConfig, Live};
+use crate::domain::{Secret, Token};
 use crate::http::refusal::Refusal;
 
 /// Authenticates callers. Clones share keys and settings.
 #[derive(Clone)]
-pub struct Authenticator(Arc<Inner>);
-
-struct Inner {
+pub struct Authenticator {
     method: Live<AuthMethod>,
-    parts: AuthParts,
+    parts: Arc<AuthParts>,
 }
 
 /// A prepared change of the method or the keys.
@@ -34,11 +33,18 @@ enum AuthMethod {
 }
 
 impl AuthMethod {
-    fn credential_kind(&self) -> CredentialKind {
+    async fn start(config: &InboundConfig, parts: &AuthParts) -> Result<Self, AuthSetupError> {
+        Ok(match &config.auth {
+            InboundAuth::None => Self::None,
+            InboundAuth::ApiKey(file) => Self::ApiKey(ApiKeys::read(file)?),
+            InboundAuth::Jwt(jwt) => Self::Jwt(Arc::new(TokenVerifier::start(jwt, parts).await?)),
+        })
+    }
+
+    fn trouble(&self) -> Option<&'static str> {
         match self {
-            Self::None => CredentialKind::None,
-            Self::ApiKey(_) => CredentialKind::ApiKey,
-            Self::Jwt(_) => CredentialKind::BearerToken,
+            Self::None | Self::ApiKey(_) => None,
+            Self::Jwt(verifier) => verifier.trouble(),
         }
     }
 }
@@ -50,60 +56,59 @@ impl Authenticator {
     /// [`AuthSetupError`] for a file that cannot be used. An address that does not answer is no error: see
     /// [`Authenticator::trouble`].
     pub async fn start(config: &InboundConfig, parts: AuthParts) -> Result<Self, AuthSetupError> {
-        let method = match &config.auth {
-            InboundAuth::None => AuthMethod::None,
-            InboundAuth::ApiKey(file) => AuthMethod::ApiKey(ApiKeys::read(file)?),
-            InboundAuth::Jwt(jwt) => {
-                AuthMethod::Jwt(Arc::new(TokenVerifier::start(jwt, parts.clone()).await?))
-            }
-        };
-        Ok(Self(Arc::new(Inner { method: Live::new(method), parts })))
+        let method = Live::new(AuthMethod::start(config, &parts).await?);
+        Ok(Self { method, parts: Arc::new(parts) })
     }
 
-    /// Reads the keys again, by new settings, without using them yet.
+    /// Reads the keys again, by new settings, without using them yet. Those of the same address are kept.
     ///
     /// # Errors
     /// [`AuthSetupError`] for a file that cannot be used, or a new address without keys.
     pub async fn prepare(&self, config: &InboundConfig) -> Result<AuthChange, AuthSetupError> {
-        let (method, parts) = (self.0.method.get(), self.0.parts.clone());
-        Ok(AuthChange(match (&config.auth, &*method) {
-            (InboundAuth::None, _) => AuthMethod::None,
-            (InboundAuth::ApiKey(file), _) => AuthMethod::ApiKey(ApiKeys::read(file)?),
-            (InboundAuth::Jwt(jwt), AuthMethod::Jwt(verifier)) => {
-                AuthMethod::Jwt(Arc::new(verifier.changed(jwt, parts).await?))
-            }
-            (InboundAuth::Jwt(jwt), AuthMethod::None | AuthMethod::ApiKey(_)) => {
-                AuthMethod::Jwt(Arc::new(TokenVerifier::start_with_keys(jwt, parts).await?))
-            }
-        }))
+        if let (InboundAuth::Jwt(jwt), AuthMethod::Jwt(verifier)) =
+            (&config.auth, &*self.method.get())
+            && let Some(verifier) = verifier.with_rules(jwt)
+        {
+            return Ok(AuthChange(AuthMethod::Jwt(Arc::new(verifier))));
+        }
+        let method = AuthMethod::start(config, &self.parts).await?;
+        match method.trouble() {
+            Some(_) => Err(AuthSetupError::NoKeys),
+            None => Ok(AuthChange(method)),
+        }
     }
 
     /// Puts a change into use. Sockets and event streams of callers who are no longer accepted end at
     /// their next check.
     pub fn change(&self, change: AuthChange) {
-        self.0.method.set(change.0);
+        self.method.set(change.0);
     }
 
     /// Why no caller can be authenticated for now, if so.
     pub fn trouble(&self) -> Option<&'static str> {
-        match &**self.0.method.load() {
-            AuthMethod::None | AuthMethod::ApiKey(_) => None,
-            AuthMethod::Jwt(verifier) => verifier.trouble(),
-        }
+        self.method.load().trouble()
     }
 
     /// Whether there may be callers to whom recordings of their projects are invisible.
     pub fn may_restrict(&self) -> bool {
-        match &**self.0.method.load() {
+        match &**self.method.load() {
             AuthMethod::None => false,
             AuthMethod::ApiKey(keys) => keys.may_restrict(),
             AuthMethod::Jwt(verifier) => verifier.may_restrict(),
         }
     }
 
-    /// The credentials in a request's headers.
+    /// The credentials in a request's headers. A bearer token is for the gateway if the gateway asks for a
+    /// credential, and for the upstream if not. It is never both.
     pub(crate) fn credentials(&self, headers: &HeaderMap) -> Result<RequestCredentials, Refusal> {
-        RequestCredentials::read(headers, self.0.method.load().credential_kind())
+        let CredentialHeaders { auth_token, api_key, bearer } = CredentialHeaders::read(headers)?;
+        let (credential, token) = match &**self.method.load() {
+            AuthMethod::None => (None, auth_token.or(bearer)),
+            AuthMethod::ApiKey(_) => (api_key.or(bearer), auth_token),
+            AuthMethod::Jwt(_) => (bearer, auth_token),
+        };
+        let (credential, token) = (credential.map(Secret::new), token.map(Token::new));
+        Ok(RequestCredentials { credential, token })
     }
 
     /// Authenticates a caller who connects from `peer`.
@@ -114,8 +119,8 @@ impl Authenticator {
     ) -> Result<Caller, AuthError> {
         let RequestCredentials { credential, token } = credentials;
         // A token that is not forwarded is unverified and must not identify the caller.
-        let token = token.filter(|_| self.0.parts.passes_tokens);
-        let verifier = match &**self.0.method.load() {
+        let token = token.filter(|_| self.parts.passes_tokens);
+        let verifier = match &**self.method.load() {
             AuthMethod::None => return Ok(Caller::anonymous(token, peer)),
             AuthMethod::ApiKey(keys) => {
                 return Ok(Caller::with_key(keys.verify(credential.as_ref())?, token));
@@ -129,11 +134,11 @@ impl Authenticator {
 
     /// Whether a caller who was authenticated before is still accepted.
     pub(crate) fn still_accepts(&self, caller: &Caller) -> bool {
-        match (&caller.validity, &**self.0.method.load()) {
+        match (&caller.validity, &**self.method.load()) {
             (Validity::Unlimited, AuthMethod::None) => true,
             (Validity::Key(key), AuthMethod::ApiKey(keys)) => keys.contain(key),
             (Validity::Token { expires, rules }, AuthMethod::Jwt(verifier)) => {
-                self.0.parts.clock.timestamp() < *expires && verifier.has_same_rules(rules)
+                self.parts.clock.timestamp() < *expires && verifier.has_same_rules(rules)
             }
             (Validity::Unlimited | Validity::Key(_) | Validity::Token { .. }, _) => false,
         }

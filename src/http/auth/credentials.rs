@@ -21,54 +21,38 @@ pub(crate) struct RequestCredentials {
     pub(crate) token: Option<Token>,
 }
 
-/// The credential that the gateway asks for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum CredentialKind {
-    /// None: a bearer token is the upstream's.
-    None,
-    /// `X-API-Key`, or a bearer token.
-    ApiKey,
-    BearerToken,
-}
-
 impl RequestCredentials {
     /// These credentials, with those of `other` where one is missing.
     pub(crate) fn or(self, other: Self) -> Self {
         Self { credential: self.credential.or(other.credential), token: self.token.or(other.token) }
     }
+}
 
-    /// Reads headers. A bearer token is for the gateway if the gateway asks for a credential, and for
-    /// the upstream if not. It is never both.
-    pub(super) fn read(headers: &HeaderMap, kind: CredentialKind) -> Result<Self, Refusal> {
-        let own = header_text(headers, &X_AUTH_TOKEN)?;
-        let key = header_text(headers, &X_API_KEY)?;
-        let bearer = bearer(headers)?;
-        let (credential, token) = match kind {
-            CredentialKind::None => (None, own.or(bearer)),
-            CredentialKind::ApiKey => (key.or(bearer), own),
-            CredentialKind::BearerToken => (bearer, own),
-        };
-        Ok(Self { credential: credential.map(Secret::new), token: token.map(Token::new) })
+/// The headers that may hold a credential.
+pub(super) struct CredentialHeaders<'h> {
+    pub(super) auth_token: Option<&'h str>,
+    pub(super) api_key: Option<&'h str>,
+    /// `Authorization: Bearer …`
+    pub(super) bearer: Option<&'h str>,
+}
+
+impl<'h> CredentialHeaders<'h> {
+    pub(super) fn read(headers: &'h HeaderMap) -> Result<Self, Refusal> {
+        let limited = |text: Option<&'h str>| text.map_or(Ok(None), limited);
+        let authorization = text(headers, &AUTHORIZATION)?.and_then(|text| text.split_once(' '));
+        let bearer = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        Ok(Self {
+            auth_token: limited(text(headers, &X_AUTH_TOKEN)?)?,
+            api_key: limited(text(headers, &X_API_KEY)?)?,
+            bearer: limited(bearer.map(|(_, token)| token))?,
+        })
     }
 }
 
-/// The token of `Authorization: Bearer …`; `None` for other schemes.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let value = header_fields::single(headers, &AUTHORIZATION)?.map(readable).transpose()?;
-    let (scheme, token) = value.and_then(|value| value.split_once(' ')).unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("bearer") { limited(token) } else { Ok(None) }
-}
-
-fn header_text<'h>(
-    headers: &'h HeaderMap,
-    name: &'h HeaderName,
-) -> Result<Option<&'h str>, Refusal> {
-    header_fields::single(headers, name)?.map_or(Ok(None), |value| limited(readable(value)?))
-}
-
-fn readable(value: &HeaderValue) -> Result<&str, Refusal> {
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Refusal> {
     let message = "the token holds characters other than visible ASCII";
-    value.to_str().map_err(|_| Refusal::bad_request(message))
+    let value = header_fields::single(headers, name)?.map(HeaderValue::to_str).transpose();
+    value.map_err(|_| Refusal::bad_request(message))
 }
 
 /// The trimmed text; `None` if it is empty.

@@ -1,6 +1,6 @@
 //! Why a caller is refused, and why the keys of callers cannot be used.
 
-use std::path::PathBuf;
+use crate::http::setting_file::FileError;
 
 /// Why a request is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,25 +16,9 @@ pub(crate) enum AuthError {
 /// Why authentication cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthSetupError {
-    /// A file does not exist, cannot be read, or is too large.
-    #[error("{setting} is {path}, which cannot be read")]
-    Unreadable {
-        /// The setting that names the file.
-        setting: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file has the wrong content.
-    #[error("{setting} cannot be used:\n  {}", .problems.join("\n  "))]
-    Wrong {
-        /// The setting that names the file.
-        setting: &'static str,
-        /// Each problem, with its file, its line and what is allowed.
-        problems: Vec<String>,
-    },
+    /// The file of the keys cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The key set's address has given no keys yet, so every caller would be refused.
     #[error("inbound.jwt_jwks is an address that gives no keys for now")]
     NoKeys,

@@ -2,15 +2,12 @@
 //!
 //! A failed refresh keeps the keys in use.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
+use jsonwebtoken::jwk::{Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use parking_lot::RwLock;
-use reqwest::{Client, Url};
+use reqwest::{Body, Client, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -19,10 +16,12 @@ use tokio_util::task::TaskTracker;
 
 use super::error::AuthSetupError;
 use super::{AuthParts, CHECK_INTERVAL};
+use crate::body_limit::{BodyError, read_body};
 use crate::clock::Clock;
-use crate::config::{JwksSource, JwtConfig, LARGEST_FILE, Proxies, read_bounded};
+use crate::config::{JwksSource, JwtConfig, LARGEST_FILE, Live, Proxies, read_bounded};
+use crate::error_chain::on_one_line;
+use crate::http::setting_file::read_file;
 
-const SETTING: &str = "inbound.jwt_jwks";
 /// The age at which keys are fetched again.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(10);
 /// The least time between two fetches.
@@ -37,7 +36,7 @@ const MOST_KEYS: usize = 100;
 pub(super) struct Jwks(Arc<Shared>);
 
 struct Shared {
-    keys: RwLock<Arc<[Arc<PublicKey>]>>,
+    keys: Live<Vec<PublicKey>>,
     remote: Option<Remote>,
     clock: Clock,
     tasks: TaskTracker,
@@ -47,10 +46,14 @@ struct Shared {
 struct Remote {
     http: Client,
     address: Url,
-    /// When the last fetch began. Locked during a fetch, so that there is one at a time.
-    fetched: Mutex<Option<Instant>>,
-    /// Whether the last fetch succeeded.
-    is_healthy: AtomicBool,
+    /// Locked during a fetch, so that there is one at a time.
+    last_fetch: Mutex<Option<Fetch>>,
+}
+
+/// A fetch of the keys.
+struct Fetch {
+    began: Instant,
+    succeeded: bool,
 }
 
 /// A key that tokens may be signed with.
@@ -58,28 +61,29 @@ pub(super) struct PublicKey {
     id: Option<String>,
     /// The only algorithm that the key may be used with, if it names one.
     only: Option<Algorithm>,
-    key: DecodingKey,
+    pub(super) key: DecodingKey,
 }
 
 impl Jwks {
     /// Reads the keys. Keys at an address are refreshed for as long as a clone of this exists.
     pub(super) async fn start(
         config: &JwtConfig,
-        parts: AuthParts,
+        parts: &AuthParts,
     ) -> Result<Self, AuthSetupError> {
-        let AuthParts { clock, tasks, stopping, .. } = parts;
         let (keys, remote) = match &config.jwks {
-            JwksSource::File(path) => (read(path)?, None),
+            JwksSource::File(path) => {
+                (read_file("inbound.jwt_jwks", path, read_bounded, parse)?, None)
+            }
             JwksSource::Address(address) => {
-                (Arc::default(), Some(Remote::new(address, &config.proxies)?))
+                (Vec::new(), Some(Remote::new(address, &config.proxies)?))
             }
         };
-        let (is_remote, tracker) = (remote.is_some(), tasks.clone());
-        let jwks = Self(Arc::new(Shared { keys: RwLock::new(keys), remote, clock, tasks }));
-        if is_remote {
-            jwks.fetch_unless_recent().await;
+        let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
+        let jwks = Self(Arc::new(Shared { keys: Live::new(keys), remote, clock, tasks }));
+        if jwks.0.remote.is_some() {
+            jwks.fetch_if_older(BACKOFF).await;
             let refreshing = keep_fresh(Arc::downgrade(&jwks.0));
-            tracker.spawn(stopping.run_until_cancelled_owned(refreshing));
+            parts.tasks.spawn(parts.stopping.clone().run_until_cancelled_owned(refreshing));
         }
         Ok(jwks)
     }
@@ -87,7 +91,7 @@ impl Jwks {
     /// Fixed keys.
     #[cfg(test)]
     pub(super) fn of(json: &Value) -> Result<Self, String> {
-        let keys = RwLock::new(parse(json.to_string().as_bytes())?);
+        let keys = Live::new(parse(json.to_string().as_bytes())?);
         let (clock, tasks) = (Clock::default(), TaskTracker::new());
         Ok(Self(Arc::new(Shared { keys, remote: None, clock, tasks })))
     }
@@ -97,77 +101,45 @@ impl Jwks {
         self.keys().is_empty().then_some("there are no keys of inbound.jwt_jwks yet")
     }
 
-    /// The keys that may have signed a token: first those with the id that it names, then those without
-    /// an id.
-    pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Arc<PublicKey>> {
-        let keys = self.keys();
-        let fits = |key: &&Arc<PublicKey>| key.fits(id, algorithm);
-        let mut candidates: Vec<_> = keys.iter().filter(fits).map(Arc::clone).collect();
-        candidates.sort_by_key(|key| key.id.is_none());
-        candidates
+    pub(super) fn keys(&self) -> Arc<Vec<PublicKey>> {
+        self.0.keys.get()
     }
 
-    /// Fetches the keys again for a token that no candidate has signed. Returns whether they were fetched:
-    /// not if the set has the key that the token names, and not if they were fetched a moment ago.
-    pub(super) async fn refresh_for(&self, id: Option<&str>) -> bool {
-        let is_named = |key: &Arc<PublicKey>| id.is_some() && key.id.as_deref() == id;
-        if self.keys().iter().any(is_named) {
-            return false;
+    /// The keys for a token that none of them has signed: fetched again, unless the set has the key that the
+    /// token names, or was fetched a moment ago.
+    pub(super) async fn keys_for(&self, id: Option<&str>) -> Arc<Vec<PublicKey>> {
+        let is_named = |key: &PublicKey| id.is_some() && key.id.as_deref() == id;
+        if self.0.remote.is_some() && !self.keys().iter().any(is_named) {
+            // A task of its own: other callers need the keys even if this one hangs up.
+            let jwks = self.clone();
+            let fetching = self.0.tasks.spawn(async move { jwks.fetch_if_older(BACKOFF).await });
+            let _ = fetching.await;
         }
-        let Some(remote) = &self.0.remote else { return false };
-        if self.is_backing_off(remote) {
-            return false;
-        }
-        // A task of its own: other callers need the keys even if this one hangs up.
-        let jwks = self.clone();
-        let fetching = self.0.tasks.spawn(async move { jwks.fetch_unless_recent().await });
-        let _ = fetching.await;
-        true
+        self.keys()
     }
 
-    /// Whether no fetch is running and the next one has to wait.
-    fn is_backing_off(&self, remote: &Remote) -> bool {
-        remote.fetched.try_lock().is_ok_and(|asked| self.is_recent(*asked))
-    }
-
-    fn is_recent(&self, asked: Option<Instant>) -> bool {
-        asked.is_some_and(|asked| self.0.clock.now().saturating_duration_since(asked) < BACKOFF)
-    }
-
-    async fn fetch_unless_recent(&self) {
+    /// Fetches the keys if the last fetch began `age` ago or earlier, or has failed and began a while ago.
+    async fn fetch_if_older(&self, age: Duration) {
         let Some(remote) = &self.0.remote else { return };
-        let mut asked = remote.fetched.lock().await;
-        if self.is_recent(*asked) {
+        let mut last_fetch = remote.last_fetch.lock().await;
+        let now = self.0.clock.now();
+        let is_recent = last_fetch.as_ref().is_some_and(|last| {
+            let age = if last.succeeded { age } else { BACKOFF };
+            now.saturating_duration_since(last.began) < age
+        });
+        if is_recent {
             return;
         }
-        *asked = Some(self.0.clock.now());
         let fetched = remote.fetch().await;
-        remote.is_healthy.store(fetched.is_ok(), Ordering::Relaxed);
+        *last_fetch = Some(Fetch { began: now, succeeded: fetched.is_ok() });
         match fetched {
-            Ok(keys) => self.replace(keys),
+            Ok(keys) => self.0.keys.set(keys),
             Err(problem) => tracing::warn!(
                 problem,
                 keys = self.keys().len(),
                 "the keys of inbound.jwt_jwks could not be fetched: they stay as they were"
             ),
         }
-    }
-
-    async fn is_due(&self) -> bool {
-        let Some(remote) = &self.0.remote else { return false };
-        let every =
-            if remote.is_healthy.load(Ordering::Relaxed) { REFRESH_INTERVAL } else { BACKOFF };
-        let asked = *remote.fetched.lock().await;
-        asked.is_none_or(|asked| self.0.clock.now().saturating_duration_since(asked) >= every)
-    }
-
-    fn replace(&self, keys: Arc<[Arc<PublicKey>]>) {
-        tracing::debug!(keys = keys.len(), "the keys of tokens were read");
-        *self.0.keys.write() = keys;
-    }
-
-    fn keys(&self) -> Arc<[Arc<PublicKey>]> {
-        Arc::clone(&self.0.keys.read())
     }
 }
 
@@ -177,9 +149,7 @@ async fn keep_fresh(shared: Weak<Shared>) {
     loop {
         checks.tick().await;
         let Some(jwks) = shared.upgrade().map(Jwks) else { return };
-        if jwks.is_due().await {
-            jwks.fetch_unless_recent().await;
-        }
+        jwks.fetch_if_older(REFRESH_INTERVAL).await;
     }
 }
 
@@ -198,92 +168,51 @@ impl Remote {
             // Without TLS there is nothing to verify, and no root certificates are needed.
             builder = builder.tls_certs_only([]);
         }
-        let (http, fetched) = (builder.build()?, Mutex::default());
-        Ok(Self { http, address: address.clone(), fetched, is_healthy: AtomicBool::default() })
+        Ok(Self { http: builder.build()?, address: address.clone(), last_fetch: Mutex::default() })
     }
 
     /// Fetches the keys. The error is a clause without the address, whose query may hold a secret.
-    async fn fetch(&self) -> Result<Arc<[Arc<PublicKey>]>, String> {
-        let unanswered = |error: reqwest::Error| match (error.is_connect(), error.is_timeout()) {
-            (_, true) => "the address did not answer within 5 s".to_owned(),
-            (true, false) => "the address cannot be connected to".to_owned(),
-            (false, false) => "the answer broke off".to_owned(),
-        };
-        let sending = self.http.get(self.address.clone()).send();
-        let mut response = sending.await.map_err(unanswered)?;
+    async fn fetch(&self) -> Result<Vec<PublicKey>, String> {
+        let broken = |error: reqwest::Error| on_one_line(&error.without_url());
+        let response = self.http.get(self.address.clone()).send().await.map_err(broken)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(format!("the address answers with status {}", response.status().as_u16()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
-            if (body.len() + chunk.len()) as u64 > LARGEST_FILE {
-                return Err("the answer is larger than 1 MiB".to_owned());
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let limit = usize::try_from(LARGEST_FILE).unwrap_or(usize::MAX);
+        let body = read_body(Body::from(response), limit).await.map_err(|error| match error {
+            BodyError::TooLarge => "the answer is larger than 1 MiB".to_owned(),
+            BodyError::Broken(error) => broken(error),
+        })?;
         parse(&body)
     }
 }
 
 impl PublicKey {
-    pub(super) fn key(&self) -> &DecodingKey {
-        &self.key
-    }
-
     /// Whether this key may have signed the token. If both name an id, the ids must be equal.
-    fn fits(&self, id: Option<&str>, algorithm: Algorithm) -> bool {
+    pub(super) fn fits(&self, id: Option<&str>, algorithm: Algorithm) -> bool {
         let is_another = id.is_some() && self.id.is_some() && self.id.as_deref() != id;
         !is_another
             && self.key.family() == algorithm.family()
             && self.only.is_none_or(|only| only == algorithm)
     }
 
-    /// `None` for a key of another kind or use.
+    /// `None` for a key of another kind or use, and for a shared secret.
     fn of(jwk: &Jwk) -> Option<Self> {
         let common = &jwk.common;
         let is_for_signatures =
             common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
-        let may_verify = common
-            .key_operations
-            .as_ref()
-            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+        let operations = common.key_operations.as_ref();
+        let may_verify = operations.is_none_or(|listed| listed.contains(&KeyOperations::Verify));
         let only = common.key_algorithm.map(Algorithm::try_from).transpose().ok()?;
         let key = DecodingKey::from_jwk(jwk).ok()?;
+        let is_public = key.family() != Algorithm::HS256.family();
         let id = common.key_id.clone();
-        (is_for_signatures && may_verify && is_supported(&jwk.algorithm)).then_some(Self {
-            id,
-            only,
-            key,
-        })
+        (is_for_signatures && may_verify && is_public).then_some(Self { id, only, key })
     }
-}
-
-/// Public keys only: a shared secret in the set is ignored.
-fn is_supported(parameters: &AlgorithmParameters) -> bool {
-    match parameters {
-        AlgorithmParameters::RSA(_) => true,
-        AlgorithmParameters::EllipticCurve(key) => {
-            matches!(key.curve, EllipticCurve::P256 | EllipticCurve::P384)
-        }
-        AlgorithmParameters::OctetKeyPair(key) => key.curve == EllipticCurve::Ed25519,
-        _ => false,
-    }
-}
-
-fn read(path: &Path) -> Result<Arc<[Arc<PublicKey>]>, AuthSetupError> {
-    let bytes = read_bounded(path).map_err(|source| AuthSetupError::Unreadable {
-        setting: SETTING,
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&bytes).map_err(|problem| AuthSetupError::Wrong {
-        setting: SETTING,
-        problems: vec![format!("{}: {problem}", path.display())],
-    })
 }
 
 /// Reads a set of keys; the error is a clause. Keys of other kinds and uses are ignored.
-fn parse(json: &[u8]) -> Result<Arc<[Arc<PublicKey>]>, String> {
+fn parse(json: &[u8]) -> Result<Vec<PublicKey>, String> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<Value>,
@@ -291,17 +220,17 @@ fn parse(json: &[u8]) -> Result<Arc<[Arc<PublicKey>]>, String> {
     let set: Set = serde_json::from_slice(json).map_err(|error| {
         // The library's own message would quote the file.
         let (line, column) = (error.line(), error.column());
-        format!("is no JSON Web Key Set, an object with a list keys (line {line}, column {column})")
+        format!(
+            "it is no JSON Web Key Set, an object with a list keys (line {line}, column {column})"
+        )
     })?;
     if set.keys.len() > MOST_KEYS {
-        return Err(format!("has {} keys: {MOST_KEYS} are allowed", set.keys.len()));
+        return Err(format!("it has {} keys: {MOST_KEYS} are allowed", set.keys.len()));
     }
     let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-    let keys: Arc<[_]> = jwks.filter_map(|jwk| PublicKey::of(&jwk)).map(Arc::new).collect();
+    let keys: Vec<_> = jwks.filter_map(|jwk| PublicKey::of(&jwk)).collect();
     if keys.is_empty() {
-        return Err(
-            "has no key for signatures of kind RSA, EC (P-256, P-384) or OKP (Ed25519)".into()
-        );
+        return Err("it has no key for signatures of kind RSA, EC or OKP (Ed25519)".to_owned());
     }
     Ok(keys)
 }
@@ -359,11 +288,9 @@ mod tests {
             (Some("other"), Algorithm::ES256, 0),
             (None, Algorithm::PS256, 2),
         ] {
-            let found = jwks.candidates(id, algorithm).len();
+            let found = jwks.keys().iter().filter(|key| key.fits(id, algorithm)).count();
 
             assert_eq!(found, fitting, "of {id:?} and {algorithm:?}");
         }
-        let named_first = jwks.candidates(Some("one"), Algorithm::PS256);
-        assert_eq!(named_first[0].id.as_deref(), Some("one"));
     }
 }

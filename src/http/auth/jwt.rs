@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::{AuthError, AuthSetupError};
 use super::grant::grant_of_token;
-use super::jwks::Jwks;
+use super::jwks::{Jwks, PublicKey};
 use super::{AuthParts, verifier};
 use crate::clock::Clock;
 use crate::config::{GrantClaims, JwksSource, JwtConfig};
@@ -47,38 +47,19 @@ impl TokenVerifier {
     /// Reads the keys, and refreshes them from then on.
     pub(super) async fn start(
         config: &JwtConfig,
-        parts: AuthParts,
+        parts: &AuthParts,
     ) -> Result<Self, AuthSetupError> {
         verifier::install();
-        let clock = parts.clock.clone();
-        let config = Arc::new(config.clone());
-        Ok(Self { jwks: Jwks::start(&config, parts).await?, config, clock })
+        let jwks = Jwks::start(config, parts).await?;
+        Ok(Self { jwks, config: Arc::new(config.clone()), clock: parts.clock.clone() })
     }
 
-    /// A verifier with other rules. It keeps the keys of the same address; a new address must have keys.
-    pub(super) async fn changed(
-        &self,
-        config: &JwtConfig,
-        parts: AuthParts,
-    ) -> Result<Self, AuthSetupError> {
-        let is_followed = matches!(config.jwks, JwksSource::Address(_));
-        if is_followed && config.jwks == self.config.jwks {
-            let (jwks, clock) = (self.jwks.clone(), self.clock.clone());
-            return Ok(Self { jwks, config: Arc::new(config.clone()), clock });
-        }
-        Self::start_with_keys(config, parts).await
-    }
-
-    /// Like [`Self::start`], but having no keys yet is an error.
-    pub(super) async fn start_with_keys(
-        config: &JwtConfig,
-        parts: AuthParts,
-    ) -> Result<Self, AuthSetupError> {
-        let tokens = Self::start(config, parts).await?;
-        if tokens.trouble().is_some() {
-            return Err(AuthSetupError::NoKeys);
-        }
-        Ok(tokens)
+    /// The same keys under other rules; `None` for keys of a file, and for another address.
+    pub(super) fn with_rules(&self, config: &JwtConfig) -> Option<Self> {
+        let has_same_keys =
+            config.jwks == self.config.jwks && matches!(config.jwks, JwksSource::Address(_));
+        let (jwks, clock) = (self.jwks.clone(), self.clock.clone());
+        has_same_keys.then(|| Self { jwks, config: Arc::new(config.clone()), clock })
     }
 
     /// Whether a token that was verified by `rules` would be verified the same way now.
@@ -127,10 +108,13 @@ impl TokenVerifier {
             // RFC 7515, section 4.1.11: critical headers must be understood, and none is.
             return Err(invalid("the token has critical headers, which are not known"));
         }
-        let mut verified = self.verified(token, &header);
-        let is_unsigned = matches!(verified, Err(Unverified::Signature(_)));
-        if is_unsigned && self.jwks.refresh_for(header.kid.as_deref()).await {
-            verified = self.verified(token, &header);
+        let keys = self.jwks.keys();
+        let mut verified = self.verified(&keys, token, &header);
+        if let Err(Unverified::Signature(_)) = verified {
+            let fetched = self.jwks.keys_for(header.kid.as_deref()).await;
+            if !Arc::ptr_eq(&fetched, &keys) {
+                verified = self.verified(&fetched, token, &header);
+            }
         }
         verified.map_err(|unverified| match unverified {
             Unverified::Signature(_) if self.trouble().is_some() => AuthError::Unavailable,
@@ -139,7 +123,12 @@ impl TokenVerifier {
     }
 
     /// The claims of a token that one of the keys has signed for this audience.
-    fn verified(&self, token: &Secret, header: &Header) -> Result<Claims, Unverified> {
+    fn verified(
+        &self,
+        keys: &[PublicKey],
+        token: &Secret,
+        header: &Header,
+    ) -> Result<Claims, Unverified> {
         let mut validation = Validation::new(header.alg);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.set_issuer(&[&self.config.issuer]);
@@ -147,8 +136,8 @@ impl TokenVerifier {
         // By this process's clock, below.
         validation.validate_exp = false;
         let mut reason = "the token is signed with a key that is not known";
-        for key in self.jwks.candidates(header.kid.as_deref(), header.alg) {
-            match decode::<Claims>(token.expose(), key.key(), &validation) {
+        for key in keys.iter().filter(|key| key.fits(header.kid.as_deref(), header.alg)) {
+            match decode::<Claims>(token.expose(), &key.key, &validation) {
                 Ok(token) => return Ok(token.claims),
                 Err(error) if is_about_claims(&error) => {
                     return Err(Unverified::Claims(sentence(&error)));

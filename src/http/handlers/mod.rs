@@ -94,7 +94,8 @@ async fn answer(
     body: impl IncomingBody,
 ) -> Reply {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
-        return Reply::refused(&endpoint.metrics, Refusal::overloaded());
+        let refusal = Refusal::unavailable("the gateway has too many requests under way");
+        return Reply::refused(&endpoint.metrics, refusal);
     };
     let reply = match incoming.parts.method {
         Method::POST => post::answer(endpoint, incoming, body).await,

@@ -8,4 +8,4 @@ mod linger;
 pub use connection::{ConnectionLimits, RequestBody};
 pub(crate) use linger::Linger;
 pub use listener::{Listener, Serve};
-pub use tls::{Tls, TlsChange, TlsError};
+pub use tls::{Tls, TlsChange};

@@ -4,8 +4,6 @@
 //! configuration for later connections. Open connections keep theirs, and sessions of the old configuration
 //! cannot be resumed.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,17 +22,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
-use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::{Live, TlsConfig, ca_certificates_of, read_bounded};
 use crate::http::metrics::{
     HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT, TlsMetrics,
 };
+use crate::http::setting_file::{FileError, read_file};
 
 const CERT_FILE: &str = "tls.cert_file";
 const KEY_FILE: &str = "tls.key_file";
-const CLIENT_CA_FILE: &str = "tls.client_ca_file";
 
 /// The TLS of a listener, which may be off. Clones share it.
 #[derive(Clone)]
@@ -46,15 +43,6 @@ pub struct Tls {
 
 /// A prepared configuration for later connections; `None` without TLS.
 pub struct TlsChange(Option<(Arc<ServerConfig>, Option<CertificateValidity>)>);
-
-/// Why the files of `tls.*` cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{setting} {} cannot be used: {problem}", path.display())]
-pub struct TlsError {
-    setting: &'static str,
-    path: PathBuf,
-    problem: String,
-}
 
 /// The time in which all certificates of a chain are valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +60,7 @@ impl Tls {
         files: Option<&TlsConfig>,
         metrics: TlsMetrics,
         clock: Clock,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, FileError> {
         let change = TlsChange::read(files)?;
         let tls = Self { serving: Live::new(None), metrics, clock };
         tls.change(change);
@@ -140,28 +128,23 @@ impl TlsChange {
     ///
     /// # Errors
     /// As [`Tls::load`].
-    pub fn read(files: Option<&TlsConfig>) -> Result<Self, TlsError> {
+    pub fn read(files: Option<&TlsConfig>) -> Result<Self, FileError> {
         Ok(Self(files.map(read).transpose()?))
     }
 }
 
-impl TlsError {
-    fn of(setting: &'static str, path: &Path) -> impl Fn(String) -> Self {
-        move |problem| Self { setting, path: path.to_owned(), problem }
-    }
-}
-
 /// Reads a configuration from files.
-fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValidity>), TlsError> {
+fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValidity>), FileError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain = chain(&files.cert_file).map_err(TlsError::of(CERT_FILE, &files.cert_file))?;
+    let chain = read_file(CERT_FILE, &files.cert_file, read_bounded, chain)?;
     let validity = CertificateValidity::of(&chain);
-    let key = certified_key(chain, &files.key_file, &provider)
-        .map_err(TlsError::of(KEY_FILE, &files.key_file))?;
+    let key = read_file(KEY_FILE, &files.key_file, read_bounded, |pem| {
+        certified_key(chain, pem, &provider)
+    })?;
     let verifier = match &files.client_ca_file {
-        Some(file) => {
-            client_verifier(file, &provider).map_err(TlsError::of(CLIENT_CA_FILE, file))?
-        }
+        Some(file) => read_file("tls.client_ca_file", file, read_bounded, |pem| {
+            client_verifier(pem, &provider)
+        })?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -174,9 +157,8 @@ fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValid
 }
 
 /// Reads the certificate chain; the error is a clause.
-fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read_bounded(file).map_err(|error| unreadable(&error))?;
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = read.map_err(|error| format!("it is no PEM: {error}"))?;
     if certificates.is_empty() {
         return Err("it holds no certificate, which begins with -----BEGIN CERTIFICATE-----".into());
@@ -187,54 +169,40 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 /// Reads the key of a chain; the error is a clause that reveals nothing of the key.
 fn certified_key(
     chain: Vec<CertificateDer<'static>>,
-    file: &Path,
+    pem: &[u8],
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, String> {
-    let text = Zeroizing::new(read_bounded(file).map_err(|error| unreadable(&error))?);
-    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        PemError::NoItemsFound if is_encrypted(&text) => {
-            "its key is encrypted: it has to be there without a password".to_owned()
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        PemError::NoItemsFound if is_encrypted(pem) => {
+            "its key is encrypted: it has to be there without a password"
         }
-        PemError::NoItemsFound => "it holds no private key, which begins with -----BEGIN PRIVATE \
-                                   KEY-----, -----BEGIN EC PRIVATE KEY----- or -----BEGIN RSA \
-                                   PRIVATE KEY-----"
-            .to_owned(),
-        PemError::Io(_) | PemError::SectionTooLarge => "it is no PEM".to_owned(),
-        // These errors quote lines of the file.
-        _ => "it is no PEM: a section is cut off, or what is in it is no base64".to_owned(),
+        PemError::NoItemsFound => {
+            "it holds no private key, which begins with -----BEGIN PRIVATE KEY-----, -----BEGIN EC \
+             PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
+        }
+        // Other errors quote lines of the file.
+        _ => "it is no PEM",
     })?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             format!("it is not the key of the first certificate in {CERT_FILE}")
         }
-        rustls::Error::InvalidCertificate(_) => {
-            format!("the first certificate in {CERT_FILE} cannot be read: {error}")
-        }
-        _ => {
-            "its key cannot be read, or is of a kind that is not supported: RSA from 2048 bits on, \
-              ECDSA with P-256 or P-384, and Ed25519 are"
-                .to_owned()
-        }
+        _ => format!("its key, or the first certificate in {CERT_FILE}, is not supported: {error}"),
     })
 }
 
 /// Reads the CAs of client certificates; the error is a clause.
 fn client_verifier(
-    file: &Path,
+    pem: &[u8],
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in ca_certificates_of(&read_bounded(file).map_err(|error| unreadable(&error))?)?
-    {
+    for certificate in ca_certificates_of(pem)? {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
         .map_err(|error| error.to_string())
-}
-
-fn unreadable(error: &io::Error) -> String {
-    format!("it cannot be read: {error}")
 }
 
 fn is_encrypted(pem: &[u8]) -> bool {

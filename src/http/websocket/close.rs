@@ -2,13 +2,14 @@
 //!
 //! Codes from 4400 on are those of `graphql-transport-ws`, those below are WebSocket's own.
 
+use axum::http::StatusCode;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
 use crate::http::auth::AuthError;
-use crate::http::connection_quota::QuotaExceeded;
+use crate::http::refusal::Refusal;
 
 /// The longest reason of a close frame, in bytes (RFC 6455, section 5.5).
 const MAX_REASON_BYTES: usize = 123;
@@ -78,13 +79,14 @@ impl From<AuthError> for CloseFrame {
     }
 }
 
-impl From<QuotaExceeded> for CloseFrame {
-    fn from(exceeded: QuotaExceeded) -> Self {
-        match exceeded {
-            QuotaExceeded::Total => TRY_AGAIN_LATER,
-            QuotaExceeded::PerCaller { .. } => {
-                Self { code: CloseCode::Library(4429), reason: exceeded.message().into() }
+/// The socket is one too many, of its caller or of all.
+impl From<Refusal> for CloseFrame {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.status() {
+            StatusCode::TOO_MANY_REQUESTS => {
+                Self { code: CloseCode::Library(4429), reason: refusal.message().into() }
             }
+            _ => TRY_AGAIN_LATER,
         }
     }
 }

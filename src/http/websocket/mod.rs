@@ -16,7 +16,7 @@ use async_graphql_axum::GraphQLProtocol;
 use axum::body::Body;
 use axum::extract::FromRequestParts as _;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Request, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -32,6 +32,7 @@ use super::csrf;
 use super::pipeline::Reply;
 use super::refusal::Refusal;
 use super::state::Endpoint;
+use crate::graphql::ErrorCode;
 use crate::spans;
 
 /// The only subprotocol.
@@ -50,11 +51,10 @@ pub(crate) async fn upgrade(
     let caller = verified(endpoint, &presented, peer).await?;
     let permit = match &caller {
         Some(caller) => {
-            endpoint.connections.acquire(caller.identity.limit_key()).map(SocketPermit::Caller)
+            SocketPermit::Caller(endpoint.connections.acquire(caller.identity.limit_key())?)
         }
-        None => endpoint.connections.acquire_unauthenticated().map(SocketPermit::Unauthenticated),
+        None => SocketPermit::Unauthenticated(endpoint.connections.acquire_unauthenticated()?),
     };
-    let permit = permit.map_err(Refusal::quota_exceeded)?;
     let speaks_protocol = offers_protocol(&parts.headers);
     let (response, on_upgrade) = switch_protocols(parts)?;
     let limits = TransportLimits {
@@ -78,7 +78,11 @@ async fn check(endpoint: &Endpoint, parts: &mut Parts) -> Result<(), Refusal> {
     csrf::check(&parts.method, &parts.headers, &endpoint.allow_origins)?;
     let version = parts.headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version != VERSION) {
-        return Err(Refusal::websocket_version(VERSION));
+        let message = format!("Sec-WebSocket-Version has to be {VERSION}");
+        return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::BadRequest, message)
+            .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION))
+            .with(header::UPGRADE, HeaderValue::from_static("websocket"))
+            .with(header::CONNECTION, HeaderValue::from_static("upgrade")));
     }
     if GraphQLProtocol::from_request_parts(parts, &()).await.is_err() {
         let message = format!("no GraphQL protocol is offered: {PROTOCOL} is spoken");
