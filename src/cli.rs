@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,6 @@ use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
 use crate::graphql;
 use crate::http::{ConsoleDefaults, GraphiqlDefaults, PageDefaults};
-use crate::reload::ReloadHandle;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::{Traces, start_logging};
 use crate::upstream::Findings;
@@ -44,7 +44,8 @@ type Outcome = Result<(), Box<dyn Error>>;
 pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     // Registered first, because a SIGHUP before that would end the process.
-    let hangups = args.iter().any(|arg| arg == "serve").then(Hangups::listen).flatten();
+    let is_serving = args.iter().any(|arg| arg == "serve");
+    let hangups = if is_serving { hangups() } else { stream::pending().boxed() };
     let outcome = match Invocation::parse(args, &Environment::of_process()) {
         Ok(Invocation::Demo(config)) => demo(config).await,
         Ok(Invocation::Serve(config)) => serve(config, hangups).await,
@@ -170,7 +171,7 @@ fn introduce(address: SocketAddr, query: &str) {
 }
 
 /// Runs the gateway against the configured upstream.
-async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
+async fn serve(config: Loaded<Config>, hangups: BoxStream<'static, ()>) -> Outcome {
     let clock = Clock::default();
     let traces = Traces::start(config.settings.traces.as_ref())?;
     let log = start_logging(&config.settings.log, &traces)?;
@@ -191,12 +192,7 @@ async fn serve(config: Loaded<Config>, hangups: Option<Hangups>) -> Outcome {
         say(addresses);
     }
     let reloads = app.reloads();
-    let reloading = async move {
-        if let Some(hangups) = hangups {
-            hangups.reload(reloads).await;
-        }
-        std::future::pending::<()>().await;
-    };
+    let reloading = hangups.for_each(async |()| drop(reloads.reload().await));
     tokio::select! { () = app.run(stopped) => {}, () = reloading => {} }
     Ok(())
 }
@@ -271,32 +267,14 @@ async fn check(config: Loaded<Config>) -> Outcome {
     Err(format!("not ready\n{}", problems.join("\n")).into())
 }
 
-/// Receives SIGHUP, which requests a reload. Once this exists, the signal no longer ends the process.
-struct Hangups {
+/// Each SIGHUP. Once this returns, the signal no longer ends the process.
+fn hangups() -> BoxStream<'static, ()> {
     #[cfg(unix)]
-    signal: Signal,
-}
-
-impl Hangups {
-    #[cfg(unix)]
-    fn listen() -> Option<Self> {
-        Some(Self { signal: signal(SignalKind::hangup()).ok()? })
+    if let Ok(signal) = signal(SignalKind::hangup()) {
+        let next = async |mut signal: Signal| signal.recv().await.map(|()| ((), signal));
+        return stream::unfold(signal, next).chain(stream::pending()).boxed();
     }
-
-    #[cfg(not(unix))]
-    fn listen() -> Option<Self> {
-        None
-    }
-
-    #[cfg(unix)]
-    async fn reload(mut self, reloads: ReloadHandle) {
-        while self.signal.recv().await.is_some() {
-            reloads.reload().await;
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn reload(self, _: ReloadHandle) {}
+    stream::pending().boxed()
 }
 
 /// Completes on SIGINT or SIGTERM. Once this returns, these signals no longer end the process.
@@ -326,7 +304,7 @@ fn explain(error: &clap::Error) -> ExitCode {
 
 fn refuse(error: &SettingsError) -> ExitCode {
     complain("error: the settings cannot be used");
-    for problem in error.problems() {
+    for problem in &error.problems {
         complain(format_args!("  {problem}"));
     }
     ExitCode::from(REFUSED)

@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::InboundConfig;
-use super::settings::{Format, SERVE, SettingsLoader, setting, settings, switch};
+use super::inbound::{AuthKind, AuthSettings};
+use super::settings::{SERVE, Setting, SettingsLoader, is_one_line, settings, switch};
 
 settings! {
     /// The settings that [`AuditConfig`] is made of.
     pub(super) struct AuditSettings in "audit." for SERVE {
         /// where the audit log goes: one JSON line for each recording, list or link that a caller got, and
         /// for each refusal. A file is opened again on SIGHUP, for rotation
-        log: Option<AuditSink> = setting(sink().optional())
+        log: Option<AuditSink> = sink().optional()
             .shown_when_unset("off where inbound.auth is none, else stdout")
             .reloadable(),
         /// refuses an answer with `AUDIT_UNAVAILABLE` (HTTP 503) if its audit events cannot be written; without
         /// it the answer is given and a metric counts the events
-        required: bool = setting(switch()).default("false").reloadable(),
+        required: bool = switch().default("false").reloadable(),
     }
 }
 
@@ -41,27 +41,25 @@ pub enum AuditSink {
 }
 
 impl AuditConfig {
-    pub(super) fn load(loader: &mut SettingsLoader<'_>, inbound: &InboundConfig) -> Self {
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
         let AuditSettings { log, required } = AuditSettings::read(loader);
-        let default = if inbound.asks_who() { AuditSink::Stdout } else { AuditSink::Off };
+        let asks_who = loader.read(&AuthSettings::auth()) != AuthKind::None;
+        let default = if asks_who { AuditSink::Stdout } else { AuditSink::Off };
         let sink = log.unwrap_or(default);
-        if required
-            && sink == AuditSink::Off
-            && loader.are_valid(&[&AuditSettings::log(), &AuditSettings::required()])
-        {
+        if required && sink == AuditSink::Off {
+            let (required, log) = (AuditSettings::required(), AuditSettings::log());
             let problem = "must be false where audit.log is off";
-            loader.refuse(&AuditSettings::required(), problem);
+            loader.refuse(&[&required, &log, &AuthSettings::auth()], problem);
         }
         Self { sink, required }
     }
 }
 
-fn sink() -> Format<AuditSink> {
+fn sink() -> Setting<AuditSink> {
     let allowed = "off, stdout or the path of a file, without control characters";
-    Format::new("off|stdout|FILE", allowed, |text| match text {
+    Setting::new("off|stdout|FILE", allowed, |text| match text {
         "off" => Some(AuditSink::Off),
         "stdout" => Some(AuditSink::Stdout),
-        "" => None,
-        path => (!path.contains(char::is_control)).then(|| AuditSink::File(path.into())),
+        path => is_one_line(path).then(|| AuditSink::File(path.into())),
     })
 }

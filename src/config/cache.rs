@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials::CredentialsSettings;
 use super::redis::{RedisServers, redis_url};
 use super::settings::{
-    Format, SecretOrFile, SettingsLoader, bytes, duration, file_path, setting, settings,
+    Setting, SettingsLoader, bytes, duration, file_path, is_one_line, may_hold_secret, secret,
+    settings,
 };
-use super::upstream::CredentialsKind;
-use super::web_address::may_hold_secret;
 use crate::domain::Secret;
 
 settings! {
@@ -16,20 +16,20 @@ settings! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct CacheConfig in "cache." {
         /// memory for cached records, pages, links and responses; 0 turns the cache off
-        pub max_bytes: u64 = setting(bytes(0..=1 << 40)).default("256MiB"),
+        pub max_bytes: u64 = bytes(0..=1 << 40).default("256MiB"),
         /// how long a record in another status is fresh: `RECORDING`, `REC_COMPLETED`, `UPLOADING`, unknown
-        pub ttl_active: Duration = setting(window()).default("5s").reloadable(),
+        pub ttl_active: Duration = window().default("5s").reloadable(),
         /// how long a record in a final status is fresh: `UPLOAD_COMPLETED`, `REC_FAILED`, `UPLOAD_FAILED`
-        pub ttl_final: Duration = setting(window()).default("60s").reloadable(),
+        pub ttl_final: Duration = window().default("60s").reloadable(),
         /// how long "no such record" is cached; other errors never are
-        pub ttl_not_found: Duration = setting(window()).default("2s").reloadable(),
+        pub ttl_not_found: Duration = window().default("2s").reloadable(),
         /// how long a page of a list is fresh
-        pub ttl_list: Duration = setting(window()).default("5s").reloadable(),
+        pub ttl_list: Duration = window().default("5s").reloadable(),
         /// for how long after its freshness a record is served while it is refreshed in the background
-        pub stale_while_revalidate: Duration = setting(window()).default("30s").reloadable(),
+        pub stale_while_revalidate: Duration = window().default("30s").reloadable(),
         /// for how long after its freshness a record or page is served in place of an upstream error; never
         /// on 401, 403 or 404
-        pub stale_if_error: Duration = setting(window()).default("10m").reloadable(),
+        pub stale_if_error: Duration = window().default("10m").reloadable(),
     } and {
         /// The tier that replicas share; `None` without an address.
         pub shared: Option<SharedCacheConfig> = None,
@@ -43,16 +43,19 @@ settings! {
     pub(super) struct SharedCacheSettings in "cache." {
         /// address of the Redis or Valkey in which replicas share a cache
         redis_url: Option<RedisServers> =
-            setting(redis_url().optional()).secret_if(may_hold_secret),
+            redis_url().optional().secret_if(may_hold_secret),
         /// file whose first line is that address, in place of `cache.redis_url`
-        redis_url_file: Option<PathBuf> = setting(file_path()),
+        redis_url_file: Option<PathBuf> = file_path(),
         /// time that the shared cache may add to the read of a record that this replica does not hold
-        redis_timeout: Duration = setting(duration(Duration::from_millis(1)..=Duration::from_secs(1))).default("50ms"),
+        redis_timeout: Duration = duration(Duration::from_millis(1)..=Duration::from_secs(1)).default("50ms"),
         /// key of the hash that stands for callers in the shared cache, and of the cursors of restricted callers;
         /// the same on every replica. Needed with `cache.redis_url` under `upstream.credentials=passthrough`
-        key_secret: Option<Secret> = setting(key_secret().optional()).secret(),
+        key_secret: Option<Secret> =
+            secret("SECRET", "a text of 8 or more characters, without control characters", |text| {
+                text.chars().count() >= 8 && is_one_line(text)
+            }),
         /// file whose first line is that key, in place of `cache.key_secret`
-        key_secret_file: Option<PathBuf> = setting(file_path()),
+        key_secret_file: Option<PathBuf> = file_path(),
     }
 }
 
@@ -84,26 +87,22 @@ impl CacheConfig {
         CacheBudget { records, pages, links, responses }
     }
 
-    pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
         let cache = Self::read(loader);
         let settings = SharedCacheSettings::read(loader);
-        let url = SecretOrFile {
-            setting: SharedCacheSettings::redis_url(),
-            file: SharedCacheSettings::redis_url_file(),
-        };
-        let key = SecretOrFile {
-            setting: SharedCacheSettings::key_secret(),
-            file: SharedCacheSettings::key_secret_file(),
-        };
-        let servers = url.resolve(loader, settings.redis_url, settings.redis_url_file.as_deref());
-        let key_secret =
-            key.resolve(loader, settings.key_secret, settings.key_secret_file.as_deref());
-        let is_needed = servers.is_some() && !credentials.are_the_gateways();
-        if is_needed && key.is_missing(loader, key_secret.as_ref()) {
+        let (url, url_file) =
+            (SharedCacheSettings::redis_url(), SharedCacheSettings::redis_url_file());
+        let servers = loader.secret(&url, settings.redis_url, &url_file, settings.redis_url_file);
+        let (key, file) =
+            (SharedCacheSettings::key_secret(), SharedCacheSettings::key_secret_file());
+        let key_secret = loader.secret(&key, settings.key_secret, &file, settings.key_secret_file);
+        let credentials = CredentialsSettings::credentials();
+        let is_needed = servers.is_some() && !loader.read(&credentials).are_the_gateways();
+        if is_needed && key_secret.is_none() {
             let problem = "it or cache.key_secret_file is needed where cache.redis_url is set and \
                            upstream.credentials is passthrough: callers are known there by a hash \
                            of their token";
-            loader.refuse(&key.setting, problem);
+            loader.refuse(&[&key, &file, &credentials], problem);
         }
         let timeout = settings.redis_timeout;
         let shared = servers.map(|servers| SharedCacheConfig { servers, timeout });
@@ -112,15 +111,6 @@ impl CacheConfig {
 }
 
 /// Zero turns a window off. A week is more than signed links and policies live.
-fn window() -> Format<Duration> {
+fn window() -> Setting<Duration> {
     duration(Duration::ZERO..=Duration::from_hours(168))
-}
-
-fn key_secret() -> Format<Secret> {
-    const LEAST: usize = 8;
-    let allowed = "a text of 8 or more characters, without control characters";
-    Format::new("SECRET", allowed, |text| {
-        let is_secret = text.chars().count() >= LEAST && !text.contains(char::is_control);
-        is_secret.then(|| Secret::new(text))
-    })
 }

@@ -2,16 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{
-    EnumValueParser, NonEmptyStringValueParser, PathBufValueParser, PossibleValuesParser,
-    StringValueParser,
-};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::builder::{NonEmptyStringValueParser, StringValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use super::all_settings;
 use super::settings::{Arity, Role, SettingSpec};
-use super::sources::{FILE_FLAG, FILE_VARIABLE, Flags};
+use super::sources::{FILE_FLAG, FILE_VARIABLE, SourcedValue, Values};
 use crate::version::version;
 
 /// The commands that have a manual page.
@@ -24,105 +21,73 @@ pub(super) const PAGE: &str = "page";
 
 const ORDER: &str = "\
 Every setting is also a variable and a key of the settings file. A flag wins over the variable, \
-the variable over the file, the file over the default. An empty variable counts as not set.";
-const MORE_VARIABLES: &str = "\n\n\
-The official SDKs' own variables (HUAWEICLOUD_SDK_AK and others) are read too. Traces are on where \
-OTEL_EXPORTER_OTLP_ENDPOINT names a receiver. docs/SETTINGS.md lists these variables.";
+the variable over the file, the file over the default. An empty variable counts as not set. \
+docs/SETTINGS.md lists all settings, and the variables of the official SDKs (HUAWEICLOUD_SDK_AK and \
+others) and of OpenTelemetry.";
 
 /// The commands and their flags.
 pub(super) fn command() -> Command {
-    let with_settings = |name: &'static str, role: Role, about: &'static str| {
-        Command::new(name).about(about).args(flags_of(role)).after_help(after_help(role))
-    };
-    let federation = Arg::new(FEDERATION)
-        .long(FEDERATION)
-        .action(ArgAction::SetTrue)
-        .help("Print the schema of the federation subgraph");
-    let cache_tags = Arg::new(CACHE_TAGS)
-        .long(CACHE_TAGS)
-        .action(ArgAction::SetTrue)
+    let [demo, serve, simulate, schema, check, completions, man] = COMMANDS.map(Command::new);
+    let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let federation = switch(FEDERATION).help("Print the schema of the federation subgraph");
+    let cache_tags = switch(CACHE_TAGS)
         .requires(FEDERATION)
         .help("Add @cacheTag, which only Apollo's composition knows");
-    let schema =
-        Command::new("schema").about("Print the GraphQL schema").args([federation, cache_tags]);
+    let shell = Arg::new(SHELL)
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("The shell to make it for");
+    let page = Arg::new(PAGE)
+        .value_name("COMMAND")
+        .value_parser(COMMANDS)
+        .help("The command that the page is about; without it, the page of the whole program");
     Command::new(env!("CARGO_PKG_NAME"))
         .version(version())
         .about(env!("CARGO_PKG_DESCRIPTION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with_settings(
-            "demo",
-            Role::Demo,
-            "Run the gateway and a simulated upstream on this machine: needs nothing else",
-        ))
-        .subcommand(with_settings(
-            "serve",
-            Role::Serve,
-            "Run the gateway against a configured upstream",
-        ))
-        .subcommand(with_settings("simulate", Role::Simulate, "Run only the simulated upstream"))
-        .subcommand(schema)
-        .subcommand(with_settings(
-            "check",
-            Role::Serve,
-            "Check the settings and credentials, and send one request upstream",
-        ))
-        .subcommand(completions())
-        .subcommand(man())
+        .subcommands([
+            with_settings(demo, Role::Demo).about(
+                "Run the gateway and a simulated upstream on this machine: needs nothing else",
+            ),
+            with_settings(serve, Role::Serve)
+                .about("Run the gateway against a configured upstream"),
+            with_settings(simulate, Role::Simulate).about("Run only the simulated upstream"),
+            schema.about("Print the GraphQL schema").args([federation, cache_tags]),
+            with_settings(check, Role::Serve)
+                .about("Check the settings and credentials, and send one request upstream"),
+            completions.about("Print the completion script for a shell").arg(shell),
+            man.about("Print a manual page").arg(page),
+        ])
 }
 
-fn completions() -> Command {
-    let shell = Arg::new(SHELL)
-        .value_name("SHELL")
-        .required(true)
-        .value_parser(EnumValueParser::<Shell>::new())
-        .help("The shell to make it for");
-    Command::new("completions").about("Print the completion script for a shell").arg(shell)
-}
-
-fn man() -> Command {
-    let page = Arg::new(PAGE)
-        .value_name("COMMAND")
-        .value_parser(PossibleValuesParser::new(COMMANDS))
-        .help("The command that the page is about; without it, the page of the whole program");
-    Command::new("man").about("Print a manual page").arg(page)
-}
-
-fn after_help(role: Role) -> String {
-    let more = match role {
-        Role::Serve | Role::Demo => MORE_VARIABLES,
-        Role::Simulate => "",
-    };
-    format!("{ORDER}{more}")
-}
-
-fn settings_of(role: Role) -> impl Iterator<Item = &'static SettingSpec> {
-    all_settings().iter().filter(move |setting| setting.is_for(role))
-}
-
-fn flags_of(role: Role) -> impl Iterator<Item = Arg> {
+fn with_settings(command: Command, role: Role) -> Command {
     let file = Arg::new(FILE_FLAG)
         .long(FILE_FLAG)
         .value_name("FILE")
-        .value_parser(PathBufValueParser::new())
+        .value_parser(value_parser!(PathBuf))
         .help(format!("Settings file, TOML [{FILE_VARIABLE}]"));
-    [file].into_iter().chain(settings_of(role).map(move |setting| flag(setting, role)))
+    let flags = settings_of(role).map(|setting| flag(setting, role));
+    command.arg(file).args(flags).after_help(ORDER)
+}
+
+fn settings_of(role: Role) -> impl Iterator<Item = &'static SettingSpec> {
+    all_settings().iter().filter(move |setting| setting.is_for(role) && !setting.is_in_tables())
 }
 
 fn flag(setting: &'static SettingSpec, role: Role) -> Arg {
-    let SettingSpec { key, meaning, unset, .. } = *setting;
+    let SettingSpec { key, meaning, unset, ref allowed, .. } = *setting;
     let variable = setting.variable();
     let default = setting.default_in(role).unwrap_or(unset);
-    let about = format!("{meaning} [{variable}] [default: {default}]");
-    let about_at_length = format!(
-        "{meaning}\n\nAllowed: {}\nEnvironment: {variable}\nFile: {key}\nDefault: {default}",
-        setting.allowed,
-    );
     let arg = Arg::new(key)
         .long(setting.flag())
         .value_name(setting.placeholder)
-        .help(about)
-        .long_help(about_at_length);
+        .help(format!("{meaning} [{variable}] [default: {default}]"))
+        .long_help(format!(
+            "{meaning}\n\nAllowed: {allowed}\nEnvironment: {variable}\nFile: {key}\n\
+             Default: {default}"
+        ));
     let arg = match key.split_once('.') {
         Some((section, _)) => arg.help_heading(format!("Settings of {section}")),
         None => arg,
@@ -138,12 +103,13 @@ fn flag(setting: &'static SettingSpec, role: Role) -> Arg {
     }
 }
 
-pub(super) fn flags(role: Role, matches: &ArgMatches) -> Flags {
+/// The values of a command's flags.
+pub(super) fn flags(role: Role, matches: &ArgMatches) -> Values {
     let values = settings_of(role).filter_map(|setting| {
         // A repeated flag means the same as one with commas.
-        let values = matches.get_many::<String>(setting.key)?;
-        let values: Vec<&str> = values.map(String::as_str).collect();
-        Some((setting.key, values.join(",")))
+        let texts: Vec<&str> = matches.get_many(setting.key)?.map(String::as_str).collect();
+        let (text, origin) = (texts.join(","), format!("--{}", setting.flag()));
+        Some((setting.key.to_owned(), SourcedValue { setting: setting.key, text, origin }))
     });
-    Flags { file: matches.get_one::<PathBuf>(FILE_FLAG).cloned(), values: values.collect() }
+    values.collect()
 }

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::settings::{FailedLoad, Role};
-use super::sources::{Flags, Inputs};
+use super::settings::{Role, SettingsError};
+use super::sources::{Inputs, Values};
 use super::{Config, Environment, load};
 
 /// The value of every secret.
@@ -43,14 +43,14 @@ fn shown(text: &str) -> Vec<String> {
     let variables = environment.map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let environment = Environment::new(variables, read);
     // Without the command line, because building its commands takes longer than everything tested here.
-    let inputs = Inputs { role: Role::Serve, flags: Flags::default(), environment };
+    let inputs = Inputs { role: Role::Serve, file: None, flags: Values::new(), environment };
     let lines: Vec<String> = match load(&inputs, None, Config::load) {
         Ok(loaded) => {
             let debug = format!("{:?}", loaded.settings);
             assert!(!debug.contains(SECRET), "{debug}");
             loaded.shown.iter().map(ToString::to_string).collect()
         }
-        Err(FailedLoad { error, .. }) => error.problems().to_vec(),
+        Err(SettingsError { problems, .. }) => problems,
     };
     assert!(!lines.is_empty());
     for line in &lines {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::settings::{Format, SettingsLoader, file_path, setting, settings, switch};
-use super::upstream::CredentialsKind;
+use super::credentials::CredentialsSettings;
+use super::settings::{Setting, SettingsLoader, file_path, settings, switch};
 
 /// Stands for every origin.
 const ANY_ORIGIN: &str = "*";
@@ -16,63 +16,59 @@ settings! {
     pub struct GraphqlConfig in "graphql." {
         /// answers introspection queries, and suggests names in errors
         pub introspection: bool =
-            setting(switch()).default("false").demo_default("true").reloadable(),
+            switch().default("false").demo_default("true").reloadable(),
         /// serves GraphiQL to browsers; it shows the schema only if `graphql.introspection` is on
-        pub graphiql: bool = setting(switch()).default("false").demo_default("true").reloadable(),
+        pub graphiql: bool = switch().default("false").demo_default("true").reloadable(),
         /// serves the console, a page for people who look at recordings, at `/`
-        pub console: bool = setting(switch())
+        pub console: bool = switch()
             .with_key("web.console").default("false").demo_default("true").reloadable(),
         /// file with trusted documents by id: a manifest of Relay, Apollo, or graphql-codegen's client preset;
         /// read again when it changes
-        pub documents_file: Option<PathBuf> = setting(file_path()).reloadable(),
+        pub documents_file: Option<PathBuf> = file_path().reloadable(),
         /// refuses every document that is not in `graphql.documents_file`
-        pub documents_only: bool = setting(switch()).default("false").reloadable(),
+        pub documents_only: bool = switch().default("false").reloadable(),
         /// compresses answers of 4 KiB or more with zstd, br or gzip, as the client accepts; never those with
         /// download links
-        pub compression: bool = setting(switch()).default("true").reloadable(),
+        pub compression: bool = switch().default("true").reloadable(),
         /// origins whose pages may use the gateway; `*` is refused under the gateway's own credentials
         pub allow_origins: Vec<String> =
-            setting(origins().list()).with_key("cors.allow_origins").reloadable(),
+            origins().list().with_key("cors.allow_origins").reloadable(),
     }
 }
 
 impl GraphqlConfig {
-    pub(super) fn load(loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) -> Self {
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
         let graphql = Self::read(loader);
-        let has_no_file = graphql.documents_file.is_none();
-        let is_valid = loader.are_valid(&[&Self::documents_file()]);
-        if graphql.documents_only && has_no_file && is_valid {
+        if graphql.documents_only && graphql.documents_file.is_none() {
             let problem = "needs graphql.documents_file: without it every document is refused";
-            loader.refuse(&Self::documents_only(), problem);
+            loader.refuse(&[&Self::documents_only(), &Self::documents_file()], problem);
         }
-        graphql.check_origins(loader, credentials);
+        if graphql.allow_origins.iter().any(|origin| origin == ANY_ORIGIN) {
+            let (origins, credentials) =
+                (Self::allow_origins(), CredentialsSettings::credentials());
+            let kind = loader.read(&credentials);
+            // Any page that the operator's browser opens could read recordings without a token.
+            if kind.are_the_gateways() {
+                let problem = format!(
+                    "must name the origins under upstream.credentials={}: with * every page on the \
+                     web could use the gateway's own credentials",
+                    kind.word()
+                );
+                loader.refuse(&[&origins, &credentials], problem);
+            }
+            if graphql.allow_origins.len() > 1 {
+                let problem = "* must stand alone, for it includes every other origin";
+                loader.refuse(&[&origins], problem);
+            }
+        }
         graphql
-    }
-
-    fn check_origins(&self, loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) {
-        if !self.allow_origins.iter().any(|origin| origin == ANY_ORIGIN) {
-            return;
-        }
-        if self.allow_origins.len() > 1 {
-            let problem = "* must stand alone, for it includes every other origin";
-            loader.refuse(&Self::allow_origins(), problem);
-        }
-        // Any page that the operator's browser opens could read recordings without a token.
-        if credentials.are_the_gateways() {
-            let problem = format!(
-                "must name the origins under upstream.credentials={}: with * every page on the web \
-                 could use the gateway's own credentials",
-                credentials.word()
-            );
-            loader.refuse(&Self::allow_origins(), &problem);
-        }
     }
 }
 
-fn origins() -> Format<String> {
+fn origins() -> Setting<String> {
     let allowed = "an origin written scheme://host or scheme://host:port, such as \
                    https://console.example.com (or * alone, for every origin)";
-    Format::new("ORIGIN", allowed, origin)
+    Setting::new("ORIGIN", allowed, origin)
 }
 
 /// Reads an origin and writes it as browsers do: lower case, without the scheme's own port.

@@ -4,30 +4,33 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::project_id::project_id;
+use super::credentials::{CredentialsKind, CredentialsSettings};
 use super::settings::{
-    Format, SERVE, SecretOrFile, Setting, SettingsLoader, file_path, setting, settings,
+    SERVE, Setting, SettingsLoader, base_address, file_path, is_one_line, project_id, secret,
+    settings, text, web_address,
 };
-use super::web_address::{base_address, web_address};
-use crate::domain::Secret;
+use crate::domain::{ProjectId, Secret};
 
 /// The project of requests for projects that no table `[projects.<id>]` names: sent as `X-Project-Id` with a
 /// signature, and the project that the token of a login is for.
 pub(super) const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
 /// The address of IAM in place of the region's public one.
 const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
+/// What [`IamSettings`] are for.
+const PASSWORD: &str = "upstream.credentials=password";
 
 settings! {
     /// The settings that [`IamLogin`] is made of.
     pub(super) struct IamSettings in "iam." for SERVE {
         /// user to log in as, with `upstream.credentials=password`
-        user: Option<String> = setting(name("a user name").optional()),
+        user: Option<String> = text("NAME", "a user name", usize::MAX).optional(),
         /// that user's password
-        password: Option<Secret> = setting(password().optional()).secret().reloadable(),
+        password: Option<Secret> =
+            secret("PASSWORD", "a password without control characters", is_one_line).reloadable(),
         /// file whose first line is the password, in place of `iam.password`
-        password_file: Option<PathBuf> = setting(file_path()).reloadable(),
+        password_file: Option<PathBuf> = file_path().reloadable(),
         /// account (domain) that the user belongs to
-        domain: Option<String> = setting(name("an account name").optional()),
+        domain: Option<String> = text("NAME", "an account name", usize::MAX).optional(),
     }
 }
 
@@ -60,103 +63,53 @@ pub enum ProjectScope {
     Name(String),
 }
 
-impl IamSettings {
-    /// Makes the login. `None` after refusing everything that is missing.
-    pub(super) fn login(self, loader: &mut SettingsLoader<'_>) -> Option<IamLogin> {
-        require(loader, &Self::user(), self.user.as_ref());
-        require(loader, &Self::domain(), self.domain.as_ref());
-        let secret = SecretOrFile { setting: Self::password(), file: Self::password_file() };
-        let password = secret.resolve(loader, self.password, self.password_file.as_deref());
-        if secret.is_missing(loader, password.as_ref()) {
-            let problem =
-                "it or iam.password_file is needed where upstream.credentials is password";
-            loader.refuse(&secret.setting, problem);
+impl IamLogin {
+    /// `None` after refusing everything that is missing.
+    pub(super) fn load(loader: &mut SettingsLoader<'_>, settings: IamSettings) -> Option<Self> {
+        let IamSettings { user, password, password_file, domain } = settings;
+        let user = loader.required(&IamSettings::user(), user, PASSWORD);
+        let domain = loader.required(&IamSettings::domain(), domain, PASSWORD);
+        let (setting, file) = (IamSettings::password(), IamSettings::password_file());
+        let password = loader.secret(&setting, password, &file, password_file);
+        if password.is_none() {
+            let problem = format!("it or iam.password_file must be set with {PASSWORD}");
+            loader.refuse(&[&setting, &file], problem);
         }
-        Some(IamLogin { user: self.user?, password: password?, domain: self.domain? })
+        Some(Self { user: user?, password: password?, domain: domain? })
     }
 }
 
-fn require(
-    loader: &mut SettingsLoader<'_>,
-    setting: &Setting<Option<String>>,
-    value: Option<&String>,
-) {
-    if value.is_none() && loader.are_valid(&[setting]) {
-        loader.refuse(setting, "needed where upstream.credentials is password");
-    }
-}
-
-/// Where the gateway logs in, unless the region decides.
-pub(super) struct IamAddress {
-    endpoint: Option<Url>,
-    is_set: bool,
-}
-
-impl IamAddress {
-    pub(super) fn read(loader: &mut SettingsLoader<'_>) -> Self {
-        let is_set = loader.variable(IAM_ENDPOINT).is_some();
-        Self { endpoint: loader.shared_variable(&[IAM_ENDPOINT], &web_address()), is_set }
-    }
-
-    /// The login for projects that no table names. `None` after a refusal.
-    pub(super) fn login(
-        &self,
+impl LoginTarget {
+    /// Where the gateway logs in for a project of a region, or for all that no table names. `None` with other
+    /// credentials, and after a refusal.
+    pub(super) fn load(
         loader: &mut SettingsLoader<'_>,
         region: Option<&str>,
-    ) -> Option<LoginTarget> {
-        let endpoint = self.of_region(loader, region, "upstream.region");
-        let scope = if loader.variable(PROJECT_ID).is_some() {
-            default_project(loader).map(ProjectScope::Id)
-        } else {
-            let unknown = format!("the token's project is not known: set {PROJECT_ID}");
-            known(loader, region, &unknown, "upstream.region")
-                .map(|region| ProjectScope::Name(region.to_owned()))
+        project: Option<&ProjectId>,
+        region_setting: &Setting<Option<String>>,
+    ) -> Option<Self> {
+        if loader.read(&CredentialsSettings::credentials()) != CredentialsKind::Password {
+            return None;
+        }
+        let public = region.map(|region| format!("https://iam.{region}.myhuaweicloud.com"));
+        let own = loader.variable_as(IAM_ENDPOINT, web_address("https://iam.example.com"));
+        let endpoint = own.or_else(|| base_address(&public?));
+        let id = project.cloned().or_else(|| default_project(loader));
+        let is_unknown = |variable| region.is_none() && loader.variable(variable).is_none();
+        if is_unknown(IAM_ENDPOINT) || (project.is_none() && is_unknown(PROJECT_ID)) {
+            let more = if project.is_none() { format!(" and {PROJECT_ID}") } else { String::new() };
+            let problem = format!("must be set with {PASSWORD}, or else {IAM_ENDPOINT}{more}");
+            loader.refuse(&[region_setting], problem);
+        }
+        let scope = match (id, region) {
+            (Some(id), _) => ProjectScope::Id(id.as_str().to_owned()),
+            (None, region) => ProjectScope::Name(region?.to_owned()),
         };
-        Some(LoginTarget { endpoint: endpoint?, scope: scope? })
-    }
-
-    /// The address for a region, which stands under `key`. `None` after a refusal.
-    pub(super) fn of_region(
-        &self,
-        loader: &mut SettingsLoader<'_>,
-        region: Option<&str>,
-        key: &str,
-    ) -> Option<Url> {
-        if self.is_set {
-            return self.endpoint.clone();
-        }
-        let unknown = format!("IAM's address is not known: set {IAM_ENDPOINT}");
-        let region = known(loader, region, &unknown, key)?;
-        base_address(&format!("https://iam.{region}.myhuaweicloud.com"))
+        Some(Self { endpoint: endpoint?, scope })
     }
 }
 
 /// The project of [`PROJECT_ID`]. `None` if it is not set, or after a refusal.
-pub(super) fn default_project(loader: &mut SettingsLoader<'_>) -> Option<String> {
-    loader.shared_variable(&[PROJECT_ID], &project_id()).map(|project| project.as_str().to_owned())
-}
-
-/// The region, if there is one; else refuses what follows from it.
-fn known<'r>(
-    loader: &mut SettingsLoader<'_>,
-    region: Option<&'r str>,
-    unknown: &str,
-    key: &str,
-) -> Option<&'r str> {
-    if region.is_none() {
-        loader.add_problem(format!("upstream.credentials is password, but {unknown}, or {key}"));
-    }
-    region
-}
-
-fn name(allowed: &'static str) -> Format<String> {
-    Format::new("NAME", allowed, |text| {
-        (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
-    })
-}
-
-fn password() -> Format<Secret> {
-    Format::new("PASSWORD", "a password without control characters", |text| {
-        (!text.is_empty() && !text.contains(char::is_control)).then(|| Secret::new(text))
-    })
+pub(super) fn default_project(loader: &mut SettingsLoader<'_>) -> Option<ProjectId> {
+    loader.variable_as(PROJECT_ID, project_id())
 }

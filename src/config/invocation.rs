@@ -7,8 +7,8 @@ use clap_complete::Shell;
 
 use super::command_line::{CACHE_TAGS, FEDERATION, PAGE, SHELL, command, flags};
 use super::completions::{completions, manual};
-use super::settings::{FailedLoad, Loaded, Role, SettingsError, SettingsLoader};
-use super::sources::{Environment, Inputs};
+use super::settings::{Loaded, Role, SettingsError, SettingsLoader};
+use super::sources::{Environment, FILE_FLAG, Inputs};
 use super::{Config, SimulateArgs, load};
 
 /// One command, its settings checked.
@@ -89,6 +89,6 @@ fn first<T>(
     read: fn(&mut SettingsLoader<'_>) -> T,
 ) -> Result<Loaded<T>, SettingsError> {
     let (flags, environment) = (flags(role, matches), environment.clone());
-    let inputs = Inputs { role, flags, environment };
-    load(&inputs, None, read).map_err(|FailedLoad { error, .. }| error)
+    let inputs = Inputs { role, file: matches.get_one(FILE_FLAG).cloned(), flags, environment };
+    load(&inputs, None, read)
 }

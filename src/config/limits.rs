@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::settings::{Format, SettingsLoader, bytes, duration, number, setting, settings};
+use super::settings::{Setting, SettingsLoader, bytes, duration, number, settings};
 
 settings! {
     /// The limits of a whole HTTP request, batches included, and of the process.
@@ -12,69 +12,57 @@ settings! {
     pub struct LimitsConfig in "limits." {
         /// largest body of a request; a larger one is answered with 413
         pub max_body_bytes: usize =
-            setting(bytes(1024..=64 << 20)).default("256KiB").reloadable(),
+            bytes(1024..=64 << 20).default("256KiB").reloadable(),
         /// largest answer before compression, a batch as a whole; an error replaces a larger one
         pub max_response_bytes: usize =
-            setting(bytes(1024..=1 << 30)).default("16MiB").reloadable(),
+            bytes(1024..=1 << 30).default("16MiB").reloadable(),
         /// nesting of fields in a request, batches included; introspection does not count
-        pub max_depth: usize = setting(number(1..=100)).default("10").reloadable(),
+        pub max_depth: usize = number(1..=100).default("10").reloadable(),
         /// cost of all fields of a request, batches included
         pub max_complexity: usize =
-            setting(number(1..=1_000_000_000)).default("10000").reloadable(),
+            number(1..=1_000_000_000).default("10000").reloadable(),
         /// aliases in a request, batches included
-        pub max_aliases: usize = setting(million()).default("100").reloadable(),
+        pub max_aliases: usize = million().default("100").reloadable(),
         /// directives in a request, batches included
-        pub max_directives: usize = setting(million()).default("50").reloadable(),
+        pub max_directives: usize = million().default("50").reloadable(),
         /// root fields in a request, batches included
-        pub max_root_fields: usize = setting(million()).default("200").reloadable(),
+        pub max_root_fields: usize = million().default("200").reloadable(),
         /// entities that a router requests in one request, batches included
-        pub max_representations: usize = setting(million()).default("1000").reloadable(),
+        pub max_representations: usize = million().default("1000").reloadable(),
         /// tokens of the documents in a request, batches included
-        pub max_tokens: usize = setting(million()).default("10000").reloadable(),
+        pub max_tokens: usize = million().default("10000").reloadable(),
         /// rows that one operation may scan, all aliases together, cached or not: for statistics, in lists with
         /// a filter that the upstream lacks, and in lists of callers with constraints; other lists do not count
-        pub max_scanned_rows: usize = setting(million()).default("2000").reloadable(),
+        pub max_scanned_rows: usize = million().default("2000").reloadable(),
         /// operations in one HTTP request
-        pub max_batch: usize = setting(number(1..=1000)).default("10").reloadable(),
+        pub max_batch: usize = number(1..=1000).default("10").reloadable(),
         /// time for a whole operation; its loads continue for other callers until `upstream.deadline`
-        pub request_timeout: Duration = setting(timeout()).default("15s").reloadable(),
+        pub request_timeout: Duration = timeout().default("15s").reloadable(),
         /// requests in progress; further ones are answered with 503 and Retry-After at once
-        pub max_in_flight: usize = setting(million()).default("1024").reloadable(),
+        pub max_in_flight: usize = million().default("1024").reloadable(),
         /// bytes of answers that clients have not read yet; further large answers are OVERLOADED. One caller
         /// gets at most seven eighths of them
         pub max_unsent_bytes: usize =
-            setting(bytes(1024..=1 << 40)).default("128MiB").reloadable(),
+            bytes(1024..=1 << 40).default("128MiB").reloadable(),
         /// connections to a listener, sockets and event streams included; further ones wait until one
         /// closes. The process needs a few more open files than that
-        pub max_connections: usize = setting(million()).default("10000").reloadable(),
+        pub max_connections: usize = million().default("10000").reloadable(),
         /// time for the TLS handshake, and then for the headers of a request; a slower client is
         /// disconnected
-        pub header_timeout: Duration = setting(timeout()).default("10s").reloadable(),
+        pub header_timeout: Duration = timeout().default("10s").reloadable(),
         /// how long a connection without a request stays open; a proxy in front of the gateway should close
         /// its idle connections sooner
-        pub idle_timeout: Duration = setting(timeout()).default("75s").reloadable(),
+        pub idle_timeout: Duration = timeout().default("75s").reloadable(),
         /// a client that reads nothing of its answer for this long is disconnected
-        pub write_timeout: Duration = setting(timeout()).default("30s").reloadable(),
+        pub write_timeout: Duration = timeout().default("30s").reloadable(),
+        /// operations of one caller, each operation of a batch included; further ones are answered with 429 and
+        /// Retry-After. An idle caller may send as many at once as the number says
+        pub rate: Option<Rate> =
+            rates().optional().shown_when_unset("no limit").reloadable(),
     } and {
-        /// `limits.rate`, `limits.rate_burst`: operations of one caller; `None` for no limit.
-        pub rate: Option<Rate> = None,
         /// How many projects the settings name: the length of the list `projects`, for
         /// `limits.max_complexity`.
         pub projects: usize = 0,
-    }
-}
-
-settings! {
-    /// The settings that [`Rate`] is made of.
-    pub(super) struct RateSettings in "limits." {
-        /// operations of one caller, each operation of a batch included; further ones are answered with 429 and
-        /// Retry-After
-        rate: Option<Rate> =
-            setting(rates().optional()).shown_when_unset("no limit").reloadable(),
-        /// operations that an idle caller may send at once; only with `limits.rate`
-        rate_burst: Option<NonZeroU32> = setting(million().optional())
-            .shown_when_unset("the number in limits.rate")
-            .reloadable(),
     }
 }
 
@@ -85,19 +73,16 @@ pub struct Rate {
     pub count: NonZeroU32,
     /// The period that the count is for.
     pub per: Duration,
-    /// How often at once, after an idle time.
-    pub burst: NonZeroU32,
 }
 
 impl LimitsConfig {
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
         let limits = Self::read(loader);
-        let are_valid = loader.are_valid(&[&Self::max_unsent_bytes(), &Self::max_response_bytes()]);
-        if are_valid && limits.max_unsent_bytes < limits.max_response_bytes {
+        if limits.max_unsent_bytes < limits.max_response_bytes {
             let problem = "must not be less than limits.max_response_bytes";
-            loader.refuse(&Self::max_unsent_bytes(), problem);
+            loader.refuse(&[&Self::max_unsent_bytes(), &Self::max_response_bytes()], problem);
         }
-        Self { rate: Rate::load(loader), ..limits }
+        limits
     }
 }
 
@@ -116,30 +101,21 @@ impl Rate {
         };
         let count: u32 = count.trim().parse().ok().filter(|count| *count <= Self::MOST)?;
         let count = NonZeroU32::new(count)?;
-        Some(Self { count, per, burst: count })
-    }
-
-    fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let RateSettings { rate, rate_burst } = RateSettings::read(loader);
-        if rate_burst.is_some() && rate.is_none() && loader.are_valid(&[&RateSettings::rate()]) {
-            let problem = "does nothing without limits.rate: set that as well";
-            loader.refuse(&RateSettings::rate_burst(), problem);
-        }
-        rate.map(|rate| Self { burst: rate_burst.unwrap_or(rate.burst), ..rate })
+        Some(Self { count, per })
     }
 }
 
-fn timeout() -> Format<Duration> {
+fn timeout() -> Setting<Duration> {
     duration(Duration::from_millis(1)..=Duration::from_hours(1))
 }
 
-fn million<T: FromStr + 'static>() -> Format<T> {
+fn million<T: FromStr + 'static>() -> Setting<T> {
     number(1..=1_000_000)
 }
 
-fn rates() -> Format<Rate> {
+fn rates() -> Setting<Rate> {
     let allowed = "a number from 1 to 1000000 for each s, m or h, such as 50/s or 600/m";
-    Format::new("N/UNIT", allowed, Rate::parse)
+    Setting::new("N/UNIT", allowed, Rate::parse)
 }
 
 #[cfg(test)]

@@ -1,18 +1,16 @@
 //! `log` and `log_format`.
 
-use super::settings::{Format, Role, one_of, setting, settings};
-
-const EVERY_ROLE: &[Role] = &[Role::Serve, Role::Demo, Role::Simulate];
+use super::settings::{EVERY_ROLE, Setting, one_of, settings};
 
 settings! {
     /// How logs are written.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct LogConfig in "" for EVERY_ROLE {
         /// log level, or a level for each part of the program
-        pub filter: String = setting(filters()).with_key("log").default("info").reloadable(),
+        pub filter: String = filters().with_key("log").default("info").reloadable(),
         /// format of a log line: text for people, or one JSON object
         pub format: Option<LogFormat> =
-            setting(one_of(&[("text", LogFormat::Text), ("json", LogFormat::Json)]).optional())
+            one_of(&[("text", LogFormat::Text), ("json", LogFormat::Json)]).optional()
                 .with_key("log_format")
                 .shown_when_unset("text on a terminal, else json"),
     }
@@ -27,10 +25,10 @@ pub enum LogFormat {
     Json,
 }
 
-fn filters() -> Format<String> {
+fn filters() -> Setting<String> {
     let allowed = "error, warn, info, debug, trace or off, or target=level directives with commas \
                    between them";
-    Format::new("LEVEL", allowed, filter)
+    Setting::new("LEVEL", allowed, filter)
 }
 
 /// Takes levels and `target=level` only. Filter parsers take any other word for the name of a target, so a

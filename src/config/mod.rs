@@ -6,15 +6,13 @@
 
 mod settings;
 mod sources;
-mod web_address;
-mod project_id;
+mod credentials;
+mod iam;
 mod target;
-mod projects;
-mod upstream;
 mod access_key;
+mod upstream;
 mod cache;
 mod redis;
-mod iam;
 mod inbound;
 mod audit;
 mod tls;
@@ -39,13 +37,13 @@ use std::sync::LazyLock;
 
 use audit::AuditSettings;
 use cache::SharedCacheSettings;
+use credentials::CredentialsSettings;
 use iam::IamSettings;
-use inbound::AuthSettings;
-use limits::RateSettings;
-use settings::{Role, SettingSpec, SettingsLoader, listen_address, setting, settings};
+use inbound::{AuthKind, AuthSettings};
+use settings::{Role, SettingSpec, SettingsLoader, listen_address, settings};
 use sources::{Inputs, RawSettings};
+use target::{DefaultTarget, ProjectSettings};
 use tls::TlsSettings;
-use upstream::{CredentialsKind, UpstreamTarget};
 
 pub use crate::proxies::Proxies;
 pub use access_key::AccessKey;
@@ -59,15 +57,13 @@ pub use invocation::{Invocation, SchemaText, UsageError};
 pub use limits::{LimitsConfig, Rate};
 pub use live::Live;
 pub use log::{LogConfig, LogFormat};
-pub use projects::ProjectConfig;
 pub use redis::{RedisKind, RedisNode, RedisServers};
-pub use reload::ReloadedSettings;
-pub use settings::{FailedLoad, Loaded, SettingsError, ShownSetting};
+pub use settings::{Loaded, SettingsError, ShownSetting};
 pub use simulate::{SimulateArgs, SimulatedKey, SimulatedRegion, SimulatedUser};
 pub use sources::{Environment, FileStates};
 pub(crate) use sources::{LARGEST_FILE, read_bounded};
 pub use subscriptions::SubscriptionsConfig;
-pub use target::Target;
+pub use target::{ProjectConfig, Target};
 pub use tls::{TlsConfig, ca_certificates_of};
 pub use traces::TracesConfig;
 pub use upstream::{BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
@@ -77,9 +73,9 @@ settings! {
     #[derive(Clone, Debug)]
     pub struct Config in "" {
         /// address of the GraphQL listener; port 0 picks a free one, and the address is printed
-        pub listen: SocketAddr = setting(listen_address()).default("127.0.0.1:8080"),
+        pub listen: SocketAddr = listen_address().default("127.0.0.1:8080"),
         /// address of health, metrics and purge
-        pub admin_listen: SocketAddr = setting(listen_address()).default("127.0.0.1:8081"),
+        pub admin_listen: SocketAddr = listen_address().default("127.0.0.1:8081"),
     } and {
         /// `upstream.*`
         pub upstream: UpstreamConfig = UpstreamConfig::default(),
@@ -104,12 +100,13 @@ settings! {
     }
 }
 
-/// Every setting, in the order in which they are documented.
+/// Every in the order in which they are documented.
 fn all_settings() -> &'static [SettingSpec] {
     static ALL: LazyLock<Vec<SettingSpec>> = LazyLock::new(|| {
         let sections = [
             Config::specs(),
-            UpstreamTarget::specs(),
+            DefaultTarget::specs(),
+            CredentialsSettings::specs(),
             UpstreamConfig::specs(),
             BreakerConfig::specs(),
             CacheConfig::specs(),
@@ -121,59 +118,49 @@ fn all_settings() -> &'static [SettingSpec] {
             AuditSettings::specs(),
             TlsSettings::specs(),
             LimitsConfig::specs(),
-            RateSettings::specs(),
             SubscriptionsConfig::specs(),
             GraphqlConfig::specs(),
             LogConfig::specs(),
             SimulateArgs::specs(),
+            ProjectSettings::specs(),
         ];
         sections.into_iter().flatten().collect()
     });
     &ALL
 }
 
-/// Reads all sources. Settings that need a restart keep their pinned values, if there are any.
+/// Reads all sources. During a reload, settings that need a restart keep the values in use.
 fn load<T>(
     inputs: &Inputs,
-    pinned: Option<&RawSettings>,
+    active: Option<&RawSettings>,
     read: fn(&mut SettingsLoader<'_>) -> T,
-) -> Result<Loaded<T>, FailedLoad> {
-    let mut loader = SettingsLoader::new(inputs, all_settings(), pinned);
+) -> Result<Loaded<T>, SettingsError> {
+    let mut loader = SettingsLoader::new(inputs, all_settings(), active);
     let settings = read(&mut loader);
     loader.finish(settings)
 }
 
 impl Config {
     fn load(loader: &mut SettingsLoader<'_>) -> Self {
-        let config = match loader.role() {
-            Role::Demo => Self::load_demo(loader),
-            Role::Serve | Role::Simulate => Self::load_served(loader),
+        let upstream = UpstreamConfig::load(loader);
+        let listeners = Self::read(loader);
+        let projects = upstream.projects.len();
+        let config = Self {
+            upstream,
+            cache: CacheConfig::load(loader),
+            inbound: InboundConfig::load(loader),
+            audit: AuditConfig::load(loader),
+            tls: TlsConfig::load(loader),
+            limits: LimitsConfig { projects, ..LimitsConfig::load(loader) },
+            graphql: GraphqlConfig::load(loader),
+            subscriptions: SubscriptionsConfig::read(loader),
+            log: LogConfig::read(loader),
+            traces: TracesConfig::load(loader),
+            ..listeners
         };
+        config.refuse_one_port_for_both(loader);
+        config.refuse_open_listeners(loader);
         config.for_each_named_file(|file| loader.watch(file));
-        config
-    }
-
-    fn load_served(loader: &mut SettingsLoader<'_>) -> Self {
-        let target = UpstreamTarget::read(loader);
-        let credentials = target.credentials;
-        let upstream = UpstreamConfig::load(loader, target);
-        let config = Self::load_around(loader, upstream, credentials);
-        config.refuse_open_proxy(loader, credentials);
-        config
-    }
-
-    fn load_demo(loader: &mut SettingsLoader<'_>) -> Self {
-        let upstream = UpstreamConfig::load_limits(loader);
-        let config = Self::load_around(loader, upstream, CredentialsKind::Passthrough);
-        for (setting, address) in
-            [(Self::listen(), config.listen), (Self::admin_listen(), config.admin_listen)]
-        {
-            if loader.are_valid(&[&setting]) && !is_loopback(address) {
-                let problem = "must be a loopback address, such as 127.0.0.1:8080: the demo is for \
-                               this machine alone";
-                loader.refuse(&setting, problem);
-            }
-        }
         config
     }
 
@@ -184,32 +171,6 @@ impl Config {
         self.upstream.tokens_are_for_all_projects = true;
         self.limits.projects = projects.len();
         self.upstream.projects = projects;
-    }
-
-    fn load_around(
-        loader: &mut SettingsLoader<'_>,
-        upstream: UpstreamConfig,
-        credentials: CredentialsKind,
-    ) -> Self {
-        let listeners = Self::read(loader);
-        let projects = upstream.projects.len();
-        let cache = CacheConfig::load(loader, credentials);
-        let inbound = InboundConfig::load(loader);
-        let config = Self {
-            upstream,
-            cache,
-            audit: AuditConfig::load(loader, &inbound),
-            inbound,
-            tls: TlsConfig::load(loader),
-            limits: LimitsConfig { projects, ..LimitsConfig::load(loader) },
-            graphql: GraphqlConfig::load(loader, credentials),
-            subscriptions: SubscriptionsConfig::read(loader),
-            log: LogConfig::read(loader),
-            traces: TracesConfig::load(loader),
-            ..listeners
-        };
-        config.refuse_one_port_for_both(loader);
-        config
     }
 
     /// Whether every program on this machine may call the upstream with the gateway's own credentials.
@@ -228,29 +189,39 @@ impl Config {
         let (listen, admin) = (self.listen, self.admin_listen);
         let are_equal = listen.ip().to_canonical() == admin.ip().to_canonical();
         let overlap = are_equal || listen.ip().is_unspecified() || admin.ip().is_unspecified();
-        let is_one_port = listen.port() == admin.port() && listen.port() != 0;
-        if is_one_port && overlap && loader.are_valid(&[&Self::listen(), &Self::admin_listen()]) {
+        if listen.port() == admin.port() && listen.port() != 0 && overlap {
             let problem = format!("must be another port than that of listen, which is {listen}");
-            loader.refuse(&Self::admin_listen(), &problem);
+            loader.refuse(&[&Self::admin_listen(), &Self::listen()], problem);
         }
     }
 
-    /// Everybody who can connect would act with the gateway's own credentials.
-    fn refuse_open_proxy(&self, loader: &mut SettingsLoader<'_>, credentials: CredentialsKind) {
-        let is_open = credentials.are_the_gateways()
-            && !is_loopback(self.listen)
-            && !self.inbound.allow_anonymous
-            && !self.inbound.asks_who();
-        let mut judged = InboundConfig::auth_specs();
-        judged.push(Self::listen().spec);
-        if is_open && loader.are_valid(&judged.iter().collect::<Vec<_>>()) {
+    /// Refuses the demo on other addresses than this machine's. Refuses a listener where everybody who can connect
+    /// would act with the gateway's own credentials.
+    fn refuse_open_listeners(&self, loader: &mut SettingsLoader<'_>) {
+        if loader.role() == Role::Demo {
+            let problem = "must be a loopback address, such as 127.0.0.1:8080: the demo is for this \
+                           machine alone";
+            for (setting, address) in
+                [(Self::listen(), self.listen), (Self::admin_listen(), self.admin_listen)]
+            {
+                if !is_loopback(address) {
+                    loader.refuse(&[&setting], problem);
+                }
+            }
+        }
+        let credentials = CredentialsSettings::credentials();
+        let (kind, auth) = (loader.read(&credentials), loader.read(&AuthSettings::auth()));
+        let is_open = auth == AuthKind::None && !self.inbound.allow_anonymous;
+        if kind.are_the_gateways() && is_open && !is_loopback(self.listen) {
             let problem = format!(
                 "under upstream.credentials={} anybody who can connect would use the gateway's own \
-                 credentials: must be a loopback address, such as 127.0.0.1:8080, {}",
-                credentials.word(),
-                InboundConfig::remedies()
+                 credentials: must be a loopback address, such as 127.0.0.1:8080, unless \
+                 inbound.auth (GATEWAY_INBOUND__AUTH) is api-key or jwt, or inbound.allow_anonymous \
+                 (GATEWAY_INBOUND__ALLOW_ANONYMOUS) is true",
+                kind.word()
             );
-            loader.refuse(&Self::listen(), &problem);
+            let (auth, anonymous) = (AuthSettings::auth(), InboundConfig::allow_anonymous());
+            loader.refuse(&[&Self::listen(), &credentials, &auth, &anonymous], problem);
         }
     }
 }

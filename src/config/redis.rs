@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::settings::Format;
+use super::settings::Setting;
 use crate::domain::Secret;
 
 /// What an address may be, as the end of a sentence.
@@ -54,8 +54,8 @@ pub struct RedisNode {
     pub port: u16,
 }
 
-pub(super) fn redis_url() -> Format<RedisServers> {
-    Format::new("URL", ALLOWED, servers)
+pub(super) fn redis_url() -> Setting<RedisServers> {
+    Setting::new("URL", ALLOWED, servers)
 }
 
 /// Reads an address.

@@ -7,28 +7,25 @@ use std::path::Path;
 
 use super::access_key::ACCESS_KEY;
 use super::inbound::{InboundAuth, JwksSource};
-use super::settings::{FailedLoad, Loaded, Role};
-use super::sources::PROJECTS;
-use super::{Config, ProjectConfig, all_settings, load};
-
-/// The result of a reload.
-#[derive(Debug)]
-pub struct ReloadedSettings {
-    /// The new settings. They may be put into use as a whole.
-    pub next: Loaded<Config>,
-    /// Keys of settings that have changed and take effect at once.
-    pub changed: Vec<&'static str>,
-    /// Keys of settings that have changed and need a restart.
-    pub waiting: Vec<&'static str>,
-}
+use super::settings::{Loaded, Role, SettingsError};
+use super::sources::{FileStates, RawSettings};
+use super::{Config, ProjectConfig, load};
 
 impl Loaded<Config> {
     /// Settings that did not come from any source and never change. The files that they name may change all the
     /// same.
-    pub fn fixed(config: Config) -> Self {
-        let mut loaded = Self::from(config);
-        loaded.settings.for_each_named_file(|file| loaded.files.note(file));
-        loaded
+    pub fn fixed(settings: Config) -> Self {
+        let mut files = FileStates::default();
+        settings.for_each_named_file(|file| files.note(file));
+        Self {
+            settings,
+            shown: Vec::new(),
+            changed: Vec::new(),
+            waiting: Vec::new(),
+            files,
+            raw: RawSettings::default(),
+            inputs: None,
+        }
     }
 
     /// The settings of the demo, once a simulated upstream serves each of these projects.
@@ -41,59 +38,28 @@ impl Loaded<Config> {
     /// Reads everything again.
     ///
     /// # Errors
-    /// [`FailedLoad`], if the settings cannot be used. They may also contradict settings that need a restart.
-    pub fn reload(&self) -> Result<ReloadedSettings, FailedLoad> {
-        let Some(inputs) = &self.inputs else {
-            let next = Self::fixed(self.settings.clone());
-            return Ok(ReloadedSettings { next, changed: Vec::new(), waiting: Vec::new() });
-        };
-        let read = |pinned| {
-            let mut read = load(inputs, pinned, Config::load)?;
-            if inputs.role == Role::Demo {
-                read.settings.serve_simulated(self.settings.upstream.projects.clone());
-            }
-            Ok(read)
-        };
-        let new = read(None).map_err(|mut failed: FailedLoad| {
+    /// [`SettingsError`], if the settings cannot be used. They may also contradict settings that need a restart.
+    pub fn reload(&self) -> Result<Self, SettingsError> {
+        let Some(inputs) = &self.inputs else { return Ok(Self::fixed(self.settings.clone())) };
+        let old = &self.settings;
+        let mut new = load(inputs, Some(&self.raw), Config::load).map_err(|mut error| {
             // The files of the settings in use are still watched.
-            self.settings.for_each_named_file(|file| failed.files.note(file));
-            failed
+            old.for_each_named_file(|file| error.files.note(file));
+            error
         })?;
-        let differing = new.raw.differing(&self.raw);
-        let (waiting, changed): (Vec<_>, Vec<_>) =
-            differing.into_iter().partition(|key| needs_restart(key));
-        let files = new.files.clone();
-        let mut next = if waiting.is_empty() {
-            new
-        } else {
-            read(Some(&self.raw)).map_err(|failed| FailedLoad {
-                error: failed.error.until_a_restart(&waiting),
-                files: files.clone(),
-            })?
-        };
-        next.files = files;
-        Ok(ReloadedSettings { next, changed, waiting }.keeping_the_shared_cache(self))
-    }
-}
-
-impl ReloadedSettings {
-    /// Keys of the shared cache hold the access key id, so with a shared cache another access key needs a
-    /// restart.
-    fn keeping_the_shared_cache(mut self, active: &Loaded<Config>) -> Self {
-        let old = &active.settings.upstream;
-        let upstream = &mut self.next.settings.upstream;
-        if self.next.settings.cache.shared.is_none() || upstream.identity() == old.identity() {
-            return self;
+        let upstream = &mut new.settings.upstream;
+        // Keys of the shared cache hold the access key id, so with it another access key needs a restart.
+        if new.settings.cache.shared.is_some() && upstream.identity() != old.upstream.identity() {
+            upstream.credentials = old.upstream.credentials.clone();
+            let content = self.raw.contents.get(ACCESS_KEY).cloned().unwrap_or_default();
+            new.raw.contents.insert(ACCESS_KEY, content);
+            new.changed.retain(|key| *key != ACCESS_KEY);
+            new.waiting.push(ACCESS_KEY);
         }
-        upstream.credentials = old.credentials.clone();
-        let contents = &mut self.next.raw.contents;
-        match active.raw.contents.get(ACCESS_KEY) {
-            Some(old) => contents.insert(ACCESS_KEY, old.clone()),
-            None => contents.remove(ACCESS_KEY),
-        };
-        self.changed.retain(|key| *key != ACCESS_KEY);
-        self.waiting.push(ACCESS_KEY);
-        self
+        if inputs.role == Role::Demo {
+            new = new.serving(old.upstream.projects.clone());
+        }
+        Ok(new)
     }
 }
 
@@ -117,10 +83,4 @@ impl Config {
             files.into_iter().flatten().for_each(|file| note(file));
         }
     }
-}
-
-fn needs_restart(key: &str) -> bool {
-    let settings = all_settings();
-    let is_reloadable = settings.iter().any(|setting| setting.key == key && setting.is_reloadable);
-    key != ACCESS_KEY && key != PROJECTS && !is_reloadable
 }

@@ -5,9 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::log::LogConfig;
-use super::project_id::project_id;
 use super::settings::{
-    Format, Role, SettingsLoader, duration, listen_address, number, setting, settings, share,
+    Role, Setting, SettingsLoader, duration, listen_address, number, project_id, settings, share,
 };
 use crate::domain::{ProjectId, Secret};
 
@@ -18,37 +17,37 @@ settings! {
     #[derive(Clone, Debug)]
     pub struct SimulateArgs in "simulator." for SIMULATE {
         /// address of the simulated upstream; port 0 picks a free one, and the address is printed
-        pub listen: SocketAddr = setting(listen_address())
+        pub listen: SocketAddr = listen_address()
             .default("127.0.0.1:8090")
             .with_flag("listen"),
         /// number of records
-        pub records: usize = setting(number(0..=1_000_000))
+        pub records: usize = number(0..=1_000_000)
             .default("250")
             .with_flag("records"),
         /// time that each answer takes
-        pub latency: Duration = setting(duration(Duration::ZERO..=Duration::from_mins(1))).default("20ms").with_flag("latency"),
+        pub latency: Duration = duration(Duration::ZERO..=Duration::from_mins(1)).default("20ms").with_flag("latency"),
         /// seed of the random records: equal seeds give equal records
-        pub seed: u64 = setting(number(0..=u64::MAX)).default("1").with_flag("seed"),
+        pub seed: u64 = number(0..=u64::MAX).default("1").with_flag("seed"),
         /// projects that records belong to; any other is answered with 403
-        pub projects: Vec<ProjectId> = setting(project_id().list())
+        pub projects: Vec<ProjectId> = project_id().list()
             .default("089b2f9a3d80d3062f24c00ca4ed5cbd")
             .with_flag("project"),
         /// further regions: each serves a project of its own at an address of its own, and has all else in common with the first
-        pub regions: Vec<SimulatedRegion> = setting(regions().list()).with_flag("region"),
+        pub regions: Vec<SimulatedRegion> = regions().list().with_flag("region"),
         /// accepted values of X-Auth-Token
-        pub tokens: Vec<Secret> = setting(tokens().list()).with_flag("token").secret(),
+        pub tokens: Vec<Secret> = tokens().list().with_flag("token").secret(),
         /// key pairs whose signatures are accepted
         pub access_keys: Vec<SimulatedKey> =
-            setting(key_pairs().list()).with_flag("access-key").secret(),
+            key_pairs().list().with_flag("access-key").secret(),
         /// users that the simulated IAM issues tokens to
         pub iam_users: Vec<SimulatedUser> =
-            setting(users().list()).with_flag("iam-user").secret(),
+            users().list().with_flag("iam-user").secret(),
         /// lifetime of the tokens of the simulated IAM
-        pub token_life: Duration = setting(duration(Duration::from_secs(1)..=Duration::from_hours(24))).default("24h").with_flag("token-life"),
+        pub token_life: Duration = duration(Duration::from_secs(1)..=Duration::from_hours(24)).default("24h").with_flag("token-life"),
         /// share of requests that are answered with a temporary error
-        pub fault_rate: f64 = setting(share()).default("0").with_flag("fault-rate"),
+        pub fault_rate: f64 = share().default("0").with_flag("fault-rate"),
         /// requests per second; further ones are answered with 429
-        pub rate_limit: Option<NonZeroU32> = setting(number(1..=1_000_000).optional())
+        pub rate_limit: Option<NonZeroU32> = number(1..=1_000_000).optional()
             .with_flag("rate-limit"),
     } and {
         /// `log`, `log_format`
@@ -92,18 +91,18 @@ impl SimulateArgs {
     }
 }
 
-fn regions() -> Format<SimulatedRegion> {
+fn regions() -> Setting<SimulatedRegion> {
     let allowed = "an IP address with a port and a project, written ADDRESS=PROJECT";
-    Format::new("ADDRESS=PROJECT", allowed, |text| {
+    Setting::new("ADDRESS=PROJECT", allowed, |text| {
         let (address, project) = text.split_once('=')?;
         let project = ProjectId::parse(project).ok()?;
         Some(SimulatedRegion { listen: address.parse().ok()?, project })
     })
 }
 
-fn users() -> Format<SimulatedUser> {
+fn users() -> Setting<SimulatedUser> {
     let allowed = "a user's name, password and account, written NAME:PASSWORD:DOMAIN";
-    Format::new("NAME:PASSWORD:DOMAIN", allowed, |text| {
+    Setting::new("NAME:PASSWORD:DOMAIN", allowed, |text| {
         let (name, rest) = text.split_once(':')?;
         let (password, domain) = rest.rsplit_once(':')?;
         let is_text = |part: &&str| !part.is_empty() && !part.contains(char::is_control);
@@ -115,12 +114,12 @@ fn users() -> Format<SimulatedUser> {
     })
 }
 
-fn tokens() -> Format<Secret> {
-    Format::new("TOKEN", "a token of visible ASCII characters", token)
+fn tokens() -> Setting<Secret> {
+    Setting::new("TOKEN", "a token of visible ASCII characters", token)
 }
 
-fn key_pairs() -> Format<SimulatedKey> {
-    Format::new("AK:SK", "an access key and its secret key, written AK:SK", |text| {
+fn key_pairs() -> Setting<SimulatedKey> {
+    Setting::new("AK:SK", "an access key and its secret key, written AK:SK", |text| {
         let (access, secret) = text.split_once(':')?;
         Some(SimulatedKey { access: token(access)?, secret: token(secret)? })
     })

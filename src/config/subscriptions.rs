@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::settings::{Format, duration, number, setting, settings};
+use super::settings::{Setting, duration, number, settings};
 
 settings! {
     /// How watched records are read, and how long clients may take to listen.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct SubscriptionsConfig in "subscriptions." {
         /// how often a watched record is read, once for all its subscribers
-        pub poll_interval: Duration = setting(interval()).default("5s").reloadable(),
+        pub poll_interval: Duration = interval().default("5s").reloadable(),
         /// time to send a message over a WebSocket; the socket of a client that reads slower is closed with
         /// 1008
-        pub send_timeout: Duration = setting(interval()).default("10s").reloadable(),
+        pub send_timeout: Duration = interval().default("10s").reloadable(),
         /// sockets and event streams that one caller may have open. A further socket is closed with 4429, a
         /// further event stream is answered with 429. `limits.max_in_flight` bounds those of all callers
         pub max_connections_per_caller: usize =
-            setting(number(1..=1_000_000)).default("100").reloadable(),
+            number(1..=1_000_000).default("100").reloadable(),
     }
 }
 
-fn interval() -> Format<Duration> {
+fn interval() -> Setting<Duration> {
     duration(Duration::from_millis(10)..=Duration::from_hours(1))
 }

@@ -1,11 +1,46 @@
-//! Where recordings are: the address of a region's API, and how its answers are read.
+//! Where recordings are: the regions and addresses of `upstream.*` and of the tables `[projects.<id>]`.
 
 use jiff::tz::TimeZone;
 use url::Url;
 
 use super::iam::LoginTarget;
-use super::settings::{Format, SettingSpec, SettingsLoader};
-use super::web_address::base_address;
+use super::settings::{
+    SERVE, Setting, SettingSpec, SettingsLoader, one_line, settings, text, web_address,
+};
+use super::sources::Table;
+use crate::domain::ProjectId;
+
+const REGION_OF_EXAMPLES: &str = "https://workspace.ap-southeast-1.myhuaweicloud.com";
+
+settings! {
+    /// The settings of projects that no table names.
+    pub(super) struct DefaultTarget in "upstream." for SERVE {
+        /// region whose public endpoint is used, for projects that no table `[projects.<id>]` names:
+        /// `https://workspace.{region}.myhuaweicloud.com`
+        region: Option<String> = regions().optional(),
+        /// base address of the upstream; wins over the region
+        endpoint: Option<Url> =
+            web_address(REGION_OF_EXAMPLES).optional().shown_when_unset("that of the region"),
+        /// time zone of upstream timestamps that name none
+        time_zone: TimeZone = time_zones().default("UTC"),
+    }
+}
+
+settings! {
+    /// The settings of a table.
+    pub(super) struct ProjectSettings in "projects.<id>." for SERVE {
+        /// what clients see as the project's name
+        name: Option<String> =
+            text("NAME", "a text of 1 to 100 characters without control characters", 100)
+            .optional().reloadable(),
+        /// region of the project, as in `upstream.region`
+        region: Option<String> = regions().optional().reloadable(),
+        /// base address of the upstream; with a region as well, this is called and the region is shown
+        endpoint: Option<Url> = web_address(REGION_OF_EXAMPLES).optional().reloadable(),
+        /// time zone of upstream timestamps that name none; by default `upstream.time_zone`
+        time_zone: Option<TimeZone> = time_zones().optional().reloadable(),
+    }
+}
 
 /// Where the recordings of a project are.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +55,17 @@ pub struct Target {
     pub login: Option<LoginTarget>,
 }
 
+/// A project that the settings file names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProjectConfig {
+    /// Its id, as the file has it.
+    pub id: ProjectId,
+    /// What clients see as its name.
+    pub name: Option<String>,
+    /// Where its recordings are.
+    pub target: Target,
+}
+
 impl Target {
     /// At an address, without a region, in UTC.
     pub fn at(endpoint: Url) -> Self {
@@ -31,60 +77,106 @@ impl Target {
         let zone = self.time_zone.iana_name().unwrap_or_default().to_owned();
         [self.endpoint.to_string(), zone]
     }
-}
 
-/// The keys, in full, of the settings that name an address.
-pub(super) struct AddressKeys<'s> {
-    pub(super) region: &'s str,
-    pub(super) endpoint: &'s str,
-    /// What an endpoint may be.
-    pub(super) setting: &'s SettingSpec,
-}
-
-impl AddressKeys<'_> {
-    /// The address: the endpoint if it is set, else that of the region. `None` if neither is, and after a
-    /// refusal.
-    pub(super) fn address(
-        &self,
-        loader: &mut SettingsLoader<'_>,
-        endpoint: Option<Url>,
-        region: Option<&str>,
-    ) -> Option<Url> {
-        endpoint.or_else(|| self.of_region(loader, region?))
-    }
-
-    /// The address of a region, which is shown as the endpoint. `None` after a refusal.
-    fn of_region(&self, loader: &mut SettingsLoader<'_>, region: &str) -> Option<Url> {
-        let suffix = region.replace('-', "_").to_ascii_uppercase();
-        let variable = format!("HUAWEICLOUD_SDK_REGION_WORKSPACE_{suffix}");
-        // The official SDKs try the addresses of this list in turn; the gateway takes the first.
-        let own = loader.variable(&variable);
-        let own = own.and_then(|addresses| addresses.split(',').next()).map(str::trim);
-        let origin = if own.is_some() { &variable } else { self.region };
-        let public = format!("https://workspace.{region}.myhuaweicloud.com");
-        let address = own.unwrap_or(&public);
-        let (shown, url) = (self.setting.shown(address), base_address(address));
-        if url.is_none() {
-            let allowed = &self.setting.allowed;
-            loader.add_problem(format!("{origin} is {shown}: must be {allowed}"));
+    /// The target of projects that no table names. `None` if it is left out, and after a refusal.
+    pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
+        let DefaultTarget { region, endpoint, time_zone } = DefaultTarget::read(loader);
+        let settings: [&SettingSpec; 2] = [&DefaultTarget::region(), &DefaultTarget::endpoint()];
+        if region.is_none() && endpoint.is_none() && loader.tables().is_empty() {
+            let problem = "set upstream.region (--upstream-region, GATEWAY_UPSTREAM__REGION), for \
+                           example to ap-southeast-1, or upstream.endpoint (--upstream-endpoint, \
+                           GATEWAY_UPSTREAM__ENDPOINT); without an account, try the command `demo`";
+            loader.refuse(&settings, problem);
         }
-        loader.show(self.endpoint, &shown, origin);
-        url
+        let endpoint = endpoint
+            .or_else(|| endpoint_of(loader, region.as_deref()?, &DefaultTarget::endpoint()))?;
+        let login = LoginTarget::load(loader, region.as_deref(), None, &DefaultTarget::region());
+        Some(Self { region, endpoint, time_zone, login })
     }
 }
 
-pub(super) fn regions() -> Format<String> {
-    Format::new("REGION", "a region's name in lower case, such as ap-southeast-1", region)
+impl ProjectConfig {
+    /// The projects of the settings file, in its order.
+    pub(super) fn load_all(loader: &mut SettingsLoader<'_>, default: Option<&Target>) -> Vec<Self> {
+        let mut projects: Vec<Self> = Vec::new();
+        for table in loader.tables() {
+            loader.enter(&table);
+            let Some(project) = Self::load(loader, &table, default) else { continue };
+            match projects.iter().find(|other| other.id == project.id) {
+                Some(other) => loader.add_problem(format!(
+                    "projects.{} ({}) is the project of projects.{} again: case and dashes of ids do \
+                     not count",
+                    table.name, table.origin, other.id,
+                )),
+                None => projects.push(project),
+            }
+        }
+        projects
+    }
+
+    /// Reads a table. `None` after a refusal.
+    fn load(
+        loader: &mut SettingsLoader<'_>,
+        table: &Table,
+        default: Option<&Target>,
+    ) -> Option<Self> {
+        let ProjectSettings { name, mut region, mut endpoint, time_zone } =
+            ProjectSettings::read(loader);
+        let Ok(id) = ProjectId::parse(&table.name) else {
+            loader.add_problem(format!(
+                "projects.{} ({}) names no project: must be an id of 1 to 64 letters, digits, - and _",
+                one_line(&table.name),
+                table.origin,
+            ));
+            return None;
+        };
+        if region.is_none() && endpoint.is_none() {
+            let (own, upstream) = (ProjectSettings::region(), DefaultTarget::region());
+            let (own_endpoint, upstream_endpoint) =
+                (ProjectSettings::endpoint(), DefaultTarget::endpoint());
+            let Some(default) = default else {
+                let problem = "the project has neither region nor endpoint: set one, or \
+                               upstream.region or upstream.endpoint for all projects without";
+                loader.refuse(&[&own, &own_endpoint, &upstream, &upstream_endpoint], problem);
+                return None;
+            };
+            region.clone_from(&default.region);
+            endpoint = Some(default.endpoint.clone());
+        }
+        let endpoint = endpoint
+            .or_else(|| endpoint_of(loader, region.as_deref()?, &ProjectSettings::endpoint()))?;
+        let login =
+            LoginTarget::load(loader, region.as_deref(), Some(&id), &ProjectSettings::region());
+        let time_zone = time_zone.unwrap_or_else(|| loader.read(&DefaultTarget::time_zone()));
+        Some(Self { id, name, target: Target { region, endpoint, time_zone, login } })
+    }
 }
 
-pub(super) fn endpoints() -> Format<Url> {
-    let allowed = "an http or https address without user, query and fragment, such as \
-                   https://workspace.ap-southeast-1.myhuaweicloud.com";
-    Format::new("URL", allowed, base_address)
+/// The address of a region: the official SDKs' own, else the public one. `None` after a refusal.
+fn endpoint_of(
+    loader: &mut SettingsLoader<'_>,
+    region: &str,
+    setting: &Setting<Option<Url>>,
+) -> Option<Url> {
+    let suffix = region.replace('-', "_").to_ascii_uppercase();
+    let variable = format!("HUAWEICLOUD_SDK_REGION_WORKSPACE_{suffix}");
+    // The official SDKs try the addresses of this list in turn; the gateway takes the first.
+    let own = loader.variable(&variable).and_then(|addresses| addresses.split(',').next());
+    match own {
+        Some(address) => loader.read_text(setting, address, &variable)?,
+        None => {
+            let address = format!("https://workspace.{region}.myhuaweicloud.com");
+            loader.read_text(setting, &address, "the region")?
+        }
+    }
 }
 
-pub(super) fn time_zones() -> Format<TimeZone> {
-    Format::new("ZONE", "an IANA time zone, such as UTC or Asia/Shanghai", |name| {
+fn regions() -> Setting<String> {
+    Setting::new("REGION", "a region's name in lower case, such as ap-southeast-1", region)
+}
+
+fn time_zones() -> Setting<TimeZone> {
+    Setting::new("ZONE", "an IANA time zone, such as UTC or Asia/Shanghai", |name| {
         TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())
     })
 }

@@ -3,8 +3,8 @@
 
 use std::fs;
 
+use super::all_settings;
 use super::settings::{Role, SettingSpec};
-use super::{all_settings, projects};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md");
 const UPDATE: &str = "UPDATE_DOCS";
@@ -26,16 +26,19 @@ fn updated(page: &str) -> String {
 
 fn projects_table() -> String {
     let head = ["| key | meaning | allowed |".to_owned(), "| --- | --- | --- |".to_owned()];
-    let rows = projects::table_specs().map(|setting| {
-        let SettingSpec { key, meaning, allowed, .. } = setting;
-        format!("| `{key}` | {meaning} | {allowed} |")
+    let in_tables = all_settings().iter().filter(|setting| setting.is_in_tables());
+    let rows = in_tables.map(|SettingSpec { key, meaning, allowed, .. }| {
+        let name = key.rsplit('.').next().unwrap();
+        format!("| `{name}` | {meaning} | {allowed} |")
     });
     head.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 fn table(role: Role) -> String {
     let is_shown = |setting: &&SettingSpec| {
-        setting.is_for(role) && (role == Role::Serve || !setting.is_for(Role::Serve))
+        !setting.is_in_tables()
+            && setting.is_for(role)
+            && (role == Role::Serve || !setting.is_for(Role::Serve))
     };
     let head = [
         "| key | flag | environment | default | reload | meaning | allowed |".to_owned(),

@@ -6,7 +6,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::settings::{SERVE, SettingsLoader, file_path, setting, settings};
+use super::settings::{SERVE, SettingsLoader, file_path, settings};
 
 settings! {
     /// The settings that [`TlsConfig`] is made of.
@@ -14,14 +14,14 @@ settings! {
     pub(super) struct TlsSettings in "tls." for SERVE {
         /// file with the certificate of the GraphQL listener, as PEM, followed by its intermediates; read again
         /// when it changes. With it and `tls.key_file` the listener speaks TLS
-        cert_file: Option<PathBuf> = setting(file_path())
+        cert_file: Option<PathBuf> = file_path()
             .shown_when_unset("none: the listener speaks HTTP without TLS")
             .reloadable(),
         /// file with the key of that certificate, as PEM, not encrypted; read again when it changes
-        key_file: Option<PathBuf> = setting(file_path()).reloadable(),
+        key_file: Option<PathBuf> = file_path().reloadable(),
         /// file with CA certificates, as PEM; clients of the GraphQL listener must present a certificate of one
         /// of them. Read again when it changes
-        client_ca_file: Option<PathBuf> = setting(file_path())
+        client_ca_file: Option<PathBuf> = file_path()
             .shown_when_unset("none: clients need no certificate")
             .reloadable(),
     }
@@ -42,19 +42,16 @@ impl TlsConfig {
     /// Reads the settings; `None` for HTTP without TLS.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
         let TlsSettings { cert_file, key_file, client_ca_file } = TlsSettings::read(loader);
-        let [cert, key, client_ca] =
-            [TlsSettings::cert_file(), TlsSettings::key_file(), TlsSettings::client_ca_file()];
-        if loader.are_valid(&[&cert, &key, &client_ca]) {
-            match (&cert_file, &key_file) {
-                (Some(_), None) => loader.refuse(&key, "must be set beside tls.cert_file"),
-                (None, Some(_)) => loader.refuse(&cert, "must be set beside tls.key_file"),
-                (None, None) if client_ca_file.is_some() => {
-                    let problem = "does nothing without tls.cert_file and tls.key_file: set both, or \
-                                   leave this out";
-                    loader.refuse(&client_ca, problem);
-                }
-                (None, None) | (Some(_), Some(_)) => {}
+        let (cert, key) = (TlsSettings::cert_file(), TlsSettings::key_file());
+        match (&cert_file, &key_file) {
+            (Some(_), None) => loader.refuse(&[&key, &cert], "must be set with tls.cert_file"),
+            (None, Some(_)) => loader.refuse(&[&cert, &key], "must be set with tls.key_file"),
+            (None, None) if client_ca_file.is_some() => {
+                let problem = "does nothing without tls.cert_file and tls.key_file: set both, or \
+                               leave this out";
+                loader.refuse(&[&TlsSettings::client_ca_file(), &cert, &key], problem);
             }
+            (None, None) | (Some(_), Some(_)) => {}
         }
         Some(Self { cert_file: cert_file?, key_file: key_file?, client_ca_file })
     }

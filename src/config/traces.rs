@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::settings::{Format, SettingsLoader, number, one_of};
-use super::web_address::base_address;
+use super::settings::{Setting, SettingsLoader, number, one_of, web_address};
 use crate::proxies::Proxies;
 
 /// How traces are queued and exported.
@@ -48,27 +47,29 @@ impl TracesConfig {
 
     /// Reads the variables. `None` if traces are off, or the endpoint was refused.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let switch = Format::new("true|false", "true or false", |text| {
+        let switch = Setting::new("true|false", "true or false", |text| {
             text.to_ascii_lowercase().parse().ok()
         });
-        let is_disabled = loader.shared_variable(&["OTEL_SDK_DISABLED"], &switch);
+        let is_disabled = loader.variable_as("OTEL_SDK_DISABLED", switch);
         let exporter = one_of(&[("otlp", true), ("none", false)]);
-        let is_exported = loader.shared_variable(&["OTEL_TRACES_EXPORTER"], &exporter);
+        let is_exported = loader.variable_as("OTEL_TRACES_EXPORTER", exporter);
         if is_disabled == Some(true) || is_exported == Some(false) {
             return None;
         }
-        let whole = loader.shared_variable(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"], &receiver());
-        let base = loader.shared_variable(&["OTEL_EXPORTER_OTLP_ENDPOINT"], &receiver());
+        let whole = loader.variable_as("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", receiver());
+        let base = loader.variable_as("OTEL_EXPORTER_OTLP_ENDPOINT", receiver());
         let default = Self::to(whole.or_else(|| base.as_ref().map(below))?);
-        let protocols = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-        let is_json = loader.shared_variable(&protocols, &protocol());
-        let timeout = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-        let timeout = loader.shared_variable(&timeout, &milliseconds()).unwrap_or(default.timeout);
-        let export = loader.shared_variable(&["OTEL_BSP_EXPORT_TIMEOUT"], &milliseconds());
-        let delay = loader.shared_variable(&["OTEL_BSP_SCHEDULE_DELAY"], &milliseconds());
-        let spans = number(1..=1_000_000);
-        let queue = loader.shared_variable(&["OTEL_BSP_MAX_QUEUE_SIZE"], &spans);
-        let batch = loader.shared_variable(&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], &spans);
+        let is_json = loader
+            .variable_as("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol())
+            .or_else(|| loader.variable_as("OTEL_EXPORTER_OTLP_PROTOCOL", protocol()));
+        let timeout = loader
+            .variable_as("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", milliseconds())
+            .or_else(|| loader.variable_as("OTEL_EXPORTER_OTLP_TIMEOUT", milliseconds()))
+            .unwrap_or(default.timeout);
+        let export = loader.variable_as("OTEL_BSP_EXPORT_TIMEOUT", milliseconds());
+        let delay = loader.variable_as("OTEL_BSP_SCHEDULE_DELAY", milliseconds());
+        let queue = loader.variable_as("OTEL_BSP_MAX_QUEUE_SIZE", number(1..=1_000_000));
+        let batch = loader.variable_as("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", number(1..=1_000_000));
         Some(Self {
             proxies: loader.proxies(),
             is_json: is_json.unwrap_or(default.is_json),
@@ -88,23 +89,21 @@ fn below(base: &Url) -> Url {
     endpoint
 }
 
-fn receiver() -> Format<Url> {
-    let allowed =
-        "an http or https address without user, query and fragment, such as http://localhost:4318";
-    Format::new("URL", allowed, base_address)
+fn receiver() -> Setting<Url> {
+    web_address("http://localhost:4318")
 }
 
-fn milliseconds() -> Format<Duration> {
-    Format::new("N", "a whole number of milliseconds, 1 to 86400000", |text| {
+fn milliseconds() -> Setting<Duration> {
+    Setting::new("N", "a whole number of milliseconds, 1 to 86400000", |text| {
         let milliseconds = text.parse().ok().filter(|number| (1..=86_400_000).contains(number));
         milliseconds.map(Duration::from_millis)
     })
 }
 
-fn protocol() -> Format<bool> {
+fn protocol() -> Setting<bool> {
     let allowed =
         "http/protobuf or http/json, which receivers take at port 4318: gRPC is not spoken here";
-    Format::new("WORD", allowed, |text| {
+    Setting::new("WORD", allowed, |text| {
         matches!(text, "http/protobuf" | "http/json").then_some(text == "http/json")
     })
 }

@@ -57,12 +57,12 @@ impl RateLimiter {
         operations: usize,
     ) -> Result<(), Refusal> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        let burst = limiter.rate.burst.get();
+        let burst = limiter.rate.count.get();
         let operations = u32::try_from(operations).unwrap_or(u32::MAX);
         if operations > burst {
             let message = format!(
-                "the request has {operations} operations: limits.rate and limits.rate_burst allow \
-                 {burst} at once"
+                "the request has {operations} operations: limits.rate allows {burst} \
+                 at once"
             );
             return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message));
         }
@@ -76,13 +76,13 @@ impl RateLimiter {
 impl Limiter {
     /// The error is the time after which there is room for them.
     fn take(&self, caller: LimitKey, operations: u32) -> Result<(), Duration> {
-        let Rate { count, per, burst } = self.rate;
+        let Rate { count, per } = self.rate;
         let period = per / count.get();
         let now = self.clock.now();
         let mut buckets = self.buckets.lock();
         let full_at = buckets.full_at.get(&caller).map_or(now, |full_at| now.max(*full_at));
         let full_at = full_at + period * operations;
-        let wait = full_at.saturating_duration_since(now + period * burst.get());
+        let wait = full_at.saturating_duration_since(now + period * count.get());
         if !wait.is_zero() {
             return Err(wait);
         }

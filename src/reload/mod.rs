@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, FailedLoad, FileStates, Loaded, ReloadedSettings};
+use crate::config::{Config, FileStates, Loaded};
 
 pub use metrics::ReloadMetrics;
 
@@ -24,8 +24,6 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: u32 = 2;
 /// The most polls between two retries.
 const LONGEST_BACKOFF: u32 = 60;
-/// Polls after which a file that keeps changing is read all the same.
-const LONGEST_WRITE: u32 = 10;
 /// Requests for a reload that may wait.
 const MAX_WAITING_REQUESTS: usize = 16;
 
@@ -42,8 +40,8 @@ pub struct Reloader {
     requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
     /// The files that were read last, as they were then.
     files: FileStates,
-    /// Files that have changed and may still be written to.
-    unsettled: Option<UnsettledFiles>,
+    /// Their state at the last poll.
+    polled: FileStates,
     failure: Option<LastFailure>,
     /// Keys of settings that need a restart, as logged last.
     logged_waiting: Vec<&'static str>,
@@ -80,14 +78,6 @@ enum Cause {
     Retry,
 }
 
-/// Files that have changed since they were read.
-struct UnsettledFiles {
-    /// Their state at the last poll.
-    states: FileStates,
-    /// The number of polls that saw a change.
-    polls: u32,
-}
-
 /// The last reload, if it failed.
 struct LastFailure {
     reasons: Vec<String>,
@@ -116,13 +106,13 @@ impl Reloader {
     ) -> (Self, ReloadHandle) {
         let (sender, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         let reloader = Self {
-            files: active.files(),
+            files: active.files.clone(),
+            polled: active.files.clone(),
             active: Arc::new(active),
             apply,
             metrics,
             tasks,
             requests,
-            unsettled: None,
             failure: None,
             logged_waiting: Vec::new(),
         };
@@ -155,48 +145,41 @@ impl Reloader {
         let files = self.files.clone();
         // A network file system may be slow.
         let now = self.tasks.spawn_blocking(move || files.now()).await.ok()?;
-        if now == self.files {
-            self.unsettled = None;
-            let failure = self.failure.as_mut()?;
-            failure.polls_until_retry = failure.polls_until_retry.saturating_sub(1);
-            return (failure.polls_until_retry == 0).then_some(Cause::Retry);
-        }
         // A file is read once two polls see the same state: half a file may look like a whole one.
-        let before = self.unsettled.take();
-        let is_settled = before.as_ref().is_some_and(|before| before.states == now);
-        let polls = before.map_or(1, |before| before.polls + 1);
-        self.unsettled = Some(UnsettledFiles { states: now, polls });
-        (is_settled || polls > LONGEST_WRITE).then_some(Cause::Change)
+        let is_settled = now == self.polled;
+        self.polled.clone_from(&now);
+        if now != self.files {
+            return is_settled.then_some(Cause::Change);
+        }
+        let failure = self.failure.as_mut()?;
+        failure.polls_until_retry = failure.polls_until_retry.saturating_sub(1);
+        (failure.polls_until_retry == 0).then_some(Cause::Retry)
     }
 
     async fn reload(&mut self, cause: Cause) -> Outcome {
-        self.unsettled = None;
         match self.read_and_apply().await {
-            Ok(reloaded) => self.succeed(cause, reloaded),
+            Ok(next) => self.succeed(cause, next),
             Err(reasons) => self.fail(cause, reasons),
         }
     }
 
-    async fn read_and_apply(&mut self) -> Result<ReloadedSettings, Vec<String>> {
+    async fn read_and_apply(&mut self) -> Result<Loaded<Config>, Vec<String>> {
         let active = Arc::clone(&self.active);
         let Ok(read) = self.tasks.spawn_blocking(move || active.reload()).await else {
             return Err(vec!["the settings could not be read to their end".to_owned()]);
         };
-        let reloaded = match read {
-            Ok(reloaded) => reloaded,
-            Err(FailedLoad { error, files }) => {
-                self.files = files;
-                return Err(error.problems().to_vec());
-            }
-        };
-        self.files = reloaded.next.files();
-        (self.apply)(reloaded.next.settings.clone()).await?;
-        Ok(reloaded)
+        let next = read.map_err(|error| {
+            self.files = error.files;
+            error.problems
+        })?;
+        self.files.clone_from(&next.files);
+        (self.apply)(next.settings.clone()).await?;
+        Ok(next)
     }
 
-    fn succeed(&mut self, cause: Cause, reloaded: ReloadedSettings) -> Outcome {
-        let ReloadedSettings { next, changed, waiting } = reloaded;
-        let files = next.files().differing(&self.active.files());
+    fn succeed(&mut self, cause: Cause, next: Loaded<Config>) -> Outcome {
+        let Loaded { changed, waiting, .. } = next.clone();
+        let files = next.files.differing(&self.active.files);
         self.active = Arc::new(next);
         self.failure = None;
         self.metrics.succeeded(waiting.len());

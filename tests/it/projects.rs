@@ -221,7 +221,7 @@ async fn a_reload_adds_and_removes_projects() {
     let [east, west] = [EAST, WEST].map(|project| record(project, "r1"));
     let (east, west) = (gateway.query(&east).await, gateway.query(&west).await);
 
-    let changed = vec!["projects"];
+    let changed = vec!["projects.<id>.endpoint", "projects.<id>.name", "projects.<id>.region"];
     assert_eq!(outcome, Outcome::Done { changed, waiting: Vec::new() });
     assert_eq!([name(&before), name(&east), name(&west)], ["default", "east", "default"]);
 }

@@ -4,145 +4,134 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use url::Url;
 
-/// How many values a setting's flag takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arity {
-    One,
-    /// The flag alone means `true`.
-    AtMostOne,
-    /// The flag may be repeated.
-    Many,
-}
-
-/// Reads a value; the error is a clause that says what is allowed.
-pub(crate) type ReadValue<T> = Box<dyn Fn(&str) -> Result<T, String>>;
-
-/// What the values of a setting look like, and how they are read.
-pub(crate) struct Format<T> {
-    /// What is allowed, as the end of a sentence: "true or false".
-    pub(crate) allowed: String,
-    /// Stands for the value in the usage of a flag.
-    pub(crate) placeholder: &'static str,
-    pub(crate) arity: Arity,
-    pub(crate) read: ReadValue<T>,
-    /// The value of a setting that is not set and has no default.
-    pub(crate) unset: fn() -> Option<T>,
-}
-
-impl<T: 'static> Format<T> {
-    /// Texts that have a type of their own. Blanks at the ends do not count.
-    pub(crate) fn new(
-        placeholder: &'static str,
-        allowed: impl Into<String>,
-        parse: impl Fn(&str) -> Option<T> + 'static,
-    ) -> Self {
-        let allowed = allowed.into();
-        let problem = format!("must be {allowed}");
-        let read = move |text: &str| parse(text.trim()).ok_or_else(|| problem.clone());
-        Self { allowed, placeholder, arity: Arity::One, read: Box::new(read), unset: || None }
-    }
-
-    /// A value that may be left out.
-    pub(crate) fn optional(self) -> Format<Option<T>> {
-        let Self { allowed, placeholder, arity, read, .. } = self;
-        let read = Box::new(move |text: &str| read(text).map(Some));
-        Format { allowed, placeholder, arity, read, unset: || Some(None) }
-    }
-
-    /// Any number of values, with commas between them.
-    pub(crate) fn list<C: FromIterator<T>>(self) -> Format<C> {
-        let Self { allowed, placeholder, read, .. } = self;
-        let read = move |text: &str| {
-            let items = text.split(',').filter(|_| !text.trim().is_empty());
-            // The item is named by its position, because it may be a secret.
-            let item = |(at, item)| {
-                read(item).map_err(|problem| format!("item {}: {problem}", at + 1_usize))
-            };
-            items.enumerate().map(item).collect()
-        };
-        Format {
-            allowed: format!("a list with commas between the items, each {allowed}"),
-            placeholder,
-            arity: Arity::Many,
-            read: Box::new(read),
-            unset: || Some(std::iter::empty().collect()),
-        }
-    }
-}
+use super::setting::{Arity, Setting};
+use crate::domain::{ProjectId, Secret};
 
 /// The address of a listener.
-pub(crate) fn listen_address() -> Format<SocketAddr> {
+pub(crate) fn listen_address() -> Setting<SocketAddr> {
     let allowed = "an IP address with a port, such as 127.0.0.1:8080 or [::1]:0";
-    Format::new("ADDRESS", allowed, |text| text.parse().ok())
+    Setting::new("ADDRESS", allowed, |text| text.parse().ok())
 }
 
 /// A duration within bounds.
-pub(crate) fn duration(range: RangeInclusive<Duration>) -> Format<Duration> {
+pub(crate) fn duration(range: RangeInclusive<Duration>) -> Setting<Duration> {
     let [least, most] = [range.start(), range.end()].map(|bound| duration_text(*bound));
     let allowed = format!("a duration from {least} to {most}, such as 250ms, 5s or 1m30s");
-    Format::new("DURATION", allowed, move |text| {
+    Setting::new("DURATION", allowed, move |text| {
         parse_duration(text).filter(|duration| range.contains(duration))
     })
 }
 
 /// A number of bytes within bounds.
-pub(crate) fn bytes<T: TryFrom<u64> + 'static>(range: RangeInclusive<u64>) -> Format<T> {
+pub(crate) fn bytes<T: TryFrom<u64> + 'static>(range: RangeInclusive<u64>) -> Setting<T> {
     let [least, most] = [range.start(), range.end()].map(|bound| bytes_text(*bound));
     let allowed =
         format!("a size from {least} to {most}, such as 64KiB, 256MiB or a number of bytes");
-    Format::new("SIZE", allowed, move |text| {
+    Setting::new("SIZE", allowed, move |text| {
         let bytes = text.parse::<ByteSize>().ok()?.as_u64();
         bytes.try_into().ok().filter(|_| range.contains(&bytes))
     })
 }
 
 /// A whole number within bounds.
-pub(crate) fn number<T: FromStr + 'static>(range: RangeInclusive<u64>) -> Format<T> {
+pub(crate) fn number<T: FromStr + 'static>(range: RangeInclusive<u64>) -> Setting<T> {
     let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-    Format::new("N", allowed, move |text| {
+    Setting::new("N", allowed, move |text| {
         text.parse().ok().filter(|_| text.parse().is_ok_and(|number| range.contains(&number)))
     })
 }
 
 /// A number from 0 to 1.
-pub(crate) fn share() -> Format<f64> {
-    Format::new("SHARE", "a share from 0 to 1, such as 0.05", |text| {
+pub(crate) fn share() -> Setting<f64> {
+    Setting::new("SHARE", "a share from 0 to 1, such as 0.05", |text| {
         text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
     })
 }
 
 /// `true` or `false`.
-pub(crate) fn switch() -> Format<bool> {
-    let format = Format::new("true|false", "true or false", |text| text.parse().ok());
-    Format { arity: Arity::AtMostOne, ..format }
+pub(crate) fn switch() -> Setting<bool> {
+    let mut switch = Setting::new("true|false", "true or false", |text| text.parse().ok());
+    switch.spec.arity = Arity::AtMostOne;
+    switch
 }
 
 /// One of some words.
-pub(crate) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Format<T> {
+pub(crate) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Setting<T> {
     let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     let allowed = match all.as_slice() {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
         all => all.concat(),
     };
-    Format::new("WORD", allowed, |text| {
+    Setting::new("WORD", allowed, |text| {
         words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
     })
 }
 
-/// Writes foreign text on one line of bounded length.
-pub(crate) fn one_line(text: &str) -> String {
-    const LONGEST: usize = 100;
-    let mut shown: String = text.chars().take(LONGEST).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    let is_plain = !shown.is_empty() && shown.trim() == shown;
-    if is_plain && shown.escape_debug().eq(shown.chars()) { shown } else { format!("{shown:?}") }
+/// A text of one line, up to a number of characters.
+pub(crate) fn text(
+    placeholder: &'static str,
+    allowed: &'static str,
+    most: usize,
+) -> Setting<String> {
+    Setting::new(placeholder, allowed, move |text| {
+        (is_one_line(text) && text.chars().count() <= most).then(|| text.to_owned())
+    })
+}
+
+/// A secret text.
+pub(crate) fn secret(
+    placeholder: &'static str,
+    allowed: &'static str,
+    is_allowed: fn(&str) -> bool,
+) -> Setting<Option<Secret>> {
+    let parse = move |text: &str| is_allowed(text).then(|| Secret::new(text));
+    Setting::new(placeholder, allowed, parse).optional().secret()
+}
+
+/// A file that a setting names.
+pub(crate) fn file_path() -> Setting<Option<PathBuf>> {
+    let allowed = "the path of a file, without control characters";
+    Setting::new("FILE", allowed, |text| is_one_line(text).then(|| PathBuf::from(text))).optional()
+}
+
+/// Whether a text is not empty and has no control characters.
+pub(crate) fn is_one_line(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_control)
+}
+
+/// The id of a project.
+pub(crate) fn project_id() -> Setting<ProjectId> {
+    let allowed = "a project id of 1 to 64 letters, digits, - and _";
+    Setting::new("PROJECT", allowed, |text| ProjectId::parse(text).ok())
+}
+
+/// A base address, such as `example`.
+pub(crate) fn web_address(example: &str) -> Setting<Url> {
+    let allowed =
+        format!("an http or https address without user, query and fragment, such as {example}");
+    Setting::new("URL", allowed, base_address).secret_if(may_hold_secret)
+}
+
+/// Reads a base address.
+pub(crate) fn base_address(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_base = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && !may_hold_secret(text)
+        && url.port() != Some(0);
+    is_base.then_some(url)
+}
+
+/// Whether a text has a user, query or fragment, where a password or token may stand.
+pub(crate) fn may_hold_secret(text: &str) -> bool {
+    text.contains(['@', '?', '#'])
 }
 
 /// Writes a duration the way settings are written.
@@ -192,7 +181,7 @@ mod tests {
             // Too large to add up.
             ("18446744073709551615s1000ms", None),
         ] {
-            let read = (hour.read)(written).ok().map(|duration| duration.as_millis());
+            let read = hour.read(written).ok().map(|duration| duration.as_millis());
             assert_eq!(read, expected, "of {written:?}");
         }
         assert!(hour.allowed.contains("a duration from 1ms to 1h,"), "{}", hour.allowed);
@@ -209,19 +198,27 @@ mod tests {
             ("1024", 1024),
             ("0", 0),
         ] {
-            assert_eq!((super::bytes(0..=u64::MAX).read)(written), Ok(bytes), "of {written}");
+            assert_eq!(super::bytes(0..=u64::MAX).read(written), Ok(bytes), "of {written}");
         }
-        let sizes = bytes::<u64>(0..=1 << 40).allowed;
-        assert!(sizes.starts_with("a size from 0 to 1TiB,"), "{sizes}");
+        let sizes = bytes::<u64>(0..=1 << 40);
+        assert!(sizes.allowed.starts_with("a size from 0 to 1TiB,"), "{}", sizes.allowed);
     }
 
     #[test]
-    fn foreign_text_stays_on_one_line() {
-        for (text, shown) in
-            [("12s", "12s"), ("", "\"\""), ("a\nb", "\"a\\nb\""), (" a", "\" a\""), ("ü", "ü")]
-        {
-            assert_eq!(one_line(text), shown);
+    fn a_base_address_is_a_plain_web_address() {
+        for (text, is_base) in [
+            ("https://workspace.ap-southeast-1.myhuaweicloud.com", true),
+            ("http://127.0.0.1:8090", true),
+            ("https://proxy.example.com/workspace/", true),
+            ("https://user:pass@example.com", false),
+            ("https://example.com?x=1", false),
+            ("https://example.com#x", false),
+            ("ftp://example.com", false),
+            ("example.com", false),
+            ("http://example.com:0", false),
+            ("http://", false),
+        ] {
+            assert_eq!(base_address(text).is_some(), is_base, "of {text}");
         }
-        assert_eq!(one_line(&"x".repeat(101)), format!("{}…", "x".repeat(100)));
     }
 }

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::formats::{Format, duration_text, one_line};
-use super::spec::{Role, Setting, SettingSpec};
-use crate::config::sources::{
-    DEFAULT, FileStates, FileTable, Inputs, RawSettings, SourcedValue, Sources,
-};
-use crate::config::web_address::may_hold_secret;
+use super::formats::duration_text;
+use super::setting::{Role, Setting, SettingSpec, TABLE};
+use crate::config::sources::{FileStates, Inputs, RawSettings, SourcedValue, Sources, Table};
 use crate::proxies::Proxies;
+
+/// What is shown as the origin of a default.
+const DEFAULT: &str = "default";
 
 /// Settings that passed all checks, and where each value came from.
 #[derive(Clone)]
@@ -21,8 +21,13 @@ pub struct Loaded<T> {
     pub settings: T,
     /// Every setting as it can be shown, without secrets.
     pub shown: Vec<ShownSetting>,
+    /// Keys of settings that have changed by a reload.
+    pub changed: Vec<&'static str>,
+    /// Keys of settings that have changed and need a restart: their old values are in use.
+    pub waiting: Vec<&'static str>,
+    /// The files that the settings were read from or that they name, as they were before.
+    pub files: FileStates,
     pub(crate) raw: RawSettings,
-    pub(crate) files: FileStates,
     /// What they were read from, to be read again.
     pub(crate) inputs: Option<Inputs>,
 }
@@ -42,14 +47,8 @@ pub struct ShownSetting {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.join("\n"))]
 pub struct SettingsError {
-    problems: Vec<String>,
-}
-
-/// Settings that cannot be used.
-#[derive(Debug)]
-pub struct FailedLoad {
-    /// What is wrong with them.
-    pub error: SettingsError,
+    /// Every problem, each on one line.
+    pub problems: Vec<String>,
     /// The files that were read, as they were before.
     pub files: FileStates,
 }
@@ -57,40 +56,17 @@ pub struct FailedLoad {
 /// Reads settings and collects problems.
 pub(crate) struct SettingsLoader<'a> {
     inputs: &'a Inputs,
-    sources: Sources<'a>,
-    files: FileStates,
-    /// Settings that need a restart have these values, whatever the sources say now.
-    pinned: Option<&'a RawSettings>,
+    sources: Sources,
+    known: &'static [SettingSpec],
+    /// The settings in use, during a reload.
+    active: Option<&'a RawSettings>,
     raw: RawSettings,
+    waiting: Vec<&'static str>,
     shown: Vec<ShownSetting>,
-    refused: BTreeSet<&'static str>,
-    problems: Vec<String>,
+    refused: BTreeSet<String>,
     proxies: Proxies,
-}
-
-/// A value was refused, which is among the problems.
-pub(crate) struct Refused;
-
-/// A duration, and the setting it is the value of.
-#[derive(Clone, Copy)]
-pub(crate) struct CappedDuration<'s> {
-    pub(crate) setting: &'s SettingSpec,
-    pub(crate) value: Duration,
-}
-
-impl<T> Loaded<T> {
-    /// The files that these settings were read from or that they name, as they were before.
-    pub fn files(&self) -> FileStates {
-        self.files.clone()
-    }
-}
-
-/// Settings that did not come from any source.
-impl<T> From<T> for Loaded<T> {
-    fn from(settings: T) -> Self {
-        let (raw, files) = (RawSettings::default(), FileStates::default());
-        Self { settings, shown: Vec::new(), raw, files, inputs: None }
-    }
+    /// The table that is being read.
+    table: String,
 }
 
 impl<T: fmt::Debug> fmt::Debug for Loaded<T> {
@@ -108,48 +84,51 @@ impl fmt::Display for ShownSetting {
     }
 }
 
-impl SettingsError {
-    /// Every problem, each on one line.
-    pub fn problems(&self) -> &[String] {
-        &self.problems
-    }
-
-    /// The same error of a reload in which some settings keep their value until a restart.
-    pub(crate) fn until_a_restart(mut self, waiting: &[&str]) -> Self {
-        let waiting = waiting.join(", ");
-        self.problems.push(format!("until a restart, these stay as they were: {waiting}"));
-        self
-    }
-}
-
 impl<'a> SettingsLoader<'a> {
-    /// Reads all sources. Names that are not those of a known setting are a problem.
+    /// Reads all sources. During a reload, settings that need a restart keep the values in use.
     pub(crate) fn new(
         inputs: &'a Inputs,
-        known: &[SettingSpec],
-        pinned: Option<&'a RawSettings>,
+        known: &'static [SettingSpec],
+        active: Option<&'a RawSettings>,
     ) -> Self {
-        let (mut files, mut problems) = (FileStates::default(), Vec::new());
-        let sources = Sources::read(inputs, &mut files, &mut problems);
-        sources.refuse_unknown(known, &mut problems);
+        let mut sources = Sources::read(inputs, known);
         let proxies = Proxies::read(|name| inputs.environment.variable(name));
         let proxies = proxies.unwrap_or_else(|error| {
             // The demo's upstream is on this machine, so that no proxy is needed.
             if inputs.role == Role::Serve {
-                problems.push(error.to_string());
+                sources.problems.push(error.to_string());
             }
             Proxies::default()
         });
-        Self {
+        let mut loader = Self {
             inputs,
-            sources,
-            files,
-            pinned,
+            known,
+            active,
             raw: RawSettings::default(),
+            waiting: Vec::new(),
             shown: Vec::new(),
             refused: BTreeSet::new(),
-            problems,
             proxies,
+            table: String::new(),
+            sources,
+        };
+        if let Some(active) = active {
+            loader.keep_until_a_restart(active);
+        }
+        loader.raw.values.clone_from(&loader.sources.values);
+        loader
+    }
+
+    fn keep_until_a_restart(&mut self, active: &RawSettings) {
+        for key in self.known.iter().filter(|setting| !setting.is_reloadable).map(|it| it.key) {
+            let old = active.values.get(key).cloned();
+            let new = match &old {
+                Some(old) => self.sources.values.insert(key.to_owned(), old.clone()),
+                None => self.sources.values.remove(key),
+            };
+            if old.map(|old| old.text) != new.map(|new| new.text) {
+                self.waiting.push(key);
+            }
         }
     }
 
@@ -160,7 +139,7 @@ impl<'a> SettingsLoader<'a> {
 
     /// Notes the state of a file that another area reads.
     pub(crate) fn watch(&mut self, file: &Path) {
-        self.files.note(file);
+        self.sources.files.note(file);
     }
 
     /// The proxies that the environment names.
@@ -168,126 +147,70 @@ impl<'a> SettingsLoader<'a> {
         self.proxies.clone()
     }
 
+    /// The tables of the settings file, in its order.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        self.sources.tables.clone()
+    }
+
+    /// Settings that stand in tables are read from this one from now on.
+    pub(crate) fn enter(&mut self, table: &Table) {
+        self.table.clone_from(&table.name);
+    }
+
     /// The settings, unless anything was refused.
-    pub(crate) fn finish<T>(self, settings: T) -> Result<Loaded<T>, FailedLoad> {
-        let Self { inputs, files, raw, shown, problems, .. } = self;
-        if problems.is_empty() {
-            Ok(Loaded { settings, shown, raw, files, inputs: Some(inputs.clone()) })
-        } else {
-            Err(FailedLoad { error: SettingsError { problems }, files })
+    pub(crate) fn finish<T>(mut self, settings: T) -> Result<Loaded<T>, SettingsError> {
+        let (inputs, files) = (self.inputs.clone(), self.sources.files);
+        if !self.sources.problems.is_empty() {
+            if !self.waiting.is_empty() {
+                let waiting = self.waiting.join(", ");
+                let note = format!("until a restart, these stay as they were: {waiting}");
+                self.sources.problems.push(note);
+            }
+            return Err(SettingsError { problems: self.sources.problems, files });
         }
+        let differing = self.active.map(|active| active.differing(&self.raw));
+        let changed = differing.into_iter().flatten();
+        Ok(Loaded {
+            settings,
+            shown: self.shown,
+            changed: changed.collect(),
+            waiting: self.waiting,
+            files,
+            raw: self.raw,
+            inputs: Some(inputs),
+        })
     }
 
     /// Reads a setting. A refused value is replaced by the default, so that reading can go on.
     pub(crate) fn read<T>(&mut self, setting: &Setting<T>) -> T {
         let role = self.inputs.role;
-        if !setting.is_for(role) {
-            return setting.default_value(role);
-        }
-        let sourced = match self.pinned {
-            Some(pinned) if !setting.is_reloadable => pinned.values.get(setting.key).cloned(),
-            Some(_) | None => self.sources.find(setting),
-        };
-        let Some(SourcedValue { text, origin }) = sourced else {
-            let default = setting.default_in(role).map(|default| setting.shown(default));
-            let shown = default.unwrap_or_else(|| setting.unset.to_owned());
-            self.show(setting.key, &shown, DEFAULT);
-            return setting.default_value(role);
-        };
-        self.show(setting.key, &setting.shown(&text), &origin);
-        let value = setting.read(&text);
-        self.raw.values.insert(setting.key, SourcedValue { text, origin });
-        value.unwrap_or_else(|problem| {
-            self.refuse(setting, &problem);
-            setting.default_value(role)
-        })
-    }
-
-    /// The tables of a section in the settings file, in its order. None if it could not be read.
-    pub(crate) fn tables(&self, section: &'static str) -> Vec<FileTable> {
-        self.sources.tables(section)
-    }
-
-    /// Refuses keys of a table that no known setting has.
-    pub(crate) fn refuse_unknown_keys(&mut self, table: &FileTable, known: &[SettingSpec]) {
-        table.refuse_unknown(known, &mut self.problems);
-    }
-
-    /// Reads a setting of a table.
-    pub(crate) fn read_in<T>(
-        &mut self,
-        table: &FileTable,
-        setting: &Setting<Option<T>>,
-    ) -> Result<Option<T>, Refused> {
-        let Some(value) = table.values.iter().find(|value| value.key == setting.key) else {
-            return Ok(None);
-        };
-        let key = format!("{}.{}", table.key(), setting.key);
-        let (shown, origin) = (setting.shown(&value.text), &value.origin);
-        let read = setting.read(&value.text);
-        if let Err(problem) = &read {
-            self.problems.push(format!("{key} is {shown} ({origin}): {problem}"));
-        }
-        self.show(&key, &shown, origin);
-        read.map_err(|_| Refused)
-    }
-
-    /// A duration that must not exceed another. A default is lowered to the cap.
-    pub(crate) fn at_most(
-        &mut self,
-        duration: CappedDuration<'_>,
-        cap: CappedDuration<'_>,
-    ) -> Duration {
-        let CappedDuration { setting, value } = duration;
-        if value <= cap.value || !self.are_valid(&[setting, cap.setting]) {
-            return value;
-        }
-        let cap_key = cap.setting.key;
-        if self.shown_as(setting.key).is_some_and(|shown| shown.origin == DEFAULT) {
-            let lowered = format!("default, lowered to {cap_key}");
-            self.show(setting.key, &duration_text(cap.value), &lowered);
-            return cap.value;
-        }
-        let shown_cap = self.shown_as(cap_key).map_or("", |shown| &shown.value);
-        let problem = format!("must not exceed {cap_key}, which is {shown_cap}");
-        self.refuse(setting, &problem);
-        value
-    }
-
-    /// Whether these settings can be judged together: all sources were readable, and none is refused.
-    pub(crate) fn are_valid(&self, settings: &[&SettingSpec]) -> bool {
-        let is_refused = |setting: &&SettingSpec| self.refused.contains(setting.key);
-        !self.sources.are_incomplete() && !settings.iter().any(is_refused)
-    }
-
-    /// Refuses the value of a setting that was read before.
-    pub(crate) fn refuse(&mut self, setting: &SettingSpec, problem: &str) {
-        let key = setting.key;
-        let has_value = |shown: &&ShownSetting| {
-            shown.origin != DEFAULT || setting.default_in(self.inputs.role).is_some()
-        };
-        self.problems.push(match self.shown_as(key).filter(has_value) {
-            Some(ShownSetting { value, origin, .. }) => {
-                format!("{key} is {value} ({origin}): {problem}")
+        let value = self.raw.values.get(&self.key_of(setting)).filter(|_| setting.is_for(role));
+        let Some(SourcedValue { text, origin, .. }) = value.cloned() else {
+            if setting.is_for(role) && !setting.is_in_tables() {
+                let default = setting.default_in(role).map(|default| setting.shown(default));
+                self.show(setting, &default.unwrap_or_else(|| setting.unset.to_owned()), DEFAULT);
             }
-            None => format!("{key} is not set: {problem}"),
-        });
-        self.refused.insert(key);
+            return setting.default_value(role);
+        };
+        self.read_text(setting, &text, &origin).unwrap_or_else(|| setting.default_value(role))
     }
 
-    /// Adds a problem of something that is no setting of the gateway's own.
-    pub(crate) fn add_problem(&mut self, problem: String) {
-        self.problems.push(problem);
+    /// Reads a text as the value of a setting. `None` after a refusal.
+    pub(crate) fn read_text<T>(
+        &mut self,
+        setting: &Setting<T>,
+        text: &str,
+        origin: &str,
+    ) -> Option<T> {
+        self.show(setting, &setting.shown(text), origin);
+        setting.read(text).map_err(|problem| self.refuse(&[setting], problem)).ok()
     }
 
-    /// Shows a value, in place of what was shown under the name before.
-    pub(crate) fn show(&mut self, name: &str, value: &str, origin: &str) {
-        let [name, value, origin] = [name, value, origin].map(str::to_owned);
-        let new = ShownSetting { name, value, origin };
-        match self.shown.iter_mut().find(|shown| shown.name == new.name) {
-            Some(shown) => *shown = new,
-            None => self.shown.push(new),
-        }
+    /// Reads a variable that other programs have too, such as `OTEL_SDK_DISABLED`. It has no flag and no key.
+    /// `None` if it is not set, or after a refusal.
+    pub(crate) fn variable_as<T>(&mut self, name: &'static str, format: Setting<T>) -> Option<T> {
+        let text = self.variable(name)?;
+        self.read_text(&format.with_key(name), text, "the environment")
     }
 
     /// A variable of the environment that is no setting of the gateway's own.
@@ -295,35 +218,136 @@ impl<'a> SettingsLoader<'a> {
         self.inputs.environment.variable(name)
     }
 
-    /// Reads a variable that other programs have too, such as `OTEL_SDK_DISABLED`: the first of these names that
-    /// is set. It has no flag and no key. `None` if it is not set, or after a refusal.
-    pub(crate) fn shared_variable<T>(&mut self, names: &[&str], format: &Format<T>) -> Option<T> {
-        let (name, text) = names.iter().find_map(|name| Some((*name, self.variable(name)?)))?;
-        let is_secret = may_hold_secret(text);
-        let shown = if is_secret { "(redacted)".to_owned() } else { one_line(text) };
-        match (format.read)(text) {
-            Ok(value) => {
-                self.show(name, &shown, name);
-                Some(value)
-            }
-            Err(problem) => {
-                self.add_problem(format!("{name} is {shown}: {problem}"));
-                None
-            }
+    /// A secret: the value of its setting, or the first line of the file that another setting names.
+    pub(crate) fn secret<T>(
+        &mut self,
+        setting: &Setting<Option<T>>,
+        value: Option<T>,
+        file: &SettingSpec,
+        path: Option<PathBuf>,
+    ) -> Option<T> {
+        let Some(path) = path else { return value };
+        if value.is_some() {
+            let problem = format!("must not be set beside {}: give one of them", setting.key);
+            self.refuse(&[file, setting], problem);
+            return None;
         }
+        // The refusal never repeats the line.
+        let problem = format!("it must hold {} on its first line", setting.allowed);
+        let first_line = |text: &str| setting.read(text.lines().next().unwrap_or_default());
+        self.read_named(file, &path, |text| first_line(text).map_err(|_| problem))?
     }
 
-    /// Reads a file that a setting names; the error is a clause.
+    /// Reads the file that a setting names. `None` after a refusal.
+    pub(crate) fn read_named<T>(
+        &mut self,
+        setting: &SettingSpec,
+        path: &Path,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.read_file(path).map_err(|problem| format!("the file {problem}"));
+        let parsed = text.and_then(|text| parse(&self.content_in_use(setting, text)));
+        parsed.map_err(|problem| self.refuse(&[setting], format!("cannot be used: {problem}"))).ok()
+    }
+
+    /// Reads a file; the error is a clause.
     pub(crate) fn read_file(&mut self, path: &Path) -> Result<String, String> {
-        self.inputs.environment.read_file(path, &mut self.files)
+        self.inputs.environment.read_file(path, &mut self.sources.files)
     }
 
-    /// Notes what a setting's file contains, so that a reload sees when it changes.
+    /// What a setting's file contains, or contained when the process started.
+    fn content_in_use(&mut self, setting: &SettingSpec, mut content: String) -> String {
+        let old = self.active.and_then(|active| active.contents.get(setting.key));
+        if let Some(old) = old.filter(|old| !setting.is_reloadable && **old != content) {
+            self.waiting.push(setting.key);
+            content.clone_from(old);
+        }
+        self.note_content(setting.key, content.clone());
+        content
+    }
+
+    /// Notes the content of a file, so that a reload sees when it changes.
     pub(crate) fn note_content(&mut self, key: &'static str, content: String) {
         self.raw.contents.insert(key, content);
     }
 
-    fn shown_as(&self, key: &str) -> Option<&ShownSetting> {
-        self.shown.iter().find(|shown| shown.name == key)
+    /// A duration that must not exceed `most`, the value of another setting. A default is lowered to it.
+    pub(crate) fn at_most(
+        &mut self,
+        setting: &Setting<Duration>,
+        cap: &SettingSpec,
+        most: Duration,
+    ) -> Duration {
+        let value = self.read(setting);
+        if value <= most {
+            return value;
+        }
+        let shown = duration_text(most);
+        if self.is_set(setting) {
+            self.refuse(&[setting, cap], format!("must not exceed {}, which is {shown}", cap.key));
+        } else {
+            self.show(setting, &shown, &format!("default, lowered to {}", cap.key));
+        }
+        most
+    }
+
+    /// Whether a source has the setting.
+    pub(crate) fn is_set(&self, setting: &SettingSpec) -> bool {
+        self.raw.values.contains_key(&self.key_of(setting))
+    }
+
+    /// The value of a setting that must be set together with another.
+    pub(crate) fn required<T>(
+        &mut self,
+        setting: &Setting<Option<T>>,
+        value: Option<T>,
+        other: &str,
+    ) -> Option<T> {
+        if value.is_none() {
+            self.refuse(&[setting], format!("must be set with {other}"));
+        }
+        value
+    }
+
+    /// Refuses the first of these settings because of its value and those of the others. Does nothing if one of
+    /// them is refused already, or not set where a source could not be read.
+    pub(crate) fn refuse(&mut self, settings: &[&SettingSpec], problem: impl fmt::Display) {
+        let is_known = |setting: &&SettingSpec| {
+            let is_found = self.is_set(setting) || !self.sources.are_incomplete;
+            is_found && !self.refused.contains(&self.key_of(setting))
+        };
+        let Some(first) = settings.first().filter(|_| settings.iter().all(is_known)) else {
+            return;
+        };
+        let key = self.key_of(first);
+        let has_default = first.default_in(self.inputs.role).is_some();
+        let shown = self.shown.iter().find(|shown| shown.name == key);
+        let problem = match shown.filter(|shown| has_default || shown.origin != DEFAULT) {
+            Some(ShownSetting { value, origin, .. }) => {
+                format!("{key} is {value} ({origin}): {problem}")
+            }
+            None => format!("{key} is not set: {problem}"),
+        };
+        self.add_problem(problem);
+        self.refused.insert(key);
+    }
+
+    /// Adds a problem of something that is no setting of the gateway's own.
+    pub(crate) fn add_problem(&mut self, problem: String) {
+        self.sources.problems.push(problem);
+    }
+
+    /// Shows the value of a setting, in place of what was shown before.
+    pub(crate) fn show(&mut self, setting: &SettingSpec, value: &str, origin: &str) {
+        let name = self.key_of(setting);
+        let new = ShownSetting { name, value: value.to_owned(), origin: origin.to_owned() };
+        match self.shown.iter_mut().find(|shown| shown.name == new.name) {
+            Some(shown) => *shown = new,
+            None => self.shown.push(new),
+        }
+    }
+
+    fn key_of(&self, setting: &SettingSpec) -> String {
+        setting.key.replace(TABLE, &self.table)
     }
 }

@@ -1,17 +1,18 @@
 //! Settings: each is declared once, by the macro [`settings!`], and read by [`SettingsLoader`].
 
+mod setting;
 mod formats;
-mod spec;
 mod loader;
-mod secret_file;
 
 pub(crate) use formats::{
-    Arity, Format, bytes, duration, listen_address, number, one_line, one_of, share, switch,
+    base_address, bytes, duration, file_path, is_one_line, listen_address, may_hold_secret, number,
+    one_of, project_id, secret, share, switch, text, web_address,
 };
-pub(crate) use loader::{CappedDuration, SettingsLoader};
-pub use loader::{FailedLoad, Loaded, SettingsError, ShownSetting};
-pub(crate) use secret_file::{SecretOrFile, file_path};
-pub(crate) use spec::{Role, SERVE, SERVE_AND_DEMO, Setting, SettingSpec, setting};
+pub(crate) use loader::SettingsLoader;
+pub use loader::{Loaded, SettingsError, ShownSetting};
+pub(crate) use setting::{
+    Arity, EVERY_ROLE, Role, SERVE, SERVE_AND_DEMO, Setting, SettingSpec, TABLE, one_line,
+};
 
 /// Declares a section of settings: a struct whose fields are settings.
 ///
@@ -21,7 +22,7 @@ pub(crate) use spec::{Role, SERVE, SERVE_AND_DEMO, Setting, SettingSpec, setting
 ///     #[derive(Clone, Debug)]
 ///     pub struct SubscriptionsConfig in "subscriptions." {
 ///         /// how often a watched record is read
-///         pub poll_interval: Duration = setting(duration(…)).default("5s").reloadable(),
+///         pub poll_interval: Duration = duration(…).default("5s").reloadable(),
 ///     } and {
 ///         /// A field that is no setting, and its value before anything is read.
 ///         pub other: Option<Other> = None,
@@ -35,7 +36,7 @@ pub(crate) use spec::{Role, SERVE, SERVE_AND_DEMO, Setting, SettingSpec, setting
 /// settings.
 ///
 /// The struct gets a function for each setting, named like the field, so that rules between settings can
-/// name what they refuse: `loader.refuse(&Self::poll_interval(), "must …")`. `Self::read` reads all fields,
+/// name what they refuse: `loader.refuse(&[&Self::poll_interval()], "must …")`. `Self::read` reads all fields,
 /// `Self::specs` lists the settings, and `Default` has the defaults of `serve`.
 macro_rules! settings {
     (

@@ -19,8 +19,7 @@ type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
 /// Variables and files. Clones share them.
 #[derive(Clone)]
 pub struct Environment {
-    /// `None` for a value that is not UTF-8.
-    variables: Arc<BTreeMap<String, Option<String>>>,
+    variables: Arc<BTreeMap<String, String>>,
     read_file: Arc<ReadFile>,
 }
 
@@ -37,19 +36,19 @@ impl Environment {
     ) -> Self {
         // An empty variable counts as not set: compose files and unit files cannot unset one.
         let variables = variables.into_iter().filter(|(_, value)| !value.is_empty());
-        let variables = variables
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.into_string().ok()));
-        Self { variables: Arc::new(variables.collect()), read_file: Arc::new(read_file) }
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let variables = variables.map(|(name, value)| (text(name), text(value))).collect();
+        Self { variables: Arc::new(variables), read_file: Arc::new(read_file) }
     }
 
-    /// The value of a variable that is set to text.
+    /// The value of a variable that is set.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(name)?.as_deref()
+        self.variables.get(name).map(String::as_str)
     }
 
-    /// Names and values; `None` for a value that is not UTF-8.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    /// Names and values. U+FFFD stands for what is not UTF-8.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Reads a file of text, after noting its state; the error is a clause.

@@ -3,61 +3,85 @@
 //! No layering library: those merge the sources first and stop at the first value they cannot convert.
 //! Here one error lists every wrong value, each with the flag, variable or line it came from.
 
-use std::collections::BTreeMap;
-
 use toml::de::{DeTable, DeValue};
 
-/// A value of the settings file, as text, and where it stands.
+use super::Table;
+use crate::config::settings::{TABLE, one_line};
+
+/// The section whose tables the user names: `[projects.<id>]`.
+const TABLES: &str = "projects";
+
+/// What a settings file holds.
+#[derive(Default)]
+pub(super) struct SettingsFile<'t> {
+    path: &'t str,
+    text: &'t str,
+    pub(super) values: Vec<FileValue>,
+    /// The tables of [`TABLES`], in the order of the file.
+    pub(super) tables: Vec<Table>,
+}
+
 pub(super) struct FileValue {
+    pub(super) key: String,
+    /// The key, with [`TABLE`] for the name of a table.
+    pub(super) setting: String,
     pub(super) text: String,
-    pub(super) line: usize,
-    /// Bytes before its name.
-    pub(super) offset: usize,
-    /// Whether it is a table without values.
-    pub(super) is_table: bool,
+    pub(super) origin: String,
 }
 
-/// A line of the file that is not TOML.
-pub(super) struct SyntaxError {
-    pub(super) line: usize,
-    pub(super) problem: String,
-}
-
-/// Reads the whole file. With a syntax error none of its values are used.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, FileValue>, Vec<SyntaxError>> {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        return Err(errors.iter().map(|error| syntax_error(text, error)).collect());
+impl<'t> SettingsFile<'t> {
+    /// Reads the whole file. The errors are its lines that are not TOML; with one, no value is used.
+    pub(super) fn parse(path: &'t str, text: &'t str) -> Result<Self, Vec<String>> {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let mut file = Self { path, text, ..Self::default() };
+        if !errors.is_empty() {
+            return Err(errors.iter().map(|error| file.syntax_error(error)).collect());
+        }
+        file.collect("", "", root.get_ref());
+        Ok(file)
     }
-    let mut values = BTreeMap::new();
-    collect(text, "", table.get_ref(), &mut values);
-    Ok(values)
-}
 
-fn syntax_error(text: &str, error: &toml::de::Error) -> SyntaxError {
-    let line = line_at(text, error.span().map_or(0, |span| span.start));
-    SyntaxError { line, problem: error.message().lines().collect::<Vec<_>>().join("; ") }
-}
-
-fn collect(
-    text: &str,
-    section: &str,
-    table: &DeTable<'_>,
-    values: &mut BTreeMap<String, FileValue>,
-) {
-    for (name, value) in table {
-        let offset = name.span().start;
-        let line = line_at(text, offset);
-        let name = name.get_ref();
-        let key = if section.is_empty() { name.to_string() } else { format!("{section}.{name}") };
-        match value.get_ref() {
-            DeValue::Table(inner) if !inner.is_empty() => collect(text, &key, inner, values),
-            other => {
-                let is_table = other.is_table();
-                values.insert(key, FileValue { text: text_of(other), line, offset, is_table });
+    /// Collects the values of a table, in the order of the file.
+    fn collect(&mut self, section: &str, setting_section: &str, table: &DeTable<'_>) {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            let (value, origin) = (value.get_ref(), self.origin(name.span().start));
+            let is_table_of_user = section == TABLES && value.is_table();
+            let key = below(section, name.get_ref());
+            let setting =
+                below(setting_section, if is_table_of_user { TABLE } else { name.get_ref() });
+            if is_table_of_user {
+                self.tables
+                    .push(Table { name: name.get_ref().to_string(), origin: origin.clone() });
+            }
+            match value {
+                DeValue::Table(inner) if is_table_of_user || !inner.is_empty() => {
+                    self.collect(&key, &setting, inner);
+                }
+                other => {
+                    self.values.push(FileValue { key, setting, text: text_of(other), origin });
+                }
             }
         }
     }
+
+    fn syntax_error(&self, error: &toml::de::Error) -> String {
+        let origin = self.origin(error.span().map_or(0, |span| span.start));
+        let problem = error.message().lines().collect::<Vec<_>>().join("; ");
+        format!("{origin} is not TOML: {problem}")
+    }
+
+    /// File and line of a place in the text.
+    fn origin(&self, offset: usize) -> String {
+        let line = self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+        format!("{}:{line}", one_line(self.path))
+    }
+}
+
+/// The key of a name in a section.
+fn below(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
 }
 
 /// A value as it would be written in a flag or a variable: items of a list have commas between them.
@@ -75,8 +99,4 @@ fn text_of(value: &DeValue<'_>) -> String {
         }
         DeValue::Table(_) => "a table".to_owned(),
     }
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }

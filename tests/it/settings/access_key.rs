@@ -59,8 +59,8 @@ fn a_missing_or_incomplete_key_is_refused_without_being_shown() {
                    and HUAWEICLOUD_SDK_SK, or write ak and sk into section [basic] of \
                    ~/.huaweicloud/credentials";
     let with = |name, value| aksk().file(PROFILE, pair).variables(&[(name, value)]);
-    let no_access = "HUAWEICLOUD_SDK_AK is not set: HUAWEICLOUD_SDK_";
-    let no_secret = "HUAWEICLOUD_SDK_SK is not set: HUAWEICLOUD_SDK_";
+    let no_access = "HUAWEICLOUD_SDK_AK is not set: ";
+    let no_secret = "HUAWEICLOUD_SDK_SK is not set: ";
     for (settings, refusals) in [
         (aksk(), &[missing][..]),
         (aksk().file(PROFILE, ""), &[missing]),
@@ -83,13 +83,13 @@ fn a_missing_or_incomplete_key_is_refused_without_being_shown() {
         ),
         (
             with("HUAWEICLOUD_SDK_AK", "canary,AKID").variables(&[
-                ("HUAWEICLOUD_SDK_SK", "canary\n"),
+                ("HUAWEICLOUD_SDK_SK", "canary of two\n"),
                 ("HUAWEICLOUD_SDK_PROJECT_ID", "a/b"),
             ]),
             &[
-                "HUAWEICLOUD_SDK_AK is (redacted): must be",
-                "HUAWEICLOUD_SDK_SK is (redacted): must be",
-                "HUAWEICLOUD_SDK_PROJECT_ID is a/b: must be",
+                "access key is (redacted) (HUAWEICLOUD_SDK_AK): must be",
+                "secret key is (redacted) (HUAWEICLOUD_SDK_SK): must be",
+                "HUAWEICLOUD_SDK_PROJECT_ID is a/b (the environment): must be",
             ],
         ),
     ] {
@@ -110,10 +110,10 @@ fn nothing_that_is_shown_or_debugged_holds_a_secret() {
 
     let shown = shown(&loaded);
     for line in [
-        "access key = (redacted) (the environment)",
-        "secret key = (redacted) (the environment)",
-        "security token = (redacted) (the environment)",
-        "HUAWEICLOUD_SDK_PROJECT_ID = p1 (HUAWEICLOUD_SDK_PROJECT_ID)",
+        "access key = (redacted) (HUAWEICLOUD_SDK_AK)",
+        "secret key = (redacted) (HUAWEICLOUD_SDK_SK)",
+        "security token = (redacted) (HUAWEICLOUD_SDK_SECURITY_TOKEN)",
+        "HUAWEICLOUD_SDK_PROJECT_ID = p1 (the environment)",
         "upstream.credentials = aksk (GATEWAY_UPSTREAM__CREDENTIALS)",
         "listen = 127.0.0.1:8080 (default)",
     ] {

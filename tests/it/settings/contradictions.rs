@@ -90,19 +90,14 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
         &["audit.required is true (--audit-required): must be false where audit.log is off"],
     ),
     (
-        &["--limits-rate-burst=5"],
-        &["limits.rate_burst is 5 (--limits-rate-burst): does nothing without limits.rate: set \
-               that as well"],
-    ),
-    (
         &["--graphql-documents-only"],
         &["graphql.documents_only is true (--graphql-documents-only): needs \
                graphql.documents_file: without it every document is refused"],
     ),
-    (&["--tls-cert-file=c"], &["tls.key_file is not set: must be set beside tls.cert_file"]),
+    (&["--tls-cert-file=c"], &["tls.key_file is not set: must be set with tls.cert_file"]),
     (
         &["--tls-key-file=k", "--tls-client-ca-file=a"],
-        &["tls.cert_file is not set: must be set beside tls.key_file"],
+        &["tls.cert_file is not set: must be set with tls.key_file"],
     ),
     (
         &["--tls-client-ca-file=a"],

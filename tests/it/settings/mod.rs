@@ -150,7 +150,7 @@ impl Given {
     fn refusals(self) -> Vec<String> {
         match self.parse() {
             Ok(_) => Vec::new(),
-            Err(UsageError::Settings(error)) => error.problems().to_vec(),
+            Err(UsageError::Settings(error)) => error.problems.clone(),
             Err(UsageError::Arguments(error)) => panic!("expected a refusal, got {error}"),
         }
     }

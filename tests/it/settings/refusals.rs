@@ -70,21 +70,16 @@ fn a_file_that_is_not_toml_is_refused_line_by_line_along_with_the_rest() {
 }
 
 #[test]
-fn an_unknown_name_is_refused_with_the_nearest_known_one() {
+fn an_unknown_name_is_refused() {
     let file = "colour = 1\n[upstrem]\nendpoint = 'http://x'\n[[limits]]\nmax_depth = 3\n[extra]\n";
     serve().settings_file(file).assert_refused(&[
         "colour (gateway.toml:1) is not a setting: docs/SETTINGS.md and --help list them",
-        "extra (gateway.toml:6) is not a setting: docs/SETTINGS.md and --help list them",
+        "upstrem.endpoint (gateway.toml:3) is not a setting: docs/SETTINGS.md and --help list them",
         "limits (gateway.toml:4) is not a setting: docs/SETTINGS.md and --help list them",
-        "upstrem.endpoint (gateway.toml:3) is not a setting: did you mean upstream.endpoint?",
+        "extra (gateway.toml:6) is not a setting: docs/SETTINGS.md and --help list them",
     ]);
-    for (variable, suffix) in [
-        ("GATEWAY_UPSTREAM_ENDPOINT", "did you mean GATEWAY_UPSTREAM__ENDPOINT?"),
-        ("GATEWAY_CACHE__TTL_FINALE", "did you mean GATEWAY_CACHE__TTL_FINAL?"),
-        ("GATEWAY_X", "docs/SETTINGS.md and --help list them"),
-        ("GATEWAY_PORT", ""),
-    ] {
-        let refusal = format!("{variable} is not a setting: {suffix}");
+    for variable in ["GATEWAY_UPSTREAM_ENDPOINT", "GATEWAY_X", "GATEWAY_PORT"] {
+        let refusal = format!("{variable} is not a setting: docs/SETTINGS.md and --help list them");
         serve().variables(&[(variable, "1")]).assert_refused(&[&refusal]);
     }
 }
@@ -115,7 +110,7 @@ fn text_that_is_not_unicode_is_refused_where_it_is_a_setting() {
     named.environment.push(("GATEWAY_CONFIG".into(), bytes));
 
     settings.assert_refused(&["GATEWAY_LOG is not UTF-8", "GATEWAY_\u{fffd} is not a setting"]);
-    named.assert_refused(&["GATEWAY_CONFIG is not UTF-8"]);
+    named.assert_refused(&["the settings file \u{fffd} (GATEWAY_CONFIG) cannot be read: "]);
     let missing = "the settings file nowhere.toml (--config) cannot be read: ";
     serve().arg("--config=nowhere.toml").assert_refused(&[missing]);
 }

@@ -52,13 +52,11 @@ fn a_login_that_cannot_be_made_is_refused_with_all_that_is_wrong() {
         (
             serve().variables(&[("GATEWAY_UPSTREAM__CREDENTIALS", "password")]),
             &[
-                "iam.user is not set: needed",
-                "iam.domain is not set: needed",
-                "iam.password is not set: it or iam.password_file is needed",
-                "upstream.credentials is password, but IAM's address is not known: set \
-                 HUAWEICLOUD_SDK_IAM_ENDPOINT, or upstream.region",
-                "upstream.credentials is password, but the token's project is not known: set \
-                 HUAWEICLOUD_SDK_PROJECT_ID, or upstream.region",
+                "upstream.region is not set: must be set with upstream.credentials=password, or \
+                 else HUAWEICLOUD_SDK_IAM_ENDPOINT and HUAWEICLOUD_SDK_PROJECT_ID",
+                "iam.user is not set: must be set with upstream.credentials=password",
+                "iam.domain is not set: must be set with upstream.credentials=password",
+                "iam.password is not set: it or iam.password_file must be set",
             ][..],
         ),
         (
@@ -71,8 +69,8 @@ fn a_login_that_cannot_be_made_is_refused_with_all_that_is_wrong() {
                 ("HUAWEICLOUD_SDK_PROJECT_ID", "a/b"),
             ]),
             &[
-                "HUAWEICLOUD_SDK_IAM_ENDPOINT is (redacted): must be an http or https address",
-                "HUAWEICLOUD_SDK_PROJECT_ID is a/b: must be a project id",
+                "HUAWEICLOUD_SDK_IAM_ENDPOINT is (redacted) (the environment): must be an http or https address",
+                "HUAWEICLOUD_SDK_PROJECT_ID is a/b (the environment): must be a project id",
             ],
         ),
     ] {
@@ -125,9 +123,13 @@ fn a_secret_that_is_given_twice_is_refused() {
 fn a_secret_file_that_is_missing_or_holds_something_else_is_refused_without_its_content() {
     for (url, secret, problem) in [
         (None, None, "cannot be used: the file cannot be read"),
-        (Some("http://canary.example"), Some("canary"), "must hold "),
-        (Some(""), Some(""), "must hold "),
-        (Some("\nredis://canary.example"), Some("\ncanary-key-secret"), "must hold "),
+        (Some("http://canary.example"), Some("canary"), "cannot be used: it must hold "),
+        (Some(""), Some(""), "cannot be used: it must hold "),
+        (
+            Some("\nredis://canary.example"),
+            Some("\ncanary-key-secret"),
+            "cannot be used: it must hold ",
+        ),
     ] {
         let settings = [(URL_FILE.1, url), (KEY_FILE.1, secret)]
             .into_iter()

@@ -133,7 +133,7 @@ fn the_endpoint_wins_over_the_sdks_address_of_a_region_and_that_over_the_public_
     let region = || given(&["serve", "--upstream-region=ap-southeast-1"]);
     let sdk = || region().variables(&[(SDK, "https://first.example, https://second.example")]);
     for (given, endpoint, origin) in [
-        (region(), "https://workspace.ap-southeast-1.myhuaweicloud.com/", "upstream.region"),
+        (region(), "https://workspace.ap-southeast-1.myhuaweicloud.com/", "the region"),
         (sdk(), "https://first.example/", SDK),
         (sdk().variables(&[ENDPOINT]), "http://127.0.0.1:8090/", ENDPOINT.0),
     ] {

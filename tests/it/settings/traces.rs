@@ -55,21 +55,25 @@ fn what_cannot_be_used_is_refused_by_name() {
         (
             "OTEL_EXPORTER_OTLP_PROTOCOL",
             "grpc",
-            "is grpc: must be http/protobuf or http/json, which receivers take at port 4318: gRPC \
+            "is grpc (the environment): must be http/protobuf or http/json, which receivers take at port 4318: gRPC \
              is not spoken here",
         ),
-        ("OTEL_SDK_DISABLED", "yes", "is yes: must be true or false"),
-        ("OTEL_TRACES_EXPORTER", "zipkin", "is zipkin: must be otlp or none"),
+        ("OTEL_SDK_DISABLED", "yes", "is yes (the environment): must be true or false"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "is zipkin (the environment): must be otlp or none"),
         (
             "OTEL_EXPORTER_OTLP_TIMEOUT",
             "10s",
-            "is 10s: must be a whole number of milliseconds, 1 to 86400000",
+            "is 10s (the environment): must be a whole number of milliseconds, 1 to 86400000",
         ),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "is 0: must be a whole number from 1 to 1000000"),
+        (
+            "OTEL_BSP_MAX_QUEUE_SIZE",
+            "0",
+            "is 0 (the environment): must be a whole number from 1 to 1000000",
+        ),
         (
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
             "http://user:canary@a",
-            "is (redacted): must be an http or https address without user, query and fragment, \
+            "is (redacted) (the environment): must be an http or https address without user, query and fragment, \
              such as http://localhost:4318",
         ),
     ] {

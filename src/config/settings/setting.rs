@@ -5,8 +5,6 @@
 
 use std::ops::Deref;
 
-use super::formats::{Arity, Format, ReadValue, one_line};
-
 /// What the process runs as. A setting may belong to some roles only, or have another default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -19,6 +17,20 @@ pub(crate) enum Role {
 pub(crate) const SERVE_AND_DEMO: &[Role] = &[Role::Serve, Role::Demo];
 /// The commands that have a setting which is not for the demo: that has an upstream and callers of its own.
 pub(crate) const SERVE: &[Role] = &[Role::Serve];
+pub(crate) const EVERY_ROLE: &[Role] = &[Role::Serve, Role::Demo, Role::Simulate];
+
+/// In the key of a setting that stands in tables, this stands for the name of the table.
+pub(crate) const TABLE: &str = "<id>";
+
+/// How many values a setting's flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arity {
+    One,
+    /// The flag alone means `true`.
+    AtMostOne,
+    /// The flag may be repeated.
+    Many,
+}
 
 /// A setting without the type of its value.
 pub(crate) struct SettingSpec {
@@ -29,7 +41,7 @@ pub(crate) struct SettingSpec {
     pub(crate) unset: &'static str,
     /// Whether a change takes effect while the process runs. Other changes wait for a restart.
     pub(crate) is_reloadable: bool,
-    /// What is allowed, as the end of a sentence.
+    /// What is allowed, as the end of a sentence: "true or false".
     pub(crate) allowed: String,
     /// Stands for the value in the usage of the flag.
     pub(crate) placeholder: &'static str,
@@ -49,26 +61,57 @@ pub(crate) struct Setting<T> {
     when_unset: fn() -> Option<T>,
 }
 
-/// Declares a setting with a format. It needs a restart to change and has no default, unless
-/// the methods of [`Setting`] say otherwise. The macro `settings!` adds
-/// key and meaning.
-pub(crate) fn setting<T>(format: Format<T>) -> Setting<T> {
-    let Format { allowed, placeholder, arity, read, unset: when_unset } = format;
-    let spec = SettingSpec {
-        key: "",
-        meaning: "",
-        unset: "none",
-        is_reloadable: false,
-        allowed,
-        placeholder,
-        arity,
-        default: None,
-        demo_default: None,
-        flag: None,
-        roles: &[],
-        is_secret: |_| false,
-    };
-    Setting { spec, read, when_unset }
+/// Reads a value; the error is a clause that says what is allowed.
+type ReadValue<T> = Box<dyn Fn(&str) -> Result<T, String>>;
+
+impl<T: 'static> Setting<T> {
+    /// A setting whose texts have a type of their own. Blanks at the ends do not count. It needs a restart to
+    /// change and has no default, unless other methods say so. The macro `settings!` adds key and meaning.
+    pub(crate) fn new(
+        placeholder: &'static str,
+        allowed: impl Into<String>,
+        parse: impl Fn(&str) -> Option<T> + 'static,
+    ) -> Self {
+        let allowed = allowed.into();
+        let problem = format!("must be {allowed}");
+        let read = move |text: &str| parse(text.trim()).ok_or_else(|| problem.clone());
+        let spec = SettingSpec {
+            key: "",
+            meaning: "",
+            unset: "none",
+            is_reloadable: false,
+            allowed,
+            placeholder,
+            arity: Arity::One,
+            default: None,
+            demo_default: None,
+            flag: None,
+            roles: EVERY_ROLE,
+            is_secret: |_| false,
+        };
+        Self { spec, read: Box::new(read), when_unset: || None }
+    }
+
+    /// A value that may be left out.
+    pub(crate) fn optional(self) -> Setting<Option<T>> {
+        let read = Box::new(move |text: &str| (self.read)(text).map(Some));
+        Setting { spec: self.spec, read, when_unset: || Some(None) }
+    }
+
+    /// Any number of values, with commas between them.
+    pub(crate) fn list<C: FromIterator<T>>(self) -> Setting<C> {
+        let allowed = format!("a list with commas between the items, each {}", self.spec.allowed);
+        let read = move |text: &str| {
+            let items = text.split(',').filter(|_| !text.trim().is_empty());
+            // The item is named by its position, because it may be a secret.
+            let item = |(at, item)| {
+                (self.read)(item).map_err(|problem| format!("item {}: {problem}", at + 1_usize))
+            };
+            items.enumerate().map(item).collect()
+        };
+        let spec = SettingSpec { allowed, arity: Arity::Many, ..self.spec };
+        Setting { spec, read: Box::new(read), when_unset: || Some(std::iter::empty().collect()) }
+    }
 }
 
 impl<T> Setting<T> {
@@ -172,6 +215,11 @@ impl SettingSpec {
         self.roles.contains(&role)
     }
 
+    /// Whether it stands in tables of the settings file, and has neither flag nor variable.
+    pub(crate) fn is_in_tables(&self) -> bool {
+        self.key.contains(TABLE)
+    }
+
     /// The default as a user would write it, if there is one.
     pub(crate) fn default_in(&self, role: Role) -> Option<&'static str> {
         match role {
@@ -183,5 +231,31 @@ impl SettingSpec {
     /// What a source gave, without secrets, on one line.
     pub(crate) fn shown(&self, text: &str) -> String {
         if (self.is_secret)(text) { "(redacted)".to_owned() } else { one_line(text) }
+    }
+}
+
+/// Writes foreign text on one line of bounded length.
+pub(crate) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    let is_plain = !shown.is_empty() && shown.trim() == shown;
+    if is_plain && shown.escape_debug().eq(shown.chars()) { shown } else { format!("{shown:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_stays_on_one_line() {
+        for (text, shown) in
+            [("12s", "12s"), ("", "\"\""), ("a\nb", "\"a\\nb\""), (" a", "\" a\""), ("ü", "ü")]
+        {
+            assert_eq!(one_line(text), shown);
+        }
+        assert_eq!(one_line(&"x".repeat(101)), format!("{}…", "x".repeat(100)));
     }
 }
