@@ -7,12 +7,12 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use url::Url;
 
+use super::proxies::Proxies;
 use super::settings::{
     SERVE, Setting, SettingsLoader, duration, file_path, is_one_line, one_of, project_id, settings,
     switch, text,
 };
 use crate::domain::ProjectId;
-use crate::proxies::Proxies;
 
 /// The algorithms whose keys can be public. With a shared secret, a program that checks tokens could also
 /// make them, and `none` proves nothing.
@@ -225,7 +225,7 @@ impl JwtConfig {
             algorithms: jwt_algorithms,
             leeway: settings.jwt_leeway,
             claims,
-            proxies: loader.proxies(),
+            proxies: Proxies::load(loader),
         })
     }
 }

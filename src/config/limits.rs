@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::settings::{Setting, SettingsLoader, bytes, duration, number, settings};
+use super::settings::{Setting, SettingsLoader, bytes, number, settings, timeout};
 
 settings! {
     /// The limits of a whole HTTP request, batches included, and of the process.
@@ -103,10 +103,6 @@ impl Rate {
         let count = NonZeroU32::new(count)?;
         Some(Self { count, per })
     }
-}
-
-fn timeout() -> Setting<Duration> {
-    duration(Duration::from_millis(1)..=Duration::from_hours(1))
 }
 
 fn million<T: FromStr + 'static>() -> Setting<T> {

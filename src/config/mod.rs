@@ -6,6 +6,7 @@
 
 mod settings;
 mod sources;
+mod proxies;
 mod credentials;
 mod iam;
 mod target;
@@ -45,7 +46,6 @@ use sources::{Inputs, RawSettings};
 use target::{DefaultTarget, ProjectSettings};
 use tls::TlsSettings;
 
-pub use crate::proxies::Proxies;
 pub use access_key::AccessKey;
 pub use audit::{AuditConfig, AuditSink};
 pub(crate) use cache::CacheBudget;
@@ -57,6 +57,7 @@ pub use invocation::{Invocation, SchemaText, UsageError};
 pub use limits::{LimitsConfig, Rate};
 pub use live::Live;
 pub use log::{LogConfig, LogFormat};
+pub use proxies::Proxies;
 pub use redis::{RedisKind, RedisNode, RedisServers};
 pub use settings::{Loaded, SettingsError, ShownSetting};
 pub use simulate::{SimulateArgs, SimulatedKey, SimulatedRegion, SimulatedUser};

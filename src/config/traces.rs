@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::proxies::Proxies;
 use super::settings::{Setting, SettingsLoader, number, one_of, web_address};
-use crate::proxies::Proxies;
 
 /// How traces are queued and exported.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,7 @@ impl TracesConfig {
         let queue = loader.variable_as("OTEL_BSP_MAX_QUEUE_SIZE", number(1..=1_000_000));
         let batch = loader.variable_as("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", number(1..=1_000_000));
         Some(Self {
-            proxies: loader.proxies(),
+            proxies: Proxies::load(loader),
             is_json: is_json.unwrap_or(default.is_json),
             timeout: export.map_or(timeout, |export| timeout.min(export)),
             schedule_delay: delay.unwrap_or(default.schedule_delay),

@@ -9,11 +9,11 @@ use url::Url;
 use super::access_key::AccessKey;
 use super::credentials::{CredentialsKind, CredentialsSettings};
 use super::iam::{IamLogin, IamSettings, ProjectScope, default_project};
-use super::settings::{Role, Setting, SettingsLoader, bytes, duration, number, settings, share};
+use super::proxies::Proxies;
+use super::settings::{Role, SettingsLoader, bytes, number, settings, share, timeout};
 use super::target::{ProjectConfig, Target};
 use super::tls::ca_certificates_of;
 use crate::domain::ProjectId;
-use crate::proxies::Proxies;
 
 settings! {
     /// How the upstream is reached.
@@ -157,7 +157,7 @@ impl UpstreamConfig {
             // After a refusal they are not used.
             credentials: credentials.unwrap_or(CredentialsMode::Passthrough),
             ca_certificates: ca_certificates.unwrap_or_default(),
-            proxies: loader.proxies(),
+            proxies: Proxies::load(loader),
             ..upstream
         }
     }
@@ -175,8 +175,4 @@ impl UpstreamConfig {
         }
         Self { connect_timeout, attempt_timeout, breaker, ..upstream }
     }
-}
-
-fn timeout() -> Setting<Duration> {
-    duration(Duration::from_millis(1)..=Duration::from_hours(1))
 }

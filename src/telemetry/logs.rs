@@ -9,18 +9,15 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
-use tracing::callsite::rebuild_interest_cache;
-use tracing::level_filters::LevelFilter;
-use tracing::subscriber::Interest;
-use tracing::{Metadata, Subscriber};
+use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry as Registered, reload};
 
 use super::traces::Traces;
-use crate::config::{Live, LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 use crate::spans;
 
 /// Lines that may wait to be written: about 8 MiB.
@@ -37,7 +34,7 @@ pub struct Log {
 /// Changes what is logged while the process runs, and counts. Clones share both.
 #[derive(Clone)]
 pub struct LogHandle {
-    filter: LogFilter,
+    filter: reload::Handle<EnvFilter, Registered>,
     waits: Counter,
 }
 
@@ -48,7 +45,7 @@ pub struct LogHandle {
 pub fn start_logging(config: &LogConfig, traces: &Traces) -> Result<Log, TryInitError> {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let format = config.format.unwrap_or(default);
-    let filter = LogFilter::new(config);
+    let (filter, handle) = reload::Layer::new(filter(config));
     let (lines, writer) = NonBlockingBuilder::default()
         .lossy(false)
         .buffered_lines_limit(BUFFERED_LINES)
@@ -57,8 +54,8 @@ pub fn start_logging(config: &LogConfig, traces: &Traces) -> Result<Log, TryInit
         .finish(io::BufWriter::new(io::stderr()));
     let waits = Counter::default();
     let lines = CountedWriter { lines, waits: waits.clone(), threshold: WAITED };
-    subscriber(filter.clone(), format, traces, move || lines.clone()).try_init()?;
-    Ok(Log { handle: LogHandle { filter, waits }, _writer: writer })
+    subscriber(filter, format, traces, move || lines.clone()).try_init()?;
+    Ok(Log { handle: LogHandle { filter: handle, waits }, _writer: writer })
 }
 
 impl Log {
@@ -71,7 +68,8 @@ impl Log {
 impl LogHandle {
     /// Logs by other settings from now on.
     pub fn change(&self, config: &LogConfig) {
-        self.filter.change(config);
+        // Fails only if the subscriber is gone.
+        let _ = self.filter.reload(filter(config));
     }
 
     /// Registers the metrics.
@@ -107,46 +105,15 @@ impl io::Write for CountedWriter {
     }
 }
 
-/// Which lines are logged; it may change at any time. Clones share it.
-///
-/// `tracing-subscriber` can reload filters too, but takes a lock for each line. Settings name levels and
-/// targets only, so the filter keeps no state of spans.
-#[derive(Clone)]
-struct LogFilter(Live<EnvFilter>);
-
-impl LogFilter {
-    fn new(config: &LogConfig) -> Self {
-        Self(Live::new(EnvFilter::new(&config.filter)))
-    }
-
-    fn change(&self, config: &LogConfig) {
-        self.0.set(EnvFilter::new(&config.filter));
-        // Each place that logs has remembered whether it is of interest.
-        rebuild_interest_cache();
-    }
-}
-
-impl<S: Subscriber> Filter<S> for LogFilter {
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.target() == spans::TARGET {
-            return Interest::never();
-        }
-        Filter::<S>::callsite_enabled(&**self.0.load(), metadata)
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
-        metadata.target() != spans::TARGET
-            && Filter::<S>::enabled(&**self.0.load(), metadata, context)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Filter::<S>::max_level_hint(&**self.0.load())
-    }
+/// Which lines are logged. The spans of traces never are.
+fn filter(config: &LogConfig) -> EnvFilter {
+    let no_traces = format!("{}=off", spans::TARGET).parse().expect("a target and a level");
+    EnvFilter::new(&config.filter).add_directive(no_traces)
 }
 
 /// Formats log lines into any writer, and hands the spans of traces to their exporter.
 fn subscriber<W>(
-    filter: LogFilter,
+    filter: impl Filter<Registered> + Send + Sync + 'static,
     format: LogFormat,
     traces: &Traces,
     writer: W,
@@ -185,6 +152,10 @@ mod tests {
         }
     }
 
+    fn filter_of(text: &str) -> EnvFilter {
+        filter(&LogConfig { filter: text.to_owned(), format: None })
+    }
+
     /// The line that something logs.
     fn line_of(log: impl FnOnce()) -> serde_json::Value {
         let written = Written::default();
@@ -192,9 +163,8 @@ mod tests {
             let written = written.clone();
             move || written.clone()
         };
-        let filter = LogFilter::new(&LogConfig::default());
         tracing::subscriber::with_default(
-            subscriber(filter, LogFormat::Json, &Traces::default(), make),
+            subscriber(filter_of("info"), LogFormat::Json, &Traces::default(), make),
             log,
         );
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
@@ -258,16 +228,16 @@ mod tests {
             let written = written.clone();
             move || written.clone()
         };
-        let filter = LogFilter::new(&LogConfig::default());
+        let (filter, handle) = reload::Layer::new(filter_of("info"));
         let say = |number: u32| tracing::debug!(number, "said");
 
         tracing::subscriber::with_default(
-            subscriber(filter.clone(), LogFormat::Json, &Traces::default(), make),
+            subscriber(filter, LogFormat::Json, &Traces::default(), make),
             || {
                 say(1);
-                filter.change(&LogConfig { filter: "debug".to_owned(), format: None });
+                handle.reload(filter_of("debug")).unwrap();
                 say(2);
-                filter.change(&LogConfig { filter: "off".to_owned(), format: None });
+                handle.reload(filter_of("off")).unwrap();
                 say(3);
             },
         );
@@ -302,7 +272,7 @@ mod tests {
                 let written = written.clone();
                 move || written.clone()
             };
-            let filter = LogFilter::new(&LogConfig { filter: filter.to_owned(), format: None });
+            let filter = filter_of(filter);
             let subscriber = subscriber(filter, LogFormat::Json, &traces, make);
 
             let (trace, text) = tracing::subscriber::with_default(subscriber, || {

@@ -1,7 +1,6 @@
 //! The metrics page.
 
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
@@ -10,21 +9,27 @@ use prometheus_client::registry::Registry;
 use crate::version::{COMMIT, VERSION};
 
 /// Everything that is counted, ready to be shown.
-#[derive(Clone)]
 pub struct MetricsPage {
-    registry: Arc<Registry>,
+    registry: Registry,
 }
 
-impl MetricsPage {
-    /// A page of the metrics that `register` puts on show, and of the build.
-    pub fn new(register: impl FnOnce(&mut Registry)) -> Self {
+/// A page of the build alone.
+impl Default for MetricsPage {
+    fn default() -> Self {
         let mut registry = Registry::default();
-        // Build files cannot unset a variable: what is set to nothing counts as not told.
+        // Build files cannot unset a variable: an empty one counts as not set.
         let commit = COMMIT.filter(|commit| !commit.is_empty()).unwrap_or("unknown");
         let build = Info::new(vec![("version", VERSION), ("commit", commit)]);
         registry.register("gateway_build", "Version and commit of the running build", build);
-        register(&mut registry);
-        Self { registry: Arc::new(registry) }
+        Self { registry }
+    }
+}
+
+impl MetricsPage {
+    /// Adds the metrics of a part.
+    pub fn add<M>(&mut self, metrics: M, register: fn(&M, &mut Registry)) -> M {
+        register(&metrics, &mut self.registry);
+        metrics
     }
 
     /// The page as OpenMetrics text.
@@ -44,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_page_tells_version_and_commit() {
-        let page = MetricsPage::new(|_| {}).render().unwrap();
+        let page = MetricsPage::default().render().unwrap();
 
         let commit = COMMIT.filter(|commit| !commit.is_empty()).unwrap_or("unknown");
         let build = format!("gateway_build_info{{version=\"{VERSION}\",commit=\"{commit}\"}} 1\n");

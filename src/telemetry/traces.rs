@@ -20,9 +20,6 @@ use opentelemetry_sdk::resource::{
 use opentelemetry_sdk::trace::{
     SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter as _, SpanProcessor,
 };
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -36,6 +33,7 @@ use tracing_subscriber::layer::{self, Filter};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::TracesConfig;
+use crate::counters::LabelledCounter;
 use crate::spans::TARGET;
 use crate::version::VERSION;
 
@@ -49,10 +47,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const SCOPE: &str = "screen-record-gateway";
 
 /// The export of traces. By default they are off.
-#[derive(Default)]
 pub struct Traces {
     provider: Option<SdkTracerProvider>,
-    metrics: TraceMetrics,
+    counts: LabelledCounter,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -74,25 +71,11 @@ pub enum TracesError {
     Exporter(#[from] ExporterBuildError),
 }
 
-#[derive(Clone, Debug)]
-struct TraceMetrics {
-    spans: Family<OutcomeLabel, Counter>,
-    exported: Counter,
-    failed: Counter,
-    dropped: Counter,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-impl Default for TraceMetrics {
+impl Default for Traces {
     fn default() -> Self {
-        let spans = Family::<OutcomeLabel, Counter>::default();
-        let [exported, failed, dropped] = ["exported", "failed", "dropped"]
-            .map(|outcome| spans.get_or_create_owned(&OutcomeLabel { outcome }));
-        Self { spans, exported, failed, dropped }
+        let spans = LabelledCounter::new("outcome", &["exported", "failed", "dropped"]);
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        Self { provider: None, counts: spans, tasks, stopping }
     }
 }
 
@@ -115,13 +98,12 @@ impl Traces {
             spans,
             delay: config.schedule_delay,
             max_batch_size: config.max_batch_size,
-            metrics: traces.metrics.clone(),
+            counts: traces.counts.clone(),
             stopping: traces.stopping.clone(),
             warned: None,
-            lost: 0,
         };
         traces.tasks.spawn(sender.run());
-        let queue = Queue { spans: queue, dropped: traces.metrics.dropped.clone() };
+        let queue = Queue { spans: queue, counts: traces.counts.clone() };
         let provider = SdkTracerProvider::builder().with_span_processor(queue);
         traces.provider = Some(provider.with_resource(resource).build());
         Ok(traces)
@@ -145,7 +127,7 @@ impl Traces {
     /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let traces = registry.sub_registry_with_prefix("gateway_traces");
-        traces.register("spans", "Completed spans, by outcome", self.metrics.spans.clone());
+        traces.register("spans", "Completed spans, by outcome", self.counts.family());
     }
 
     /// Sends the spans that wait, for two seconds at most. No span is exported afterwards.
@@ -188,20 +170,8 @@ fn exporter(config: &TracesConfig) -> Result<OtlpExporter, TracesError> {
 
 /// A client for the receiver, which has nothing in common with the upstream's.
 fn client(config: &TracesConfig) -> Result<reqwest::Client, reqwest::Error> {
-    // Fails only when a provider has been installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        // The receiver's credentials would travel with them.
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .timeout(config.timeout)
-        .connect_timeout(CONNECT_WITHIN.min(config.timeout));
-    builder = config.proxies.apply(builder, &config.endpoint)?;
-    if config.endpoint.scheme() == "http" {
-        // Nothing will be verified, so a machine without root certificates will do.
-        builder = builder.tls_certs_only([]);
-    }
-    builder.build()
+    let builder = config.proxies.client(&config.endpoint)?;
+    builder.timeout(config.timeout).connect_timeout(CONNECT_WITHIN.min(config.timeout)).build()
 }
 
 /// The attributes of this process. The last detector reads the service's own name, and makes one up if there is
@@ -223,7 +193,7 @@ fn resource() -> Resource {
 #[derive(Debug)]
 struct Queue {
     spans: mpsc::Sender<SpanData>,
-    dropped: Counter,
+    counts: LabelledCounter,
 }
 
 impl SpanProcessor for Queue {
@@ -231,7 +201,7 @@ impl SpanProcessor for Queue {
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() && self.spans.try_send(span).is_err() {
-            self.dropped.inc();
+            self.counts.inc("dropped");
         }
     }
 
@@ -250,11 +220,10 @@ struct Sender {
     spans: mpsc::Receiver<SpanData>,
     delay: Duration,
     max_batch_size: usize,
-    metrics: TraceMetrics,
+    counts: LabelledCounter,
     stopping: CancellationToken,
-    /// When the last warning was logged, and the spans lost since.
+    /// When the last warning was logged.
     warned: Option<Instant>,
-    lost: u64,
 }
 
 impl Sender {
@@ -264,9 +233,9 @@ impl Sender {
             if !batch.is_empty() {
                 let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
                 match self.exporter.export(batch).await {
-                    Ok(()) => self.metrics.exported.inc_by(spans),
+                    Ok(()) => drop(self.counts.counter("exported").inc_by(spans)),
                     Err(error) => self.lose(spans, &error),
-                };
+                }
             }
             if is_last {
                 return;
@@ -293,13 +262,11 @@ impl Sender {
         (batch, false)
     }
 
-    fn lose(&mut self, spans: u64, error: &OTelSdkError) -> u64 {
-        self.lost += spans;
+    fn lose(&mut self, spans: u64, error: &OTelSdkError) {
+        self.counts.counter("failed").inc_by(spans);
         if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
-            let lost = std::mem::take(&mut self.lost);
-            tracing::warn!(%error, lost, "spans are lost: the receiver of traces does not take them");
+            tracing::warn!(%error, "spans are lost: the receiver of traces does not take them");
             self.warned = Some(Instant::now());
         }
-        self.metrics.failed.inc_by(spans)
     }
 }

@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use http::Version;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
-use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Request, Response, Url, retry};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{sleep, timeout};
 use tower::util::MapFutureLayer;
 
 use super::content_encoding;
-use crate::config::UpstreamConfig;
+use crate::config::{Proxies, UpstreamConfig};
 
 /// Idle connections are kept for less time than servers commonly keep theirs.
 const POOL_IDLE: Duration = Duration::from_secs(55);
@@ -66,16 +65,10 @@ struct Superseded;
 impl HttpClient {
     /// A client for an address, through the proxy that the environment names for it.
     pub(super) fn new(address: &Url, config: &UpstreamConfig) -> reqwest::Result<Self> {
-        let builder = Client::builder().connect_timeout(config.connect_timeout);
-        let builder = config.proxies.apply(builder, address)?;
-        let builder = if address.scheme() == "http" {
-            // Nothing is verified, so a machine without root certificates will do.
-            builder.tls_certs_only([])
-        } else if config.ca_certificates.is_empty() {
-            builder
-        } else {
-            builder.tls_certs_merge(ca_certificates(config)?)
-        };
+        let mut builder = config.proxies.client(address)?.connect_timeout(config.connect_timeout);
+        if address.scheme() == "https" && !config.ca_certificates.is_empty() {
+            builder = builder.tls_certs_merge(ca_certificates(config)?);
+        }
         Self::build(builder, address)
     }
 
@@ -86,13 +79,11 @@ impl HttpClient {
         certificates: Vec<Certificate>,
         connect_timeout: Duration,
     ) -> reqwest::Result<Self> {
-        let builder = Client::builder().connect_timeout(connect_timeout);
-        Self::build(builder.no_proxy().tls_certs_only(certificates), address)
+        let builder = Proxies::default().client(address)?.connect_timeout(connect_timeout);
+        Self::build(builder.tls_certs_only(certificates), address)
     }
 
     fn build(builder: ClientBuilder, address: &Url) -> reqwest::Result<Self> {
-        // Fails only when a provider has been installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let speaks_http_1 = AtomicBool::new(address.scheme() == "http");
         let connections =
             Connections { speaks_http_1, opened: AtomicU64::new(0), turn: Mutex::default() };
@@ -101,9 +92,6 @@ impl HttpClient {
         let client = builder
             .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, content_encoding::ACCEPTED)]))
             .user_agent(AGENT)
-            // The credentials would travel with a redirect.
-            .redirect(Policy::none())
-            .referer(false)
             // `attempt::exchange` resends, with waits and until the deadline. Without a retry of its own
             // reqwest need not copy each request.
             .retry(retry::never().max_retries_per_request(0))

@@ -7,12 +7,12 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use futures_util::future::join_all;
 use screen_record_gateway::app::App;
+use screen_record_gateway::app::Outcome;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
     AccessKey, AuditConfig, AuditSink, Config, CredentialsMode, InboundAuth, JwksSource, JwtConfig,
 };
 use screen_record_gateway::domain::Secret;
-use screen_record_gateway::reload::Outcome;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

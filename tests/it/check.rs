@@ -287,7 +287,7 @@ async fn a_proxy_variable_that_cannot_be_parsed_stops_check_and_serve_by_its_nam
     assert_eq!((checked.code, code), (2, 2), "{}", checked.complained);
     for complained in [checked.complained, complained] {
         assert!(
-            complained.contains("HTTPS_PROXY is (redacted): must be the address"),
+            complained.contains("HTTPS_PROXY is (redacted) (the environment): must be"),
             "{complained}"
         );
         assert!(!complained.contains("proxy-secret"), "{complained}");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each area may import besides itself. `app`, `checks`, `cli` and `fuzzing` may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("version", &[]),
     ("domain", &[]),
     ("clock", &[]),
@@ -15,9 +15,8 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("body_limit", &[]),
     ("error_chain", &[]),
     ("counters", &[]),
-    ("proxies", &[]),
-    ("config", &["domain", "version", "proxies"]),
-    ("telemetry", &["spans", "config", "version"]),
+    ("config", &["domain", "version"]),
+    ("telemetry", &["spans", "config", "version", "counters"]),
     (
         "upstream",
         &[
@@ -47,9 +46,9 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "fair_semaphore",
             "counters",
             "body_limit",
+            "error_chain",
         ],
     ),
-    ("reload", &["config", "clock", "counters"]),
     ("simulator", &["clock", "signature"]),
     ("main", &["cli"]),
 ];

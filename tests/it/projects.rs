@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use screen_record_gateway::app::Outcome;
 use screen_record_gateway::config::ProjectConfig;
 use screen_record_gateway::domain::ProjectId;
-use screen_record_gateway::reload::Outcome;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;

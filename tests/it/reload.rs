@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use screen_record_gateway::reload::Outcome;
+use screen_record_gateway::app::Outcome;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

@@ -1,11 +1,11 @@
 //! An upstream whose certificate a private CA has signed.
 
 use axum::http::Version;
+use screen_record_gateway::app::Outcome;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
     Config, CredentialsMode, MetadataService, Target, ca_certificates_of,
 };
-use screen_record_gateway::reload::Outcome;
 use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
 use serde_json::json;
 

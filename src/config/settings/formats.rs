@@ -29,6 +29,11 @@ pub(crate) fn duration(range: RangeInclusive<Duration>) -> Setting<Duration> {
     })
 }
 
+/// A time limit.
+pub(crate) fn timeout() -> Setting<Duration> {
+    duration(Duration::from_millis(1)..=Duration::from_hours(1))
+}
+
 /// A number of bytes within bounds.
 pub(crate) fn bytes<T: TryFrom<u64> + 'static>(range: RangeInclusive<u64>) -> Setting<T> {
     let [least, most] = [range.start(), range.end()].map(|bound| bytes_text(*bound));

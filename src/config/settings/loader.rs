@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::formats::duration_text;
 use super::setting::{Role, Setting, SettingSpec, TABLE};
 use crate::config::sources::{FileStates, Inputs, RawSettings, SourcedValue, Sources, Table};
-use crate::proxies::Proxies;
 
 /// What is shown as the origin of a default.
 const DEFAULT: &str = "default";
@@ -64,7 +63,6 @@ pub(crate) struct SettingsLoader<'a> {
     waiting: Vec<&'static str>,
     shown: Vec<ShownSetting>,
     refused: BTreeSet<String>,
-    proxies: Proxies,
     /// The table that is being read.
     table: String,
 }
@@ -91,15 +89,6 @@ impl<'a> SettingsLoader<'a> {
         known: &'static [SettingSpec],
         active: Option<&'a RawSettings>,
     ) -> Self {
-        let mut sources = Sources::read(inputs, known);
-        let proxies = Proxies::read(|name| inputs.environment.variable(name));
-        let proxies = proxies.unwrap_or_else(|error| {
-            // The demo's upstream is on this machine, so that no proxy is needed.
-            if inputs.role == Role::Serve {
-                sources.problems.push(error.to_string());
-            }
-            Proxies::default()
-        });
         let mut loader = Self {
             inputs,
             known,
@@ -108,9 +97,8 @@ impl<'a> SettingsLoader<'a> {
             waiting: Vec::new(),
             shown: Vec::new(),
             refused: BTreeSet::new(),
-            proxies,
             table: String::new(),
-            sources,
+            sources: Sources::read(inputs, known),
         };
         if let Some(active) = active {
             loader.keep_until_a_restart(active);
@@ -140,11 +128,6 @@ impl<'a> SettingsLoader<'a> {
     /// Notes the state of a file that another area reads.
     pub(crate) fn watch(&mut self, file: &Path) {
         self.sources.files.note(file);
-    }
-
-    /// The proxies that the environment names.
-    pub(crate) fn proxies(&self) -> Proxies {
-        self.proxies.clone()
     }
 
     /// The tables of the settings file, in its order.

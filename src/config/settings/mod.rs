@@ -6,7 +6,7 @@ mod loader;
 
 pub(crate) use formats::{
     base_address, bytes, duration, file_path, is_one_line, listen_address, may_hold_secret, number,
-    one_of, project_id, secret, share, switch, text, web_address,
+    one_of, project_id, secret, share, switch, text, timeout, web_address,
 };
 pub(crate) use loader::SettingsLoader;
 pub use loader::{Loaded, SettingsError, ShownSetting};

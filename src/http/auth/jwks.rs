@@ -155,19 +155,11 @@ async fn keep_fresh(shared: Weak<Shared>) {
 
 impl Remote {
     fn new(address: &Url, proxies: &Proxies) -> Result<Self, reqwest::Error> {
-        // Fails only when a provider has been installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
+        let builder = proxies
+            .client(address)?
             .timeout(FETCH_TIMEOUT)
             .pool_max_idle_per_host(0)
             .user_agent(concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION")));
-        builder = proxies.apply(builder, address)?;
-        if address.scheme() == "http" {
-            // Without TLS there is nothing to verify, and no root certificates are needed.
-            builder = builder.tls_certs_only([]);
-        }
         Ok(Self { http: builder.build()?, address: address.clone(), last_fetch: Mutex::default() })
     }
 

@@ -6,13 +6,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use screen_record_gateway::app::{App, Start};
+use screen_record_gateway::app::{Outcome, ReloadHandle};
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
     BreakerConfig, Config, CredentialsMode, Environment, GraphqlConfig, IamLogin, Invocation,
     Loaded, LoginTarget, ProjectScope, Target, UpstreamConfig,
 };
 use screen_record_gateway::domain::Secret;
-use screen_record_gateway::reload::{Outcome, ReloadHandle};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use url::Url;

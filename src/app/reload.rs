@@ -3,23 +3,17 @@
 //! A signal and a changed file cause a reload. After a failure nothing changes: the failure is logged once, and the
 //! reload is retried with backoff and at the next change of a file.
 
-mod metrics;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::parts::Parts;
+use super::reload_metrics::ReloadMetrics;
 use crate::config::{Config, FileStates, Loaded};
 
-pub use metrics::ReloadMetrics;
-
-/// How often files are polled by default.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Polls between a failure and the first retry. Each further retry waits for twice as many.
 const FIRST_BACKOFF: u32 = 2;
 /// The most polls between two retries.
@@ -27,16 +21,11 @@ const LONGEST_BACKOFF: u32 = 60;
 /// Requests for a reload that may wait.
 const MAX_WAITING_REQUESTS: usize = 16;
 
-/// Puts settings into use as a whole. After an error nothing has changed; it is each reason why they cannot be
-/// used, with the setting's name and without secrets.
-pub type Apply = Box<dyn Fn(Config) -> BoxFuture<'static, Result<(), Vec<String>>> + Send + Sync>;
-
 /// Reads the settings again and puts them into use.
-pub struct Reloader {
+pub(super) struct Reloader {
     active: Arc<Loaded<Config>>,
-    apply: Apply,
+    parts: Parts,
     metrics: ReloadMetrics,
-    tasks: TaskTracker,
     requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
     /// The files that were read last, as they were then.
     files: FileStates,
@@ -98,20 +87,18 @@ impl ReloadHandle {
 
 impl Reloader {
     /// A reloader of the settings in use.
-    pub fn new(
+    pub(super) fn new(
         active: Loaded<Config>,
-        apply: Apply,
+        parts: Parts,
         metrics: ReloadMetrics,
-        tasks: TaskTracker,
     ) -> (Self, ReloadHandle) {
         let (sender, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         let reloader = Self {
             files: active.files.clone(),
             polled: active.files.clone(),
             active: Arc::new(active),
-            apply,
+            parts,
             metrics,
-            tasks,
             requests,
             failure: None,
             logged_waiting: Vec::new(),
@@ -120,7 +107,7 @@ impl Reloader {
     }
 
     /// Polls the files and reloads, until the process stops.
-    pub async fn run(mut self, poll_interval: Duration, stopping: CancellationToken) {
+    pub(super) async fn run(mut self, poll_interval: Duration, stopping: CancellationToken) {
         let mut polls = interval(poll_interval);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -144,7 +131,7 @@ impl Reloader {
     async fn poll(&mut self) -> Option<Cause> {
         let files = self.files.clone();
         // A network file system may be slow.
-        let now = self.tasks.spawn_blocking(move || files.now()).await.ok()?;
+        let now = self.parts.tasks.spawn_blocking(move || files.now()).await.ok()?;
         // A file is read once two polls see the same state: half a file may look like a whole one.
         let is_settled = now == self.polled;
         self.polled.clone_from(&now);
@@ -165,7 +152,7 @@ impl Reloader {
 
     async fn read_and_apply(&mut self) -> Result<Loaded<Config>, Vec<String>> {
         let active = Arc::clone(&self.active);
-        let Ok(read) = self.tasks.spawn_blocking(move || active.reload()).await else {
+        let Ok(read) = self.parts.tasks.spawn_blocking(move || active.reload()).await else {
             return Err(vec!["the settings could not be read to their end".to_owned()]);
         };
         let next = read.map_err(|error| {
@@ -173,7 +160,7 @@ impl Reloader {
             error.problems
         })?;
         self.files.clone_from(&next.files);
-        (self.apply)(next.settings.clone()).await?;
+        self.parts.apply(&next.settings).await?;
         Ok(next)
     }
 

@@ -1,0 +1,222 @@
+//! The parts of the gateway: how they are made, and how they change with the settings.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, Live, Loaded};
+use crate::error_chain::on_one_line;
+use crate::http::{
+    AuditLog, AuditMetrics, AuditSetupError, AuditSink, AuthParts, AuthSetupError, Authenticator,
+    ConnectionLimits, ConnectionMetrics, FileError, Hosts, HttpMetrics, Main, MainParts,
+    PageDefaults, Tls, TlsChange, TlsMetrics, main_router,
+};
+use crate::records::{RecordMetrics, RecordParts, Records};
+use crate::telemetry::{LogHandle, MetricsPage, Traces};
+use crate::upstream::{Upstream, UpstreamMetrics};
+
+/// How often files are polled for changes by default.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be bound.
+    #[error("{setting} {address} cannot be bound")]
+    Bind {
+        /// The setting that names the address.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The client for the upstream cannot be set up.
+    #[error("the upstream's client cannot be set up")]
+    Client(#[from] reqwest::Error),
+    /// The trusted documents, or the files of the listener's TLS, cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The authentication of callers cannot be set up.
+    #[error(transparent)]
+    Auth(#[from] AuthSetupError),
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditSetupError),
+    /// The system gives no random numbers.
+    #[error("the system's random generator does not answer")]
+    Random(#[from] getrandom::Error),
+}
+
+/// What the gateway needs to start.
+pub struct Start {
+    /// The settings, which are read again from where they came from.
+    pub settings: Loaded<Config>,
+    /// What the pages start with.
+    pub page_defaults: PageDefaults,
+    /// The log of the process, which changes with the settings.
+    pub log: Option<LogHandle>,
+    /// The export of traces. Its layer belongs into the subscriber of the process.
+    pub traces: Traces,
+    /// The source of time.
+    pub clock: Clock,
+    /// How often files are polled for changes.
+    pub poll_interval: Duration,
+}
+
+impl Start {
+    /// With defaults for all but the settings.
+    pub fn from(settings: Loaded<Config>, clock: Clock) -> Self {
+        let page_defaults = PageDefaults::default();
+        let traces = Traces::default();
+        Self { settings, page_defaults, log: None, traces, clock, poll_interval: POLL_INTERVAL }
+    }
+}
+
+/// The tasks of the process, and the signals that end them.
+#[derive(Clone, Default)]
+pub(super) struct Ends {
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: CancellationToken,
+    pub(super) ended: CancellationToken,
+}
+
+/// The parts of the process that change with the settings.
+pub(super) struct Parts {
+    log: Option<LogHandle>,
+    pub(super) hosts: Live<Hosts>,
+    pub(super) tls: Tls,
+    /// Both listeners have the same limits, each with its own permits.
+    pub(super) connections: [ConnectionLimits; 2],
+    pub(super) callers: Authenticator,
+    pub(super) audit: AuditLog,
+    upstream: Upstream,
+    pub(super) records: Records,
+    pub(super) main: Main,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Parts {
+    /// Makes every part.
+    pub(super) async fn build(
+        start: &Start,
+        ends: &Ends,
+        page: &mut MetricsPage,
+    ) -> Result<Self, StartError> {
+        let (config, clock) = (&start.settings.settings, &start.clock);
+        let tls = page.add(TlsMetrics::default(), TlsMetrics::register);
+        let tls = Tls::load(config.tls.as_ref(), tls, clock.clone())?;
+        let upstream = page.add(UpstreamMetrics::default(), UpstreamMetrics::register);
+        let upstream = Upstream::new(&config.upstream, upstream, clock.clone())?;
+        let records = page.add(RecordMetrics::default(), RecordMetrics::register);
+        let records = records_of(&upstream, start, ends, records)?;
+        let audit = page.add(AuditMetrics::default(), AuditMetrics::register);
+        let audit = AuditLog::start(&config.audit, audit, clock.clone())?;
+        records.set_audited(audit.is_on());
+        let callers = AuthParts {
+            passes_tokens: upstream.uses_callers_token(),
+            clock: clock.clone(),
+            tasks: ends.tasks.clone(),
+            stopping: ends.stopping.clone(),
+        };
+        let callers = Authenticator::start(&config.inbound, callers).await?;
+        if callers.may_restrict() && config.cache.key_secret.is_none() {
+            tracing::warn!(
+                "cache.key_secret is not set: cursors of restricted callers are valid in this \
+                 process only"
+            );
+        }
+        let main = main_router(MainParts {
+            records: records.clone(),
+            callers: callers.clone(),
+            cache: config.cache.clone(),
+            limits: config.limits.clone(),
+            subscriptions: config.subscriptions.clone(),
+            graphql: config.graphql.clone(),
+            page_defaults: start.page_defaults.clone(),
+            metrics: page.add(HttpMetrics::default(), HttpMetrics::register),
+            audit: audit.clone(),
+            clock: clock.clone(),
+            stopping: ends.stopping.clone(),
+            tasks: ends.tasks.clone(),
+        })?;
+        let connections = page.add(ConnectionMetrics::default(), ConnectionMetrics::register);
+        let connections = [connections, ConnectionMetrics::default()]
+            .map(|metrics| ConnectionLimits::new(&config.limits, metrics));
+        let log = start.log.clone().map(|log| page.add(log, LogHandle::register));
+        let hosts = Live::new(Hosts::this_machine_if(config.trusts_this_machine()));
+        let tasks = ends.tasks.clone();
+        Ok(Self { log, hosts, tls, connections, callers, audit, upstream, records, main, tasks })
+    }
+
+    /// Puts settings into use as a whole: every part prepares its change before any part changes. The error is
+    /// each reason why they cannot be used, with the setting's name and without secrets.
+    pub(super) async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
+        let Config { cache, inbound, limits, subscriptions, graphql, .. } = config;
+        let mut reasons = Vec::new();
+        let tls = prepared(TlsChange::read(config.tls.as_ref()), &mut reasons);
+        let callers = prepared(self.callers.prepare(inbound).await, &mut reasons);
+        // Opens the sink again at each reload, so that a signal follows a file that was renamed.
+        let sink = prepared(AuditSink::open(&config.audit), &mut reasons);
+        let upstream = self.upstream.prepare(&config.upstream).map_err(StartError::from);
+        let upstream = prepared(upstream, &mut reasons);
+        let main = prepared(self.main.prepare(limits, subscriptions, graphql), &mut reasons);
+        let (Some(tls), Some(callers), Some(sink), Some(upstream), Some(main)) =
+            (tls, callers, sink, upstream, main)
+        else {
+            return Err(reasons);
+        };
+        if let Some(log) = &self.log {
+            log.change(&config.log);
+        }
+        // The allowed `Host` headers follow from the settings of callers.
+        self.hosts.set(Hosts::this_machine_if(config.trusts_this_machine()));
+        self.tls.change(tls);
+        for connections in &self.connections {
+            connections.change(limits, &self.tasks);
+        }
+        self.callers.change(callers);
+        // Before the endpoint, whose new responses are then made with their events.
+        self.records.set_audited(sink.is_on());
+        self.audit.change(sink);
+        let outdated = self.upstream.change(upstream);
+        self.records.change(cache, inbound, subscriptions, limits);
+        self.records.forget(outdated);
+        // So that responses of before are dropped after the data that they were made from.
+        self.main.change(main);
+        Ok(())
+    }
+}
+
+/// What a part has prepared; else notes why it cannot.
+fn prepared<T>(change: Result<T, impl Error>, reasons: &mut Vec<String>) -> Option<T> {
+    change.map_err(|error| reasons.push(on_one_line(&error))).ok()
+}
+
+fn records_of(
+    upstream: &Upstream,
+    start: &Start,
+    ends: &Ends,
+    metrics: RecordMetrics,
+) -> Result<Records, getrandom::Error> {
+    let config = &start.settings.settings;
+    let parts = RecordParts {
+        cache: &config.cache,
+        inbound: &config.inbound,
+        subscriptions: &config.subscriptions,
+        limits: &config.limits,
+        metrics,
+        clock: start.clock.clone(),
+        tasks: ends.tasks.clone(),
+        ended: ends.ended.clone(),
+    };
+    let records = Records::new(upstream.clone(), parts)?;
+    records.start_eviction();
+    Ok(records)
+}
