@@ -15,6 +15,7 @@ const RUN = new Set(["screen-record-gateway", "curl", "openssl", "printf", "sha2
 export const NOT_RUN = {
   cargo: "builds for minutes; the steps rust, lint and doc do",
   "./test": "is what runs this",
+  "apt-get": "changes the system; tests/fresh-machine follows the README",
   just: "calls pieces of ./test and cargo",
   docker: "needs a container daemon; step containers holds the files",
   kubectl: "needs a cluster; step deploy holds the manifests",
