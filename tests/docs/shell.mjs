@@ -17,7 +17,7 @@ export const NOT_RUN = {
   "./test": "is what runs this",
   "apt-get": "changes the system; tests/fresh-machine follows the README",
   just: "calls pieces of ./test and cargo",
-  docker: "needs a container daemon; step containers holds the files",
+  docker: "builds for minutes; step containers builds the image and starts the compose files",
   kubectl: "needs a cluster; step deploy holds the manifests",
   helm: "needs a cluster",
   systemctl: "needs systemd as the first process; step deploy holds the unit",
