@@ -1,6 +1,7 @@
 """The container engine of the tests: Docker if it runs, else podman with storage of its own."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # podman's images and layers stay here, so that the next run is short.
 WORK = Path(os.environ["CARGO_TARGET_DIR"]) / "containers"
-# State of what runs. Its path must be short, because it holds sockets.
-RUN = Path("/run/screen-record-gateway-tests")
+# State of what runs, for this storage only. Its path must be short, because it holds sockets.
+RUN = Path("/run") / f"screen-record-gateway-{hashlib.sha256(bytes(WORK)).hexdigest()[:8]}"
 
 # podman's defaults need systemd, for cgroups, events and the timers of health checks (`is_healthy` runs
 # the checks instead), and the right to raise limits, which a sandbox may refuse.

@@ -228,6 +228,10 @@ const ofTheWhole = {
     }
   },
   "versions of tested software are those of the lock files": () => none(versionProblems(text("docs/CLIENTS.md"))),
+  "the README names the oldest Rust that builds it": () => {
+    const oldest = text("Cargo.toml").match(/^rust-version = "(.+)"$/m)[1];
+    none(text("README.md").includes(`[Rust](https://rustup.rs) ${oldest} or newer`) ? [] : [`it does not name ${oldest}`]);
+  },
   "figures for sizing are those that were measured": () => none(figureProblems(text("docs/DEPLOYMENT.md"), "docs/")),
   "the console has words for the codes that a person can meet": () => {
     const words = text("web/console/src/texts/en.ts");
