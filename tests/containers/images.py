@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,20 +31,14 @@ class StandIn:
     instructions: tuple = ()
 
 
-def rust_toolchain():
-    """Copies this machine's toolchain, certificates and settings of cargo."""
-    sysroot = subprocess.run(
-        ["rustc", "--print", "sysroot"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+def rust_mounts():
+    """What the stand-in for Rust's image gets from this machine while it builds."""
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], cwd=ROOT, capture_output=True, text=True, check=True)
+    mounts = [(sysroot.stdout.strip(), "/usr/local/rust"), (CERTIFICATES, CERTIFICATES)]
     settings = Path.home() / ".cargo/config.toml"
-    return "\n".join(
-        [
-            'mkdir -p "$1/usr/local/rust" "$1/usr/local/cargo"',
-            f'cp -a {shlex.quote(sysroot)}/bin {shlex.quote(sysroot)}/lib "$1/usr/local/rust/"',
-            f'cp {settings} "$1/usr/local/cargo/"' if settings.exists() else "",
-            copied(CERTIFICATES),
-        ]
-    )
+    if settings.exists():
+        mounts.append((settings, "/usr/local/cargo/config.toml"))
+    return [f"--volume={source}:{target}:ro" for source, target in mounts]
 
 
 def copied(file, to=None):
@@ -59,7 +52,6 @@ def stand_ins():
         "rust": StandIn(
             packages="gcc,libc6-dev",
             variant="apt",
-            script=rust_toolchain(),
             instructions=("ENV PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV CARGO_HOME=/usr/local/cargo"),
             unlike="a bare Debian with gcc and this machine's Rust toolchain",
         ),
@@ -149,6 +141,8 @@ def make(engine, image, made):
 def build(engine):
     """Builds the gateway's image from the Dockerfile; only a change of dependencies takes minutes."""
     arguments = ["build", "--quiet", "--build-arg", f"PROFILE={PROFILE}"]
+    if not engine.is_docker:
+        arguments += rust_mounts()
     # Tagged, so that the layers of the dependencies outlive the pruning below.
     engine.run(*arguments, "--target", "build", "--tag", f"{GATEWAY}-build", ".", timeout=3600)
     engine.run(*arguments, "--tag", GATEWAY, ".", timeout=3600)
