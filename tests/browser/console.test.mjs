@@ -382,6 +382,19 @@ test("the overview counts the recordings of the list by day, status, user and de
   assert.deepEqual(seen.complaints, []);
 });
 
+test("the overview says when it was read, and reads again on request", async () => {
+  await openOverview();
+  await page.getByText(/^As of \d\d:\d\d$/).waitFor(PATIENCE);
+
+  const [answer] = await Promise.all([
+    page.waitForResponse((response) => response.request().postData()?.includes("query Statistics"), PATIENCE),
+    page.getByRole("button", { name: "Refresh" }).click(),
+  ]);
+
+  assert.equal(answer.status(), 200);
+  await page.getByText(/^As of \d\d:\d\d$/).waitFor(PATIENCE);
+});
+
 test("the charts are drawn, and drawn anew in the dark", async () => {
   await page.emulateMedia({ colorScheme: "light" });
   await openOverview();

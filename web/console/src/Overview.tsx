@@ -1,4 +1,4 @@
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { useQuery } from "urql";
 
 import { Chart } from "./Chart.tsx";
@@ -58,12 +58,14 @@ function useStatistics({ projectId, filter }: Scope, groupBy: ScreenRecordGroup[
   const { format } = useWords();
   const variables = { projectId, filter, groupBy, timeZone: format.zone };
   // Each question is an operation of its own, so that each may read as many rows as the gateway allows.
-  const [{ data, error, fetching }, ask] = useQuery({ query: StatisticsQuery, variables });
+  const [{ data, error, fetching, stale }, ask] = useQuery({
+    query: StatisticsQuery, variables, requestPolicy: "cache-and-network",
+  });
   return {
     statistics: data?.screenRecordStatistics,
     problems: distinct(problemsOf(error)),
-    fetching,
-    retry: () => ask({ requestPolicy: "network-only" }),
+    isLoading: fetching || stale,
+    load: () => ask({ requestPolicy: "network-only" }),
   };
 }
 
@@ -76,13 +78,17 @@ function Numbers({ scope }: { scope: Scope }) {
   const all = [days, users, desktops];
   const problems = distinct(all.flatMap((part) => part.problems));
   const retry = () => {
-    for (const part of all) if (part.problems.length > 0) part.retry();
+    for (const part of all) if (part.problems.length > 0) part.load();
+  };
+  const refresh = () => {
+    for (const part of all) part.load();
   };
   const groups = days.statistics?.groups;
   return (
     <>
       {problems.map((problem) => <ErrorNote key={problem.code} problem={problem} retry={retry} />)}
-      {!groups && days.fetching && <p role="status" className="quiet">{texts.loading}</p>}
+      {groups && <Refresh isLoading={all.some(({ isLoading }) => isLoading)} isCurrent={problems.length === 0} refresh={refresh} />}
+      {!groups && days.isLoading && <p role="status" className="quiet">{texts.loading}</p>}
       {groups && groups.length === 0 && <p className="empty card" role="status">{texts.overview.empty}</p>}
       {groups && groups.length > 0 && (
         <>
@@ -100,6 +106,21 @@ function Numbers({ scope }: { scope: Scope }) {
         </>
       )}
     </>
+  );
+}
+
+/** When the numbers were read. They are read again when the page is opened, and on request. */
+function Refresh({ isLoading, isCurrent, refresh }: { isLoading: boolean; isCurrent: boolean; refresh: () => void }) {
+  const { texts, format } = useWords();
+  const [readAt, setReadAt] = useState<string>();
+  useEffect(() => {
+    if (!isLoading && isCurrent) setReadAt(new Date().toISOString());
+  }, [isLoading, isCurrent]);
+  return (
+    <p className="quiet small">
+      <span role="status">{isLoading || !readAt ? texts.loading : texts.overview.readAt(format.clock(readAt))}</span>{" "}
+      <button type="button" className="plain" disabled={isLoading} onClick={refresh}>{texts.overview.refresh}</button>
+    </p>
   );
 }
 

@@ -137,6 +137,8 @@ export const en = {
       `Only the first ${scanned} recordings were counted: the real figures are higher. Narrow the filters for exact ones.`,
     zone: (zone: string) => `Days in ${zone}`,
     empty: "No recording matches these filters.",
+    readAt: (time: string) => `As of ${time}`,
+    refresh: "Refresh",
   },
   statuses: {
     RECORDING: "Recording",

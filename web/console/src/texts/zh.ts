@@ -138,6 +138,8 @@ export const zh: Texts = {
     incomplete: (scanned) => `只统计了前 ${scanned} 条录像，实际数值更高。请缩小筛选范围以获得准确数值。`,
     zone: (zone) => `日期按 ${zone} 时区计算`,
     empty: "没有符合筛选条件的录像。",
+    readAt: (time: string) => `截至 ${time}`,
+    refresh: "刷新",
   },
   statuses: {
     RECORDING: "录制中",
