@@ -12,16 +12,22 @@ use tokio::time::Instant;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer as _, Registry as Registered, reload};
 
-use super::traces::Traces;
+use super::json_lines::JsonLines;
+use super::traces::{SampledSpans, Traces};
 use crate::config::{LogConfig, LogFormat};
 use crate::spans;
 
 /// Lines that may wait to be written: about 8 MiB.
 const BUFFERED_LINES: usize = 16 * 1024;
+/// Bytes that one system call writes at most.
+const WRITE_BYTES: usize = 64 * 1024;
+/// How long the thread rests after it has written.
+const REST: Duration = Duration::from_millis(2);
 /// A line that takes this long to hand over waited for room; a busy processor alone delays it less.
 const WAITED: Duration = Duration::from_millis(100);
 
@@ -50,8 +56,7 @@ pub fn start_logging(config: &LogConfig, traces: &Traces) -> Result<Log, TryInit
         .lossy(false)
         .buffered_lines_limit(BUFFERED_LINES)
         .thread_name("log")
-        // The thread flushes once no line waits, so a busy log takes few system calls.
-        .finish(io::BufWriter::new(io::stderr()));
+        .finish(RestingWriter(io::BufWriter::with_capacity(WRITE_BYTES, io::stderr())));
     let waits = Counter::default();
     let lines = CountedWriter { lines, waits: waits.clone(), threshold: WAITED };
     subscriber(filter, format, traces, move || lines.clone()).try_init()?;
@@ -79,6 +84,23 @@ impl LogHandle {
             "Log lines that waited because standard error is read too slowly",
             self.waits.clone(),
         );
+    }
+}
+
+/// Rests after each flush. The thread flushes when no line waits, and the next line would wake it: that takes
+/// more time than the line itself. Lines that come during the rest are written together after it.
+struct RestingWriter<W>(W);
+
+impl<W: io::Write> io::Write for RestingWriter<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(line)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        std::thread::sleep(REST);
+        Ok(())
     }
 }
 
@@ -124,16 +146,25 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => {
+            lines.fmt_fields(JsonFields::new()).event_format(JsonLines::default()).boxed()
+        }
     };
-    Box::new(tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.layer()))
+    let logging = tracing_subscriber::registry().with(lines.with_filter(filter));
+    match traces.layer() {
+        Some(traces) => Box::new(logging.with(traces).with(SampledSpans)),
+        // With a layer that is `None`, `tracing-subscriber` would make spans that nothing reads.
+        None => Box::new(logging),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use opentelemetry::trace::TraceContextExt as _;
+    use opentelemetry::trace::{
+        SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    };
 
     use super::*;
     use crate::config::TracesConfig;
@@ -195,6 +226,33 @@ mod tests {
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
         assert!(line["target"].as_str().unwrap().contains("telemetry"), "{line}");
         assert_eq!(line.get("span"), None);
+    }
+
+    #[test]
+    fn no_span_of_a_trace_is_made_that_is_not_exported() {
+        let receiver = "http://127.0.0.1:1/v1/traces".parse().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let on = runtime.block_on(async { Traces::start(Some(&TracesConfig::to(receiver))) });
+        let (off, on) = (Traces::default(), on.unwrap());
+        for (traces, parent, is_made) in [
+            (&off, TraceFlags::SAMPLED, false),
+            (&on, TraceFlags::NOT_SAMPLED, false),
+            (&on, TraceFlags::SAMPLED, true),
+        ] {
+            let filter = filter(&LogConfig::default());
+            let subscriber = subscriber(filter, LogFormat::Json, traces, io::sink);
+            let (trace, span) = (TraceId::from(1), SpanId::from(1));
+            let parent = SpanContext::new(trace, span, parent, true, TraceState::NONE);
+            let parent = opentelemetry::Context::new().with_remote_span_context(parent);
+            let _attached = parent.attach();
+
+            let span = tracing::subscriber::with_default(
+                subscriber,
+                || tracing::info_span!(target: spans::TARGET, "read"),
+            );
+
+            assert_eq!(span.id().is_some(), is_made);
+        }
     }
 
     #[test]

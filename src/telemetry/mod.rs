@@ -4,6 +4,7 @@
 //! The other areas only emit; each owns the metrics it counts.
 
 mod logs;
+mod json_lines;
 mod metrics;
 mod traces;
 

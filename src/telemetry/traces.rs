@@ -29,7 +29,8 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{self, Filter};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::TracesConfig;
@@ -54,11 +55,11 @@ pub struct Traces {
     stopping: CancellationToken,
 }
 
-/// The sampled spans of traces, and no log line.
+/// Lets only sampled spans of traces be made.
 ///
 /// The decision is that of the trace's first span in this process: spans below one that is not sampled are
-/// not made at all.
-struct SampledSpans;
+/// not made at all. A filter of the layer that exports them would not do: the spans would be made without it.
+pub(super) struct SampledSpans;
 
 /// Why traces cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +122,8 @@ impl Traces {
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false);
-        Some(layer.with_filter(SampledSpans))
+        let spans = filter_fn(|metadata| metadata.target() == TARGET);
+        Some(layer.with_filter(spans.with_max_level_hint(LevelFilter::INFO)))
     }
 
     /// Registers the metrics.
@@ -140,14 +142,14 @@ impl Traces {
     }
 }
 
-impl<S> Filter<S> for SampledSpans {
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.target() == TARGET { Interest::sometimes() } else { Interest::never() }
+impl<S: Subscriber> Layer<S> for SampledSpans {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.target() == TARGET { Interest::sometimes() } else { Interest::always() }
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>, _: &layer::Context<'_, S>) -> bool {
-        metadata.target() == TARGET
-            && Context::map_current(|parent| {
+    fn enabled(&self, metadata: &Metadata<'_>, _: layer::Context<'_, S>) -> bool {
+        metadata.target() != TARGET
+            || Context::map_current(|parent| {
                 !parent.has_active_span() || parent.span().span_context().is_sampled()
             })
     }
