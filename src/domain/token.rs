@@ -1,6 +1,7 @@
 //! Secrets: a caller's token, and anything else that must never be printed.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -22,6 +23,12 @@ impl Secret {
     /// The text itself: for signing, hashing and sending only.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
     }
 }
 

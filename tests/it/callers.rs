@@ -521,12 +521,13 @@ async fn a_token_is_accepted_until_its_expiry_plus_the_leeway() {
     let gateway = with_tokens(&file).await;
     let token = issuer.token(&json!({ "exp": seconds_from_now(60) }));
 
+    let first = by_token(&gateway, &token).await.status;
     gateway.advance(Duration::from_secs(90));
     let within = by_token(&gateway, &token).await.status;
     gateway.advance(Duration::from_secs(31));
     let after = by_token(&gateway, &token).await.status;
 
-    assert_eq!((within, after), (200, 401));
+    assert_eq!((first, within, after), (200, 200, 401));
 }
 
 #[tokio::test]
@@ -643,6 +644,29 @@ async fn keys_are_fetched_every_ten_minutes_and_stay_in_use_while_that_fails() {
     }
     assert_eq!(keys.requests(), 6);
     assert_eq!(gateway.admin_get("/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_was_accepted_is_refused_once_its_key_is_gone() {
+    let (old, new) = (Issuer::new("old"), Issuer::new("new"));
+    let set = key_set(&[&old]);
+    let keys = ScriptedUpstream::start(move |_| Reply::json(200, &set)).await;
+    let gateway = with_keys_at(&keys).await;
+    let token = old.token(&json!({ "exp": seconds_from_now(86_400) }));
+    let [first, again] = [by_token(&gateway, &token).await, by_token(&gateway, &token).await];
+    let set = key_set(&[&new]);
+    keys.answer_with(move |_| Reply::json(200, &set));
+
+    gateway.advance(Duration::from_mins(10));
+    let refused = async {
+        while by_token(&gateway, &token).await.status != 401 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(10), refused).await;
+
+    assert_eq!((first.status, again.status), (200, 200));
+    assert!(refused.is_ok(), "it was accepted without its key");
 }
 
 #[tokio::test]

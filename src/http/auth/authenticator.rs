@@ -129,7 +129,7 @@ impl Authenticator {
         };
         // Boxed: verifying may fetch keys, which is a large future for a rare case.
         let bearer = Box::pin(verifier.verify(credential.as_ref())).await?;
-        Ok(Caller::with_token(bearer, token))
+        Ok(Caller { token, ..bearer })
     }
 
     /// Whether a caller who was authenticated before is still accepted.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::api_keys::ApiKey;
-use super::jwt::VerifiedToken;
 use crate::config::JwtConfig;
 use crate::domain::{CallerIdentity, Grant, Token};
 
@@ -35,7 +34,7 @@ pub(super) enum Validity {
     Unlimited,
     /// While the key file holds this key, unchanged.
     Key(Arc<ApiKey>),
-    /// Until the token expires, or the rules that it was verified by change.
+    /// Until the token expires (`exp`, plus `inbound.jwt_leeway`), or the rules that it was verified by change.
     Token { expires: Timestamp, rules: Arc<JwtConfig> },
 }
 
@@ -57,11 +56,10 @@ impl Caller {
         Self { identity, name, token, grant: Arc::clone(&key.grant), validity: Validity::Key(key) }
     }
 
-    /// The bearer of a verified token.
-    pub(super) fn with_token(verified: VerifiedToken, token: Option<Token>) -> Self {
-        let VerifiedToken { subject, grant, expires, rules } = verified;
-        let (identity, name) = named(&subject);
-        Self { identity, name, token, grant, validity: Validity::Token { expires, rules } }
+    /// The subject of a verified token.
+    pub(super) fn with_token(subject: &str, grant: Arc<Grant>, validity: Validity) -> Self {
+        let (identity, name) = named(subject);
+        Self { identity, name, token: None, grant, validity }
     }
 
     /// The subject (`sub`) of the caller's token.

@@ -3,34 +3,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use jiff::Timestamp;
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Header, Validation, decode, decode_header};
+use moka::sync::Cache;
 use serde_json::{Map, Value};
 
+use super::caller::{Caller, Validity};
 use super::error::{AuthError, AuthSetupError};
 use super::grant::grant_of_token;
 use super::jwks::{Jwks, PublicKey};
 use super::{AuthParts, verifier};
 use crate::clock::Clock;
 use crate::config::{GrantClaims, JwksSource, JwtConfig};
-use crate::domain::{Grant, Secret};
+use crate::domain::Secret;
+
+/// The memory for verified tokens, in bytes.
+const MAX_VERIFIED_BYTES: u64 = 16 * 1024 * 1024;
+/// What a verified token takes beside its text and what was read from it, estimated.
+const BOOKKEEPING: usize = 500;
 
 /// Verifies tokens.
 pub(super) struct TokenVerifier {
     jwks: Jwks,
     config: Arc<JwtConfig>,
     clock: Clock,
+    /// Bearers by the whole token. Verifying a signature takes longer than all else that a cached response needs.
+    verified: Cache<Secret, Verified, RandomState>,
 }
 
-/// What a verified token says of its bearer.
-pub(super) struct VerifiedToken {
-    pub(super) subject: String,
-    pub(super) grant: Arc<Grant>,
-    /// `exp`, plus `inbound.jwt_leeway`.
-    pub(super) expires: Timestamp,
-    /// The rules that the token was verified by.
-    pub(super) rules: Arc<JwtConfig>,
+/// The bearer of a token that was verified.
+#[derive(Clone)]
+struct Verified {
+    bearer: Caller,
+    expires: Timestamp,
+    /// The keys in use when it was verified.
+    keys: Arc<Vec<PublicKey>>,
 }
 
 type Claims = Map<String, Value>;
@@ -51,15 +60,22 @@ impl TokenVerifier {
     ) -> Result<Self, AuthSetupError> {
         verifier::install();
         let jwks = Jwks::start(config, parts).await?;
-        Ok(Self { jwks, config: Arc::new(config.clone()), clock: parts.clock.clone() })
+        Ok(Self::new(jwks, config, parts.clock.clone()))
+    }
+
+    fn new(jwks: Jwks, config: &JwtConfig, clock: Clock) -> Self {
+        let verified = Cache::builder()
+            .max_capacity(MAX_VERIFIED_BYTES)
+            .weigher(weight)
+            .build_with_hasher(RandomState::default());
+        Self { jwks, config: Arc::new(config.clone()), clock, verified }
     }
 
     /// The same keys under other rules; `None` for keys of a file, and for another address.
     pub(super) fn with_rules(&self, config: &JwtConfig) -> Option<Self> {
         let has_same_keys =
             config.jwks == self.config.jwks && matches!(config.jwks, JwksSource::Address(_));
-        let (jwks, clock) = (self.jwks.clone(), self.clock.clone());
-        has_same_keys.then(|| Self { jwks, config: Arc::new(config.clone()), clock })
+        has_same_keys.then(|| Self::new(self.jwks.clone(), config, self.clock.clone()))
     }
 
     /// Whether a token that was verified by `rules` would be verified the same way now.
@@ -82,18 +98,28 @@ impl TokenVerifier {
         self.jwks.trouble()
     }
 
-    /// Verifies a token.
-    pub(super) async fn verify(&self, token: Option<&Secret>) -> Result<VerifiedToken, AuthError> {
+    /// The bearer of a token. A token is verified again once it has expired, or the keys were read again.
+    pub(super) async fn verify(&self, token: Option<&Secret>) -> Result<Caller, AuthError> {
         let missing = "no token was sent: give Authorization: Bearer";
         let token = token.ok_or(AuthError::MissingCredential(missing))?;
+        // Read before the token is verified: keys that replace them meanwhile end what is kept here.
+        let keys = self.jwks.keys();
+        if let Some(Verified { bearer, expires, keys: of_then }) = self.verified.get(token)
+            && Arc::ptr_eq(&keys, &of_then)
+            && self.clock.timestamp() < expires
+        {
+            return Ok(bearer);
+        }
         let claims = self.claims(token).await?;
         let expires = self.check_times(&claims)?;
         let subject = claims.get("sub").and_then(Value::as_str);
         let subject = subject.filter(|subject| !subject.is_empty());
         let subject = subject.ok_or_else(|| invalid("the token has no subject (sub)"))?;
         let grant = grant_of_token(&claims, &self.config.claims);
-        let rules = Arc::clone(&self.config);
-        Ok(VerifiedToken { subject: subject.to_owned(), grant, expires, rules })
+        let validity = Validity::Token { expires, rules: Arc::clone(&self.config) };
+        let bearer = Caller::with_token(subject, grant, validity);
+        self.verified.insert(token.clone(), Verified { bearer: bearer.clone(), expires, keys });
+        Ok(bearer)
     }
 
     /// The claims of a token, once its signature is verified; fetches the keys again if none fits.
@@ -169,6 +195,11 @@ impl TokenVerifier {
     }
 }
 
+/// The claims that are kept are parts of the token.
+fn weight(token: &Secret, _: &Verified) -> u32 {
+    u32::try_from(3 * token.expose().len() + BOOKKEEPING).unwrap_or(u32::MAX)
+}
+
 fn invalid(reason: &'static str) -> AuthError {
     AuthError::InvalidCredential(reason)
 }
@@ -222,9 +253,8 @@ mod tests {
         let jwks = JwksSource::File("nowhere".into());
         let algorithms = algorithms.to_vec();
         let config = JwtConfig { algorithms, ..JwtConfig::new(jwks, "issuer", "audience") };
-        let config = Arc::new(config);
         let jwks = Jwks::of(&json!({ "keys": keys })).unwrap();
-        TokenVerifier { jwks, config, clock: Clock::default() }
+        TokenVerifier::new(jwks, &config, Clock::default())
     }
 
     #[tokio::test]
@@ -238,7 +268,7 @@ mod tests {
             let tokens = tokens(&json!([row["key"]]), &[algorithm]);
 
             let bearer = tokens.verify(Some(&Secret::new(token))).await.unwrap();
-            assert_eq!(bearer.subject, "some", "of {algorithm:?}");
+            assert_eq!(bearer.subject(), Some("some"), "of {algorithm:?}");
 
             let (message, signature) = token.rsplit_once('.').unwrap();
             let (start, rest) = signature.split_at(signature.len() / 2);
