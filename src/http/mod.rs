@@ -18,6 +18,7 @@ mod negotiation;
 mod request;
 mod persisted_queries;
 mod explain;
+mod cors;
 mod csrf;
 mod request_id;
 mod client_app;

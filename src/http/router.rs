@@ -1,21 +1,24 @@
 //! The routes of the main listener and the layers around them.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
+use axum::routing::get;
+use futures_util::FutureExt as _;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::handlers;
 use super::refusal::Refusal;
+use super::request::IncomingBody;
 use super::security_headers;
 use super::server::RequestBody;
 use super::server::Serve;
@@ -25,11 +28,8 @@ use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
 use crate::graphql::ErrorCode;
 
 const GRAPHQL: &str = "/graphql";
-/// How long a browser may remember what CORS allows.
-const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
-/// What the main listener serves: the GraphQL endpoint directly, without layers and routes, and everything
-/// else by axum's router. Clones share it.
+/// What the main listener serves: the GraphQL endpoint, and everything else by axum's router. Clones share it.
 #[derive(Clone)]
 pub struct Main {
     endpoint: Arc<Live<Endpoint>>,
@@ -55,9 +55,9 @@ impl Main {
         self.endpoint.load().observe();
     }
 
-    /// All routes, without a listener.
-    pub fn into_router(self) -> Router {
-        Router::clone(&self.router.load())
+    /// Answers a request for the endpoint, without a listener.
+    pub async fn answer(&self, request: Request<Body>) -> Response {
+        answer(self.endpoint.get(), None, request).await
     }
 
     /// Prepares other settings.
@@ -84,19 +84,29 @@ impl Main {
 impl Serve for Main {
     async fn serve(&self, peer: SocketAddr, request: Request<RequestBody>) -> Response {
         if request.uri().path() == GRAPHQL {
-            let endpoint = self.endpoint.get();
-            // Only CORS needs a layer around the endpoint.
-            if endpoint.allow_origins.is_empty() {
-                return handlers::handle(endpoint, Some(peer.ip()), request).await;
-            }
+            return answer(self.endpoint.get(), Some(peer.ip()), request).await;
         }
         let router = self.router.get();
         Box::pin(async move { Serve::serve(&*router, peer, request).await }).await
     }
 }
 
+async fn answer<B: IncomingBody>(
+    endpoint: Arc<Endpoint>,
+    peer: Option<IpAddr>,
+    request: Request<B>,
+) -> Response {
+    let Some(cors) = endpoint.cors.clone() else {
+        return handlers::handle(endpoint, peer, request).await;
+    };
+    let handle =
+        |request| handlers::handle(Arc::clone(&endpoint), peer, request).map(Ok::<_, Infallible>);
+    let answer = cors.layer(service_fn(handle)).oneshot(request).await;
+    answer.unwrap_or_else(|never| match never {})
+}
+
 fn router(endpoint: Arc<Endpoint>) -> Router {
-    let allow_origins = endpoint.allow_origins.clone();
+    let cors = endpoint.cors.clone();
     let mut router = Router::new();
     if endpoint.serves_graphiql {
         router = router.route("/graphql/assets/{file}", get(asset));
@@ -110,13 +120,10 @@ fn router(endpoint: Arc<Endpoint>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         // Outside of the panic's answer, so that it carries the headers too.
         .layer(middleware::from_fn(secured))
-        // Below the layers: the endpoint sees to both itself, for less.
-        .route(GRAPHQL, any(handlers::route))
         .with_state(endpoint);
-    match allow_origins.as_slice() {
-        [] => router,
-        // Outermost: CORS preflight requests never reach the endpoint.
-        origins => router.layer(cors(origins)),
+    match cors {
+        None => router,
+        Some(cors) => router.layer(cors),
     }
 }
 
@@ -146,26 +153,4 @@ async fn secured(request: axum::extract::Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     security_headers::secure(response.headers_mut());
     response
-}
-
-fn cors(origins: &[String]) -> CorsLayer {
-    let listed = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
-    let allowed = match origins {
-        [every] if every == "*" => AllowOrigin::any(),
-        _ => AllowOrigin::list(listed),
-    };
-    CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST])
-        // Answers never depend on a cookie, so a listed page may send what its libraries add.
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([
-            header::AGE,
-            header::ETAG,
-            header::RETRY_AFTER,
-            header::WWW_AUTHENTICATE,
-            HeaderName::from_static("cache-status"),
-            HeaderName::from_static("x-request-id"),
-        ])
-        .max_age(CORS_MAX_AGE)
 }

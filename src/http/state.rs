@@ -7,10 +7,12 @@ use serde::Serialize;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::cors::CorsLayer;
 
 use super::audit_log::AuditLog;
 use super::auth::{Authenticator, Caller};
 use super::connection_quota::ConnectionQuota;
+use super::cors;
 use super::metrics::HttpMetrics;
 use super::persisted_queries::PersistedQueries;
 use super::rate_limit::RateLimiter;
@@ -107,6 +109,7 @@ pub(crate) struct Endpoint {
     pub(crate) persisted_queries: PersistedQueries,
     pub(crate) responses: ResponseCache,
     pub(crate) allow_origins: Vec<String>,
+    pub(crate) cors: Option<CorsLayer>,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: HttpMetrics,
@@ -150,6 +153,7 @@ impl Endpoint {
                 persisted_queries,
                 responses: ResponseCache::new(parts.cache.budget().responses, clock.clone()),
                 compression: graphql.compression,
+                cors: cors::layer(&graphql.allow_origins),
                 allow_origins: graphql.allow_origins.clone(),
                 stopping: parts.stopping,
                 tasks: parts.tasks,
@@ -194,6 +198,7 @@ impl Endpoint {
             // A response must not outlive the limits and the trusted documents that it was made under.
             responses: self.responses.emptied(),
             compression: graphql.compression,
+            cors: cors::layer(&graphql.allow_origins),
             allow_origins: graphql.allow_origins.clone(),
             limits: limits.clone(),
             subscriptions: subscriptions.clone(),

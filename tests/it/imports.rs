@@ -16,7 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("error_chain", &[]),
     ("counters", &[]),
     ("config", &["domain", "version"]),
-    ("telemetry", &["spans", "config", "version", "counters"]),
+    ("telemetry", &["clock", "spans", "config", "version", "counters"]),
     (
         "upstream",
         &[

@@ -8,13 +8,12 @@ mod graphiql;
 mod console;
 pub(crate) mod admin;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -34,16 +33,6 @@ use super::security_headers;
 use super::spans;
 use super::state::Endpoint;
 use super::websocket;
-
-/// The endpoint as an axum handler.
-pub(crate) async fn route(
-    State(endpoint): State<Arc<Endpoint>>,
-    request: Request<Body>,
-) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(address)| address.ip());
-    handle(endpoint, peer, request).await
-}
 
 /// The console.
 pub(crate) async fn console_page(State(endpoint): State<Arc<Endpoint>>) -> Response {
