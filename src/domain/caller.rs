@@ -4,8 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::Token;
 
 /// The best proof of identity that a caller has given.
@@ -66,7 +64,7 @@ impl fmt::Debug for LimitKey {
 }
 
 fn hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+    blake3::hash(text.as_bytes()).into()
 }
 
 /// An IPv4 address, or the /64 network of an IPv6 address: one host commonly has all of it.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 
+use foldhash::quality::RandomState;
+
 use crate::domain::LimitKey;
 
 /// How many permits a caller may hold for each that stays free.
@@ -27,9 +29,9 @@ pub struct Requester {
 pub(super) struct Turns<W> {
     size: usize,
     held: usize,
-    held_by: HashMap<LimitKey, usize>,
+    held_by: HashMap<LimitKey, usize, RandomState>,
     /// Operations with calls in progress, and how many.
-    active: HashMap<Requester, usize>,
+    active: HashMap<Requester, usize, RandomState>,
     waiting: BTreeMap<LimitKey, WaitingCaller<W>>,
     /// The caller who was served last.
     last: Option<LimitKey>,
@@ -53,8 +55,8 @@ impl<W> Turns<W> {
         Self {
             size,
             held: 0,
-            held_by: HashMap::new(),
-            active: HashMap::new(),
+            held_by: HashMap::default(),
+            active: HashMap::default(),
             waiting: BTreeMap::new(),
             last: None,
             next_ticket: 0,

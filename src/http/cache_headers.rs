@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -52,41 +51,33 @@ impl CacheDirectives {
 
 /// The age of the oldest part of an answer, in whole seconds; `None` if nothing was read.
 pub(crate) fn age(summary: &ReadSummary) -> Option<HeaderValue> {
-    static AGES: Counts = Counts::of("");
-    (!summary.reads.is_empty()).then(|| AGES.get(summary.age().as_secs()))
+    (!summary.reads.is_empty()).then(|| summary.age().as_secs().into())
 }
 
 /// How long the answer may be cached: as long as its shortest-lived part, and only by the caller, whose token
 /// decided what is in it. Errors, and stale data in their place, are not cached.
 pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderValue {
-    static MAX_AGES: Counts = Counts::of("private, max-age=");
     let keepable =
         quality == Quality::Complete && !summary.reads.is_empty() && !summary.is_stale_on_error();
     if !keepable {
         return HeaderValue::from_static("no-store");
     }
-    MAX_AGES.get(summary.remaining().as_secs())
+    counted("private, max-age=", summary.remaining().as_secs())
 }
 
 /// What the cache did (RFC 9211); of several reads the one that went furthest.
 pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
-    static HITS: Counts = Counts::of("screen-record-gateway; hit; ttl=");
-    static MISSES: Counts =
-        Counts::of("screen-record-gateway; fwd=miss; fwd-status=200; stored; ttl=");
     let read = summary.reads.iter().max_by_key(|read| distance(read.outcome))?;
-    let ttl = summary.remaining().as_secs();
     let (forwarded, stored) = (Forwarded(read), Stored(read));
     Some(match read.outcome {
-        CacheOutcome::Hit => HITS.get(ttl),
+        CacheOutcome::Hit => {
+            counted("screen-record-gateway; hit; ttl=", summary.remaining().as_secs())
+        }
         CacheOutcome::Stale => {
             written(format_args!("{CACHE}; hit; ttl=-{}; detail=stale", overdue(read)))
         }
         CacheOutcome::StaleOnError => {
             written(format_args!("{CACHE}; fwd=stale{forwarded}; detail=stale-if-error"))
-        }
-        // What nearly every miss comes to.
-        CacheOutcome::Miss if read.upstream_status == Some(200) && !read.remaining.is_zero() => {
-            MISSES.get(read.remaining.as_secs())
         }
         CacheOutcome::Miss => written(format_args!("{CACHE}; fwd=miss{forwarded}{stored}")),
         CacheOutcome::Collapsed => written(format_args!("{CACHE}; fwd=miss; collapsed{stored}")),
@@ -95,39 +86,12 @@ pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
     })
 }
 
-/// Memoised headers that end in a number of seconds. Most answers have three of them, and they stay the same
-/// for a second.
-struct Counts {
-    text: &'static str,
-    /// The last one for each remainder.
-    made: [Mutex<Option<(u64, HeaderValue)>>; Self::KEPT],
-}
-
-impl Counts {
-    const KEPT: usize = 64;
-
-    const fn of(text: &'static str) -> Self {
-        Self { text, made: [const { Mutex::new(None) }; Self::KEPT] }
-    }
-
-    fn get(&self, number: u64) -> HeaderValue {
-        let place = usize::try_from(number % Self::KEPT as u64).unwrap_or_default();
-        // Making the header costs less than waiting for the lock.
-        let Some(Ok(mut made)) = self.made.get(place).map(Mutex::try_lock) else {
-            return self.make(number);
-        };
-        match &*made {
-            Some((of, value)) if *of == number => value.clone(),
-            Some(_) | None => made.insert((number, self.make(number))).1.clone(),
-        }
-    }
-
-    fn make(&self, number: u64) -> HeaderValue {
-        let mut value = BytesMut::with_capacity(COMMON_BYTES);
-        value.extend_from_slice(self.text.as_bytes());
-        value.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-        HeaderValue::from_maybe_shared(value.freeze()).unwrap_or(HeaderValue::from_static(""))
-    }
+/// A header that ends in a number.
+fn counted(text: &str, number: u64) -> HeaderValue {
+    let mut value = BytesMut::with_capacity(COMMON_BYTES);
+    value.extend_from_slice(text.as_bytes());
+    value.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    HeaderValue::from_maybe_shared(value.freeze()).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// A header made here, which is always valid.

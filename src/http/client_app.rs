@@ -3,12 +3,18 @@
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 
 /// The longest name or version that is kept, in characters.
 const MAX_CHARS: usize = 64;
-const NAMES: [&str; 2] = ["apollographql-client-name", "graphql-client-name"];
-const VERSIONS: [&str; 2] = ["apollographql-client-version", "graphql-client-version"];
+static NAMES: [HeaderName; 2] = [
+    HeaderName::from_static("apollographql-client-name"),
+    HeaderName::from_static("graphql-client-name"),
+];
+static VERSIONS: [HeaderName; 2] = [
+    HeaderName::from_static("apollographql-client-version"),
+    HeaderName::from_static("graphql-client-version"),
+];
 
 /// The name and version of the client's application, if it sends them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,13 +26,13 @@ pub(crate) struct ClientApp {
 impl ClientApp {
     /// Reads the headers of a request.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let first = |names: [&str; 2]| names.into_iter().find_map(|name| text(headers, name));
-        Self { name: first(NAMES), version: first(VERSIONS) }
+        let first = |names: &[HeaderName]| names.iter().find_map(|name| text(headers, name));
+        Self { name: first(&NAMES), version: first(&VERSIONS) }
     }
 
     /// Whether a header tells what the client calls itself.
     pub(crate) fn is_header(name: &str) -> bool {
-        NAMES.contains(&name) || VERSIONS.contains(&name)
+        NAMES.iter().chain(&VERSIONS).any(|header| header == name)
     }
 
     /// This, or the other where this has no name.
@@ -36,7 +42,7 @@ impl ClientApp {
 }
 
 /// A header without the characters that could spoil a log line or a label; `None` if nothing is left.
-fn text(headers: &HeaderMap, name: &str) -> Option<Arc<str>> {
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<Arc<str>> {
     let value = headers.get(name)?.to_str().ok()?;
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || " -_.:/@+".contains(*c);
     let plain: String = value.trim().chars().filter(is_plain).take(MAX_CHARS).collect();

@@ -4,10 +4,12 @@
 //! the gateway's own credentials it needs no secret. Browsers say where a request comes from: all of them by
 //! `Origin`, on HTTPS and on this machine also by `Sec-Fetch-Site`. Programs say nothing.
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 use super::refusal::Refusal;
 use crate::graphql::ErrorCode;
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses a request of a page whose origin is not the gateway's own and not in `cors.allow_origins`.
 pub(crate) fn check(
@@ -15,17 +17,17 @@ pub(crate) fn check(
     headers: &HeaderMap,
     allow_origins: &[String],
 ) -> Result<(), Refusal> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let origin = text("origin");
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(&header::ORIGIN);
     let is_listed =
         origin.is_some_and(|origin| allow_origins.iter().any(|one| one == origin || one == "*"));
-    let is_own = match (text("sec-fetch-site"), origin) {
+    let is_own = match (text(&SEC_FETCH_SITE), origin) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
         // Without `Sec-Fetch-Site` an application/json POST of another site has passed a CORS preflight. One of this
         // site may have another `Origin` than `Host`, as proxies rewrite the latter.
         (None, _) if method == Method::POST => true,
         (None, None) => true,
-        (None, Some(origin)) => text(header::HOST.as_str()).is_some_and(|host| {
+        (None, Some(origin)) => text(&header::HOST).is_some_and(|host| {
             origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host))
         }),
     };

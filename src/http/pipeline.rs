@@ -24,7 +24,7 @@ use super::spans as http_spans;
 use super::state::Endpoint;
 use super::unsent;
 use crate::graphql::{Admitted, Answer, Operation, OperationContext, ResponseSize};
-use crate::records::{Dependency, ReadSummary};
+use crate::records::{CallerKey, Dependency, ReadSummary};
 use crate::spans;
 
 /// A response, and what the access log says about it.
@@ -70,12 +70,11 @@ pub(crate) async fn cached(
     if request.explain || request.cache.no_cache {
         return Ok(None);
     }
-    let Some(cached) =
-        lookup(endpoint, request, sent).and_then(|lookup| endpoint.responses.get(&lookup))
-    else {
+    let reader = endpoint.records.reader(request.asking());
+    let lookup = reader.caller().map(|data_of| lookup(request, data_of, sent));
+    let Some(cached) = lookup.and_then(|lookup| endpoint.responses.get(&lookup)) else {
         return Ok(None);
     };
-    let reader = endpoint.records.reader(request.asking());
     let Some(hits) = reader.revalidate(&cached.dependencies) else { return Ok(None) };
     endpoint.take_rate(&request.origin.caller, 1)?;
     let span = http_spans::operation(cached.operation_name.as_deref());
@@ -132,7 +131,7 @@ pub(crate) async fn run(
     if is_cacheable
         && answers.are_good()
         && let Some(dependencies) = answers.dependencies.take()
-        && let Some(lookup) = lookup(endpoint, request, sent)
+        && let Some(data_of) = endpoint.records.caller(request.origin.caller.token.as_ref())
     {
         let response = CachedResponse {
             body: Bytes::copy_from_slice(&body),
@@ -141,7 +140,7 @@ pub(crate) async fn run(
             dependencies,
             fresh_until: endpoint.clock.now() + answers.summary.remaining(),
         };
-        endpoint.responses.insert(lookup, response);
+        endpoint.responses.insert(lookup(request, data_of, sent), response);
     }
     let mut complete = answers.complete(body);
     if request.explain {
@@ -188,14 +187,12 @@ fn is_cacheable(operation: &Operation) -> bool {
     operation.persisted.is_none() || operation.query.is_empty()
 }
 
-/// `None` where the caller's data needs a token and there is none.
 fn lookup<'r>(
-    endpoint: &Endpoint,
     request: &CallerRequest,
+    data_of: CallerKey,
     sent: RequestBytes<'r>,
-) -> Option<ResponseLookup<'r>> {
-    let data_of = endpoint.records.caller(request.origin.caller.token.as_ref())?;
-    Some(ResponseLookup::new(&request.origin.caller, data_of, request.media_type, sent))
+) -> ResponseLookup<'r> {
+    ResponseLookup::new(&request.origin.caller, data_of, request.media_type, sent)
 }
 
 /// Executes operations side by side, each within `limits.request_timeout`.

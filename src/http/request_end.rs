@@ -4,6 +4,8 @@
 //! Then a client owes the rest of that head, which has a time limit. This only compares lengths. Whether a
 //! message is well formed is hyper's to say.
 
+use memchr::memchr;
+
 /// Follows a connection from one request to the next.
 #[derive(Debug, Default)]
 pub(super) struct RequestEnd {
@@ -96,13 +98,20 @@ impl RequestEnd {
 impl Line {
     /// Reads on in a head; the number of bytes behind it, once its blank line was read.
     fn read(&mut self, bytes: &[u8]) -> Option<usize> {
-        for (at, byte) in bytes.iter().enumerate() {
+        let mut unread = bytes;
+        while let Some((byte, rest)) = unread.split_first() {
+            unread = rest;
             *self = match (*self, byte) {
-                (Self::Empty, b'\n') => return Some(bytes.len() - at - 1),
+                (Self::Empty, b'\n') => return Some(rest.len()),
                 (line @ (Self::BeforeRequest | Self::Empty), b'\r') => line,
                 (Self::BeforeRequest, b'\n') => Self::BeforeRequest,
                 (Self::Begun, b'\n') => Self::Empty,
-                _ => Self::Begun,
+                _ => {
+                    // Nothing counts up to the end of the line.
+                    let end = memchr(b'\n', rest).unwrap_or(rest.len());
+                    unread = rest.get(end..).unwrap_or_default();
+                    Self::Begun
+                }
             };
         }
         None

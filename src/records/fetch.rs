@@ -138,7 +138,8 @@ impl Records {
         call: &Call,
     ) -> Result<Arc<RecordEntry>, Failure> {
         let UpstreamLoad { client, key, generation } = load;
-        let shown = client.show_screen_record(call, &key.id).await;
+        // Boxed, so that the load stays small: it is moved several times before it begins.
+        let shown = Box::pin(client.show_screen_record(call, &key.id)).await;
         let limits = self.limits();
         match shown {
             Ok(record) => {

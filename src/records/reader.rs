@@ -168,6 +168,11 @@ impl Reader {
         renewed
     }
 
+    /// Whose data is read; `None` where a token is needed and there is none.
+    pub(crate) fn caller(&self) -> Option<CallerKey> {
+        self.caller
+    }
+
     /// What was read since the last call.
     pub fn take_summary(&self) -> ReadSummary {
         std::mem::take(&mut self.noted.lock())

@@ -16,7 +16,10 @@ pub(super) struct Decimal {
 impl Decimal {
     /// Reads `42`, `-42.5`, `4.25e1`; `None` for any other text or a longer one.
     pub(super) fn parse(written: &str) -> Option<Self> {
-        if written.len() > LONGEST {
+        // Most texts are dates, which need not be taken apart.
+        let may_be_in_number =
+            |byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        if written.len() > LONGEST || !written.bytes().all(may_be_in_number) {
             return None;
         }
         let (is_negative, unsigned) = match written.split_at_checked(1)? {
