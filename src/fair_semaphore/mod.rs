@@ -113,7 +113,7 @@ impl Waiting<'_> {
     }
 
     fn has_stalled_since(&self, granted: u64) -> bool {
-        let turns = self.semaphore.0.lock();
+        let mut turns = self.semaphore.0.lock();
         turns.granted(self.requester) == granted && !turns.is_active(&self.requester)
     }
 }

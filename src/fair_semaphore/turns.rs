@@ -1,7 +1,6 @@
 //! Decides which call gets the next permit. Pure: it neither waits nor wakes.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::collections::{HashMap, VecDeque};
 
 use foldhash::quality::RandomState;
 
@@ -24,7 +23,7 @@ pub struct Requester {
 
 /// The permits and the calls that wait for one, each with a `W` by which it is woken.
 ///
-/// Callers take turns in the order of their keys, and so do the operations of a caller. Calls of one
+/// Callers take turns, and so do the operations of a caller: who has been served goes to the end. Calls of one
 /// operation are served in the order they came.
 pub(super) struct Turns<W> {
     size: usize,
@@ -32,35 +31,26 @@ pub(super) struct Turns<W> {
     held_by: HashMap<LimitKey, usize, RandomState>,
     /// Operations with calls in progress, and how many.
     active: HashMap<Requester, usize, RandomState>,
-    waiting: BTreeMap<LimitKey, WaitingCaller<W>>,
-    /// The caller who was served last.
-    last: Option<LimitKey>,
+    waiting: VecDeque<WaitingCaller<W>>,
     next_ticket: u64,
 }
 
 struct WaitingCaller<W> {
-    operations: BTreeMap<u64, WaitingOperation<W>>,
-    /// The operation that was served last.
-    last: Option<u64>,
+    caller: LimitKey,
+    operations: VecDeque<WaitingOperation<W>>,
 }
 
 struct WaitingOperation<W> {
-    calls: BTreeMap<u64, W>,
+    number: u64,
+    calls: VecDeque<(u64, W)>,
     /// Permits it has got since it began to wait.
     granted: u64,
 }
 
 impl<W> Turns<W> {
     pub(super) fn new(size: usize) -> Self {
-        Self {
-            size,
-            held: 0,
-            held_by: HashMap::default(),
-            active: HashMap::default(),
-            waiting: BTreeMap::new(),
-            last: None,
-            next_ticket: 0,
-        }
+        let (held_by, active) = (HashMap::default(), HashMap::default());
+        Self { size, held: 0, held_by, active, waiting: VecDeque::new(), next_ticket: 0 }
     }
 
     /// Changes the number of permits. Permits that are held stay held, even where they are too many.
@@ -74,7 +64,7 @@ impl<W> Turns<W> {
 
     /// How many calls wait.
     pub(super) fn waiting(&self) -> usize {
-        let operations = self.waiting.values().flat_map(|caller| caller.operations.values());
+        let operations = self.waiting.iter().flat_map(|caller| &caller.operations);
         operations.map(|operation| operation.calls.len()).sum()
     }
 
@@ -120,43 +110,54 @@ impl<W> Turns<W> {
 
     /// Queues a call; the ticket removes it again.
     pub(super) fn wait(&mut self, requester: Requester, waker: W) -> u64 {
+        let Requester { caller, operation: number } = requester;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let caller = self.waiting.entry(requester.caller).or_default();
-        let operation = caller.operations.entry(requester.operation).or_default();
-        operation.calls.insert(ticket, waker);
+        let calls = VecDeque::from([(ticket, waker)]);
+        let new = WaitingOperation { number, calls, granted: 0 };
+        if let Some(operation) = self.operation(requester) {
+            operation.calls.extend(new.calls);
+        } else if let Some(known) = self.waiting.iter_mut().find(|known| known.caller == caller) {
+            known.operations.push_back(new);
+        } else {
+            self.waiting.push_back(WaitingCaller { caller, operations: VecDeque::from([new]) });
+        }
         ticket
     }
 
     /// Removes a call that does not wait any more, if it is still queued.
     pub(super) fn leave(&mut self, requester: Requester, ticket: u64) {
-        if let Some(operation) = self.operation(requester) {
-            operation.calls.remove(&ticket);
+        let Some(operation) = self.operation(requester) else { return };
+        operation.calls.retain(|(other, _)| *other != ticket);
+        if operation.calls.is_empty() {
+            for caller in &mut self.waiting {
+                caller.operations.retain(|operation| !operation.calls.is_empty());
+            }
+            self.waiting.retain(|caller| !caller.operations.is_empty());
         }
-        self.remove_if_empty(requester);
     }
 
     /// How many permits a waiting operation has got since it began to wait.
-    pub(super) fn granted(&self, requester: Requester) -> u64 {
-        let caller = self.waiting.get(&requester.caller);
-        let operation = caller.and_then(|caller| caller.operations.get(&requester.operation));
-        operation.map_or(0, |operation| operation.granted)
+    pub(super) fn granted(&mut self, requester: Requester) -> u64 {
+        self.operation(requester).map_or(0, |operation| operation.granted)
     }
 
     /// Takes a permit for the call whose turn it is. `None` where no waiting call may have one.
     pub(super) fn next(&mut self) -> Option<(Requester, W)> {
-        let (&caller, waiting) = in_turn(&self.waiting, self.last.as_ref())
-            .find(|(caller, _)| self.may_take(caller, 1))?;
-        let (&operation, _) = in_turn(&waiting.operations, waiting.last.as_ref()).next()?;
-        let requester = Requester { caller, operation };
-        self.last = Some(caller);
-        let served = self.operation(requester)?;
-        served.granted += 1;
-        let (_, waker) = served.calls.pop_first()?;
-        self.waiting.get_mut(&caller)?.last = Some(operation);
-        self.remove_if_empty(requester);
+        let at = self.waiting.iter().position(|waiting| self.may_take(&waiting.caller, 1))?;
+        let mut served = self.waiting.remove(at)?;
+        let mut operation = served.operations.pop_front()?;
+        let (_, waker) = operation.calls.pop_front()?;
+        let requester = Requester { caller: served.caller, operation: operation.number };
+        operation.granted += 1;
+        if !operation.calls.is_empty() {
+            served.operations.push_back(operation);
+        }
+        if !served.operations.is_empty() {
+            self.waiting.push_back(served);
+        }
         self.begin(requester);
-        self.try_take(caller, 1).then_some((requester, waker))
+        self.try_take(requester.caller, 1).then_some((requester, waker))
     }
 
     /// Only a caller without permits may take the last free one.
@@ -166,39 +167,8 @@ impl<W> Turns<W> {
     }
 
     fn operation(&mut self, requester: Requester) -> Option<&mut WaitingOperation<W>> {
-        self.waiting.get_mut(&requester.caller)?.operations.get_mut(&requester.operation)
-    }
-
-    /// Forgets an operation without waiting calls, and a caller without such operations.
-    fn remove_if_empty(&mut self, Requester { caller, operation }: Requester) {
-        let Some(waiting) = self.waiting.get_mut(&caller) else { return };
-        if waiting.operations.get(&operation).is_some_and(|waiting| waiting.calls.is_empty()) {
-            waiting.operations.remove(&operation);
-        }
-        if waiting.operations.is_empty() {
-            self.waiting.remove(&caller);
-        }
-    }
-}
-
-/// All entries, those behind `last` first.
-fn in_turn<'m, K: Ord, V>(
-    map: &'m BTreeMap<K, V>,
-    last: Option<&K>,
-) -> impl Iterator<Item = (&'m K, &'m V)> {
-    let up_to_last = last.map(|last| map.range(..=last)).into_iter().flatten();
-    map.range((last.map_or(Unbounded, Excluded), Unbounded)).chain(up_to_last)
-}
-
-impl<W> Default for WaitingCaller<W> {
-    fn default() -> Self {
-        Self { operations: BTreeMap::new(), last: None }
-    }
-}
-
-impl<W> Default for WaitingOperation<W> {
-    fn default() -> Self {
-        Self { calls: BTreeMap::new(), granted: 0 }
+        let caller = self.waiting.iter_mut().find(|known| known.caller == requester.caller)?;
+        caller.operations.iter_mut().find(|known| known.number == requester.operation)
     }
 }
 
