@@ -42,7 +42,7 @@ fn signature(bencher: Bencher<'_, '_>) {
     let request = SignableRequest {
         method: "GET",
         path: "/v2/089b2f9a3d80d3062f24c00ca4ed5cbd/screen-records/6c655e6a-1b2c-4d3e-8f90-b7f0edc7a082",
-        query: &[],
+        query: "",
         headers: &headers,
         body: &[],
     };

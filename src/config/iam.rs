@@ -35,7 +35,7 @@ settings! {
 }
 
 /// As whom the gateway logs in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IamLogin {
     /// `iam.user`
     pub user: String,

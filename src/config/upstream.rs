@@ -70,7 +70,7 @@ settings! {
 }
 
 /// Whose credentials go upstream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialsMode {
     /// The caller's own token is sent on.
     Passthrough,

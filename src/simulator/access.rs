@@ -12,9 +12,9 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
 use super::config::SimulatorConfig;
-use super::iam::{Iam, TokenState};
+use super::iam::Iam;
 use super::metadata::Metadata;
-use crate::signature::{ALGORITHM, DATE_FORMAT, SignableRequest, Signature};
+use crate::signature::{ALGORITHM, DATE_FORMAT, SignableRequest, Signature, canonical_query};
 
 /// How far a signature's time may be from ours.
 const WINDOW: SignedDuration = SignedDuration::from_mins(15);
@@ -32,19 +32,16 @@ pub(super) struct Denied {
 
 /// What is accepted.
 pub(super) struct Access {
-    projects: Vec<String>,
-    tokens: Vec<String>,
-    ended_tokens: Vec<String>,
-    keys: HashMap<String, String>,
+    pub(super) config: SimulatorConfig,
     failures: Mutex<HashMap<String, Failures>>,
     pub(super) iam: Iam,
     pub(super) metadata: Metadata,
 }
 
-#[derive(Clone, Copy, Default)]
+/// Failures in a row, and the last of them.
 struct Failures {
     in_a_row: u32,
-    locked_until: Option<Timestamp>,
+    last: Timestamp,
 }
 
 /// An `Authorization` value, taken apart.
@@ -57,22 +54,11 @@ struct Claim<'h> {
 impl Access {
     pub(super) fn new(config: SimulatorConfig) -> Self {
         Self {
-            keys: config.access_keys.into_iter().collect(),
+            config,
             failures: Mutex::default(),
-            iam: Iam::new(config.iam_users, config.projects.clone(), config.token_life),
+            iam: Iam::default(),
             metadata: Metadata::default(),
-            projects: config.projects,
-            tokens: config.tokens,
-            ended_tokens: config.ended_tokens,
         }
-    }
-
-    pub(super) fn projects(&self) -> &[String] {
-        &self.projects
-    }
-
-    pub(super) fn is_project(&self, project: &str) -> bool {
-        self.projects.iter().any(|known| known == project)
     }
 
     /// Lets a request in, or says why not.
@@ -89,17 +75,16 @@ impl Access {
     }
 
     fn check_token(&self, token: &str, now: Timestamp) -> Result<(), Denied> {
-        let among =
-            |known: &[String]| known.iter().any(|known| same(known.as_bytes(), token.as_bytes()));
-        let issued = self.iam.token_state(token, now);
-        if among(&self.tokens) || issued == TokenState::Valid {
-            return Ok(());
+        let is_listed =
+            self.config.tokens.iter().any(|known| same(known.as_bytes(), token.as_bytes()));
+        match self.iam.end_of(token) {
+            Some(ends) if now >= ends => {
+                let message = "The token must be updated.".to_owned();
+                Err(Denied { code: "APIGW.0307", message })
+            }
+            None if !is_listed => Err(Denied::iam("decrypt token fail")),
+            Some(_) | None => Ok(()),
         }
-        if among(&self.ended_tokens) || issued == TokenState::Ended {
-            let message = "The token must be updated.".to_owned();
-            return Err(Denied { code: "APIGW.0307", message });
-        }
-        Err(Denied::iam("decrypt token fail"))
     }
 
     fn check_signature(
@@ -110,14 +95,12 @@ impl Access {
         now: Timestamp,
     ) -> Result<(), Denied> {
         let temporary = self.metadata.key(claim.access, now);
-        let secret = match (&temporary, self.keys.get(claim.access)) {
-            (Some(key), _) => &key.secret,
-            (None, Some(secret)) => secret,
-            (None, None) => {
-                let key = claim.access;
-                let cause = format!("Get secretKey failed,ak:{key},err:ak not exist");
-                return Err(Denied::iam(&cause));
-            }
+        let mut permanent = self.config.access_keys.iter();
+        let permanent = permanent.find(|(access, _)| access == claim.access);
+        let secret = temporary.as_ref().map(|key| &key.secret).or(permanent.map(|(_, key)| key));
+        let Some(secret) = secret else {
+            let key = claim.access;
+            return Err(Denied::iam(&format!("Get secretKey failed,ak:{key},err:ak not exist")));
         };
         let wrong = || Denied::iam("verify aksk signature fail");
         let headers = signed_headers(parts, claim.signed_headers).ok_or_else(wrong)?;
@@ -136,6 +119,7 @@ impl Access {
         }
         check_date(date, now)?;
         let query = decoded_query(parts.uri.query().unwrap_or_default());
+        let query = canonical_query(query.iter().map(|(name, value)| (&**name, &**value)));
         let request = SignableRequest {
             method: parts.method.as_str(),
             path: parts.uri.path(),
@@ -148,26 +132,26 @@ impl Access {
     }
 
     fn check_not_locked(&self, access: &str, now: Timestamp) -> Result<(), Denied> {
-        let failures = self.failures.lock();
-        let until = failures.get(access).and_then(|failures| failures.locked_until);
-        if until.is_some_and(|until| now < until) {
-            return Err(Denied::iam("AK access failed to reach the limit,forbidden"));
+        match self.failures.lock().get(access) {
+            Some(Failures { in_a_row, last })
+                if *in_a_row > FORGIVEN && now.duration_since(*last) < LOCK =>
+            {
+                Err(Denied::iam("AK access failed to reach the limit,forbidden"))
+            }
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
     fn remember(&self, access: &str, passed: bool, now: Timestamp) {
-        let mut failures = self.failures.lock();
+        let mut all = self.failures.lock();
         // Unknown keys are counted as well, but not without end.
-        if passed || failures.len() > 1000 {
-            failures.remove(access);
+        if passed || all.len() > 1000 {
+            all.remove(access);
             return;
         }
-        let entry = failures.entry(access.to_owned()).or_default();
-        entry.in_a_row += 1;
-        if entry.in_a_row > FORGIVEN {
-            *entry = Failures { in_a_row: 0, locked_until: now.checked_add(LOCK).ok() };
-        }
+        let failures = all.entry(access.to_owned()).or_insert(Failures { in_a_row: 0, last: now });
+        let before = if failures.in_a_row > FORGIVEN { 0 } else { failures.in_a_row };
+        *failures = Failures { in_a_row: before + 1, last: now };
     }
 }
 
@@ -230,7 +214,7 @@ fn decoded_query(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
 }
 
 /// A header's value. Bytes that are not ASCII are signed as they are, in UTF-8.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 

@@ -1,11 +1,9 @@
 //! What is simulated.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::faults::FaultPlan;
-use super::iam::IamUser;
 
 /// The token of the demo.
 pub const DEMO_TOKEN: &str = "demo-token";
@@ -27,18 +25,25 @@ pub struct SimulatorConfig {
     pub projects: Vec<String>,
     /// Tokens that are accepted.
     pub tokens: Vec<String>,
-    /// Tokens that were valid once: they have to be renewed.
-    pub ended_tokens: Vec<String>,
     /// Access keys and their secrets.
     pub access_keys: Vec<(String, String)>,
     /// Users that IAM issues tokens to.
     pub iam_users: Vec<IamUser>,
     /// How long such a token lives.
     pub token_life: Duration,
-    /// Largest page of a list: 1,000 or 100, as the upstream's two documents have it.
-    pub largest_page: usize,
     /// Faults among ordinary answers.
     pub faults: FaultPlan,
+}
+
+/// A user, and the account it belongs to.
+#[derive(Clone)]
+pub struct IamUser {
+    /// Name of the user.
+    pub name: String,
+    /// Password of the user.
+    pub password: String,
+    /// Name of the account.
+    pub domain: String,
 }
 
 impl Default for SimulatorConfig {
@@ -50,11 +55,9 @@ impl Default for SimulatorConfig {
             seed: 1,
             projects: vec![EXAMPLE_PROJECT.to_owned()],
             tokens: Vec::new(),
-            ended_tokens: Vec::new(),
             access_keys: Vec::new(),
             iam_users: Vec::new(),
             token_life: Duration::from_hours(24),
-            largest_page: 1000,
             faults: FaultPlan::default(),
         }
     }
@@ -74,16 +77,5 @@ impl SimulatorConfig {
             latency: Duration::from_millis(20),
             ..Self::default()
         })
-    }
-}
-
-impl fmt::Debug for SimulatorConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorConfig")
-            .field("listen", &self.listen)
-            .field("records", &self.records)
-            .field("seed", &self.seed)
-            .field("projects", &self.projects)
-            .finish_non_exhaustive()
     }
 }

@@ -1,14 +1,11 @@
 //! Faults: documented answers under reserved ids, broken connections, and faults among ordinary ones.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use parking_lot::Mutex;
@@ -35,7 +32,6 @@ pub struct FaultPlan {
 /// Ids that are no recordings, and what they answer.
 pub(super) struct Reserved {
     answers: BTreeMap<String, Answer>,
-    gzip_bomb: Bytes,
 }
 
 #[derive(Deserialize)]
@@ -48,23 +44,19 @@ struct Answer {
 }
 
 /// Faults of the connection and not of the answer, by reserved id.
-const CONNECTION_FAULTS: [(&str, &str); 8] = [
+const CONNECTION_FAULTS: [(&str, &str); 5] = [
     ("fault-no-answer", "nothing is ever answered"),
     ("fault-slow-body", "a byte a second, without end"),
     ("fault-cut", "the connection ends in the middle of the body"),
     ("fault-wrong-length", "the body is shorter than its Content-Length"),
     ("fault-too-large", "a body of 4 MiB"),
-    ("fault-gzip-bomb", "64 KiB that decompress to 64 MiB"),
-    ("fault-invalid-utf8", "JSON with bytes that are not UTF-8"),
-    ("fault-chunked", "a good record, a few bytes at a time"),
 ];
 
 impl Reserved {
     pub(super) fn load() -> Result<Self, serde_json::Error> {
         let answers: Vec<Answer> = serde_json::from_str(ANSWERS)?;
         let answers = answers.into_iter().map(|answer| (answer.id.clone(), answer)).collect();
-        let gzip_bomb = gzip_bomb().map_err(serde_json::Error::io)?.into();
-        Ok(Self { answers, gzip_bomb })
+        Ok(Self { answers })
     }
 
     /// The list of all reserved ids.
@@ -92,24 +84,10 @@ impl Reserved {
             "fault-cut" => cut(),
             "fault-wrong-length" => {
                 let part = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{}"))]);
-                let length = [(header::CONTENT_LENGTH, "200")];
-                return Some(
-                    (length, json_response(StatusCode::OK, Body::from_stream(part)))
-                        .into_response(),
-                );
+                let answer = json_response(StatusCode::OK, Body::from_stream(part));
+                return Some(([(header::CONTENT_LENGTH, "200")], answer).into_response());
             }
             "fault-too-large" => Body::from(vec![b' '; LARGE]),
-            "fault-gzip-bomb" => {
-                let coding = [(header::CONTENT_ENCODING, "gzip")];
-                let bomb = Body::from(self.gzip_bomb.clone());
-                return Some((coding, json_response(StatusCode::OK, bomb)).into_response());
-            }
-            "fault-invalid-utf8" => Body::from(&b"{\"id\": \"\xFF\xFE\"}"[..]),
-            "fault-chunked" => {
-                let parts = [&b"{\"id\""[..], b": \"a\", \"us", b"ername\": \"b\"", b"}"];
-                let parts = parts.map(|part| Ok::<_, std::io::Error>(Bytes::from_static(part)));
-                Body::from_stream(stream::iter(parts))
-            }
             _ => return None,
         };
         Some(json_response(StatusCode::OK, body))
@@ -139,7 +117,6 @@ struct LimiterState {
 /// What happens to an ordinary request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    Throttled,
     Status(u16),
     Cut,
 }
@@ -153,10 +130,13 @@ impl Limiter {
     /// What happens to the next request, if not the ordinary.
     pub(super) fn next(&self, now: Instant) -> Option<Fault> {
         let mut state = self.state.lock();
-        if let Some(most) = self.plan.requests_per_second
-            && !state.passes(most, now)
-        {
-            return Some(Fault::Throttled);
+        if state.second.is_none_or(|began| now >= began + Duration::from_secs(1)) {
+            state.second = Some(now);
+            state.in_second = 0;
+        }
+        state.in_second += 1;
+        if self.plan.requests_per_second.is_some_and(|most| state.in_second > most) {
+            return Some(Fault::Status(429));
         }
         #[expect(clippy::cast_precision_loss, reason = "a share does not need every digit")]
         let drawn = state.random.below(1 << 32) as f64 / (1_u64 << 32) as f64;
@@ -168,24 +148,10 @@ impl Limiter {
             Fault::Status(502),
             Fault::Status(503),
             Fault::Status(504),
-            Fault::Throttled,
+            Fault::Status(429),
             Fault::Cut,
         ];
         state.random.pick(&faults).copied()
-    }
-}
-
-impl LimiterState {
-    fn passes(&mut self, most: u32, now: Instant) -> bool {
-        let same_second = self
-            .second
-            .is_some_and(|began| now.saturating_duration_since(began) < Duration::from_secs(1));
-        if !same_second {
-            self.second = Some(now);
-            self.in_second = 0;
-        }
-        self.in_second += 1;
-        self.in_second <= most
     }
 }
 
@@ -197,13 +163,4 @@ pub(super) fn cut() -> Body {
 
 pub(super) fn json_response(status: StatusCode, body: Body) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-fn gzip_bomb() -> std::io::Result<Vec<u8>> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    let blank = vec![b' '; 64 * 1024];
-    for _ in 0..1024 {
-        gzip.write_all(&blank)?;
-    }
-    gzip.finish()
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::iam::random_hex;
+use super::iam::{random_hex, written};
 
 /// The longest life of a session, in seconds.
 const LONGEST_SESSION: i64 = 21_600;
@@ -22,26 +22,23 @@ pub(super) struct Metadata(Mutex<State>);
 struct State {
     /// Sessions and their ends.
     sessions: HashMap<String, Timestamp>,
-    /// By access key id.
-    keys: HashMap<String, TemporaryKey>,
-    newest: Option<String>,
+    /// The newest is the last.
+    keys: Vec<TemporaryKey>,
 }
 
 /// A key that ends.
 #[derive(Clone)]
 pub(super) struct TemporaryKey {
+    access: String,
     pub(super) secret: String,
     pub(super) security_token: String,
-    pub(super) ends: Timestamp,
+    ends: Timestamp,
 }
 
 impl Metadata {
     /// A session that lives for some seconds; `None` for an invalid number.
-    pub(super) fn session(&self, seconds: Option<&str>, now: Timestamp) -> Option<String> {
-        let seconds: i64 = seconds?.parse().ok()?;
-        if !(1..=LONGEST_SESSION).contains(&seconds) {
-            return None;
-        }
+    pub(super) fn session(&self, seconds: &str, now: Timestamp) -> Option<String> {
+        let seconds = seconds.parse().ok().filter(|life| (1..=LONGEST_SESSION).contains(life))?;
         let ends = now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
         let session = random_hex();
         self.0.lock().sessions.insert(session.clone(), ends);
@@ -49,42 +46,31 @@ impl Metadata {
     }
 
     /// The newest key; none without a session that lasts.
-    pub(super) fn security_key(&self, session: Option<&str>, now: Timestamp) -> Option<Value> {
-        let mut state = self.0.lock();
-        let lasts = session.and_then(|session| state.sessions.get(session));
-        if lasts.is_none_or(|ends| now >= *ends) {
-            return None;
+    pub(super) fn security_key(&self, session: &str, now: Timestamp) -> Option<Value> {
+        let State { sessions, keys } = &mut *self.0.lock();
+        sessions.get(session).filter(|ends| now < **ends)?;
+        let lasts = |key: &TemporaryKey| key.ends.duration_since(now) > NEW_BEFORE_END;
+        if !keys.last().is_some_and(lasts) {
+            keys.retain(|key| now < key.ends);
+            keys.push(TemporaryKey {
+                access: random_hex().chars().take(20).collect(),
+                secret: random_hex(),
+                security_token: random_hex(),
+                ends: now.checked_add(KEY_LIFE).ok()?,
+            });
         }
-        let newest = state.newest.clone();
-        let newest =
-            newest.and_then(|access| Some((access.clone(), state.keys.get(&access)?.clone())));
-        let lasting = newest.filter(|(_, key)| key.ends.duration_since(now) > NEW_BEFORE_END);
-        let (access, key) = match lasting {
-            Some(lasting) => lasting,
-            None => state.new_key(now),
-        };
+        let key = keys.last()?;
         Some(json!({ "credential": {
-            "access": access,
+            "access": key.access,
             "secret": key.secret,
             "securitytoken": key.security_token,
-            "expires_at": key.ends.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+            "expires_at": written(key.ends),
         } }))
     }
 
     /// The key of an id, if it was given out and has not ended.
     pub(super) fn key(&self, access: &str, now: Timestamp) -> Option<TemporaryKey> {
-        self.0.lock().keys.get(access).filter(|key| now < key.ends).cloned()
-    }
-}
-
-impl State {
-    fn new_key(&mut self, now: Timestamp) -> (String, TemporaryKey) {
-        let access: String = random_hex().chars().take(20).collect();
-        let ends = now.checked_add(KEY_LIFE).unwrap_or(Timestamp::MAX);
-        let key = TemporaryKey { secret: random_hex(), security_token: random_hex(), ends };
-        self.keys.retain(|_, key| now < key.ends);
-        self.keys.insert(access.clone(), key.clone());
-        self.newest = Some(access.clone());
-        (access, key)
+        let is_it = |key: &&TemporaryKey| key.access == access && now < key.ends;
+        self.0.lock().keys.iter().find(is_it).cloned()
     }
 }

@@ -26,9 +26,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-pub use config::{DEMO_TOKEN, SimulatorConfig};
+pub use config::{DEMO_TOKEN, IamUser, SimulatorConfig};
 pub use faults::FaultPlan;
-pub use iam::IamUser;
 
 use self::routes::SimulatedUpstream;
 use crate::clock::Clock;

@@ -23,26 +23,14 @@ const EVENTS: [(&str, &str, &str); 14] = [
     ("HDP", "HDP_PRINT", "3 pages"),
 ];
 
-/// One operation on a desktop.
-pub(super) struct Operation {
-    pub(super) kind: &'static str,
-    pub(super) event: &'static str,
-    pub(super) level: &'static str,
-    pub(super) data: &'static str,
-    /// Seconds from the start of the video.
-    offset: i64,
-    id: String,
-    at: Value,
-}
-
 /// The operations of a recording so far, in the order they happened.
-pub(super) fn of(record: &Record, now: Timestamp) -> Vec<Operation> {
+pub(super) fn of(record: &Record, project: &str, now: Timestamp) -> Vec<Value> {
     let mut random = record.random(21);
     let seconds = record.seconds(now);
     let mut offset = 0;
     let mut operations = Vec::new();
     loop {
-        offset += i64::try_from(5 + random.below(120)).unwrap_or(i64::MAX / 2);
+        offset += random.between(5, 125);
         if offset > seconds {
             return operations;
         }
@@ -52,26 +40,18 @@ pub(super) fn of(record: &Record, now: Timestamp) -> Vec<Operation> {
             "APP_HANG" | "HDP_USB" => "ALARM",
             _ => "INFO",
         };
-        let id = random.hex32();
-        let at = times::written(after(record.start, offset), &mut random);
-        operations.push(Operation { kind, event, level, data, offset, id, at });
-    }
-}
-
-impl Operation {
-    pub(super) fn json(&self, record: &Record, project: &str) -> Value {
-        json!({
-            "id": self.id,
+        operations.push(json!({
+            "id": random.hex32(),
             "project_id": project,
             "desktop_id": record.desktop_id,
             "screen_record_id": record.id,
             "username": record.username,
-            "event_type": self.kind,
-            "event_level": self.level,
-            "event_id": self.event,
-            "event_data": self.data,
-            "operation_time": self.at,
-            "relative_start_time": self.offset,
-        })
+            "event_type": kind,
+            "event_level": level,
+            "event_id": event,
+            "event_data": data,
+            "operation_time": times::written(after(record.start, offset), &mut random),
+            "relative_start_time": offset,
+        }));
     }
 }

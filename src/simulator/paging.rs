@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+/// The rows of a page, as the newer one of the upstream's two documents has them.
+const LARGEST_PAGE: usize = 1000;
+const DEFAULT_PAGE: usize = 100;
+
 /// What is wrong with the parameters: the name of the one that is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadParameter(pub(super) String);
@@ -44,12 +48,12 @@ impl Parameters {
         }
     }
 
-    /// The page: at most `largest` rows; without a limit a tenth of that.
-    pub(super) fn page(&self, largest: usize) -> Result<Page, BadParameter> {
+    /// The page.
+    pub(super) fn page(&self) -> Result<Page, BadParameter> {
         let offset = self.read("offset", |text| usize::from_str(text).ok())?.unwrap_or_default();
-        let fits = |limit: &usize| *limit <= largest;
+        let fits = |limit: &usize| *limit <= LARGEST_PAGE;
         let limit = self.read("limit", |text| usize::from_str(text).ok().filter(fits))?;
-        Ok(Page { offset, limit: limit.unwrap_or(largest / 10) })
+        Ok(Page { offset, limit: limit.unwrap_or(DEFAULT_PAGE) })
     }
 }
 

@@ -26,6 +26,12 @@ impl Random {
         self.next().checked_rem(below).unwrap_or_default()
     }
 
+    /// A number from `low` to `high - 1`.
+    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
+        let span = u64::try_from(high - low).unwrap_or_default();
+        low + i64::try_from(self.below(span)).unwrap_or_default()
+    }
+
     /// One of some choices.
     pub(super) fn pick<'c, T>(&mut self, choices: &'c [T]) -> Option<&'c T> {
         let at = usize::try_from(self.below(choices.len() as u64)).ok()?;

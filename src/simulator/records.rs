@@ -12,9 +12,9 @@ use super::times;
 
 const DAY: i64 = 24 * 60 * 60;
 /// The greatest age of a recording at the start, in seconds.
-const GREATEST_AGE: u64 = 14 * DAY.unsigned_abs() - 7200;
+const GREATEST_AGE: i64 = 14 * DAY - 7200;
 /// The least age of one whose start time is drawn again, so that it is over.
-const LEAST_AGE: u64 = 7500;
+const LEAST_AGE: i64 = 7500;
 /// How often a start time is drawn again, at most, if it does not fit the hour and the day.
 const DRAWS: usize = 40;
 /// Seconds between new recordings.
@@ -53,15 +53,8 @@ pub(super) struct Record {
     length: i64,
     /// Seconds of uploading.
     upload: i64,
-    fate: Fate,
-}
-
-/// How a recording's life goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Uploaded,
-    RecordingFails,
-    UploadFails,
+    /// The status in which its life ends.
+    last_status: &'static str,
 }
 
 /// Seconds between the end of a recording and the beginning of its upload.
@@ -72,14 +65,9 @@ impl Records {
         // Whole minutes, so that two simulations of a seed begun together agree to the millisecond.
         let began = whole_minute(now);
         let live = (count / LIVE_SHARE).max(1) as u64;
-        let made = |place| {
-            if place < live {
-                Record::ending_soon(seed, place, began)
-            } else {
-                Record::past(seed, place, began)
-            }
-        };
-        let base: Vec<Record> = (0..count as u64).map(made).collect();
+        let ending_soon = (0..live).map(|place| Record::ending_soon(seed, place, began));
+        let past = (live..).map(|place| Record::past(seed, place, began));
+        let base: Vec<Record> = ending_soon.chain(past).take(count).collect();
         let by_id = base.iter().enumerate().map(|(at, record)| (folded(&record.id), at)).collect();
         Self { seed, began, base, by_id }
     }
@@ -109,8 +97,10 @@ impl Records {
     fn later(&self, now: Timestamp) -> impl Iterator<Item = Record> + '_ {
         let elapsed = now.duration_since(self.began).as_secs().max(0);
         (1..=elapsed / NEW_EVERY).map(|number| {
-            let start = after(self.began, number * NEW_EVERY);
-            Record::live(self.seed, LATER + number.unsigned_abs(), start)
+            let place = LATER + number.unsigned_abs();
+            let mut random = Random::of(self.seed, place);
+            let length = random.between(25, 65);
+            Record::made(random, place, after(self.began, number * NEW_EVERY), length)
         })
     }
 }
@@ -120,11 +110,8 @@ impl Record {
     /// fail.
     fn past(seed: u64, place: u64, now: Timestamp) -> Self {
         let mut random = Random::of(seed, place);
-        let (age, millis) = (random.below(GREATEST_AGE), random.below(1000));
-        let ago = |age: u64| {
-            let millis = i64::try_from((age + 60) * 1000 + millis).unwrap_or_default();
-            now - SignedDuration::from_millis(millis)
-        };
+        let (age, millis) = (random.between(0, GREATEST_AGE), random.between(0, 1000));
+        let ago = |age| now - SignedDuration::from_millis((age + 60) * 1000 + millis);
         // Numbers of their own, so that the other values do not depend on how many are drawn.
         let mut shape = Random::of(!seed, place);
         let mut start = ago(age);
@@ -132,13 +119,13 @@ impl Record {
             if shape.percent(workload(start)) {
                 break;
             }
-            start = ago(LEAST_AGE + shape.below(GREATEST_AGE - LEAST_AGE));
+            start = ago(shape.between(LEAST_AGE, GREATEST_AGE));
         }
-        let length = i64::try_from(60 + random.below(7200)).unwrap_or_default();
+        let length = random.between(60, 7260);
         let mut record = Self::made(random, place, start, length);
         let is_bad_day = utc(start).date() == bad_day(now);
         if is_bad_day && Random::of(!seed, !place).percent(60) {
-            record.fate = Fate::RecordingFails;
+            record.last_status = "REC_FAILED";
         }
         record
     }
@@ -147,16 +134,9 @@ impl Record {
     /// one a little later.
     fn ending_soon(seed: u64, place: u64, began: Timestamp) -> Self {
         let mut random = Random::of(seed, place);
-        let length = i64::try_from(600 + random.below(3000)).unwrap_or_default();
+        let length = random.between(600, 3600);
         let left = 75 + 20 * i64::try_from(place).unwrap_or_default();
         Self::made(random, place, after(began, left - length), length)
-    }
-
-    /// One that begins now and is over within a minute or two.
-    fn live(seed: u64, place: u64, start: Timestamp) -> Self {
-        let mut random = Random::of(seed, place);
-        let length = i64::try_from(25 + random.below(40)).unwrap_or_default();
-        Self::made(random, place, start, length)
     }
 
     fn made(mut random: Random, place: u64, start: Timestamp, length: i64) -> Self {
@@ -172,26 +152,31 @@ impl Record {
             kind: random.pick(&TYPES).copied().unwrap_or_default(),
             start,
             length,
-            upload: i64::try_from(15 + random.below(30)).unwrap_or_default(),
-            fate: match random.below(10) {
-                0 => Fate::RecordingFails,
-                1 => Fate::UploadFails,
-                _ => Fate::Uploaded,
+            upload: random.between(15, 45),
+            last_status: match random.below(10) {
+                0 => "REC_FAILED",
+                1 => "UPLOAD_FAILED",
+                _ => "UPLOAD_COMPLETED",
             },
         }
     }
 
     /// The status now.
     pub(super) fn status(&self, now: Timestamp) -> &'static str {
+        self.phase(now).0
+    }
+
+    /// The status now, and the age in seconds at which it began.
+    fn phase(&self, now: Timestamp) -> (&'static str, i64) {
         let age = now.duration_since(self.start).as_secs();
-        let uploading_from = self.length + WAIT_FOR_UPLOAD;
-        match self.fate {
-            _ if age < self.length => "RECORDING",
-            Fate::RecordingFails => "REC_FAILED",
-            _ if age < uploading_from => "REC_COMPLETED",
-            _ if age < uploading_from + self.upload => "UPLOADING",
-            Fate::UploadFails => "UPLOAD_FAILED",
-            Fate::Uploaded => "UPLOAD_COMPLETED",
+        let uploading = self.length + WAIT_FOR_UPLOAD;
+        let uploaded = uploading + self.upload;
+        match self.last_status {
+            _ if age < self.length => ("RECORDING", 0),
+            "REC_FAILED" => ("REC_FAILED", self.length),
+            _ if age < uploading => ("REC_COMPLETED", self.length),
+            _ if age < uploaded => ("UPLOADING", uploading),
+            last => (last, uploaded),
         }
     }
 
@@ -213,7 +198,7 @@ impl Record {
     /// As the upstream writes it: absent fields are left out.
     pub(super) fn json(&self, project: &str, now: Timestamp) -> Value {
         let mut random = self.random(11);
-        let status = self.status(now);
+        let (status, changed) = self.phase(now);
         let ended = status != "RECORDING";
         let has_file = ended && status != "REC_FAILED";
         let name = format!("{project}_{}_{:04}", self.username, self.place % 10_000);
@@ -229,7 +214,7 @@ impl Record {
         set("size", self.bytes(now).into());
         set("duration", self.seconds(now).into());
         set("start_time", times::written(self.start, &mut random));
-        set("update_time", times::written(self.changed(now), &mut random));
+        set("update_time", times::written(after(self.start, changed), &mut random));
         if ended {
             set("end_time", times::written(after(self.start, self.length), &mut random));
         }
@@ -257,21 +242,7 @@ impl Record {
         if self.status(now) == "RECORDING" {
             return 0;
         }
-        let rate = i64::try_from(200_000 + self.random(12).below(400_000)).unwrap_or_default();
-        self.length * rate
-    }
-
-    /// When its status last changed.
-    fn changed(&self, now: Timestamp) -> Timestamp {
-        let end = self.length;
-        let uploading = end + WAIT_FOR_UPLOAD;
-        let seconds = match self.status(now) {
-            "RECORDING" => 0,
-            "REC_COMPLETED" | "REC_FAILED" => end,
-            "UPLOADING" => uploading,
-            _ => uploading + self.upload,
-        };
-        after(self.start, seconds)
+        self.length * self.random(12).between(200_000, 600_000)
     }
 }
 

@@ -1,11 +1,10 @@
 //! Which request gets which answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -14,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::access::{Access, Denied};
+use super::access::{Access, Denied, text};
 use super::config::SimulatorConfig;
 use super::faults::{self, Fault, Limiter, Reserved, json_response};
 use super::operations;
@@ -28,7 +27,7 @@ use crate::clock::Clock;
 const LARGEST_BODY: usize = 12 * 1024 * 1024;
 /// The window of a list without one, in seconds: 15 days.
 const DEFAULT_WINDOW: i64 = 15 * 24 * 60 * 60;
-/// Ids in one request for download addresses or deletion.
+/// Ids in one request for download addresses, and names in one filter.
 const MOST_IDS: usize = 100;
 const STATUSES: [&str; 6] =
     ["RECORDING", "REC_COMPLETED", "REC_FAILED", "UPLOADING", "UPLOAD_COMPLETED", "UPLOAD_FAILED"];
@@ -41,8 +40,6 @@ pub(super) struct SimulatedUpstream {
     reserved: Reserved,
     limiter: Limiter,
     stats: Stats,
-    latency: Duration,
-    largest_page: usize,
     clock: Clock,
 }
 
@@ -56,13 +53,8 @@ type RecordPath = Path<(String, String)>;
 pub(super) fn router(upstream: Arc<SimulatedUpstream>) -> Router {
     Router::new()
         .route("/v2/{project}/screen-records", get(list))
-        .route("/v2/{project}/screen-records/batch-delete", post(batch_delete))
         .route("/v2/{project}/screen-records/download-address", post(download_addresses))
-        .route(
-            "/v2/{project}/screen-records/traffic-limit/configurations",
-            get(traffic_limits).post(StatusCode::NO_CONTENT),
-        )
-        .route("/v2/{project}/screen-records/{id}", get(detail).put(update))
+        .route("/v2/{project}/screen-records/{id}", get(detail))
         .route("/v2/{project}/screen-records/{id}/os-operations", get(list_operations))
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn_with_state(Arc::clone(&upstream), check_access))
@@ -87,8 +79,6 @@ impl SimulatedUpstream {
             reserved: Reserved::load()?,
             limiter: Limiter::new(config.faults, config.seed),
             stats: Stats::default(),
-            latency: config.latency,
-            largest_page: config.largest_page,
             access: Access::new(config),
             clock,
         })
@@ -96,7 +86,7 @@ impl SimulatedUpstream {
 
     /// A project and a recording that exist.
     pub(super) fn sample(&self) -> (&str, &str) {
-        (self.access.projects().first().map_or("", String::as_str), self.records.sample())
+        (self.access.config.projects.first().map_or("", String::as_str), self.records.sample())
     }
 
     fn now(&self) -> Timestamp {
@@ -107,15 +97,12 @@ impl SimulatedUpstream {
 /// Counts and delays a request, and fails some.
 async fn disturb(State(upstream): Simulated, request: Request, next: Next) -> Response {
     upstream.stats.count(request.method().as_str(), request.uri().path());
-    if !upstream.latency.is_zero() {
-        sleep(upstream.latency).await;
+    let latency = upstream.access.config.latency;
+    if !latency.is_zero() {
+        sleep(latency).await;
     }
     match upstream.limiter.next(upstream.clock.now()) {
         None => next.run(request).await,
-        Some(Fault::Throttled) => {
-            let message = "The throttling threshold has been reached";
-            gateway_error(StatusCode::TOO_MANY_REQUESTS, "APIGW.0308", message)
-        }
         Some(Fault::Cut) => json_response(StatusCode::OK, faults::cut()),
         Some(Fault::Status(status)) => failing(status),
     }
@@ -130,7 +117,7 @@ async fn check_access(State(upstream): Simulated, request: Request, next: Next) 
         return gateway_error(StatusCode::UNAUTHORIZED, code, &message);
     }
     let project = parts.uri.path().split('/').nth(2).unwrap_or_default();
-    if !upstream.access.is_project(project) {
+    if !upstream.access.config.projects.iter().any(|known| known == project) {
         let body = json!({
             "error_code": "WKS.00081102",
             "error_msg": "no permission",
@@ -154,7 +141,8 @@ async fn reset(State(upstream): Simulated) -> Json<Value> {
 }
 
 async fn login(State(upstream): Simulated, body: Bytes) -> impl IntoResponse {
-    let answer = upstream.access.iam.login(&body, upstream.now());
+    let Access { config, iam, .. } = &upstream.access;
+    let answer = iam.login(config, &body, upstream.now());
     ([("x-iam-trace-id", request_id())], answer)
 }
 
@@ -162,7 +150,7 @@ async fn metadata_session(
     State(upstream): Simulated,
     headers: HeaderMap,
 ) -> Result<String, StatusCode> {
-    let seconds = headers.get("x-metadata-token-ttl-seconds").and_then(|value| value.to_str().ok());
+    let seconds = text(&headers, "x-metadata-token-ttl-seconds").unwrap_or_default();
     let session = upstream.access.metadata.session(seconds, upstream.now());
     session.ok_or(StatusCode::BAD_REQUEST)
 }
@@ -171,7 +159,7 @@ async fn security_key(
     State(upstream): Simulated,
     headers: HeaderMap,
 ) -> Result<Json<Value>, StatusCode> {
-    let session = headers.get("x-metadata-token").and_then(|value| value.to_str().ok());
+    let session = text(&headers, "x-metadata-token").unwrap_or_default();
     let key = upstream.access.metadata.security_key(session, upstream.now());
     key.map(Json).ok_or(StatusCode::UNAUTHORIZED)
 }
@@ -193,12 +181,10 @@ async fn list(
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     let now = upstream.now();
-    let page = parameters.page(upstream.largest_page)?;
+    let page = parameters.page()?;
     let descending = parameters.one_of("sort_type", &["asc", "desc"])? != Some("asc");
     parameters.one_of("sort_field", &["start_time"])?;
-    let filter = Filter::parse(&parameters, now)?;
-    let mut found: Vec<Record> = upstream.records.all(now);
-    found.retain(|record| filter.takes(record, now));
+    let mut found = filtered(&upstream.records, &parameters, now)?;
     found.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
     if descending {
         found.reverse();
@@ -214,28 +200,33 @@ async fn list_operations(
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     let now = upstream.now();
-    let page = parameters.page(upstream.largest_page)?;
+    let page = parameters.page()?;
     let kind = parameters.one_of("event_type", &["APP", "FILE", "REG", "HDP"])?;
     let level = parameters.one_of("event_level", &["INFO", "ALARM", "ERROR"])?;
     let (event, data) = (parameters.get("event_id"), parameters.get("event_data"));
     let Some(record) = upstream.records.get(&id, now) else { return Ok(no_such_record()) };
-    let mut found = operations::of(&record, now);
+    let mut found = operations::of(&record, &project, now);
     found.retain(|operation| {
-        kind.is_none_or(|kind| operation.kind == kind)
-            && level.is_none_or(|level| operation.level == level)
-            && event.is_none_or(|event| operation.event == event)
-            && data.is_none_or(|data| operation.data.contains(data))
+        let is =
+            |name: &str, value: Option<&str>| value.is_none_or(|value| operation[name] == value);
+        let text = operation["event_data"].as_str().unwrap_or_default();
+        is("event_type", kind)
+            && is("event_level", level)
+            && is("event_id", event)
+            && data.is_none_or(|data| text.contains(data))
     });
     let total = found.len();
-    let rows: Vec<Value> =
-        page.of(found).map(|operation| operation.json(&record, &project)).collect();
+    let rows: Vec<Value> = page.of(found).collect();
     Ok(Json(json!({ "operations": rows, "total_count": total })).into_response())
 }
 
 async fn download_addresses(State(upstream): Simulated, headers: HeaderMap, body: Bytes) -> Answer {
     let now = upstream.now();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let ids = ids(&body, "record_ids")?;
+    let host = text(&headers, "host").unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let ids = body.get("record_ids").and_then(Value::as_array);
+    let ids = ids.filter(|ids| (1..=MOST_IDS).contains(&ids.len()));
+    let ids = ids.ok_or_else(|| BadParameter("record_ids".to_owned()))?;
     let found = ids.iter().filter_map(|id| upstream.records.get(id.as_str()?, now));
     let links: Vec<Value> = found
         .filter(|record| record.has_video(now))
@@ -253,26 +244,6 @@ async fn show_video(
     video::answer(&file, &parameters, &headers, upstream.now())
 }
 
-async fn update(State(upstream): Simulated, Path((_, id)): RecordPath, body: Bytes) -> Answer {
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if !body.get("traffic_limit_type").is_some_and(Value::is_string) {
-        return Err(BadParameter("traffic_limit_type".to_owned()));
-    }
-    Ok(match upstream.records.get(&id, upstream.now()) {
-        Some(_) => Json(json!({ "result_code": "0", "result_desc": "ok" })).into_response(),
-        None => no_such_record(),
-    })
-}
-
-async fn traffic_limits() -> Json<Value> {
-    Json(json!({ "configs": [], "total_count": 0 }))
-}
-
-async fn batch_delete(body: Bytes) -> Answer {
-    ids(&body, "screen_records")?;
-    Ok(Json(json!({ "job_id": request_id() })).into_response())
-}
-
 async fn wrong_method() -> Response {
     error(StatusCode::METHOD_NOT_ALLOWED, "WKS.00000405", "method not allowed")
 }
@@ -281,57 +252,35 @@ async fn unknown_api() -> Response {
     gateway_error(StatusCode::NOT_FOUND, "APIGW.0101", "API not found or not published")
 }
 
-/// The list of a body, which may have 1 to [`MOST_IDS`] items.
-fn ids(body: &[u8], name: &str) -> Result<Vec<Value>, BadParameter> {
-    let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
-    match body.get_mut(name).map(Value::take) {
-        Some(Value::Array(ids)) if (1..=MOST_IDS).contains(&ids.len()) => Ok(ids),
-        _ => Err(BadParameter(name.to_owned())),
+/// The recordings that a list's filters take.
+fn filtered(
+    records: &Records,
+    parameters: &Parameters,
+    now: Timestamp,
+) -> Result<Vec<Record>, BadParameter> {
+    let desktop_id = parameters.get("desktop_id");
+    let names: Option<Vec<&str>> =
+        parameters.get("desktop_names").map(|names| names.split(',').map(str::trim).collect());
+    if names.as_ref().is_some_and(|names| names.len() > MOST_IDS) {
+        return Err(BadParameter("desktop_names".to_owned()));
     }
-}
-
-/// What a list is narrowed to.
-struct Filter<'p> {
-    desktop_id: Option<&'p str>,
-    desktop_names: Option<Vec<&'p str>>,
-    username: Option<&'p str>,
-    status: Option<&'p str>,
-    kind: Option<&'p str>,
-    from: Timestamp,
-    to: Timestamp,
-}
-
-impl<'p> Filter<'p> {
-    fn parse(parameters: &'p Parameters, now: Timestamp) -> Result<Self, BadParameter> {
-        let names = parameters
-            .get("desktop_names")
-            .map(|names| names.split(',').map(str::trim).collect::<Vec<_>>());
-        if names.as_ref().is_some_and(|names| names.len() > MOST_IDS) {
-            return Err(BadParameter("desktop_names".to_owned()));
-        }
-        Ok(Self {
-            desktop_id: parameters.get("desktop_id"),
-            desktop_names: names,
-            username: parameters.get("username"),
-            status: parameters.one_of("status", &STATUSES)?,
-            kind: parameters.one_of("type", &TYPES)?,
-            from: parameters
-                .read("start_time", times::filter)?
-                .unwrap_or_else(|| after(now, -DEFAULT_WINDOW)),
-            to: parameters.read("end_time", times::filter)?.unwrap_or(now),
-        })
-    }
-
-    fn takes(&self, record: &Record, now: Timestamp) -> bool {
-        let kind = self.kind.map(|kind| if kind == "USER_OPERATION" { "OPERATION" } else { kind });
-        let name = record.desktop_name.as_str();
-        self.desktop_id.is_none_or(|id| record.desktop_id == id)
-            && self.desktop_names.as_ref().is_none_or(|names| names.contains(&name))
-            && self.username.is_none_or(|username| record.username == username)
-            && self.status.is_none_or(|status| record.status(now) == status)
+    let username = parameters.get("username");
+    let status = parameters.one_of("status", &STATUSES)?;
+    let kind = parameters.one_of("type", &TYPES)?;
+    let kind = kind.map(|kind| if kind == "USER_OPERATION" { "OPERATION" } else { kind });
+    let from = parameters.read("start_time", times::filter)?;
+    let window = from.unwrap_or_else(|| after(now, -DEFAULT_WINDOW))
+        ..=parameters.read("end_time", times::filter)?.unwrap_or(now);
+    let mut found = records.all(now);
+    found.retain(|record| {
+        desktop_id.is_none_or(|id| record.desktop_id == id)
+            && names.as_ref().is_none_or(|names| names.contains(&record.desktop_name.as_str()))
+            && username.is_none_or(|username| record.username == username)
+            && status.is_none_or(|status| record.status(now) == status)
             && kind.is_none_or(|kind| record.kind == kind)
-            && (self.from..=self.to).contains(&record.start)
-    }
+            && window.contains(&record.start)
+    });
+    Ok(found)
 }
 
 /// An error of the service.
@@ -364,6 +313,9 @@ fn no_such_record() -> Response {
 fn failing(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            gateway_error(status, "APIGW.0308", "The throttling threshold has been reached")
+        }
         StatusCode::SERVICE_UNAVAILABLE => error(status, "WKS.00050902", "service unavailable"),
         StatusCode::INTERNAL_SERVER_ERROR => error(status, "WKS.00211401", "operation failed"),
         _ => gateway_error(status, "APIGW.0201", "backend unavailable"),

@@ -15,13 +15,6 @@ const VIDEO: &[u8] = include_bytes!("video.webm");
 /// How long a link lives, in seconds.
 const LINK_LIVES: i64 = 900;
 
-/// The part of the video that a request asks for.
-enum Part {
-    Whole,
-    Range(Range<usize>),
-    Unsatisfiable,
-}
-
 /// A signed link to a recording's video, at the address that the request came to.
 pub(super) fn link(record: &Record, host: &str, now: Timestamp) -> Value {
     let file = format!("{}.webm", record.id);
@@ -52,33 +45,25 @@ fn video(headers: &HeaderMap) -> Response {
     let length = VIDEO.len();
     let kind = [(header::CONTENT_TYPE, "video/webm"), (header::ACCEPT_RANGES, "bytes")];
     let asked = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    match part(asked, length) {
-        Part::Whole => (kind, VIDEO).into_response(),
-        Part::Range(range) => {
-            let place = format!("bytes {}-{}/{length}", range.start, range.end - 1);
-            let bytes = VIDEO.get(range).unwrap_or_default();
-            let place = [(header::CONTENT_RANGE, place)];
-            (StatusCode::PARTIAL_CONTENT, kind, place, bytes).into_response()
-        }
-        Part::Unsatisfiable => {
-            let place = [(header::CONTENT_RANGE, format!("bytes */{length}"))];
-            (place, refusal(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange")).into_response()
-        }
-    }
+    let Some(range) = asked.and_then(|asked| range(asked, length)) else {
+        return (kind, VIDEO).into_response();
+    };
+    let place = |range: &str| [(header::CONTENT_RANGE, format!("bytes {range}/{length}"))];
+    let Some(bytes) = VIDEO.get(range.clone()).filter(|bytes| !bytes.is_empty()) else {
+        let refused = refusal(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
+        return (place("*"), refused).into_response();
+    };
+    let place = place(&format!("{}-{}", range.start, range.end - 1));
+    (StatusCode::PARTIAL_CONTENT, kind, place, bytes).into_response()
 }
 
-/// Reads one range of bytes (RFC 9110, section 14.1.2). What is no such range, or several, is ignored.
-fn part(asked: Option<&str>, length: usize) -> Part {
-    let range = asked.and_then(|asked| asked.strip_prefix("bytes=")?.split_once('-'));
-    let Some((first, last)) = range else { return Part::Whole };
-    let (is_suffix, is_open) = (first.is_empty(), last.is_empty());
-    let range = match (first.parse::<usize>(), last.parse::<usize>()) {
-        (Err(_), Ok(bytes)) if is_suffix => length.saturating_sub(bytes)..length,
-        (Ok(first), Err(_)) if is_open => first..length,
-        (Ok(first), Ok(last)) if first <= last => first..last.saturating_add(1).min(length),
-        _ => return Part::Whole,
-    };
-    if range.is_empty() { Part::Unsatisfiable } else { Part::Range(range) }
+/// Reads one range of bytes (RFC 9110, section 14.1.2). Any other value is ignored: several ranges, and
+/// the last bytes.
+fn range(asked: &str, length: usize) -> Option<Range<usize>> {
+    let (first, last) = asked.strip_prefix("bytes=")?.split_once('-')?;
+    let first: usize = first.parse().ok()?;
+    let last = if last.is_empty() { usize::MAX } else { last.parse().ok()? };
+    (first <= last).then(|| first..last.saturating_add(1).min(length))
 }
 
 /// Binds the end of a link to its file.

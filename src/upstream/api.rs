@@ -1,25 +1,20 @@
 //! The upstream's API: the request of each call, and the reading of its response.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
-use super::api_request::{ApiRequest, Call, Query};
-use super::attempt::Answer;
+use super::api_request::{ApiRequest, Call};
 use super::project_client::ProjectClient;
-use super::wire::{self, Listed};
+use super::wire;
 use crate::domain::{
     DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,
     Failure, Field, OperationQuery, Page, RecordId, RecordQuery, ScreenRecord, ScreenRecordStatus,
     ScreenRecordType, Timestamp,
 };
 use crate::signature::canonical_query;
-
-const SCREEN_RECORDS: Listed = Listed { rows: "screen_records", total: Some("total_count") };
-const OPERATIONS: Listed = Listed { rows: "operations", total: Some("total_count") };
 
 /// The paths of the calls without ids, for traces.
 pub(super) const SHOW: &str = "/v2/{project_id}/screen-records/{record_id}";
@@ -74,11 +69,11 @@ impl ProjectClient {
     ) -> Result<Page<ScreenRecord>, Failure> {
         let project = &self.project;
         let path = format!("/v2/{project}/screen-records");
-        let query = paged(record_filters(query), range);
+        let query = paged(&record_filters(query), range);
         let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST) };
         let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::screen_record(row, &self.route.target.time_zone);
-        self.judged(wire::list(&answer.body, SCREEN_RECORDS, row), &answer, call)
+        self.judged(wire::list(&answer.body, "screen_records", row), &answer, call)
     }
 
     /// Reads a part of the list of a recording's operations.
@@ -94,11 +89,11 @@ impl ProjectClient {
     ) -> Result<Page<DesktopOperation>, Failure> {
         let project = &self.project;
         let path = format!("/v2/{project}/screen-records/{id}/os-operations");
-        let query = paged(operation_filters(query), range);
+        let query = paged(&operation_filters(query), range);
         let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST_OPERATIONS) };
         let answer = self.send(call, &outgoing).await?;
         let row = |row: &[u8]| wire::desktop_operation(row, &self.route.target.time_zone);
-        self.judged(wire::list(&answer.body, OPERATIONS, row), &answer, call)
+        self.judged(wire::list(&answer.body, "operations", row), &answer, call)
     }
 
     /// Requests links to the videos of up to [`MOST_LINKS`] recordings. The result holds the recordings
@@ -117,7 +112,7 @@ impl ProjectClient {
             method: Method::POST,
             path: format!("/v2/{project}/screen-records/download-address"),
             template: LINKS,
-            query: Vec::new(),
+            query: String::new(),
             body: Bytes::from(json!({ "record_ids": ids }).to_string()),
         };
         let answer = self.send(call, &outgoing).await?;
@@ -125,78 +120,57 @@ impl ProjectClient {
         let by_id = |row: wire::LinkRow| Some((RecordId::folded(&row.id?), row.link));
         Ok(rows.into_iter().filter_map(by_id).collect())
     }
-
-    fn judged<T>(
-        &self,
-        read: Result<T, wire::Unlike>,
-        answer: &Answer,
-        call: &Call,
-    ) -> Result<T, Failure> {
-        read.map_err(|unlike| self.unlike(unlike, answer, call))
-    }
 }
+
+/// Parameters of a query; those without a value are left out.
+type Parameters<const N: usize> = [(&'static str, Option<String>); N];
 
 /// Filter and order of a list of recordings, as in the query.
 pub(crate) fn record_filter(query: &RecordQuery) -> String {
-    canonical_query(&record_filters(query))
+    written(&record_filters(query))
 }
 
 /// Filter of a list of operations, as in the query.
 pub(crate) fn operation_filter(query: &OperationQuery) -> String {
-    canonical_query(&operation_filters(query))
+    written(&operation_filters(query))
 }
 
-type Parameter = (Cow<'static, str>, Cow<'static, str>);
+fn written(parameters: &[(&'static str, Option<String>)]) -> String {
+    let present = parameters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    canonical_query(present)
+}
 
-fn record_filters(query: &RecordQuery) -> Query {
+fn paged(filters: &[(&'static str, Option<String>)], Range { offset, limit }: Range) -> String {
+    let page = [("limit", Some(limit.to_string())), ("offset", Some(offset.to_string()))];
+    written(&[filters, &page].concat())
+}
+
+fn record_filters(query: &RecordQuery) -> Parameters<9> {
     let direction = match query.direction {
         Direction::Ascending => "asc",
         Direction::Descending => "desc",
     };
-    let names = query.desktop_names.as_ref().map(|names| names.join(","));
-    let mut parameters =
-        Vec::from([parameter("sort_field", "start_time"), parameter("sort_type", direction)]);
-    let optional = [
+    [
+        ("sort_field", Some("start_time".to_owned())),
+        ("sort_type", Some(direction.to_owned())),
         ("desktop_id", query.desktop_id.clone()),
-        ("desktop_names", names),
+        ("desktop_names", query.desktop_names.as_ref().map(|names| names.join(","))),
         ("username", query.username.clone()),
         ("status", query.status.and_then(ScreenRecordStatus::to_upstream).map(str::to_owned)),
         ("type", query.kind.and_then(ScreenRecordType::to_upstream).map(str::to_owned)),
         ("start_time", query.started_after.map(filter_time)),
         ("end_time", query.started_before.map(filter_time)),
-    ];
-    parameters.extend(present(optional));
-    parameters
+    ]
 }
 
-fn operation_filters(query: &OperationQuery) -> Query {
-    let optional = [
+fn operation_filters(query: &OperationQuery) -> Parameters<4> {
+    let level = query.level.and_then(DesktopOperationLevel::to_upstream);
+    [
         ("event_type", query.kind.and_then(DesktopOperationType::to_upstream).map(str::to_owned)),
         ("event_id", query.event.clone()),
-        (
-            "event_level",
-            query.level.and_then(DesktopOperationLevel::to_upstream).map(str::to_owned),
-        ),
+        ("event_level", level.map(str::to_owned)),
         ("event_data", query.data.clone()),
-    ];
-    present(optional).collect()
-}
-
-fn paged(mut parameters: Query, range: Range) -> Query {
-    let Range { offset, limit } = range;
-    parameters.push(parameter("limit", limit.to_string()));
-    parameters.push(parameter("offset", offset.to_string()));
-    parameters
-}
-
-fn present<const N: usize>(
-    optional: [(&'static str, Option<String>); N],
-) -> impl Iterator<Item = Parameter> {
-    optional.into_iter().filter_map(|(name, value)| Some(parameter(name, value?)))
-}
-
-fn parameter(name: &'static str, value: impl Into<Cow<'static, str>>) -> Parameter {
-    (Cow::Borrowed(name), value.into())
+    ]
 }
 
 /// The only documented form of times in filters: to the second, in UTC.
@@ -220,10 +194,8 @@ mod tests {
             ..RecordQuery::default()
         };
 
-        let parameters = paged(record_filters(&query), Range { offset: 100, limit: 50 });
-
         assert_eq!(
-            canonical_query(&parameters),
+            paged(&record_filters(&query), Range { offset: 100, limit: 50 }),
             "desktop_names=a%2Cb%20c&limit=50&offset=100&sort_field=start_time&sort_type=asc\
              &start_time=2026-01-01%2000%3A00%3A00&status=REC_FAILED&type=OPERATION"
         );

@@ -2,6 +2,7 @@
 //!
 //! Outcomes are counted in slices of the window, so old ones drop out slice by slice.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{BreakerConfig, Live};
 use crate::domain::{Failure, Unreachable};
 
-/// The number of slices of the window.
+/// The number of slices of the window, at least.
 const SLICES: u32 = 10;
 
 /// A circuit breaker.
@@ -40,7 +41,7 @@ pub(crate) enum Circuit {
 
 #[derive(Debug)]
 enum State {
-    Closed(Box<Window>),
+    Closed(Window),
     Open {
         until: Instant,
     },
@@ -48,15 +49,13 @@ enum State {
     Probing,
 }
 
-/// Outcomes of the last while.
+/// Outcomes of the last while, oldest first.
 #[derive(Debug, Default)]
-struct Window {
-    slices: [Slice; SLICES as usize],
-}
+struct Window(VecDeque<Slice>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 struct Slice {
-    begun: Option<Instant>,
+    begun: Instant,
     calls: u32,
     failures: u32,
 }
@@ -81,7 +80,7 @@ impl Breaker {
         opened: Counter,
         clock: Clock,
     ) -> Self {
-        let state = Mutex::new(State::Closed(Box::default()));
+        let state = Mutex::new(State::Closed(Window::default()));
         Self { region, limits: Live::new(limits.clone()), state, opened, clock }
     }
 
@@ -143,11 +142,11 @@ impl BreakerGuard<'_> {
         let opens = match &mut *state {
             State::Closed(window) => {
                 window.count(failed, now, limits.window);
-                failed && window.is_over(&limits, now)
+                failed && window.is_over(&limits)
             }
             State::Probing if self.is_probe => {
                 if !failed {
-                    *state = State::Closed(Box::default());
+                    *state = State::Closed(Window::default());
                 }
                 failed
             }
@@ -180,26 +179,20 @@ impl Drop for BreakerGuard<'_> {
 
 impl Window {
     fn count(&mut self, failed: bool, now: Instant, window: Duration) {
-        let is_current =
-            |slice: &Slice| slice.begun.is_some_and(|begun| now < begun + window / SLICES);
-        if !self.slices.iter().any(is_current)
-            && let Some(oldest) = self.slices.iter_mut().min_by_key(|slice| slice.begun)
-        {
-            *oldest = Slice { begun: Some(now), ..Slice::default() };
+        self.0.retain(|slice| now < slice.begun + window);
+        if self.0.back().is_none_or(|slice| now >= slice.begun + window / SLICES) {
+            self.0.push_back(Slice { begun: now, calls: 0, failures: 0 });
         }
-        if let Some(newest) = self.slices.iter_mut().max_by_key(|slice| slice.begun) {
+        if let Some(newest) = self.0.back_mut() {
             newest.calls = newest.calls.saturating_add(1);
             newest.failures = newest.failures.saturating_add(u32::from(failed));
         }
     }
 
     /// Whether enough calls were made and the share of failures is reached.
-    fn is_over(&self, limits: &BreakerConfig, now: Instant) -> bool {
-        let is_recent =
-            |slice: &&Slice| slice.begun.is_some_and(|begun| now < begun + limits.window);
-        let recent = || self.slices.iter().filter(is_recent);
-        let calls: f64 = recent().map(|slice| f64::from(slice.calls)).sum();
-        let failures: f64 = recent().map(|slice| f64::from(slice.failures)).sum();
+    fn is_over(&self, limits: &BreakerConfig) -> bool {
+        let sum = |of: fn(&Slice) -> u32| self.0.iter().map(of).map(f64::from).sum::<f64>();
+        let (calls, failures) = (sum(|slice| slice.calls), sum(|slice| slice.failures));
         calls >= f64::from(limits.min_calls.get()) && failures >= limits.failure_rate * calls
     }
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::credentials::{CredentialsChange, LoginChange, SharedCredentials};
 use super::metrics::UpstreamMetrics;
 use super::project_client::ProjectClient;
-use super::routes::{PreparedRoutes, RouteParts, Routes};
+use super::routes::Routes;
 use crate::clock::Clock;
-use crate::config::{Live, ProjectConfig, UpstreamConfig};
+use crate::config::{CredentialsMode, Live, ProjectConfig, UpstreamConfig};
 use crate::domain::{Failure, ProjectId};
 
 /// The upstream. Clones share connections and limits.
@@ -15,10 +14,7 @@ use crate::domain::{Failure, ProjectId};
 pub struct Upstream(Arc<Inner>);
 
 /// Prepared settings, which replace the current ones.
-pub struct UpstreamChange {
-    routes: PreparedRoutes,
-    credentials: CredentialsChange,
-}
+pub struct UpstreamChange(Routes);
 
 /// What a change means for cached data.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +27,6 @@ pub enum Outdated {
 
 struct Inner {
     routes: Live<Routes>,
-    credentials: SharedCredentials,
     metrics: UpstreamMetrics,
     clock: Clock,
 }
@@ -46,11 +41,8 @@ impl Upstream {
         metrics: UpstreamMetrics,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let credentials = SharedCredentials::new(config, clock.clone())?;
-        let parts =
-            RouteParts { shared: &credentials, metrics: &metrics, clock: &clock, old: None };
-        let routes = Live::new(Routes::prepare(config, &parts)?.routes);
-        Ok(Self(Arc::new(Inner { routes, credentials, metrics, clock })))
+        let routes = Live::new(Routes::new(config, &metrics, &clock, None)?);
+        Ok(Self(Arc::new(Inner { routes, metrics, clock })))
     }
 
     /// Prepares other settings. The mode of the credentials stays the same.
@@ -58,24 +50,24 @@ impl Upstream {
     /// # Errors
     /// As [`Self::new`].
     pub fn prepare(&self, config: &UpstreamConfig) -> Result<UpstreamChange, reqwest::Error> {
-        let Inner { routes, credentials: shared, metrics, clock } = &*self.0;
-        let old = routes.get();
-        let routes =
-            Routes::prepare(config, &RouteParts { shared, metrics, clock, old: Some(&old) })?;
-        Ok(UpstreamChange { routes, credentials: shared.prepare(config)? })
+        let Inner { routes, metrics, clock } = &*self.0;
+        Ok(UpstreamChange(Routes::new(config, metrics, clock, Some(&routes.load()))?))
     }
 
     /// Applies prepared settings; calls in flight keep the old ones.
-    pub fn change(&self, change: UpstreamChange) -> Outdated {
-        let UpstreamChange { routes: PreparedRoutes { routes, logins }, credentials } = change;
+    pub fn change(&self, UpstreamChange(routes): UpstreamChange) -> Outdated {
         for region in &routes.regions {
             region.change(&routes.config);
         }
-        let is_other_identity = self.0.credentials.change(credentials);
-        logins.into_iter().for_each(LoginChange::apply);
-        let moved = self.0.routes.load().moved(&routes);
+        let old = self.0.routes.get();
+        let outdated = if routes.credentials.may_be_of_another_user(&old.credentials) {
+            Outdated::All
+        } else {
+            Outdated::Projects(old.moved(&routes))
+        };
         self.0.routes.set(routes);
-        if is_other_identity { Outdated::All } else { Outdated::Projects(moved) }
+        self.0.metrics.clear_gauges();
+        outdated
     }
 
     /// A client for a project.
@@ -105,7 +97,7 @@ impl Upstream {
 
     /// Whether calls are made with the caller's token, so that data is the caller's alone.
     pub fn uses_callers_token(&self) -> bool {
-        self.0.credentials.are_callers()
+        matches!(self.0.routes.load().config.credentials, CredentialsMode::Passthrough)
     }
 
     /// Whether a request cannot read several projects, because it has the token of one.
@@ -134,7 +126,7 @@ impl Upstream {
     pub fn observe(&self) {
         let routes = self.0.routes.load();
         for region in &routes.regions {
-            region.observe(&routes.config);
+            region.observe(&routes.config, &self.0.metrics);
         }
     }
 

@@ -20,12 +20,6 @@ pub(super) enum DecodeError {
     TooLarge { max: usize },
 }
 
-#[derive(Clone, Copy)]
-enum Coding {
-    Gzip,
-    Deflate,
-}
-
 /// Decodes a body as its headers say, up to `max` bytes.
 pub(super) fn decode(
     headers: &HeaderMap,
@@ -35,30 +29,20 @@ pub(super) fn decode(
     if body.is_empty() {
         return Ok(body);
     }
+    let mut names = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        names.extend(value.to_str().map_err(|_| DecodeError::UnknownCoding)?.split(','));
+    }
     // The last coding was applied last.
-    for coding in codings(headers)?.into_iter().rev() {
-        body = match coding {
-            Coding::Gzip => read_bounded(MultiGzDecoder::new(&*body), max)?,
-            Coding::Deflate => inflate(&body, max)?,
+    for name in names.into_iter().rev() {
+        body = match name.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => body,
+            "gzip" | "x-gzip" => read_bounded(MultiGzDecoder::new(&*body), max)?,
+            "deflate" => inflate(&body, max)?,
+            _ => return Err(DecodeError::UnknownCoding),
         };
     }
     Ok(body)
-}
-
-fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, DecodeError> {
-    let mut codings = Vec::new();
-    for value in headers.get_all(CONTENT_ENCODING) {
-        let names = value.to_str().map_err(|_| DecodeError::UnknownCoding)?;
-        for name in names.split(',').map(str::trim) {
-            match name.to_ascii_lowercase().as_str() {
-                "" | "identity" => {}
-                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
-                "deflate" => codings.push(Coding::Deflate),
-                _ => return Err(DecodeError::UnknownCoding),
-            }
-        }
-    }
-    Ok(codings)
 }
 
 /// `deflate` means the zlib format (RFC 9110), but some servers send the compressed data without it.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,28 +18,34 @@ const CIRCUITS: [(Circuit, &str); 3] =
 const WATCHED_OUTCOMES: [&str; 8] =
     ["200", "401", "403", "429", "500", "503", "timeout", "unreachable"];
 
+/// A label: its name and its value.
+type Label = (&'static str, String);
+type ByRegion<M> = Family<[Label; 1], M>;
+
 /// The upstream's metrics, of all regions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct UpstreamMetrics {
-    attempts: Family<AttemptLabel, Counter>,
-    duration: Family<RegionLabel, Histogram, fn() -> Histogram>,
-    shed: Family<RegionLabel, Counter>,
-    waiting: Family<RegionLabel, Gauge>,
-    in_flight: Family<RegionLabel, Gauge>,
-    most_in_flight: Family<RegionLabel, Gauge>,
-    resends: Family<RegionLabel, Counter>,
-    retries: Family<RegionLabel, Counter>,
-    retries_over_budget: Family<RegionLabel, Counter>,
-    breaker_opened: Family<RegionLabel, Counter>,
-    breaker_refused: Family<RegionLabel, Counter>,
-    breaker: Family<CircuitLabel, Gauge>,
+    /// By region, and by HTTP status or the reason that there was none.
+    attempts: Family<[Label; 2], Counter>,
+    duration: Durations,
+    shed: ByRegion<Counter>,
+    waiting: ByRegion<Gauge>,
+    in_flight: ByRegion<Gauge>,
+    most_in_flight: ByRegion<Gauge>,
+    resends: ByRegion<Counter>,
+    retries: ByRegion<Counter>,
+    retries_over_budget: ByRegion<Counter>,
+    breaker_opened: ByRegion<Counter>,
+    breaker_refused: ByRegion<Counter>,
+    /// By region and state: 1 for the state that the circuit is in, else 0.
+    breaker: Family<[Label; 2], Gauge>,
 }
 
-/// The metrics of one region. Its gauges end with it.
+/// The counters of one region.
 #[derive(Debug)]
 pub(crate) struct RegionMetrics {
-    all: UpstreamMetrics,
-    label: RegionLabel,
+    region: String,
+    attempts: Family<[Label; 2], Counter>,
     /// Attempts with status 200, the most frequent outcome.
     good: Counter,
     duration: Histogram,
@@ -52,47 +57,24 @@ pub(crate) struct RegionMetrics {
     pub(crate) breaker_refused: Counter,
 }
 
-/// A region.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RegionLabel {
-    region: String,
+/// What the gauges of a region show.
+pub(crate) struct RegionGauges {
+    pub(crate) waiting: usize,
+    pub(crate) free: usize,
+    pub(crate) most_in_flight: usize,
+    pub(crate) circuit: Circuit,
 }
 
-/// A state of a region's circuit; the one it is in reads 1, the others 0.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CircuitLabel {
-    region: String,
-    state: &'static str,
-}
+/// By region.
+#[derive(Clone, Debug)]
+struct Durations(Family<[Label; 1], Histogram, fn() -> Histogram>);
 
-/// An HTTP status, or the code of a failure to get one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AttemptLabel {
-    region: String,
-    outcome: String,
-}
-
-impl Default for UpstreamMetrics {
+impl Default for Durations {
     fn default() -> Self {
-        Self {
-            attempts: Family::default(),
-            duration: Family::new_with_constructor(attempt_duration),
-            shed: Family::default(),
-            waiting: Family::default(),
-            in_flight: Family::default(),
-            most_in_flight: Family::default(),
-            resends: Family::default(),
-            retries: Family::default(),
-            retries_over_budget: Family::default(),
-            breaker_opened: Family::default(),
-            breaker_refused: Family::default(),
-            breaker: Family::default(),
-        }
+        Self(Family::new_with_constructor(|| {
+            Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+        }))
     }
-}
-
-fn attempt_duration() -> Histogram {
-    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
 impl UpstreamMetrics {
@@ -108,7 +90,7 @@ impl UpstreamMetrics {
             "attempt_duration",
             "Time from sending a request to the end of its answer",
             Unit::Seconds,
-            self.duration.clone(),
+            self.duration.0.clone(),
         );
         for (name, help, gauge) in [
             ("waiting", "Calls that wait for a permit to call the upstream", &self.waiting),
@@ -146,54 +128,52 @@ impl UpstreamMetrics {
         );
     }
 
-    /// The metrics of a region, which start at 0.
+    /// The counters of a region, which start at 0.
     pub(crate) fn of_region(&self, region: &str) -> RegionMetrics {
-        let label = RegionLabel { region: region.to_owned() };
-        let attempts = |outcome: &str| {
-            let (region, outcome) = (region.to_owned(), outcome.to_owned());
-            self.attempts.get_or_create_owned(&AttemptLabel { region, outcome })
-        };
+        let attempts =
+            |outcome: &str| self.attempts.get_or_create_owned(&labels(region, "outcome", outcome));
         let [good, ..] = WATCHED_OUTCOMES.map(attempts);
+        let counter =
+            |of: &ByRegion<Counter>| of.get_or_create_owned(&[("region", region.to_owned())]);
         RegionMetrics {
-            all: self.clone(),
+            region: region.to_owned(),
+            attempts: self.attempts.clone(),
             good,
-            duration: self.duration.get_or_create_owned(&label),
-            shed: self.shed.get_or_create_owned(&label),
-            resends: self.resends.get_or_create_owned(&label),
-            retries: self.retries.get_or_create_owned(&label),
-            retries_over_budget: self.retries_over_budget.get_or_create_owned(&label),
-            breaker_opened: self.breaker_opened.get_or_create_owned(&label),
-            breaker_refused: self.breaker_refused.get_or_create_owned(&label),
-            label,
+            duration: self.duration.0.get_or_create_owned(&[("region", region.to_owned())]),
+            shed: counter(&self.shed),
+            resends: counter(&self.resends),
+            retries: counter(&self.retries),
+            retries_over_budget: counter(&self.retries_over_budget),
+            breaker_opened: counter(&self.breaker_opened),
+            breaker_refused: counter(&self.breaker_refused),
         }
+    }
+
+    /// Sets the gauges of a region.
+    pub(crate) fn show(&self, region: &str, gauges: &RegionGauges) {
+        let label = [("region", region.to_owned())];
+        let set = |gauge: &ByRegion<Gauge>, number: usize| {
+            gauge.get_or_create(&label).set(i64::try_from(number).unwrap_or(i64::MAX));
+        };
+        set(&self.waiting, gauges.waiting);
+        set(&self.in_flight, gauges.most_in_flight.saturating_sub(gauges.free));
+        set(&self.most_in_flight, gauges.most_in_flight);
+        for (circuit, state) in CIRCUITS {
+            let gauge = self.breaker.get_or_create(&labels(region, "state", state));
+            gauge.set(i64::from(circuit == gauges.circuit));
+        }
+    }
+
+    /// Removes the gauges of all regions: one that the settings no longer have must not look stuck.
+    pub(crate) fn clear_gauges(&self) {
+        for gauges in [&self.waiting, &self.in_flight, &self.most_in_flight] {
+            gauges.clear();
+        }
+        self.breaker.clear();
     }
 }
 
 impl RegionMetrics {
-    /// Shows the calls in flight and their limit.
-    pub(crate) fn show_calls(&self, most: u32, free: usize) {
-        let (most, left) = (i64::from(most), i64::try_from(free).unwrap_or(i64::MAX));
-        self.all.most_in_flight.get_or_create(&self.label).set(most);
-        self.all.in_flight.get_or_create(&self.label).set(most.saturating_sub(left));
-    }
-
-    /// Shows how many calls wait for a permit.
-    pub(crate) fn show_waiting(&self, calls: usize) {
-        let waiting = self.all.waiting.get_or_create(&self.label);
-        waiting.set(i64::try_from(calls).unwrap_or(i64::MAX));
-    }
-
-    pub(crate) fn show_circuit(&self, circuit: Circuit) {
-        for (known, state) in CIRCUITS {
-            let gauge = self.all.breaker.get_or_create(&self.circuit(state));
-            gauge.set(i64::from(known == circuit));
-        }
-    }
-
-    fn circuit(&self, state: &'static str) -> CircuitLabel {
-        CircuitLabel { region: self.label.region.clone(), state }
-    }
-
     pub(crate) fn count_attempt(&self, answer: Result<u16, &Failure>, took: Duration) {
         self.duration.observe(took.as_secs_f64());
         let outcome = match answer {
@@ -206,22 +186,12 @@ impl RegionMetrics {
             Ok(_) => "other".to_owned(),
             Err(failure) => reason(failure.code()).to_owned(),
         };
-        let region = self.label.region.clone();
-        self.all.attempts.get_or_create(&AttemptLabel { region, outcome }).inc();
+        self.attempts.get_or_create(&labels(&self.region, "outcome", &outcome)).inc();
     }
 }
 
-/// A region that the settings no longer have must not look stuck.
-impl Drop for RegionMetrics {
-    fn drop(&mut self) {
-        let Self { all, label, .. } = &*self;
-        for gauges in [&all.waiting, &all.in_flight, &all.most_in_flight] {
-            gauges.remove(label);
-        }
-        for (_, state) in CIRCUITS {
-            all.breaker.remove(&self.circuit(state));
-        }
-    }
+fn labels(region: &str, name: &'static str, value: &str) -> [Label; 2] {
+    [("region", region.to_owned()), (name, value.to_owned())]
 }
 
 /// Why there was no answer, in a word.
@@ -230,15 +200,6 @@ pub(super) fn reason(code: FailureCode) -> &'static str {
         FailureCode::UpstreamTimeout => "timeout",
         FailureCode::UpstreamUnavailable => "unreachable",
         FailureCode::UpstreamInvalidResponse => "invalid_response",
-        FailureCode::BadUserInput
-        | FailureCode::Unauthenticated
-        | FailureCode::UpstreamUnauthenticated
-        | FailureCode::Forbidden
-        | FailureCode::NotFound
-        | FailureCode::Conflict
-        | FailureCode::RateLimited
-        | FailureCode::UpstreamError
-        | FailureCode::ResponseTooLarge
-        | FailureCode::Overloaded => "other",
+        _ => "other",
     }
 }

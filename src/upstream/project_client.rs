@@ -1,22 +1,23 @@
 //! Calls of the upstream for one project: permits, circuit breaker, attempts and time limits.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep, timeout_at};
+use tower::retry::budget::Budget as _;
 
 use super::api_request::{ApiRequest, Call};
 use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
-use super::credentials::{Generation, Signable};
-use super::error_mapping::{self, RawAnswer, ReadAnswer};
-use super::region::{Region, RegionState};
-use super::retry::{self, RetryClass, chance};
+use super::credentials::Generation;
+use super::error_mapping::{self, Whose};
+use super::region::{Region, RegionState, host};
+use super::retry::{self, Judgement, RetryClass, chance};
 use super::routes::Route;
-use super::spans::{AttemptFacts, AttemptSpan};
-use super::wire;
-use crate::domain::{Failure, ProjectId, TimeLimit};
+use super::spans::AttemptSpan;
+use super::wire::Unlike;
+use crate::domain::{Failure, ProjectId, Secret, TimeLimit};
+use crate::signature::SignableRequest;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,7 +53,7 @@ impl ProjectClient {
     pub(super) async fn send(&self, call: &Call, request: &ApiRequest) -> Result<Answer, Failure> {
         let left = self.route.limits.deadline.saturating_sub(call.waited);
         let deadline = Instant::now() + left;
-        self.route.region.state.budget.earn();
+        self.route.region.state.budget.deposit();
         let within = timeout_at(deadline, self.attempts(call, request, deadline)).await;
         within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
     }
@@ -81,7 +82,7 @@ impl ProjectClient {
                 continue;
             }
             failed += 1;
-            match RetryClass::of(&failure) {
+            match Judgement::of(&failure).retry {
                 RetryClass::Often => {}
                 // The next failure of any kind is the last.
                 RetryClass::Once => most = most.min(failed + 1),
@@ -91,7 +92,7 @@ impl ProjectClient {
             if failed >= most || Instant::now() + wait >= deadline {
                 return Err(failure);
             }
-            if !budget.spend() {
+            if !budget.withdraw() {
                 metrics.retries_over_budget.inc();
                 return Err(failure);
             }
@@ -131,7 +132,7 @@ impl ProjectClient {
         let patience = limits.attempt_timeout / 2;
         let guard = breaker.admit(patience).inspect_err(count)?;
         let answer = self.attempt(call, request, deadline).await;
-        guard.record(answer.as_ref().is_err_and(retry::is_outage));
+        guard.record(answer.as_ref().is_err_and(|failure| Judgement::of(failure).is_outage));
         answer
     }
 
@@ -146,12 +147,8 @@ impl ProjectClient {
         let Route { region, target, limits, clock, .. } = &*self.route;
         let Region { http, state, .. } = &**region;
         let SignedRequest { http: sent, template, earlier_attempts, .. } = &mut request;
-        let facts = AttemptFacts {
-            template,
-            region: target.region.as_deref(),
-            earlier_attempts: *earlier_attempts,
-        };
-        let span = AttemptSpan::start(sent, facts);
+        let region_name = target.region.as_deref();
+        let span = AttemptSpan::start(sent, template, region_name, *earlier_attempts);
         let started = clock.now();
         let (timeout, max_body_bytes) = (limits.attempt_timeout, limits.max_body_bytes);
         let limits = ExchangeLimits { timeout, deadline, max_body_bytes };
@@ -172,12 +169,8 @@ impl ProjectClient {
 
     async fn sign(&self, call: &Call, request: &ApiRequest) -> Result<SignedRequest, Failure> {
         let Route { region, credentials, project, .. } = &*self.route;
-        let Region { endpoint, .. } = &**region;
-        let ApiRequest { method, path, query, body, template } = request;
-        let signed_path = match endpoint.path.as_str() {
-            "" => Cow::Borrowed(path.as_str()),
-            base => Cow::Owned([base, path].concat()),
-        };
+        let ApiRequest { method, query, body, template, .. } = request;
+        let url = region.url(request);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, JSON);
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
@@ -186,39 +179,47 @@ impl ProjectClient {
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, JSON);
         }
-        let (method_name, host) = (method.as_str(), endpoint.host());
-        let project = project.as_ref().map(ProjectId::as_str);
+        let (method_name, host) = (method.as_str(), [("host", host(&url))]);
         let signable =
-            Signable { method: method_name, host, path: &signed_path, query, body, project };
-        let token = call.token.as_ref();
-        let generation = credentials.authorize(&mut headers, token, &signable).await?;
-        let url = endpoint.url(&signed_path, query);
+            SignableRequest { method: method_name, path: url.path(), query, headers: &host, body };
+        let (token, project) = (call.token.as_ref(), project.as_ref());
+        let generation = credentials.authorize(&mut headers, token, project, &signable).await?;
         let http = HttpRequest { method: method.clone(), url, headers, body: body.clone() };
         Ok(SignedRequest { http, generation, template, earlier_attempts: 0 })
     }
 
     fn refusal(&self, answer: &Answer, call: &Call, used: Generation) -> Failure {
         let Route { region, credentials, clock, .. } = &*self.route;
-        let raw = RawAnswer { status: answer.status, headers: &answer.headers, body: &answer.body };
         let secrets = credentials.secrets(call.token.as_ref());
-        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-        let ReadAnswer { failure, own_denial } =
-            error_mapping::read(&raw, credentials.whose(), &secrets, clock.timestamp());
-        if let Some(encoded) = own_denial {
+        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
+        let whose = credentials.whose();
+        let mut refusal = error_mapping::read(answer, whose, &secrets, clock.timestamp());
+        let denial = &mut refusal.answer.encoded_authorization_message;
+        // The reason of a denial of the gateway's own credentials is no business of the caller's.
+        if whose == Whose::Gateway
+            && let Some(encoded) = denial.take()
+        {
             tracing::warn!(
                 region = &*region.label,
                 encoded_authorization_message = encoded,
                 "the gateway's own credentials were denied"
             );
         }
+        let failure = Failure::Refused(Arc::new(refusal));
         credentials.note_failure(&failure, &answer.headers, used);
         failure
     }
 
-    pub(super) fn unlike(&self, unlike: wire::Unlike, answer: &Answer, call: &Call) -> Failure {
-        match unlike {
-            wire::Unlike::Error => self.refusal(answer, call, Generation::default()),
-            wire::Unlike::Malformed(problem) => malformed(problem, answer.status),
-        }
+    /// The content of a success, or the error that it holds instead.
+    pub(super) fn judged<T>(
+        &self,
+        read: Result<T, Unlike>,
+        answer: &Answer,
+        call: &Call,
+    ) -> Result<T, Failure> {
+        read.map_err(|unlike| match unlike {
+            Unlike::Error => self.refusal(answer, call, Generation::default()),
+            Unlike::Malformed(problem) => malformed(problem, answer.status),
+        })
     }
 }

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
+use tower::retry::budget::TpsBudget;
 use url::{Position, Url};
 
-use super::api_request::Query;
+use super::api_request::{ApiRequest, below};
 use super::breaker::{Breaker, Circuit};
 use super::http_client::HttpClient;
-use super::metrics::{RegionMetrics, UpstreamMetrics};
-use super::retry::RetryBudget;
+use super::metrics::{RegionGauges, RegionMetrics, UpstreamMetrics};
+use super::retry;
 use crate::clock::Clock;
 use crate::config::{Target, UpstreamConfig};
 use crate::fair_semaphore::FairSemaphore;
-use crate::signature::canonical_query;
 
 /// One endpoint, under one version of the settings.
 pub(super) struct Region {
     /// Its name in metrics, logs and health: that of the settings, else its host.
     pub(super) label: Arc<str>,
-    pub(super) endpoint: Endpoint,
+    /// The address of the API; its path precedes those of calls.
+    base: Url,
     pub(super) http: HttpClient,
     pub(super) state: Arc<RegionState>,
 }
@@ -27,15 +28,8 @@ pub(super) struct Region {
 pub(super) struct RegionState {
     pub(super) permits: FairSemaphore,
     pub(super) breaker: Breaker,
-    pub(super) budget: RetryBudget,
+    pub(super) budget: TpsBudget,
     pub(super) metrics: RegionMetrics,
-}
-
-/// The base address.
-pub(super) struct Endpoint {
-    base: Url,
-    /// Its path without the last slash; it precedes the paths of calls and is signed with them.
-    pub(super) path: String,
 }
 
 /// What regions are made with.
@@ -56,19 +50,17 @@ impl RegionParts<'_> {
         target: &Target,
         regions: &mut Vec<Arc<Region>>,
     ) -> Result<Arc<Region>, reqwest::Error> {
-        if let Some(known) = regions.iter().find(|known| known.endpoint.base == target.endpoint) {
+        if let Some(known) = regions.iter().find(|known| known.base == target.endpoint) {
             return Ok(Arc::clone(known));
         }
-        let endpoint = Endpoint::of(&target.endpoint);
-        let label = label(target, endpoint.host(), regions);
-        let old =
-            self.old.iter().find(|old| old.endpoint.base == target.endpoint && old.label == label);
+        let label = label(target, regions);
+        let old = self.old.iter().find(|old| old.base == target.endpoint && old.label == label);
         let http = match old.filter(|_| self.keeps_clients) {
             Some(old) => old.http.clone(),
             None => HttpClient::new(&target.endpoint, self.config)?,
         };
         let state = old.map_or_else(|| self.state(&label), |old| Arc::clone(&old.state));
-        let region = Arc::new(Region { label, endpoint, http, state });
+        let region = Arc::new(Region { label, base: target.endpoint.clone(), http, state });
         regions.push(Arc::clone(&region));
         Ok(region)
     }
@@ -79,7 +71,7 @@ impl RegionParts<'_> {
         let breaker =
             Breaker::new(&self.config.breaker, Arc::clone(label), opened, self.clock.clone());
         let permits = FairSemaphore::new(most_calls(self.config));
-        Arc::new(RegionState { permits, breaker, budget: RetryBudget::new(), metrics })
+        Arc::new(RegionState { permits, breaker, budget: retry::budget(), metrics })
     }
 }
 
@@ -90,12 +82,22 @@ impl Region {
         self.state.breaker.change(&config.breaker);
     }
 
+    /// The address of a request. Path and query consist of checked ids and encoded values, so they are sent
+    /// as they are signed.
+    pub(super) fn url(&self, request: &ApiRequest) -> Url {
+        let mut url = below(&self.base, &request.path);
+        if !request.query.is_empty() {
+            url.set_query(Some(&request.query));
+        }
+        url
+    }
+
     /// Updates the gauges of the circuit and of the calls in flight.
-    pub(super) fn observe(&self, config: &UpstreamConfig) {
-        let RegionState { permits, breaker, metrics, .. } = &*self.state;
-        metrics.show_calls(config.max_concurrency.get(), permits.free());
-        metrics.show_waiting(permits.waiting());
-        metrics.show_circuit(breaker.circuit());
+    pub(super) fn observe(&self, config: &UpstreamConfig, metrics: &UpstreamMetrics) {
+        let RegionState { permits, breaker, .. } = &*self.state;
+        let (free, waiting, circuit) = (permits.free(), permits.waiting(), breaker.circuit());
+        let most_in_flight = most_calls(config);
+        metrics.show(&self.label, &RegionGauges { waiting, free, most_in_flight, circuit });
     }
 
     /// Why the circuit breaker holds calls back, if it does.
@@ -111,34 +113,16 @@ impl Region {
     }
 }
 
-impl Endpoint {
-    fn of(endpoint: &Url) -> Self {
-        let path = endpoint.path().trim_end_matches('/').to_owned();
-        Self { base: endpoint.clone(), path }
-    }
-
-    /// The address of a call. Path and query consist of checked ids and encoded values, so they are sent
-    /// as they are signed.
-    pub(super) fn url(&self, path: &str, query: &Query) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(path);
-        if !query.is_empty() {
-            url.set_query(Some(&canonical_query(query)));
-        }
-        url
-    }
-
-    /// The `Host` header: with the port unless it is the scheme's default.
-    pub(super) fn host(&self) -> &str {
-        &self.base[Position::BeforeHost..Position::AfterPort]
-    }
+/// The name of a new region, which no other has: that of the settings, else its host, else its address.
+fn label(target: &Target, others: &[Arc<Region>]) -> Arc<str> {
+    let is_free = |label: &&str| !others.iter().any(|other| *other.label == **label);
+    let mut labels = [target.region.as_deref(), Some(host(&target.endpoint))].into_iter().flatten();
+    labels.find(is_free).unwrap_or(target.endpoint.as_str()).into()
 }
 
-/// The name of a new region, which no other has: that of the settings, else its host, else its address.
-fn label(target: &Target, host: &str, others: &[Arc<Region>]) -> Arc<str> {
-    let is_free = |label: &&str| !others.iter().any(|other| *other.label == **label);
-    let mut labels = [target.region.as_deref(), Some(host)].into_iter().flatten();
-    labels.find(is_free).unwrap_or(target.endpoint.as_str()).into()
+/// The `Host` header: with the port unless it is the scheme's default.
+pub(super) fn host(url: &Url) -> &str {
+    &url[Position::BeforeHost..Position::AfterPort]
 }
 
 fn most_calls(config: &UpstreamConfig) -> usize {

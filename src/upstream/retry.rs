@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use tower::retry::budget::{Budget as _, TpsBudget};
+use tower::retry::budget::TpsBudget;
 
 use crate::domain::{Failure, RefusalKind, TimeLimit, Unreachable};
 
@@ -23,8 +23,10 @@ const BUDGET_A_SECOND: u32 = 10;
 const BUDGET_SHARE: f32 = 0.5;
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 
-/// The retry budget of all calls.
-pub(crate) struct RetryBudget(TpsBudget);
+/// A budget of retries, to which each call adds a share.
+pub(crate) fn budget() -> TpsBudget {
+    TpsBudget::new(BUDGET_WINDOW, BUDGET_A_SECOND, BUDGET_SHARE)
+}
 
 /// How often a failed call may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,34 +38,35 @@ pub(crate) enum RetryClass {
     Never,
 }
 
-impl RetryBudget {
-    pub(crate) fn new() -> Self {
-        Self(TpsBudget::new(BUDGET_WINDOW, BUDGET_A_SECOND, BUDGET_SHARE))
-    }
-
-    /// Adds the share of one call.
-    pub(crate) fn earn(&self) {
-        self.0.deposit();
-    }
-
-    /// Takes one retry; false if none is left.
-    pub(crate) fn spend(&self) -> bool {
-        self.0.withdraw()
-    }
+/// What a failure means for the next attempt, and for the circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) retry: RetryClass,
+    /// Whether it is an outage of the upstream. Refusals of one request are not, and neither is throttling.
+    pub(crate) is_outage: bool,
 }
 
-impl RetryClass {
+impl Judgement {
     pub(crate) fn of(failure: &Failure) -> Self {
-        match failure {
+        let (retry, is_outage) = match failure {
             Failure::Unreachable(Unreachable::Connect | Unreachable::Cut)
-            | Failure::TimedOut(TimeLimit::Connect) => Self::Often,
-            Failure::TimedOut(TimeLimit::Attempt) => Self::Once,
-            Failure::Refused(refusal) if !refusal.retryable => Self::Never,
-            Failure::Refused(refusal) => match (refusal.answer.status, refusal.kind) {
-                (504, _) | (_, RefusalKind::TimedOut) => Self::Once,
-                (429 | 500 | 502 | 503, _) | (_, RefusalKind::Throttled) => Self::Often,
-                _ => Self::Never,
-            },
+            | Failure::TimedOut(TimeLimit::Connect) => (RetryClass::Often, true),
+            Failure::TimedOut(TimeLimit::Attempt) => (RetryClass::Once, true),
+            Failure::TimedOut(TimeLimit::Deadline) => (RetryClass::Never, true),
+            Failure::Refused(refusal) => {
+                let (status, kind) = (refusal.answer.status, refusal.kind);
+                let retry = match (status, kind) {
+                    _ if !refusal.retryable => RetryClass::Never,
+                    (504, _) | (_, RefusalKind::TimedOut) => RetryClass::Once,
+                    (429 | 500 | 502 | 503, _) | (_, RefusalKind::Throttled) => RetryClass::Often,
+                    _ => RetryClass::Never,
+                };
+                let is_broken = matches!(
+                    kind,
+                    RefusalKind::Broken | RefusalKind::OutOfService | RefusalKind::TimedOut
+                );
+                (retry, status >= 500 && is_broken)
+            }
             Failure::BadInput { .. }
             | Failure::TokenMissing
             | Failure::ProjectNotAllowed
@@ -71,42 +74,14 @@ impl RetryClass {
             | Failure::NotPermitted { .. }
             | Failure::NotVisible
             | Failure::Unreachable(Unreachable::CircuitOpen { .. })
-            | Failure::TimedOut(TimeLimit::Deadline | TimeLimit::Operation)
+            | Failure::TimedOut(TimeLimit::Operation)
             | Failure::Malformed { .. }
             | Failure::Unreadable(_)
             | Failure::TooManyWatched { .. }
             | Failure::ResponseTooLarge
-            | Failure::Overloaded => Self::Never,
-        }
-    }
-}
-
-/// Whether a failure is an outage of the upstream, for the circuit breaker. Refusals of one request are not,
-/// and neither is throttling.
-pub(crate) fn is_outage(failure: &Failure) -> bool {
-    match failure {
-        Failure::Unreachable(Unreachable::Connect | Unreachable::Cut)
-        | Failure::TimedOut(TimeLimit::Connect | TimeLimit::Attempt | TimeLimit::Deadline) => true,
-        Failure::Refused(refusal) => {
-            refusal.answer.status >= 500
-                && matches!(
-                    refusal.kind,
-                    RefusalKind::Broken | RefusalKind::OutOfService | RefusalKind::TimedOut
-                )
-        }
-        Failure::BadInput { .. }
-        | Failure::TokenMissing
-        | Failure::ProjectNotAllowed
-        | Failure::TokenOfOneProject
-        | Failure::NotPermitted { .. }
-        | Failure::NotVisible
-        | Failure::Unreachable(Unreachable::CircuitOpen { .. })
-        | Failure::TimedOut(TimeLimit::Operation)
-        | Failure::Malformed { .. }
-        | Failure::Unreadable(_)
-        | Failure::TooManyWatched { .. }
-        | Failure::ResponseTooLarge
-        | Failure::Overloaded => false,
+            | Failure::Overloaded => (RetryClass::Never, false),
+        };
+        Self { retry, is_outage }
     }
 }
 
@@ -164,9 +139,9 @@ mod tests {
             (Failure::TimedOut(TimeLimit::Deadline), RetryClass::Never, true),
             (Failure::Overloaded, RetryClass::Never, false),
         ] {
-            let found = (RetryClass::of(&failure), is_outage(&failure));
+            let expected = Judgement { retry: class, is_outage: outage };
 
-            assert_eq!(found, (class, outage), "of {failure:?}");
+            assert_eq!(Judgement::of(&failure), expected, "of {failure:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::credentials::{Credentials, LoginChange, LoginParts, SharedCredentials};
+use super::credentials::{Credentials, SharedCredentials};
 use super::metrics::UpstreamMetrics;
 use super::region::{Region, RegionParts};
 use crate::clock::Clock;
@@ -15,6 +15,7 @@ use crate::domain::ProjectId;
 /// The routes to all projects.
 pub(super) struct Routes {
     pub(super) config: Arc<UpstreamConfig>,
+    pub(super) credentials: SharedCredentials,
     named: HashMap<ProjectId, Arc<Route>>,
     /// Of projects that no table names.
     pub(super) default: Option<Arc<Route>>,
@@ -35,44 +36,30 @@ pub(super) struct Route {
     pub(super) clock: Clock,
 }
 
-/// Routes that are not in use yet, and what logins change when they are.
-pub(super) struct PreparedRoutes {
-    pub(super) routes: Routes,
-    pub(super) logins: Vec<LoginChange>,
-}
-
-/// What routes are made with.
-pub(super) struct RouteParts<'p> {
-    pub(super) shared: &'p SharedCredentials,
-    pub(super) metrics: &'p UpstreamMetrics,
-    pub(super) clock: &'p Clock,
-    /// The routes in use.
-    pub(super) old: Option<&'p Routes>,
-}
-
 impl Routes {
-    /// Makes the routes of some settings. Regions and logins that stay the same are kept.
-    pub(super) fn prepare(
+    /// Makes the routes of some settings. What stays the same is kept from the `old` ones, in use.
+    pub(super) fn new(
         config: &UpstreamConfig,
-        parts: &RouteParts<'_>,
-    ) -> Result<PreparedRoutes, reqwest::Error> {
-        let RouteParts { shared, metrics, clock, old } = *parts;
+        metrics: &UpstreamMetrics,
+        clock: &Clock,
+        old: Option<&Self>,
+    ) -> Result<Self, reqwest::Error> {
         let keeps_clients = old.is_some_and(|old| {
             old.config.connect_timeout == config.connect_timeout
                 && old.config.ca_certificates == config.ca_certificates
         });
         let old_regions = old.map_or(&[][..], |old| &old.regions);
         let region_parts = RegionParts { config, metrics, clock, old: old_regions, keeps_clients };
-        let mut logins = LoginParts::new(config);
         let mut regions = Vec::new();
-        let limits = Arc::new(config.clone());
+        let config = Arc::new(config.clone());
+        let old_credentials = old.map(|old| &old.credentials);
+        let mut shared = SharedCredentials::new(&config, old_credentials, keeps_clients, clock)?;
         let mut route = |project: Option<&ProjectId>, target: &Target| {
             let old = old.and_then(|old| old.exact(project));
-            let known = old.filter(|old| old.target.login == target.login);
+            let old = old.filter(|old| old.target.login == target.login);
             let region = region_parts.region(target, &mut regions)?;
-            let known = known.map(|old| &old.credentials);
-            let credentials = shared.of_target(target, known, &mut logins)?;
-            let (limits, tag) = (Arc::clone(&limits), tag(&region, target));
+            let credentials = shared.of_target(target, old.map(|old| &old.credentials))?;
+            let (limits, tag) = (Arc::clone(&config), tag(&region, target));
             let (project, target) = (project.cloned(), target.clone());
             let clock = clock.clone();
             Ok(Arc::new(Route { project, target, region, credentials, limits, tag, clock }))
@@ -83,8 +70,7 @@ impl Routes {
             .iter()
             .map(|named| Ok((named.id.clone(), route(Some(&named.id), &named.target)?)));
         let named = named.collect::<Result<_, reqwest::Error>>()?;
-        let routes = Self { config: limits, named, default, regions };
-        Ok(PreparedRoutes { routes, logins: logins.changes })
+        Ok(Self { config, credentials: shared, named, default, regions })
     }
 
     /// The route to a project.
@@ -131,12 +117,6 @@ impl Route {
 }
 
 fn tag(region: &Region, target: &Target) -> Arc<str> {
-    const BYTES: usize = 8;
-    let mut hash = Sha256::new();
-    for part in target.identity() {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    let hash: Vec<u8> = hash.finalize().into_iter().take(BYTES).collect();
-    format!("{}-{}", region.label, hex::encode(hash)).into()
+    let hash = hex::encode(Sha256::digest(target.identity().join("\n")));
+    format!("{}-{hash:.16}", region.label).into()
 }

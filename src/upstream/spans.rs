@@ -16,20 +16,28 @@ pub(super) struct AttemptSpan {
     has_ended: bool,
 }
 
-/// What a request does not say about its attempt.
-#[derive(Clone, Copy)]
-pub(super) struct AttemptFacts<'a> {
-    /// The path without ids.
-    pub(super) template: &'static str,
-    /// The region's name, if the settings have one.
-    pub(super) region: Option<&'a str>,
-    pub(super) earlier_attempts: u32,
-}
-
 impl AttemptSpan {
-    /// Starts the span, and adds the headers that name it to the request.
-    pub(super) fn start(request: &mut HttpRequest, facts: AttemptFacts<'_>) -> Self {
-        let span = span(request, facts);
+    /// Starts the span, and adds the headers that name it to the request. `template` is the path without ids.
+    pub(super) fn start(
+        request: &mut HttpRequest,
+        template: &'static str,
+        region: Option<&str>,
+        earlier_attempts: u32,
+    ) -> Self {
+        let HttpRequest { method, url, .. } = &*request;
+        let span = info_span!(
+            target: TARGET,
+            "attempt",
+            otel.name = format!("{method} {template}"),
+            otel.kind = "client",
+            http.request.method = method.as_str(),
+            url.scheme = url.scheme(),
+            url.template = template,
+            cloud.region = region,
+            server.address = url.host_str(),
+            server.port = url.port_or_known_default().map(i64::from),
+            http.request.resend_count = (earlier_attempts > 0).then(|| i64::from(earlier_attempts)),
+        );
         inject(&context_of(&span), &mut request.headers);
         Self { span, has_ended: false }
     }
@@ -55,22 +63,4 @@ impl Drop for AttemptSpan {
             fail(&self.span, "abandoned");
         }
     }
-}
-
-fn span(request: &HttpRequest, facts: AttemptFacts<'_>) -> Span {
-    let HttpRequest { method, url, .. } = request;
-    let AttemptFacts { template, region, earlier_attempts } = facts;
-    info_span!(
-        target: TARGET,
-        "attempt",
-        otel.name = format!("{method} {template}"),
-        otel.kind = "client",
-        http.request.method = method.as_str(),
-        url.scheme = url.scheme(),
-        url.template = template,
-        cloud.region = region,
-        server.address = url.host_str(),
-        server.port = url.port_or_known_default().map(i64::from),
-        http.request.resend_count = (earlier_attempts > 0).then(|| i64::from(earlier_attempts)),
-    )
 }

@@ -1,229 +1,164 @@
 //! Credentials for the upstream: the caller's, or the gateway's own.
 
+mod lease;
 mod signing;
 mod metadata;
-mod account;
-mod password;
-mod refusals;
-mod token_refresher;
+mod login;
+mod refresher;
 pub(super) mod skew;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName};
+use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
-use self::account::Account;
+use self::lease::{Issued, Pause};
+use self::login::{Iam, Login, MOST_LOGINS};
 use self::metadata::MetadataKeys;
-use self::password::{IamClient, PasswordLogin, Terms};
-use self::refusals::Refusals;
-pub(crate) use self::signing::Signable;
-use self::signing::{SigningKey, secret_value};
-pub(crate) use self::token_refresher::Generation;
-use self::token_refresher::TokenRefresher;
+pub(crate) use self::refresher::Generation;
+use self::refresher::{Issuer, Refresher};
+use self::signing::secret_value;
 use super::error_mapping::{Code, Whose};
 use super::http_client::HttpClient;
 use crate::clock::Clock;
-use crate::config::{AccessKey, CredentialsMode, ProjectScope, Target, UpstreamConfig};
-use crate::domain::{Failure, Token};
+use crate::config::{CredentialsMode, Target, UpstreamConfig};
+use crate::domain::{Failure, ProjectId, RefusalKind, Secret, Token};
+use crate::signature::SignableRequest;
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
-
-/// What the credentials of all projects share, in the configured mode.
-pub(crate) enum SharedCredentials {
-    /// The caller's token is passed on.
-    Passthrough,
-    /// Every request is signed with the gateway's access key.
-    AkSk(Arc<SigningKey>),
-    /// The gateway logs in for a token of each project.
-    Password(Arc<Account>, Clock),
-    /// Every request is signed with a temporary key of the gateway's own server.
-    Metadata(Arc<TemporaryKeys>),
-}
+/// How long a key is not used after a refusal. The API gateway locks a key for that long after more than five
+/// refusals in a row, see <https://support.huaweicloud.com/eu/nl-nl/devg-apisign/api-sign-0001.html>.
+const KEY_PAUSE: Duration = Duration::from_mins(5);
 
 /// The credentials for one project.
 #[derive(Clone)]
 pub(crate) enum Credentials {
-    Passthrough,
-    AkSk(Arc<SigningKey>),
-    Password(TokenRefresher<PasswordLogin>),
-    Metadata(Arc<TemporaryKeys>),
+    /// The caller's token is sent on.
+    Callers,
+    /// A token or a key of the gateway's own.
+    Own(Arc<Refresher>),
 }
 
-/// Prepared credentials of the same mode, apart from logins.
-pub(crate) enum CredentialsChange {
-    None,
-    AkSk(AccessKey),
-    Metadata(HttpClient),
-}
-
-/// A login, and its terms under new settings.
-pub(crate) struct LoginChange {
-    login: TokenRefresher<PasswordLogin>,
-    terms: Terms,
-}
-
-/// What the logins of some settings are made with.
-pub(crate) struct LoginParts<'c> {
-    config: &'c UpstreamConfig,
-    /// One for each address of IAM.
-    clients: HashMap<Url, IamClient>,
-    /// The logins that exist already.
-    pub(crate) changes: Vec<LoginChange>,
-}
-
-/// Temporary keys, and whether they may be used now.
-pub(crate) struct TemporaryKeys {
-    keys: TokenRefresher<MetadataKeys>,
-    refusals: Refusals,
+/// Makes the credentials of all projects under some settings, and holds what they have in common.
+pub(crate) struct SharedCredentials {
+    config: Arc<UpstreamConfig>,
     clock: Clock,
+    /// Whether logins of the settings before are kept as they are.
+    keeps_logins: bool,
+    lockout: Arc<Pause>,
+    login_permits: Arc<Semaphore>,
+    iam: HashMap<Url, Arc<Iam>>,
+    /// The key that signs for all projects.
+    keys: Option<Arc<Refresher>>,
 }
 
 impl SharedCredentials {
-    pub(crate) fn new(config: &UpstreamConfig, clock: Clock) -> Result<Self, reqwest::Error> {
-        Ok(match &config.credentials {
-            CredentialsMode::Passthrough => Self::Passthrough,
-            CredentialsMode::AkSk(key) => Self::AkSk(Arc::new(SigningKey::new(key.clone(), clock))),
-            CredentialsMode::Password(_) => {
-                Self::Password(Arc::new(Account::new(clock.clone())), clock)
-            }
+    /// `old` are those of the settings in use. `keeps_clients` says that their HTTP clients fit the new ones.
+    pub(crate) fn new(
+        config: &Arc<UpstreamConfig>,
+        old: Option<&Self>,
+        keeps_clients: bool,
+        clock: &Clock,
+    ) -> Result<Self, reqwest::Error> {
+        let same = old.filter(|old| old.config.credentials == config.credentials);
+        let kept = same
+            .filter(|old| keeps_clients && old.config.attempt_timeout == config.attempt_timeout);
+        let lockout = same.map(|same| Arc::clone(&same.lockout)).unwrap_or_default();
+        let login_permits = same.map_or_else(
+            || Arc::new(Semaphore::new(MOST_LOGINS)),
+            |same| Arc::clone(&same.login_permits),
+        );
+        let issuer = match &config.credentials {
+            CredentialsMode::Passthrough | CredentialsMode::Password(_) => None,
+            CredentialsMode::AkSk(key) => Some(Issuer::Settings(key.clone())),
             CredentialsMode::Metadata(service) => {
-                let http = metadata::http_client(service, config)?;
-                let keys = MetadataKeys::new(service.clone(), http, clock.clone());
-                let keys = TokenRefresher::new(keys, clock.clone());
-                let refusals = Refusals::default();
-                Self::Metadata(Arc::new(TemporaryKeys { keys, refusals, clock }))
+                Some(Issuer::Metadata(MetadataKeys::new(service, config, clock.clone())?))
             }
-        })
+        };
+        let known = same.and_then(|same| same.keys.as_deref());
+        let keys = kept.and_then(|kept| kept.keys.clone()).or_else(|| {
+            Some(Arc::new(Refresher::new(issuer?, Arc::clone(&lockout), known, clock.clone())))
+        });
+        let iam = kept.map(|kept| kept.iam.clone()).unwrap_or_default();
+        let (config, clock, keeps_logins) = (Arc::clone(config), clock.clone(), kept.is_some());
+        Ok(Self { config, clock, keeps_logins, lockout, login_permits, iam, keys })
     }
 
-    /// The credentials for a target; `known` are those for the same project and login.
+    /// The credentials for a target; `known` are those of the settings before, for the same project and login.
     pub(crate) fn of_target(
-        &self,
+        &mut self,
         target: &Target,
         known: Option<&Credentials>,
-        logins: &mut LoginParts<'_>,
     ) -> Result<Credentials, reqwest::Error> {
-        Ok(match self {
-            Self::Passthrough => Credentials::Passthrough,
-            Self::AkSk(key) => Credentials::AkSk(Arc::clone(key)),
-            Self::Metadata(keys) => Credentials::Metadata(Arc::clone(keys)),
-            Self::Password(account, clock) => {
-                let terms = logins.terms(target)?;
-                let login = if let Some(Credentials::Password(login)) = known {
-                    logins.changes.push(LoginChange { login: login.clone(), terms });
-                    login.clone()
-                } else {
-                    let login = PasswordLogin::new(Arc::clone(account), terms, clock.clone());
-                    TokenRefresher::new(login, clock.clone())
-                };
-                Credentials::Password(login)
-            }
-        })
-    }
-
-    /// Prepares other credentials. The mode stays the same.
-    pub(crate) fn prepare(
-        &self,
-        config: &UpstreamConfig,
-    ) -> Result<CredentialsChange, reqwest::Error> {
-        Ok(match (self, &config.credentials) {
-            (Self::AkSk(_), CredentialsMode::AkSk(key)) => CredentialsChange::AkSk(key.clone()),
-            (Self::Metadata(_), CredentialsMode::Metadata(service)) => {
-                CredentialsChange::Metadata(metadata::http_client(service, config)?)
-            }
-            _ => CredentialsChange::None,
-        })
-    }
-
-    /// Applies prepared credentials. Returns whether they may belong to another user.
-    pub(crate) fn change(&self, change: CredentialsChange) -> bool {
-        match (self, change) {
-            (Self::AkSk(key), CredentialsChange::AkSk(new)) => key.change(new),
-            (Self::Metadata(temporary), CredentialsChange::Metadata(http)) => {
-                temporary.keys.issuer().change(http);
-                false
-            }
-            _ => false,
+        if let Some(keys) = &self.keys {
+            return Ok(Credentials::Own(Arc::clone(keys)));
         }
-    }
-
-    /// Whether the caller's own credentials are used.
-    pub(crate) fn are_callers(&self) -> bool {
-        matches!(self, Self::Passthrough)
-    }
-}
-
-impl<'c> LoginParts<'c> {
-    pub(crate) fn new(config: &'c UpstreamConfig) -> Self {
-        Self { config, clients: HashMap::new(), changes: Vec::new() }
-    }
-
-    fn terms(&mut self, target: &Target) -> Result<Terms, reqwest::Error> {
-        let (CredentialsMode::Password(login), Some(target)) =
-            (&self.config.credentials, &target.login)
-        else {
+        let CredentialsMode::Password(user) = &self.config.credentials else {
+            return Ok(Credentials::Callers);
+        };
+        if self.keeps_logins
+            && let Some(known) = known
+        {
+            return Ok(known.clone());
+        }
+        let Some(target) = &target.login else {
             unreachable!("settings with a password say where each project logs in")
         };
-        let iam = match self.clients.entry(target.endpoint.clone()) {
-            Entry::Occupied(known) => known.get().clone(),
+        let iam = match self.iam.entry(target.endpoint.clone()) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(new) => {
-                let http = HttpClient::new(&target.endpoint, self.config)?;
-                new.insert(IamClient { http, turn: Arc::default() }).clone()
+                let http = HttpClient::new(&target.endpoint, &self.config)?;
+                Arc::clone(new.insert(Arc::new(Iam { http, turn: Mutex::default() })))
             }
         };
-        let timeout = self.config.attempt_timeout;
-        Ok(Terms { login: login.clone(), target: target.clone(), iam, timeout })
+        let login = Login {
+            user: user.clone(),
+            target: target.clone(),
+            iam,
+            lockout: Arc::clone(&self.lockout),
+            permits: Arc::clone(&self.login_permits),
+            timeout: self.config.attempt_timeout,
+            clock: self.clock.clone(),
+        };
+        let known = known.and_then(Credentials::own).map(|known| &**known);
+        let lockout = Arc::clone(&self.lockout);
+        let refresher = Refresher::new(Issuer::Iam(login), lockout, known, self.clock.clone());
+        Ok(Credentials::Own(Arc::new(refresher)))
     }
-}
 
-impl LoginChange {
-    pub(crate) fn apply(self) {
-        if self.login.issuer().change(self.terms) {
-            self.login.reset_failures();
+    /// Whether these may belong to another user than those of other settings.
+    pub(crate) fn may_be_of_another_user(&self, other: &Self) -> bool {
+        match (&self.config.credentials, &other.config.credentials) {
+            (CredentialsMode::AkSk(one), CredentialsMode::AkSk(other)) => {
+                one.access != other.access || one.project_id != other.project_id
+            }
+            _ => false,
         }
     }
 }
 
 impl Credentials {
-    /// Whose credentials are refused if the upstream refuses some.
-    pub(crate) fn whose(&self) -> Whose {
+    fn own(&self) -> Option<&Arc<Refresher>> {
         match self {
-            Self::Passthrough => Whose::Caller,
-            Self::AkSk(_) | Self::Password(_) | Self::Metadata(_) => Whose::Gateway,
+            Self::Callers => None,
+            Self::Own(refresher) => Some(refresher),
         }
     }
 
-    /// The project of the gateway's own credentials, if they name one.
-    pub(crate) fn project(&self) -> Option<String> {
-        match self {
-            Self::Passthrough => None,
-            Self::AkSk(key) => key.project(),
-            Self::Password(login) => match &login.issuer().terms().target.scope {
-                ProjectScope::Id(id) => Some(id.clone()),
-                ProjectScope::Name(_) => None,
-            },
-            Self::Metadata(temporary) => temporary.keys.issuer().project().map(str::to_owned),
-        }
+    /// Whose credentials are refused if the upstream refuses some.
+    pub(crate) fn whose(&self) -> Whose {
+        self.own().map_or(Whose::Caller, |_| Whose::Gateway)
     }
 
     /// The secrets that no text may show.
-    pub(crate) fn secrets(&self, token: Option<&Token>) -> Vec<String> {
-        let owned = |secret: &str| secret.to_owned();
+    pub(crate) fn secrets(&self, token: Option<&Token>) -> Vec<Secret> {
         match self {
-            Self::Passthrough => token.map(Token::expose).map(owned).into_iter().collect(),
-            Self::AkSk(key) => key.secrets(),
-            Self::Password(login) => {
-                let passwords = login.issuer().passwords();
-                let tokens = login.known().into_iter().chain(passwords);
-                tokens.map(|secret| secret.expose().to_owned()).collect()
-            }
-            Self::Metadata(temporary) => {
-                let keys = temporary.keys.known();
-                keys.iter().flat_map(signing::secrets).map(owned).collect()
-            }
+            Self::Callers => token.map(|token| Secret::new(token.expose())).into_iter().collect(),
+            Self::Own(refresher) => refresher.secrets(),
         }
     }
 
@@ -232,71 +167,54 @@ impl Credentials {
         &self,
         headers: &mut HeaderMap,
         token: Option<&Token>,
-        request: &Signable<'_>,
+        project: Option<&ProjectId>,
+        request: &SignableRequest<'_>,
     ) -> Result<Generation, Failure> {
-        match self {
-            Self::Passthrough => {
-                let token = token.ok_or(Failure::TokenMissing)?;
+        let Self::Own(refresher) = self else {
+            let token = token.ok_or(Failure::TokenMissing)?;
+            headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
+            return Ok(Generation::default());
+        };
+        let (issued, generation) = refresher.get().await?;
+        match issued {
+            Issued::Token(token) => {
                 headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
-                Ok(Generation::default())
             }
-            Self::AkSk(key) => key.sign(headers, request),
-            Self::Password(login) => {
-                let (token, generation) = login.get().await?;
-                headers.insert(AUTH_TOKEN, secret_value(token.expose())?);
-                Ok(generation)
-            }
-            Self::Metadata(temporary) => {
-                let TemporaryKeys { keys, refusals, clock } = &**temporary;
-                refusals.check(clock.now())?;
-                let (key, generation) = keys.get().await?;
-                signing::sign(&key, clock.timestamp(), headers, request)?;
-                Ok(generation)
+            Issued::Key(key) => {
+                signing::sign(&key, refresher.clock.timestamp(), headers, project, request)?;
             }
         }
+        Ok(generation)
     }
 
     /// Why the credentials cannot be used for now.
     pub(crate) fn trouble(&self) -> Option<&'static str> {
-        match self {
-            Self::Passthrough => None,
-            Self::AkSk(key) => key.is_paused().then_some("the upstream refused the access key"),
-            Self::Password(login) => {
-                login.is_failing().then_some("the gateway cannot log in for a token")
-            }
-            Self::Metadata(temporary) => {
-                let TemporaryKeys { keys, refusals, clock } = &**temporary;
-                if refusals.check(clock.now()).is_err() {
-                    return Some("the upstream refused the temporary key");
-                }
-                keys.is_failing().then_some("the metadata service gives no temporary key")
-            }
-        }
+        self.own()?.trouble()
     }
 
     /// Notes the failure of a call that used credentials of a generation.
     pub(crate) fn note_failure(&self, failure: &Failure, headers: &HeaderMap, used: Generation) {
-        match self {
-            Self::Passthrough => {}
-            Self::AkSk(key) => key.note_failure(failure, headers, used),
-            Self::Password(login) => {
-                if wants_a_new_token(failure) {
-                    login.forget(used);
-                }
+        let Self::Own(refresher) = self else { return };
+        let Refresher { issuer, lockout, clock, .. } = &**refresher;
+        if matches!(issuer, Issuer::Iam(_)) {
+            if wants_a_new_token(failure) {
+                refresher.forget(used);
             }
-            Self::Metadata(temporary) => {
-                let TemporaryKeys { keys, refusals, clock } = &**temporary;
-                refusals.note_failure(failure, headers, clock);
-                if refusals.check(clock.now()).is_err() {
-                    keys.forget(used);
-                }
-            }
+        } else if refuses_the_key(failure) {
+            skew::report(headers, clock.timestamp());
+            tracing::error!(
+                rest_seconds = KEY_PAUSE.as_secs(),
+                "the upstream refused the access key: calls stop, so that the key is not locked"
+            );
+            lockout.begin(clock.now() + KEY_PAUSE, failure);
+            refresher.forget(used);
         }
     }
 
     /// Whether to repeat a failed call once with new credentials.
     pub(crate) fn may_be_renewed(&self, failure: &Failure) -> bool {
-        matches!(self, Self::Password(_)) && wants_a_new_token(failure)
+        let is_login = self.own().is_some_and(|own| matches!(own.issuer, Issuer::Iam(_)));
+        is_login && wants_a_new_token(failure)
     }
 }
 
@@ -310,4 +228,13 @@ fn wants_a_new_token(failure: &Failure) -> bool {
         Some(Code::Gateway("0301")) => answer.status == 401,
         Some(_) | None => false,
     }
+}
+
+/// Whether the API gateway refused the key, and not the service behind it. Without a code the key counts as
+/// refused: further signatures could lock it.
+fn refuses_the_key(failure: &Failure) -> bool {
+    let Failure::Refused(refusal) = failure else { return false };
+    let code = refusal.answer.error_code.as_deref();
+    refusal.kind == RefusalKind::GatewayUnauthenticated
+        && code.is_none_or(|code| Code::of(code) == Some(Code::Gateway("0301")))
 }

@@ -3,17 +3,17 @@
 //! The status gives the meaning, the body's code refines it. Messages are passed on, redacted, and
 //! decide one thing only: see [`is_about_a_signature`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::Timestamp;
 
+use super::attempt::Answer;
 use super::normalize::WireValue;
 use super::redact::{redact, without};
 use super::wire::read_object;
-use crate::domain::{Failure, Refusal, RefusalKind, UpstreamAnswer};
+use crate::domain::{Refusal, RefusalKind, UpstreamAnswer};
 
 /// The longest text of the upstream that is passed on, in characters.
 const LONGEST_TEXT: usize = 1000;
@@ -24,15 +24,6 @@ const LONGEST_DENIAL: usize = 16 * 1024;
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// Headers with the upstream's id of a request, best first; the body's `request_id` comes second.
 const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "x-iam-trace-id"];
-/// An answer as it came.
-pub(crate) struct RawAnswer<'a> {
-    /// HTTP status.
-    pub(crate) status: u16,
-    /// All headers.
-    pub(crate) headers: &'a HeaderMap,
-    /// The decompressed body.
-    pub(crate) body: &'a [u8],
-}
 
 /// Whose credentials the call was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +32,6 @@ pub(crate) enum Whose {
     Caller,
     /// The gateway's own.
     Gateway,
-}
-
-/// An error answer, read.
-pub(crate) struct ReadAnswer {
-    /// What it means.
-    pub(crate) failure: Failure,
-    /// The encrypted reason of a denial of the gateway's own credentials: for the log, as it is no
-    /// business of the caller's.
-    pub(crate) own_denial: Option<String>,
 }
 
 /// What an error body says.
@@ -65,54 +47,42 @@ struct Details {
 type Verdict = (RefusalKind, bool);
 
 /// Reads an error answer. `secrets` are cut out of its texts wherever they occur.
-pub(crate) fn read(
-    raw: &RawAnswer<'_>,
-    whose: Whose,
-    secrets: &[&str],
-    now: Timestamp,
-) -> ReadAnswer {
-    let mut details = details(raw.body);
-    let (kind, retryable) = verdict(raw.status, &details, whose);
+pub(crate) fn read(answer: &Answer, whose: Whose, secrets: &[&str], now: Timestamp) -> Refusal {
+    let mut details = details(&answer.body);
+    let (kind, retryable) = verdict(answer.status, &details, whose);
     let denial = details.encoded_authorization_message.take();
     // It is one long word of the upstream's making, so only what is known to be secret is cut out.
     let denial = denial.map(|text| without(&text, secrets).into_owned());
-    let denial = denial.filter(|text| text.len() <= LONGEST_DENIAL);
-    let (callers_denial, own_denial) = match whose {
-        Whose::Caller => (denial, None),
-        Whose::Gateway => (None, denial),
-    };
     let shown = |text: String| cut(&redact(&text, secrets));
-    let request_id = header(raw.headers, REQUEST_ID_HEADERS[0])
+    let request_id = header(&answer.headers, REQUEST_ID_HEADERS[0])
         .or(details.request_id.take())
-        .or_else(|| header(raw.headers, REQUEST_ID_HEADERS[1]));
+        .or_else(|| header(&answer.headers, REQUEST_ID_HEADERS[1]));
+    let retry_after = retry_after(&answer.headers, now);
     let answer = UpstreamAnswer {
-        status: raw.status,
+        status: answer.status,
         error_code: details.code.map(shown),
         error_message: details.message.map(shown),
         request_id: request_id.map(shown),
-        encoded_authorization_message: callers_denial,
+        encoded_authorization_message: denial.filter(|text| text.len() <= LONGEST_DENIAL),
     };
-    let retry_after = retry_after(raw.headers, now);
-    let refusal = Refusal { kind, retryable, retry_after, answer };
-    ReadAnswer { failure: Failure::Refused(Arc::new(refusal)), own_denial }
+    Refusal { kind, retryable, retry_after, answer }
 }
 
 /// What an error means. One that came as a success means what its code means with the status that it is
 /// documented for.
 fn verdict(status: u16, details: &Details, whose: Whose) -> Verdict {
-    if !(200..300).contains(&status) {
-        return by_status(status, details, whose);
+    let is_success = (200..300).contains(&status);
+    match details.code.as_deref().and_then(Code::of).and_then(documented) {
+        Some((_, Some(RefusalKind::Throttled))) => (RefusalKind::Throttled, true),
+        Some((its, Some(kind))) if its == status || is_success => (kind, false),
+        Some((its, None)) if is_success => (by_status(its, details, whose).0, false),
+        Some(_) | None if is_success => (RefusalKind::Broken, false),
+        Some(_) | None => by_status(status, details, whose),
     }
-    let documented = details.code.as_deref().and_then(documented_status);
-    let kind = documented.map_or(RefusalKind::Broken, |status| by_status(status, details, whose).0);
-    (kind, kind == RefusalKind::Throttled)
 }
 
-/// The table: what a status means, unless the code says better.
+/// What a status means.
 fn by_status(status: u16, details: &Details, whose: Whose) -> Verdict {
-    if let Some(verdict) = by_code(status, details.code.as_deref().unwrap_or_default()) {
-        return verdict;
-    }
     match status {
         400 => (RefusalKind::Invalid, false),
         401 => (unauthenticated(details, whose), false),
@@ -126,55 +96,42 @@ fn by_status(status: u16, details: &Details, whose: Whose) -> Verdict {
     }
 }
 
-/// Codes that say more than the status, in that status only: codes are not unique.
-fn by_code(status: u16, code: &str) -> Option<Verdict> {
-    let verdict = match (Code::of(code)?, status) {
-        (Code::Gateway("0308"), _) => (RefusalKind::Throttled, true),
-        // Host, path or region are wrong, or the way to the service is: no word on the record.
-        (Code::Gateway("0101" | "0103"), 404)
-        | (Code::Gateway("0104" | "0105" | "0106" | "0607"), 400)
-        // Set up wrongly at the upstream's side: asking again will not help.
-        | (Code::Gateway("0609" | "0611" | "0612" | "0705"), 500) => (RefusalKind::Broken, false),
-        (Code::Workspace("0202" | "0915"), 500)
-        | (Code::Workspace("00170312" | "00170208" | "00170117"), 400) => {
-            (RefusalKind::NotFound, false)
-        }
-        (Code::Workspace("0407"), 400) => (RefusalKind::Conflict, false),
-        _ => return None,
-    };
-    Some(verdict)
-}
-
-/// The status that a code is documented for.
-fn documented_status(code: &str) -> Option<u16> {
-    let status = match Code::of(code)? {
+/// The status that a code is documented for, and its meaning in that status if it says more than the status.
+/// Codes are not unique, so in another status they say nothing. Left out are codes that only say what an
+/// error without a code says.
+fn documented(code: Code<'_>) -> Option<(u16, Option<RefusalKind>)> {
+    use RefusalKind::{Broken, Conflict, NotFound, Throttled};
+    let found = match code {
         Code::Gateway(number) => match number {
-            "0104" | "0105" | "0106" | "0201" | "0602" | "0607" => 400,
-            "0301" | "0303" | "0305" | "0307" | "0311" => 401,
-            "0302" | "0304" | "0306" | "0310" | "0401" | "0402" | "0404" | "0801" | "0802" => 403,
-            "0101" | "0103" => 404,
-            "0501" | "0502" => 405,
-            "0308" => 429,
-            "0601" | "0605" | "0606" | "0608" | "0609" | "0611" | "0612" | "0705" => 500,
-            "0610" => 502,
-            "0613" => 503,
+            "0201" | "0602" => (400, None),
+            "0301" | "0303" | "0305" | "0307" | "0311" => (401, None),
+            "0302" | "0304" | "0306" | "0310" | "0401" | "0402" | "0404" | "0801" | "0802" => {
+                (403, None)
+            }
+            // In any status.
+            "0308" => (429, Some(Throttled)),
+            "0613" => (503, None),
+            // Host, path or region are wrong, or the way to the service is: no word on the record.
+            "0101" | "0103" => (404, Some(Broken)),
+            "0104" | "0105" | "0106" | "0607" => (400, Some(Broken)),
+            // Set up wrongly at the upstream's side: asking again will not help.
+            "0609" | "0611" | "0612" | "0705" => (500, Some(Broken)),
             _ => return None,
         },
         Code::Workspace(number) => match number {
-            "00170312" | "00170208" | "00170117" | "0001" | "00211102" | "00139901"
-            | "00149901" | "00169901" | "0407" => 400,
-            "00211302" => 401,
-            "00010099" | "00081102" => 403,
-            "00211902" | "00081103" | "00081104" => 404,
-            "00000405" => 405,
-            "00211103" | "00010032" | "00081101" => 409,
-            "00000415" => 415,
-            "0202" | "0915" | "00211401" | "00000003" => 500,
-            "00050902" | "00129901" => 503,
+            "0001" | "00211102" | "00139901" | "00149901" | "00169901" => (400, None),
+            "00170312" | "00170208" | "00170117" => (400, Some(NotFound)),
+            "0407" => (400, Some(Conflict)),
+            "00211302" => (401, None),
+            "00010099" | "00081102" => (403, None),
+            "00211902" | "00081103" | "00081104" => (404, None),
+            "00211103" | "00010032" | "00081101" => (409, None),
+            "0202" | "0915" => (500, Some(NotFound)),
+            "00050902" | "00129901" => (503, None),
             _ => return None,
         },
     };
-    Some(status)
+    Some(found)
 }
 
 /// An error code of one of the two services on the way, by its number.

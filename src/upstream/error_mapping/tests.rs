@@ -1,10 +1,12 @@
 use std::fs;
 use std::path::Path;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::Failure;
 
 fn samples() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples/errors")
@@ -14,9 +16,12 @@ fn index() -> Vec<Value> {
     serde_json::from_slice(&fs::read(samples().join("index.json")).unwrap()).unwrap()
 }
 
+fn answer(status: u16, body: &[u8]) -> Answer {
+    Answer { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body) }
+}
+
 fn read_as(status: u16, body: &[u8], whose: Whose) -> Failure {
-    let headers = HeaderMap::new();
-    read(&RawAnswer { status, headers: &headers, body }, whose, &[], Timestamp::UNIX_EPOCH).failure
+    Failure::Refused(read(&answer(status, body), whose, &[], Timestamp::UNIX_EPOCH).into())
 }
 
 #[test]
@@ -66,22 +71,6 @@ fn a_refused_key_is_told_from_a_refused_token_whatever_the_wording() {
         let message = refusal.answer.error_message.as_deref().unwrap();
         assert!(!message.contains("FAKEAK0EXAMPLE000001"), "{message}");
     }
-}
-
-#[test]
-fn a_denial_is_passed_on_to_the_caller_but_not_one_of_the_gateways_own() {
-    let body = br#"{"error_code":"PAP5.0001","error_msg":"access denied","encoded_authorization_message":"HY0L"}"#;
-    let headers = HeaderMap::new();
-    let raw = RawAnswer { status: 403, headers: &headers, body };
-
-    let callers = read(&raw, Whose::Caller, &[], Timestamp::UNIX_EPOCH);
-    let own = read(&raw, Whose::Gateway, &[], Timestamp::UNIX_EPOCH);
-
-    let encoded = |read: &ReadAnswer| {
-        read.failure.upstream().and_then(|answer| answer.encoded_authorization_message.clone())
-    };
-    assert_eq!((encoded(&callers).as_deref(), callers.own_denial), (Some("HY0L"), None));
-    assert_eq!((encoded(&own), own.own_denial.as_deref()), (None, Some("HY0L")));
 }
 
 #[test]
@@ -140,20 +129,15 @@ fn a_wait_is_read_in_seconds_or_until_a_date_and_believed_up_to_an_hour() {
 fn a_denial_that_holds_a_secret_is_passed_on_without_it_and_one_that_is_too_long_not_at_all() {
     let secrets = ["the-token-of-the-caller"];
     let denials = ["HYthe-token-of-the-callerL".to_owned(), "H".repeat(LONGEST_DENIAL + 1)];
-    let of = |denial: &str, whose| {
+    let of = |denial: &str| {
         let body = json!({ "error_code": "X.1", "encoded_authorization_message": denial });
-        let headers = HeaderMap::new();
-        let body = body.to_string().into_bytes();
-        let raw = RawAnswer { status: 403, headers: &headers, body: &body };
-        let read = read(&raw, whose, &secrets, Timestamp::UNIX_EPOCH);
-        let callers = read.failure.upstream().unwrap().encoded_authorization_message.clone();
-        callers.or(read.own_denial)
+        let raw = answer(403, body.to_string().as_bytes());
+        let refusal = read(&raw, Whose::Caller, &secrets, Timestamp::UNIX_EPOCH);
+        refusal.answer.encoded_authorization_message
     };
 
-    for whose in [Whose::Caller, Whose::Gateway] {
-        let [with_secret, too_long] = [&denials[0], &denials[1]].map(|denial| of(denial, whose));
+    let [with_secret, too_long] = [&denials[0], &denials[1]].map(|denial| of(denial));
 
-        assert_eq!(with_secret.as_deref(), Some("HY[redacted]L"), "for {whose:?}");
-        assert_eq!(too_long, None, "for {whose:?}");
-    }
+    assert_eq!(with_secret.as_deref(), Some("HY[redacted]L"));
+    assert_eq!(too_long, None);
 }

@@ -12,9 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use self::decimal::Decimal;
-use crate::domain::{
-    DesktopOperationLevel, DesktopOperationType, Field, OpenEnum, Timestamp, Unreadable,
-};
+use crate::domain::{Field, OpenEnum, Timestamp, Unreadable};
 
 const NOT_JSON: &str = "is not JSON";
 
@@ -87,14 +85,10 @@ impl<'a> WireValue<'a> {
         Some(timestamp::from_text(written, zone).map_err(|problem| self.unreadable(problem)))
     }
 
-    /// The type of an operation on a desktop.
-    pub fn operation_type(self) -> Field<OpenEnum<DesktopOperationType>> {
-        self.open_enum(DesktopOperationType::from_upstream)
-    }
-
-    /// The level of an operation on a desktop.
-    pub fn operation_level(self) -> Field<OpenEnum<DesktopOperationLevel>> {
-        self.open_enum(DesktopOperationLevel::from_upstream)
+    /// A text that may be one of an enumeration's.
+    pub(crate) fn open_enum<T>(self, known: impl Fn(&str) -> T) -> Field<OpenEnum<T>> {
+        let read = |raw: Cow<'_, str>| OpenEnum { known: known(&raw), raw: Arc::from(raw) };
+        self.text().map(|text| text.map(read))
     }
 
     /// Whether this is `null`, which means the same as absent.
@@ -117,11 +111,6 @@ impl<'a> WireValue<'a> {
             Self::NotJson(_) => NOT_JSON,
         };
         Unreadable::new(problem, &self.shown())
-    }
-
-    fn open_enum<T>(self, known: impl Fn(&str) -> T) -> Field<OpenEnum<T>> {
-        let read = |raw: Cow<'_, str>| OpenEnum { known: known(&raw), raw: Arc::from(raw) };
-        self.text().map(|text| text.map(read))
     }
 
     fn as_text(self) -> Option<Cow<'a, str>> {

@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Listed, Unlike, list, read_object};
+use super::{Unlike, list, read_object};
 use crate::domain::{DownloadLink, Field, Unreadable};
 use crate::upstream::normalize::WireValue;
-
-const LISTED: Listed = Listed { rows: "address", total: None };
 
 /// A link and the recording it belongs to.
 #[derive(Debug, Default)]
@@ -20,7 +18,7 @@ pub(crate) struct LinkRow {
 /// # Errors
 /// [`Unlike`] for anything but a JSON object with rows.
 pub(crate) fn download_links(body: &[u8]) -> Result<Vec<LinkRow>, Unlike> {
-    let page = list(body, LISTED, |row| read_object(row, note))?;
+    let page = list(body, "address", |row| read_object(row, note))?;
     Ok(page.rows.into_iter().filter_map(Result::ok).collect())
 }
 

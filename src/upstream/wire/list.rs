@@ -5,28 +5,19 @@ use super::{ERROR_KEYS, Unlike, read_object};
 use crate::domain::{Field, Page};
 use crate::upstream::normalize::WireValue;
 
-/// What one call's lists are like.
-#[derive(Clone, Copy)]
-pub(crate) struct Listed {
-    /// The key of the rows.
-    pub(crate) rows: &'static str,
-    /// The key of the number of all rows, where the call has one.
-    pub(crate) total: Option<&'static str>,
-}
-
-/// Reads a list; each row on its own, by `row`.
+/// Reads a list with its rows under a key; each row on its own, by `row`.
 ///
 /// # Errors
 /// [`Unlike`] for anything but a JSON object with rows.
 pub(crate) fn list<T>(
     body: &[u8],
-    listed: Listed,
+    rows_key: &'static str,
     row: impl Fn(&[u8]) -> Result<T, Unlike>,
 ) -> Result<Page<T>, Unlike> {
     let envelope = read_object(body, |envelope: &mut Envelope<'_>, key, value| {
-        if key == listed.rows {
+        if key == rows_key {
             envelope.rows = Some(value);
-        } else if listed.total.is_some_and(|total| key == total) {
+        } else if key == "total_count" {
             envelope.total = count(value);
         } else if ERROR_KEYS.contains(&key) {
             envelope.has_error |= !value.is_null();
@@ -36,10 +27,10 @@ pub(crate) fn list<T>(
         return Err(if envelope.has_error {
             Unlike::Error
         } else {
-            Unlike::Malformed(format!("holds no {}", listed.rows))
+            Unlike::Malformed(format!("holds no {rows_key}"))
         });
     };
-    let no_list = || Unlike::Malformed(format!("holds {}, which is not a list", listed.rows));
+    let no_list = || Unlike::Malformed(format!("holds {rows_key}, which is not a list"));
     let rows = items(rows).ok_or_else(no_list)?;
     let read = |value: WireValue<'_>| {
         row(value.as_bytes()).map_err(|unlike| match unlike {

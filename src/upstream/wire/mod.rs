@@ -8,7 +8,7 @@ mod operation;
 mod download;
 
 pub(crate) use download::{LinkRow, download_links};
-pub(crate) use list::{Listed, list};
+pub(crate) use list::list;
 pub(crate) use object::read_object;
 pub(crate) use operation::desktop_operation;
 pub use record::screen_record;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::{Unlike, read_object};
-use crate::domain::{DesktopOperation, Field};
+use crate::domain::{DesktopOperation, DesktopOperationLevel, DesktopOperationType, Field};
 use crate::upstream::normalize::WireValue;
 
 /// Reads a row.
@@ -21,8 +21,8 @@ fn set(operation: &mut DesktopOperation, key: &str, value: WireValue<'_>, zone: 
         "id" => operation.id = value.name().map(Arc::from),
         "desktop_id" => operation.desktop_id = text(value),
         "username" => operation.username = text(value),
-        "event_type" => operation.kind = value.operation_type(),
-        "event_level" => operation.level = value.operation_level(),
+        "event_type" => operation.kind = value.open_enum(DesktopOperationType::from_upstream),
+        "event_level" => operation.level = value.open_enum(DesktopOperationLevel::from_upstream),
         "event_id" => operation.event = text(value),
         "event_data" => operation.data = text(value),
         "operation_time" => operation.time = value.timestamp(zone),

@@ -110,7 +110,7 @@ fn what_is_no_record_is_refused_with_a_reason() {
     }
 }
 
-const RECORDS: Listed = Listed { rows: "screen_records", total: Some("total_count") };
+const RECORDS: &str = "screen_records";
 
 /// The ids of a list's rows, and its total.
 fn listed(file: &str) -> (Vec<Option<String>>, Option<i64>) {

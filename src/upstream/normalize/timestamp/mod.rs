@@ -20,6 +20,7 @@
 //! A **leap second** is read as the second before it: losing the value would be worse than being
 //! a second early. Everything else is refused with a reason; nothing is guessed.
 
+use jiff::fmt::strtime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, civil};
 
@@ -31,15 +32,31 @@ type Problem = &'static str;
 
 /// A date and a time of day without anything between them.
 const DIGITS_OF_A_DATE_TIME: usize = 14;
-const UNKNOWN_SHAPE: Problem = "is not a time in a known shape";
-const NO_SUCH_TIME: Problem = "is not a time that exists";
+/// Bytes of the shortest text with a zone, without it. In `2024-10-15`, `-15` is no zone.
+const SHORTEST_WITH_ZONE: usize = "2024-1-5 10:04".len();
+const NO_TIME: Problem = "is not a time in a known shape";
 const OUT_OF_RANGE: Problem = "is outside the years 0000 to 9999";
 const NOT_AN_EPOCH: Problem = "is a number, but not a time: seconds have 9 to 10 digits before the point, \
      milliseconds 12 to 13, microseconds 15 to 16, nanoseconds 18 to 19";
-const MONTHS: [&[u8; 3]; 12] = [
-    b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
+/// A date and a time of day, without fraction and zone, the documented shapes first.
+const SHAPES: [&str; 15] = [
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+    "%Y/%m/%dT%H:%M:%S",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%dT%H:%M",
+    "%Y/%m/%d %H:%M",
+    "%Y%m%dT%H%M%S",
+    "%Y%m%d%H%M%S",
+    "%a, %d %b %Y %H:%M:%S",
+    "%d %b %Y %H:%M:%S",
+    "%a, %d-%b-%Y %H:%M:%S",
+    "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y %I:%M:%S %p",
 ];
-const WEEKDAYS: [&[u8; 3]; 7] = [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"];
+const DATES: [&str; 2] = ["%Y-%m-%d", "%Y/%m/%d"];
 
 /// Reads a text or a number without white space around it.
 pub(super) fn from_text(text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> {
@@ -52,14 +69,12 @@ pub(super) fn from_text(text: &str, zone: &TimeZone) -> Result<Timestamp, Proble
     {
         return from_number(&number);
     }
-    let mut cursor = Cursor { rest: text.as_bytes() };
-    let (written, offset) = cursor.date_time().ok_or(UNKNOWN_SHAPE)?;
-    if !cursor.rest.is_empty() {
-        return Err(UNKNOWN_SHAPE);
-    }
-    let local = written.civil().ok_or(NO_SUCH_TIME)?;
+    let (local, offset) = without_zone(text);
+    let (local, nanosecond) = without_fraction(local);
+    let local = date_time(local).ok_or(NO_TIME)?;
     let offset = offset.unwrap_or_else(|| offset_at(local, zone));
-    let utc = local.checked_sub(SignedDuration::from_secs(offset.seconds().into())).ok();
+    let since_utc = SignedDuration::new(-i64::from(offset.seconds()), nanosecond);
+    let utc = local.checked_add(since_utc).ok();
     utc.and_then(Timestamp::from_utc).ok_or(OUT_OF_RANGE)
 }
 
@@ -92,217 +107,68 @@ fn offset_at(local: civil::DateTime, zone: &TimeZone) -> Offset {
     }
 }
 
-/// A date and a time of day as they were written, not yet checked against the calendar.
-#[derive(Clone, Copy, Debug, Default)]
-struct Written {
-    year: i16,
-    month: i8,
-    day: i8,
-    hour: i8,
-    minute: i8,
-    second: i8,
-    nanosecond: i32,
-    weekday: Option<i8>,
-}
-
-impl Written {
-    fn civil(self) -> Option<civil::DateTime> {
-        let second = if self.minute == 59 && self.second == 60 { 59 } else { self.second };
-        let date = civil::Date::new(self.year, self.month, self.day).ok()?;
-        let time = civil::Time::new(self.hour, self.minute, second, self.nanosecond).ok()?;
-        let day_agrees =
-            self.weekday.is_none_or(|day| date.weekday().to_monday_zero_offset() == day);
-        day_agrees.then(|| date.to_datetime(time))
+/// Splits the zone off the end of a text, if there is one.
+fn without_zone(text: &str) -> (&str, Option<Offset>) {
+    let (local, offset) = match text.rfind(['+', '-']).and_then(|sign| text.split_at_checked(sign))
+    {
+        Some((local, written)) if local.len() >= SHORTEST_WITH_ZONE => (local, offset(written)),
+        Some(_) | None => (text, None),
+    };
+    let local = if offset.is_some() { local.trim_end() } else { text };
+    let is_name = |name: &str| ["z", "utc", "gmt"].iter().any(|utc| utc.eq_ignore_ascii_case(name));
+    let name = local.len() - local.bytes().rev().take_while(u8::is_ascii_alphabetic).count();
+    match local.split_at_checked(name) {
+        Some((local, name)) if is_name(name) => {
+            (local.trim_end(), Some(offset.unwrap_or(Offset::UTC)))
+        }
+        Some(_) | None => (local, offset),
     }
 }
 
-/// Reads from the front of a text. Every method takes what it recognises, or gives `None`.
-struct Cursor<'a> {
-    rest: &'a [u8],
+/// Reads `+08:00`, `+0800` and `+08`.
+fn offset(written: &str) -> Option<Offset> {
+    let (sign, digits) = written.split_at_checked(1)?;
+    let (hours, minutes) = digits.split_once(':').or_else(|| digits.split_at_checked(2))?;
+    let minutes = if digits.len() == 2 { "00" } else { minutes };
+    let number = |digits: &str| {
+        let is_number = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_digit());
+        digits.parse::<i32>().ok().filter(|_| is_number)
+    };
+    let hours = number(hours).filter(|hours| *hours < 24)?;
+    let minutes = number(minutes).filter(|minutes| *minutes < 60)?;
+    let seconds = hours * 3600 + minutes * 60;
+    Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok()
 }
 
-impl Cursor<'_> {
-    fn date_time(&mut self) -> Option<(Written, Option<Offset>)> {
-        if self.rest.first().is_some_and(u8::is_ascii_alphabetic) {
-            return self.named_date_time();
+/// Splits the fraction of a second off the end, in nanoseconds.
+fn without_fraction(text: &str) -> (&str, i32) {
+    let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (before, digits) = text.split_at_checked(text.len() - digits).unwrap_or((text, ""));
+    let has_seconds = |text: &&str| match text.matches(':').count() {
+        0 => text.len() >= DIGITS_OF_A_DATE_TIME,
+        colons => colons == 2,
+    };
+    match before.strip_suffix(['.', ',', ':']).filter(has_seconds) {
+        Some(whole) if !digits.is_empty() => {
+            let nanoseconds: String = digits.chars().chain("000000000".chars()).take(9).collect();
+            (whole, nanoseconds.parse().unwrap_or_default())
         }
-        let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        match digits {
-            4 => self.extended(),
-            8 | 14 => self.basic(),
-            _ => None,
-        }
+        Some(_) | None => (text, 0),
     }
+}
 
-    /// `2024-10-15T10:04:41.263Z` and its relatives.
-    fn extended(&mut self) -> Option<(Written, Option<Offset>)> {
-        let mut written = Written { year: self.number(4, 4)?, ..Written::default() };
-        let separator = self.any_of(b"-/")?;
-        written.month = self.number(1, 2)?;
-        self.any_of(&[separator])?;
-        written.day = self.number(1, 2)?;
-        if self.rest.is_empty() {
-            return Some((written, None));
-        }
-        if self.any_of(b"Tt").is_none() {
-            self.spaces()?;
-        }
-        self.clock_time(&mut written)?;
-        Some((written, self.zone()?))
-    }
-
-    /// `20241015T100441Z`, `20241015100441` and `20241015100441.263`.
-    fn basic(&mut self) -> Option<(Written, Option<Offset>)> {
-        let mut written = Written {
-            year: self.number(4, 4)?,
-            month: self.number(2, 2)?,
-            day: self.number(2, 2)?,
-            ..Written::default()
-        };
-        let _ = self.any_of(b"Tt");
-        written.hour = self.number(2, 2)?;
-        written.minute = self.number(2, 2)?;
-        written.second = self.number(2, 2)?;
-        self.fraction(&mut written, b".,")?;
-        Some((written, self.zone()?))
-    }
-
-    /// `Tue, 15 Oct 2024 10:04:41 GMT` and `Oct 15, 2024 10:04:41 AM`.
-    fn named_date_time(&mut self) -> Option<(Written, Option<Offset>)> {
-        let mut written = Written { weekday: self.one_of_names(&WEEKDAYS), ..Written::default() };
-        if written.weekday.is_some() {
-            self.any_of(b",")?;
-            self.spaces()?;
-        }
-        if let Some(month) = self.one_of_names(&MONTHS) {
-            written.month = month + 1;
-            self.spaces()?;
-            written.day = self.number(1, 2)?;
-            self.any_of(b",")?;
-        } else {
-            written.day = self.number(1, 2)?;
-            self.any_of(b" -")?;
-            written.month = self.one_of_names(&MONTHS)? + 1;
-        }
-        self.any_of(b" -")?;
-        written.year = self.number(4, 4)?;
-        self.spaces()?;
-        self.clock_time(&mut written)?;
-        self.half_of_day(&mut written)?;
-        Some((written, self.zone()?))
-    }
-
-    /// `10:04`, `10:04:41`, `10:04:41.263`, `10:04:41:263`.
-    fn clock_time(&mut self, written: &mut Written) -> Option<()> {
-        written.hour = self.number(1, 2)?;
-        self.any_of(b":")?;
-        written.minute = self.number(2, 2)?;
-        if self.any_of(b":").is_none() {
-            return Some(());
-        }
-        written.second = self.number(2, 2)?;
-        self.fraction(written, b".,:")
-    }
-
-    /// A fraction of a second, if there is one; digits past the ninth are cut.
-    fn fraction(&mut self, written: &mut Written, marks: &[u8]) -> Option<()> {
-        if self.any_of(marks).is_none() {
-            return Some(());
-        }
-        let mut unit = 100_000_000;
-        let mut any = false;
-        while let Some(digit) = self.digit() {
-            written.nanosecond += i32::from(digit) * unit;
-            unit /= 10;
-            any = true;
-        }
-        any.then_some(())
-    }
-
-    /// ` AM` or ` PM` after an hour of 1 to 12, if there is one.
-    fn half_of_day(&mut self, written: &mut Written) -> Option<()> {
-        let after_noon = match self.rest {
-            [b' ', b'A' | b'a', b'M' | b'm', ..] => false,
-            [b' ', b'P' | b'p', b'M' | b'm', ..] => true,
-            _ => return Some(()),
-        };
-        self.skip(3);
-        if !(1..=12).contains(&written.hour) {
-            return None;
-        }
-        written.hour = written.hour % 12 + if after_noon { 12 } else { 0 };
-        Some(())
-    }
-
-    /// A zone, if there is one. The outer `None` means that something else stands there.
-    #[expect(clippy::option_option, reason = "no zone and no sense are different findings")]
-    fn zone(&mut self) -> Option<Option<Offset>> {
-        if self.rest.is_empty() {
-            return Some(None);
-        }
-        let _ = self.spaces();
-        let named = self.any_of(b"Zz").is_some() || self.word(*b"UTC") || self.word(*b"GMT");
-        if named && self.rest.is_empty() {
-            return Some(Some(Offset::UTC));
-        }
-        let sign = if self.any_of(b"+-")? == b'-' { -1 } else { 1 };
-        let hours: i32 = self.number(2, 2)?;
-        let _ = self.any_of(b":");
-        let minutes: i32 = if self.rest.is_empty() { 0 } else { self.number(2, 2)? };
-        if hours > 23 || minutes > 59 {
-            return None;
-        }
-        Some(Some(Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()?))
-    }
-
-    fn one_of_names(&mut self, names: &[&[u8; 3]]) -> Option<i8> {
-        let word = self.rest.first_chunk::<3>()?.to_ascii_lowercase();
-        let found = names.iter().position(|name| name.as_slice() == word)?;
-        self.skip(3);
-        i8::try_from(found).ok()
-    }
-
-    fn word(&mut self, word: [u8; 3]) -> bool {
-        let found =
-            self.rest.first_chunk::<3>().is_some_and(|next| next.eq_ignore_ascii_case(&word));
-        if found {
-            self.skip(3);
-        }
-        found
-    }
-
-    fn number<T: TryFrom<i32>>(&mut self, fewest: usize, most: usize) -> Option<T> {
-        let (mut number, mut digits) = (0_i32, 0);
-        while digits < most
-            && let Some(digit) = self.digit()
-        {
-            number = number * 10 + i32::from(digit);
-            digits += 1;
-        }
-        (digits >= fewest).then_some(number).and_then(|number| T::try_from(number).ok())
-    }
-
-    fn digit(&mut self) -> Option<u8> {
-        let digit = *self.rest.first().filter(|byte| byte.is_ascii_digit())?;
-        self.skip(1);
-        Some(digit - b'0')
-    }
-
-    fn any_of(&mut self, bytes: &[u8]) -> Option<u8> {
-        let found = *self.rest.first().filter(|byte| bytes.contains(byte))?;
-        self.skip(1);
-        Some(found)
-    }
-
-    fn spaces(&mut self) -> Option<()> {
-        self.any_of(b" ")?;
-        while self.any_of(b" ").is_some() {}
-        Some(())
-    }
-
-    fn skip(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-    }
+/// Reads a text in one of the [`SHAPES`], or a date alone.
+fn date_time(text: &str) -> Option<civil::DateTime> {
+    // A year has four digits, alone or at the beginning of a date or a date and a time.
+    text.split(|c: char| !c.is_ascii_digit()).find(|run| [4, 8, 14].contains(&run.len()))?;
+    // Names of months and `t` may be in lower case.
+    let written = text.to_ascii_uppercase();
+    // The library takes a blank of a shape for any number of blanks, even none.
+    let is_like = |shape: &&&str| shape.contains(' ') == written.contains(' ');
+    let read = |shape: &&str| strtime::parse(shape, &written).ok()?.to_datetime().ok();
+    let date = |shape: &&str| strtime::parse(shape, &written).ok()?.to_date().ok();
+    let date_time = SHAPES.iter().filter(is_like).find_map(read);
+    date_time.or_else(|| Some(DATES.iter().find_map(date)?.at(0, 0, 0, 0)))
 }
 
 #[cfg(test)]
