@@ -15,20 +15,21 @@ use opentelemetry::Context;
 use super::cached::RecordEntry;
 use super::context::RequestContext;
 use super::generation::LoadKind;
-use super::key::{CallerKey, RecordKey};
-use super::link_cache::{LinkEntry, LinksById, LinksKey};
-use super::single_flight::{JoinRequest, LoadHandle};
+use super::invalidation::Invalidation;
+use super::key::RecordKey;
+use super::link_cache::{CachedLink, LinkEntry};
+use super::single_flight::LoadHandle;
 use super::store::Records;
-use crate::domain::{Failure, ProjectId, RecordId};
+use crate::domain::{Failure, RecordId};
 use crate::upstream::MOST_LINKS;
 
-/// Starts the loads of a batch of records.
+/// Loads the batches of one GraphQL request.
 pub(crate) struct BatchLoader {
     pub(crate) records: Records,
     pub(crate) context: RequestContext,
 }
 
-/// Loads records for one GraphQL request.
+/// Starts the loads of records.
 pub(crate) type RecordLoader = Loader<LoadKey, LoadHandle<Arc<RecordEntry>>, BatchLoader>;
 
 /// A record to load. Compared by the record alone.
@@ -39,14 +40,8 @@ pub(crate) struct LoadKey {
     pub(crate) trace: Context,
 }
 
-/// Collects the ids of one GraphQL operation and asks for their links together.
-pub(crate) struct LinkBatchLoader {
-    pub(crate) records: Records,
-    pub(crate) context: RequestContext,
-}
-
-/// Loads links for one GraphQL request.
-pub(crate) type LinkLoader = Loader<RecordKey, Result<Arc<LinkEntry>, Failure>, LinkBatchLoader>;
+/// Loads links.
+pub(crate) type LinkLoader = Loader<RecordKey, Result<Arc<LinkEntry>, Failure>, BatchLoader>;
 
 impl BatchFn<LoadKey, LoadHandle<Arc<RecordEntry>>> for BatchLoader {
     async fn load(&mut self, keys: &[LoadKey]) -> HashMap<LoadKey, LoadHandle<Arc<RecordEntry>>> {
@@ -72,56 +67,52 @@ impl Hash for LoadKey {
     }
 }
 
-impl BatchFn<RecordKey, Result<Arc<LinkEntry>, Failure>> for LinkBatchLoader {
+impl BatchFn<RecordKey, Result<Arc<LinkEntry>, Failure>> for BatchLoader {
+    /// Makes one call for each project and [`MOST_LINKS`] ids.
     async fn load(
         &mut self,
         keys: &[RecordKey],
     ) -> HashMap<RecordKey, Result<Arc<LinkEntry>, Failure>> {
-        let calls = calls_for(keys);
-        let answers = join_all(calls.iter().map(|call| self.join(call))).await;
-        let mut loaded = HashMap::with_capacity(keys.len());
-        for (LinksKey { caller, project, ids }, answer) in calls.into_iter().zip(answers) {
-            for id in ids {
-                let link = match &answer {
-                    Ok(links) => links.get(&id).cloned().ok_or(Failure::Overloaded),
-                    Err(failure) => Err(failure.clone()),
-                };
-                loaded.insert(RecordKey { caller, project: project.clone(), id }, link);
+        let mut keys = keys.to_vec();
+        keys.sort_by(|one, other| (&one.project, &one.id).cmp(&(&other.project, &other.id)));
+        let of_projects = keys.chunk_by(|one, other| one.project == other.project);
+        let calls = of_projects.flat_map(|keys| keys.chunks(MOST_LINKS));
+        let answers = join_all(calls.map(|keys| self.call(keys))).await;
+        answers.into_iter().flatten().collect()
+    }
+}
+
+impl BatchLoader {
+    /// Reads links of one project in one call, and caches them. The call is below the operation and not below
+    /// one of the reads.
+    async fn call(
+        &self,
+        keys: &[RecordKey],
+    ) -> HashMap<RecordKey, Result<Arc<LinkEntry>, Failure>> {
+        let Some(RecordKey { caller, project, .. }) = keys.first() else { return HashMap::new() };
+        let records = &self.records;
+        let generation = records.generations.begin(*caller, project, LoadKind::List);
+        let ids: Vec<RecordId> = keys.iter().map(|key| key.id.clone()).collect();
+        let answered = match records.upstream.project(project) {
+            Ok(client) => client.list_download_links(&self.context.call(), &ids).await,
+            Err(failure) => Err(failure),
+        };
+        let mut answered = match answered {
+            Ok(answered) => answered,
+            Err(failure) => {
+                if let Some(refused) = Invalidation::by_list(&failure, *caller, project) {
+                    records.revoke(refused);
+                }
+                return keys.iter().map(|key| (key.clone(), Err(failure.clone()))).collect();
             }
-        }
-        loaded
-    }
-}
-
-impl LinkBatchLoader {
-    async fn join(&self, key: &LinksKey) -> Result<LinksById, Failure> {
-        let links = &self.records.links;
-        let cached = || {
-            let kept =
-                |id: &RecordId| Some((id.clone(), links.get(&key.record(id), &self.context)?));
-            key.ids.iter().map(kept).collect::<Option<HashMap<_, _>>>().map(Arc::new)
         };
-        let load = |generation| {
-            let (records, key, call) = (self.records.clone(), key.clone(), self.context.call());
-            async move { records.load_links(key, call, generation).await }
+        let now = records.clock.timestamp();
+        let mut cache = |key: &RecordKey| {
+            let link = answered.remove(&RecordId::folded(key.id.as_str())).flatten();
+            let entry = records.links.entry(CachedLink::new(link, now));
+            records.links.insert(key, &entry, &generation);
+            (key.clone(), Ok(entry))
         };
-        let begin = || self.records.generations.begin(key.caller, &key.project, LoadKind::List);
-        // The call is below the operation and not below one of the reads, whose spans are never entered.
-        links.loads.join(JoinRequest { key, begin: &begin }, cached, load).load.await
+        keys.iter().map(&mut cache).collect()
     }
-}
-
-/// The calls for some recordings: one for each project and [`MOST_LINKS`] ids.
-fn calls_for(keys: &[RecordKey]) -> Vec<LinksKey> {
-    let mut by_project: HashMap<(CallerKey, &ProjectId), Vec<RecordId>> = HashMap::new();
-    for key in keys {
-        by_project.entry((key.caller, &key.project)).or_default().push(key.id.clone());
-    }
-    let mut calls = Vec::new();
-    for ((caller, project), mut ids) in by_project {
-        ids.sort();
-        let chunks = ids.chunks(MOST_LINKS).map(<[RecordId]>::to_vec);
-        calls.extend(chunks.map(|ids| LinksKey { caller, project: project.clone(), ids }));
-    }
-    calls
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::freshness::{Lifetime, ttl_of};
+use super::generation::LoadKind;
 use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
 use super::ttl_cache::{CacheKey, CacheValue, Entry, Found};
@@ -82,6 +83,7 @@ impl Found<CachedRecord> {
 
 impl CacheValue for CachedRecord {
     type Key = RecordKey;
+    const KIND: LoadKind = LoadKind::Record;
 
     /// What was fetched under a long TTL must not outlive a shorter one that was set since.
     fn lifetime(&self, limits: &CacheConfig) -> Lifetime {

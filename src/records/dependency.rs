@@ -7,8 +7,10 @@ use std::sync::Weak;
 
 use super::cached::RecordEntry;
 use super::key::RecordKey;
-use super::pages::{Listing, OperationListing, PageEntry, PageKey};
+use super::pages::{CachedPage, Listing, OperationListing, PageEntry, PageKey};
 use super::read::Content;
+use super::store::RecordStore;
+use super::ttl_cache::TtlCache;
 use crate::domain::RecordQuery;
 
 /// A record or a page that a response was made from, at its version then.
@@ -48,16 +50,26 @@ impl Dependency {
 /// A list whose pages are dependencies.
 pub(crate) trait PageDependency: Listing {
     fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency;
+
+    fn cache(store: &RecordStore) -> &TtlCache<CachedPage<Self>>;
 }
 
 impl PageDependency for RecordQuery {
     fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
         Dependency::RecordPage(key, page)
     }
+
+    fn cache(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
+        &store.record_pages
+    }
 }
 
 impl PageDependency for OperationListing {
     fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
         Dependency::OperationPage(key, page)
+    }
+
+    fn cache(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
+        &store.operation_pages
     }
 }

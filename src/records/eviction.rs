@@ -13,27 +13,25 @@ const EVICT_EVERY: Duration = Duration::from_secs(30);
 impl Records {
     /// Evicts what has expired, every half minute from now on.
     pub fn start_eviction(&self) {
-        let records = self.downgrade();
-        let (tasks, ended) = (self.tasks.clone(), self.ended.clone());
+        let records = self.clone();
         let evicting = async move {
             let mut ticks = interval(EVICT_EVERY);
             loop {
                 ticks.tick().await;
-                let Some(records) = records.upgrade() else { return };
+                let records = records.clone();
                 // Going through a full cache takes longer than a task should run for.
-                let evicted = records.tasks.clone().spawn_blocking(move || records.evict());
-                let _ = evicted.await;
+                let _ = records.tasks.clone().spawn_blocking(move || records.evict()).await;
             }
         };
-        tasks.spawn(ended.run_until_cancelled_owned(evicting));
+        self.tasks.spawn(self.ended.clone().run_until_cancelled_owned(evicting));
     }
 
     fn evict(&self) {
         let life = longest_life(&self.limits());
         self.cache.evict_expired(life);
-        self.record_pages.cache.evict_expired(life);
-        self.operation_pages.cache.evict_expired(life);
-        self.links.cache.evict_expired(life);
+        self.record_pages.evict_expired(life);
+        self.operation_pages.evict_expired(life);
+        self.links.evict_expired(life);
     }
 }
 

@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use super::cached::{CachedRecord, RecordEntry, Value};
 use super::context::RequestContext;
+use super::dependency::PageDependency;
 use super::freshness::ttl_of;
-use super::generation::{Generation, LoadKind};
+use super::generation::Generation;
 use super::invalidation::Invalidation;
 use super::key::RecordKey;
-use super::link_cache::{LinksById, LinksKey};
-use super::pages::{CachedPage, Listing, PageEntry, PageKey, Pages};
+use super::pages::{CachedPage, PageEntry, PageKey};
 use super::redis::{LeaseOutcome, RedisTier, SharedKey, Store};
-use super::single_flight::{JoinRequest, LoadHandle};
+use super::single_flight::LoadHandle;
 use super::store::Records;
-use crate::domain::{Failure, RecordId, RefusalKind, ScreenRecord};
+use crate::domain::{Failure, RefusalKind, ScreenRecord};
 use crate::upstream::{Call, ProjectClient};
 
 /// The load of a record, from one region.
@@ -32,13 +32,8 @@ impl Records {
         key: &RecordKey,
         context: &RequestContext,
     ) -> LoadHandle<Arc<RecordEntry>> {
-        let cached = || {
-            let found = self.cache.fresh(key)?;
-            context.accepts_record(&found).then_some(found.entry)
-        };
         let load = |generation| self.clone().load(key.clone(), context.clone(), generation);
-        let begin = || self.generations.begin(key.caller, &key.project, LoadKind::Record);
-        self.loads.join(JoinRequest { key, begin: &begin }, cached, load)
+        self.cache.join(key, |found| context.accepts_record(found), load)
     }
 
     /// Refreshes a record in the background, unless a load of it runs already.
@@ -92,7 +87,7 @@ impl Records {
     ) -> Result<Arc<RecordEntry>, Failure> {
         let UpstreamLoad { client, key: record, generation } = load;
         let key = SharedKey { record: record.clone(), tag: Arc::clone(client.tag()) };
-        let begun = self.now();
+        let begun = self.clock.now();
         let is_usable = |entry: &Arc<RecordEntry>| {
             let found = self.cache.assess(Arc::clone(entry));
             found.is_fresh() && context.accepts_record(&found)
@@ -117,7 +112,7 @@ impl Records {
             }
         }
         // The wait counts towards the deadline.
-        let waited = self.now().saturating_duration_since(begun);
+        let waited = self.clock.now().saturating_duration_since(begun);
         let call = Call { waited, ..context.call() };
         let loaded = self.load_upstream(load, &call).await;
         match (&loaded, found.entry, found.generations) {
@@ -179,14 +174,13 @@ impl Records {
 
 impl Records {
     /// Reads a page of a list, and caches it and the recordings in it.
-    pub(crate) async fn load_page<L: Listing>(
+    pub(crate) async fn load_page<L: PageDependency>(
         self,
-        pages: Arc<Pages<L>>,
         key: PageKey<L>,
         call: Call,
         generation: Generation,
     ) -> Result<Arc<PageEntry<L>>, Failure> {
-        let asked = self.now();
+        let asked = self.clock.now();
         let client = self.upstream.project(&key.project)?;
         let read = key.listing.read(&client, &call, key.range).await;
         let page = read.inspect_err(|failure| {
@@ -194,9 +188,10 @@ impl Records {
                 self.revoke(refused);
             }
         })?;
-        let entry = pages.cache.entry(CachedPage(Arc::new(page)));
-        if pages.cache.assess(Arc::clone(&entry)).is_fresh() {
-            pages.cache.insert(&key, &entry, &generation);
+        let pages = L::cache(&self);
+        let entry = pages.entry(CachedPage(Arc::new(page)));
+        if pages.assess(Arc::clone(&entry)).is_fresh() {
+            pages.insert(&key, &entry, &generation);
         }
         for (id, record) in entry.value.0.rows.iter().flatten().filter_map(L::record) {
             let PageKey { caller, project, .. } = key.clone();
@@ -217,32 +212,6 @@ impl Records {
         let value = Value::Record(Arc::clone(record));
         let entry = self.cache.entry(CachedRecord::new(value, 200, ttl));
         self.cache.insert_if_newer(key, &entry, asked, generation);
-    }
-}
-
-impl Records {
-    /// Reads links, and caches them.
-    pub(crate) async fn load_links(
-        self,
-        key: LinksKey,
-        call: Call,
-        generation: Generation,
-    ) -> Result<LinksById, Failure> {
-        let client = self.upstream.project(&key.project)?;
-        let read = client.list_download_links(&call, &key.ids).await;
-        let mut answered = read.inspect_err(|failure| {
-            if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
-                self.revoke(refused);
-            }
-        })?;
-        let links = &self.links;
-        let mut keep = |id: &RecordId| {
-            let link = answered.remove(&RecordId::folded(id.as_str())).flatten();
-            let entry = links.entry(link);
-            links.cache.insert(&key.record(id), &entry, &generation);
-            (id.clone(), entry)
-        };
-        Ok(Arc::new(key.ids.iter().map(&mut keep).collect()))
     }
 }
 

@@ -1,22 +1,16 @@
 //! The cache of links to videos. Links are secrets that expire: they are cached for seconds, in this process
 //! only, and never logged.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::context::RequestContext;
 use super::freshness::Lifetime;
-use super::key::{CallerKey, RecordKey};
-use super::metrics::RecordMetrics;
-use super::single_flight::SingleFlight;
-use super::ttl_cache::{CacheValue, Entry, TtlCache};
+use super::key::RecordKey;
+use super::ttl_cache::{CacheValue, Entry};
 use super::weight::of_unreadable;
-use crate::clock::Clock;
-use crate::config::{CacheConfig, Live};
-use crate::domain::{DownloadLink, Field, ProjectId, RecordId, Timestamp};
+use crate::config::CacheConfig;
+use crate::domain::{DownloadLink, Field, Timestamp};
 
 /// The longest TTL of a link. The upstream's links live longer, for a time that is not documented.
 pub(crate) const LINK_TTL: Duration = Duration::from_secs(30);
@@ -33,49 +27,14 @@ pub(crate) struct CachedLink {
 
 pub(crate) type LinkEntry = Entry<CachedLink>;
 
-/// Finds one call for links. Compared in full.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct LinksKey {
-    pub(crate) caller: CallerKey,
-    pub(crate) project: ProjectId,
-    /// Sorted, so that the same ids make the same call.
-    pub(crate) ids: Vec<RecordId>,
-}
-
-/// What one call answered, by id.
-pub(crate) type LinksById = Arc<HashMap<RecordId, Arc<LinkEntry>>>;
-
-/// The links of the whole process.
-pub(crate) struct Links {
-    pub(crate) cache: TtlCache<CachedLink>,
-    pub(crate) loads: SingleFlight<LinksKey, LinksById>,
-    clock: Clock,
-}
-
-impl Links {
-    pub(crate) fn new(
-        limits: Live<CacheConfig>,
-        max_bytes: u64,
-        metrics: RecordMetrics,
-        clock: Clock,
-    ) -> Self {
-        let cache = TtlCache::new(limits, max_bytes, clock.clone());
-        Self { cache, loads: SingleFlight::new(metrics), clock }
-    }
-
-    /// An entry for a link that was fetched just now.
-    pub(crate) fn entry(&self, link: Field<DownloadLink>) -> Arc<LinkEntry> {
+impl CachedLink {
+    /// A link that was fetched just now.
+    pub(crate) fn new(link: Field<DownloadLink>, now: jiff::Timestamp) -> Self {
         let ttl = match &link {
-            Some(Ok(link)) => link_ttl(link.expires_at(), self.clock.timestamp()),
+            Some(Ok(link)) => link_ttl(link.expires_at(), now),
             Some(Err(_)) | None => ABSENCE_TTL,
         };
-        self.cache.entry(CachedLink { link, ttl })
-    }
-
-    /// The link of a recording, if it is fresh enough for a request.
-    pub(crate) fn get(&self, key: &RecordKey, context: &RequestContext) -> Option<Arc<LinkEntry>> {
-        let found = self.cache.fresh(key)?;
-        context.accepts_age(found.age).then_some(found.entry)
+        Self { link, ttl }
     }
 }
 
@@ -101,11 +60,5 @@ impl CacheValue for CachedLink {
             Some(Err(unreadable)) => of_unreadable(unreadable),
             None => 0,
         }
-    }
-}
-
-impl LinksKey {
-    pub(crate) fn record(&self, id: &RecordId) -> RecordKey {
-        RecordKey { caller: self.caller, project: self.project.clone(), id: id.clone() }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dataloader::cached::Loader;
 
-use super::batch::LinkBatchLoader;
+use super::batch::BatchLoader;
 use super::key::RecordKey;
 use super::link_cache::LinkEntry;
 use super::read::{CacheOutcome, Content, Read};
@@ -32,8 +32,9 @@ impl Reader {
         let links = &self.records().links;
         let context = self.context();
         let span = Content::Link.span();
-        let (outcome, entry) = match links.get(&key, context) {
-            Some(entry) => (CacheOutcome::Hit, Ok(entry)),
+        let cached = links.fresh(&key).filter(|found| context.accepts_age(found.age));
+        let (outcome, entry) = match cached {
+            Some(found) => (CacheOutcome::Hit, Ok(found.entry)),
             None => (context.outcome(true, false), self.load_link(&key).await),
         };
         outcome.record(&span);
@@ -43,7 +44,7 @@ impl Reader {
             let read = Read::failed(outcome, status);
             self.note_for_field(Content::Link, &read, false);
         })?;
-        let found = links.cache.assess(Arc::clone(&entry));
+        let found = links.assess(Arc::clone(&entry));
         let read = Read::of(outcome, found.age, found.ttl, None);
         self.note_for_field(Content::Link, &read, true);
         self.note_read(read);
@@ -55,10 +56,8 @@ impl Reader {
     async fn load_link(&self, key: &RecordKey) -> Result<Arc<LinkEntry>, Failure> {
         self.quiet().await;
         let loader = self.link_loader(|| {
-            let batch = LinkBatchLoader {
-                records: self.records().clone(),
-                context: self.context().clone(),
-            };
+            let (records, context) = (self.records().clone(), self.context().clone());
+            let batch = BatchLoader { records, context };
             Loader::new(batch).with_yield_count(1).with_max_batch_size(usize::MAX)
         });
         match loader.try_load(key.clone()).await {

@@ -23,9 +23,9 @@ use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::{Invalidation, Purge};
 use super::key::{CallerKey, RecordKey};
 use super::metrics::RecordMetrics;
-use super::single_flight::{JoinRequest, LoadHandle, SingleFlight};
+use super::single_flight::LoadHandle;
 use super::sync::modelling;
-use super::ttl_cache::TtlCache;
+use super::ttl_cache::{CacheParts, TtlCache};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
 use crate::domain::{Failure, ProjectId, RecordFields, RecordId, ScreenRecord};
@@ -45,9 +45,8 @@ enum Without {
 
 /// What one process has, and its upstream.
 struct World {
-    flights: SingleFlight<RecordKey, Arc<RecordEntry>>,
     cache: TtlCache<CachedRecord>,
-    generations: Generations,
+    generations: Arc<Generations>,
     metrics: RecordMetrics,
     key: RecordKey,
     upstream: Upstream,
@@ -82,11 +81,21 @@ impl World {
             project: ProjectId::parse("p").unwrap(),
             id: RecordId::parse("r").unwrap(),
         };
+        // With few places the checker tries more orders of the steps that matter.
+        let generations = Arc::new(Generations::new(1));
+        let mut parts = CacheParts {
+            limits: Live::new(limits.clone()),
+            generations: Arc::clone(&generations),
+            metrics: metrics.clone(),
+            clock: Clock::default(),
+        };
+        if without == Without::JoinCheck {
+            // Those of the loads never end.
+            parts.generations = Arc::new(Generations::new(1));
+        }
         Arc::new(Self {
-            flights: SingleFlight::new(metrics.clone()),
-            cache: TtlCache::new(Live::new(limits.clone()), limits.max_bytes, Clock::default()),
-            // With few places the checker tries more orders of the steps that matter.
-            generations: Generations::new(1),
+            cache: TtlCache::new(&parts, limits.max_bytes),
+            generations,
             metrics,
             key,
             upstream: Upstream::default(),
@@ -103,14 +112,11 @@ impl World {
 
     fn join(self: &Arc<Self>) -> LoadHandle<Arc<RecordEntry>> {
         let (caller, project) = (self.key.caller, &self.key.project);
-        let begin = || self.generations.begin(caller, project, LoadKind::Record);
-        let request = JoinRequest { key: &self.key, begin: &begin };
-        let load = |generation| Arc::clone(self).load(generation);
-        let looks = self.without != Without::SecondLook;
-        let cached = || Some(self.cache.fresh(&self.key).filter(|_| looks)?.entry);
-        let checks = self.without != Without::JoinCheck;
-        let may_join = if checks { Generation::is_current } else { |_: &Generation| true };
-        self.flights.join_if(may_join, request, cached, load)
+        let load = |_| {
+            let generation = self.generations.begin(caller, project, LoadKind::Record);
+            Arc::clone(self).load(generation)
+        };
+        self.cache.join(&self.key, |_| self.without != Without::SecondLook, load)
     }
 
     /// Reads the record as a reader does; its version.

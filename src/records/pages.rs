@@ -9,13 +9,10 @@ use std::time::Duration;
 
 use super::freshness::Lifetime;
 use super::key::CallerKey;
-use super::metrics::RecordMetrics;
 use super::pagination::Row;
-use super::single_flight::SingleFlight;
-use super::ttl_cache::{CacheKey, CacheValue, Entry, TtlCache};
+use super::ttl_cache::{CacheKey, CacheValue, Entry};
 use super::weight::{self, of_unreadable, text};
-use crate::clock::Clock;
-use crate::config::{CacheConfig, Live};
+use crate::config::CacheConfig;
 use crate::domain::{
     DesktopOperation, Failure, OperationQuery, Page, ProjectId, RecordId, RecordQuery, RecordTime,
     ScreenRecord, Timestamp, Unreadable,
@@ -57,23 +54,6 @@ pub(crate) struct PageKey<L> {
 pub(crate) struct CachedPage<L: Listing>(pub(crate) Arc<Page<L::Row>>);
 
 pub(crate) type PageEntry<L> = Entry<CachedPage<L>>;
-
-/// The pages of one kind of list.
-pub(crate) struct Pages<L: Listing> {
-    pub(crate) cache: TtlCache<CachedPage<L>>,
-    pub(crate) loads: SingleFlight<PageKey<L>, Arc<PageEntry<L>>>,
-}
-
-impl<L: Listing> Pages<L> {
-    pub(crate) fn new(
-        limits: Live<CacheConfig>,
-        max_bytes: u64,
-        metrics: RecordMetrics,
-        clock: Clock,
-    ) -> Self {
-        Self { cache: TtlCache::new(limits, max_bytes, clock), loads: SingleFlight::new(metrics) }
-    }
-}
 
 impl<L: Listing> CacheKey for PageKey<L> {
     fn caller(&self) -> CallerKey {

@@ -29,10 +29,10 @@ impl Reader {
         match dependency {
             Dependency::Record(key, then) => self.revalidate_in(&records.cache, key, then),
             Dependency::RecordPage(key, then) => {
-                self.revalidate_in(&records.record_pages.cache, key, then)
+                self.revalidate_in(&records.record_pages, key, then)
             }
             Dependency::OperationPage(key, then) => {
-                self.revalidate_in(&records.operation_pages.cache, key, then)
+                self.revalidate_in(&records.operation_pages, key, then)
             }
         }
     }

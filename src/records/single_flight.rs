@@ -41,26 +41,18 @@ struct Loads<K, T> {
 
 struct ListedLoad<T> {
     number: u64,
-    flight: WeakShared<Load<T>>,
+    load: WeakShared<Load<T>>,
     generation: Generation,
     /// The span that it was begun in.
     span: SpanContext,
 }
 
-/// Takes a flight off the list when it lands or is abandoned.
+/// Takes a load off the list when it ends or is abandoned.
 struct RunningLoad<K: Eq + Hash, T> {
     owner: SingleFlight<K, T>,
     key: K,
     number: u64,
     has_ended: bool,
-}
-
-/// What is to be loaded, and on whose behalf.
-#[derive(Clone, Copy)]
-pub(crate) struct JoinRequest<'a, K> {
-    pub(crate) key: &'a K,
-    /// The generation of a load that begins now.
-    pub(crate) begin: &'a dyn Fn() -> Generation,
 }
 
 /// A load that one or more reads wait for.
@@ -95,29 +87,16 @@ where
         Self { running: Arc::new(Mutex::new(running)), metrics }
     }
 
-    /// Joins the load of `key`, or begins it with `load`.
+    /// Joins the load of `key`, or starts it with `load` in a generation.
     ///
-    /// `cached` is called once more under the lock when there is none: a load that has just ended is
-    /// in the cache by then, and its result is taken instead of beginning another.
+    /// `cached` is called under the lock if no load runs: a load that has just ended is in the cache by
+    /// then, and its result is taken instead of starting another.
     ///
     /// A load of an ended generation is not joined: it may have read what was removed since.
     pub(crate) fn join<L>(
         &self,
-        request: JoinRequest<'_, K>,
-        cached: impl FnOnce() -> Option<T>,
-        load: impl FnOnce(Generation) -> L,
-    ) -> LoadHandle<T>
-    where
-        L: Future<Output = Result<T, Failure>> + Send + 'static,
-    {
-        self.join_if(Generation::is_current, request, cached, load)
-    }
-
-    /// As [`Self::join`], where `may_join` decides on loads that run.
-    pub(super) fn join_if<L>(
-        &self,
-        may_join: fn(&Generation) -> bool,
-        JoinRequest { key, begin }: JoinRequest<'_, K>,
+        key: &K,
+        generation: Generation,
         cached: impl FnOnce() -> Option<T>,
         load: impl FnOnce(Generation) -> L,
     ) -> LoadHandle<T>
@@ -125,45 +104,38 @@ where
         L: Future<Output = Result<T, Failure>> + Send + 'static,
     {
         let mut running = self.running.lock();
-        let flying = |listed: &ListedLoad<T>| {
-            let is_joined = may_join(&listed.generation);
-            Some((listed.flight.upgrade().filter(|_| is_joined)?, listed.span.clone()))
-        };
-        if let Some((flight, span)) = running.loads.get(key).and_then(flying) {
-            return LoadHandle::new(flight, false, span);
+        if let Some(listed) = running.loads.get(key)
+            && listed.generation.is_current()
+            && let Some(load) = listed.load.upgrade()
+        {
+            return LoadHandle::new(load, false, listed.span.clone());
         }
         if let Some(value) = cached() {
-            let flight = std::future::ready(Ok(value)).boxed().shared();
-            return LoadHandle::new(flight, false, SpanContext::NONE);
+            let load = std::future::ready(Ok(value)).boxed().shared();
+            return LoadHandle::new(load, false, SpanContext::NONE);
         }
-        let generation = begin();
         let load = load(generation.clone());
         running.next_number += 1;
         let number = running.next_number;
-        let listed =
+        let mut listed =
             RunningLoad { owner: self.clone(), key: key.clone(), number, has_ended: false };
-        let flight = async move {
-            let outcome = load.await;
-            listed.end();
-            outcome
+        let load = async move {
+            let result = load.await;
+            listed.has_ended = true;
+            drop(listed);
+            result
         }
         // Any caller may drive it; its calls belong to the trace that began it.
         .with_context(Context::current())
         .boxed()
         .shared();
-        // A flight that has not been polled cannot have ended, so it can always be listed.
-        if let Some(weak) = flight.downgrade() {
-            let listed = ListedLoad { number, flight: weak, generation, span: spans::current() };
+        // A load that has not been polled cannot have ended, so it can always be listed.
+        if let Some(weak) = load.downgrade() {
+            let listed = ListedLoad { number, load: weak, generation, span: spans::current() };
             running.loads.insert(key.clone(), listed);
             self.metrics.flights.inc();
         }
-        LoadHandle::new(flight, true, SpanContext::NONE)
-    }
-}
-
-impl<K: Eq + Hash, T> RunningLoad<K, T> {
-    fn end(mut self) {
-        self.has_ended = true;
+        LoadHandle::new(load, true, SpanContext::NONE)
     }
 }
 
@@ -193,7 +165,6 @@ mod tests {
     type Outcome = Result<Arc<str>, Failure>;
 
     const KEY: &str = "key";
-    const ASKED: JoinRequest<'_, &str> = JoinRequest { key: &KEY, begin: &generation };
 
     fn generation() -> Generation {
         let project = ProjectId::parse("p").unwrap();
@@ -223,8 +194,8 @@ mod tests {
     async fn a_load_goes_on_when_the_one_who_began_it_leaves() {
         let flights = flights();
         let (land, load) = load();
-        let first = flights.join(ASKED, || None, |_| load);
-        let second = flights.join(ASKED, || None, never_begun);
+        let first = flights.join(&KEY, generation(), || None, |_| load);
+        let second = flights.join(&KEY, generation(), || None, never_begun);
         // The first has driven the load before it leaves.
         assert!(first.load.clone().now_or_never().is_none());
 
@@ -239,7 +210,7 @@ mod tests {
     async fn a_load_stops_when_its_last_caller_leaves() {
         let flights = flights();
         let (land, load) = load();
-        let only = flights.join(ASKED, || None, |_| load);
+        let only = flights.join(&KEY, generation(), || None, |_| load);
         assert!(only.load.clone().now_or_never().is_none());
 
         drop(only);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,15 +13,14 @@ use super::cached::{CachedRecord, RecordEntry};
 use super::denials::Denials;
 use super::generation::Generations;
 use super::invalidation::{Invalidation, Purge};
-use super::key::{CallerKey, RecordKey, TokenHasher};
-use super::link_cache::Links;
+use super::key::{CallerKey, TokenHasher};
+use super::link_cache::CachedLink;
 use super::metrics::RecordMetrics;
-use super::pages::{OperationListing, Pages};
+use super::pages::{CachedPage, OperationListing};
 use super::redis::{RedisTier, RedisTierParts};
 use super::scan_budget::ScanBudget;
 use super::seal::CursorKey;
-use super::single_flight::SingleFlight;
-use super::ttl_cache::TtlCache;
+use super::ttl_cache::{CacheParts, TtlCache};
 use super::watch_list::WatchList;
 use crate::clock::Clock;
 use crate::config::{
@@ -45,20 +44,16 @@ impl Deref for Records {
     }
 }
 
-/// A reference that does not keep the caches alive.
-pub(crate) struct WeakRecords(Weak<RecordStore>);
-
 /// What all clones of [`Records`] share.
 pub struct RecordStore {
     pub(crate) upstream: Upstream,
     pub(crate) cache: TtlCache<CachedRecord>,
-    pub(crate) loads: SingleFlight<RecordKey, Arc<RecordEntry>>,
-    pub(crate) record_pages: Arc<Pages<RecordQuery>>,
-    pub(crate) operation_pages: Arc<Pages<OperationListing>>,
-    pub(crate) links: Links,
+    pub(crate) record_pages: TtlCache<CachedPage<RecordQuery>>,
+    pub(crate) operation_pages: TtlCache<CachedPage<OperationListing>>,
+    pub(crate) links: TtlCache<CachedLink>,
     pub(crate) denials: Denials,
     pub(crate) cursor_key: CursorKey,
-    pub(crate) generations: Generations,
+    pub(crate) generations: Arc<Generations>,
     hasher: TokenHasher,
     limits: Live<CacheConfig>,
     projects: Live<Option<BTreeSet<ProjectId>>>,
@@ -71,7 +66,7 @@ pub struct RecordStore {
     pub(crate) tasks: TaskTracker,
     pub(crate) ended: CancellationToken,
     pub(crate) metrics: RecordMetrics,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// What the caches need besides the upstream.
@@ -121,26 +116,22 @@ impl Records {
         let shared = shared.transpose()?;
         metrics.limit(cache.max_bytes);
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
+        let generations = Arc::<Generations>::default();
+        let cache_parts = CacheParts {
+            limits: limits.clone(),
+            generations: Arc::clone(&generations),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+        };
         let records = Self(Arc::new(RecordStore {
             upstream,
-            cache: TtlCache::new(limits.clone(), record_bytes, clock.clone()),
-            loads: SingleFlight::new(metrics.clone()),
-            record_pages: Arc::new(Pages::new(
-                limits.clone(),
-                pages,
-                metrics.clone(),
-                clock.clone(),
-            )),
-            operation_pages: Arc::new(Pages::new(
-                limits.clone(),
-                pages,
-                metrics.clone(),
-                clock.clone(),
-            )),
-            links: Links::new(limits.clone(), links, metrics.clone(), clock.clone()),
+            cache: TtlCache::new(&cache_parts, record_bytes),
+            record_pages: TtlCache::new(&cache_parts, pages),
+            operation_pages: TtlCache::new(&cache_parts, pages),
+            links: TtlCache::new(&cache_parts, links),
             denials: Denials::new(limits.clone(), clock.clone()),
             cursor_key: CursorKey::new(cache.key_secret.as_ref())?,
-            generations: Generations::default(),
+            generations,
             hasher,
             limits,
             projects: Live::new(inbound.projects.clone()),
@@ -162,14 +153,9 @@ impl Records {
     /// Keeps the shared cache going until the process ends.
     fn run_shared_tier(&self) {
         let Some(tier) = self.shared.clone() else { return };
-        let (records, ended) = (self.downgrade(), self.ended.clone());
+        let (records, ended) = (self.clone(), self.ended.clone());
         self.tasks.spawn(async move {
-            let on_received = |received| {
-                if let Some(records) = records.upgrade() {
-                    records.receive(&received);
-                }
-            };
-            tier.run_until(ended, on_received).await;
+            tier.run_until(ended, |received| records.receive(&received)).await;
         });
     }
 
@@ -202,9 +188,9 @@ impl Records {
         let metrics = &self.metrics;
         upstream.observe();
         metrics.set_size("records", cache.size());
-        metrics.set_size("record_pages", record_pages.cache.size());
-        metrics.set_size("operation_pages", operation_pages.cache.size());
-        metrics.set_size("links", links.cache.size());
+        metrics.set_size("record_pages", record_pages.size());
+        metrics.set_size("operation_pages", operation_pages.size());
+        metrics.set_size("links", links.size());
     }
 
     /// Applies new settings.
@@ -241,18 +227,10 @@ impl Records {
         self.shared.as_ref()
     }
 
-    pub(crate) fn downgrade(&self) -> WeakRecords {
-        WeakRecords(Arc::downgrade(&self.0))
-    }
-
     /// The rows that a new operation may scan.
     pub(crate) fn scan_budget(&self) -> ScanBudget {
         let scanned = self.metrics.scanned_rows.clone();
         ScanBudget::new(**self.max_scanned_rows.load(), scanned)
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        self.clock.now()
     }
 
     /// Drops what an invalidation covers from all caches.
@@ -267,9 +245,9 @@ impl Records {
             }
             Invalidation::Lists { .. } => {}
         }
-        record_pages.cache.invalidate(invalidation);
-        operation_pages.cache.invalidate(invalidation);
-        links.cache.invalidate(invalidation);
+        record_pages.invalidate(invalidation);
+        operation_pages.invalidate(invalidation);
+        links.invalidate(invalidation);
         if matches!(invalidation, Invalidation::Purge(_)) {
             self.denials.clear();
         }
@@ -306,11 +284,5 @@ impl Records {
     pub(crate) fn back_off(&self, entry: Arc<RecordEntry>, failure: &Failure) {
         let pause = failure.retry_after().unwrap_or_default().max(MIN_BACKOFF);
         self.cache.assess(entry).back_off(pause);
-    }
-}
-
-impl WeakRecords {
-    pub(crate) fn upgrade(&self) -> Option<Records> {
-        self.0.upgrade().map(Records)
     }
 }

@@ -13,12 +13,14 @@ use moka::sync::Cache;
 
 use super::caller_index::CallerIndex;
 use super::freshness::{Freshness, Lifetime};
-use super::generation::Generation;
+use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::Invalidation;
 use super::key::CallerKey;
+use super::metrics::RecordMetrics;
+use super::single_flight::{LoadHandle, SingleFlight};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
-use crate::domain::ProjectId;
+use crate::domain::{Failure, ProjectId};
 
 /// What moka needs for an entry beside key and value: hash-table slots, queue nodes and reference counts,
 /// estimated from its structures.
@@ -35,6 +37,8 @@ pub(crate) trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {
 /// A value that is cached.
 pub(crate) trait CacheValue: Send + Sync + Sized + 'static {
     type Key: CacheKey;
+    /// What a load of it reads.
+    const KIND: LoadKind = LoadKind::List;
 
     /// How long it may be served under settings that may have changed since it was fetched.
     fn lifetime(&self, limits: &CacheConfig) -> Lifetime;
@@ -70,29 +74,39 @@ pub(crate) struct CacheSize {
     pub(crate) bytes: u64,
 }
 
-/// Values by key.
+/// Values by key, and the loads of those that are missing.
 pub(crate) struct TtlCache<V: CacheValue> {
     entries: Cache<V::Key, Arc<Entry<V>>, RandomState>,
+    loads: SingleFlight<V::Key, Arc<Entry<V>>>,
     callers: CallerIndex,
-    limits: Live<CacheConfig>,
     max_bytes: u64,
-    clock: Clock,
+    shared: CacheParts,
+}
+
+/// What the caches share.
+#[derive(Clone)]
+pub(crate) struct CacheParts {
+    pub(crate) limits: Live<CacheConfig>,
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) metrics: RecordMetrics,
+    pub(crate) clock: Clock,
 }
 
 impl<V: CacheValue> TtlCache<V> {
-    pub(crate) fn new(limits: Live<CacheConfig>, max_bytes: u64, clock: Clock) -> Self {
+    pub(crate) fn new(shared: &CacheParts, max_bytes: u64) -> Self {
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weigh)
             .support_invalidation_closures()
             .build_with_hasher(RandomState::default());
-        let callers = CallerIndex::new(clock.clone());
-        Self { entries, callers, limits, max_bytes, clock }
+        let loads = SingleFlight::new(shared.metrics.clone());
+        let callers = CallerIndex::new(shared.clock.clone());
+        Self { entries, loads, callers, max_bytes, shared: shared.clone() }
     }
 
     /// A value that was fetched just now.
     pub(crate) fn entry(&self, value: V) -> Arc<Entry<V>> {
-        Arc::new(Entry { value, fetched: self.clock.now() })
+        Arc::new(Entry { value, fetched: self.shared.clock.now() })
     }
 
     /// The entry of a key, unless it has expired.
@@ -108,10 +122,25 @@ impl<V: CacheValue> TtlCache<V> {
 
     /// How an entry may be used now.
     pub(crate) fn assess(&self, entry: Arc<Entry<V>>) -> Found<V> {
-        let age = self.clock.now().saturating_duration_since(entry.fetched);
-        let lifetime = entry.value.lifetime(&self.limits.load());
+        let age = self.shared.clock.now().saturating_duration_since(entry.fetched);
+        let lifetime = entry.value.lifetime(&self.shared.limits.load());
         let freshness = Freshness::of(age, lifetime);
         Found { entry, age, ttl: lifetime.ttl, freshness }
+    }
+
+    /// Joins the load of a key, or starts it. A fresh entry that `accepts` takes stands for a load.
+    pub(crate) fn join<L>(
+        &self,
+        key: &V::Key,
+        accepts: impl FnOnce(&Found<V>) -> bool,
+        load: impl FnOnce(Generation) -> L,
+    ) -> LoadHandle<Arc<Entry<V>>>
+    where
+        L: Future<Output = Result<Arc<Entry<V>>, Failure>> + Send + 'static,
+    {
+        let generation = self.shared.generations.begin(key.caller(), key.project(), V::KIND);
+        let cached = || Some(self.fresh(key).filter(accepts)?.entry);
+        self.loads.join(key, generation, cached, load)
     }
 
     /// Whether an entry is still the one in the cache.
@@ -190,7 +219,6 @@ fn weigh<V: CacheValue>(key: &V::Key, entry: &Arc<Entry<V>>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::cached::{CachedRecord, Value};
-    use super::super::generation::{Generations, LoadKind};
     use super::super::key::RecordKey;
     use super::*;
     use crate::domain::{RecordFields, RecordId, RecordText, ScreenRecord};
@@ -201,6 +229,11 @@ mod tests {
             project: ProjectId::parse("p").unwrap(),
             id: RecordId::parse(id).unwrap(),
         }
+    }
+
+    fn parts(limits: Live<CacheConfig>, clock: Clock) -> CacheParts {
+        let generations = Arc::new(Generations::new(1));
+        CacheParts { limits, generations, metrics: RecordMetrics::default(), clock }
     }
 
     fn insert(cache: &TtlCache<CachedRecord>, id: &str, record: ScreenRecord) {
@@ -214,7 +247,7 @@ mod tests {
     #[test]
     fn a_flood_of_records_stays_within_the_bytes_that_are_allowed() {
         let limits = Live::new(CacheConfig::default());
-        let cache = TtlCache::new(limits, 64 * 1024, Clock::default());
+        let cache = TtlCache::new(&parts(limits, Clock::default()), 64 * 1024);
 
         for number in 0..5000 {
             let username = "u".repeat(number % 500);
@@ -229,7 +262,7 @@ mod tests {
     #[test]
     fn expired_entries_are_evicted_and_new_settings_take_effect_at_once() {
         let (limits, clock) = (Live::new(CacheConfig::default()), Clock::default());
-        let cache = TtlCache::new(limits.clone(), 1 << 20, clock.clone());
+        let cache = TtlCache::new(&parts(limits.clone(), clock.clone()), 1 << 20);
         insert(&cache, "r", ScreenRecord::default());
         clock.advance(Duration::from_secs(4));
 

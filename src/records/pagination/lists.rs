@@ -7,12 +7,10 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::super::dependency::PageDependency;
-use super::super::generation::LoadKind;
 use super::super::key::CallerKey;
-use super::super::pages::{CachedPage, OperationListing, PageKey, Pages};
+use super::super::pages::{CachedPage, OperationListing, PageKey};
 use super::super::read::{CacheOutcome, Content, Read};
 use super::super::reader::Reader;
-use super::super::single_flight::JoinRequest;
 use super::super::statistics::{Grouping, Statistics, fold};
 use super::super::ttl_cache::Found;
 use super::cursor::{Cursor, ListPrint};
@@ -126,7 +124,7 @@ impl Reader {
         let RecordList { caller, project, listing } = list;
         let (project, listing) = (project.clone(), listing.clone());
         let key = PageKey { caller, project, listing, range };
-        self.page(&self.records().record_pages, key).await
+        self.page(key).await
     }
 
     /// A part of the list of what happened during a recording.
@@ -146,71 +144,62 @@ impl Reader {
         let list = ListPrint::of(&["operations", project.folded(), id.as_str(), &filter]);
         let ask = self.ask(list, request, None)?;
         let caller = self.admit_project(&project)?;
-        let pages = &self.records().operation_pages;
         let listing = OperationListing { id, query };
         slice(&ask, |range| {
             let (project, listing) = (project.clone(), listing.clone());
-            self.page(pages, PageKey { caller, project, listing, range })
+            self.page(PageKey { caller, project, listing, range })
         })
         .await
     }
 
     /// One page: from the cache, or of a load that runs or starts now.
-    async fn page<L: PageDependency>(
-        &self,
-        pages: &Arc<Pages<L>>,
-        key: PageKey<L>,
-    ) -> Result<Arc<Page<L::Row>>, Failure> {
+    async fn page<L: PageDependency>(&self, key: PageKey<L>) -> Result<Arc<Page<L::Row>>, Failure> {
         let context = self.context();
-        let found = pages.cache.get(&key).filter(|_| !context.no_cache);
+        let found = L::cache(self.records()).get(&key).filter(|_| !context.no_cache);
         if let Some(hit) = found.as_ref().filter(|found| context.accepts(found)) {
             CacheOutcome::Hit.record(&Content::Page.span());
             self.note_page(&key, Read::of(CacheOutcome::Hit, hit.age, hit.ttl, None), Some(hit));
             return Ok(Arc::clone(&hit.entry.value.0));
         }
-        self.load_page(pages, key, found).instrument(Content::Page.span()).await
+        self.load_page(key, found).instrument(Content::Page.span()).await
     }
 
     /// Joins the load of a page, or starts it, within the span of the read.
     async fn load_page<L: PageDependency>(
         &self,
-        pages: &Arc<Pages<L>>,
         key: PageKey<L>,
         found: Option<Found<CachedPage<L>>>,
     ) -> Result<Arc<Page<L::Row>>, Failure> {
         let context = self.context();
         let _loading = self.loading();
         yield_now().await;
-        let cached = || Some(pages.cache.get(&key).filter(|found| context.accepts(found))?.entry);
+        let pages = L::cache(self.records());
         let load = |generation| {
-            let (records, pages, key) = (self.records().clone(), Arc::clone(pages), key.clone());
-            records.load_page(pages, key, context.call(), generation)
+            let (records, key) = (self.records().clone(), key.clone());
+            records.load_page(key, context.call(), generation)
         };
-        let generations = &self.records().generations;
-        let begin = || generations.begin(key.caller, &key.project, LoadKind::List);
-        let join = JoinRequest { key: &key, begin: &begin };
-        let handle = pages.loads.join(join, cached, load);
+        let handle = pages.join(&key, |found| context.accepts_age(found.age), load);
         let span = Span::current();
         span.add_link(handle.started_in.clone());
         let outcome = context.outcome(handle.is_leader(), found.is_some());
         match (handle.load.await, found) {
             (Ok(entry), _) => {
                 outcome.record(&span);
-                let loaded = pages.cache.assess(entry);
+                let loaded = pages.assess(entry);
                 let read = Read::of(outcome, loaded.age, loaded.ttl, Some(200));
                 self.note_page(&key, read, Some(&loaded));
                 Ok(Arc::clone(&loaded.entry.value.0))
             }
             // A page that was dropped meanwhile must not be served.
             (Err(failure), Some(found))
-                if failure.permits_stale() && pages.cache.holds(&key, &found.entry) =>
+                if failure.permits_stale() && pages.holds(&key, &found.entry) =>
             {
                 tracing::warn!(
                     code = failure.code().as_str(),
                     "served a stale page in place of an error"
                 );
                 CacheOutcome::StaleOnError.record(&span);
-                let stale = pages.cache.assess(found.entry);
+                let stale = pages.assess(found.entry);
                 let status = failure.upstream_status();
                 let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
                 self.note_page(&key, read, Some(&stale));
