@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 
-use super::pagination::{Ask, Cursor, IdPrint, ListPrint, MOST_PAGES, Row, Slice, slice};
+use super::pagination::{
+    Connection, Cursor, Edge, IdPrint, ListPrint, ListQuery, MAX_PAGES, Row, paginate,
+};
 pub use super::redis::fuzz::{entry, news};
 use crate::domain::{Direction, Failure, Page, Timestamp};
 use crate::upstream::Range;
@@ -25,9 +27,10 @@ pub fn cursor(bytes: &[u8]) {
     if let Ok(text) = str::from_utf8(bytes) {
         parsed(text, list, bytes);
     }
-    let empty = Cursor::new(list, 0, None, std::iter::empty()).to_string();
-    let mut raw = URL_SAFE_NO_PAD.decode(empty).unwrap_or_default();
-    raw.truncate(7);
+    let shown = [IdPrint::default(); 8];
+    let empty = Cursor { list, offset: 0, time: None, shown, seal: None };
+    let mut raw = URL_SAFE_NO_PAD.decode(empty.write().unwrap_or_default()).unwrap_or_default();
+    raw.truncate(9);
     raw.extend_from_slice(bytes);
     parsed(&URL_SAFE_NO_PAD.encode(raw), list, bytes);
 }
@@ -35,7 +38,7 @@ pub fn cursor(bytes: &[u8]) {
 fn parsed(text: &str, list: ListPrint, bytes: &[u8]) {
     match Cursor::parse(text, list, None) {
         Ok(cursor) => {
-            assert_eq!(cursor.to_string(), text);
+            assert_eq!(cursor.write().as_deref(), Ok(text));
             page_on(&cursor, list, bytes);
         }
         Err(Failure::BadInput { argument, problem }) => {
@@ -90,27 +93,26 @@ fn page_on(cursor: &Cursor, list: ListPrint, bytes: &[u8]) {
         assert!((1..=Range::LARGEST).contains(&range.limit), "{range:?}");
         let end = range.offset.saturating_add(range.limit.min(most_at_once)).min(total);
         let rows = (range.offset..end).map(|number| Ok(row(number))).collect();
-        std::future::ready(Ok(Arc::new(Page { rows, total: Some(Ok(i64::from(total))) })))
+        std::future::ready(Ok(Arc::new(Page { rows, total: Some(Ok(i64::from(total))) }))).boxed()
     };
-    let ask = Ask { list, first, after: Some(cursor.clone()), sorted };
-    let part = slice(&ask, fetch).now_or_never();
+    let query = ListQuery { list, first, after: Some(cursor.clone()), sorted, seal: None };
+    let part = paginate(&query, &fetch).now_or_never();
     if let Some(Ok(part)) = part {
         is_part(&part, cursor, first, list);
     }
     let (calls, is_capped) = (calls.into_inner(), most_at_once < Range::LARGEST);
-    let most = if is_capped { MOST_PAGES } else { MOST_CALLS };
+    let most = if is_capped { MAX_PAGES } else { MOST_CALLS };
     assert!(calls <= most, "{calls} calls for {first} rows, {most_at_once} at once");
 }
 
-fn is_part(part: &Slice<Numbered>, after: &Cursor, first: u32, list: ListPrint) {
-    assert!(part.rows.len() <= first as usize && part.has_previous);
+fn is_part(part: &Connection<Numbered>, after: &Cursor, first: u32, list: ListPrint) {
+    assert!(part.edges.len() <= first as usize && part.has_previous);
     let mut met = HashSet::new();
-    for placed in &part.rows {
-        assert_eq!(
-            Cursor::parse(&placed.cursor.to_string(), list, None).as_ref(),
-            Ok(&placed.cursor)
-        );
-        if let Some(id) = placed.row.as_ref().ok().and_then(Row::id) {
+    for Edge { node, cursor } in &part.edges {
+        let text = cursor.write().expect("an unsealed cursor");
+        let read = Cursor::parse(&text, list, None).expect("a cursor that was given out");
+        assert_eq!(read.write().as_ref(), Ok(&text));
+        if let Some(id) = node.as_ref().ok().and_then(Row::id) {
             let print = IdPrint::of(id);
             assert!(!after.shown.contains(&print), "{id} was shown before");
             assert!(met.insert(print), "{id} is shown twice");

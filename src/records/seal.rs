@@ -22,7 +22,7 @@ pub(crate) struct CursorKey(Arc<LessSafeKey>);
 
 /// Seals the cursors of one grant.
 #[derive(Clone)]
-pub struct CursorSeal {
+pub(crate) struct CursorSeal {
     key: CursorKey,
     grant: GrantKey,
 }

@@ -230,7 +230,8 @@ impl Records {
     /// The rows that a new operation may scan.
     pub(crate) fn scan_budget(&self) -> ScanBudget {
         let scanned = self.metrics.scanned_rows.clone();
-        ScanBudget::new(**self.max_scanned_rows.load(), scanned)
+        let rows = u32::try_from(**self.max_scanned_rows.load()).unwrap_or(u32::MAX);
+        ScanBudget::new(rows, scanned)
     }
 
     /// Drops what an invalidation covers from all caches.

@@ -77,7 +77,7 @@ impl Reader {
     }
 
     /// What seals the cursors of this request, if its caller is restricted.
-    pub fn cursor_seal(&self) -> Option<CursorSeal> {
+    pub(super) fn cursor_seal(&self) -> Option<CursorSeal> {
         let grant = self.restriction()?;
         Some(self.records().cursor_key.for_grant(grant.key()))
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_graphql::{Context, Object, OutputType, TypeName};
 
 use super::page_info::PageInfo;
-use crate::domain::{Failure, Field, Unreadable};
-use crate::records::{CursorSeal, CursorText, PageRequest, Slice};
+use crate::domain::{Failure, Unreadable};
+pub(crate) use crate::records::{Connection, Edge};
+use crate::records::{Cursor, PageRequest};
 
 /// Rows of a connection where `first` is left out.
 pub(crate) const DEFAULT_FIRST: i32 = 50;
@@ -16,41 +17,6 @@ pub(crate) const DEFAULT_FIRST: i32 = 50;
 pub(crate) trait Node: OutputType + Send + Sync {
     const CONNECTION: &'static str;
     const EDGE: &'static str;
-}
-
-/// A part of a list.
-pub(crate) struct Connection<N> {
-    edges: Vec<Edge<N>>,
-    end: Option<CursorText>,
-    total: Field<i64>,
-    has_next: bool,
-    has_previous: bool,
-}
-
-/// A row of a list and its place.
-pub(crate) struct Edge<N> {
-    cursor: CursorText,
-    node: Result<N, Arc<Unreadable>>,
-}
-
-impl<N> Connection<N> {
-    /// A part of a list, every row made a node.
-    pub(crate) fn new<R>(
-        slice: Slice<R>,
-        seal: Option<CursorSeal>,
-        node: impl Fn(R) -> Result<N, Arc<Unreadable>>,
-    ) -> Self {
-        let Slice { rows, end, total, has_next, has_previous } = slice;
-        let edges = rows
-            .into_iter()
-            .map(|placed| Edge {
-                cursor: placed.cursor.text(seal.clone()),
-                node: placed.row.and_then(&node),
-            })
-            .collect();
-        let end = end.map(|end| end.text(seal));
-        Self { edges, end, total, has_next, has_previous }
-    }
 }
 
 impl<N: Node> TypeName for Connection<N> {
@@ -81,7 +47,7 @@ impl<N: Node> Connection<N> {
     /// Position of this page in the list.
     async fn page_info(&self) -> Result<PageInfo, Failure> {
         let start = self.edges.first().map(|edge| edge.cursor.write());
-        let end = self.end.as_ref().map(CursorText::write);
+        let end = self.end.as_ref().map(Cursor::write);
         Ok(PageInfo {
             has_next_page: self.has_next,
             has_previous_page: self.has_previous,

@@ -205,11 +205,11 @@ impl ScreenRecord {
         let query = operation_query(filter);
         let reader = operation.reader();
         let reading = reader.desktop_operations(project, id, query, wanted);
-        let slice = operation.for_field(FieldRow::of(context), operation.within(reading)).await;
-        if slice.is_ok() {
+        let listed = operation.for_field(FieldRow::of(context), operation.within(reading)).await;
+        if listed.is_ok() {
             self.audit(operation, AuditEventKind::Operations);
         }
-        Some(slice.map(|slice| Connection::new(slice, reader.cursor_seal(), DesktopOperation::of)))
+        Some(listed.map(|listed| listed.map(DesktopOperation::of)))
     }
 
     /// The recorded desktop, a stub that other subgraphs can extend. `null` if `desktopId` is `null`.

@@ -31,10 +31,9 @@ impl ListArguments {
         let reader = operation.reader();
         let reading = reader.screen_records(project.clone(), selection, wanted);
         let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
-        let slice = reading.await?;
+        let listed = reading.await?;
         let kind = AuditEventKind::Listed;
-        reader.audit_list(kind, &project, slice.rows.len(), || sent_argument(context, "filter"));
-        let listed = |record| ScreenRecord::listed(record, project.clone());
-        Ok(Connection::new(slice, reader.cursor_seal(), listed))
+        reader.audit_list(kind, &project, listed.edges.len(), || sent_argument(context, "filter"));
+        Ok(listed.map(|record| ScreenRecord::listed(record, project.clone())))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::task::yield_now;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -14,8 +15,8 @@ use super::super::reader::Reader;
 use super::super::statistics::{Grouping, Statistics, fold};
 use super::super::ttl_cache::Found;
 use super::cursor::{Cursor, ListPrint};
+use super::paginate::{Connection, ListQuery, paginate};
 use super::scan::{ScanRequest, scan};
-use super::slice::{Ask, Slice, slice};
 use super::whole::{WholeList, read_whole};
 use crate::domain::{
     DesktopOperation, Direction, Failure, OperationQuery, Page, Permission, ProjectId, RecordId,
@@ -54,27 +55,30 @@ impl Reader {
     /// # Errors
     /// [`Failure::BadInput`] for a part that cannot be asked for; else as
     /// [`Reader::screen_record`].
-    pub async fn screen_records(
+    pub(crate) async fn screen_records(
         &self,
         project: ProjectId,
         selection: RecordSelection,
         request: PageRequest,
-    ) -> Result<Slice<Arc<ScreenRecord>>, Failure> {
+    ) -> Result<Connection<Arc<ScreenRecord>>, Failure> {
         let selection = selection.checked()?;
         let RecordSelection { query, rows } = &selection;
         let with_total = request.total;
-        let ask = self.ask(print_of(&project, &selection), request, Some(query.direction))?;
+        let list = print_of(&project, &selection);
+        let part = self.list_query(list, request, Some(query.direction))?;
         let caller = self.admit_project(&project)?;
         let list = RecordList { caller, project: &project, listing: query };
         if self.restriction().is_none() && rows.is_empty() {
-            return slice(&ask, |range| self.record_page(list, range)).await;
+            return paginate(&part, &|range| self.record_page(list, range).boxed()).await;
         }
-        let Some(listing) = self.scanned_list(&selection) else { return Ok(Slice::empty(&ask)) };
+        let Some(listing) = self.scanned_list(&selection) else {
+            return Ok(Connection::empty(&part));
+        };
         let list = RecordList { listing: &listing, ..list };
         let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record) && rows.matches(record);
         let budget = self.scan_budget();
-        let request = ScanRequest { ask: &ask, with_total, budget, is_match: &is_match };
-        let scanned = scan(request, |range| self.record_page(list, range)).await;
+        let request = ScanRequest { query: &part, with_total, budget, is_match: &is_match };
+        let scanned = scan(request, &|range| self.record_page(list, range).boxed()).await;
         scanned.map_err(|failure| self.scan_failure(failure))
     }
 
@@ -112,7 +116,7 @@ impl Reader {
         &self,
         list: RecordList<'_>,
     ) -> Result<WholeList<Arc<ScreenRecord>>, Failure> {
-        read_whole(self.scan_budget(), |range| self.record_page(list, range)).await
+        read_whole(self.scan_budget(), &|range| self.record_page(list, range).boxed()).await
     }
 
     /// One page of a list of recordings.
@@ -131,23 +135,23 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Self::screen_records`].
-    pub async fn desktop_operations(
+    pub(crate) async fn desktop_operations(
         &self,
         project: ProjectId,
         id: RecordId,
         query: OperationQuery,
         request: PageRequest,
-    ) -> Result<Slice<Arc<DesktopOperation>>, Failure> {
+    ) -> Result<Connection<Arc<DesktopOperation>>, Failure> {
         self.require(Permission::Operations, &project, &id)?;
         let query = query.checked()?;
         let filter = operation_filter(&query);
         let list = ListPrint::of(&["operations", project.folded(), id.as_str(), &filter]);
-        let ask = self.ask(list, request, None)?;
+        let part = self.list_query(list, request, None)?;
         let caller = self.admit_project(&project)?;
         let listing = OperationListing { id, query };
-        slice(&ask, |range| {
+        paginate(&part, &|range| {
             let (project, listing) = (project.clone(), listing.clone());
-            self.page(PageKey { caller, project, listing, range })
+            self.page(PageKey { caller, project, listing, range }).boxed()
         })
         .await
     }
@@ -232,12 +236,12 @@ impl Reader {
 }
 
 impl Reader {
-    fn ask(
+    fn list_query(
         &self,
         list: ListPrint,
         request: PageRequest,
         sorted: Option<Direction>,
-    ) -> Result<Ask, Failure> {
+    ) -> Result<ListQuery, Failure> {
         let first = u32::try_from(request.first).ok().filter(|first| *first <= MOST_ROWS);
         let first = first.ok_or_else(|| Failure::BadInput {
             argument: "first",
@@ -246,7 +250,7 @@ impl Reader {
         let seal = self.cursor_seal();
         let after = request.after.map(|after| Cursor::parse(&after, list, seal.as_ref()));
         let first = if request.only_total { 0 } else { first };
-        Ok(Ask { list, first, after: after.transpose()?, sorted })
+        Ok(ListQuery { list, first, after: after.transpose()?, sorted, seal })
     }
 }
 

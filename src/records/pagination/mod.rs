@@ -1,19 +1,20 @@
 //! Parts of lists, by cursors, from the upstream's numbered pages.
 
 mod cursor;
-mod slice;
+mod page_reader;
+mod paginate;
 mod scan;
 mod whole;
 mod lists;
 #[cfg(test)]
 mod tests;
 
-pub use cursor::{Cursor, CursorText};
+pub(crate) use cursor::Cursor;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use cursor::{IdPrint, ListPrint};
 pub use lists::PageRequest;
 pub(crate) use lists::RecordList;
-pub(crate) use slice::Row;
+pub(crate) use page_reader::Row;
+pub(crate) use paginate::{Connection, Edge};
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use slice::{Ask, MOST_PAGES, slice};
-pub use slice::{Placed, Slice};
+pub(crate) use paginate::{ListQuery, MAX_PAGES, paginate};

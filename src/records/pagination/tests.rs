@@ -1,11 +1,12 @@
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::cursor::{Cursor, IdPrint, ListPrint, millis};
-use super::slice::{Ask, Row, Slice, slice};
+use super::page_reader::Row;
+use super::paginate::{Connection, ListQuery, paginate};
 use crate::domain::{Direction, Page, Timestamp, Unreadable};
 use crate::upstream::Range;
 
@@ -28,44 +29,45 @@ impl Row for Second {
 struct List {
     rows: Vec<Second>,
     with_total: bool,
-    asked: RefCell<Vec<(u32, u32)>>,
+    asked: Mutex<Vec<(u32, u32)>>,
 }
 
 impl List {
     fn of(rows: impl IntoIterator<Item = i8>) -> Self {
         let rows = rows.into_iter().map(Second).collect();
-        Self { rows, with_total: true, asked: RefCell::default() }
+        Self { rows, with_total: true, asked: Mutex::default() }
     }
 
-    async fn slice(&self, first: u32, after: Option<Cursor>) -> Slice<Second> {
+    async fn read(&self, first: u32, after: Option<Cursor>) -> Connection<Second> {
         let list = ListPrint::of(&["list"]);
-        let ask = Ask { list, first, after, sorted: Some(Direction::Descending) };
-        slice(&ask, |range| {
-            self.asked.borrow_mut().push((range.offset, range.limit));
+        let query =
+            ListQuery { list, first, after, sorted: Some(Direction::Descending), seal: None };
+        paginate(&query, &|range| {
+            self.asked.lock().push((range.offset, range.limit));
             let rows = self.rows.iter().skip(range.offset as usize).take(range.limit as usize);
             let total = self.with_total.then(|| Ok(i64::try_from(self.rows.len()).unwrap()));
             let page = Page { rows: rows.cloned().map(Ok).collect(), total };
-            std::future::ready(Ok(Arc::new(page)))
+            std::future::ready(Ok(Arc::new(page))).boxed()
         })
         .await
         .unwrap()
     }
 }
 
-fn seconds(slice: &Slice<Second>) -> Vec<i8> {
-    slice.rows.iter().map(|placed| placed.row.as_ref().unwrap().0).collect()
+fn seconds(part: &Connection<Second>) -> Vec<i8> {
+    part.edges.iter().map(|edge| edge.node.as_ref().unwrap().0).collect()
 }
 
-fn end(slice: &Slice<Second>) -> Option<Cursor> {
-    slice.rows.last().map(|placed| placed.cursor.clone())
+fn end(part: &Connection<Second>) -> Option<Cursor> {
+    part.edges.last().map(|edge| edge.cursor.clone())
 }
 
 #[tokio::test]
 async fn rows_that_move_up_where_others_vanish_are_not_passed_over() {
-    let first = List::of((0..8).rev()).slice(3, None).await;
+    let first = List::of((0..8).rev()).read(3, None).await;
     let vanished = List::of((0..5).rev());
 
-    let second = vanished.slice(2, end(&first)).await;
+    let second = vanished.read(2, end(&first)).await;
 
     assert_eq!((seconds(&first), seconds(&second)), (vec![7, 6, 5], vec![4, 3]));
 }
@@ -74,12 +76,12 @@ async fn rows_that_move_up_where_others_vanish_are_not_passed_over() {
 async fn without_a_total_an_empty_page_is_the_end() {
     let list = List { with_total: false, ..List::of((0..3).rev()) };
 
-    let first = list.slice(2, None).await;
-    let second = list.slice(2, end(&first)).await;
+    let first = list.read(2, None).await;
+    let second = list.read(2, end(&first)).await;
 
     assert_eq!((first.has_next, second.has_next), (true, false));
     assert_eq!(seconds(&second), [0]);
-    assert_eq!(*list.asked.borrow(), [(0, 2), (1, 3), (3, 1)]);
+    assert_eq!(*list.asked.lock(), [(0, 2), (1, 3), (3, 1)]);
 }
 
 /// Rows of an upstream that gives at most `cap` rows at once.
@@ -110,12 +112,12 @@ proptest! {
         let list = ListPrint::of(&["list"]);
         let (mut shown, mut after) = (Vec::new(), None);
         loop {
-            let ask = Ask { list, first, after, sorted: None };
-            let fetch = |range| std::future::ready(Ok(capped(rows, cap, range)));
-            let part = slice(&ask, fetch).now_or_never().unwrap().unwrap();
-            prop_assert!(!part.has_next || part.rows.len() == first as usize);
-            shown.extend(part.rows.iter().map(|row| row.row.as_ref().unwrap().0.clone()));
-            after = part.rows.last().map(|row| row.cursor.clone());
+            let query = ListQuery { list, first, after, sorted: None, seal: None };
+            let fetch = |range| std::future::ready(Ok(capped(rows, cap, range))).boxed();
+            let part = paginate(&query, &fetch).now_or_never().unwrap().unwrap();
+            prop_assert!(!part.has_next || part.edges.len() == first as usize);
+            shown.extend(part.edges.iter().map(|edge| edge.node.as_ref().unwrap().0.clone()));
+            after = part.edges.last().map(|edge| edge.cursor.clone());
             if !part.has_next {
                 break;
             }
@@ -127,12 +129,18 @@ proptest! {
 
 #[tokio::test]
 async fn the_calls_for_one_part_are_bounded() {
-    let ask = Ask { list: ListPrint::of(&["list"]), first: 1000, after: None, sorted: None };
-    let calls = RefCell::new(0);
+    let query = ListQuery {
+        list: ListPrint::of(&["list"]),
+        first: 1000,
+        after: None,
+        sorted: None,
+        seal: None,
+    };
+    let calls = Mutex::new(0);
 
-    let refused = slice(&ask, |range| {
-        *calls.borrow_mut() += 1;
-        std::future::ready(Ok(capped(1000, 1, range)))
+    let refused = paginate(&query, &|range| {
+        *calls.lock() += 1;
+        std::future::ready(Ok(capped(1000, 1, range))).boxed()
     })
     .await
     .unwrap_err();
@@ -140,12 +148,18 @@ async fn the_calls_for_one_part_are_bounded() {
     let problem =
         "the upstream's answer holds so few rows that this part takes more than 128 calls";
     assert_eq!(refused.to_string(), problem);
-    assert!(*calls.borrow() <= 128, "{} calls", calls.borrow());
+    assert!(*calls.lock() <= 128, "{} calls", calls.lock());
 }
 
 #[tokio::test]
 async fn an_empty_page_is_the_end_only_where_its_total_agrees() {
-    let ask = Ask { list: ListPrint::of(&["list"]), first: 2, after: None, sorted: None };
+    let query = ListQuery {
+        list: ListPrint::of(&["list"]),
+        first: 2,
+        after: None,
+        sorted: None,
+        seal: None,
+    };
     for (totals, expected) in [
         ([Some(Ok(5_000_000_000)), Some(Ok(5_000_000_000))], None),
         ([Some(Ok(2)), None], None),
@@ -154,16 +168,16 @@ async fn an_empty_page_is_the_end_only_where_its_total_agrees() {
         ([Some(Ok(0)), Some(Ok(0))], Some(1)),
         ([Some(Err(Unreadable::new("is not a whole number", "x"))), None], Some(1)),
     ] {
-        let part = slice(&ask, |range| {
+        let part = paginate(&query, &|range| {
             let [first, later] = totals.clone();
             let is_first = range.offset == 0;
             let rows = if is_first { vec![Ok(Second(1))] } else { Vec::new() };
             let total = if is_first { first } else { later };
-            std::future::ready(Ok(Arc::new(Page { rows, total })))
+            std::future::ready(Ok(Arc::new(Page { rows, total }))).boxed()
         })
         .await;
 
-        let found = part.as_ref().ok().map(|part| part.rows.len());
+        let found = part.as_ref().ok().map(|part| part.edges.len());
         assert_eq!(found, expected, "of {totals:?}: {part:?}");
         assert!(part.is_err() || !part.unwrap().has_next, "of {totals:?}");
     }
@@ -172,21 +186,29 @@ async fn an_empty_page_is_the_end_only_where_its_total_agrees() {
 #[tokio::test]
 async fn rows_that_many_new_ones_push_back_are_found() {
     let list = ListPrint::of(&["list"]);
-    let shown = IdPrint::of("shown");
     let start = Timestamp::from_utc(jiff::civil::datetime(2026, 1, 1, 0, 0, 0, 0)).unwrap();
-    let after = Cursor::new(list, 0, Some(millis(start)), std::iter::once(shown));
-    let ask = Ask { list, first: 2, after: Some(after), sorted: Some(Direction::Descending) };
+    let mut shown = [IdPrint::default(); 8];
+    shown[7] = IdPrint::of("shown");
+    let after = Cursor { list, offset: 0, time: Some(millis(start)), shown, seal: None };
+    let query = ListQuery {
+        list,
+        first: 2,
+        after: Some(after),
+        sorted: Some(Direction::Descending),
+        seal: None,
+    };
 
     // 400 rows that are newer than the one shown, then that one and ten that are older.
-    let part = slice(&ask, |range| {
+    let part = paginate(&query, &|range| {
         let rows = range.offset..range.offset.saturating_add(range.limit).min(411);
         let rows = rows.map(|number| Ok(Aged::numbered(number))).collect();
-        std::future::ready(Ok(Arc::new(Page { rows, total: Some(Ok(411)) })))
+        std::future::ready(Ok(Arc::new(Page { rows, total: Some(Ok(411)) }))).boxed()
     })
     .await
     .unwrap();
 
-    let ids: Vec<_> = part.rows.iter().map(|row| row.row.as_ref().unwrap().id.clone()).collect();
+    let ids: Vec<_> =
+        part.edges.iter().map(|edge| edge.node.as_ref().unwrap().id.clone()).collect();
     assert_eq!(ids, ["r401", "r402"]);
 }
 
@@ -220,8 +242,8 @@ impl Row for Aged {
 async fn a_list_that_is_not_sorted_loses_no_row() {
     let list = List::of([1, 4, 2, 5, 3]);
 
-    let first = list.slice(2, None).await;
-    let second = list.slice(3, end(&first)).await;
+    let first = list.read(2, None).await;
+    let second = list.read(3, end(&first)).await;
 
     assert_eq!((seconds(&first), seconds(&second)), (vec![1, 4], vec![2, 5, 3]));
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 
 use super::super::scan_budget::ScanBudget;
-use super::slice::{MOST_PAGES, PageReader, Row};
-use crate::domain::{Failure, Page, Unreadable};
+use super::page_reader::{FetchPage, PageReader, Row};
+use super::paginate::MAX_PAGES;
+use crate::domain::{Failure, Unreadable};
 use crate::upstream::Range;
 
 /// Rows to read at once where the list does not say how many it has.
@@ -23,37 +24,30 @@ pub(crate) struct WholeList<T> {
     pub(crate) is_complete: bool,
 }
 
-/// Reads the rows of a list; `fetch` reads one of the upstream's pages. The first page says how many rows there
-/// are; the others are read side by side.
+/// Reads the rows of a list. The first page says how many there are; the others are read side by side.
 ///
 /// # Errors
 /// What `fetch` fails with; [`Failure::Malformed`] for pages that contradict their total.
-pub(crate) async fn read_whole<T: Row, F, R>(
+pub(crate) async fn read_whole<T: Row>(
     budget: &ScanBudget,
-    fetch: F,
-) -> Result<WholeList<T>, Failure>
-where
-    F: Fn(Range) -> R,
-    R: Future<Output = Result<Arc<Page<T>>, Failure>>,
-{
-    let most_pages = MOST_PAGES.max(budget.left() / SMALLEST_PAGE);
-    let mut pages = PageReader::new(fetch, most_pages);
+    fetch: FetchPage<'_, T>,
+) -> Result<WholeList<T>, Failure> {
+    let mut pages = PageReader::new(fetch, MAX_PAGES.max(budget.left() / SMALLEST_PAGE));
     let mut rows = Vec::new();
-    let (mut end, mut wanted) = (0, Range::LARGEST);
+    let (mut end, mut wanted) = (0_u32, Range::LARGEST);
     while !pages.has_end(end) {
-        let reserved = budget.reserve(wanted as usize);
+        let reserved = budget.reserve(wanted);
         if reserved == 0 {
             break;
         }
-        let to = end.saturating_add(u32::try_from(reserved).unwrap_or(u32::MAX));
-        let read = pages.read(end, to).await?;
+        let read = pages.read(end, end.saturating_add(reserved)).await?;
         budget.spend(reserved, read.len());
-        end = end.saturating_add(u32::try_from(read.len()).unwrap_or(u32::MAX));
         rows.extend(read.into_iter().map(|numbered| numbered.row));
+        end = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         let total = pages.known_total().and_then(|total| u32::try_from(total).ok());
         wanted = total.filter(|total| *total > end).map_or(ROWS_AT_ONCE, |total| total - end);
     }
-    let is_complete = pages.has_end(end) && !pages.has_shifted();
+    let is_complete = pages.has_end(end) && !pages.has_shifted;
     Ok(without_repeats(WholeList { rows, is_complete }))
 }
 

@@ -1,0 +1,211 @@
+//! A part of a list as a client asks for it, made of the upstream's pages.
+//!
+//! The upstream numbers rows, and rows shift while a client pages: new ones push the others back,
+//! vanished ones pull them forward. What a cursor remembers tells which rows have been shown.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::seal::CursorSeal;
+use super::cursor::{Cursor, IdPrint, ListPrint, REMEMBERED, millis};
+use super::page_reader::{FetchPage, Numbered, PageReader, Row};
+use crate::domain::{Direction, Failure, Field, Unreadable};
+use crate::upstream::Range;
+
+/// How often more rows are requested, to find what has shifted.
+const MAX_STEPS: usize = 5;
+/// The most pages that one part is made of. An upstream that gives ten rows a page is read up to the
+/// largest part.
+pub(crate) const MAX_PAGES: usize = 128;
+
+/// Which part of a list to read.
+#[derive(Clone, Debug)]
+pub(crate) struct ListQuery {
+    pub(crate) list: ListPrint,
+    pub(crate) first: u32,
+    pub(crate) after: Option<Cursor>,
+    /// Which way the list is sorted by time; `None` where its order is not known.
+    pub(crate) sorted: Option<Direction>,
+    /// Seals the cursors.
+    pub(crate) seal: Option<CursorSeal>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection<T> {
+    /// Its rows.
+    pub(crate) edges: Vec<Edge<T>>,
+    /// The cursor to go on from; `None` for the beginning of the list.
+    pub(crate) end: Option<Cursor>,
+    /// How many rows the whole list has.
+    pub(crate) total: Field<i64>,
+    /// Whether rows follow.
+    pub(crate) has_next: bool,
+    /// Whether rows come before.
+    pub(crate) has_previous: bool,
+}
+
+/// A row of a list and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge<T> {
+    /// The row, or why it could not be read.
+    pub(crate) node: Result<T, Arc<Unreadable>>,
+    /// Its place.
+    pub(crate) cursor: Cursor,
+}
+
+impl<T> Connection<T> {
+    /// A list without rows.
+    pub(crate) fn empty(query: &ListQuery) -> Self {
+        let has_previous = query.after.is_some();
+        Self { edges: Vec::new(), end: None, total: Some(Ok(0)), has_next: false, has_previous }
+    }
+
+    /// Makes a node of every row.
+    pub(crate) fn map<N>(self, node: impl Fn(T) -> Result<N, Arc<Unreadable>>) -> Connection<N> {
+        let Self { edges, end, total, has_next, has_previous } = self;
+        let edge = |Edge { node: row, cursor }| Edge { node: row.and_then(&node), cursor };
+        let edges = edges.into_iter().map(edge).collect();
+        Connection { edges, end, total, has_next, has_previous }
+    }
+}
+
+/// Reads a part of a list.
+///
+/// # Errors
+/// What `fetch` fails with; [`Failure::Malformed`] for pages that contradict their total.
+pub(crate) async fn paginate<T: Row>(
+    query: &ListQuery,
+    fetch: FetchPage<'_, T>,
+) -> Result<Connection<T>, Failure> {
+    if query.first == 0 {
+        let page = fetch(Range { offset: 0, limit: 1 }).await?;
+        let has_next = match &page.total {
+            Some(total) => total.as_ref().is_ok_and(|total| *total > 0),
+            None => !page.rows.is_empty(),
+        };
+        return Ok(Connection { has_next, total: page.total.clone(), ..Connection::empty(query) });
+    }
+    let mut pages = PageReader::new(fetch, MAX_PAGES);
+    let (begin, count) = requested_range(query);
+    let mut rows = pages.read(begin, begin.saturating_add(count)).await?;
+    let mut end = begin.saturating_add(length(&rows));
+    step_back(&mut rows, begin, query, &mut pages).await?;
+    for _ in 0..MAX_STEPS {
+        let unseen = u32::try_from(unseen(&rows, query).count()).unwrap_or(u32::MAX);
+        if unseen >= query.first || pages.has_end(end) {
+            break;
+        }
+        // Where nothing is new, the list has shifted by more rows than requested.
+        let count = if unseen == 0 { Range::LARGEST } else { query.first - unseen };
+        let more = pages.read(end, end.saturating_add(count)).await?;
+        end = end.saturating_add(length(&more));
+        rows.extend(more);
+    }
+    let has_next = unseen(&rows, query).nth(query.first as usize).is_some() || !pages.has_end(end);
+    let edges = edges(&rows, query);
+    let cursor = edges.last().map(|edge| edge.cursor.clone());
+    Ok(Connection { edges, end: cursor, has_next, total: pages.total, ..Connection::empty(query) })
+}
+
+/// The first row to request and how many. Where that makes no page more, the row of the cursor is among
+/// them, so that it shows whether it is still in its place.
+fn requested_range(query: &ListQuery) -> (u32, u32) {
+    let Some(after) = &query.after else { return (0, query.first) };
+    let pages = |count: u32| count.div_ceil(Range::LARGEST);
+    if pages(query.first + 1) == pages(query.first) {
+        (after.offset, query.first + 1)
+    } else {
+        (after.offset.saturating_add(1), query.first)
+    }
+}
+
+/// Reads the pages before, as long as the first row follows what was shown already, with others perhaps
+/// between: rows have vanished and the list has moved forward.
+async fn step_back<T: Row>(
+    rows: &mut Vec<Numbered<T>>,
+    mut begin: u32,
+    query: &ListQuery,
+    pages: &mut PageReader<'_, T>,
+) -> Result<(), Failure> {
+    let Some(after) = query.after.as_ref().filter(|after| after.offset == begin) else {
+        return Ok(());
+    };
+    for _ in 0..MAX_STEPS {
+        let has_moved = query.sorted.is_some()
+            && is_sorted(rows, query.sorted)
+            && rows.first().is_none_or(|first| is_new(&first.row, after, query.sorted));
+        if !has_moved || begin == 0 {
+            break;
+        }
+        let end = begin;
+        begin = begin.saturating_sub(Range::LARGEST);
+        rows.splice(0..0, pages.read(begin, end).await?);
+    }
+    Ok(())
+}
+
+/// The rows that have not been shown yet, each id once.
+fn unseen<'r, T: Row>(
+    rows: &'r [Numbered<T>],
+    query: &'r ListQuery,
+) -> impl Iterator<Item = &'r Numbered<T>> {
+    // Where the upstream does not sort, times say nothing of what was shown.
+    let sorted = query.sorted.filter(|_| is_sorted(rows, query.sorted));
+    let mut met = HashSet::new();
+    rows.iter().filter(move |Numbered { row, .. }| {
+        query.after.as_ref().is_none_or(|after| is_new(row, after, sorted))
+            && print_of(row).is_none_or(|print| met.insert(print))
+    })
+}
+
+fn edges<T: Row>(rows: &[Numbered<T>], query: &ListQuery) -> Vec<Edge<T>> {
+    let mut shown = query.after.as_ref().map(|after| after.shown).unwrap_or_default();
+    let mut edge = |Numbered { number, row }: &Numbered<T>| {
+        if let Some(print) = print_of(row) {
+            shown.rotate_left(1);
+            shown[REMEMBERED - 1] = print;
+        }
+        let (list, time, seal) = (query.list, time_of(row), query.seal.clone());
+        let cursor = Cursor { list, offset: *number, time, shown, seal };
+        Edge { node: row.clone(), cursor }
+    };
+    unseen(rows, query).take(query.first as usize).map(&mut edge).collect()
+}
+
+fn length<T>(rows: &[Numbered<T>]) -> u32 {
+    u32::try_from(rows.len()).unwrap_or(u32::MAX)
+}
+
+fn print_of<T: Row>(row: &Result<T, Arc<Unreadable>>) -> Option<IdPrint> {
+    row.as_ref().ok().and_then(Row::id).map(IdPrint::of)
+}
+
+fn time_of<T: Row>(row: &Result<T, Arc<Unreadable>>) -> Option<i64> {
+    row.as_ref().ok().and_then(Row::time).map(millis)
+}
+
+/// Whether a row has not been shown up to `after`.
+fn is_new<T: Row>(
+    row: &Result<T, Arc<Unreadable>>,
+    after: &Cursor,
+    sorted: Option<Direction>,
+) -> bool {
+    if print_of(row).is_some_and(|print| after.shown.contains(&print)) {
+        return false;
+    }
+    match (sorted, time_of(row), after.time) {
+        (Some(Direction::Descending), Some(time), Some(shown)) => time <= shown,
+        (Some(Direction::Ascending), Some(time), Some(shown)) => time >= shown,
+        _ => true,
+    }
+}
+
+fn is_sorted<T: Row>(rows: &[Numbered<T>], direction: Option<Direction>) -> bool {
+    let times = rows.iter().filter_map(|numbered| time_of(&numbered.row));
+    match direction {
+        Some(Direction::Ascending) => times.is_sorted(),
+        Some(Direction::Descending) => times.is_sorted_by(|one, next| one >= next),
+        None => true,
+    }
+}
