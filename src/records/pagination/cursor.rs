@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 
 use super::super::seal::CursorSeal;
 use crate::domain::{Failure, RecordId, Timestamp};
@@ -41,22 +42,23 @@ pub(crate) struct Cursor {
 
 impl ListPrint {
     pub(crate) fn of(parts: &[&str]) -> Self {
-        let mut hasher = blake3::Hasher::new();
+        let mut hash = Sha256::new();
         for part in parts {
-            hasher.update(&part.len().to_be_bytes()).update(part.as_bytes());
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
         }
-        Self(beginning(hasher.finalize()))
+        Self(beginning(hash))
     }
 }
 
 impl IdPrint {
     pub(crate) fn of(id: &str) -> Self {
-        Self(beginning(blake3::hash(RecordId::folded(id).as_bytes())))
+        Self(beginning(Sha256::new_with_prefix(RecordId::folded(id))))
     }
 }
 
-fn beginning(hash: blake3::Hash) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+fn beginning(hash: Sha256) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hash.finalize().into();
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
