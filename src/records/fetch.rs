@@ -12,7 +12,7 @@ use super::generation::Generation;
 use super::invalidation::Invalidation;
 use super::key::RecordKey;
 use super::pages::{CachedPage, PageEntry, PageKey};
-use super::redis::{LeaseOutcome, RedisTier, SharedKey, Store};
+use super::redis::{LeaseOutcome, RedisTier, SharedKey};
 use super::single_flight::LoadHandle;
 use super::store::Records;
 use crate::domain::{Failure, RefusalKind, ScreenRecord};
@@ -81,7 +81,7 @@ impl Records {
 
     async fn load_shared(
         &self,
-        tier: &RedisTier,
+        tier: &Arc<RedisTier>,
         load: &UpstreamLoad,
         context: &RequestContext,
     ) -> Result<Arc<RecordEntry>, Failure> {
@@ -117,7 +117,7 @@ impl Records {
         let loaded = self.load_upstream(load, &call).await;
         match (&loaded, found.entry, found.generations) {
             (Ok(entry), _, Some(generations)) => {
-                tier.store(Store { key, entry: Arc::clone(entry), generations }, lease);
+                tier.store(key, Arc::clone(entry), generations, lease);
             }
             (Err(failure), Some(stale), _) if failure.permits_stale() => {
                 self.cache.insert_if_newer(record, &stale, stale.fetched, generation);

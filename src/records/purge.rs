@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::invalidation::{Invalidation, Purge};
-use super::redis::Received;
 use super::store::Records;
 use crate::domain::ProjectId;
 
@@ -19,7 +18,7 @@ impl Records {
         self.revoke(Invalidation::Purge(purge.clone()));
         self.metrics.purges.inc(purge.scope());
         let is_everywhere = match self.shared_tier() {
-            Some(tier) => tier.accepts_purges(REDIS_WITHIN).await,
+            Some(tier) => tier.outbox.delivers_purges(REDIS_WITHIN).await,
             None => true,
         };
         let project = purge.project();
@@ -42,29 +41,7 @@ impl Records {
     /// Sends an invalidation to the other replicas.
     pub(crate) fn publish(&self, invalidation: Invalidation) {
         if let Some(tier) = self.shared_tier() {
-            tier.publish(invalidation);
-        }
-    }
-
-    /// Applies what another replica has sent.
-    pub(crate) fn receive(&self, received: &Received) {
-        let shared = &self.metrics.shared;
-        match received {
-            Received::Invalidation(invalidation) => {
-                shared.news.inc(match invalidation {
-                    Invalidation::Purge(_) => "purge",
-                    Invalidation::Absence(_) => "absence",
-                    Invalidation::Token(_)
-                    | Invalidation::Record(_)
-                    | Invalidation::Lists { .. } => "refusal",
-                });
-                self.invalidate(invalidation);
-            }
-            Received::MissedPurges => {
-                shared.news.inc("missed");
-                tracing::warn!("purges of other replicas were missed: the cache was emptied");
-                self.invalidate(&Invalidation::Purge(Purge::All));
-            }
+            tier.outbox.add(invalidation);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,11 +18,11 @@ use super::key::{CallerKey, TokenHasher};
 use super::link_cache::CachedLink;
 use super::metrics::RecordMetrics;
 use super::pages::{CachedPage, OperationListing};
-use super::redis::{RedisTier, RedisTierParts};
+use super::redis::RedisTier;
 use super::scan_budget::ScanBudget;
 use super::seal::CursorKey;
 use super::ttl_cache::{CacheParts, TtlCache};
-use super::watch_list::WatchList;
+use super::watch_list::Watches;
 use crate::clock::Clock;
 use crate::config::{
     CacheBudget, CacheConfig, InboundConfig, LimitsConfig, Live, SubscriptionsConfig,
@@ -57,12 +58,12 @@ pub struct RecordStore {
     hasher: TokenHasher,
     limits: Live<CacheConfig>,
     projects: Live<Option<BTreeSet<ProjectId>>>,
-    pub(crate) watches: WatchList,
+    pub(crate) watches: Mutex<Watches>,
     next_operation: AtomicU64,
     is_audited: AtomicBool,
     poll_interval: Live<Duration>,
     max_scanned_rows: Live<usize>,
-    shared: Option<RedisTier>,
+    shared: Option<Arc<RedisTier>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) ended: CancellationToken,
     pub(crate) metrics: RecordMetrics,
@@ -103,39 +104,29 @@ impl Records {
             Some(secret) => TokenHasher::from_secret(secret),
             None => TokenHasher::random()?,
         };
-        let shared = cache.shared.as_ref().map(|shared| {
-            RedisTier::new(RedisTierParts {
-                config: shared,
-                limits: limits.clone(),
-                upstream: upstream.clone(),
-                metrics: metrics.shared.clone(),
-                clock: clock.clone(),
-                tasks: tasks.clone(),
-            })
-        });
-        let shared = shared.transpose()?;
         metrics.limit(cache.max_bytes);
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
-        let generations = Arc::<Generations>::default();
-        let cache_parts = CacheParts {
+        let caches = CacheParts {
             limits: limits.clone(),
-            generations: Arc::clone(&generations),
+            generations: Arc::default(),
             metrics: metrics.clone(),
             clock: clock.clone(),
         };
+        let tier = |config| RedisTier::new(config, &caches, &upstream, &tasks).map(Arc::new);
+        let shared = cache.shared.as_ref().map(tier).transpose()?;
         let records = Self(Arc::new(RecordStore {
             upstream,
-            cache: TtlCache::new(&cache_parts, record_bytes),
-            record_pages: TtlCache::new(&cache_parts, pages),
-            operation_pages: TtlCache::new(&cache_parts, pages),
-            links: TtlCache::new(&cache_parts, links),
+            cache: TtlCache::new(&caches, record_bytes),
+            record_pages: TtlCache::new(&caches, pages),
+            operation_pages: TtlCache::new(&caches, pages),
+            links: TtlCache::new(&caches, links),
             denials: Denials::new(limits.clone(), clock.clone()),
             cursor_key: CursorKey::new(cache.key_secret.as_ref())?,
-            generations,
+            generations: caches.generations,
             hasher,
             limits,
             projects: Live::new(inbound.projects.clone()),
-            watches: WatchList::default(),
+            watches: Mutex::default(),
             next_operation: AtomicU64::new(0),
             is_audited: AtomicBool::new(false),
             poll_interval: Live::new(subscriptions.poll_interval),
@@ -155,7 +146,7 @@ impl Records {
         let Some(tier) = self.shared.clone() else { return };
         let (records, ended) = (self.clone(), self.ended.clone());
         self.tasks.spawn(async move {
-            tier.run_until(ended, |received| records.receive(&received)).await;
+            tier.run_until(ended, |received| records.invalidate(&received)).await;
         });
     }
 
@@ -171,9 +162,8 @@ impl Records {
     /// What stands in the way of some reads, but leaves the gateway ready: circuits that are not closed,
     /// logins that fail for some projects, and a shared cache that does not answer.
     pub fn partial_trouble(&self) -> Vec<String> {
-        let shared = self.shared.as_ref().and_then(RedisTier::trouble);
         let mut troubles = self.upstream.partial_trouble();
-        troubles.extend(shared.map(str::to_owned));
+        troubles.extend(self.shared.as_ref().and_then(|tier| tier.trouble()));
         troubles
     }
 
@@ -223,7 +213,7 @@ impl Records {
         self.limits.get()
     }
 
-    pub(crate) fn shared_tier(&self) -> Option<&RedisTier> {
+    pub(crate) fn shared_tier(&self) -> Option<&Arc<RedisTier>> {
         self.shared.as_ref()
     }
 

@@ -22,7 +22,7 @@ use super::fetch::is_absence;
 use super::key::RecordKey;
 use super::pagination::RecordList;
 use super::reader::Reader;
-use super::row_changes::{RowChange, Rows};
+use super::row_changes::{RowChange, Rows, changes, rows};
 use super::store::Records;
 use super::watch_list::{ListKey, State, Update, WatchKey, Watches};
 use crate::domain::{Failure, Grant, LimitKey, ProjectId, RecordId, RecordSelection, ScreenRecord};
@@ -48,13 +48,8 @@ struct Poller {
     sender: Arc<watch::Sender<Update>>,
     /// The span of the operation that started it, which it may outlive.
     started_by: SpanContext,
-}
-
-/// What a poller does after a read.
-enum Next {
-    Poll(Duration),
-    BackOff(Duration),
-    Stop,
+    /// Failed reads since the last one that did not fail.
+    failures: u32,
 }
 
 impl Reader {
@@ -71,11 +66,11 @@ impl Reader {
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
         let key = self.admit(project, id)?;
-        let (records, context) = (self.records(), self.context());
+        let (records, context) = (self.records().clone(), self.context().clone());
         if self.restriction().is_some() {
-            return Ok(records.clone().watch_visible(context.clone(), key).left_stream());
+            return Ok(records.watch_visible(context, key).left_stream());
         }
-        Ok(record_states(records.watch(context, WatchKey::Record(key))?).right_stream())
+        Ok(record_states(records.watch(&context, WatchKey::Record(key))?).right_stream())
     }
 
     /// Each recording of a selection that the caller may see, then each change. Ends after a failure that
@@ -115,7 +110,7 @@ impl Reader {
                     let problem = problem.to_owned();
                     return Err(Failure::BadInput { argument: "filter", problem });
                 }
-                let rows = Rows::new(list.rows.into_iter().flatten());
+                let rows = rows(list.rows.into_iter().flatten());
                 Ok(list.is_complete.then(|| State::List(Arc::new(rows))))
             }
         }
@@ -191,6 +186,7 @@ impl Records {
             },
             sender,
             started_by: spans::current(),
+            failures: 0,
         };
         self.metrics.pollers.inc();
         self.tasks.spawn(poller.run());
@@ -223,7 +219,7 @@ fn row_changes(
         stream::iter(match state {
             Ok(State::List(rows)) => {
                 let previous = std::mem::replace(&mut known, Arc::clone(&rows));
-                rows.changes_since(&previous, sees).into_iter().map(Ok).collect()
+                changes(&previous, &rows, sees).into_iter().map(Ok).collect()
             }
             Ok(State::Record(_)) => Vec::new(),
             Err(failure) => vec![Err(reader.scan_failure(failure))],
@@ -236,15 +232,14 @@ fn visible_states(
     grant: Arc<Grant>,
     states: impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send,
 ) -> impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send {
-    stream::unfold(Some((Box::pin(states), grant)), async |watching| {
-        let (mut states, grant) = watching?;
-        let state = match states.next().await? {
-            Ok(record) if grant.shows(&record) => Ok(record),
-            Err(failure) if !is_absence(&failure) => Err(failure),
-            Ok(_) | Err(_) => Err(Failure::NotVisible),
-        };
-        let is_over = state.is_err();
-        Some((state, (!is_over).then_some((states, grant))))
+    let visible = states.map(move |state| match state {
+        Ok(record) if grant.shows(&record) => Ok(record),
+        Err(failure) if !is_absence(&failure) => Err(failure),
+        Ok(_) | Err(_) => Err(Failure::NotVisible),
+    });
+    visible.scan(false, |has_ended, state| {
+        let is_shown = !std::mem::replace(has_ended, state.is_err());
+        ready(is_shown.then_some(state))
     })
 }
 
@@ -276,20 +271,9 @@ impl Drop for Poller {
 
 impl Poller {
     async fn run(mut self) {
-        let mut failures = 0;
         loop {
             let read = self.read().await;
-            let pause = match self.publish(read, failures) {
-                Next::Stop => break,
-                Next::Poll(pause) => {
-                    failures = 0;
-                    pause
-                }
-                Next::BackOff(pause) => {
-                    failures += 1;
-                    pause
-                }
-            };
+            let Some(pause) = self.publish(read) else { break };
             // The first read may come from the cache. Later reads look for changes.
             self.context.no_cache = true;
             let due = Instant::now() + jittered(pause);
@@ -310,35 +294,36 @@ impl Poller {
             WatchKey::List(_) => info_span!(target: TARGET, parent: None, "poll list"),
         };
         span.add_link(self.started_by.clone());
-        let reader: Reader = self.records.reader(self.context.clone());
+        let reader = self.records.reader(self.context.clone());
         reader.read_state(&self.key).instrument(span).await
     }
 
-    /// Tells the watchers what has changed.
-    fn publish(&self, read: Result<Option<State>, Failure>, failures: u32) -> Next {
+    /// Publishes what has changed; the pause before the next read, or `None` if there is none.
+    fn publish(&mut self, read: Result<Option<State>, Failure>) -> Option<Duration> {
         let known = self.sender.borrow().clone();
+        let interval = self.records.poll_interval();
         match read {
-            Ok(None) => Next::Poll(self.records.poll_interval()),
-            Ok(Some(state)) => {
-                let next = if state.is_final() {
-                    Next::Stop
-                } else {
-                    Next::Poll(self.records.poll_interval() * state.intervals())
-                };
+            Ok(state) => {
+                self.failures = 0;
+                let Some(state) = state else { return Some(interval) };
+                let pause = (!state.is_final()).then(|| interval * state.intervals());
                 if known.is_none_or(|known| known.as_ref() != Ok(&state)) {
                     self.sender.send_replace(Some(Ok(state)));
                 }
-                next
+                pause
             }
             // The state that the watchers know stands until the upstream answers again.
-            Err(failure) if known.is_some() && may_pass(&failure) => {
-                let backed_off = self.records.poll_interval() * 2_u32.saturating_pow(failures + 1);
+            Err(failure)
+                if known.is_some() && (failure.permits_stale() || failure.is_retryable()) =>
+            {
+                self.failures += 1;
+                let backed_off = interval * 2_u32.saturating_pow(self.failures);
                 let asked = failure.retry_after().unwrap_or_default();
-                Next::BackOff(backed_off.min(LONGEST_PAUSE).max(asked))
+                Some(backed_off.min(LONGEST_PAUSE).max(asked))
             }
             Err(failure) => {
                 self.sender.send_replace(Some(Err(failure)));
-                Next::Stop
+                None
             }
         }
     }
@@ -352,10 +337,6 @@ impl Poller {
         }
         is_unwatched
     }
-}
-
-fn may_pass(failure: &Failure) -> bool {
-    failure.permits_stale() || failure.is_retryable()
 }
 
 fn jittered(pause: Duration) -> Duration {

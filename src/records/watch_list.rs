@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::key::{CallerKey, RecordKey};
@@ -45,9 +44,6 @@ pub(crate) type Update = Option<Result<State, Failure>>;
 
 /// The running pollers, and what each caller watches.
 #[derive(Default)]
-pub(crate) struct WatchList(Mutex<Watches>);
-
-#[derive(Default)]
 pub(crate) struct Watches {
     /// Callers who read the same data share a poller.
     pub(crate) pollers: HashMap<WatchKey, Weak<watch::Sender<Update>>>,
@@ -81,12 +77,6 @@ impl State {
                 u32::try_from(rows.len() / ROWS_PER_INTERVAL).map_or(u32::MAX, |more| more + 1)
             }
         }
-    }
-}
-
-impl WatchList {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Watches> {
-        self.0.lock()
     }
 }
 

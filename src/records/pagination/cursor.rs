@@ -58,8 +58,7 @@ impl IdPrint {
 }
 
 fn beginning(hash: Sha256) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hash.finalize().into();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    hash.finalize().into_iter().take(8).fold(0, |print, byte| (print << 8) | u64::from(byte))
 }
 
 /// The time that a cursor remembers, in milliseconds.

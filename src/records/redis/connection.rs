@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
     IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError, RedisFuture, RedisResult,
@@ -31,21 +31,21 @@ const MAX_TIMEOUTS: u32 = 3;
 
 /// A connection for commands. Clones share it.
 #[derive(Clone)]
-pub(super) enum Connection {
+pub(super) enum RedisConnection {
     Node(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
 /// The connection in use, if any.
-pub(super) struct RedisConnection {
+pub(super) struct RedisClient {
     servers: RedisServers,
     timeout: Duration,
-    current: watch::Sender<Option<Connection>>,
+    current: watch::Sender<Option<RedisConnection>>,
     timeouts: AtomicU32,
     metrics: RedisMetrics,
 }
 
-impl ConnectionLike for Connection {
+impl ConnectionLike for RedisConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Node(node) => node.req_packed_command(cmd),
@@ -73,7 +73,7 @@ impl ConnectionLike for Connection {
     }
 }
 
-impl Connection {
+impl RedisConnection {
     /// In a cluster any node answers.
     pub(super) async fn answers_ping(&mut self) -> bool {
         let ping = redis::cmd("PING");
@@ -81,7 +81,7 @@ impl Connection {
     }
 }
 
-impl RedisConnection {
+impl RedisClient {
     pub(super) fn new(config: &SharedCacheConfig, metrics: RedisMetrics) -> Self {
         Self {
             servers: config.servers.clone(),
@@ -93,7 +93,7 @@ impl RedisConnection {
     }
 
     /// The connection, while it is used.
-    pub(super) fn get(&self) -> Option<Connection> {
+    pub(super) fn get(&self) -> Option<RedisConnection> {
         self.current.borrow().clone()
     }
 
@@ -110,7 +110,7 @@ impl RedisConnection {
     }
 
     /// Uses a connection from now on.
-    pub(super) fn open(&self, connection: Connection) {
+    pub(super) fn open(&self, connection: RedisConnection) {
         self.timeouts.store(0, Ordering::Relaxed);
         self.current.send_replace(Some(connection));
         self.metrics.up.set(1);
@@ -152,25 +152,35 @@ impl RedisConnection {
     }
 
     /// Connects for commands and for messages, and checks that Redis answers within `cache.redis_timeout`.
-    pub(super) async fn connect(&self, channel: &str) -> RedisResult<(Connection, PubSub)> {
-        let no_answer = || RedisError::from((ErrorKind::Io, "no answer in time"));
-        let connecting = timeout(2 * CONNECT_TIMEOUT, async {
-            match &self.servers.kind {
+    pub(super) async fn connect(&self, channel: &str) -> RedisResult<(RedisConnection, PubSub)> {
+        let connecting = async {
+            let servers = self.infos()?;
+            let client = match &self.servers.kind {
                 RedisKind::Single => {
-                    let [node] = self.servers.nodes.as_slice() else { return Err(no_answer()) };
-                    connect_to_node(client_of(&self.servers, node)?, channel).await
+                    Client::open(servers.into_iter().next().ok_or_else(no_answer)?)?
                 }
                 RedisKind::Sentinel { service } => {
-                    let primary = sentinel_of(&self.servers, service)?.async_get_client().await?;
-                    connect_to_node(primary, channel).await
+                    self.sentinels(service)?.async_get_client().await?
                 }
                 RedisKind::Cluster => {
-                    let cluster = cluster_of(&self.servers)?.get_async_connection().await?;
-                    let messages = self.subscribe_to_any_node(channel).await?;
-                    Ok((Connection::Cluster(cluster), messages))
+                    let cluster = ClusterClient::builder(servers.clone())
+                        .connection_timeout(CONNECT_TIMEOUT)
+                        .response_timeout(RESPONSE_TIMEOUT)
+                        .retries(1)
+                        .build()?;
+                    let cluster = cluster.get_async_connection().await?;
+                    let messages = subscribe_to_any_node(servers, channel).await?;
+                    return Ok((RedisConnection::Cluster(cluster), messages));
                 }
-            }
-        });
+            };
+            let messages = subscribe(&client, channel).await?;
+            let settings = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                .set_response_timeout(Some(RESPONSE_TIMEOUT));
+            let commands = client.get_multiplexed_async_connection_with_config(&settings).await?;
+            Ok::<_, RedisError>((RedisConnection::Node(commands), messages))
+        };
+        let connecting = timeout(2 * CONNECT_TIMEOUT, connecting);
         let (mut connection, messages) = connecting.await.map_err(|_| no_answer())??;
         match timeout(self.timeout, connection.answers_ping()).await {
             Ok(true) => Ok((connection, messages)),
@@ -178,28 +188,60 @@ impl RedisConnection {
         }
     }
 
-    /// In a cluster every node sends the messages of all.
-    async fn subscribe_to_any_node(&self, channel: &str) -> RedisResult<PubSub> {
-        let mut last = RedisError::from((ErrorKind::Io, "no node can be reached"));
-        for node in &self.servers.nodes {
-            let client = client_of(&self.servers, node)?;
-            match timeout(CONNECT_TIMEOUT, subscribe(&client, channel)).await {
-                Ok(Ok(messages)) => return Ok(messages),
-                Ok(Err(error)) => last = error,
-                Err(_elapsed) => {}
+    fn addresses(&self) -> impl Iterator<Item = ConnectionAddr> {
+        self.servers.nodes.iter().cloned().map(|RedisNode { host, port }| {
+            if self.servers.tls {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            } else {
+                ConnectionAddr::Tcp(host, port)
             }
+        })
+    }
+
+    /// How to log in to the servers that hold data.
+    fn login(&self) -> RedisConnectionInfo {
+        let RedisServers { user, password, database, .. } = &self.servers;
+        let mut login = RedisConnectionInfo::default().set_db(*database);
+        if let Some(user) = user {
+            login = login.set_username(user);
         }
-        Err(last)
+        if let Some(password) = password {
+            login = login.set_password(password.expose());
+        }
+        login
+    }
+
+    /// The servers that hold data, as the settings name them.
+    fn infos(&self) -> RedisResult<Vec<ConnectionInfo>> {
+        let info = |address: ConnectionAddr| {
+            Ok(address.into_connection_info()?.set_redis_settings(self.login()))
+        };
+        self.addresses().map(info).collect()
+    }
+
+    /// A client that asks sentinels for the primary server.
+    fn sentinels(&self, service: &str) -> RedisResult<SentinelClient> {
+        let mut primary =
+            SentinelNodeConnectionInfo::default().set_redis_connection_info(self.login());
+        if self.servers.tls {
+            primary = primary.set_tls_mode(TlsMode::Secure);
+        }
+        let sentinels = self.addresses().collect();
+        SentinelClient::build(sentinels, service, Some(primary), SentinelServerType::Master)
     }
 }
 
-async fn connect_to_node(client: Client, channel: &str) -> RedisResult<(Connection, PubSub)> {
-    let messages = subscribe(&client, channel).await?;
-    let settings = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    let commands = client.get_multiplexed_async_connection_with_config(&settings).await?;
-    Ok((Connection::Node(commands), messages))
+/// In a cluster every node sends the messages of all.
+async fn subscribe_to_any_node(nodes: Vec<ConnectionInfo>, channel: &str) -> RedisResult<PubSub> {
+    let mut last = no_answer();
+    for node in nodes {
+        match timeout(CONNECT_TIMEOUT, subscribe(&Client::open(node)?, channel)).await {
+            Ok(Ok(messages)) => return Ok(messages),
+            Ok(Err(error)) => last = error,
+            Err(_elapsed) => {}
+        }
+    }
+    Err(last)
 }
 
 async fn subscribe(client: &Client, channel: &str) -> RedisResult<PubSub> {
@@ -208,55 +250,6 @@ async fn subscribe(client: &Client, channel: &str) -> RedisResult<PubSub> {
     Ok(messages)
 }
 
-/// A client for one node.
-fn client_of(servers: &RedisServers, node: &RedisNode) -> RedisResult<Client> {
-    Client::open(info(servers, node)?)
-}
-
-/// A client that asks sentinels for the primary server.
-fn sentinel_of(servers: &RedisServers, service: &str) -> RedisResult<SentinelClient> {
-    let addresses = servers.nodes.iter().map(|node| address(servers, node));
-    let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
-        .set_client_to_redis_db(servers.database);
-    if servers.tls {
-        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
-    }
-    if let Some(user) = &servers.user {
-        builder = builder.set_client_to_redis_username(user);
-    }
-    if let Some(password) = &servers.password {
-        builder = builder.set_client_to_redis_password(password.expose());
-    }
-    builder.build()
-}
-
-/// A client for a cluster.
-fn cluster_of(servers: &RedisServers) -> RedisResult<ClusterClient> {
-    let nodes: RedisResult<Vec<ConnectionInfo>> =
-        servers.nodes.iter().map(|node| info(servers, node)).collect();
-    ClusterClient::builder(nodes?)
-        .connection_timeout(CONNECT_TIMEOUT)
-        .response_timeout(RESPONSE_TIMEOUT)
-        .retries(1)
-        .build()
-}
-
-fn info(servers: &RedisServers, node: &RedisNode) -> RedisResult<ConnectionInfo> {
-    let mut settings = RedisConnectionInfo::default().set_db(servers.database);
-    if let Some(user) = &servers.user {
-        settings = settings.set_username(user);
-    }
-    if let Some(password) = &servers.password {
-        settings = settings.set_password(password.expose());
-    }
-    Ok(address(servers, node).into_connection_info()?.set_redis_settings(settings))
-}
-
-fn address(servers: &RedisServers, node: &RedisNode) -> ConnectionAddr {
-    let RedisNode { host, port } = node.clone();
-    if servers.tls {
-        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-    } else {
-        ConnectionAddr::Tcp(host, port)
-    }
+fn no_answer() -> RedisError {
+    RedisError::from((ErrorKind::Io, "no answer in time"))
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{AsyncCommands as _, ErrorKind, RedisError, RedisResult};
+use redis::{AsyncCommands as _, RedisResult};
 use tokio::time::sleep;
 
 use super::super::invalidation::{Invalidation, Purge};
-use super::connection::Connection;
+use super::connection::RedisConnection;
+use super::entries::GENERATION_LIFE;
 use super::entry::{purge_generation, random};
 use super::keys::SharedKey;
 use super::outbox::{Message, PurgeLink, is_purge};
-use super::store::GENERATION_LIFE;
 use super::tier::{RedisTier, millis};
 
 /// How long the refusal of a token is stored: longer than a load that began before it. Not longer, because
@@ -22,12 +22,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 impl RedisTier {
     /// Delivers what is in the outbox, for ever.
     pub(super) async fn deliver(&self) {
-        let outbox = &self.0.outbox;
+        let outbox = &self.outbox;
         loop {
             outbox.filled().await;
-            self.0.connection.opened().await;
-            let (Some(invalidation), Some(connection)) = (outbox.first(), self.0.connection.get())
-            else {
+            self.client.opened().await;
+            let (Some(invalidation), Some(connection)) = (outbox.first(), self.client.get()) else {
                 continue;
             };
             match self.run(self.deliver_one(connection, &invalidation)).await {
@@ -39,10 +38,10 @@ impl RedisTier {
 
     async fn deliver_one(
         &self,
-        mut connection: Connection,
+        mut connection: RedisConnection,
         invalidation: &Invalidation,
     ) -> RedisResult<()> {
-        let keys = &self.0.keys;
+        let keys = &self.keys;
         let long = GENERATION_LIFE;
         // Entries from before a changed generation do not count.
         let changed = match invalidation {
@@ -62,7 +61,7 @@ impl RedisTier {
         }
         if let Invalidation::Record(key) | Invalidation::Absence(key) = invalidation {
             // A project that is nowhere now has no entry that could be read.
-            if let Ok(client) = self.0.upstream.project(&key.project) {
+            if let Ok(client) = self.upstream.project(&key.project) {
                 let key = SharedKey { record: key.clone(), tag: Arc::clone(client.tag()) };
                 connection.del::<_, ()>(keys.entry(&key)).await?;
             }
@@ -75,12 +74,9 @@ impl RedisTier {
             let previous = set.query_async::<Option<u64>>(&mut connection).await?;
             purge = Some(PurgeLink { id, previous: previous.unwrap_or_default() });
         }
-        let message = Message { from: self.0.replica, purge, invalidation: invalidation.clone() };
-        let json = serde_json::to_vec(&message).map_err(|_| failed("the message is not JSON"))?;
+        let message = Message { from: self.replica, purge, invalidation: invalidation.clone() };
+        // A message is always JSON.
+        let json = serde_json::to_vec(&message).unwrap_or_default();
         connection.publish(keys.channel(), json).await
     }
-}
-
-fn failed(why: &'static str) -> RedisError {
-    RedisError::from((ErrorKind::Client, why))
 }

@@ -5,7 +5,6 @@
 //! cluster keeps them in one slot. Project and record ids hold neither braces nor colons. Keys of records have
 //! the region, so that a project that has moved finds nothing of its old one.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -13,9 +12,6 @@ use sha2::Sha256;
 
 use super::super::key::{CallerKey, RecordKey};
 use crate::domain::{ProjectId, RecordId, Secret};
-
-/// The upstream, the credentials, and how answers are read.
-pub(crate) struct Identity(pub(crate) Vec<String>);
 
 /// A record in the region that it is loaded from.
 #[derive(Clone)]
@@ -30,17 +26,17 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(key_secret: Option<&Secret>, identity: &Identity) -> Self {
+    /// The keys of a deployment: `identity` names its upstream and credentials, and how it reads answers.
+    pub(super) fn new(key_secret: Option<&Secret>, identity: &[String]) -> Self {
         const BYTES: usize = 16;
         let key = key_secret.map_or(&b""[..], |secret| secret.expose().as_bytes());
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
         mac.update(b"names");
-        for part in &identity.0 {
+        for part in identity {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
-        let hash = mac.finalize().into_bytes();
-        let hash: Vec<u8> = hash.into_iter().take(BYTES).collect();
+        let hash: Vec<u8> = mac.finalize().into_bytes().into_iter().take(BYTES).collect();
         Self { prefix: format!("srg:{}", hex::encode(hash)) }
     }
 
@@ -56,10 +52,7 @@ impl Keys {
 
     /// Changed when the upstream refuses a caller's token.
     pub(super) fn caller_generation(&self, caller: &CallerKey) -> String {
-        match caller {
-            CallerKey::Gateway => format!("{}:caller:gateway", self.prefix),
-            CallerKey::Holder(hash) => format!("{}:caller:{}", self.prefix, hex::encode(hash)),
-        }
+        format!("{}:caller:{}", self.prefix, name_of(caller))
     }
 
     /// Changed by a purge of everything.
@@ -88,16 +81,17 @@ impl Keys {
         format!("{}:news", self.prefix)
     }
 
-    fn of_one(&self, kind: &str, key: &SharedKey) -> String {
-        let SharedKey { record: RecordKey { caller, project, id }, tag } = key;
-        let project = project.folded();
-        let mut name = format!("{}:{{{project}}}:{kind}:{tag}:", self.prefix);
-        // Writing to a string does not fail.
-        let _ = match caller {
-            CallerKey::Gateway => write!(name, "gateway:{id}"),
-            CallerKey::Holder(hash) => write!(name, "{}:{id}", hex::encode(hash)),
-        };
-        name
+    fn of_one(&self, kind: &str, SharedKey { record, tag }: &SharedKey) -> String {
+        let RecordKey { caller, project, id } = record;
+        let (project, caller) = (project.folded(), name_of(caller));
+        format!("{}:{{{project}}}:{kind}:{tag}:{caller}:{id}", self.prefix)
+    }
+}
+
+fn name_of(caller: &CallerKey) -> String {
+    match caller {
+        CallerKey::Gateway => "gateway".to_owned(),
+        CallerKey::Holder(hash) => hex::encode(hash),
     }
 }
 
@@ -105,8 +99,8 @@ impl Keys {
 mod tests {
     use super::*;
 
-    fn identity(parts: &[&str]) -> Identity {
-        Identity(parts.iter().map(|part| (*part).to_owned()).collect())
+    fn identity(parts: &[&str]) -> Vec<String> {
+        parts.iter().map(|part| (*part).to_owned()).collect()
     }
 
     #[test]

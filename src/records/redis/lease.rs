@@ -19,7 +19,7 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// Held while this replica loads a record.
 pub(crate) struct Lease {
-    tier: RedisTier,
+    tier: Arc<RedisTier>,
     key: SharedKey,
 }
 
@@ -31,14 +31,12 @@ pub(crate) enum LeaseOutcome {
     LoadedElsewhere(Arc<RecordEntry>),
 }
 
-struct HeldElsewhere;
-
 /// Gives the lease back.
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (tier, lease) = (self.tier.clone(), self.tier.0.keys.lease(&self.key));
-        if let Some(mut connection) = tier.0.connection.get() {
-            self.tier.0.tasks.spawn(async move { tier.run(connection.del::<_, ()>(lease)).await });
+        let (tier, lease) = (Arc::clone(&self.tier), self.tier.keys.lease(&self.key));
+        if let Some(mut connection) = tier.client.get() {
+            self.tier.tasks.spawn(async move { tier.run(connection.del::<_, ()>(lease)).await });
         }
     }
 }
@@ -47,57 +45,52 @@ impl RedisTier {
     /// Takes the lease of a record, or waits for the replica that has it. `is_usable` decides about what
     /// that replica has stored.
     pub(crate) async fn acquire_lease(
-        &self,
+        self: &Arc<Self>,
         key: &SharedKey,
         until: Instant,
         is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
-        let leases = &self.0.metrics.leases;
-        let waiting = timeout(LEASE, self.wait_for_lease(key, until, is_usable)).await;
-        match &waiting {
-            Ok(LeaseOutcome::Load(Some(_))) => leases.inc("taken"),
+        let outcome = timeout(LEASE, self.wait_for_lease(key, until, is_usable)).await;
+        match &outcome {
+            Ok(LeaseOutcome::Load(Some(_))) => self.metrics.leases.inc("taken"),
             Ok(LeaseOutcome::Load(None)) => {}
-            Ok(LeaseOutcome::LoadedElsewhere(_)) => leases.inc("waited"),
-            Err(_elapsed) => leases.inc("expired"),
+            Ok(LeaseOutcome::LoadedElsewhere(_)) => self.metrics.leases.inc("waited"),
+            Err(_elapsed) => self.metrics.leases.inc("expired"),
         }
-        waiting.unwrap_or(LeaseOutcome::Load(None))
+        outcome.unwrap_or(LeaseOutcome::Load(None))
     }
 
     async fn wait_for_lease(
-        &self,
+        self: &Arc<Self>,
         key: &SharedKey,
-        until: Instant,
+        mut until: Instant,
         is_usable: impl Fn(&Arc<RecordEntry>) -> bool,
     ) -> LeaseOutcome {
-        let mut attempt = self.try_lease(key, until).await;
+        let mut has_waited = false;
         loop {
-            match attempt {
-                Ok(lease) => return LeaseOutcome::Load(lease),
-                Err(HeldElsewhere) => sleep(POLL_EVERY).await,
-            }
-            let until = self.time_limit();
             // The lease before the entry: its holder stores the entry before it gives the lease back.
-            attempt = self.try_lease(key, until).await;
-            if let Some(entry) = self.look_up(key, until).await.entry.filter(&is_usable) {
+            let is_taken = self.try_lease(key, until).await;
+            let lease = is_taken.filter(|is_taken| *is_taken);
+            let lease = lease.map(|_| Lease { tier: Arc::clone(self), key: key.clone() });
+            if has_waited
+                && let Some(entry) = self.look_up(key, until).await.entry.filter(&is_usable)
+            {
                 return LeaseOutcome::LoadedElsewhere(entry);
             }
+            if is_taken != Some(false) {
+                return LeaseOutcome::Load(lease);
+            }
+            sleep(POLL_EVERY).await;
+            (has_waited, until) = (true, self.time_limit());
         }
     }
 
-    /// The lease, or `None` if Redis does not answer.
-    async fn try_lease(
-        &self,
-        key: &SharedKey,
-        until: Instant,
-    ) -> Result<Option<Lease>, HeldElsewhere> {
-        let Some(mut connection) = self.0.connection.get() else { return Ok(None) };
+    /// Whether this replica has the lease now; `None` if Redis does not answer.
+    async fn try_lease(&self, key: &SharedKey, until: Instant) -> Option<bool> {
+        let mut connection = self.client.get()?;
         let mut set = redis::cmd("SET");
-        set.arg(self.0.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(millis(LEASE));
+        set.arg(self.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(millis(LEASE));
         let set = set.query_async::<Option<String>>(&mut connection);
-        match self.0.connection.run(until, set).await {
-            Some(Some(_)) => Ok(Some(Lease { tier: self.clone(), key: key.clone() })),
-            Some(None) => Err(HeldElsewhere),
-            None => Ok(None),
-        }
+        Some(self.client.run(until, set).await?.is_some())
     }
 }

@@ -4,9 +4,11 @@
 //! and refusals up to a number.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::super::invalidation::{Invalidation, Purge};
 use super::metrics::RedisMetrics;
@@ -15,7 +17,7 @@ const MAX_PURGES: usize = 100;
 const MAX_REFUSALS: usize = 1000;
 
 /// Undelivered invalidations, oldest first.
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     queue: watch::Sender<VecDeque<Invalidation>>,
     metrics: RedisMetrics,
 }
@@ -49,7 +51,7 @@ impl Outbox {
         Self { queue: watch::Sender::default(), metrics }
     }
 
-    pub(super) fn add(&self, invalidation: Invalidation) {
+    pub(crate) fn add(&self, invalidation: Invalidation) {
         self.change(|queue| {
             let is_purge_added = is_purge(&invalidation);
             let alike = queue.iter().filter(|other| is_purge(other) == is_purge_added).count();
@@ -68,10 +70,10 @@ impl Outbox {
         self.queue.borrow().iter().any(is_purge)
     }
 
-    /// Waits until every purge is delivered.
-    pub(super) async fn purges_delivered(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.queue.subscribe().wait_for(|queue| !queue.iter().any(is_purge)).await;
+    /// Whether every purge is delivered within a time.
+    pub(crate) async fn delivers_purges(&self, within: Duration) -> bool {
+        let mut queue = self.queue.subscribe();
+        timeout(within, queue.wait_for(|queue| !queue.iter().any(is_purge))).await.is_ok()
     }
 
     /// Waits until there is something to deliver.

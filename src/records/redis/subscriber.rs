@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use redis::aio::PubSub;
 use redis::{AsyncCommands as _, RedisResult};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::super::invalidation::Invalidation;
+use super::super::invalidation::{Invalidation, Purge};
 use super::outbox::{Message, PurgeLink};
 use super::tier::RedisTier;
+use crate::counters::LabelledCounter;
 
 /// How often Redis is pinged.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -18,51 +18,57 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a replica has to apply.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Received {
-    Invalidation(Invalidation),
-    /// Anything in memory may have been purged.
-    MissedPurges,
-}
-
 /// Reads the messages of one channel.
 pub(super) struct Subscription {
     /// Identifies this replica in its messages.
     replica: u64,
     /// The last purge that is known, 0 if there was none; `None` before the first connection.
     last_purge: Option<u64>,
+    /// Counts what is received.
+    news: LabelledCounter,
 }
 
 impl Subscription {
-    pub(super) fn new(replica: u64) -> Self {
-        Self { replica, last_purge: None }
+    pub(super) fn new(replica: u64, news: LabelledCounter) -> Self {
+        Self { replica, last_purge: None, news }
     }
 
-    /// Takes in the last purge that Redis knows, after connecting.
-    pub(super) fn reconnect(&mut self, last: u64) -> Option<Received> {
+    /// Takes in the last purge that Redis knows, after connecting; what to drop.
+    pub(super) fn reconnect(&mut self, last: u64) -> Option<Invalidation> {
         let known = self.last_purge.replace(last);
-        (known != Some(last)).then_some(Received::MissedPurges)
+        (known != Some(last)).then(|| self.missed())
     }
 
-    /// Reads a message. One that cannot be read may be about a purge, of another version.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Received> {
-        let Ok(message) = serde_json::from_slice::<Message>(bytes) else {
-            return Some(Received::MissedPurges);
-        };
-        if message.purge.is_some_and(|purge| !self.follows(purge)) {
-            return Some(Received::MissedPurges);
-        }
-        if message.from == self.replica {
+    /// Reads a message; what to drop. A message that cannot be read may be about a purge, of another version.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Invalidation> {
+        let message = serde_json::from_slice::<Message>(bytes).ok();
+        let message =
+            message.filter(|message| message.purge.is_none_or(|purge| self.follows(purge)));
+        let Some(Message { from, invalidation, .. }) = message else { return Some(self.missed()) };
+        if from == self.replica {
             return None;
         }
-        Some(Received::Invalidation(message.invalidation))
+        self.news.inc(match &invalidation {
+            Invalidation::Purge(_) => "purge",
+            Invalidation::Absence(_) => "absence",
+            Invalidation::Token(_) | Invalidation::Record(_) | Invalidation::Lists { .. } => {
+                "refusal"
+            }
+        });
+        Some(invalidation)
     }
 
     /// Whether no purge was missed before this one. It may be known from connecting already.
     fn follows(&mut self, PurgeLink { id, previous }: PurgeLink) -> bool {
         let known = self.last_purge.replace(id);
         known == Some(previous) || known == Some(id)
+    }
+
+    /// Anything in memory may have been purged.
+    fn missed(&self) -> Invalidation {
+        self.news.inc("missed");
+        tracing::warn!("purges of other replicas were missed: the cache was emptied");
+        Invalidation::Purge(Purge::All)
     }
 }
 
@@ -71,15 +77,15 @@ impl RedisTier {
     pub(crate) async fn run_until(
         &self,
         ended: CancellationToken,
-        on_received: impl FnMut(Received) + Send,
+        on_received: impl FnMut(Invalidation) + Send,
     ) {
         let running = async { tokio::join!(self.subscribe(on_received), self.deliver()) };
         ended.run_until_cancelled(running).await;
     }
 
     /// Stays connected for ever, and hands on what other replicas send.
-    async fn subscribe(&self, mut on_received: impl FnMut(Received) + Send) {
-        let mut subscription = Subscription::new(self.0.replica);
+    async fn subscribe(&self, mut on_received: impl FnMut(Invalidation) + Send) {
+        let mut subscription = Subscription::new(self.replica, self.metrics.news.clone());
         let mut pause = FIRST_PAUSE;
         let mut is_known_unreachable = false;
         loop {
@@ -95,7 +101,7 @@ impl RedisTier {
                     is_known_unreachable = true;
                 }
             }
-            self.0.connection.close();
+            self.client.close();
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -105,16 +111,15 @@ impl RedisTier {
     async fn follow(
         &self,
         subscription: &mut Subscription,
-        on_received: &mut impl FnMut(Received),
+        on_received: &mut impl FnMut(Invalidation),
     ) -> RedisResult<&'static str> {
-        let connection = &self.0.connection;
-        let (mut commands, messages): (_, PubSub) =
-            connection.connect(&self.0.keys.channel()).await?;
-        let last_purge: Option<u64> = commands.get(self.0.keys.last_purge()).await?;
+        let client = &self.client;
+        let (mut commands, messages) = client.connect(&self.keys.channel()).await?;
+        let last_purge: Option<u64> = commands.get(self.keys.last_purge()).await?;
         // Before the connection is used, so that nothing is read that was purged meanwhile.
         let missed = subscription.reconnect(last_purge.unwrap_or_default());
         missed.into_iter().for_each(&mut *on_received);
-        connection.open(commands.clone());
+        client.open(commands.clone());
         tracing::info!("connected to the shared cache");
         let mut messages = messages.into_on_message();
         loop {
@@ -126,7 +131,7 @@ impl RedisTier {
                     }
                     None => return Ok("its connection was closed"),
                 },
-                () = connection.closed() => return Ok("it does not answer in time"),
+                () = client.closed() => return Ok("it does not answer in time"),
                 () = sleep(PING_EVERY) => {
                     if !commands.answers_ping().await {
                         return Ok("it does not answer");
@@ -139,12 +144,21 @@ impl RedisTier {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::invalidation::Purge;
+    use super::super::metrics::RedisMetrics;
     use super::*;
+    use crate::domain::ProjectId;
 
     const OWN: u64 = 1;
     const OTHER: u64 = 2;
-    const PURGE: Invalidation = Invalidation::Purge(Purge::All);
+    const ALL: Invalidation = Invalidation::Purge(Purge::All);
+
+    fn purge() -> Invalidation {
+        Invalidation::Purge(Purge::Project(ProjectId::parse("p").unwrap()))
+    }
+
+    fn subscription(last_purge: Option<u64>) -> Subscription {
+        Subscription { last_purge, ..Subscription::new(OWN, RedisMetrics::default().news) }
+    }
 
     fn message(from: u64, purge: Option<PurgeLink>, invalidation: &Invalidation) -> Vec<u8> {
         let invalidation = invalidation.clone();
@@ -153,8 +167,7 @@ mod tests {
 
     #[test]
     fn a_purge_that_was_missed_is_noticed_by_the_next_one_and_by_connecting() {
-        let received = Some(Received::Invalidation(PURGE));
-        let missed = Some(Received::MissedPurges);
+        let (received, missed) = (Some(purge()), Some(ALL));
         // What is known, the purge before and the purge itself.
         for (known, previous, id, expected) in [
             (0, 0, 4, &received),
@@ -163,34 +176,34 @@ mod tests {
             (2, 3, 4, &missed),
             (0, 3, 4, &missed),
         ] {
-            let mut subscription = Subscription { replica: OWN, last_purge: Some(known) };
+            let mut subscription = subscription(Some(known));
             let link = PurgeLink { id, previous };
 
-            let read = subscription.read(&message(OTHER, Some(link), &PURGE));
+            let read = subscription.read(&message(OTHER, Some(link), &purge()));
 
             assert_eq!(read, *expected, "{link:?} after {known}");
             assert_eq!(subscription.reconnect(4), None);
             assert_eq!(subscription.reconnect(5), missed);
             assert_eq!(subscription.reconnect(0), missed);
         }
-        assert_eq!(Subscription::new(OWN).reconnect(0), missed);
+        assert_eq!(subscription(None).reconnect(0), missed);
     }
 
     #[test]
     fn a_replica_ignores_its_own_message_but_remembers_the_purge() {
-        let mut subscription = Subscription { replica: OWN, last_purge: Some(0) };
+        let mut subscription = subscription(Some(0));
         let link = PurgeLink { id: 9, previous: 0 };
 
-        assert_eq!(subscription.read(&message(OWN, Some(link), &PURGE)), None);
+        assert_eq!(subscription.read(&message(OWN, Some(link), &purge())), None);
         assert_eq!(subscription.reconnect(9), None);
     }
 
     #[test]
     fn a_message_that_cannot_be_read_counts_as_a_missed_purge() {
         for bytes in [&b"{"[..], br#"{"from":2,"kind":"refused_lists"}"#] {
-            let read = Subscription::new(OWN).read(bytes);
+            let read = subscription(None).read(bytes);
 
-            assert_eq!(read, Some(Received::MissedPurges));
+            assert_eq!(read, Some(ALL));
         }
     }
 }

@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::super::invalidation::Invalidation;
-use super::connection::{RESPONSE_TIMEOUT, RedisConnection};
-use super::keys::{Identity, Keys};
+use super::super::ttl_cache::CacheParts;
+use super::connection::{RESPONSE_TIMEOUT, RedisClient};
+use super::keys::Keys;
 use super::metrics::RedisMetrics;
 use super::outbox::Outbox;
 use crate::clock::Clock;
@@ -20,18 +20,16 @@ use crate::upstream::Upstream;
 /// The most entries that are being stored; further ones are dropped.
 const MAX_STORES: usize = 1024;
 
-/// The shared cache. Clones share everything.
-#[derive(Clone)]
-pub(crate) struct RedisTier(pub(super) Arc<Inner>);
-
-pub(super) struct Inner {
+/// The shared cache.
+pub(crate) struct RedisTier {
     pub(super) keys: Keys,
     /// Knows the region of each project.
     pub(super) upstream: Upstream,
     pub(super) limits: Live<CacheConfig>,
     timeout: Duration,
-    pub(super) connection: RedisConnection,
-    pub(super) outbox: Outbox,
+    pub(super) client: RedisClient,
+    /// Invalidations that Redis and the other replicas get as soon as Redis answers.
+    pub(crate) outbox: Outbox,
     pub(super) stores: Arc<Semaphore>,
     pub(super) tasks: TaskTracker,
     pub(super) metrics: RedisMetrics,
@@ -40,62 +38,48 @@ pub(super) struct Inner {
     pub(super) replica: u64,
 }
 
-/// What the tier is made of.
-pub(crate) struct RedisTierParts<'c> {
-    pub(crate) config: &'c SharedCacheConfig,
-    pub(crate) limits: Live<CacheConfig>,
-    pub(crate) upstream: Upstream,
-    pub(crate) metrics: RedisMetrics,
-    pub(crate) clock: Clock,
-    pub(crate) tasks: TaskTracker,
-}
-
 impl RedisTier {
-    pub(crate) fn new(parts: RedisTierParts<'_>) -> Result<Self, getrandom::Error> {
-        let RedisTierParts { config, limits, upstream, metrics, clock, tasks } = parts;
-        Ok(Self(Arc::new(Inner {
-            keys: Keys::new(limits.load().key_secret.as_ref(), &Identity(upstream.identity())),
-            upstream,
+    pub(crate) fn new(
+        config: &SharedCacheConfig,
+        caches: &CacheParts,
+        upstream: &Upstream,
+        tasks: &TaskTracker,
+    ) -> Result<Self, getrandom::Error> {
+        let CacheParts { limits, metrics, clock, .. } = caches.clone();
+        let metrics = metrics.shared;
+        Ok(Self {
+            keys: Keys::new(limits.load().key_secret.as_ref(), &upstream.identity()),
+            upstream: upstream.clone(),
             limits,
             timeout: config.timeout,
-            connection: RedisConnection::new(config, metrics.clone()),
+            client: RedisClient::new(config, metrics.clone()),
             outbox: Outbox::new(metrics.clone()),
             stores: Arc::new(Semaphore::new(MAX_STORES)),
-            tasks,
+            tasks: tasks.clone(),
             metrics,
             clock,
             replica: getrandom::u64()?,
-        })))
+        })
     }
 
     /// Why the tier is not used now.
-    pub(crate) fn trouble(&self) -> Option<&'static str> {
-        self.0.connection.get().is_none().then_some("the shared cache does not answer")
-    }
-
-    /// Sends an invalidation to Redis and the other replicas, as soon as Redis answers.
-    pub(crate) fn publish(&self, invalidation: Invalidation) {
-        self.0.outbox.add(invalidation);
-    }
-
-    /// Whether Redis accepts all purges within a time.
-    pub(crate) async fn accepts_purges(&self, within: Duration) -> bool {
-        tokio::time::timeout(within, self.0.outbox.purges_delivered()).await.is_ok()
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.client.get().is_none().then(|| "the shared cache does not answer".to_owned())
     }
 
     /// When a read that begins now stops to wait for Redis, however many commands it sends.
     pub(crate) fn time_limit(&self) -> Instant {
-        Instant::now() + self.0.timeout
+        Instant::now() + self.timeout
     }
 
     /// Runs commands that no answer waits for.
     pub(super) async fn run<T>(&self, commands: impl Future<Output = RedisResult<T>>) -> Option<T> {
-        self.0.connection.run(Instant::now() + RESPONSE_TIMEOUT, commands).await
+        self.client.run(Instant::now() + RESPONSE_TIMEOUT, commands).await
     }
 
     /// The longest time that an entry stays in Redis.
     pub(super) fn longest_life(&self) -> Duration {
-        let limits = self.0.limits.load();
+        let limits = self.limits.load();
         let fresh = limits.ttl_final.max(limits.ttl_active);
         let life = fresh + limits.stale_if_error.max(limits.stale_while_revalidate);
         life.max(Duration::from_secs(1))

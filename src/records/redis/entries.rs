@@ -1,0 +1,194 @@
+//! Reads and writes the entries of records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{AsyncCommands as _, RedisResult};
+use tokio::time::Instant;
+
+use super::super::cached::{CachedRecord, RecordEntry, Value};
+use super::super::freshness::ttl_of;
+use super::super::key::{CallerKey, RecordKey};
+use super::connection::RedisConnection;
+use super::entry::{Generations, Lifetime, decode, encode, first_generation, is_of_purge};
+use super::keys::SharedKey;
+use super::lease::Lease;
+use super::tier::{RedisTier, millis};
+
+/// How long a generation is stored: longer than any entry.
+pub(super) const GENERATION_LIFE: Duration = Duration::from_hours(30 * 24);
+
+/// What Redis has of a record.
+#[derive(Default)]
+pub(crate) struct Lookup {
+    /// The record and when it was read, however old.
+    pub(crate) entry: Option<Arc<RecordEntry>>,
+    /// What an entry has to name that is stored by a load that begins now. `None` where Redis did not say.
+    pub(crate) generations: Option<Generations>,
+}
+
+/// What the commands have returned.
+struct Response {
+    bytes: Option<Vec<u8>>,
+    /// Milliseconds until the entry expires.
+    expires_in_ms: i64,
+    generations: Generations,
+}
+
+impl RedisTier {
+    /// Looks a record up. Finds nothing when the time is over.
+    pub(crate) async fn look_up(&self, key: &SharedKey, until: Instant) -> Lookup {
+        // Redis may still have what a purge that was not delivered yet covers.
+        let connection = self.client.get().filter(|_| !self.outbox.has_purges());
+        let Some(connection) = connection else {
+            self.metrics.reads.inc("skipped");
+            return Lookup::default();
+        };
+        let Some(response) = self.client.run(until, self.request(connection, key)).await else {
+            self.metrics.reads.inc("failed");
+            return Lookup::default();
+        };
+        let generations = Some(response.generations);
+        let entry = self.read(response);
+        self.metrics.reads.inc(entry.as_ref().err().unwrap_or(&"hit"));
+        Lookup { entry: entry.ok(), generations }
+    }
+
+    async fn request(
+        &self,
+        mut connection: RedisConnection,
+        key: &SharedKey,
+    ) -> RedisResult<Response> {
+        let keys = &self.keys;
+        let entry = keys.entry(key);
+        let RecordKey { caller, project, id } = &key.record;
+        let (mut second, mut third) = (connection.clone(), connection.clone());
+        let of_caller = async {
+            match caller {
+                CallerKey::Gateway => Ok(None),
+                CallerKey::Holder(_) => third.get(keys.caller_generation(caller)).await,
+            }
+        };
+        // The expiry comes first: an entry that is replaced in between looks older than it is, never
+        // younger. The keys of one project are in one slot of a cluster.
+        let mut in_project = redis::pipe();
+        in_project
+            .pttl(&entry)
+            .get(&entry)
+            .get(keys.project_generation(project))
+            .get(keys.record_generation(project, id));
+        let (all, of_caller, (expires_in_ms, bytes, project, record)) = tokio::try_join!(
+            second.get(keys.generation_of_all()),
+            of_caller,
+            in_project.query_async::<(i64, Option<Vec<u8>>, _, _)>(&mut connection),
+        )?;
+        let generations = Generations { all, project, record, caller: of_caller };
+        // Without its caller's generation an entry could be of a token that was refused.
+        let counts = *caller == CallerKey::Gateway || of_caller.is_some();
+        Ok(Response { bytes: bytes.filter(|_| counts), expires_in_ms, generations })
+    }
+
+    /// The entry, or the outcome if there is none.
+    fn read(&self, response: Response) -> Result<Arc<RecordEntry>, &'static str> {
+        let bytes = response.bytes.ok_or("miss")?;
+        let stored = decode(&bytes).ok_or("broken")?;
+        if stored.generations != response.generations {
+            return Err("purged");
+        }
+        let age = stored.lifetime.age(response.expires_in_ms).ok_or("miss")?;
+        let fetched = self.clock.now().checked_sub(age).ok_or("miss")?;
+        let ttl = stored.lifetime.ttl.min(ttl_of(&stored.record, &self.limits.load()));
+        Ok(Arc::new(RecordEntry { value: CachedRecord::shared(stored.record, ttl), fetched }))
+    }
+
+    /// Stores a record in the background, with the generations that were found before its load. The lease is
+    /// given back afterwards, so that the replica that gets it next finds the entry. Absences are not stored.
+    pub(crate) fn store(
+        self: &Arc<Self>,
+        key: SharedKey,
+        entry: Arc<RecordEntry>,
+        generations: Generations,
+        lease: Option<Lease>,
+    ) {
+        let Value::Record(_) = entry.value.value else { return };
+        let permit = Arc::clone(&self.stores).try_acquire_owned();
+        let (Ok(permit), Some(connection)) = (permit, self.client.get()) else {
+            self.metrics.writes.inc("dropped");
+            return;
+        };
+        let tier = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let written = tier.run(tier.write(connection, &key, &entry, generations)).await;
+            tier.metrics.writes.inc(match written {
+                Some(true) => "written",
+                Some(false) => "dropped",
+                None => "failed",
+            });
+            drop((lease, permit));
+        });
+    }
+
+    /// Writes an entry, unless it is too old, too large, or was purged since its load began.
+    async fn write(
+        &self,
+        mut connection: RedisConnection,
+        key: &SharedKey,
+        entry: &RecordEntry,
+        found: Generations,
+    ) -> RedisResult<bool> {
+        let Value::Record(record) = &entry.value.value else { return Ok(false) };
+        let completed = self.complete(&mut connection, &key.record, found).await?;
+        let Some(generations) = completed else { return Ok(false) };
+        let (limits, ttl) = (self.limits.get(), entry.value.ttl);
+        let age = self.clock.now().saturating_duration_since(entry.fetched);
+        let stale_for = limits.stale_if_error.max(limits.stale_while_revalidate);
+        let expires_in_ms = millis((ttl + stale_for).saturating_sub(age));
+        let lifetime = Lifetime { ttl, age, expires_in: Duration::from_millis(expires_in_ms) };
+        match encode(record, generations, lifetime) {
+            Some(bytes) if expires_in_ms > 0 => {
+                connection.pset_ex::<_, _, ()>(self.keys.entry(key), bytes, expires_in_ms).await?;
+                Ok(true)
+            }
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// Makes the generations that Redis did not have when the load began: an entry that names none could
+    /// count again once Redis has forgotten a purge. `None` where a purge or refusal came in between.
+    async fn complete(
+        &self,
+        connection: &mut RedisConnection,
+        key: &RecordKey,
+        found: Generations,
+    ) -> RedisResult<Option<Generations>> {
+        let keys = &self.keys;
+        let Generations { mut all, mut project, mut caller, record } = found;
+        let long = GENERATION_LIFE;
+        let mut needed = vec![
+            (&mut all, keys.generation_of_all(), long),
+            (&mut project, keys.project_generation(&key.project), long),
+        ];
+        if key.caller != CallerKey::Gateway {
+            // There may be many callers.
+            let life = 2 * self.longest_life();
+            needed.push((&mut caller, keys.caller_generation(&key.caller), life));
+        }
+        for (generation, name, life) in needed {
+            if generation.is_some() {
+                continue;
+            }
+            let new = first_generation()?;
+            let mut set = redis::cmd("SET");
+            set.arg(&name).arg(new).arg("NX").arg("PX").arg(millis(life));
+            *generation = match set.query_async::<Option<String>>(connection).await? {
+                Some(_) => Some(new),
+                // Another load has made one since, or a purge.
+                None => connection.get(name).await?,
+            };
+            if generation.is_none_or(is_of_purge) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Generations { all, project, record, caller }))
+    }
+}
