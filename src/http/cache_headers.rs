@@ -161,6 +161,7 @@ mod tests {
             remaining: Duration::from_secs(remaining),
             overdue: Duration::from_secs(2),
             upstream_status,
+            is_shared: false,
         }
     }
 

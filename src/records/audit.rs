@@ -7,11 +7,6 @@ use super::reader::Reader;
 use crate::domain::{ProjectId, RecordId, RecordText, ScreenRecord};
 
 impl Reader {
-    /// Whether events are collected.
-    pub(crate) fn is_audited(&self) -> bool {
-        self.records().is_audited()
-    }
-
     /// Notes that the answer shows something of a recording, which was found by `id`.
     pub(crate) fn audit_recording(
         &self,
@@ -20,13 +15,11 @@ impl Reader {
         id: &str,
         record: &ScreenRecord,
     ) {
-        if !self.is_audited() {
-            return;
-        }
-        let username = record.text(RecordText::Username).and_then(Result::ok).map(str::to_owned);
-        let id = record.id().unwrap_or(id).to_owned();
-        let event = self.event(kind, project);
-        self.note_event(AuditEvent { record: Some(id), username, ..event });
+        self.audit(kind, project, |event| {
+            event.record = Some(record.id().unwrap_or(id).to_owned());
+            let username = record.text(RecordText::Username).and_then(Result::ok);
+            event.username = username.map(str::to_owned);
+        });
     }
 
     /// Notes that the answer shows or counts rows of a list. `filter` is evaluated only if events are
@@ -38,30 +31,31 @@ impl Reader {
         rows: usize,
         filter: impl FnOnce() -> Value,
     ) {
-        if self.is_audited() {
-            let listing = Some(AuditedListing { filter: filter(), rows });
-            let event = self.event(kind, project);
-            self.note_event(AuditEvent { listing, ..event });
-        }
+        self.audit(kind, project, |event| {
+            event.listing = Some(AuditedListing { filter: filter(), rows });
+        });
     }
 
     /// Notes that the caller may not see a recording, or for `None` the recordings of a project.
     pub(crate) fn audit_denied(&self, project: &ProjectId, id: Option<&RecordId>) {
-        if self.is_audited() {
-            let record = id.map(|id| id.as_str().to_owned());
-            let event = self.event(AuditEventKind::Denied, project);
-            self.note_event(AuditEvent { record, ..event });
+        self.audit(AuditEventKind::Denied, project, |event| {
+            event.record = id.map(|id| id.as_str().to_owned());
+        });
+    }
+
+    /// Notes an event, completed by `complete`, if events are collected.
+    fn audit(
+        &self,
+        kind: AuditEventKind,
+        project: &ProjectId,
+        complete: impl FnOnce(&mut AuditEvent),
+    ) {
+        if self.records.is_audited() {
+            let (region, project) = (self.records.region_of(project), project.clone());
+            let mut event =
+                AuditEvent { kind, project, region, record: None, username: None, listing: None };
+            complete(&mut event);
+            self.noted.lock().events.push(event);
         }
-    }
-
-    /// An event without the members that some kinds lack.
-    fn event(&self, kind: AuditEventKind, project: &ProjectId) -> AuditEvent {
-        let region = self.records().region_of(project);
-        let project = project.clone();
-        AuditEvent { kind, project, region, record: None, username: None, listing: None }
-    }
-
-    fn note_event(&self, event: AuditEvent) {
-        self.noted.lock().events.push(event);
     }
 }

@@ -12,7 +12,7 @@ use dataloader::cached::Loader;
 use futures_util::future::join_all;
 use opentelemetry::Context;
 
-use super::cached::RecordEntry;
+use super::cached::{CachedRecord, RecordEntry};
 use super::context::RequestContext;
 use super::generation::LoadKind;
 use super::invalidation::Invalidation;
@@ -47,7 +47,7 @@ impl BatchFn<LoadKey, LoadHandle<Arc<RecordEntry>>> for BatchLoader {
     async fn load(&mut self, keys: &[LoadKey]) -> HashMap<LoadKey, LoadHandle<Arc<RecordEntry>>> {
         let join = |key: &LoadKey| {
             let _attached = key.trace.clone().attach();
-            self.records.join_record(&key.record, &self.context)
+            self.records.join::<CachedRecord>(&key.record, &self.context)
         };
         keys.iter().map(|key| (key.clone(), join(key))).collect()
     }

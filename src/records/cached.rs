@@ -1,14 +1,13 @@
 //! A record in the cache.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::freshness::{Lifetime, ttl_of};
 use super::generation::LoadKind;
 use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
-use super::ttl_cache::{CacheKey, CacheValue, Entry, Found};
+use super::ttl_cache::{CacheKey, CacheValue, Entry};
 use super::weight::{of_failure, of_record, text};
 use crate::config::CacheConfig;
 use crate::domain::{Failure, Grant, ProjectId, ScreenRecord};
@@ -17,14 +16,10 @@ use crate::domain::{Failure, Grant, ProjectId, ScreenRecord};
 #[derive(Debug)]
 pub(crate) struct CachedRecord {
     pub(crate) value: Value,
-    /// HTTP status of the answer.
-    pub(crate) status: u16,
     /// How long it was fresh when it was fetched.
     pub(crate) ttl: Duration,
     /// Whether it was read from the cache that replicas share.
-    pub(crate) is_shared: bool,
-    /// After a failed refresh, no further one is made before the entry has this age in milliseconds.
-    backoff_until: AtomicU64,
+    is_shared: bool,
 }
 
 /// A record, or that there is none.
@@ -37,13 +32,13 @@ pub(crate) enum Value {
 pub(crate) type RecordEntry = Entry<CachedRecord>;
 
 impl CachedRecord {
-    pub(crate) fn new(value: Value, status: u16, ttl: Duration) -> Self {
-        Self { value, status, ttl, is_shared: false, backoff_until: AtomicU64::new(0) }
+    pub(crate) fn new(value: Value, ttl: Duration) -> Self {
+        Self { value, ttl, is_shared: false }
     }
 
     /// A record from the cache that replicas share.
     pub(crate) fn shared(record: ScreenRecord, ttl: Duration) -> Self {
-        Self { is_shared: true, ..Self::new(Value::Record(Arc::new(record)), 200, ttl) }
+        Self { is_shared: true, ..Self::new(Value::Record(Arc::new(record)), ttl) }
     }
 
     pub(crate) fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
@@ -51,33 +46,6 @@ impl CachedRecord {
             Value::Record(record) => Ok(Arc::clone(record)),
             Value::Absent(failure) => Err(failure.clone()),
         }
-    }
-
-    /// Whether it may answer callers with a grant. Restricted callers get no answer from a cached absence.
-    pub(crate) fn is_visible_to(&self, grant: &Grant) -> bool {
-        match &self.value {
-            _ if !grant.is_restricted() => true,
-            Value::Record(record) => grant.shows(record),
-            Value::Absent(_) => false,
-        }
-    }
-
-    pub(crate) fn is_absent(&self) -> bool {
-        matches!(self.value, Value::Absent(_))
-    }
-}
-
-impl Found<CachedRecord> {
-    /// Makes no further refresh for a while, after one has failed.
-    pub(crate) fn back_off(&self, pause: Duration) {
-        let until = u64::try_from((self.age + pause).as_millis()).unwrap_or(u64::MAX);
-        self.entry.value.backoff_until.store(until, Ordering::Relaxed);
-    }
-
-    /// Whether a refresh failed so recently that another would only add load.
-    pub(crate) fn is_backing_off(&self) -> bool {
-        let until = self.entry.value.backoff_until.load(Ordering::Relaxed);
-        self.age.as_millis() < u128::from(until)
     }
 }
 
@@ -106,6 +74,30 @@ impl CacheValue for CachedRecord {
         }
     }
 
+    fn status(&self) -> u16 {
+        match &self.value {
+            Value::Record(_) => 200,
+            Value::Absent(failure) => failure.upstream_status().unwrap_or_default(),
+        }
+    }
+
+    fn is_absent(&self) -> bool {
+        matches!(self.value, Value::Absent(_))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Restricted callers get no answer from a cached absence.
+    fn is_visible_to(&self, grant: &Grant) -> bool {
+        match &self.value {
+            _ if !grant.is_restricted() => true,
+            Value::Record(record) => grant.shows(record),
+            Value::Absent(_) => false,
+        }
+    }
+
     fn is_covered(key: &RecordKey, invalidation: &Invalidation) -> bool {
         invalidation.covers_record(key)
     }
@@ -118,6 +110,10 @@ impl CacheKey for RecordKey {
 
     fn project(&self) -> &ProjectId {
         &self.project
+    }
+
+    fn as_record(&self) -> Option<&RecordKey> {
+        Some(self)
     }
 
     fn bytes(&self) -> usize {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cached::CachedRecord;
 use super::read::CacheOutcome;
-use super::ttl_cache::Found;
+use super::ttl_cache::{CacheValue, Found};
 use crate::domain::{CallerIdentity, Grant, Token};
 use crate::upstream::{Call, Requester};
 
@@ -47,19 +46,9 @@ impl RequestContext {
         }
     }
 
-    /// Whether a cached value may be served: it is fresh, and young enough for this request.
-    pub(crate) fn accepts<V>(&self, found: &Found<V>) -> bool {
-        found.is_fresh() && self.accepts_age(found.age)
-    }
-
-    /// Whether a cached record may answer this request: it is young enough, and visible to the caller.
-    pub(crate) fn accepts_record(&self, found: &Found<CachedRecord>) -> bool {
-        self.accepts_age(found.age) && self.shows(&found.entry.value)
-    }
-
-    /// Whether a record may answer the caller.
-    pub(crate) fn shows(&self, record: &CachedRecord) -> bool {
-        record.is_visible_to(&self.grant)
+    /// Whether a cached value may answer this request: it is young enough, and visible to the caller.
+    pub(crate) fn accepts<V: CacheValue>(&self, found: &Found<V>) -> bool {
+        self.accepts_age(found.age) && found.entry.value.is_visible_to(&self.grant)
     }
 
     /// Whether a cached value of an age is young enough for this request.

@@ -3,73 +3,73 @@
 //! A response may be reused while every record and page that it was made from is still the one in the
 //! cache, fresh, and of a project that the caller may see. This module knows no response.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
-use super::cached::RecordEntry;
-use super::key::RecordKey;
-use super::pages::{CachedPage, Listing, OperationListing, PageEntry, PageKey};
-use super::read::Content;
+use super::context::RequestContext;
+use super::fetch::Readable;
+use super::read::{CacheOutcome, Content, Read};
 use super::store::RecordStore;
-use super::ttl_cache::TtlCache;
-use crate::domain::RecordQuery;
+use super::ttl_cache::{CacheKey as _, Entry};
+use crate::domain::ProjectId;
 
 /// A record or a page that a response was made from, at its version then.
-pub(crate) enum Dependency {
-    Record(RecordKey, Weak<RecordEntry>),
-    RecordPage(PageKey<RecordQuery>, WeakPage<RecordQuery>),
-    OperationPage(PageKey<OperationListing>, WeakPage<OperationListing>),
+pub(crate) struct Dependency(Box<dyn Version>);
+
+trait Version: Send + Sync {
+    fn content(&self) -> Content;
+    fn project(&self) -> &ProjectId;
+    fn bytes(&self) -> usize;
+    fn reread(&self, store: &RecordStore, context: &RequestContext) -> Option<Read>;
 }
 
-pub(crate) type WeakPage<L> = Weak<PageEntry<L>>;
+struct EntryVersion<V: Readable> {
+    key: V::Key,
+    entry: Weak<Entry<V>>,
+}
 
 impl Dependency {
-    /// About how many bytes it takes: the memory of a dropped record or page is freed with the last weak
-    /// pointer to it.
-    pub(crate) fn bytes(&self) -> usize {
-        const ARC_HEADER: usize = 2 * size_of::<usize>();
-        let (project, id, target) = match self {
-            Self::Record(key, _) => (&key.project, key.id.as_str().len(), size_of::<RecordEntry>()),
-            Self::RecordPage(key, _) => {
-                (&key.project, key.listing.bytes(), size_of::<PageEntry<RecordQuery>>())
-            }
-            Self::OperationPage(key, _) => {
-                (&key.project, key.listing.bytes(), size_of::<PageEntry<OperationListing>>())
-            }
-        };
-        size_of::<Self>() + 3 * ARC_HEADER + project.as_str().len() + id + target
+    pub(crate) fn new<V: Readable>(key: &V::Key, entry: &Arc<Entry<V>>) -> Self {
+        Self(Box::new(EntryVersion::<V> { key: key.clone(), entry: Arc::downgrade(entry) }))
     }
 
     pub(crate) fn content(&self) -> Content {
-        match self {
-            Self::Record(..) => Content::Record,
-            Self::RecordPage(..) | Self::OperationPage(..) => Content::Page,
-        }
+        self.0.content()
+    }
+
+    pub(crate) fn project(&self) -> &ProjectId {
+        self.0.project()
+    }
+
+    /// About how many bytes it takes: the memory of a dropped record or page is freed with the last weak
+    /// pointer to it.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.0.bytes()
+    }
+
+    /// The read that it stands for, as a cache hit; `None` unless it is still in the cache, and fresh enough
+    /// for a request.
+    pub(crate) fn reread(&self, store: &RecordStore, context: &RequestContext) -> Option<Read> {
+        self.0.reread(store, context)
     }
 }
 
-/// A list whose pages are dependencies.
-pub(crate) trait PageDependency: Listing {
-    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency;
-
-    fn cache(store: &RecordStore) -> &TtlCache<CachedPage<Self>>;
-}
-
-impl PageDependency for RecordQuery {
-    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
-        Dependency::RecordPage(key, page)
+impl<V: Readable> Version for EntryVersion<V> {
+    fn content(&self) -> Content {
+        V::CONTENT
     }
 
-    fn cache(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
-        &store.record_pages
-    }
-}
-
-impl PageDependency for OperationListing {
-    fn dependency(key: PageKey<Self>, page: WeakPage<Self>) -> Dependency {
-        Dependency::OperationPage(key, page)
+    fn project(&self) -> &ProjectId {
+        self.key.project()
     }
 
-    fn cache(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
-        &store.operation_pages
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key.bytes() + size_of::<Entry<V>>()
+    }
+
+    fn reread(&self, store: &RecordStore, context: &RequestContext) -> Option<Read> {
+        let now = V::cache(store).fresh(&self.key)?;
+        let is_same = Arc::as_ptr(&now.entry) == self.entry.as_ptr();
+        (is_same && context.accepts_age(now.age))
+            .then(|| Read::of(CacheOutcome::Hit, now.age, now.ttl, None))
     }
 }

@@ -27,7 +27,7 @@ impl Records {
     }
 
     fn evict(&self) {
-        let life = longest_life(&self.limits());
+        let life = longest_life(&self.limits.load());
         self.cache.evict_expired(life);
         self.record_pages.evict_expired(life);
         self.operation_pages.evict_expired(life);

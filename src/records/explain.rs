@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::read::{Content, Read};
@@ -44,50 +43,30 @@ pub struct Explained {
     upstream_status: Option<u16>,
 }
 
-/// What one operation has read, in the order it was finished.
-#[derive(Default)]
-pub(crate) struct Explanation(Mutex<Vec<Explained>>);
-
 /// Reads for a field: what `reading` reads is noted under `path`.
 pub async fn at<T>(path: Vec<Step>, reading: impl Future<Output = T>) -> T {
     FIELD.scope(path, reading).await
 }
 
-impl Explanation {
-    /// Notes a page of a scan, if it is the first of its field: how many pages a scan reads says how many
-    /// rows it has passed over.
-    pub(crate) fn note_scan(&self, read: &Read, is_there: bool) {
-        let path = FIELD.try_with(Clone::clone).unwrap_or_default();
-        let noun = Content::Page.noun();
-        if !self.0.lock().iter().any(|one| one.path == path && one.kind == noun) {
-            self.note(Content::Page, read, is_there);
-        }
-    }
-
-    /// Notes a read, which may have failed.
-    pub(crate) fn note(&self, content: Content, read: &Read, is_there: bool) {
-        let millis = |span: Duration| u64::try_from(span.as_millis()).ok();
-        let there = |span: Duration| is_there.then(|| millis(span)).flatten();
-        self.0.lock().push(Explained {
+impl Explained {
+    /// A read for the field that is being read for. It may have failed.
+    pub(crate) fn new(content: Content, read: &Read, is_there: bool) -> Self {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).ok().filter(|_| is_there);
+        let tier = if read.is_shared { "shared" } else { "process" };
+        Self {
             path: FIELD.try_with(Clone::clone).unwrap_or_default(),
             kind: content.noun(),
             outcome: read.outcome.as_str(),
-            tier: (is_there && read.outcome.is_kept()).then_some("process"),
-            age_ms: there(read.age),
-            fresh_for_ms: there(read.remaining),
-            stale_for_ms: there(read.overdue),
+            tier: (is_there && read.outcome.is_kept()).then_some(tier),
+            age_ms: millis(read.age),
+            fresh_for_ms: millis(read.remaining),
+            stale_for_ms: millis(read.overdue),
             upstream_status: read.upstream_status,
-        });
-    }
-
-    /// Notes that the last read was answered by the shared cache.
-    pub(crate) fn mark_shared(&self) {
-        if let Some(last) = self.0.lock().last_mut() {
-            last.tier = Some("shared");
         }
     }
 
-    pub(crate) fn all(&self) -> Vec<Explained> {
-        self.0.lock().clone()
+    /// Whether both are of one kind and for one field.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (&self.path, self.kind) == (&other.path, other.kind)
     }
 }

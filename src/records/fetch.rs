@@ -2,20 +2,20 @@
 //! cache first.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::cached::{CachedRecord, RecordEntry, Value};
 use super::context::RequestContext;
-use super::dependency::PageDependency;
 use super::freshness::ttl_of;
 use super::generation::Generation;
 use super::invalidation::Invalidation;
 use super::key::RecordKey;
-use super::pages::{CachedPage, PageEntry, PageKey};
+use super::pages::{CachedPage, Listing, OperationListing, PageEntry, PageKey};
+use super::read::Content;
 use super::redis::{LeaseOutcome, RedisTier, SharedKey};
 use super::single_flight::LoadHandle;
-use super::store::Records;
-use crate::domain::{Failure, RefusalKind, ScreenRecord};
+use super::store::{RecordStore, Records};
+use super::ttl_cache::{CacheKey as _, CacheValue, Entry, TtlCache};
+use crate::domain::{Failure, RecordQuery, RefusalKind};
 use crate::upstream::{Call, ProjectClient};
 
 /// The load of a record, from one region.
@@ -25,25 +25,45 @@ struct UpstreamLoad {
     generation: Generation,
 }
 
+/// A value that requests read through its cache: a record, or a page of a list.
+pub(crate) trait Readable: CacheValue {
+    const CONTENT: Content;
+
+    fn cache(store: &RecordStore) -> &TtlCache<Self>;
+
+    /// Reads it and brings the caches in line with the answer.
+    fn load(
+        records: Records,
+        key: Self::Key,
+        context: RequestContext,
+        generation: Generation,
+    ) -> impl Future<Output = Result<Arc<Entry<Self>>, Failure>> + Send + 'static;
+}
+
+/// A list whose pages are cached.
+pub(crate) trait CachedListing: Listing {
+    fn pages(store: &RecordStore) -> &TtlCache<CachedPage<Self>>;
+}
+
 impl Records {
-    /// Joins the load of a record, or starts it.
-    pub(crate) fn join_record(
+    /// Joins the load of a key, or starts it.
+    pub(crate) fn join<V: Readable>(
         &self,
-        key: &RecordKey,
+        key: &V::Key,
         context: &RequestContext,
-    ) -> LoadHandle<Arc<RecordEntry>> {
-        let load = |generation| self.clone().load(key.clone(), context.clone(), generation);
-        self.cache.join(key, |found| context.accepts_record(found), load)
+    ) -> LoadHandle<Arc<Entry<V>>> {
+        let load = |generation| V::load(self.clone(), key.clone(), context.clone(), generation);
+        V::cache(self).join(key, |found| context.accepts(found), load)
     }
 
-    /// Refreshes a record in the background, unless a load of it runs already.
-    pub(crate) fn refresh_in_background(
+    /// Refreshes an entry in the background, unless a load of it runs already.
+    pub(crate) fn refresh_in_background<V: Readable>(
         &self,
-        key: &RecordKey,
-        entry: &Arc<RecordEntry>,
+        key: &V::Key,
+        entry: &Arc<Entry<V>>,
         context: &RequestContext,
     ) {
-        let handle = self.join_record(key, context);
+        let handle = self.join::<V>(key, context);
         if !handle.is_leader() {
             return;
         }
@@ -51,34 +71,43 @@ impl Records {
         let (records, key, entry) = (self.clone(), key.clone(), Arc::clone(entry));
         self.tasks.spawn(async move {
             if let Err(failure) = handle.load.await {
-                records.back_off(entry, &failure);
+                V::cache(&records).assess(entry).back_off(&failure);
                 tracing::warn!(
                     code = failure.code().as_str(),
                     upstream.status = failure.upstream_status(),
-                    record.id = %key.id,
+                    record.id = key.as_record().map(|key| display(&key.id)),
                     "refresh behind a stale answer ended in an error"
                 );
             }
         });
     }
+}
 
-    /// Reads a record and brings the caches in line with the answer.
-    pub(crate) async fn load(
-        self,
+impl Readable for CachedRecord {
+    const CONTENT: Content = Content::Record;
+
+    fn cache(store: &RecordStore) -> &TtlCache<Self> {
+        &store.cache
+    }
+
+    async fn load(
+        records: Records,
         key: RecordKey,
         context: RequestContext,
         generation: Generation,
     ) -> Result<Arc<RecordEntry>, Failure> {
         // A load keeps to one region, whatever the settings become while it runs.
-        let client = self.upstream.project(&key.project)?;
+        let client = records.upstream.project(&key.project)?;
         let load = UpstreamLoad { client, key, generation };
-        match self.shared_tier() {
+        match &records.shared {
             // Many times the size of the other, which would be set aside for every load.
-            Some(tier) => Box::pin(self.load_shared(tier, &load, &context)).await,
-            None => self.load_upstream(&load, &context.call()).await,
+            Some(tier) => Box::pin(records.load_shared(tier, &load, &context)).await,
+            None => records.load_upstream(&load, &context.call()).await,
         }
     }
+}
 
+impl Records {
     async fn load_shared(
         &self,
         tier: &Arc<RedisTier>,
@@ -90,7 +119,7 @@ impl Records {
         let begun = self.clock.now();
         let is_usable = |entry: &Arc<RecordEntry>| {
             let found = self.cache.assess(Arc::clone(entry));
-            found.is_fresh() && context.accepts_record(&found)
+            found.is_fresh() && context.accepts(&found)
         };
         let land = |entry: Arc<RecordEntry>| {
             self.cache.insert_if_newer(record, &entry, entry.fetched, generation);
@@ -135,20 +164,18 @@ impl Records {
         let UpstreamLoad { client, key, generation } = load;
         // Boxed, so that the load stays small: it is moved several times before it begins.
         let shown = Box::pin(client.show_screen_record(call, &key.id)).await;
-        let limits = self.limits();
+        let limits = self.limits.load();
         match shown {
             Ok(record) => {
                 let ttl = ttl_of(&record, &limits);
                 let value = Value::Record(Arc::new(record));
-                Ok(self.cache_record(key, CachedRecord::new(value, 200, ttl), generation))
+                Ok(self.cache_record(key, CachedRecord::new(value, ttl), generation))
             }
             // Cached even without a TTL, so that a list that was read earlier does not bring the record
             // back.
             Err(failure) if is_absence(&failure) => {
                 self.publish(Invalidation::Absence(key.clone()));
-                let status = failure.upstream_status().unwrap_or_default();
-                let absence =
-                    CachedRecord::new(Value::Absent(failure), status, limits.ttl_not_found);
+                let absence = CachedRecord::new(Value::Absent(failure), limits.ttl_not_found);
                 Ok(self.cache_record(key, absence, generation))
             }
             Err(failure) => {
@@ -172,49 +199,57 @@ impl Records {
     }
 }
 
-impl Records {
-    /// Reads a page of a list, and caches it and the recordings in it.
-    pub(crate) async fn load_page<L: PageDependency>(
-        self,
+impl<L: CachedListing> Readable for CachedPage<L> {
+    const CONTENT: Content = Content::Page;
+
+    fn cache(store: &RecordStore) -> &TtlCache<Self> {
+        L::pages(store)
+    }
+
+    /// Caches the recordings in the page, too.
+    async fn load(
+        records: Records,
         key: PageKey<L>,
-        call: Call,
+        context: RequestContext,
         generation: Generation,
     ) -> Result<Arc<PageEntry<L>>, Failure> {
-        let asked = self.clock.now();
-        let client = self.upstream.project(&key.project)?;
-        let read = key.listing.read(&client, &call, key.range).await;
+        let requested = records.clock.now();
+        let client = records.upstream.project(&key.project)?;
+        let read = key.listing.read(&client, &context.call(), key.range).await;
         let page = read.inspect_err(|failure| {
             if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
-                self.revoke(refused);
+                records.revoke(refused);
             }
         })?;
-        let pages = L::cache(&self);
+        let pages = L::pages(&records);
         let entry = pages.entry(CachedPage(Arc::new(page)));
         if pages.assess(Arc::clone(&entry)).is_fresh() {
             pages.insert(&key, &entry, &generation);
         }
         for (id, record) in entry.value.0.rows.iter().flatten().filter_map(L::record) {
             let PageKey { caller, project, .. } = key.clone();
+            let ttl = ttl_of(record, &records.limits.load());
+            let value = Value::Record(Arc::clone(record));
+            let record = records.cache.entry(CachedRecord::new(value, ttl));
             let key = RecordKey { caller, project, id };
-            self.cache_listed_record(&key, record, asked, &generation);
+            records.cache.insert_if_newer(&key, &record, requested, &generation);
         }
         Ok(entry)
     }
+}
 
-    fn cache_listed_record(
-        &self,
-        key: &RecordKey,
-        record: &Arc<ScreenRecord>,
-        asked: Instant,
-        generation: &Generation,
-    ) {
-        let ttl = ttl_of(record, &self.limits());
-        let value = Value::Record(Arc::clone(record));
-        let entry = self.cache.entry(CachedRecord::new(value, 200, ttl));
-        self.cache.insert_if_newer(key, &entry, asked, generation);
+impl CachedListing for RecordQuery {
+    fn pages(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
+        &store.record_pages
     }
 }
 
-pub(crate) fn is_absence(failure: &Failure) -> bool {
+impl CachedListing for OperationListing {
+    fn pages(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
+        &store.operation_pages
+    }
+}
+
+fn is_absence(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
 }

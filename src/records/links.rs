@@ -29,8 +29,8 @@ impl Reader {
         let key = self.admit(project, id)?;
         // A link is a secret that lives for seconds.
         self.mark_uncacheable();
-        let links = &self.records().links;
-        let context = self.context();
+        let links = &self.records.links;
+        let context = &self.context;
         let span = Content::Link.span();
         let cached = links.fresh(&key).filter(|found| context.accepts_age(found.age));
         let (outcome, entry) = match cached {
@@ -55,8 +55,8 @@ impl Reader {
     /// Joins the batch of this request, once no read is in progress that could need more links.
     async fn load_link(&self, key: &RecordKey) -> Result<Arc<LinkEntry>, Failure> {
         self.quiet().await;
-        let loader = self.link_loader(|| {
-            let (records, context) = (self.records().clone(), self.context().clone());
+        let loader = self.link_loader.get_or_init(|| {
+            let (records, context) = (self.records.clone(), self.context.clone());
             let batch = BatchLoader { records, context };
             Loader::new(batch).with_yield_count(1).with_max_batch_size(usize::MAX)
         });

@@ -21,17 +21,6 @@ const OUTCOMES: [CacheOutcome; 7] = [
     CacheOutcome::Bypass,
 ];
 
-/// Why something was denied to a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum DenialReason {
-    /// The project is not granted, or not served.
-    Project,
-    /// A restricted caller asked for a recording that is missing or invisible.
-    Record,
-    /// The caller has no permission for a field.
-    Permission,
-}
-
 /// The record cache's metrics.
 #[derive(Clone, Debug)]
 pub struct RecordMetrics {
@@ -48,22 +37,11 @@ pub struct RecordMetrics {
     pub(crate) pollers: Gauge,
     /// Rows of lists that were scanned for restricted callers.
     pub(crate) scanned_rows: Counter,
-    denials: LabelledCounter,
+    /// By what was denied: the project, a recording, or a field for which the caller has no permission.
+    pub(crate) denials: LabelledCounter,
     /// As [`super::Purge::scope`] names them.
     pub(crate) purges: LabelledCounter,
     pub(crate) shared: RedisMetrics,
-}
-
-impl DenialReason {
-    const ALL: [Self; 3] = [Self::Project, Self::Record, Self::Permission];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Project => "project",
-            Self::Record => "record",
-            Self::Permission => "permission",
-        }
-    }
 }
 
 impl Default for RecordMetrics {
@@ -81,7 +59,7 @@ impl Default for RecordMetrics {
             flights: Gauge::default(),
             pollers: Gauge::default(),
             scanned_rows: Counter::default(),
-            denials: LabelledCounter::new("reason", &DenialReason::ALL.map(DenialReason::as_str)),
+            denials: LabelledCounter::new("reason", &["project", "record", "permission"]),
             purges: LabelledCounter::new("scope", &["record", "project", "all"]),
             shared: RedisMetrics::default(),
         }
@@ -140,10 +118,6 @@ impl RecordMetrics {
         let gauge = |number| i64::try_from(number).unwrap_or(i64::MAX);
         self.entries.get_or_create(&[("content", content)]).set(gauge(entries));
         self.bytes.get_or_create(&[("content", content)]).set(gauge(bytes));
-    }
-
-    pub(crate) fn count_denial(&self, reason: DenialReason) {
-        self.denials.inc(reason.as_str());
     }
 
     pub(crate) fn count(&self, outcome: CacheOutcome) {

@@ -37,7 +37,6 @@ mod links;
 mod row_changes;
 mod watch_list;
 mod watch;
-mod revalidation;
 mod purge;
 mod eviction;
 mod metrics;

@@ -105,7 +105,7 @@ impl World {
 
     async fn load(self: Arc<Self>, generation: Generation) -> Result<Arc<RecordEntry>, Failure> {
         let record = Value::Record(Arc::new(self.upstream.read().await));
-        let entry = self.cache.entry(CachedRecord::new(record, 200, DAY));
+        let entry = self.cache.entry(CachedRecord::new(record, DAY));
         self.cache.insert(&self.key, &entry, &generation);
         Ok(entry)
     }

@@ -17,7 +17,7 @@ impl Records {
     pub async fn purge(&self, purge: &Purge) -> bool {
         self.revoke(Invalidation::Purge(purge.clone()));
         self.metrics.purges.inc(purge.scope());
-        let is_everywhere = match self.shared_tier() {
+        let is_everywhere = match &self.shared {
             Some(tier) => tier.outbox.delivers_purges(REDIS_WITHIN).await,
             None => true,
         };
@@ -40,7 +40,7 @@ impl Records {
 
     /// Sends an invalidation to the other replicas.
     pub(crate) fn publish(&self, invalidation: Invalidation) {
-        if let Some(tier) = self.shared_tier() {
+        if let Some(tier) = &self.shared {
             tier.outbox.add(invalidation);
         }
     }

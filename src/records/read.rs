@@ -56,6 +56,8 @@ pub struct Read {
     pub overdue: Duration,
     /// HTTP status of the upstream call made for it, where one was made and answered.
     pub upstream_status: Option<u16>,
+    /// Whether the cache that replicas share has answered it.
+    pub is_shared: bool,
 }
 
 /// Everything a request read.
@@ -179,7 +181,7 @@ impl Read {
         upstream_status: Option<u16>,
     ) -> Self {
         let (remaining, overdue) = (ttl.saturating_sub(age), age.saturating_sub(ttl));
-        Self { outcome, age, remaining, overdue, upstream_status }
+        Self { outcome, age, remaining, overdue, upstream_status, is_shared: false }
     }
 
     /// A read without a result.

@@ -6,8 +6,10 @@ use std::sync::{Arc, OnceLock};
 use dataloader::cached::Loader;
 use opentelemetry::Context;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
+use tracing::field::display;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -15,15 +17,15 @@ use super::batch::{BatchLoader, LinkLoader, LoadKey, RecordLoader};
 use super::cached::{CachedRecord, RecordEntry};
 use super::context::RequestContext;
 use super::dependency::Dependency;
-use super::explain::{Explained, Explanation};
+use super::explain::Explained;
+use super::fetch::Readable;
 use super::freshness::Freshness;
 use super::key::{CallerKey, RecordKey};
-use super::metrics::DenialReason;
 use super::read::{CacheOutcome, Content, Read, ReadSummary};
 use super::scan_budget::ScanBudget;
 use super::single_flight::LoadHandle;
 use super::store::Records;
-use super::ttl_cache::Found;
+use super::ttl_cache::{CacheKey as _, Entry, Found};
 use crate::config::ProjectConfig;
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord};
 use crate::spans;
@@ -31,38 +33,31 @@ use crate::spans;
 /// Reads records for one GraphQL request: collapses duplicates, starts distinct ones together.
 /// The loader is made at the first miss, so a hit never meets it.
 pub struct Reader {
-    records: Records,
-    context: RequestContext,
+    pub(super) records: Records,
+    pub(super) context: RequestContext,
     caller: Option<CallerKey>,
     loader: OnceLock<RecordLoader>,
-    link_loader: OnceLock<LinkLoader>,
+    pub(super) link_loader: OnceLock<LinkLoader>,
     pub(super) noted: Mutex<ReadSummary>,
-    scan_budget: ScanBudget,
+    pub(super) scan_budget: ScanBudget,
     /// `None` once it has read what was not fresh in the cache, or a signed link.
     dependencies: Mutex<Option<Vec<Dependency>>>,
     /// The reads of each field, if the request wants an explanation.
-    explanation: OnceLock<Box<Explanation>>,
+    explanation: OnceLock<Mutex<Vec<Explained>>>,
     /// How many recordings and pages are being read.
     running_reads: AtomicUsize,
     /// Notified when one of them ends.
     read_ended: Notify,
 }
 
-/// Whether a request may ask for other recordings at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BatchMode {
-    Batched,
-    Single,
-}
-
 /// Counts as one read under way while it lives.
-pub(crate) struct Loading<'r>(&'r Reader);
+struct Loading<'r>(&'r Reader);
 
 impl Records {
     /// A reader for one GraphQL request.
     pub fn reader(&self, context: RequestContext) -> Reader {
         let caller = self.caller(context.token.as_ref());
-        let operation = self.next_operation();
+        let operation = self.next_operation.fetch_add(1, Ordering::Relaxed);
         let context = RequestContext { operation, ..context };
         Reader {
             records: self.clone(),
@@ -91,7 +86,8 @@ impl Reader {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.read(self.admit(project, id)?, BatchMode::Batched).await
+        let key = self.admit(project, id)?;
+        self.read::<CachedRecord>(&key, self.join_in_batch(&key)).await?.value.read()
     }
 
     /// As [`Self::screen_record`], for a request that asks for this recording and no other: there is
@@ -104,7 +100,8 @@ impl Reader {
         project: ProjectId,
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.read(self.admit(project, id)?, BatchMode::Single).await
+        let key = self.admit(project, id)?;
+        self.read::<CachedRecord>(&key, self.join_at_once::<CachedRecord>(&key)).await?.value.read()
     }
 
     /// The projects that the settings name and the caller may see, in the order of the settings.
@@ -131,33 +128,54 @@ impl Reader {
         Ok(())
     }
 
-    async fn read(&self, key: RecordKey, mode: BatchMode) -> Result<Arc<ScreenRecord>, Failure> {
-        let found = self.cached(&key);
-        if found.is_none()
-            && let Some(failure) = self.deny_again(&key)
-        {
-            return Err(failure);
-        }
-        if found.as_ref().is_some_and(|found| !self.context.accepts_age(found.age)) {
-            // Too old for this request, but still there in place of an error.
-            return self.fetch(key, found, mode).await;
-        }
+    /// Reads a value: from the cache, or of a load, which `join` joins or starts.
+    pub(crate) async fn read<V: Readable>(
+        &self,
+        key: &V::Key,
+        join: impl Future<Output = LoadHandle<Arc<Entry<V>>>>,
+    ) -> Result<Arc<Entry<V>>, Failure> {
+        let found = self.cached::<V>(key);
         match &found {
-            Some(fresh @ Found { freshness: Freshness::Fresh, .. }) => {
-                return self.serve(&key, fresh, CacheOutcome::Hit);
-            }
-            Some(stale @ Found { freshness: Freshness::Stale, .. }) => {
-                if !stale.is_backing_off() {
-                    self.records.refresh_in_background(&key, &stale.entry, &self.context);
+            Some(found) => {
+                if let Some(outcome) = self.outcome_without_load(key, found) {
+                    let span = V::CONTENT.span();
+                    outcome.record_with_absence(&span, found.entry.value.is_absent());
+                    let read = Read::of(outcome, found.age, found.ttl, None);
+                    self.note::<V>(key, read, Some(&found.entry));
+                    return Ok(Arc::clone(&found.entry));
                 }
-                return self.serve(&key, stale, CacheOutcome::Stale);
             }
-            Some(stale) if stale.is_backing_off() => {
-                return self.serve(&key, stale, CacheOutcome::StaleOnError);
+            None => {
+                if let Some(failure) = key.as_record().and_then(|key| self.deny_again(key)) {
+                    return Err(failure);
+                }
             }
-            Some(_) | None => {}
         }
-        self.fetch(key, found, mode).await
+        self.load(key, found, join).instrument(V::CONTENT.span()).await
+    }
+
+    /// As what a cached value is served at once. A stale one is refreshed behind the answer.
+    fn outcome_without_load<V: Readable>(
+        &self,
+        key: &V::Key,
+        found: &Found<V>,
+    ) -> Option<CacheOutcome> {
+        if !self.context.accepts_age(found.age) {
+            // Too old for this request, but still there in place of an error.
+            return None;
+        }
+        match found.freshness {
+            Freshness::Fresh => Some(CacheOutcome::Hit),
+            Freshness::Stale => {
+                if !found.is_backing_off() {
+                    self.records.refresh_in_background(key, &found.entry, &self.context);
+                }
+                Some(CacheOutcome::Stale)
+            }
+            Freshness::StaleIfError | Freshness::Expired => {
+                found.is_backing_off().then_some(CacheOutcome::StaleOnError)
+            }
+        }
     }
 
     /// A reader for the next answer of the same operation: with empty loaders, and with the part of
@@ -195,27 +213,11 @@ impl Reader {
         self.caller.ok_or(Failure::TokenMissing)
     }
 
-    pub(crate) fn records(&self) -> &Records {
-        &self.records
-    }
-
-    pub(crate) fn scan_budget(&self) -> &ScanBudget {
-        &self.scan_budget
-    }
-
-    pub(crate) fn context(&self) -> &RequestContext {
-        &self.context
-    }
-
-    pub(crate) fn link_loader(&self, new: impl FnOnce() -> LinkLoader) -> &LinkLoader {
-        self.link_loader.get_or_init(new)
-    }
-
     /// Begins to load a recording or a page.
     ///
     /// A request that cannot be answered in its first poll needs a permit to wait. Nothing may be sent
     /// upstream before it has one, so a load has to begin after a yield.
-    pub(crate) fn loading(&self) -> Loading<'_> {
+    fn loading(&self) -> Loading<'_> {
         self.running_reads.fetch_add(1, Ordering::SeqCst);
         Loading(self)
     }
@@ -241,121 +243,106 @@ impl Reader {
         if region.is_some() && self.context.grant.includes_project(project) {
             Ok(())
         } else {
-            self.records.metrics.count_denial(DenialReason::Project);
+            self.records.metrics.denials.inc("project");
             Err(Failure::ProjectNotAllowed)
         }
     }
 
-    async fn fetch(
+    /// Joins the load of a value, or starts it, within the span of the read.
+    async fn load<V: Readable>(
         &self,
-        key: RecordKey,
-        found: Option<Found<CachedRecord>>,
-        mode: BatchMode,
-    ) -> Result<Arc<ScreenRecord>, Failure> {
-        self.join_load(key, found, mode).instrument(Content::Record.span()).await
-    }
-
-    /// Joins the load of a record, or begins it, within the span of the read.
-    async fn join_load(
-        &self,
-        key: RecordKey,
-        found: Option<Found<CachedRecord>>,
-        mode: BatchMode,
-    ) -> Result<Arc<ScreenRecord>, Failure> {
+        key: &V::Key,
+        found: Option<Found<V>>,
+        join: impl Future<Output = LoadHandle<Arc<Entry<V>>>>,
+    ) -> Result<Arc<Entry<V>>, Failure> {
         let _loading = self.loading();
-        let handle = match mode {
-            BatchMode::Batched => self.join_in_batch(&key).await,
-            BatchMode::Single => {
-                yield_now().await;
-                self.records.join_record(&key, &self.context)
-            }
-        };
+        let handle = join.await;
         Span::current().add_link(handle.started_in.clone());
-        let (result, is_leader) = self.load_result(&key, handle).await;
+        let (result, is_leader) = self.load_result(key, handle).await;
         let outcome = self.context.outcome(is_leader, found.is_some());
-        let entry = match result {
-            Ok(entry) if !self.context.shows(&entry.value) => return Err(self.deny(&key, outcome)),
-            Ok(entry) => entry,
-            Err(failure) => {
+        let entry = match (result, key.as_record()) {
+            (Ok(entry), Some(key)) if !entry.value.is_visible_to(&self.context.grant) => {
+                return Err(self.deny(key, outcome));
+            }
+            (Ok(entry), _) => entry,
+            (Err(failure), _) => {
                 // The load may have found in the shared tier what may stand in for a failure.
-                let found = found.or_else(|| self.stale_fallback(&key));
-                return self.fall_back(&key, is_leader, found, failure);
+                let found = found.or_else(|| self.cached(key));
+                return self.fall_back(key, outcome, found, failure);
             }
         };
-        let Found { entry, age, ttl, .. } = self.records.cache.assess(entry);
-        let CachedRecord { is_shared, status, .. } = entry.value;
-        let (outcome, status) =
-            if is_shared { (CacheOutcome::Hit, None) } else { (outcome, Some(status)) };
-        self.note_load(&key, Read::of(outcome, age, ttl, status), Some(&entry));
-        if is_shared {
-            self.note_shared();
-        }
-        entry.value.read()
+        let Found { entry, age, ttl, .. } = V::cache(&self.records).assess(entry);
+        let is_shared = entry.value.is_shared();
+        let status = (!is_shared).then(|| entry.value.status());
+        let outcome = if is_shared { CacheOutcome::Hit } else { outcome };
+        let read = Read { is_shared, ..Read::of(outcome, age, ttl, status) };
+        self.note_load(key, read, Some(&entry));
+        Ok(entry)
     }
 
     /// What a load ends in, and whether it is this request's own. A load that another request began
     /// may end in something from the shared tier that may not answer this one: then another is made.
-    async fn load_result(
+    async fn load_result<V: Readable>(
         &self,
-        key: &RecordKey,
-        mut handle: LoadHandle<Arc<RecordEntry>>,
-    ) -> (Result<Arc<RecordEntry>, Failure>, bool) {
+        key: &V::Key,
+        mut handle: LoadHandle<Arc<Entry<V>>>,
+    ) -> (Result<Arc<Entry<V>>, Failure>, bool) {
         loop {
             let is_leader = handle.is_leader();
             let result = handle.load.await;
-            let is_refused = |entry: &Arc<RecordEntry>| {
-                let found = self.records.cache.assess(Arc::clone(entry));
-                entry.value.is_shared && !self.context.accepts_record(&found)
+            let is_refused = |entry: &Arc<Entry<V>>| {
+                let found = V::cache(&self.records).assess(Arc::clone(entry));
+                entry.value.is_shared() && !self.context.accepts(&found)
             };
             if !result.as_ref().is_ok_and(is_refused) {
                 return (result, is_leader);
             }
-            handle = self.records.join_record(key, &self.context);
+            handle = self.records.join(key, &self.context);
         }
     }
 
-    /// What is cached of a record and may answer this request, whatever its age.
-    fn cached(&self, key: &RecordKey) -> Option<Found<CachedRecord>> {
-        let found = self.records.cache.get(key).filter(|_| !self.context.no_cache);
-        found.filter(|found| self.context.shows(&found.entry.value))
+    /// What is cached and may answer this request, whatever its age.
+    fn cached<V: Readable>(&self, key: &V::Key) -> Option<Found<V>> {
+        let found = V::cache(&self.records).get(key).filter(|_| !self.context.no_cache);
+        found.filter(|found| found.entry.value.is_visible_to(&self.context.grant))
     }
 
-    fn stale_fallback(&self, key: &RecordKey) -> Option<Found<CachedRecord>> {
-        self.records.shared_tier()?;
-        self.cached(key)
-    }
-
-    /// Serves what is kept in a failure's place, where that is allowed.
-    fn fall_back(
+    /// Serves what is cached in a failure's place, where that is allowed.
+    fn fall_back<V: Readable>(
         &self,
-        key: &RecordKey,
-        is_leader: bool,
-        found: Option<Found<CachedRecord>>,
+        key: &V::Key,
+        outcome: CacheOutcome,
+        found: Option<Found<V>>,
         failure: Failure,
-    ) -> Result<Arc<ScreenRecord>, Failure> {
+    ) -> Result<Arc<Entry<V>>, Failure> {
+        let (code, status) = (failure.code().as_str(), failure.upstream_status());
+        let cache = V::cache(&self.records);
         match found {
-            // A record that was dropped meanwhile must not be served.
-            Some(stale) if failure.permits_stale() && self.is_kept(key, &stale) => {
-                self.records.back_off(Arc::clone(&stale.entry), &failure);
-                let code = failure.code().as_str();
-                tracing::warn!(code, record.id = %key.id, "served stale in place of an error");
-                let stale = self.records.cache.assess(stale.entry);
-                let status = failure.upstream_status();
+            // What was dropped meanwhile must not be served.
+            Some(stale) if failure.permits_stale() && cache.holds(key, &stale.entry) => {
+                let stale = cache.assess(stale.entry);
+                stale.back_off(&failure);
+                let id = key.as_record().map(|key| display(&key.id));
+                tracing::warn!(code, record.id = id, "served stale in place of an error");
                 let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
                 self.note_load(key, read, Some(&stale.entry));
-                stale.entry.value.read()
+                Ok(stale.entry)
             }
-            found => {
-                let outcome = self.context.outcome(is_leader, found.is_some());
-                spans::fail(&Span::current(), failure.code().as_str());
-                self.note_load(key, Read::failed(outcome, failure.upstream_status()), None);
+            Some(_) | None => {
+                spans::fail(&Span::current(), code);
+                self.note_load::<V>(key, Read::failed(outcome, status), None);
                 Err(failure)
             }
         }
     }
 
-    fn is_kept(&self, key: &RecordKey, found: &Found<CachedRecord>) -> bool {
-        self.records.cache.holds(key, &found.entry)
+    /// Joins the load of a value, or starts it. See [`Self::loading`].
+    pub(crate) async fn join_at_once<V: Readable>(
+        &self,
+        key: &V::Key,
+    ) -> LoadHandle<Arc<Entry<V>>> {
+        yield_now().await;
+        self.records.join(key, &self.context)
     }
 
     async fn join_in_batch(&self, key: &RecordKey) -> LoadHandle<Arc<RecordEntry>> {
@@ -370,46 +357,35 @@ impl Reader {
         match loader.try_load(LoadKey { record, trace }).await {
             Ok(handle) => handle,
             // The batch answers every key; should one be missing, it is loaded by itself.
-            Err(_) => self.records.join_record(key, &self.context),
+            Err(_) => self.records.join(key, &self.context),
         }
     }
 
-    fn serve(
-        &self,
-        key: &RecordKey,
-        found: &Found<CachedRecord>,
-        outcome: CacheOutcome,
-    ) -> Result<Arc<ScreenRecord>, Failure> {
-        outcome.record_with_absence(&Content::Record.span(), found.entry.value.is_absent());
-        self.note(key, Read::of(outcome, found.age, found.ttl, None), Some(&found.entry));
-        found.entry.value.read()
-    }
-
     /// Notes the outcome of a load in the current span, which is that of the read, and for the answer.
-    fn note_load(&self, key: &RecordKey, read: Read, entry: Option<&Arc<RecordEntry>>) {
+    fn note_load<V: Readable>(&self, key: &V::Key, read: Read, entry: Option<&Arc<Entry<V>>>) {
         let is_absence = entry.is_some_and(|entry| entry.value.is_absent());
         read.outcome.record_with_absence(&Span::current(), is_absence);
         self.note(key, read, entry);
     }
 
-    fn note(&self, key: &RecordKey, read: Read, entry: Option<&Arc<RecordEntry>>) {
-        match entry {
-            Some(entry) if read.outcome == CacheOutcome::Hit => {
-                self.depend_on(|| Dependency::Record(key.clone(), Arc::downgrade(entry)));
+    fn note<V: Readable>(&self, key: &V::Key, read: Read, entry: Option<&Arc<Entry<V>>>) {
+        match (entry, &mut *self.dependencies.lock()) {
+            (Some(entry), Some(dependencies)) if read.outcome == CacheOutcome::Hit => {
+                dependencies.push(Dependency::new(key, entry));
             }
-            Some(_) | None => self.mark_uncacheable(),
+            (_, dependencies) => *dependencies = None,
         }
-        self.note_for_field(Content::Record, &read, entry.is_some());
+        self.note_for_field(V::CONTENT, &read, entry.is_some());
         self.note_read(read);
     }
 
     /// Notes that a recording is denied to the caller. The summary and the explanation are the same for a
     /// missing recording and an invisible one.
     pub(crate) fn note_denial(&self, key: &RecordKey, outcome: CacheOutcome) -> Failure {
-        self.note(key, Read::failed(outcome, None), None);
+        self.note::<CachedRecord>(key, Read::failed(outcome, None), None);
         self.noted.lock().has_denials = true;
         self.audit_denied(&key.project, Some(&key.id));
-        self.records.metrics.count_denial(DenialReason::Record);
+        self.records.metrics.denials.inc("record");
         Failure::NotVisible
     }
 
@@ -425,7 +401,7 @@ impl Reader {
 
     /// Notes every read from now on, with the path of its field.
     pub fn explain(&self) {
-        self.explanation.get_or_init(Box::default);
+        self.explanation.get_or_init(Mutex::default);
     }
 
     /// Whether reads are noted.
@@ -435,23 +411,17 @@ impl Reader {
 
     /// The reads that were noted.
     pub fn explained(&self) -> Vec<Explained> {
-        self.explanation.get().map(|explanation| explanation.all()).unwrap_or_default()
+        self.explanation.get().map(|noted| noted.lock().clone()).unwrap_or_default()
     }
 
-    /// Notes a read, which may have failed.
+    /// Notes a read, which may have failed. Of the pages of a scan only the first is noted: how many it reads
+    /// says how many rows it has passed over.
     pub(crate) fn note_for_field(&self, content: Content, read: &Read, is_there: bool) {
         let Some(explanation) = self.explanation.get() else { return };
-        if content == Content::Page && self.context.grant.is_restricted() {
-            explanation.note_scan(read, is_there);
-        } else {
-            explanation.note(content, read, is_there);
-        }
-    }
-
-    /// Notes that the last read was answered by the shared cache.
-    pub(crate) fn note_shared(&self) {
-        if let Some(explanation) = self.explanation.get() {
-            explanation.mark_shared();
+        let (new, mut noted) = (Explained::new(content, read, is_there), explanation.lock());
+        let is_scan = content == Content::Page && self.context.grant.is_restricted();
+        if !is_scan || !noted.iter().any(|other| other.is_like(&new)) {
+            noted.push(new);
         }
     }
 
@@ -462,10 +432,21 @@ impl Reader {
         read.filter(|dependencies| !dependencies.is_empty())
     }
 
-    /// Notes something that this request has read.
-    pub(crate) fn depend_on(&self, dependency: impl FnOnce() -> Dependency) {
-        if let Some(dependencies) = &mut *self.dependencies.lock() {
-            dependencies.push(dependency());
+    /// The reads that the dependencies stand for, as cache hits; `None` unless each is still in the cache,
+    /// fresh enough for this request, and of a project that its caller may see.
+    pub(crate) fn revalidate(&self, dependencies: &[Dependency]) -> Option<SmallVec<[Read; 1]>> {
+        let reread = |dependency: &Dependency| {
+            self.admit_project(dependency.project()).ok()?;
+            dependency.reread(&self.records, &self.context)
+        };
+        dependencies.iter().map(reread).collect()
+    }
+
+    /// Counts and traces what [`Self::revalidate`] has returned as reads of this request.
+    pub(crate) fn note_hits(&self, dependencies: &[Dependency], hits: SmallVec<[Read; 1]>) {
+        for (dependency, hit) in dependencies.iter().zip(hits) {
+            hit.outcome.record(&dependency.content().span());
+            self.note_read(hit);
         }
     }
 

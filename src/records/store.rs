@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cached::{CachedRecord, RecordEntry};
+use super::cached::CachedRecord;
 use super::denials::Denials;
 use super::generation::Generations;
 use super::invalidation::{Invalidation, Purge};
@@ -27,11 +27,8 @@ use crate::clock::Clock;
 use crate::config::{
     CacheBudget, CacheConfig, InboundConfig, LimitsConfig, Live, SubscriptionsConfig,
 };
-use crate::domain::{Failure, ProjectId, RecordQuery, Token};
+use crate::domain::{ProjectId, RecordQuery, Token};
 use crate::upstream::{Outdated, Upstream};
-
-/// The shortest time without a further refresh after one has failed.
-const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
 /// The records of the whole process. Clones share everything.
 #[derive(Clone)]
@@ -56,14 +53,14 @@ pub struct RecordStore {
     pub(crate) cursor_key: CursorKey,
     pub(crate) generations: Arc<Generations>,
     hasher: TokenHasher,
-    limits: Live<CacheConfig>,
+    pub(crate) limits: Live<CacheConfig>,
     projects: Live<Option<BTreeSet<ProjectId>>>,
     pub(crate) watches: Mutex<Watches>,
-    next_operation: AtomicU64,
+    pub(crate) next_operation: AtomicU64,
     is_audited: AtomicBool,
-    poll_interval: Live<Duration>,
+    pub(crate) poll_interval: Live<Duration>,
     max_scanned_rows: Live<usize>,
-    shared: Option<Arc<RedisTier>>,
+    pub(crate) shared: Option<Arc<RedisTier>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) ended: CancellationToken,
     pub(crate) metrics: RecordMetrics,
@@ -209,14 +206,6 @@ impl Records {
         }
     }
 
-    pub(crate) fn limits(&self) -> Arc<CacheConfig> {
-        self.limits.get()
-    }
-
-    pub(crate) fn shared_tier(&self) -> Option<&Arc<RedisTier>> {
-        self.shared.as_ref()
-    }
-
     /// The rows that a new operation may scan.
     pub(crate) fn scan_budget(&self) -> ScanBudget {
         let scanned = self.metrics.scanned_rows.clone();
@@ -260,20 +249,5 @@ impl Records {
         Option::as_ref(&served)
             .is_none_or(|served: &BTreeSet<_>| served.contains(project))
             .then(|| self.upstream.region_of(project))?
-    }
-
-    /// A number for an operation.
-    pub(crate) fn next_operation(&self) -> u64 {
-        self.next_operation.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub(crate) fn poll_interval(&self) -> Duration {
-        **self.poll_interval.load()
-    }
-
-    /// Makes no further refresh of an entry for a while.
-    pub(crate) fn back_off(&self, entry: Arc<RecordEntry>, failure: &Failure) {
-        let pause = failure.retry_after().unwrap_or_default().max(MIN_BACKOFF);
-        self.cache.assess(entry).back_off(pause);
     }
 }

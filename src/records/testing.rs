@@ -46,9 +46,9 @@ pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord
     let (project, id) =
         (ProjectId::parse(project).expect("a project"), RecordId::parse(id).expect("a record"));
     let key = reader.admit(project, id).expect("a key");
-    let records = reader.records();
+    let records = &reader.records;
     let generation = records.generations.begin(key.caller, &key.project, LoadKind::Record);
     let value = Value::Record(Arc::new(record));
-    let entry = records.cache.entry(CachedRecord::new(value, 200, DAY));
+    let entry = records.cache.entry(CachedRecord::new(value, DAY));
     records.cache.insert(&key, &entry, &generation);
 }

@@ -6,6 +6,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
@@ -15,21 +16,28 @@ use super::caller_index::CallerIndex;
 use super::freshness::{Freshness, Lifetime};
 use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::Invalidation;
-use super::key::CallerKey;
+use super::key::{CallerKey, RecordKey};
 use super::metrics::RecordMetrics;
 use super::single_flight::{LoadHandle, SingleFlight};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
-use crate::domain::{Failure, ProjectId};
+use crate::domain::{Failure, Grant, ProjectId};
 
 /// What moka needs for an entry beside key and value: hash-table slots, queue nodes and reference counts,
 /// estimated from its structures.
 const BOOKKEEPING: usize = 200;
 
+/// The shortest time without a further load after one has failed.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+
 /// Finds a value of one caller. Compared in full.
 pub(crate) trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {
     fn caller(&self) -> CallerKey;
     fn project(&self) -> &ProjectId;
+    /// The key of a record, if it is one.
+    fn as_record(&self) -> Option<&RecordKey> {
+        None
+    }
     /// The bytes that it takes on the heap.
     fn bytes(&self) -> usize;
 }
@@ -46,6 +54,26 @@ pub(crate) trait CacheValue: Send + Sync + Sized + 'static {
     /// The bytes that it takes on the heap.
     fn bytes(&self) -> usize;
 
+    /// HTTP status of the answer.
+    fn status(&self) -> u16 {
+        200
+    }
+
+    /// Whether it says that there is nothing.
+    fn is_absent(&self) -> bool {
+        false
+    }
+
+    /// Whether it was read from the cache that replicas share.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Whether it may answer callers with a grant.
+    fn is_visible_to(&self, _grant: &Grant) -> bool {
+        true
+    }
+
     /// Whether an invalidation covers the value of a key.
     fn is_covered(key: &Self::Key, invalidation: &Invalidation) -> bool {
         invalidation.covers_lists_of(key.caller(), key.project())
@@ -57,6 +85,8 @@ pub(crate) trait CacheValue: Send + Sync + Sized + 'static {
 pub(crate) struct Entry<V> {
     pub(crate) value: V,
     pub(crate) fetched: Instant,
+    /// After a failed load, no further one is made before the entry has this age in milliseconds.
+    backoff_until: AtomicU64,
 }
 
 /// An entry and how it may be used now.
@@ -106,7 +136,7 @@ impl<V: CacheValue> TtlCache<V> {
 
     /// A value that was fetched just now.
     pub(crate) fn entry(&self, value: V) -> Arc<Entry<V>> {
-        Arc::new(Entry { value, fetched: self.shared.clock.now() })
+        Entry::new(value, self.shared.clock.now())
     }
 
     /// The entry of a key, unless it has expired.
@@ -204,7 +234,26 @@ impl<V: CacheValue> TtlCache<V> {
     }
 }
 
+impl<V> Entry<V> {
+    pub(crate) fn new(value: V, fetched: Instant) -> Arc<Self> {
+        Arc::new(Self { value, fetched, backoff_until: AtomicU64::new(0) })
+    }
+}
+
 impl<V> Found<V> {
+    /// Makes no further load for a while, after one has failed.
+    pub(crate) fn back_off(&self, failure: &Failure) {
+        let pause = failure.retry_after().unwrap_or_default().max(MIN_BACKOFF);
+        let until = u64::try_from((self.age + pause).as_millis()).unwrap_or(u64::MAX);
+        self.entry.backoff_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether a load failed so recently that another would only add load.
+    pub(crate) fn is_backing_off(&self) -> bool {
+        let until = self.entry.backoff_until.load(Ordering::Relaxed);
+        self.age.as_millis() < u128::from(until)
+    }
+
     pub(crate) fn is_fresh(&self) -> bool {
         self.freshness == Freshness::Fresh
     }
@@ -219,7 +268,6 @@ fn weigh<V: CacheValue>(key: &V::Key, entry: &Arc<Entry<V>>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::cached::{CachedRecord, Value};
-    use super::super::key::RecordKey;
     use super::*;
     use crate::domain::{RecordFields, RecordId, RecordText, ScreenRecord};
 
@@ -240,7 +288,7 @@ mod tests {
         let key = key(id);
         let generation = Generations::new(1).begin(key.caller, &key.project, LoadKind::Record);
         let value = Value::Record(Arc::new(record));
-        let entry = cache.entry(CachedRecord::new(value, 200, Duration::from_secs(5)));
+        let entry = cache.entry(CachedRecord::new(value, Duration::from_secs(5)));
         cache.insert(&key, &entry, &generation);
     }
 

@@ -6,7 +6,6 @@
 
 use super::denials::DenialKey;
 use super::key::RecordKey;
-use super::metrics::DenialReason;
 use super::read::{CacheOutcome, Content};
 use super::reader::Reader;
 use super::seal::CursorSeal;
@@ -19,8 +18,8 @@ impl Reader {
     pub(super) fn deny_again(&self, key: &RecordKey) -> Option<Failure> {
         let grant = self.restriction()?;
         let denial = DenialKey { grant: grant.key(), record: key.clone() };
-        let age = self.records().denials.age(&denial)?;
-        if !self.context().accepts_age(age) {
+        let age = self.records.denials.age(&denial)?;
+        if !self.context.accepts_age(age) {
             return None;
         }
         CacheOutcome::Hit.record_with_absence(&Content::Record.span(), true);
@@ -29,8 +28,8 @@ impl Reader {
 
     /// Denies a recording that was read from the upstream and is missing or invisible.
     pub(super) fn deny(&self, key: &RecordKey, outcome: CacheOutcome) -> Failure {
-        let denial = DenialKey { grant: self.context().grant.key(), record: key.clone() };
-        self.records().denials.note(denial);
+        let denial = DenialKey { grant: self.context.grant.key(), record: key.clone() };
+        self.records.denials.note(denial);
         // The current span is that of the read.
         outcome.record_with_absence(&tracing::Span::current(), true);
         self.note_denial(key, outcome)
@@ -38,12 +37,12 @@ impl Reader {
 
     /// Whether a row of a list is visible.
     pub(super) fn is_visible(&self, record: &ScreenRecord) -> bool {
-        self.context().grant.shows(record)
+        self.context.grant.shows(record)
     }
 
     /// The list to scan for the visible recordings of a selection; `None` if no recording can be both.
     pub(super) fn scanned_list(&self, selection: &RecordSelection) -> Option<RecordQuery> {
-        narrowed(selection.narrowed()?, &self.context().grant)
+        narrowed(selection.narrowed()?, &self.context.grant)
     }
 
     /// A failure to scan a list. What is wrong with a list may say how many rows it has, which a restricted
@@ -64,22 +63,22 @@ impl Reader {
         project: &ProjectId,
         id: &RecordId,
     ) -> Result<(), Failure> {
-        let granted = self.context().grant.require(permission);
+        let granted = self.context.grant.require(permission);
         granted.inspect_err(|_| {
-            self.records().metrics.count_denial(DenialReason::Permission);
+            self.records.metrics.denials.inc("permission");
             self.audit_denied(project, Some(id));
         })
     }
 
     /// The caller's grant, if it may hide recordings.
     pub(super) fn restriction(&self) -> Option<&Grant> {
-        Some(&*self.context().grant).filter(|grant| grant.is_restricted())
+        Some(&*self.context.grant).filter(|grant| grant.is_restricted())
     }
 
     /// What seals the cursors of this request, if its caller is restricted.
     pub(super) fn cursor_seal(&self) -> Option<CursorSeal> {
         let grant = self.restriction()?;
-        Some(self.records().cursor_key.for_grant(grant.key()))
+        Some(self.records.cursor_key.for_grant(grant.key()))
     }
 }
 

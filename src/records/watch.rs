@@ -4,7 +4,8 @@
 //! the last watcher leaves, when the record is final, and when the record, the list or the right to see
 //! it is gone. While the upstream fails, the poller keeps the last state and asks less often.
 //!
-//! A poller reads without a grant. Each watcher applies the grant of its own caller.
+//! A record has a poller for each grant that may hide it, which reads as a query of such a caller does. The
+//! poller of a list reads without a grant, and each watcher applies that of its own caller.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,7 +19,6 @@ use tracing::{Instrument as _, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::context::RequestContext;
-use super::fetch::is_absence;
 use super::key::RecordKey;
 use super::pagination::RecordList;
 use super::reader::Reader;
@@ -66,11 +66,15 @@ impl Reader {
     ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
     {
         let key = self.admit(project, id)?;
-        let (records, context) = (self.records().clone(), self.context().clone());
-        if self.restriction().is_some() {
-            return Ok(records.watch_visible(context, key).left_stream());
-        }
-        Ok(record_states(records.watch(&context, WatchKey::Record(key))?).right_stream())
+        let grant = self.restriction().map(Grant::key);
+        let states = self.records.watch(&self.context, WatchKey::Record { key, grant })?;
+        Ok(states.filter_map(|state| {
+            ready(match state {
+                Ok(State::Record(record)) => Some(Ok(record)),
+                Ok(State::List(_)) => None,
+                Err(failure) => Some(Err(failure)),
+            })
+        }))
     }
 
     /// Each recording of a selection that the caller may see, then each change. Ends after a failure that
@@ -89,22 +93,22 @@ impl Reader {
             return Ok(stream::pending().left_stream());
         };
         let key = WatchKey::List(ListKey { caller, project, listing });
-        let states = self.records().watch(self.context(), key)?;
-        let reader = self.records().reader(self.context().clone());
+        let states = self.records.watch(&self.context, key)?;
+        let reader = self.records.reader(self.context.clone());
         Ok(row_changes(states, reader, selection).right_stream())
     }
 
     /// What a poller reads. `None` if rows shifted while a list was read, so that some may be missing.
     async fn read_state(&self, key: &WatchKey) -> Result<Option<State>, Failure> {
         match key {
-            WatchKey::Record(RecordKey { project, id, .. }) => {
+            WatchKey::Record { key: RecordKey { project, id, .. }, .. } => {
                 let record = self.screen_record(project.clone(), id.clone()).await?;
                 Ok(Some(State::Record(record)))
             }
             WatchKey::List(ListKey { project, listing, .. }) => {
                 let caller = self.admit_project(project)?;
                 let list = self.whole_list(RecordList { caller, project, listing }).await?;
-                if !list.is_complete && self.scan_budget().left() == 0 {
+                if !list.is_complete && self.scan_budget.left() == 0 {
                     let problem = "selects more recordings than can be watched, which is \
                                    limits.max_scanned_rows: narrow it, as with startedAfter";
                     let problem = problem.to_owned();
@@ -147,43 +151,23 @@ impl Records {
         Ok(stream::unfold(Some(watcher), Watcher::next))
     }
 
-    /// Watches a record for a restricted caller.
-    ///
-    /// The recording is first read as for a query: what a poller knows already must not answer for an
-    /// invisible one.
-    fn watch_visible(
-        self,
-        context: RequestContext,
-        key: RecordKey,
-    ) -> impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<> {
-        let beginning = async move {
-            let reader = self.reader(context.clone());
-            let read = reader.screen_record(key.project.clone(), key.id.clone()).await;
-            match read.and_then(|_| self.watch(&context, WatchKey::Record(key))) {
-                Ok(states) => visible_states(context.grant, record_states(states)).left_stream(),
-                Err(failure) => stream::once(ready(Err(failure))).right_stream(),
-            }
-        };
-        stream::once(beginning).flatten()
-    }
-
     fn start_poller(
         &self,
         list: &mut Watches,
         context: &RequestContext,
         key: &WatchKey,
     ) -> watch::Receiver<Update> {
+        let grant = match key {
+            WatchKey::Record { grant: Some(_), .. } => Arc::clone(&context.grant),
+            WatchKey::Record { grant: None, .. } | WatchKey::List(_) => Grant::unrestricted(),
+        };
         let (sender, receiver) = watch::channel(None);
         let sender = Arc::new(sender);
         list.pollers.insert(key.clone(), Arc::downgrade(&sender));
         let poller = Poller {
             records: self.clone(),
             key: key.clone(),
-            context: RequestContext {
-                no_cache: false,
-                grant: Grant::unrestricted(),
-                ..context.clone()
-            },
+            context: RequestContext { no_cache: false, grant, ..context.clone() },
             sender,
             started_by: spans::current(),
             failures: 0,
@@ -192,18 +176,6 @@ impl Records {
         self.tasks.spawn(poller.run());
         receiver
     }
-}
-
-fn record_states(
-    states: impl Stream<Item = Result<State, Failure>> + Send,
-) -> impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send {
-    states.filter_map(|state| {
-        ready(match state {
-            Ok(State::Record(record)) => Some(Ok(record)),
-            Ok(State::List(_)) => None,
-            Err(failure) => Some(Err(failure)),
-        })
-    })
 }
 
 /// The changes of a selection of a list's rows, for the caller of a reader.
@@ -224,22 +196,6 @@ fn row_changes(
             Ok(State::Record(_)) => Vec::new(),
             Err(failure) => vec![Err(reader.scan_failure(failure))],
         })
-    })
-}
-
-/// The states of a recording, up to the first in which it is missing or invisible.
-fn visible_states(
-    grant: Arc<Grant>,
-    states: impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send,
-) -> impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send {
-    let visible = states.map(move |state| match state {
-        Ok(record) if grant.shows(&record) => Ok(record),
-        Err(failure) if !is_absence(&failure) => Err(failure),
-        Ok(_) | Err(_) => Err(Failure::NotVisible),
-    });
-    visible.scan(false, |has_ended, state| {
-        let is_shown = !std::mem::replace(has_ended, state.is_err());
-        ready(is_shown.then_some(state))
     })
 }
 
@@ -290,7 +246,7 @@ impl Poller {
     async fn read(&self) -> Result<Option<State>, Failure> {
         // Each read starts a trace: a poller may run for hours.
         let span = match self.key {
-            WatchKey::Record(_) => info_span!(target: TARGET, parent: None, "poll record"),
+            WatchKey::Record { .. } => info_span!(target: TARGET, parent: None, "poll record"),
             WatchKey::List(_) => info_span!(target: TARGET, parent: None, "poll list"),
         };
         span.add_link(self.started_by.clone());
@@ -301,7 +257,7 @@ impl Poller {
     /// Publishes what has changed; the pause before the next read, or `None` if there is none.
     fn publish(&mut self, read: Result<Option<State>, Failure>) -> Option<Duration> {
         let known = self.sender.borrow().clone();
-        let interval = self.records.poll_interval();
+        let interval = **self.records.poll_interval.load();
         match read {
             Ok(state) => {
                 self.failures = 0;

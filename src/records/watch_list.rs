@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::key::{CallerKey, RecordKey};
 use super::row_changes::Rows;
-use crate::domain::{Failure, LimitKey, ProjectId, RecordQuery, ScreenRecord};
+use crate::domain::{Failure, GrantKey, LimitKey, ProjectId, RecordQuery, ScreenRecord};
 
 /// Recordings that may be watched at a time, by all callers and by one caller.
 const MAX_WATCHED: usize = 10_000;
@@ -20,7 +20,11 @@ const ROWS_PER_INTERVAL: usize = 500;
 /// What one poller reads.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum WatchKey {
-    Record(RecordKey),
+    /// A record, as callers with a grant see it; `None` for all callers who may see every record.
+    Record {
+        key: RecordKey,
+        grant: Option<GrantKey>,
+    },
     List(ListKey),
 }
 
@@ -54,7 +58,7 @@ pub(crate) struct Watches {
 impl WatchKey {
     fn weight(&self) -> usize {
         match self {
-            Self::Record(_) => 1,
+            Self::Record { .. } => 1,
             Self::List(_) => LIST_WEIGHT,
         }
     }
@@ -127,7 +131,7 @@ mod tests {
     fn record(id: &str) -> WatchKey {
         let project = ProjectId::parse("p").unwrap();
         let (caller, id) = (CallerKey::Gateway, RecordId::parse(id).unwrap());
-        WatchKey::Record(RecordKey { caller, project, id })
+        WatchKey::Record { key: RecordKey { caller, project, id }, grant: None }
     }
 
     fn list(username: &str) -> WatchKey {

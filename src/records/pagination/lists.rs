@@ -3,17 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use tokio::task::yield_now;
-use tracing::{Instrument as _, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::super::dependency::PageDependency;
+use super::super::fetch::CachedListing;
 use super::super::key::CallerKey;
 use super::super::pages::{CachedPage, OperationListing, PageKey};
-use super::super::read::{CacheOutcome, Content, Read};
 use super::super::reader::Reader;
 use super::super::statistics::{Grouping, Statistics, fold};
-use super::super::ttl_cache::Found;
 use super::cursor::{Cursor, ListPrint};
 use super::paginate::{Connection, ListQuery, paginate};
 use super::scan::{ScanRequest, scan};
@@ -22,7 +17,6 @@ use crate::domain::{
     DesktopOperation, Direction, Failure, OperationQuery, Page, Permission, ProjectId, RecordId,
     RecordQuery, RecordSelection, ScreenRecord,
 };
-use crate::spans;
 use crate::upstream::{Range, operation_filter, record_filter};
 
 /// The most rows that are shown at once.
@@ -76,7 +70,7 @@ impl Reader {
         };
         let list = RecordList { listing: &listing, ..list };
         let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record) && rows.matches(record);
-        let budget = self.scan_budget();
+        let budget = &self.scan_budget;
         let request = ScanRequest { query: &part, with_total, budget, is_match: &is_match };
         let scanned = scan(request, &|range| self.record_page(list, range).boxed()).await;
         scanned.map_err(|failure| self.scan_failure(failure))
@@ -116,7 +110,7 @@ impl Reader {
         &self,
         list: RecordList<'_>,
     ) -> Result<WholeList<Arc<ScreenRecord>>, Failure> {
-        read_whole(self.scan_budget(), &|range| self.record_page(list, range).boxed()).await
+        read_whole(&self.scan_budget, &|range| self.record_page(list, range).boxed()).await
     }
 
     /// One page of a list of recordings.
@@ -157,85 +151,12 @@ impl Reader {
     }
 
     /// One page: from the cache, or of a load that runs or starts now.
-    async fn page<L: PageDependency>(&self, key: PageKey<L>) -> Result<Arc<Page<L::Row>>, Failure> {
-        let context = self.context();
-        let found = L::cache(self.records()).get(&key).filter(|_| !context.no_cache);
-        if let Some(hit) = found.as_ref().filter(|found| context.accepts(found)) {
-            CacheOutcome::Hit.record(&Content::Page.span());
-            self.note_page(&key, Read::of(CacheOutcome::Hit, hit.age, hit.ttl, None), Some(hit));
-            return Ok(Arc::clone(&hit.entry.value.0));
-        }
-        self.load_page(key, found).instrument(Content::Page.span()).await
+    async fn page<L: CachedListing>(&self, key: PageKey<L>) -> Result<Arc<Page<L::Row>>, Failure> {
+        let entry =
+            self.read::<CachedPage<L>>(&key, self.join_at_once::<CachedPage<L>>(&key)).await?;
+        Ok(Arc::clone(&entry.value.0))
     }
 
-    /// Joins the load of a page, or starts it, within the span of the read.
-    async fn load_page<L: PageDependency>(
-        &self,
-        key: PageKey<L>,
-        found: Option<Found<CachedPage<L>>>,
-    ) -> Result<Arc<Page<L::Row>>, Failure> {
-        let context = self.context();
-        let _loading = self.loading();
-        yield_now().await;
-        let pages = L::cache(self.records());
-        let load = |generation| {
-            let (records, key) = (self.records().clone(), key.clone());
-            records.load_page(key, context.call(), generation)
-        };
-        let handle = pages.join(&key, |found| context.accepts_age(found.age), load);
-        let span = Span::current();
-        span.add_link(handle.started_in.clone());
-        let outcome = context.outcome(handle.is_leader(), found.is_some());
-        match (handle.load.await, found) {
-            (Ok(entry), _) => {
-                outcome.record(&span);
-                let loaded = pages.assess(entry);
-                let read = Read::of(outcome, loaded.age, loaded.ttl, Some(200));
-                self.note_page(&key, read, Some(&loaded));
-                Ok(Arc::clone(&loaded.entry.value.0))
-            }
-            // A page that was dropped meanwhile must not be served.
-            (Err(failure), Some(found))
-                if failure.permits_stale() && pages.holds(&key, &found.entry) =>
-            {
-                tracing::warn!(
-                    code = failure.code().as_str(),
-                    "served a stale page in place of an error"
-                );
-                CacheOutcome::StaleOnError.record(&span);
-                let stale = pages.assess(found.entry);
-                let status = failure.upstream_status();
-                let read = Read::of(CacheOutcome::StaleOnError, stale.age, stale.ttl, status);
-                self.note_page(&key, read, Some(&stale));
-                Ok(Arc::clone(&stale.entry.value.0))
-            }
-            (Err(failure), _) => {
-                outcome.record(&span);
-                spans::fail(&span, failure.code().as_str());
-                self.note_page(&key, Read::failed(outcome, failure.upstream_status()), None);
-                Err(failure)
-            }
-        }
-    }
-
-    fn note_page<L: PageDependency>(
-        &self,
-        key: &PageKey<L>,
-        read: Read,
-        found: Option<&Found<CachedPage<L>>>,
-    ) {
-        match found {
-            Some(found) if read.outcome == CacheOutcome::Hit => {
-                self.depend_on(|| L::dependency(key.clone(), Arc::downgrade(&found.entry)));
-            }
-            Some(_) | None => self.mark_uncacheable(),
-        }
-        self.note_for_field(Content::Page, &read, found.is_some());
-        self.note_read(read);
-    }
-}
-
-impl Reader {
     fn list_query(
         &self,
         list: ListPrint,

@@ -98,7 +98,7 @@ impl RedisTier {
         let age = stored.lifetime.age(response.expires_in_ms).ok_or("miss")?;
         let fetched = self.clock.now().checked_sub(age).ok_or("miss")?;
         let ttl = stored.lifetime.ttl.min(ttl_of(&stored.record, &self.limits.load()));
-        Ok(Arc::new(RecordEntry { value: CachedRecord::shared(stored.record, ttl), fetched }))
+        Ok(RecordEntry::new(CachedRecord::shared(stored.record, ttl), fetched))
     }
 
     /// Stores a record in the background, with the generations that were found before its load. The lease is
