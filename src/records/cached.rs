@@ -15,37 +15,26 @@ use crate::domain::{Failure, Grant, ProjectId, ScreenRecord};
 /// What the upstream answered about a record.
 #[derive(Debug)]
 pub(crate) struct CachedRecord {
-    pub(crate) value: Value,
+    /// The record, or that there is none.
+    pub(crate) record: Result<Arc<ScreenRecord>, Failure>,
     /// How long it was fresh when it was fetched.
     pub(crate) ttl: Duration,
     /// Whether it was read from the cache that replicas share.
     is_shared: bool,
 }
 
-/// A record, or that there is none.
-#[derive(Debug)]
-pub(crate) enum Value {
-    Record(Arc<ScreenRecord>),
-    Absent(Failure),
-}
-
 pub(crate) type RecordEntry = Entry<CachedRecord>;
 
 impl CachedRecord {
-    pub(crate) fn new(value: Value, ttl: Duration) -> Self {
-        Self { value, ttl, is_shared: false }
+    /// An answer of the upstream.
+    pub(crate) fn new(record: Result<Arc<ScreenRecord>, Failure>, limits: &CacheConfig) -> Self {
+        let ttl = record.as_ref().map_or(limits.ttl_not_found, |record| ttl_of(record, limits));
+        Self { record, ttl, is_shared: false }
     }
 
     /// A record from the cache that replicas share.
     pub(crate) fn shared(record: ScreenRecord, ttl: Duration) -> Self {
-        Self { is_shared: true, ..Self::new(Value::Record(Arc::new(record)), ttl) }
-    }
-
-    pub(crate) fn read(&self) -> Result<Arc<ScreenRecord>, Failure> {
-        match &self.value {
-            Value::Record(record) => Ok(Arc::clone(record)),
-            Value::Absent(failure) => Err(failure.clone()),
-        }
+        Self { record: Ok(Arc::new(record)), ttl, is_shared: true }
     }
 }
 
@@ -55,34 +44,32 @@ impl CacheValue for CachedRecord {
 
     /// What was fetched under a long TTL must not outlive a shorter one that was set since.
     fn lifetime(&self, limits: &CacheConfig) -> Lifetime {
-        match &self.value {
-            Value::Record(record) => Lifetime {
+        match &self.record {
+            Ok(record) => Lifetime {
                 ttl: self.ttl.min(ttl_of(record, limits)),
                 stale_while_revalidate: limits.stale_while_revalidate,
                 stale_if_error: limits.stale_if_error,
             },
-            Value::Absent(_) => {
-                Lifetime { ttl: self.ttl.min(limits.ttl_not_found), ..Lifetime::default() }
-            }
+            Err(_) => Lifetime { ttl: self.ttl.min(limits.ttl_not_found), ..Lifetime::default() },
         }
     }
 
     fn bytes(&self) -> usize {
-        match &self.value {
-            Value::Record(record) => of_record(record),
-            Value::Absent(failure) => of_failure(failure),
+        match &self.record {
+            Ok(record) => of_record(record),
+            Err(failure) => of_failure(failure),
         }
     }
 
     fn status(&self) -> u16 {
-        match &self.value {
-            Value::Record(_) => 200,
-            Value::Absent(failure) => failure.upstream_status().unwrap_or_default(),
+        match &self.record {
+            Ok(_) => 200,
+            Err(failure) => failure.upstream_status().unwrap_or_default(),
         }
     }
 
     fn is_absent(&self) -> bool {
-        matches!(self.value, Value::Absent(_))
+        self.record.is_err()
     }
 
     fn is_shared(&self) -> bool {
@@ -91,10 +78,10 @@ impl CacheValue for CachedRecord {
 
     /// Restricted callers get no answer from a cached absence.
     fn is_visible_to(&self, grant: &Grant) -> bool {
-        match &self.value {
+        match &self.record {
             _ if !grant.is_restricted() => true,
-            Value::Record(record) => grant.shows(record),
-            Value::Absent(_) => false,
+            Ok(record) => grant.shows(record),
+            Err(_) => false,
         }
     }
 

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use super::cached::{CachedRecord, RecordEntry, Value};
+use super::cached::{CachedRecord, RecordEntry};
 use super::context::RequestContext;
-use super::freshness::ttl_of;
 use super::generation::Generation;
 use super::invalidation::Invalidation;
 use super::key::RecordKey;
@@ -164,38 +163,24 @@ impl Records {
         let UpstreamLoad { client, key, generation } = load;
         // Boxed, so that the load stays small: it is moved several times before it begins.
         let shown = Box::pin(client.show_screen_record(call, &key.id)).await;
-        let limits = self.limits.load();
-        match shown {
-            Ok(record) => {
-                let ttl = ttl_of(&record, &limits);
-                let value = Value::Record(Arc::new(record));
-                Ok(self.cache_record(key, CachedRecord::new(value, ttl), generation))
-            }
+        let record = match shown {
+            Ok(record) => Ok(Arc::new(record)),
             // Cached even without a TTL, so that a list that was read earlier does not bring the record
             // back.
             Err(failure) if is_absence(&failure) => {
                 self.publish(Invalidation::Absence(key.clone()));
-                let absence = CachedRecord::new(Value::Absent(failure), limits.ttl_not_found);
-                Ok(self.cache_record(key, absence, generation))
+                Err(failure)
             }
             Err(failure) => {
                 if let Some(refused) = Invalidation::by_record(&failure, key) {
                     self.revoke(refused);
                 }
-                Err(failure)
+                return Err(failure);
             }
-        }
-    }
-
-    fn cache_record(
-        &self,
-        key: &RecordKey,
-        record: CachedRecord,
-        generation: &Generation,
-    ) -> Arc<RecordEntry> {
-        let entry = self.cache.entry(record);
+        };
+        let entry = self.cache.entry(CachedRecord::new(record, &self.limits.load()));
         self.cache.insert(key, &entry, generation);
-        entry
+        Ok(entry)
     }
 }
 
@@ -222,15 +207,14 @@ impl<L: CachedListing> Readable for CachedPage<L> {
             }
         })?;
         let pages = L::pages(&records);
-        let entry = pages.entry(CachedPage(Arc::new(page)));
+        let entry = pages.entry(Self(Arc::new(page)));
         if pages.assess(Arc::clone(&entry)).is_fresh() {
             pages.insert(&key, &entry, &generation);
         }
         for (id, record) in entry.value.0.rows.iter().flatten().filter_map(L::record) {
             let PageKey { caller, project, .. } = key.clone();
-            let ttl = ttl_of(record, &records.limits.load());
-            let value = Value::Record(Arc::clone(record));
-            let record = records.cache.entry(CachedRecord::new(value, ttl));
+            let record = CachedRecord::new(Ok(Arc::clone(record)), &records.limits.load());
+            let record = records.cache.entry(record);
             let key = RecordKey { caller, project, id };
             records.cache.insert_if_newer(&key, &record, requested, &generation);
         }

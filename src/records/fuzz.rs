@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 
 use super::pagination::{
-    Connection, Cursor, Edge, IdPrint, ListPrint, ListQuery, MAX_PAGES, Row, paginate,
+    Cursor, Edge, IdPrint, ListPage, ListPrint, ListQuery, MAX_PAGES, Row, paginate,
 };
 pub use super::redis::fuzz::{entry, news};
 use crate::domain::{Direction, Failure, Page, Timestamp};
@@ -105,7 +105,7 @@ fn page_on(cursor: &Cursor, list: ListPrint, bytes: &[u8]) {
     assert!(calls <= most, "{calls} calls for {first} rows, {most_at_once} at once");
 }
 
-fn is_part(part: &Connection<Numbered>, after: &Cursor, first: u32, list: ListPrint) {
+fn is_part(part: &ListPage<Numbered>, after: &Cursor, first: u32, list: ListPrint) {
     assert!(part.edges.len() <= first as usize && part.has_previous);
     let mut met = HashSet::new();
     for Edge { node, cursor } in &part.edges {

@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
 use super::invalidation::Invalidation;
-use super::key::CallerKey;
+use super::key::{CallerKey, RecordKey};
 use super::sync::Mutex;
 use crate::domain::ProjectId;
 
@@ -18,11 +18,11 @@ use crate::domain::ProjectId;
 /// another caller.
 const PLACES: usize = 8192;
 
-/// The current generations.
-pub(crate) struct Generations(Vec<Arc<Numbers>>);
+/// The numbers of the current generations.
+pub(crate) struct Generations(Vec<Arc<Mutex<u64>>>);
 
 /// What a load reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LoadKind {
     /// One record.
     Record,
@@ -33,16 +33,8 @@ pub(crate) enum LoadKind {
 /// The generation that a load began in.
 #[derive(Clone)]
 pub(crate) struct Generation {
-    numbers: Arc<Numbers>,
-    kind: LoadKind,
+    current: Arc<Mutex<u64>>,
     number: u64,
-}
-
-/// The numbers of the current generations of some callers.
-#[derive(Default)]
-struct Numbers {
-    records: Mutex<u64>,
-    lists: Mutex<u64>,
 }
 
 impl Default for Generations {
@@ -64,9 +56,9 @@ impl Generations {
         project: &ProjectId,
         kind: LoadKind,
     ) -> Generation {
-        let numbers = Arc::clone(self.numbers(caller, project));
-        let number = *numbers.of(kind).lock();
-        Generation { numbers, kind, number }
+        let current = Arc::clone(self.current(caller, project, kind));
+        let number = *current.lock();
+        Generation { current, number }
     }
 
     /// Ends the generations of everything that is removed. The load of a record that the upstream refused
@@ -74,25 +66,31 @@ impl Generations {
     pub(crate) fn end(&self, invalidation: &Invalidation) {
         match invalidation {
             Invalidation::Purge(_) | Invalidation::Token(CallerKey::Gateway) => {
-                self.0.iter().for_each(|numbers| numbers.end_all());
+                self.0.iter().for_each(|current| *current.lock() += 1);
             }
-            Invalidation::Token(holder) => self.place(holder).end_all(),
-            Invalidation::Record(key) => self.numbers(key.caller, &key.project).end_lists(),
-            Invalidation::Lists { caller, project } => self.numbers(*caller, project).end_lists(),
+            Invalidation::Token(holder) => {
+                for kind in [LoadKind::Record, LoadKind::List] {
+                    *self.place((holder, kind)).lock() += 1;
+                }
+            }
+            Invalidation::Record(RecordKey { caller, project, .. })
+            | Invalidation::Lists { caller, project } => {
+                *self.current(*caller, project, LoadKind::List).lock() += 1;
+            }
             Invalidation::Absence(_) => {}
         }
     }
 
-    /// The numbers for a holder of a token, or for the gateway's own reads of a project.
-    fn numbers(&self, caller: CallerKey, project: &ProjectId) -> &Arc<Numbers> {
+    /// The number for a holder of a token, or for the gateway's own reads of a project.
+    fn current(&self, caller: CallerKey, project: &ProjectId, kind: LoadKind) -> &Arc<Mutex<u64>> {
         match caller {
-            CallerKey::Gateway => self.place(project),
-            CallerKey::Holder(_) => self.place(caller),
+            CallerKey::Gateway => self.place((project, kind)),
+            CallerKey::Holder(_) => self.place((caller, kind)),
         }
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-    fn place(&self, of: impl Hash) -> &Arc<Numbers> {
+    fn place(&self, of: impl Hash) -> &Arc<Mutex<u64>> {
         let mut hasher = DefaultHasher::new();
         of.hash(&mut hasher);
         let place = hasher.finish() % self.0.len() as u64;
@@ -104,33 +102,15 @@ impl Generation {
     /// Keeps what a load of this generation has read, unless the generation has ended. It does not end
     /// meanwhile: a reader must not find after a removal what was kept for a moment only.
     pub(crate) fn keep(&self, keep: impl FnOnce()) {
-        let number = self.numbers.of(self.kind).lock();
-        if *number == self.number {
+        let current = self.current.lock();
+        if *current == self.number {
             keep();
         }
     }
 
     /// Whether the generation has not ended.
     pub(crate) fn is_current(&self) -> bool {
-        *self.numbers.of(self.kind).lock() == self.number
-    }
-}
-
-impl Numbers {
-    fn of(&self, kind: LoadKind) -> &Mutex<u64> {
-        match kind {
-            LoadKind::Record => &self.records,
-            LoadKind::List => &self.lists,
-        }
-    }
-
-    fn end_all(&self) {
-        *self.records.lock() += 1;
-        self.end_lists();
-    }
-
-    fn end_lists(&self) {
-        *self.lists.lock() += 1;
+        *self.current.lock() == self.number
     }
 }
 
@@ -139,7 +119,6 @@ mod tests {
     use super::*;
     use crate::domain::RecordId;
     use crate::records::invalidation::Purge;
-    use crate::records::key::RecordKey;
 
     const ONE: CallerKey = CallerKey::Holder([1; 32]);
     const OTHER: CallerKey = CallerKey::Holder([2; 32]);

@@ -28,22 +28,28 @@ pub(crate) enum CallerKey {
 pub(crate) struct TokenHasher([u8; 32]);
 
 impl TokenHasher {
-    /// A hasher with a key of its own from the system's generator.
-    pub(crate) fn random() -> Result<Self, getrandom::Error> {
-        let mut key = [0_u8; 32];
-        getrandom::fill(&mut key)?;
-        Ok(Self(key))
-    }
-
-    /// A hasher whose key is made of a secret: the same wherever the secret is.
-    pub(crate) fn from_secret(secret: &Secret) -> Self {
-        const CONTEXT: &str = "screen-record-gateway 2026-11 callers of a shared cache";
-        Self(blake3::derive_key(CONTEXT, secret.expose().as_bytes()))
+    /// With a secret it hashes alike wherever the secret is, without one in this process only.
+    pub(crate) fn new(secret: Option<&Secret>) -> Result<Self, getrandom::Error> {
+        let context = "screen-record-gateway 2026-11 callers of a shared cache";
+        secret_key(context, secret).map(Self)
     }
 
     pub(crate) fn key_of(&self, token: &Token) -> CallerKey {
         CallerKey::Holder(*blake3::keyed_hash(&self.0, token.expose().as_bytes()).as_bytes())
     }
+}
+
+/// A key for one purpose: made of a secret, or a random one of this process.
+pub(crate) fn secret_key(
+    purpose: &str,
+    secret: Option<&Secret>,
+) -> Result<[u8; 32], getrandom::Error> {
+    let mut key = [0_u8; 32];
+    match secret {
+        Some(secret) => key = blake3::derive_key(purpose, secret.expose().as_bytes()),
+        None => getrandom::fill(&mut key)?,
+    }
+    Ok(key)
 }
 
 impl fmt::Debug for CallerKey {
@@ -67,7 +73,7 @@ mod tests {
 
     #[test]
     fn two_tokens_never_share_a_key() {
-        let hasher = TokenHasher::random().unwrap();
+        let hasher = TokenHasher::new(None).unwrap();
 
         let (one, other) = (hasher.key_of(&Token::new("one")), hasher.key_of(&Token::new("other")));
 
@@ -80,7 +86,7 @@ mod tests {
         let token = Token::new("one");
 
         let [one, other, stranger] = ["a secret", "a secret", "another secret"]
-            .map(|secret| TokenHasher::from_secret(&Secret::new(secret)).key_of(&token));
+            .map(|secret| TokenHasher::new(Some(&Secret::new(secret))).unwrap().key_of(&token));
 
         assert!(one == other && one != stranger);
     }
@@ -89,7 +95,7 @@ mod tests {
     fn the_hash_of_a_token_differs_between_processes() {
         let token = Token::new("one");
 
-        let keys = [TokenHasher::random().unwrap(), TokenHasher::random().unwrap()]
+        let keys = [TokenHasher::new(None).unwrap(), TokenHasher::new(None).unwrap()]
             .map(|hasher| hasher.key_of(&token));
 
         assert!(keys[0] != keys[1]);

@@ -48,7 +48,7 @@ impl Reader {
         let read = Read::of(outcome, found.age, found.ttl, None);
         self.note_for_field(Content::Link, &read, true);
         self.note_read(read);
-        self.note_secret();
+        self.noted.lock().has_links = true;
         Ok(entry.value.link.clone())
     }
 

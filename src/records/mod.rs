@@ -57,7 +57,7 @@ pub use invalidation::Purge;
 pub(crate) use key::CallerKey;
 pub use metrics::RecordMetrics;
 pub use pagination::PageRequest;
-pub(crate) use pagination::{Connection, Cursor, Edge};
+pub(crate) use pagination::{Cursor, Edge, ListPage};
 pub use read::{AskedProjects, CacheOutcome, Read, ReadSummary};
 pub use reader::Reader;
 pub use row_changes::{RowChange, RowChangeKind};

@@ -18,7 +18,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::atomic::AtomicU64;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use super::cached::{CachedRecord, RecordEntry, Value};
+use super::cached::{CachedRecord, RecordEntry};
 use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::{Invalidation, Purge};
 use super::key::{CallerKey, RecordKey};
@@ -104,8 +104,11 @@ impl World {
     }
 
     async fn load(self: Arc<Self>, generation: Generation) -> Result<Arc<RecordEntry>, Failure> {
-        let record = Value::Record(Arc::new(self.upstream.read().await));
-        let entry = self.cache.entry(CachedRecord::new(record, DAY));
+        let record = Ok(Arc::new(self.upstream.read().await));
+        let entry = self.cache.entry(CachedRecord::new(
+            record,
+            &CacheConfig { ttl_active: DAY, ..CacheConfig::default() },
+        ));
         self.cache.insert(&self.key, &entry, &generation);
         Ok(entry)
     }
@@ -122,9 +125,9 @@ impl World {
     /// Reads the record as a reader does; its version.
     async fn ask(self: Arc<Self>) -> u64 {
         if let Some(found) = self.cache.fresh(&self.key) {
-            return version(&found.entry.value.value);
+            return version(&found.entry);
         }
-        version(&self.join().load.await.unwrap().value.value)
+        version(&self.join().load.await.unwrap())
     }
 
     fn purge(&self) {
@@ -136,11 +139,9 @@ impl World {
     }
 }
 
-fn version(value: &Value) -> u64 {
-    match value {
-        Value::Record(record) => record.size().unwrap().unwrap().try_into().unwrap(),
-        Value::Absent(failure) => panic!("the upstream has the record: {failure}"),
-    }
+fn version(entry: &RecordEntry) -> u64 {
+    let record = entry.value.record.as_ref().unwrap();
+    record.size().unwrap().unwrap().try_into().unwrap()
 }
 
 /// Runs a model in many orders. One that deadlocks fails, too.

@@ -87,7 +87,7 @@ impl Reader {
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let key = self.admit(project, id)?;
-        self.read::<CachedRecord>(&key, self.join_in_batch(&key)).await?.value.read()
+        self.read::<CachedRecord>(&key, self.join_in_batch(&key)).await?.value.record.clone()
     }
 
     /// As [`Self::screen_record`], for a request that asks for this recording and no other: there is
@@ -101,7 +101,11 @@ impl Reader {
         id: RecordId,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let key = self.admit(project, id)?;
-        self.read::<CachedRecord>(&key, self.join_at_once::<CachedRecord>(&key)).await?.value.read()
+        self.read::<CachedRecord>(&key, self.join_at_once::<CachedRecord>(&key))
+            .await?
+            .value
+            .record
+            .clone()
     }
 
     /// The projects that the settings name and the caller may see, in the order of the settings.
@@ -207,10 +211,17 @@ impl Reader {
         self.admit_for(project, None)
     }
 
-    /// Checks the project of a recording, or for `None` of a list.
+    /// Checks the project of a recording, or for `None` of a list, against those that are served and those
+    /// of the caller, and notes that it was asked for.
     fn admit_for(&self, project: &ProjectId, id: Option<&RecordId>) -> Result<CallerKey, Failure> {
-        self.check_project(project).inspect_err(|_| self.audit_denied(project, id))?;
-        self.caller.ok_or(Failure::TokenMissing)
+        let region = self.records.region_of(project);
+        self.noted.lock().asked.note(project, region.as_ref());
+        if region.is_some() && self.context.grant.includes_project(project) {
+            return self.caller.ok_or(Failure::TokenMissing);
+        }
+        self.records.metrics.denials.inc("project");
+        self.audit_denied(project, id);
+        Err(Failure::ProjectNotAllowed)
     }
 
     /// Begins to load a recording or a page.
@@ -232,19 +243,6 @@ impl Reader {
                 return;
             }
             ended.await;
-        }
-    }
-
-    /// Checks a project against those that are served and those of the caller, and notes that it was
-    /// asked for.
-    fn check_project(&self, project: &ProjectId) -> Result<(), Failure> {
-        let region = self.records.region_of(project);
-        self.noted.lock().asked.note(project, region.as_ref());
-        if region.is_some() && self.context.grant.includes_project(project) {
-            Ok(())
-        } else {
-            self.records.metrics.denials.inc("project");
-            Err(Failure::ProjectNotAllowed)
         }
     }
 
@@ -392,11 +390,6 @@ impl Reader {
     pub(crate) fn note_read(&self, read: Read) {
         self.records.metrics.count(read.outcome);
         self.noted.lock().reads.push(read);
-    }
-
-    /// Notes that a signed link is handed out.
-    pub(crate) fn note_secret(&self) {
-        self.noted.lock().has_links = true;
     }
 
     /// Notes every read from now on, with the path of its field.

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
+use super::key::secret_key;
 use crate::domain::{Failure, GrantKey, Secret};
 
 /// First byte of a sealed cursor. Cursors that are not sealed have another.
@@ -30,12 +31,8 @@ pub(crate) struct CursorSeal {
 impl CursorKey {
     /// A key made of a secret, which is the same on every replica, or one of this process only.
     pub(crate) fn new(secret: Option<&Secret>) -> Result<Self, getrandom::Error> {
-        const CONTEXT: &str = "screen-record-gateway 2026-11 cursors of restricted callers";
-        let mut key = [0; 32];
-        match secret {
-            Some(secret) => key = blake3::derive_key(CONTEXT, secret.expose().as_bytes()),
-            None => getrandom::fill(&mut key)?,
-        }
+        let purpose = "screen-record-gateway 2026-11 cursors of restricted callers";
+        let key = secret_key(purpose, secret)?;
         let key = UnboundKey::new(&CHACHA20_POLY1305, &key).expect("the key has the right length");
         Ok(Self(Arc::new(LessSafeKey::new(key))))
     }

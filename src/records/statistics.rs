@@ -132,7 +132,7 @@ pub(super) fn fold<'r>(
     grouping: &Grouping,
     records: impl Iterator<Item = &'r ScreenRecord>,
 ) -> Vec<StatisticsGroup> {
-    let mut keys = Keys::of(grouping);
+    let mut keys = GroupKeys::of(grouping);
     let mut groups = HashMap::<GroupKey<&'r str>, Sums, RandomState>::default();
     if grouping.by.is_empty() {
         groups.entry(GroupKey::default()).or_default();
@@ -172,7 +172,7 @@ impl<'r> GroupKey<&'r str> {
 }
 
 /// Finds the groups of recordings.
-struct Keys<'g, 'r> {
+struct GroupKeys<'g, 'r> {
     grouping: &'g Grouping,
     desktops: FirstForms<'r>,
     pools: FirstForms<'r>,
@@ -193,7 +193,7 @@ struct FirstForms<'r> {
     by_folded: HashMap<String, &'r str, RandomState>,
 }
 
-impl<'g, 'r> Keys<'g, 'r> {
+impl<'g, 'r> GroupKeys<'g, 'r> {
     fn of(grouping: &'g Grouping) -> Self {
         let (desktops, pools) = (FirstForms::default(), FirstForms::default());
         Self { grouping, desktops, pools, last: None }

@@ -97,10 +97,8 @@ impl Records {
         let RecordParts { metrics, clock, tasks, ended, .. } = parts;
         let CacheBudget { records: record_bytes, pages, links, .. } = cache.budget();
         let limits = Live::new(cache.clone());
-        let hasher = match cache.shared.as_ref().and(cache.key_secret.as_ref()) {
-            Some(secret) => TokenHasher::from_secret(secret),
-            None => TokenHasher::random()?,
-        };
+        let replicas_secret = cache.shared.as_ref().and(cache.key_secret.as_ref());
+        let hasher = TokenHasher::new(replicas_secret)?;
         metrics.limit(cache.max_bytes);
         metrics.shared.configured.set(i64::from(cache.shared.is_some()));
         let caches = CacheParts {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cached::{CachedRecord, Value};
+use super::cached::CachedRecord;
 use super::context::RequestContext;
 use super::generation::LoadKind;
 use super::metrics::RecordMetrics;
@@ -48,7 +48,7 @@ pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord
     let key = reader.admit(project, id).expect("a key");
     let records = &reader.records;
     let generation = records.generations.begin(key.caller, &key.project, LoadKind::Record);
-    let value = Value::Record(Arc::new(record));
-    let entry = records.cache.entry(CachedRecord::new(value, DAY));
+    let entry =
+        records.cache.entry(CachedRecord::new(Ok(Arc::new(record)), &records.limits.load()));
     records.cache.insert(&key, &entry, &generation);
 }

@@ -267,7 +267,7 @@ fn weigh<V: CacheValue>(key: &V::Key, entry: &Arc<Entry<V>>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cached::{CachedRecord, Value};
+    use super::super::cached::CachedRecord;
     use super::*;
     use crate::domain::{RecordFields, RecordId, RecordText, ScreenRecord};
 
@@ -287,8 +287,7 @@ mod tests {
     fn insert(cache: &TtlCache<CachedRecord>, id: &str, record: ScreenRecord) {
         let key = key(id);
         let generation = Generations::new(1).begin(key.caller, &key.project, LoadKind::Record);
-        let value = Value::Record(Arc::new(record));
-        let entry = cache.entry(CachedRecord::new(value, Duration::from_secs(5)));
+        let entry = cache.entry(CachedRecord::new(Ok(Arc::new(record)), &CacheConfig::default()));
         cache.insert(&key, &entry, &generation);
     }
 

@@ -24,7 +24,7 @@ use super::pagination::RecordList;
 use super::reader::Reader;
 use super::row_changes::{RowChange, Rows, changes, rows};
 use super::store::Records;
-use super::watch_list::{ListKey, State, Update, WatchKey, Watches};
+use super::watch_list::{ListKey, Update, WatchKey, WatchState, Watches};
 use crate::domain::{Failure, Grant, LimitKey, ProjectId, RecordId, RecordSelection, ScreenRecord};
 use crate::spans::{self, TARGET};
 
@@ -70,8 +70,8 @@ impl Reader {
         let states = self.records.watch(&self.context, WatchKey::Record { key, grant })?;
         Ok(states.filter_map(|state| {
             ready(match state {
-                Ok(State::Record(record)) => Some(Ok(record)),
-                Ok(State::List(_)) => None,
+                Ok(WatchState::Record(record)) => Some(Ok(record)),
+                Ok(WatchState::List(_)) => None,
                 Err(failure) => Some(Err(failure)),
             })
         }))
@@ -99,11 +99,11 @@ impl Reader {
     }
 
     /// What a poller reads. `None` if rows shifted while a list was read, so that some may be missing.
-    async fn read_state(&self, key: &WatchKey) -> Result<Option<State>, Failure> {
+    async fn read_state(&self, key: &WatchKey) -> Result<Option<WatchState>, Failure> {
         match key {
             WatchKey::Record { key: RecordKey { project, id, .. }, .. } => {
                 let record = self.screen_record(project.clone(), id.clone()).await?;
-                Ok(Some(State::Record(record)))
+                Ok(Some(WatchState::Record(record)))
             }
             WatchKey::List(ListKey { project, listing, .. }) => {
                 let caller = self.admit_project(project)?;
@@ -115,7 +115,7 @@ impl Reader {
                     return Err(Failure::BadInput { argument: "filter", problem });
                 }
                 let rows = rows(list.rows.into_iter().flatten());
-                Ok(list.is_complete.then(|| State::List(Arc::new(rows))))
+                Ok(list.is_complete.then(|| WatchState::List(Arc::new(rows))))
             }
         }
     }
@@ -132,7 +132,7 @@ impl Records {
         &self,
         context: &RequestContext,
         key: WatchKey,
-    ) -> Result<impl Stream<Item = Result<State, Failure>> + Send + use<>, Failure> {
+    ) -> Result<impl Stream<Item = Result<WatchState, Failure>> + Send + use<>, Failure> {
         let caller = context.identity.limit_key();
         let mut list = self.watches.lock();
         let running = list.pollers.get(&key).and_then(Weak::upgrade);
@@ -180,7 +180,7 @@ impl Records {
 
 /// The changes of a selection of a list's rows, for the caller of a reader.
 fn row_changes(
-    states: impl Stream<Item = Result<State, Failure>> + Send,
+    states: impl Stream<Item = Result<WatchState, Failure>> + Send,
     reader: Reader,
     selection: RecordSelection,
 ) -> impl Stream<Item = Result<RowChange, Failure>> + Send {
@@ -189,11 +189,11 @@ fn row_changes(
         let sees =
             |record: &ScreenRecord| reader.is_visible(record) && selection.rows.matches(record);
         stream::iter(match state {
-            Ok(State::List(rows)) => {
+            Ok(WatchState::List(rows)) => {
                 let previous = std::mem::replace(&mut known, Arc::clone(&rows));
                 changes(&previous, &rows, sees).into_iter().map(Ok).collect()
             }
-            Ok(State::Record(_)) => Vec::new(),
+            Ok(WatchState::Record(_)) => Vec::new(),
             Err(failure) => vec![Err(reader.scan_failure(failure))],
         })
     })
@@ -201,13 +201,13 @@ fn row_changes(
 
 impl Watcher {
     /// The next state that this watcher has not seen. The last state ends the stream.
-    async fn next(watcher: Option<Self>) -> Option<(Result<State, Failure>, Option<Self>)> {
+    async fn next(watcher: Option<Self>) -> Option<(Result<WatchState, Failure>, Option<Self>)> {
         let mut watcher = watcher?;
         loop {
             // A poller that has stopped closes the channel. Its last state may still be unseen.
             watcher.receiver.changed().await.ok()?;
             let Some(update) = watcher.receiver.borrow_and_update().clone() else { continue };
-            let is_last = update.as_ref().map_or(true, State::is_final);
+            let is_last = update.as_ref().map_or(true, WatchState::is_final);
             return Some((update, (!is_last).then_some(watcher)));
         }
     }
@@ -243,7 +243,7 @@ impl Poller {
         self.records.watches.lock().pollers.remove(&self.key);
     }
 
-    async fn read(&self) -> Result<Option<State>, Failure> {
+    async fn read(&self) -> Result<Option<WatchState>, Failure> {
         // Each read starts a trace: a poller may run for hours.
         let span = match self.key {
             WatchKey::Record { .. } => info_span!(target: TARGET, parent: None, "poll record"),
@@ -255,7 +255,7 @@ impl Poller {
     }
 
     /// Publishes what has changed; the pause before the next read, or `None` if there is none.
-    fn publish(&mut self, read: Result<Option<State>, Failure>) -> Option<Duration> {
+    fn publish(&mut self, read: Result<Option<WatchState>, Failure>) -> Option<Duration> {
         let known = self.sender.borrow().clone();
         let interval = **self.records.poll_interval.load();
         match read {

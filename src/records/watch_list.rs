@@ -38,13 +38,13 @@ pub(crate) struct ListKey {
 
 /// What a poller has read.
 #[derive(Clone, PartialEq)]
-pub(crate) enum State {
+pub(crate) enum WatchState {
     Record(Arc<ScreenRecord>),
     List(Arc<Rows>),
 }
 
 /// The latest state, or why there is none; `None` before the first read.
-pub(crate) type Update = Option<Result<State, Failure>>;
+pub(crate) type Update = Option<Result<WatchState, Failure>>;
 
 /// The running pollers, and what each caller watches.
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl WatchKey {
     }
 }
 
-impl State {
+impl WatchState {
     /// Whether it does not change any more.
     pub(crate) fn is_final(&self) -> bool {
         match self {

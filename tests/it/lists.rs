@@ -166,6 +166,7 @@ async fn a_stale_page_replaces_an_outage_but_not_a_refusal() {
 
     gateway.upstream.answer_with(|_| Reply::json(503, &json!({ "error_code": "WKS.00050902" })));
     let stale = gateway.query(&document).await;
+    gateway.advance(Duration::from_secs(1));
     gateway.upstream.answer_with(|_| Reply::json(403, &json!({ "error_code": "WKS.00081102" })));
     let refused = gateway.query(&document).await;
     gateway.upstream.answer_with(|_| Reply::json(503, &json!({ "error_code": "WKS.00050902" })));

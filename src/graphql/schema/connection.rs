@@ -7,8 +7,8 @@ use async_graphql::{Context, Object, OutputType, TypeName};
 
 use super::page_info::PageInfo;
 use crate::domain::{Failure, Unreadable};
-pub(crate) use crate::records::{Connection, Edge};
 use crate::records::{Cursor, PageRequest};
+pub(crate) use crate::records::{Edge, ListPage};
 
 /// Rows of a connection where `first` is left out.
 pub(crate) const DEFAULT_FIRST: i32 = 50;
@@ -19,7 +19,7 @@ pub(crate) trait Node: OutputType + Send + Sync {
     const EDGE: &'static str;
 }
 
-impl<N: Node> TypeName for Connection<N> {
+impl<N: Node> TypeName for ListPage<N> {
     fn type_name() -> Cow<'static, str> {
         Cow::Borrowed(N::CONNECTION)
     }
@@ -33,7 +33,7 @@ impl<N: Node> TypeName for Edge<N> {
 
 /// A page of a list, as the Relay cursor specification defines it.
 #[Object(name_type)]
-impl<N: Node> Connection<N> {
+impl<N: Node> ListPage<N> {
     /// The rows of this page, each with its cursor.
     async fn edges(&self) -> &Vec<Edge<N>> {
         &self.edges

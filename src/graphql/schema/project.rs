@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Object};
 
-use super::connection::{Connection, DEFAULT_FIRST};
+use super::connection::{DEFAULT_FIRST, ListPage};
 use super::screen_record::ScreenRecord;
 use super::screen_record_filter::ScreenRecordFilter;
 use super::screen_record_group::ScreenRecordGroup;
@@ -57,7 +57,7 @@ impl Project {
         )]
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
-    ) -> Option<Result<Connection<ScreenRecord>, Failure>> {
+    ) -> Option<Result<ListPage<ScreenRecord>, Failure>> {
         if let Err(failure) = check_several_projects(context) {
             return Some(Err(failure));
         }

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, MergedObject, Object};
 
-use super::connection::{Connection, DEFAULT_FIRST};
+use super::connection::{DEFAULT_FIRST, ListPage};
 use super::entity::FederationQuery;
 use super::project::Project;
 use super::screen_record::ScreenRecord;
@@ -76,7 +76,7 @@ impl ScreenRecordQueries {
         )]
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
-    ) -> Result<Connection<ScreenRecord>, Failure> {
+    ) -> Result<ListPage<ScreenRecord>, Failure> {
         let project = ProjectId::parse(&project_id)?;
         ListArguments { filter, order_by, first, after }.read(context, project).await
     }

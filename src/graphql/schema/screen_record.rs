@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 
-use super::connection::{Connection, DEFAULT_FIRST, Node, wanted};
+use super::connection::{DEFAULT_FIRST, ListPage, Node, wanted};
 use super::counted::Counted;
 use super::desktop::Desktop;
 use super::desktop_operation::DesktopOperation;
@@ -195,7 +195,7 @@ impl ScreenRecord {
         )]
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
-    ) -> Option<Result<Connection<DesktopOperation>, Failure>> {
+    ) -> Option<Result<ListPage<DesktopOperation>, Failure>> {
         let wanted = wanted(context, first, after);
         let (project, id) = match self.key() {
             Ok(key) => key,

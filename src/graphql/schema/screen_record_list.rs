@@ -2,7 +2,7 @@
 
 use async_graphql::Context;
 
-use super::connection::{Connection, sent_argument, wanted};
+use super::connection::{ListPage, sent_argument, wanted};
 use super::screen_record::ScreenRecord;
 use super::screen_record_filter::{ScreenRecordFilter, record_selection};
 use super::screen_record_order::ScreenRecordOrder;
@@ -24,7 +24,7 @@ impl ListArguments {
         self,
         context: &Context<'_>,
         project: ProjectId,
-    ) -> Result<Connection<ScreenRecord>, Failure> {
+    ) -> Result<ListPage<ScreenRecord>, Failure> {
         let wanted = wanted(context, self.first, self.after);
         let operation = context.data_unchecked::<OperationContext>();
         let selection = record_selection(self.filter, self.order_by);

@@ -10,7 +10,7 @@ use super::super::pages::{CachedPage, OperationListing, PageKey};
 use super::super::reader::Reader;
 use super::super::statistics::{Grouping, Statistics, fold};
 use super::cursor::{Cursor, ListPrint};
-use super::paginate::{Connection, ListQuery, paginate};
+use super::paginate::{ListPage, ListQuery, paginate};
 use super::scan::{ScanRequest, scan};
 use super::whole::{WholeList, read_whole};
 use crate::domain::{
@@ -54,7 +54,7 @@ impl Reader {
         project: ProjectId,
         selection: RecordSelection,
         request: PageRequest,
-    ) -> Result<Connection<Arc<ScreenRecord>>, Failure> {
+    ) -> Result<ListPage<Arc<ScreenRecord>>, Failure> {
         let selection = selection.checked()?;
         let RecordSelection { query, rows } = &selection;
         let with_total = request.total;
@@ -66,7 +66,7 @@ impl Reader {
             return paginate(&part, &|range| self.record_page(list, range).boxed()).await;
         }
         let Some(listing) = self.scanned_list(&selection) else {
-            return Ok(Connection::empty(&part));
+            return Ok(ListPage::empty(&part));
         };
         let list = RecordList { listing: &listing, ..list };
         let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record) && rows.matches(record);
@@ -135,7 +135,7 @@ impl Reader {
         id: RecordId,
         query: OperationQuery,
         request: PageRequest,
-    ) -> Result<Connection<Arc<DesktopOperation>>, Failure> {
+    ) -> Result<ListPage<Arc<DesktopOperation>>, Failure> {
         self.require(Permission::Operations, &project, &id)?;
         let query = query.checked()?;
         let filter = operation_filter(&query);

@@ -15,6 +15,6 @@ pub(crate) use cursor::{IdPrint, ListPrint};
 pub use lists::PageRequest;
 pub(crate) use lists::RecordList;
 pub(crate) use page_reader::Row;
-pub(crate) use paginate::{Connection, Edge};
+pub(crate) use paginate::{Edge, ListPage};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use paginate::{ListQuery, MAX_PAGES, paginate};

@@ -24,7 +24,7 @@ pub(crate) type FetchPage<'f, T> =
     &'f (dyn Fn(Range) -> BoxFuture<'f, Result<Arc<Page<T>>, Failure>> + Send + Sync);
 
 /// A row with its number in the upstream's list.
-pub(super) struct Numbered<T> {
+pub(super) struct NumberedRow<T> {
     pub(super) number: u32,
     pub(super) row: Result<T, Arc<Unreadable>>,
 }
@@ -57,7 +57,11 @@ impl<'f, T: Row> PageReader<'f, T> {
     ///
     /// # Errors
     /// What `fetch` fails with; [`Failure::Malformed`] for pages that contradict their total.
-    pub(super) async fn read(&mut self, from: u32, to: u32) -> Result<Vec<Numbered<T>>, Failure> {
+    pub(super) async fn read(
+        &mut self,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<NumberedRow<T>>, Failure> {
         let mut rows = Vec::new();
         let (mut next, mut size, mut at_once) = (from, Range::LARGEST, FIRST_AT_ONCE);
         while next < to && !self.has_end(next) {
@@ -74,7 +78,7 @@ impl<'f, T: Row> PageReader<'f, T> {
                 rows.extend(
                     (next..)
                         .zip(received)
-                        .map(|(number, row)| Numbered { number, row: row.clone() }),
+                        .map(|(number, row)| NumberedRow { number, row: row.clone() }),
                 );
                 next = from.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 if next == range.offset {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::super::seal::CursorSeal;
 use super::cursor::{Cursor, IdPrint, ListPrint, REMEMBERED, millis};
-use super::page_reader::{FetchPage, Numbered, PageReader, Row};
+use super::page_reader::{FetchPage, NumberedRow, PageReader, Row};
 use crate::domain::{Direction, Failure, Field, Unreadable};
 use crate::upstream::Range;
 
@@ -32,7 +32,7 @@ pub(crate) struct ListQuery {
 
 /// A part of a list.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection<T> {
+pub(crate) struct ListPage<T> {
     /// Its rows.
     pub(crate) edges: Vec<Edge<T>>,
     /// The cursor to go on from; `None` for the beginning of the list.
@@ -54,7 +54,7 @@ pub(crate) struct Edge<T> {
     pub(crate) cursor: Cursor,
 }
 
-impl<T> Connection<T> {
+impl<T> ListPage<T> {
     /// A list without rows.
     pub(crate) fn empty(query: &ListQuery) -> Self {
         let has_previous = query.after.is_some();
@@ -62,11 +62,11 @@ impl<T> Connection<T> {
     }
 
     /// Makes a node of every row.
-    pub(crate) fn map<N>(self, node: impl Fn(T) -> Result<N, Arc<Unreadable>>) -> Connection<N> {
+    pub(crate) fn map<N>(self, node: impl Fn(T) -> Result<N, Arc<Unreadable>>) -> ListPage<N> {
         let Self { edges, end, total, has_next, has_previous } = self;
         let edge = |Edge { node: row, cursor }| Edge { node: row.and_then(&node), cursor };
         let edges = edges.into_iter().map(edge).collect();
-        Connection { edges, end, total, has_next, has_previous }
+        ListPage { edges, end, total, has_next, has_previous }
     }
 }
 
@@ -77,14 +77,14 @@ impl<T> Connection<T> {
 pub(crate) async fn paginate<T: Row>(
     query: &ListQuery,
     fetch: FetchPage<'_, T>,
-) -> Result<Connection<T>, Failure> {
+) -> Result<ListPage<T>, Failure> {
     if query.first == 0 {
         let page = fetch(Range { offset: 0, limit: 1 }).await?;
         let has_next = match &page.total {
             Some(total) => total.as_ref().is_ok_and(|total| *total > 0),
             None => !page.rows.is_empty(),
         };
-        return Ok(Connection { has_next, total: page.total.clone(), ..Connection::empty(query) });
+        return Ok(ListPage { has_next, total: page.total.clone(), ..ListPage::empty(query) });
     }
     let mut pages = PageReader::new(fetch, MAX_PAGES);
     let (begin, count) = requested_range(query);
@@ -105,7 +105,7 @@ pub(crate) async fn paginate<T: Row>(
     let has_next = unseen(&rows, query).nth(query.first as usize).is_some() || !pages.has_end(end);
     let edges = edges(&rows, query);
     let cursor = edges.last().map(|edge| edge.cursor.clone());
-    Ok(Connection { edges, end: cursor, has_next, total: pages.total, ..Connection::empty(query) })
+    Ok(ListPage { edges, end: cursor, has_next, total: pages.total, ..ListPage::empty(query) })
 }
 
 /// The first row to request and how many. Where that makes no page more, the row of the cursor is among
@@ -123,7 +123,7 @@ fn requested_range(query: &ListQuery) -> (u32, u32) {
 /// Reads the pages before, as long as the first row follows what was shown already, with others perhaps
 /// between: rows have vanished and the list has moved forward.
 async fn step_back<T: Row>(
-    rows: &mut Vec<Numbered<T>>,
+    rows: &mut Vec<NumberedRow<T>>,
     mut begin: u32,
     query: &ListQuery,
     pages: &mut PageReader<'_, T>,
@@ -147,21 +147,21 @@ async fn step_back<T: Row>(
 
 /// The rows that have not been shown yet, each id once.
 fn unseen<'r, T: Row>(
-    rows: &'r [Numbered<T>],
+    rows: &'r [NumberedRow<T>],
     query: &'r ListQuery,
-) -> impl Iterator<Item = &'r Numbered<T>> {
+) -> impl Iterator<Item = &'r NumberedRow<T>> {
     // Where the upstream does not sort, times say nothing of what was shown.
     let sorted = query.sorted.filter(|_| is_sorted(rows, query.sorted));
     let mut met = HashSet::new();
-    rows.iter().filter(move |Numbered { row, .. }| {
+    rows.iter().filter(move |NumberedRow { row, .. }| {
         query.after.as_ref().is_none_or(|after| is_new(row, after, sorted))
             && print_of(row).is_none_or(|print| met.insert(print))
     })
 }
 
-fn edges<T: Row>(rows: &[Numbered<T>], query: &ListQuery) -> Vec<Edge<T>> {
+fn edges<T: Row>(rows: &[NumberedRow<T>], query: &ListQuery) -> Vec<Edge<T>> {
     let mut shown = query.after.as_ref().map(|after| after.shown).unwrap_or_default();
-    let mut edge = |Numbered { number, row }: &Numbered<T>| {
+    let mut edge = |NumberedRow { number, row }: &NumberedRow<T>| {
         if let Some(print) = print_of(row) {
             shown.rotate_left(1);
             shown[REMEMBERED - 1] = print;
@@ -173,7 +173,7 @@ fn edges<T: Row>(rows: &[Numbered<T>], query: &ListQuery) -> Vec<Edge<T>> {
     unseen(rows, query).take(query.first as usize).map(&mut edge).collect()
 }
 
-fn length<T>(rows: &[Numbered<T>]) -> u32 {
+fn length<T>(rows: &[NumberedRow<T>]) -> u32 {
     u32::try_from(rows.len()).unwrap_or(u32::MAX)
 }
 
@@ -201,7 +201,7 @@ fn is_new<T: Row>(
     }
 }
 
-fn is_sorted<T: Row>(rows: &[Numbered<T>], direction: Option<Direction>) -> bool {
+fn is_sorted<T: Row>(rows: &[NumberedRow<T>], direction: Option<Direction>) -> bool {
     let times = rows.iter().filter_map(|numbered| time_of(&numbered.row));
     match direction {
         Some(Direction::Ascending) => times.is_sorted(),

@@ -5,7 +5,7 @@
 
 use super::super::scan_budget::ScanBudget;
 use super::page_reader::{FetchPage, Row};
-use super::paginate::{Connection, ListQuery, paginate};
+use super::paginate::{ListPage, ListQuery, paginate};
 use crate::domain::Failure;
 use crate::upstream::Range;
 
@@ -26,7 +26,7 @@ pub(crate) struct ScanRequest<'a, T> {
 pub(crate) async fn scan<T: Row>(
     request: ScanRequest<'_, T>,
     fetch: FetchPage<'_, T>,
-) -> Result<Connection<T>, Failure> {
+) -> Result<ListPage<T>, Failure> {
     let ScanRequest { query, with_total, budget, is_match } = request;
     let first = query.first as usize;
     let mut position = query.after.clone();
@@ -64,7 +64,7 @@ pub(crate) async fn scan<T: Row>(
     let total = i64::try_from(matching).ok().filter(|_| has_end && query.after.is_none());
     let has_more_matches = matching > edges.len();
     let last = edges.last().map(|edge| edge.cursor.clone());
-    Ok(Connection {
+    Ok(ListPage {
         has_next: has_more_matches || !has_end,
         end: if has_more_matches || has_end { last } else { position },
         total: total.map(Ok),
@@ -87,9 +87,9 @@ mod tests {
 
     /// A row, by its number; each tenth one matches.
     #[derive(Clone, Debug)]
-    struct Numbered(usize, String);
+    struct Tenth(usize, String);
 
-    impl Row for Numbered {
+    impl Row for Tenth {
         fn id(&self) -> Option<&str> {
             Some(&self.1)
         }
@@ -102,7 +102,7 @@ mod tests {
     /// What a scan found, and what it read.
     struct Scanned {
         rows: Vec<usize>,
-        part: Connection<Numbered>,
+        part: ListPage<Tenth>,
         ranges: Vec<(u32, u32)>,
     }
 
@@ -113,13 +113,13 @@ mod tests {
     async fn scan_list(rows: usize, query: ListQuery, with_total: bool, budget: u32) -> Scanned {
         let ranges = Mutex::<Vec<(u32, u32)>>::default();
         let budget = ScanBudget::new(budget, Counter::default());
-        let is_match = |row: &Numbered| row.0 % 10 == 9;
+        let is_match = |row: &Tenth| row.0 % 10 == 9;
         let request =
             ScanRequest { query: &query, with_total, budget: &budget, is_match: &is_match };
         let part = scan(request, &|range: Range| {
             ranges.lock().push((range.offset, range.limit));
             let numbers = (0..rows).skip(range.offset as usize).take(range.limit as usize);
-            let page = numbers.map(|number| Ok(Numbered(number, number.to_string())));
+            let page = numbers.map(|number| Ok(Tenth(number, number.to_string())));
             let total = Some(Ok(i64::try_from(rows).unwrap()));
             std::future::ready(Ok(Arc::new(Page { rows: page.collect(), total }))).boxed()
         })

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::cursor::{Cursor, IdPrint, ListPrint, millis};
 use super::page_reader::Row;
-use super::paginate::{Connection, ListQuery, paginate};
+use super::paginate::{ListPage, ListQuery, paginate};
 use crate::domain::{Direction, Page, Timestamp, Unreadable};
 use crate::upstream::Range;
 
@@ -38,7 +38,7 @@ impl List {
         Self { rows, with_total: true, asked: Mutex::default() }
     }
 
-    async fn read(&self, first: u32, after: Option<Cursor>) -> Connection<Second> {
+    async fn read(&self, first: u32, after: Option<Cursor>) -> ListPage<Second> {
         let list = ListPrint::of(&["list"]);
         let query =
             ListQuery { list, first, after, sorted: Some(Direction::Descending), seal: None };
@@ -54,11 +54,11 @@ impl List {
     }
 }
 
-fn seconds(part: &Connection<Second>) -> Vec<i8> {
+fn seconds(part: &ListPage<Second>) -> Vec<i8> {
     part.edges.iter().map(|edge| edge.node.as_ref().unwrap().0).collect()
 }
 
-fn end(part: &Connection<Second>) -> Option<Cursor> {
+fn end(part: &ListPage<Second>) -> Option<Cursor> {
     part.edges.last().map(|edge| edge.cursor.clone())
 }
 
@@ -85,16 +85,16 @@ async fn without_a_total_an_empty_page_is_the_end() {
 }
 
 /// Rows of an upstream that gives at most `cap` rows at once.
-fn capped(rows: u32, cap: u32, range: Range) -> Arc<Page<NumberedRow>> {
+fn capped(rows: u32, cap: u32, range: Range) -> Arc<Page<TextRow>> {
     let end = range.offset.saturating_add(range.limit.min(cap)).min(rows);
-    let page = (range.offset..end).map(|number| Ok(NumberedRow(number.to_string())));
+    let page = (range.offset..end).map(|number| Ok(TextRow(number.to_string())));
     Arc::new(Page { rows: page.collect(), total: Some(Ok(i64::from(rows))) })
 }
 
 #[derive(Clone, Debug)]
-struct NumberedRow(String);
+struct TextRow(String);
 
-impl Row for NumberedRow {
+impl Row for TextRow {
     fn id(&self) -> Option<&str> {
         Some(&self.0)
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use redis::{AsyncCommands as _, RedisResult};
 use tokio::time::Instant;
 
-use super::super::cached::{CachedRecord, RecordEntry, Value};
+use super::super::cached::{CachedRecord, RecordEntry};
 use super::super::freshness::ttl_of;
 use super::super::key::{CallerKey, RecordKey};
 use super::connection::RedisConnection;
-use super::entry::{Generations, Lifetime, decode, encode, first_generation, is_of_purge};
+use super::entry::{EntryGenerations, EntryTimes, decode, encode, first_generation, is_of_purge};
 use super::keys::SharedKey;
-use super::lease::Lease;
+use super::lease::RedisLease;
 use super::tier::{RedisTier, millis};
 
 /// How long a generation is stored: longer than any entry.
@@ -24,7 +24,7 @@ pub(crate) struct Lookup {
     /// The record and when it was read, however old.
     pub(crate) entry: Option<Arc<RecordEntry>>,
     /// What an entry has to name that is stored by a load that begins now. `None` where Redis did not say.
-    pub(crate) generations: Option<Generations>,
+    pub(crate) generations: Option<EntryGenerations>,
 }
 
 /// What the commands have returned.
@@ -32,7 +32,7 @@ struct Response {
     bytes: Option<Vec<u8>>,
     /// Milliseconds until the entry expires.
     expires_in_ms: i64,
-    generations: Generations,
+    generations: EntryGenerations,
 }
 
 impl RedisTier {
@@ -82,7 +82,7 @@ impl RedisTier {
             of_caller,
             in_project.query_async::<(i64, Option<Vec<u8>>, _, _)>(&mut connection),
         )?;
-        let generations = Generations { all, project, record, caller: of_caller };
+        let generations = EntryGenerations { all, project, record, caller: of_caller };
         // Without its caller's generation an entry could be of a token that was refused.
         let counts = *caller == CallerKey::Gateway || of_caller.is_some();
         Ok(Response { bytes: bytes.filter(|_| counts), expires_in_ms, generations })
@@ -107,10 +107,12 @@ impl RedisTier {
         self: &Arc<Self>,
         key: SharedKey,
         entry: Arc<RecordEntry>,
-        generations: Generations,
-        lease: Option<Lease>,
+        generations: EntryGenerations,
+        lease: Option<RedisLease>,
     ) {
-        let Value::Record(_) = entry.value.value else { return };
+        if entry.value.record.is_err() {
+            return;
+        }
         let permit = Arc::clone(&self.stores).try_acquire_owned();
         let (Ok(permit), Some(connection)) = (permit, self.client.get()) else {
             self.metrics.writes.inc("dropped");
@@ -134,16 +136,16 @@ impl RedisTier {
         mut connection: RedisConnection,
         key: &SharedKey,
         entry: &RecordEntry,
-        found: Generations,
+        found: EntryGenerations,
     ) -> RedisResult<bool> {
-        let Value::Record(record) = &entry.value.value else { return Ok(false) };
+        let Ok(record) = &entry.value.record else { return Ok(false) };
         let completed = self.complete(&mut connection, &key.record, found).await?;
         let Some(generations) = completed else { return Ok(false) };
         let (limits, ttl) = (self.limits.get(), entry.value.ttl);
         let age = self.clock.now().saturating_duration_since(entry.fetched);
         let stale_for = limits.stale_if_error.max(limits.stale_while_revalidate);
         let expires_in_ms = millis((ttl + stale_for).saturating_sub(age));
-        let lifetime = Lifetime { ttl, age, expires_in: Duration::from_millis(expires_in_ms) };
+        let lifetime = EntryTimes { ttl, age, expires_in: Duration::from_millis(expires_in_ms) };
         match encode(record, generations, lifetime) {
             Some(bytes) if expires_in_ms > 0 => {
                 connection.pset_ex::<_, _, ()>(self.keys.entry(key), bytes, expires_in_ms).await?;
@@ -159,10 +161,10 @@ impl RedisTier {
         &self,
         connection: &mut RedisConnection,
         key: &RecordKey,
-        found: Generations,
-    ) -> RedisResult<Option<Generations>> {
+        found: EntryGenerations,
+    ) -> RedisResult<Option<EntryGenerations>> {
         let keys = &self.keys;
-        let Generations { mut all, mut project, mut caller, record } = found;
+        let EntryGenerations { mut all, mut project, mut caller, record } = found;
         let long = GENERATION_LIFE;
         let mut needed = vec![
             (&mut all, keys.generation_of_all(), long),
@@ -189,6 +191,6 @@ impl RedisTier {
                 return Ok(None);
             }
         }
-        Ok(Some(Generations { all, project, record, caller }))
+        Ok(Some(EntryGenerations { all, project, record, caller }))
     }
 }

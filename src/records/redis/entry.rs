@@ -20,7 +20,7 @@ pub(super) const LARGEST: usize = 64 * 1024;
 /// The generations that an entry belongs to; `None` where Redis has none. Each is a random number that a
 /// purge or refusal changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Generations {
+pub(crate) struct EntryGenerations {
     pub(super) all: Option<u64>,
     pub(super) project: Option<u64>,
     pub(super) record: Option<u64>,
@@ -30,7 +30,7 @@ pub(crate) struct Generations {
 
 /// The times of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lifetime {
+pub(super) struct EntryTimes {
     /// How long the record was fresh when it was read from the upstream.
     pub(super) ttl: Duration,
     /// How old it was when it was stored.
@@ -41,18 +41,18 @@ pub(super) struct Lifetime {
 
 /// An entry that was read.
 #[derive(Debug, PartialEq)]
-pub(super) struct Stored {
+pub(super) struct StoredRecord {
     pub(super) record: ScreenRecord,
-    pub(super) generations: Generations,
-    pub(super) lifetime: Lifetime,
+    pub(super) generations: EntryGenerations,
+    pub(super) lifetime: EntryTimes,
 }
 
 /// The JSON of an entry. Texts and times have the names that they have on the wire.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredEntry<'r> {
-    generations: Generations,
-    lifetime: Lifetime,
+    generations: EntryGenerations,
+    lifetime: EntryTimes,
     #[serde(borrow)]
     texts: BTreeMap<&'r str, Result<Cow<'r, str>, Arc<Unreadable>>>,
     #[serde(borrow)]
@@ -79,7 +79,7 @@ pub(super) fn is_of_purge(generation: u64) -> bool {
     generation & 1 == 1
 }
 
-impl Lifetime {
+impl EntryTimes {
     /// The age of the record, by the time that Redis gives until the entry expires. So the clocks of two
     /// replicas need not agree.
     pub(super) fn age(&self, expires_in_ms: i64) -> Option<Duration> {
@@ -91,8 +91,8 @@ impl Lifetime {
 /// The bytes of an entry; `None` if they are too many.
 pub(super) fn encode(
     record: &ScreenRecord,
-    generations: Generations,
-    lifetime: Lifetime,
+    generations: EntryGenerations,
+    lifetime: EntryTimes,
 ) -> Option<Vec<u8>> {
     let text = |of: RecordText| Some((of.wire_name(), record.text(of)?.map(Cow::Borrowed)));
     let written = |time: Timestamp| Cow::Owned(time.as_utc().to_string());
@@ -111,7 +111,7 @@ pub(super) fn encode(
 }
 
 /// Reads an entry; `None` for another version and for a broken one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
+pub(super) fn decode(bytes: &[u8]) -> Option<StoredRecord> {
     let (version, json) = bytes.split_first()?;
     if *version != VERSION || bytes.len() > LARGEST {
         return None;
@@ -130,7 +130,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
         };
         *fields.time(RecordTime::of_wire_name(name)?) = Some(time);
     }
-    Some(Stored { record: fields.into(), generations, lifetime })
+    Some(StoredRecord { record: fields.into(), generations, lifetime })
 }
 
 #[cfg(test)]
@@ -138,10 +138,13 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const GENERATIONS: Generations =
-        Generations { all: Some(1), project: Some(u64::MAX), record: None, caller: Some(2) };
-    const LIFETIME: Lifetime =
-        Lifetime { ttl: SECOND, age: Duration::from_secs(2), expires_in: Duration::from_secs(10) };
+    const GENERATIONS: EntryGenerations =
+        EntryGenerations { all: Some(1), project: Some(u64::MAX), record: None, caller: Some(2) };
+    const LIFETIME: EntryTimes = EntryTimes {
+        ttl: SECOND,
+        age: Duration::from_secs(2),
+        expires_in: Duration::from_secs(10),
+    };
 
     fn time(value: &str) -> Timestamp {
         Timestamp::from_utc(value.parse().unwrap()).unwrap()

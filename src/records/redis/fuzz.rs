@@ -4,7 +4,7 @@ use super::super::invalidation::{Invalidation, Purge};
 use super::entry::{LARGEST, decode, encode};
 use super::metrics::RedisMetrics;
 use super::outbox::Message;
-use super::subscriber::Subscription;
+use super::subscriber::ChannelReader;
 
 /// An entry, with some milliseconds until it expires.
 pub fn entry(bytes: &[u8]) {
@@ -24,7 +24,7 @@ pub fn entry(bytes: &[u8]) {
 pub fn news(bytes: &[u8]) {
     const OWN: u64 = 7;
     let all = Some(Invalidation::Purge(Purge::All));
-    let mut subscription = Subscription::new(OWN, RedisMetrics::default().news);
+    let mut subscription = ChannelReader::new(OWN, RedisMetrics::default().news);
     for line in bytes.split(|byte| *byte == b'\n') {
         let received = subscription.read(line);
         match serde_json::from_slice::<Message>(line) {

@@ -21,11 +21,11 @@ pub(crate) struct SharedKey {
     pub(crate) tag: Arc<str>,
 }
 
-pub(super) struct Keys {
+pub(super) struct RedisKeys {
     prefix: String,
 }
 
-impl Keys {
+impl RedisKeys {
     /// The keys of a deployment: `identity` names its upstream and credentials, and how it reads answers.
     pub(super) fn new(key_secret: Option<&Secret>, identity: &[String]) -> Self {
         const BYTES: usize = 16;
@@ -107,10 +107,10 @@ mod tests {
     fn two_deployments_share_no_key() {
         let secret = Secret::new("a secret of one deployment");
         let prefixes: Vec<String> = [
-            Keys::new(None, &identity(&["https://a", "aksk", "AK1"])),
-            Keys::new(None, &identity(&["https://a", "aksk", "AK2"])),
-            Keys::new(None, &identity(&["https://a", "aks", "kAK1"])),
-            Keys::new(Some(&secret), &identity(&["https://a", "aksk", "AK1"])),
+            RedisKeys::new(None, &identity(&["https://a", "aksk", "AK1"])),
+            RedisKeys::new(None, &identity(&["https://a", "aksk", "AK2"])),
+            RedisKeys::new(None, &identity(&["https://a", "aks", "kAK1"])),
+            RedisKeys::new(Some(&secret), &identity(&["https://a", "aksk", "AK1"])),
         ]
         .map(|keys| keys.prefix)
         .to_vec();
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_key_holds_the_region_the_caller_the_project_and_the_record_in_full() {
-        let keys = Keys { prefix: "srg:0".to_owned() };
+        let keys = RedisKeys { prefix: "srg:0".to_owned() };
         let record = RecordKey {
             caller: CallerKey::Holder([0xab; 32]),
             project: ProjectId::parse("P-").unwrap(),

@@ -18,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(2);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// Held while this replica loads a record.
-pub(crate) struct Lease {
+pub(crate) struct RedisLease {
     tier: Arc<RedisTier>,
     key: SharedKey,
 }
@@ -26,13 +26,13 @@ pub(crate) struct Lease {
 /// Which replica loads a record.
 pub(crate) enum LeaseOutcome {
     /// This one. Without a lease if Redis did not answer or the wait was too long; else the others wait.
-    Load(Option<Lease>),
+    Load(Option<RedisLease>),
     /// Another one has loaded it.
     LoadedElsewhere(Arc<RecordEntry>),
 }
 
 /// Gives the lease back.
-impl Drop for Lease {
+impl Drop for RedisLease {
     fn drop(&mut self) {
         let (tier, lease) = (Arc::clone(&self.tier), self.tier.keys.lease(&self.key));
         if let Some(mut connection) = tier.client.get() {
@@ -71,7 +71,7 @@ impl RedisTier {
             // The lease before the entry: its holder stores the entry before it gives the lease back.
             let is_taken = self.try_lease(key, until).await;
             let lease = is_taken.filter(|is_taken| *is_taken);
-            let lease = lease.map(|_| Lease { tier: Arc::clone(self), key: key.clone() });
+            let lease = lease.map(|_| RedisLease { tier: Arc::clone(self), key: key.clone() });
             if has_waited
                 && let Some(entry) = self.look_up(key, until).await.entry.filter(&is_usable)
             {

@@ -19,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Reads the messages of one channel.
-pub(super) struct Subscription {
+pub(super) struct ChannelReader {
     /// Identifies this replica in its messages.
     replica: u64,
     /// The last purge that is known, 0 if there was none; `None` before the first connection.
@@ -28,7 +28,7 @@ pub(super) struct Subscription {
     news: LabelledCounter,
 }
 
-impl Subscription {
+impl ChannelReader {
     pub(super) fn new(replica: u64, news: LabelledCounter) -> Self {
         Self { replica, last_purge: None, news }
     }
@@ -85,7 +85,7 @@ impl RedisTier {
 
     /// Stays connected for ever, and hands on what other replicas send.
     async fn subscribe(&self, mut on_received: impl FnMut(Invalidation) + Send) {
-        let mut subscription = Subscription::new(self.replica, self.metrics.news.clone());
+        let mut subscription = ChannelReader::new(self.replica, self.metrics.news.clone());
         let mut pause = FIRST_PAUSE;
         let mut is_known_unreachable = false;
         loop {
@@ -110,7 +110,7 @@ impl RedisTier {
     /// Connects and hands on messages; returns why the connection is no longer used.
     async fn follow(
         &self,
-        subscription: &mut Subscription,
+        subscription: &mut ChannelReader,
         on_received: &mut impl FnMut(Invalidation),
     ) -> RedisResult<&'static str> {
         let client = &self.client;
@@ -156,8 +156,8 @@ mod tests {
         Invalidation::Purge(Purge::Project(ProjectId::parse("p").unwrap()))
     }
 
-    fn subscription(last_purge: Option<u64>) -> Subscription {
-        Subscription { last_purge, ..Subscription::new(OWN, RedisMetrics::default().news) }
+    fn subscription(last_purge: Option<u64>) -> ChannelReader {
+        ChannelReader { last_purge, ..ChannelReader::new(OWN, RedisMetrics::default().news) }
     }
 
     fn message(from: u64, purge: Option<PurgeLink>, invalidation: &Invalidation) -> Vec<u8> {

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::ttl_cache::CacheParts;
 use super::connection::{RESPONSE_TIMEOUT, RedisClient};
-use super::keys::Keys;
+use super::keys::RedisKeys;
 use super::metrics::RedisMetrics;
 use super::outbox::Outbox;
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ const MAX_STORES: usize = 1024;
 
 /// The shared cache.
 pub(crate) struct RedisTier {
-    pub(super) keys: Keys,
+    pub(super) keys: RedisKeys,
     /// Knows the region of each project.
     pub(super) upstream: Upstream,
     pub(super) limits: Live<CacheConfig>,
@@ -48,7 +48,7 @@ impl RedisTier {
         let CacheParts { limits, metrics, clock, .. } = caches.clone();
         let metrics = metrics.shared;
         Ok(Self {
-            keys: Keys::new(limits.load().key_secret.as_ref(), &upstream.identity()),
+            keys: RedisKeys::new(limits.load().key_secret.as_ref(), &upstream.identity()),
             upstream: upstream.clone(),
             limits,
             timeout: config.timeout,
