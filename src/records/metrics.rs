@@ -7,7 +7,6 @@ use prometheus_client::registry::Registry;
 
 use super::CacheOutcome;
 use super::redis::RedisMetrics;
-use super::ttl_cache::CacheSize;
 use crate::counters::{Label, LabelledCounter};
 
 /// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.
@@ -20,6 +19,13 @@ const OUTCOMES: [CacheOutcome; 7] = [
     CacheOutcome::Expired,
     CacheOutcome::Bypass,
 ];
+
+/// The number of entries of a cache, and their size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CacheSize {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
 
 /// The record cache's metrics.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use super::freshness::{Freshness, Lifetime};
 use super::generation::{Generation, Generations, LoadKind};
 use super::invalidation::Invalidation;
 use super::key::{CallerKey, RecordKey};
-use super::metrics::RecordMetrics;
+use super::metrics::{CacheSize, RecordMetrics};
 use super::single_flight::{LoadHandle, SingleFlight};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
@@ -95,13 +95,6 @@ pub(crate) struct Found<V> {
     pub(crate) age: Duration,
     pub(crate) ttl: Duration,
     pub(crate) freshness: Freshness,
-}
-
-/// The number of entries of a cache, and their size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CacheSize {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
 }
 
 /// Values by key, and the loads of those that are missing.
