@@ -72,6 +72,10 @@ release:
 measure *args:
     bench/run {{args}}
 
+# Accepts the instructions that a request takes now.
+baseline:
+    BENCH_PROFILE=dev bench/run --instructions --update
+
 # Ten minutes of load with faults on all sides; writes docs/SOAK.md.
 soak *minutes:
     tests/soak/run {{minutes}}
