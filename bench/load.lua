@@ -108,7 +108,7 @@ function request()
   elseif kind == "page" then
     body, sought = page_body(), { '"id":"' }
   elseif kind == "statistics" then
-    body, sought = statistics_body(number), { '"scanned":10000,"isComplete":true' }
+    body, sought = statistics_body(number), { '"isComplete":true' }
   elseif kind == "aliases" then
     body, sought = aliases_body(number), { '"a49":{"id":"' .. new_id(number * 10 + 9) .. '"' }
   else
