@@ -8,7 +8,7 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs benches/parts.rs \
+    && touch src/lib.rs benches/decode.rs benches/compression.rs benches/gateway.rs benches/document.rs \
     && cargo build --profile "$PROFILE" --locked --bin screen-record-gateway \
     && rm -r src benches
 COPY src src

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -52,7 +52,7 @@ async fn screen_record(
     }
     let mix = mix(&id);
     // The user's name is the caller's token, so that an answer to the wrong caller is noticed.
-    let username = match headers.get(TOKEN).map(|token| token.to_str()) {
+    let username = match headers.get(TOKEN).map(HeaderValue::to_str) {
         Some(Ok(token)) => token,
         None if headers.contains_key(header::AUTHORIZATION) => user(mix),
         _ => return StatusCode::UNAUTHORIZED.into_response(),
