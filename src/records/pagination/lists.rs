@@ -79,7 +79,7 @@ impl Reader {
     /// Sums over the recordings of a selection, by group. They are in the record cache afterwards.
     ///
     /// # Errors
-    /// As [`Self::screen_records`].
+    /// As [`Reader::screen_record`], and [`Failure::BadInput`] for a selection that cannot be asked for.
     pub async fn statistics(
         &self,
         project: ProjectId,
