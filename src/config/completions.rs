@@ -4,6 +4,7 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
 use super::command_line::command;
+use crate::version::version;
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 
@@ -24,7 +25,13 @@ pub(super) fn manual(name: Option<&str>) -> String {
     whole.build();
     let one = name.and_then(|name| whole.find_subcommand(name)).cloned();
     let mut page = Vec::new();
-    Man::new(one.unwrap_or(whole)).render(&mut page).expect("writing to memory cannot fail");
+    Man::new(one.unwrap_or(whole))
+        // An empty date would be left out, and the next field would take its place.
+        .date("\"\"")
+        .source(format!("{NAME} {}", version()))
+        .manual("User Commands")
+        .render(&mut page)
+        .expect("writing to memory cannot fail");
     String::from_utf8_lossy(&page).into_owned()
 }
 
