@@ -1,48 +1,33 @@
 //! Reads bodies of HTTP messages up to a limit.
 
-use std::pin::pin;
+use std::error::Error;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body;
 
 /// Why a body could not be read.
 #[derive(Debug)]
-pub(crate) enum BodyError<E> {
+pub(crate) enum BodyError {
     /// It is larger than the limit.
     TooLarge,
     /// It ended early, or cannot be decoded.
-    Broken(E),
+    Broken,
 }
 
 /// Reads a body of at most `limit` bytes. A body of one piece, as most are, is not copied.
-pub(crate) async fn read_body<B: Body<Data = Bytes>>(
-    body: B,
-    limit: usize,
-) -> Result<Bytes, BodyError<B::Error>> {
+pub(crate) async fn read_body<B>(body: B, limit: usize) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);
     }
-    let mut body = pin!(body);
-    let (mut first, mut several) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = body.as_mut().frame().await {
-        let piece = frame.map_err(BodyError::Broken)?.into_data().unwrap_or_default();
-        if first.len().max(several.len()) + piece.len() > limit {
-            return Err(BodyError::TooLarge);
-        }
-        if first.is_empty() {
-            first = piece;
-            if body.is_end_stream() {
-                return Ok(first);
-            }
-            continue;
-        }
-        if several.is_empty() {
-            several.extend_from_slice(&first);
-        }
-        several.extend_from_slice(&piece);
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::Broken),
     }
-    Ok(if several.is_empty() { first } else { several.freeze() })
 }
 
 #[cfg(test)]
@@ -55,8 +40,10 @@ mod tests {
 
     use super::*;
 
-    async fn read(pieces: &[&'static str], limit: usize) -> Result<Bytes, BodyError<Infallible>> {
-        let frame = |piece: &&'static str| Ok(Frame::data(Bytes::from_static(piece.as_bytes())));
+    async fn read(pieces: &[&'static str], limit: usize) -> Result<Bytes, BodyError> {
+        let frame = |piece: &&'static str| {
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes())))
+        };
         read_body(
             StreamBody::new(stream::iter(pieces.iter().map(frame).collect::<Vec<_>>())),
             limit,

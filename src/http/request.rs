@@ -76,7 +76,7 @@ pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<By
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             Refusal::new(status, ErrorCode::QueryTooComplex, message)
         }
-        BodyError::Broken(_) => Refusal::bad_request("the body ended early"),
+        BodyError::Broken => Refusal::bad_request("the body ended early"),
     })
 }
 

@@ -133,7 +133,7 @@ async fn read_body(head: &http::response::Parts, body: Body, max: usize) -> Resu
         BodyError::TooLarge => {
             malformed(content_encoding::DecodeError::TooLarge { max }.to_string(), status)
         }
-        BodyError::Broken(_) => Failure::Unreachable(Unreachable::Cut),
+        BodyError::Broken => Failure::Unreachable(Unreachable::Cut),
     })?;
     content_encoding::decode(&head.headers, sent, max)
         .map_err(|error| malformed(error.to_string(), status))

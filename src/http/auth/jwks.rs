@@ -173,7 +173,7 @@ impl Remote {
         let limit = usize::try_from(LARGEST_FILE).unwrap_or(usize::MAX);
         let body = read_body(Body::from(response), limit).await.map_err(|error| match error {
             BodyError::TooLarge => "the answer is larger than 1 MiB".to_owned(),
-            BodyError::Broken(error) => broken(error),
+            BodyError::Broken => "the answer ended early".to_owned(),
         })?;
         parse(&body)
     }

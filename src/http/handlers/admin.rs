@@ -73,7 +73,7 @@ async fn purge(State(admin): State<Admin>, request: Request<Body>) -> Response {
             let problem = format!("the body is larger than {LARGEST_PURGE} bytes");
             return refusal(StatusCode::PAYLOAD_TOO_LARGE, &problem);
         }
-        Ok(Err(BodyError::Broken(_))) => {
+        Ok(Err(BodyError::Broken)) => {
             return refusal(StatusCode::BAD_REQUEST, "the body ended early");
         }
         Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
