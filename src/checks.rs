@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{
-    Config, CredentialsMode, InboundAuth, InboundConfig, JwksSource, UpstreamConfig,
+    Config, CredentialsMode, InboundAuth, InboundConfig, JwksSource, JwtConfig, UpstreamConfig,
 };
 use crate::domain::Diagnostic;
 use crate::error_chain::on_one_line;
@@ -59,22 +59,14 @@ async fn callers(inbound: &InboundConfig, upstream: &UpstreamConfig) -> Result<(
         stopping: CancellationToken::new(),
     };
     match Authenticator::start(inbound, parts).await {
-        Ok(callers) => match (callers.trouble(), jwks_address(inbound)) {
-            (Some(_), Some(address)) => Err(keys(address, upstream).await),
-            (Some(trouble), None) => Err(Diagnostic::new(trouble, "check inbound.jwt_jwks")),
+        Ok(callers) => match (callers.trouble(), &inbound.auth) {
             (None, _) => Ok(()),
+            (Some(_), InboundAuth::Jwt(JwtConfig { jwks: JwksSource::Address(address), .. })) => {
+                Err(keys(address, upstream).await)
+            }
+            (Some(trouble), _) => Err(Diagnostic::new(trouble, "check inbound.jwt_jwks")),
         },
         Err(error) => Err(Diagnostic::new(on_one_line(&error), FILES)),
-    }
-}
-
-fn jwks_address(inbound: &InboundConfig) -> Option<&Url> {
-    match &inbound.auth {
-        InboundAuth::Jwt(jwt) => match &jwt.jwks {
-            JwksSource::Address(address) => Some(address),
-            JwksSource::File(_) => None,
-        },
-        InboundAuth::None | InboundAuth::ApiKey(_) => None,
     }
 }
 
@@ -85,12 +77,11 @@ async fn keys(address: &Url, upstream: &UpstreamConfig) -> Diagnostic {
     let (what, setting) = ("the address of the keys", "inbound.jwt_jwks".to_owned());
     match reach(&CheckedAddress { what, setting, url: address }, &config, &Clock::default()).await {
         Err(diagnostic) => diagnostic,
-        Ok(Reached { status: 200, .. }) => Diagnostic::new(
-            "inbound.jwt_jwks answers, but not with a set of keys that signatures can be checked with",
-            "set it to the address that the issuer's metadata names as jwks_uri",
-        ),
         Ok(Reached { status, .. }) => Diagnostic::new(
-            format!("inbound.jwt_jwks answers with status {status}, not with keys"),
+            format!(
+                "inbound.jwt_jwks answers with status {status}, but not with a set of keys that \
+                 signatures can be checked with"
+            ),
             "set it to the address that the issuer's metadata names as jwks_uri",
         ),
     }

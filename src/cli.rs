@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use futures_util::future::{join_all, try_join_all};
@@ -20,8 +19,8 @@ use crate::app::{App, Start};
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
-    AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SchemaText, SettingsError,
-    SimulateArgs, SimulatedKey, SimulatedRegion, SimulatedUser, Target, UsageError,
+    AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SettingsError, SimulateArgs,
+    SimulatedKey, SimulatedRegion, SimulatedUser, Target, UsageError,
 };
 use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
@@ -37,7 +36,7 @@ const FAILED: u8 = 1;
 const REFUSED: u8 = 2;
 
 /// The result of a command.
-type Outcome = Result<(), Box<dyn Error>>;
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// Runs the program: 0 for success, 1 for a failing start or a check that is not ready, 2 for
 /// arguments or settings that are refused.
@@ -50,11 +49,11 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Demo(config)) => demo(config).await,
         Ok(Invocation::Serve(config)) => serve(config, hangups).await,
         Ok(Invocation::Simulate(args)) => simulate(args).await,
-        Ok(Invocation::Schema(text)) => {
-            let sdl = match text {
-                SchemaText::Clients => graphql::sdl(),
-                SchemaText::Federation => graphql::federation_sdl(),
-                SchemaText::TaggedFederation => graphql::tagged_federation_sdl(),
+        Ok(Invocation::Schema { federation, cache_tags }) => {
+            let sdl = match (federation, cache_tags) {
+                (_, true) => graphql::tagged_federation_sdl(),
+                (true, false) => graphql::federation_sdl(),
+                (false, false) => graphql::sdl(),
             };
             say(sdl.trim_end());
             Ok(())
@@ -87,16 +86,12 @@ async fn demo(demo: Loaded<Config>) -> Outcome {
         projects.map(|(simulator, (name, region))| demo_project(simulator, name, region));
     let projects = projects.collect::<Result<Vec<_>, _>>()?;
     let page_defaults = demo_pages(first, &query);
-    let log_handle = Some(log.handle());
+    let log_handle = Some(log.handle.clone());
     let settings = demo.serving(projects);
     let start = Start { page_defaults, log: log_handle, traces, ..Start::from(settings, clock) };
     let app = App::start(start).await?;
     let stopped = stop_signal()?;
-    introduce(app.local_addr()?, &query);
-    say(format_args!(
-        "  Health and metrics are at http://{}/readyz and /metrics.\n",
-        app.admin_addr()?
-    ));
+    introduce(app.local_addr()?, app.admin_addr()?, &query);
     run_all(simulators, Box::pin(app.run(stopped))).await;
     Ok(())
 }
@@ -141,7 +136,7 @@ fn demo_project(
     simulator: &Simulator,
     name: &str,
     region: &str,
-) -> Result<ProjectConfig, Box<dyn Error>> {
+) -> Result<ProjectConfig, Box<dyn Error + Send + Sync>> {
     let endpoint = format!("http://{}", simulator.local_addr()?).parse()?;
     let target = Target { region: Some(region.to_owned()), ..Target::at(endpoint) };
     let (id, name) = (ProjectId::parse(simulator.sample().0)?, Some(name.to_owned()));
@@ -159,14 +154,15 @@ fn demo_query(simulator: &Simulator) -> String {
 }
 
 /// Shows a new user how to send a query.
-fn introduce(address: SocketAddr, query: &str) {
+fn introduce(address: SocketAddr, admin: SocketAddr, query: &str) {
     let one_line = query.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" ");
     let body = serde_json::json!({ "query": one_line });
     say(format_args!(
         "\n  Console   http://{address}/\n  GraphiQL  http://{address}/graphql\n  \
          Token     {DEMO_TOKEN} (filled in there; everything is simulated)\n\n  \
          Or paste this:\n\n  curl -s http://{address}/graphql -H 'X-Auth-Token: {DEMO_TOKEN}' \\\n    \
-         -H 'Content-Type: application/json' \\\n    -d '{body}'\n"
+         -H 'Content-Type: application/json' \\\n    -d '{body}'\n\n  \
+         Health and metrics are at http://{admin}/readyz and /metrics.\n"
     ));
 }
 
@@ -178,7 +174,7 @@ async fn serve(config: Loaded<Config>, hangups: BoxStream<'static, ()>) -> Outco
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
     // A reader of the audit log expects nothing else on standard output.
     let is_audited_there = config.settings.audit.sink == AuditSink::Stdout;
-    let start = Start { log: Some(log.handle()), traces, ..Start::from(config, clock) };
+    let start = Start { log: Some(log.handle.clone()), traces, ..Start::from(config, clock) };
     let app = App::start(start).await?;
     let stopped = stop_signal()?;
     let addresses = format!(
@@ -232,11 +228,8 @@ fn simulated(args: &SimulateArgs) -> SimulatorConfig {
         tokens: args.tokens.iter().map(exposed).collect(),
         access_keys: args.access_keys.iter().map(pair).collect(),
         iam_users: args.iam_users.iter().map(iam_user).collect(),
-        token_life: args.token_life,
-        faults: FaultPlan {
-            rate: args.fault_rate,
-            requests_per_second: args.rate_limit.map(NonZeroU32::get),
-        },
+        faults: FaultPlan { rate: args.fault_rate, ..FaultPlan::default() },
+        ..SimulatorConfig::default()
     }
 }
 

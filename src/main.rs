@@ -12,5 +12,5 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    cli::run(std::env::args_os()).await
+    Box::pin(cli::run(std::env::args_os())).await
 }

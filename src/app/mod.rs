@@ -137,5 +137,5 @@ impl App {
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
     let bound = Listener::bind(address).await;
-    bound.map_err(|source| StartError::Bind { setting, address, source })
+    bound.map_err(|error| format!("{setting} {address} cannot be bound: {error}").into())
 }

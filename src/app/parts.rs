@@ -1,8 +1,6 @@
 //! The parts of the gateway: how they are made, and how they change with the settings.
 
 use std::error::Error;
-use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -12,9 +10,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Live, Loaded};
 use crate::error_chain::on_one_line;
 use crate::http::{
-    AuditLog, AuditMetrics, AuditSetupError, AuditSink, AuthParts, AuthSetupError, Authenticator,
-    ConnectionLimits, ConnectionMetrics, FileError, Hosts, HttpMetrics, Main, MainParts,
-    PageDefaults, Tls, TlsChange, TlsMetrics, main_router,
+    AuditLog, AuditMetrics, AuditSink, AuthParts, Authenticator, ConnectionLimits,
+    ConnectionMetrics, Hosts, HttpMetrics, Main, MainParts, PageDefaults, Tls, TlsChange,
+    TlsMetrics, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{LogHandle, MetricsPage, Traces};
@@ -24,35 +22,7 @@ use crate::upstream::{Upstream, UpstreamMetrics};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the gateway cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be bound.
-    #[error("{setting} {address} cannot be bound")]
-    Bind {
-        /// The setting that names the address.
-        setting: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// The client for the upstream cannot be set up.
-    #[error("the upstream's client cannot be set up")]
-    Client(#[from] reqwest::Error),
-    /// The trusted documents, or the files of the listener's TLS, cannot be used.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The authentication of callers cannot be set up.
-    #[error(transparent)]
-    Auth(#[from] AuthSetupError),
-    /// The audit log cannot be opened.
-    #[error(transparent)]
-    Audit(#[from] AuditSetupError),
-    /// The system gives no random numbers.
-    #[error("the system's random generator does not answer")]
-    Random(#[from] getrandom::Error),
-}
+pub type StartError = Box<dyn Error + Send + Sync>;
 
 /// What the gateway needs to start.
 pub struct Start {
@@ -113,7 +83,10 @@ impl Parts {
         let tls = page.add(TlsMetrics::default(), TlsMetrics::register);
         let tls = Tls::load(config.tls.as_ref(), tls, clock.clone())?;
         let upstream = page.add(UpstreamMetrics::default(), UpstreamMetrics::register);
-        let upstream = Upstream::new(&config.upstream, upstream, clock.clone())?;
+        let upstream = Upstream::new(&config.upstream, upstream, clock.clone());
+        let upstream = upstream.map_err(|error| {
+            format!("the upstream's client cannot be set up: {}", on_one_line(&error))
+        })?;
         let records = page.add(RecordMetrics::default(), RecordMetrics::register);
         let records = records_of(&upstream, start, ends, records)?;
         let audit = page.add(AuditMetrics::default(), AuditMetrics::register);
@@ -164,8 +137,7 @@ impl Parts {
         let callers = prepared(self.callers.prepare(inbound).await, &mut reasons);
         // Opens the sink again at each reload, so that a signal follows a file that was renamed.
         let sink = prepared(AuditSink::open(&config.audit), &mut reasons);
-        let upstream = self.upstream.prepare(&config.upstream).map_err(StartError::from);
-        let upstream = prepared(upstream, &mut reasons);
+        let upstream = prepared(self.upstream.prepare(&config.upstream), &mut reasons);
         let main = prepared(self.main.prepare(limits, subscriptions, graphql), &mut reasons);
         let (Some(tls), Some(callers), Some(sink), Some(upstream), Some(main)) =
             (tls, callers, sink, upstream, main)

@@ -14,6 +14,10 @@ use super::parts::Parts;
 use super::reload_metrics::ReloadMetrics;
 use crate::config::{Config, FileStates, Loaded};
 
+/// What causes a reload, as the log names it: a request such as a signal, a changed file, a failure before.
+const ASKED: &str = "asked";
+const CHANGE: &str = "change";
+const RETRY: &str = "retry";
 /// Polls between a failure and the first retry. Each further retry waits for twice as many.
 const FIRST_BACKOFF: u32 = 2;
 /// The most polls between two retries.
@@ -32,8 +36,6 @@ pub(super) struct Reloader {
     /// Their state at the last poll.
     polled: FileStates,
     failure: Option<LastFailure>,
-    /// Keys of settings that need a restart, as logged last.
-    logged_waiting: Vec<&'static str>,
 }
 
 /// Requests reloads. Clones request the same.
@@ -52,19 +54,6 @@ pub enum Outcome {
     },
     /// Nothing has changed, for these reasons.
     Refused(Vec<String>),
-    /// The process is stopping and does not reload any more.
-    Stopping,
-}
-
-/// What caused a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    /// A request, such as a signal.
-    Request,
-    /// A changed file.
-    Change,
-    /// A failure before.
-    Retry,
 }
 
 /// The last reload, if it failed.
@@ -78,10 +67,10 @@ impl ReloadHandle {
     /// Requests a reload and waits for its outcome.
     pub async fn reload(&self) -> Outcome {
         let (sender, outcome) = oneshot::channel();
-        if self.0.send(sender).await.is_err() {
-            return Outcome::Stopping;
-        }
-        outcome.await.unwrap_or(Outcome::Stopping)
+        // Without a reloader the sender is dropped.
+        let _ = self.0.send(sender).await;
+        let stopping = || Outcome::Refused(vec!["the process is stopping".to_owned()]);
+        outcome.await.unwrap_or_else(|_| stopping())
     }
 }
 
@@ -101,7 +90,6 @@ impl Reloader {
             metrics,
             requests,
             failure: None,
-            logged_waiting: Vec::new(),
         };
         (reloader, ReloadHandle(sender))
     }
@@ -114,7 +102,7 @@ impl Reloader {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 Some(request) = self.requests.recv() => {
-                    let outcome = self.reload(Cause::Request).await;
+                    let outcome = self.reload(ASKED).await;
                     // The receiver may be gone.
                     let _ = request.send(outcome);
                 }
@@ -128,7 +116,7 @@ impl Reloader {
     }
 
     /// Whether a reload is due.
-    async fn poll(&mut self) -> Option<Cause> {
+    async fn poll(&mut self) -> Option<&'static str> {
         let files = self.files.clone();
         // A network file system may be slow.
         let now = self.parts.tasks.spawn_blocking(move || files.now()).await.ok()?;
@@ -136,14 +124,14 @@ impl Reloader {
         let is_settled = now == self.polled;
         self.polled.clone_from(&now);
         if now != self.files {
-            return is_settled.then_some(Cause::Change);
+            return is_settled.then_some(CHANGE);
         }
         let failure = self.failure.as_mut()?;
         failure.polls_until_retry = failure.polls_until_retry.saturating_sub(1);
-        (failure.polls_until_retry == 0).then_some(Cause::Retry)
+        (failure.polls_until_retry == 0).then_some(RETRY)
     }
 
-    async fn reload(&mut self, cause: Cause) -> Outcome {
+    async fn reload(&mut self, cause: &'static str) -> Outcome {
         match self.read_and_apply().await {
             Ok(next) => self.succeed(cause, next),
             Err(reasons) => self.fail(cause, reasons),
@@ -164,56 +152,44 @@ impl Reloader {
         Ok(next)
     }
 
-    fn succeed(&mut self, cause: Cause, next: Loaded<Config>) -> Outcome {
-        let Loaded { changed, waiting, .. } = next.clone();
+    fn succeed(&mut self, cause: &'static str, next: Loaded<Config>) -> Outcome {
+        let (changed, waiting) = (next.changed.clone(), next.waiting.clone());
         let files = next.files.differing(&self.active.files);
-        self.active = Arc::new(next);
-        self.failure = None;
         self.metrics.succeeded(waiting.len());
         tracing::info!(
             changed = changed.join(", "),
             files = files.join(", "),
-            cause = cause.word(),
+            cause,
             "settings, keys and documents were read again and are in use"
         );
-        if !waiting.is_empty() && (waiting != self.logged_waiting || cause == Cause::Request) {
+        if !waiting.is_empty() && (waiting != self.active.waiting || cause == ASKED) {
             tracing::warn!(
                 settings = waiting.join(", "),
                 "settings have changed that need a restart: they stay as they were until then"
             );
         }
-        self.logged_waiting.clone_from(&waiting);
+        self.active = Arc::new(next);
+        self.failure = None;
         Outcome::Done { changed, waiting }
     }
 
-    fn fail(&mut self, cause: Cause, reasons: Vec<String>) -> Outcome {
+    fn fail(&mut self, cause: &'static str, reasons: Vec<String>) -> Outcome {
         self.metrics.failed();
         let before = self.failure.take();
         let is_known = before.as_ref().is_some_and(|before| before.reasons == reasons);
-        if !(cause == Cause::Retry && is_known) {
+        if !(cause == RETRY && is_known) {
             tracing::error!(
                 reasons = reasons.join("; "),
-                cause = cause.word(),
+                cause,
                 "the settings cannot be used: everything stays as it was"
             );
         }
         let backoff = match (cause, before) {
-            (Cause::Retry, Some(before)) => (before.backoff * 2).min(LONGEST_BACKOFF),
+            (RETRY, Some(before)) => (before.backoff * 2).min(LONGEST_BACKOFF),
             _ => FIRST_BACKOFF,
         };
         let polls_until_retry = backoff;
         self.failure = Some(LastFailure { reasons: reasons.clone(), polls_until_retry, backoff });
         Outcome::Refused(reasons)
-    }
-}
-
-impl Cause {
-    /// The word in the log.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Request => "asked",
-            Self::Change => "change",
-            Self::Retry => "retry",
-        }
     }
 }

@@ -22,9 +22,6 @@ const SECTION: &str = "basic";
 /// The section that other sections take missing values from.
 const DEFAULTS: &str = "DEFAULT";
 
-/// What a reload calls the access key, which is no single setting.
-pub(super) const ACCESS_KEY: &str = "access key";
-
 /// An access key pair, permanent or temporary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
@@ -63,7 +60,7 @@ impl AccessKey {
         let security_token = read("security token", &token);
         for missing in [&access, &secret].into_iter().filter(|part| part.value.is_none()) {
             let problem = format!("{} is not set: every access key has one", missing.name);
-            loader.add_problem(problem);
+            loader.sources.problems.push(problem);
         }
         // A project in the environment wins, whichever source has the pair.
         let project = match (loader.variable(PROJECT_ID), &project.value) {
@@ -73,21 +70,12 @@ impl AccessKey {
             }
             _ => default_project(loader),
         };
-        let key = Self {
+        Some(Self {
             access: key?,
             secret: secret_key?,
             security_token,
             project_id: project.map(|project| project.as_str().to_owned()),
-        };
-        loader.note_content(ACCESS_KEY, key.content());
-        Some(key)
-    }
-
-    /// All parts, to compare them with those of another key.
-    fn content(&self) -> String {
-        let token = self.security_token.as_ref().map_or("", Secret::expose);
-        let project = self.project_id.as_deref().unwrap_or_default();
-        [self.access.expose(), self.secret.expose(), token, project].join("\n")
+        })
     }
 }
 
@@ -114,7 +102,7 @@ fn of_profile(loader: &mut SettingsLoader<'_>) -> Option<[Part; 4]> {
         let problem = || missing(&format!("{path} has no [{SECTION}] ak and sk"));
         if has_key(&parts) { Ok(parts) } else { Err(problem()) }
     });
-    parsed.map_err(|problem| loader.add_problem(problem)).ok()
+    parsed.map_err(|problem| loader.sources.problems.push(problem)).ok()
 }
 
 /// The profile file: its path as it is shown, and its text.

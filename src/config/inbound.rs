@@ -70,22 +70,13 @@ settings! {
         /// claim with the users whose recordings a caller may see. A text is one user, whatever it
         /// contains; a list is several; a token without the claim sees no recording. With
         /// `preferred_username`, callers see their own recordings only
-        pub usernames: Option<String> = claim("NAME").optional()
-            .with_key("inbound.jwt_usernames_claim")
-            .shown_when_unset("no constraint")
-            .reloadable(),
+        pub usernames: Option<String> = constraint().with_key("inbound.jwt_usernames_claim"),
         /// claim with the ids of the desktops whose recordings a caller may see, as in
         /// `inbound.jwt_usernames_claim`
-        pub desktop_ids: Option<String> = claim("NAME").optional()
-            .with_key("inbound.jwt_desktop_ids_claim")
-            .shown_when_unset("no constraint")
-            .reloadable(),
+        pub desktop_ids: Option<String> = constraint().with_key("inbound.jwt_desktop_ids_claim"),
         /// claim with the ids of the desktop pools whose recordings a caller may see, as in
         /// `inbound.jwt_usernames_claim`
-        pub desktop_pool_ids: Option<String> = claim("NAME").optional()
-            .with_key("inbound.jwt_desktop_pool_ids_claim")
-            .shown_when_unset("no constraint")
-            .reloadable(),
+        pub desktop_pool_ids: Option<String> = constraint().with_key("inbound.jwt_desktop_pool_ids_claim"),
         /// claim that holds `screen-records:read`, `screen-records:operations` and `screen-records:download`, such
         /// as `scope`: a list, or a text with spaces between them. A token without the first sees no recording
         pub permissions: Option<String> = claim("NAME").optional()
@@ -243,6 +234,11 @@ fn refuse_unused(loader: &mut SettingsLoader<'_>, auth: AuthKind) {
             loader.refuse(&[setting, &AuthSettings::auth()], problem);
         }
     }
+}
+
+/// The name of a claim that constrains callers, if there is one.
+fn constraint() -> Setting<Option<String>> {
+    claim("NAME").optional().shown_when_unset("no constraint").reloadable()
 }
 
 fn claim(placeholder: &'static str) -> Setting<String> {

@@ -23,20 +23,14 @@ pub enum Invocation {
     /// `simulate`
     Simulate(Loaded<SimulateArgs>),
     /// `schema`
-    Schema(SchemaText),
+    Schema {
+        /// Of the subgraph of a federation.
+        federation: bool,
+        /// With cache tags.
+        cache_tags: bool,
+    },
     /// `completions` or `man`: a text to print.
     Print(String),
-}
-
-/// Which text of the schema to print.
-#[derive(Clone, Copy, Debug)]
-pub enum SchemaText {
-    /// What clients see.
-    Clients,
-    /// The subgraph of a federation.
-    Federation,
-    /// The subgraph with cache tags.
-    TaggedFederation,
 }
 
 /// Why there is nothing to run.
@@ -66,11 +60,10 @@ impl Invocation {
             "demo" => Self::Demo(config(Role::Demo)?),
             "serve" => Self::Serve(config(Role::Serve)?),
             "check" => Self::Check(config(Role::Serve)?),
-            "schema" => Self::Schema(match matches {
-                _ if matches.get_flag(CACHE_TAGS) => SchemaText::TaggedFederation,
-                _ if matches.get_flag(FEDERATION) => SchemaText::Federation,
-                _ => SchemaText::Clients,
-            }),
+            "schema" => Self::Schema {
+                federation: matches.get_flag(FEDERATION),
+                cache_tags: matches.get_flag(CACHE_TAGS),
+            },
             "completions" => {
                 let shell = matches.get_one::<Shell>(SHELL).expect("clap asks for it");
                 Self::Print(completions(*shell))

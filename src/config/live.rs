@@ -1,6 +1,5 @@
 //! Settings that can be replaced while the process runs.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
@@ -9,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 ///
 /// Reading takes no lock. Read settings that belong together in one call: the next call may return other
 /// settings.
+#[derive(Debug)]
 pub struct Live<T>(Arc<ArcSwap<T>>);
 
 impl<T> Live<T> {
@@ -36,11 +36,5 @@ impl<T> Live<T> {
 impl<T> Clone for Live<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Live<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Live").field(&*self.load()).finish()
     }
 }

@@ -53,7 +53,7 @@ pub use cache::{CacheConfig, SharedCacheConfig};
 pub use graphql::GraphqlConfig;
 pub use iam::{IamLogin, LoginTarget, ProjectScope};
 pub use inbound::{GrantClaims, InboundAuth, InboundConfig, JwksSource, JwtConfig};
-pub use invocation::{Invocation, SchemaText, UsageError};
+pub use invocation::{Invocation, UsageError};
 pub use limits::{LimitsConfig, Rate};
 pub use live::Live;
 pub use log::{LogConfig, LogFormat};
@@ -161,17 +161,8 @@ impl Config {
         };
         config.refuse_one_port_for_both(loader);
         config.refuse_open_listeners(loader);
-        config.for_each_named_file(|file| loader.watch(file));
+        config.named_files().for_each(|file| loader.sources.files.note(file));
         config
-    }
-
-    /// Makes a simulated upstream serve each of these projects. The first one's also answers for projects that are
-    /// not there. They accept the same tokens.
-    fn serve_simulated(&mut self, projects: Vec<ProjectConfig>) {
-        self.upstream.default = projects.first().map(|first| first.target.clone());
-        self.upstream.tokens_are_for_all_projects = true;
-        self.limits.projects = projects.len();
-        self.upstream.projects = projects;
     }
 
     /// Whether every program on this machine may call the upstream with the gateway's own credentials.
@@ -199,7 +190,7 @@ impl Config {
     /// Refuses the demo on other addresses than this machine's. Refuses a listener where everybody who can connect
     /// would act with the gateway's own credentials.
     fn refuse_open_listeners(&self, loader: &mut SettingsLoader<'_>) {
-        if loader.role() == Role::Demo {
+        if loader.inputs.role == Role::Demo {
             let problem = "must be a loopback address, such as 127.0.0.1:8080: the demo is for this \
                            machine alone";
             for (setting, address) in

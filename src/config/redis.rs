@@ -1,7 +1,7 @@
 //! The address of the shared tier of the cache: one server, a cluster, or a service of sentinels.
 
+use http::uri::Authority;
 use percent_encoding::percent_decode_str;
-use url::Url;
 
 use super::settings::Setting;
 use crate::domain::Secret;
@@ -110,21 +110,12 @@ fn user_and_password(text: &str) -> Option<(Option<String>, Option<Secret>)> {
 }
 
 fn node(text: &str, default_port: u16) -> Option<RedisNode> {
-    // A name, an IPv4 address or an IPv6 address in brackets, and a port: the same as in a URL.
-    let url = Url::parse(&format!("redis://{text}")).ok()?;
-    let is_plain = url.path().is_empty() && url.query().is_none() && url.fragment().is_none();
-    let host = url.host_str().filter(|host| is_plain && !host.is_empty())?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Some(RedisNode {
-        host,
-        port: url.port().filter(|port| *port != 0).or(port_or(text, default_port))?,
-    })
-}
-
-/// The default port where none is given.
-fn port_or(text: &str, default: u16) -> Option<u16> {
-    let after_address = text.rsplit_once(']').map_or(text, |(_, after)| after);
-    (!after_address.contains(':')).then_some(default)
+    // A name, an IPv4 address or an IPv6 address in brackets, and a port.
+    let authority: Authority = text.parse().ok()?;
+    let has_port = text.rsplit_once(']').map_or(text, |(_, rest)| rest).contains(':');
+    let port = if has_port { authority.port_u16()? } else { default_port };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    (port != 0 && !host.is_empty()).then_some(RedisNode { host, port })
 }
 
 #[cfg(test)]

@@ -3,35 +3,34 @@
 //! Settings that need a restart keep their value, and are named. All others are read together with them by
 //! the rules of the start, so that no new value contradicts one that stays.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use super::access_key::ACCESS_KEY;
-use super::inbound::{InboundAuth, JwksSource};
+use super::inbound::{InboundAuth, JwksSource, JwtConfig};
 use super::settings::{Loaded, Role, SettingsError};
-use super::sources::{FileStates, RawSettings};
-use super::{Config, ProjectConfig, load};
+use super::sources::FileStates;
+use super::{Config, CredentialsMode, ProjectConfig, load};
+
+/// What a reload calls the access key, which is no single setting.
+const ACCESS_KEY: &str = "access key";
 
 impl Loaded<Config> {
     /// Settings that did not come from any source and never change. The files that they name may change all the
     /// same.
     pub fn fixed(settings: Config) -> Self {
         let mut files = FileStates::default();
-        settings.for_each_named_file(|file| files.note(file));
-        Self {
-            settings,
-            shown: Vec::new(),
-            changed: Vec::new(),
-            waiting: Vec::new(),
-            files,
-            raw: RawSettings::default(),
-            inputs: None,
-        }
+        settings.named_files().for_each(|file| files.note(file));
+        Self { settings, files, ..Self::default() }
     }
 
-    /// The settings of the demo, once a simulated upstream serves each of these projects.
+    /// The settings of the demo, once a simulated upstream serves each of these projects. The first one's also
+    /// answers for projects that are not there. They accept the same tokens.
     #[must_use]
     pub fn serving(mut self, projects: Vec<ProjectConfig>) -> Self {
-        self.settings.serve_simulated(projects);
+        let Config { upstream, limits, .. } = &mut self.settings;
+        upstream.default = projects.first().map(|first| first.target.clone());
+        upstream.tokens_are_for_all_projects = true;
+        limits.projects = projects.len();
+        upstream.projects = projects;
         self
     }
 
@@ -42,19 +41,25 @@ impl Loaded<Config> {
     pub fn reload(&self) -> Result<Self, SettingsError> {
         let Some(inputs) = &self.inputs else { return Ok(Self::fixed(self.settings.clone())) };
         let old = &self.settings;
-        let mut new = load(inputs, Some(&self.raw), Config::load).map_err(|mut error| {
+        // As a start would read them, and beside the settings that need a restart.
+        let read = load(inputs, None, Config::load)
+            .and_then(|_| load(inputs, Some(&self.raw), Config::load));
+        let mut new = read.map_err(|mut error| {
             // The files of the settings in use are still watched.
-            old.for_each_named_file(|file| error.files.note(file));
+            old.named_files().for_each(|file| error.files.note(file));
             error
         })?;
         let upstream = &mut new.settings.upstream;
-        // Keys of the shared cache hold the access key id, so with it another access key needs a restart.
-        if new.settings.cache.shared.is_some() && upstream.identity() != old.upstream.identity() {
-            upstream.credentials = old.upstream.credentials.clone();
-            let content = self.raw.contents.get(ACCESS_KEY).cloned().unwrap_or_default();
-            new.raw.contents.insert(ACCESS_KEY, content);
-            new.changed.retain(|key| *key != ACCESS_KEY);
-            new.waiting.push(ACCESS_KEY);
+        let is_key = matches!(upstream.credentials, CredentialsMode::AkSk(_));
+        if is_key && upstream.credentials != old.upstream.credentials {
+            // Keys of the shared cache hold the access key id, so with it another one needs a restart.
+            if new.settings.cache.shared.is_some() && upstream.identity() != old.upstream.identity()
+            {
+                upstream.credentials = old.upstream.credentials.clone();
+                new.waiting.push(ACCESS_KEY);
+            } else {
+                new.changed.push(ACCESS_KEY);
+            }
         }
         if inputs.role == Role::Demo {
             new = new.serving(old.upstream.projects.clone());
@@ -64,23 +69,15 @@ impl Loaded<Config> {
 }
 
 impl Config {
-    /// Calls `note` with each file that other areas read because these settings name it.
-    pub(super) fn for_each_named_file(&self, mut note: impl FnMut(&Path)) {
-        match &self.inbound.auth {
-            InboundAuth::ApiKey(file) => note(file),
-            InboundAuth::Jwt(jwt) => {
-                if let JwksSource::File(file) = &jwt.jwks {
-                    note(file);
-                }
-            }
-            InboundAuth::None => {}
-        }
-        if let Some(file) = &self.graphql.documents_file {
-            note(file);
-        }
-        if let Some(tls) = &self.tls {
-            let files = [Some(&tls.cert_file), Some(&tls.key_file), tls.client_ca_file.as_ref()];
-            files.into_iter().flatten().for_each(|file| note(file));
-        }
+    /// The files that other areas read because these settings name them.
+    pub(super) fn named_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let auth = match &self.inbound.auth {
+            InboundAuth::ApiKey(file)
+            | InboundAuth::Jwt(JwtConfig { jwks: JwksSource::File(file), .. }) => Some(file),
+            InboundAuth::None | InboundAuth::Jwt(_) => None,
+        };
+        let tls = self.tls.iter().flat_map(|tls| [&tls.cert_file, &tls.key_file]);
+        let client_ca = self.tls.as_ref().and_then(|tls| tls.client_ca_file.as_ref());
+        tls.chain(auth).chain(client_ca).chain(&self.graphql.documents_file)
     }
 }

@@ -4,9 +4,7 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 use super::iam::LoginTarget;
-use super::settings::{
-    SERVE, Setting, SettingSpec, SettingsLoader, one_line, settings, text, web_address,
-};
+use super::settings::{SERVE, Setting, SettingsLoader, one_line, settings, text, web_address};
 use super::sources::Table;
 use crate::domain::ProjectId;
 
@@ -81,12 +79,11 @@ impl Target {
     /// The target of projects that no table names. `None` if it is left out, and after a refusal.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
         let DefaultTarget { region, endpoint, time_zone } = DefaultTarget::read(loader);
-        let settings: [&SettingSpec; 2] = [&DefaultTarget::region(), &DefaultTarget::endpoint()];
-        if region.is_none() && endpoint.is_none() && loader.tables().is_empty() {
+        if region.is_none() && endpoint.is_none() && loader.sources.tables.is_empty() {
             let problem = "set upstream.region (--upstream-region, GATEWAY_UPSTREAM__REGION), for \
                            example to ap-southeast-1, or upstream.endpoint (--upstream-endpoint, \
                            GATEWAY_UPSTREAM__ENDPOINT); without an account, try the command `demo`";
-            loader.refuse(&settings, problem);
+            loader.refuse(&[&DefaultTarget::region(), &DefaultTarget::endpoint()], problem);
         }
         let endpoint = endpoint
             .or_else(|| endpoint_of(loader, region.as_deref()?, &DefaultTarget::endpoint()))?;
@@ -99,11 +96,11 @@ impl ProjectConfig {
     /// The projects of the settings file, in its order.
     pub(super) fn load_all(loader: &mut SettingsLoader<'_>, default: Option<&Target>) -> Vec<Self> {
         let mut projects: Vec<Self> = Vec::new();
-        for table in loader.tables() {
-            loader.enter(&table);
+        for table in loader.sources.tables.clone() {
+            loader.table.clone_from(&table.name);
             let Some(project) = Self::load(loader, &table, default) else { continue };
             match projects.iter().find(|other| other.id == project.id) {
-                Some(other) => loader.add_problem(format!(
+                Some(other) => loader.sources.problems.push(format!(
                     "projects.{} ({}) is the project of projects.{} again: case and dashes of ids do \
                      not count",
                     table.name, table.origin, other.id,
@@ -120,34 +117,33 @@ impl ProjectConfig {
         table: &Table,
         default: Option<&Target>,
     ) -> Option<Self> {
-        let ProjectSettings { name, mut region, mut endpoint, time_zone } =
-            ProjectSettings::read(loader);
+        let ProjectSettings { name, region, endpoint, time_zone } = ProjectSettings::read(loader);
         let Ok(id) = ProjectId::parse(&table.name) else {
-            loader.add_problem(format!(
+            loader.sources.problems.push(format!(
                 "projects.{} ({}) names no project: must be an id of 1 to 64 letters, digits, - and _",
                 one_line(&table.name),
                 table.origin,
             ));
             return None;
         };
-        if region.is_none() && endpoint.is_none() {
-            let (own, upstream) = (ProjectSettings::region(), DefaultTarget::region());
-            let (own_endpoint, upstream_endpoint) =
-                (ProjectSettings::endpoint(), DefaultTarget::endpoint());
-            let Some(default) = default else {
-                let problem = "the project has neither region nor endpoint: set one, or \
-                               upstream.region or upstream.endpoint for all projects without";
-                loader.refuse(&[&own, &own_endpoint, &upstream, &upstream_endpoint], problem);
-                return None;
-            };
-            region.clone_from(&default.region);
-            endpoint = Some(default.endpoint.clone());
-        }
+        let default = default.filter(|_| region.is_none() && endpoint.is_none());
+        let region = region.or_else(|| default?.region.clone());
+        let setting = ProjectSettings::endpoint();
         let endpoint = endpoint
-            .or_else(|| endpoint_of(loader, region.as_deref()?, &ProjectSettings::endpoint()))?;
+            .or_else(|| Some(default?.endpoint.clone()))
+            .or_else(|| endpoint_of(loader, region.as_deref()?, &setting));
+        if endpoint.is_none() {
+            let upstream = [DefaultTarget::region().spec, DefaultTarget::endpoint().spec];
+            let [upstream_region, upstream_endpoint] = &upstream;
+            let problem = "the project has neither region nor endpoint: set one, or \
+                           upstream.region or upstream.endpoint for all projects without";
+            let region = ProjectSettings::region();
+            loader.refuse(&[&region, &setting, upstream_region, upstream_endpoint], problem);
+        }
         let login =
             LoginTarget::load(loader, region.as_deref(), Some(&id), &ProjectSettings::region());
         let time_zone = time_zone.unwrap_or_else(|| loader.read(&DefaultTarget::time_zone()));
+        let endpoint = endpoint?;
         Some(Self { id, name, target: Target { region, endpoint, time_zone, login } })
     }
 }
@@ -162,13 +158,9 @@ fn endpoint_of(
     let variable = format!("HUAWEICLOUD_SDK_REGION_WORKSPACE_{suffix}");
     // The official SDKs try the addresses of this list in turn; the gateway takes the first.
     let own = loader.variable(&variable).and_then(|addresses| addresses.split(',').next());
-    match own {
-        Some(address) => loader.read_text(setting, address, &variable)?,
-        None => {
-            let address = format!("https://workspace.{region}.myhuaweicloud.com");
-            loader.read_text(setting, &address, "the region")?
-        }
-    }
+    let public = format!("https://workspace.{region}.myhuaweicloud.com");
+    let (address, origin) = own.map_or((&*public, "the region"), |own| (own, &*variable));
+    loader.read_text(setting, address, origin)?
 }
 
 fn regions() -> Setting<String> {

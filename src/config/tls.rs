@@ -42,17 +42,12 @@ impl TlsConfig {
     /// Reads the settings; `None` for HTTP without TLS.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
         let TlsSettings { cert_file, key_file, client_ca_file } = TlsSettings::read(loader);
-        let (cert, key) = (TlsSettings::cert_file(), TlsSettings::key_file());
-        match (&cert_file, &key_file) {
-            (Some(_), None) => loader.refuse(&[&key, &cert], "must be set with tls.cert_file"),
-            (None, Some(_)) => loader.refuse(&[&cert, &key], "must be set with tls.key_file"),
-            (None, None) if client_ca_file.is_some() => {
-                let problem = "does nothing without tls.cert_file and tls.key_file: set both, or \
-                               leave this out";
-                loader.refuse(&[&TlsSettings::client_ca_file(), &cert, &key], problem);
-            }
-            (None, None) | (Some(_), Some(_)) => {}
+        if cert_file.is_none() && key_file.is_none() && client_ca_file.is_none() {
+            return None;
         }
+        let others = "the other settings of tls, which do nothing without it";
+        let cert_file = loader.required(&TlsSettings::cert_file(), cert_file, others);
+        let key_file = loader.required(&TlsSettings::key_file(), key_file, others);
         Some(Self { cert_file: cert_file?, key_file: key_file?, client_ca_file })
     }
 }

@@ -106,33 +106,38 @@ impl UpstreamConfig {
     /// Which upstream is read for projects that no table names, as whom, and how its answers are
     /// understood: what replicas must have in common to share what they read.
     pub fn identity(&self) -> Vec<String> {
-        let mut parts =
-            self.default.as_ref().map_or_else(Vec::new, |default| default.identity().into());
-        match &self.credentials {
-            CredentialsMode::Passthrough => parts.push("passthrough".to_owned()),
-            CredentialsMode::AkSk(key) => {
-                parts.extend(["aksk".to_owned(), key.access.expose().to_owned()]);
-            }
+        let login = self.default.as_ref().and_then(|default| default.login.as_ref());
+        let scope = match login.map(|login| &login.scope) {
+            Some(ProjectScope::Id(scope) | ProjectScope::Name(scope)) => scope,
+            None => "",
+        };
+        let credentials = match &self.credentials {
+            CredentialsMode::Passthrough => vec!["passthrough"],
+            CredentialsMode::AkSk(key) => vec!["aksk", key.access.expose()],
             CredentialsMode::Password(IamLogin { domain, user, .. }) => {
-                parts.extend(["password", domain, user].map(str::to_owned));
-                let login = self.default.as_ref().and_then(|default| default.login.as_ref());
-                if let Some(ProjectScope::Id(scope) | ProjectScope::Name(scope)) =
-                    login.map(|login| &login.scope)
-                {
-                    parts.push(scope.clone());
-                }
+                vec!["password", domain, user, scope]
             }
             CredentialsMode::Metadata(service) => {
-                let project = service.project_id.clone().unwrap_or_default();
-                parts.extend(["metadata".to_owned(), project]);
+                vec!["metadata", service.project_id.as_deref().unwrap_or_default()]
             }
-        }
-        parts
+        };
+        let target = self.default.iter().flat_map(Target::identity);
+        target.chain(credentials.into_iter().map(str::to_owned)).collect()
     }
 
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
-        let upstream = Self::load_limits(loader);
-        if loader.role() == Role::Demo {
+        let upstream = Self::read(loader);
+        let (attempt, deadline) = (Self::attempt_timeout(), Self::deadline());
+        let attempt_timeout = loader.at_most(&attempt, &deadline, upstream.deadline);
+        let connect_timeout = loader.at_most(&Self::connect_timeout(), &attempt, attempt_timeout);
+        let breaker = BreakerConfig::read(loader);
+        if breaker.failure_rate <= 0.0 {
+            let problem = "must be above 0: at 0 the circuit opens unprovoked";
+            loader.refuse(&[&BreakerConfig::failure_rate()], problem);
+        }
+        let upstream = Self { connect_timeout, attempt_timeout, breaker, ..upstream };
+        // The demo has upstreams of its own.
+        if loader.inputs.role == Role::Demo {
             return upstream;
         }
         let settings = CredentialsSettings::read(loader);
@@ -160,19 +165,5 @@ impl UpstreamConfig {
             proxies: Proxies::load(loader),
             ..upstream
         }
-    }
-
-    /// Reads how the gateway calls an upstream whose address and credentials are known.
-    fn load_limits(loader: &mut SettingsLoader<'_>) -> Self {
-        let upstream = Self::read(loader);
-        let (attempt, deadline) = (Self::attempt_timeout(), Self::deadline());
-        let attempt_timeout = loader.at_most(&attempt, &deadline, upstream.deadline);
-        let connect_timeout = loader.at_most(&Self::connect_timeout(), &attempt, attempt_timeout);
-        let breaker = BreakerConfig::read(loader);
-        if breaker.failure_rate <= 0.0 {
-            let problem = "must be above 0: at 0 the circuit opens unprovoked";
-            loader.refuse(&[&BreakerConfig::failure_rate()], problem);
-        }
-        Self { connect_timeout, attempt_timeout, breaker, ..upstream }
     }
 }

@@ -33,7 +33,8 @@ const WAITED: Duration = Duration::from_millis(100);
 
 /// The log of this process. Dropping it writes the lines that wait.
 pub struct Log {
-    handle: LogHandle,
+    /// Changes and counts this log.
+    pub handle: LogHandle,
     _writer: WorkerGuard,
 }
 
@@ -61,13 +62,6 @@ pub fn start_logging(config: &LogConfig, traces: &Traces) -> Result<Log, TryInit
     let lines = CountedWriter { lines, waits: waits.clone(), threshold: WAITED };
     subscriber(filter, format, traces, move || lines.clone()).try_init()?;
     Ok(Log { handle: LogHandle { filter: handle, waits }, _writer: writer })
-}
-
-impl Log {
-    /// Changes and counts this log.
-    pub fn handle(&self) -> LogHandle {
-        self.handle.clone()
-    }
 }
 
 impl LogHandle {
@@ -187,18 +181,26 @@ mod tests {
         filter(&LogConfig { filter: text.to_owned(), format: None })
     }
 
-    /// The line that something logs.
-    fn line_of(log: impl FnOnce()) -> serde_json::Value {
+    /// What is written while something logs.
+    fn written<T>(
+        filter: impl Filter<Registered> + Send + Sync + 'static,
+        traces: &Traces,
+        log: impl FnOnce() -> T,
+    ) -> (String, T) {
         let written = Written::default();
         let make = {
             let written = written.clone();
             move || written.clone()
         };
-        tracing::subscriber::with_default(
-            subscriber(filter_of("info"), LogFormat::Json, &Traces::default(), make),
-            log,
-        );
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let subscriber = subscriber(filter, LogFormat::Json, traces, make);
+        let result = tracing::subscriber::with_default(subscriber, log);
+        let bytes = written.0.lock().unwrap().clone();
+        (String::from_utf8(bytes).unwrap(), result)
+    }
+
+    /// The line that something logs.
+    fn line_of(log: impl FnOnce()) -> serde_json::Value {
+        let (text, ()) = written(filter_of("info"), &Traces::default(), log);
         assert_eq!(text.lines().count(), 1, "{text}");
         serde_json::from_str(&text).unwrap()
     }
@@ -281,26 +283,17 @@ mod tests {
 
     #[test]
     fn what_is_logged_may_change_at_any_time() {
-        let written = Written::default();
-        let make = {
-            let written = written.clone();
-            move || written.clone()
-        };
         let (filter, handle) = reload::Layer::new(filter_of("info"));
         let say = |number: u32| tracing::debug!(number, "said");
 
-        tracing::subscriber::with_default(
-            subscriber(filter, LogFormat::Json, &Traces::default(), make),
-            || {
-                say(1);
-                handle.reload(filter_of("debug")).unwrap();
-                say(2);
-                handle.reload(filter_of("off")).unwrap();
-                say(3);
-            },
-        );
+        let (text, ()) = written(filter, &Traces::default(), || {
+            say(1);
+            handle.reload(filter_of("debug")).unwrap();
+            say(2);
+            handle.reload(filter_of("off")).unwrap();
+            say(3);
+        });
 
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(line["number"], 2);
     }
@@ -325,23 +318,15 @@ mod tests {
         let receiver = "http://127.0.0.1:1/v1/traces".parse().unwrap();
         let traces = Traces::start(Some(&TracesConfig::to(receiver))).unwrap();
         for (filter, lines) in [("trace", 1), ("off", 0)] {
-            let written = Written::default();
-            let make = {
-                let written = written.clone();
-                move || written.clone()
-            };
-            let filter = filter_of(filter);
-            let subscriber = subscriber(filter, LogFormat::Json, &traces, make);
-
-            let (trace, text) = tracing::subscriber::with_default(subscriber, || {
+            let (text, trace) = written(filter_of(filter), &traces, || {
                 let span = tracing::info_span!(target: spans::TARGET, "read");
                 span.in_scope(|| tracing::info!("within"));
-                let shown = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-                (spans::context_of(&span), shown)
+                spans::context_of(&span)
             });
 
             assert!(trace.has_active_span());
-            assert_eq!(text.lines().count(), lines, "{text}");
+            let within = text.lines().filter(|line| line.contains("within"));
+            assert_eq!(within.count(), lines, "{text}");
             assert!(!text.contains("\"span\""), "{text}");
         }
     }

@@ -10,4 +10,4 @@ mod traces;
 
 pub use logs::{Log, LogHandle, start_logging};
 pub use metrics::MetricsPage;
-pub use traces::{Traces, TracesError};
+pub use traces::Traces;

@@ -4,16 +4,18 @@
 //! nothing with the upstream's. Spans that do not fit into the queue, or that the receiver does not take, are
 //! lost and counted; a warning is logged once a minute.
 
+use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::Stream;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{
-    ExporterBuildError, Protocol, SpanExporter as OtlpExporter, WithExportConfig as _,
-    WithHttpConfig as _,
+    Protocol, SpanExporter as OtlpExporter, WithExportConfig as _, WithHttpConfig as _,
 };
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::resource::{
     EnvResourceDetector, ResourceDetector, SdkProvidedResourceDetector, TelemetryResourceDetector,
 };
@@ -22,8 +24,9 @@ use opentelemetry_sdk::trace::{
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -50,9 +53,10 @@ const SCOPE: &str = "screen-record-gateway";
 /// The export of traces. By default they are off.
 pub struct Traces {
     provider: Option<SdkTracerProvider>,
+    /// The queue of ended spans. Without it the task sends what waits, and ends.
+    queue: Option<mpsc::Sender<SpanData>>,
     counts: LabelledCounter,
     tasks: TaskTracker,
-    stopping: CancellationToken,
 }
 
 /// Lets only sampled spans of traces be made.
@@ -61,22 +65,10 @@ pub struct Traces {
 /// not made at all. A filter of the layer that exports them would not do: the spans would be made without it.
 pub(super) struct SampledSpans;
 
-/// Why traces cannot be exported.
-#[derive(Debug, thiserror::Error)]
-pub enum TracesError {
-    /// The client for the receiver cannot be set up.
-    #[error("the client for the receiver of traces cannot be set up")]
-    Client(#[from] reqwest::Error),
-    /// The exporter does not take its settings.
-    #[error("traces cannot be exported")]
-    Exporter(#[from] ExporterBuildError),
-}
-
 impl Default for Traces {
     fn default() -> Self {
-        let spans = LabelledCounter::new("outcome", &["exported", "failed", "dropped"]);
-        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Self { provider: None, counts: spans, tasks, stopping }
+        let counts = LabelledCounter::new("outcome", &["exported", "failed", "dropped"]);
+        Self { provider: None, queue: None, counts, tasks: TaskTracker::new() }
     }
 }
 
@@ -84,29 +76,28 @@ impl Traces {
     /// Sends spans from now on, on a task of the current runtime; `None` leaves traces off.
     ///
     /// # Errors
-    /// [`TracesError`], if no span could ever be sent.
-    pub fn start(config: Option<&TracesConfig>) -> Result<Self, TracesError> {
-        let Some(config) = config else {
-            return Ok(Self::default());
-        };
+    /// If no span could ever be sent.
+    pub fn start(config: Option<&TracesConfig>) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let mut traces = Self::default();
+        let Some(config) = config else { return Ok(traces) };
+        // The exporter reads headers and compression from the environment.
+        let mut exporter = OtlpExporter::builder()
+            .with_http()
+            .with_http_client(client(config)?)
+            .with_endpoint(config.endpoint.as_str())
+            .with_protocol(if config.is_json { Protocol::HttpJson } else { Protocol::HttpBinary })
+            .with_timeout(config.timeout)
+            .build()?;
         let resource = resource();
-        let mut exporter = exporter(config)?;
         exporter.set_resource(&resource);
         let (queue, spans) = mpsc::channel(config.max_queue_size);
-        let mut traces = Self::default();
-        let sender = Sender {
-            exporter,
-            spans,
-            delay: config.schedule_delay,
-            max_batch_size: config.max_batch_size,
-            counts: traces.counts.clone(),
-            stopping: traces.stopping.clone(),
-            warned: None,
-        };
-        traces.tasks.spawn(sender.run());
-        let queue = Queue { spans: queue, counts: traces.counts.clone() };
-        let provider = SdkTracerProvider::builder().with_span_processor(queue);
+        let batches = ReceiverStream::new(spans);
+        let batches = batches.chunks_timeout(config.max_batch_size, config.schedule_delay);
+        traces.tasks.spawn(send(exporter, batches, traces.counts.clone()));
+        let spans = Queue { spans: queue.downgrade(), counts: traces.counts.clone() };
+        let provider = SdkTracerProvider::builder().with_span_processor(spans);
         traces.provider = Some(provider.with_resource(resource).build());
+        traces.queue = Some(queue);
         Ok(traces)
     }
 
@@ -134,7 +125,7 @@ impl Traces {
 
     /// Sends the spans that wait, for two seconds at most. No span is exported afterwards.
     pub async fn end(self) {
-        self.stopping.cancel();
+        drop(self.queue);
         self.tasks.close();
         if timeout(LAST_WITHIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("the receiver of traces did not take the last spans in time");
@@ -157,17 +148,6 @@ impl<S: Subscriber> Layer<S> for SampledSpans {
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(LevelFilter::INFO)
     }
-}
-
-/// Headers and compression are read from the environment by the library.
-fn exporter(config: &TracesConfig) -> Result<OtlpExporter, TracesError> {
-    let builder = OtlpExporter::builder()
-        .with_http()
-        .with_http_client(client(config)?)
-        .with_endpoint(config.endpoint.as_str())
-        .with_protocol(if config.is_json { Protocol::HttpJson } else { Protocol::HttpBinary })
-        .with_timeout(config.timeout);
-    Ok(builder.build()?)
 }
 
 /// A client for the receiver, which has nothing in common with the upstream's.
@@ -194,7 +174,7 @@ fn resource() -> Resource {
 /// Puts ended spans into the queue, and counts those that do not fit.
 #[derive(Debug)]
 struct Queue {
-    spans: mpsc::Sender<SpanData>,
+    spans: mpsc::WeakSender<SpanData>,
     counts: LabelledCounter,
 }
 
@@ -202,7 +182,8 @@ impl SpanProcessor for Queue {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() && self.spans.try_send(span).is_err() {
+        let Some(queue) = self.spans.upgrade() else { return };
+        if span.span_context.is_sampled() && queue.try_send(span).is_err() {
             self.counts.inc("dropped");
         }
     }
@@ -216,59 +197,24 @@ impl SpanProcessor for Queue {
     }
 }
 
-/// Sends the spans of the queue in batches.
-struct Sender {
+/// Sends spans in batches, until no more come.
+async fn send(
     exporter: OtlpExporter,
-    spans: mpsc::Receiver<SpanData>,
-    delay: Duration,
-    max_batch_size: usize,
+    batches: impl Stream<Item = Vec<SpanData>>,
     counts: LabelledCounter,
-    stopping: CancellationToken,
-    /// When the last warning was logged.
-    warned: Option<Instant>,
-}
-
-impl Sender {
-    async fn run(mut self) {
-        loop {
-            let (batch, is_last) = self.batch().await;
-            if !batch.is_empty() {
-                let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-                match self.exporter.export(batch).await {
-                    Ok(()) => drop(self.counts.counter("exported").inc_by(spans)),
-                    Err(error) => self.lose(spans, &error),
-                }
-            }
-            if is_last {
-                return;
-            }
-        }
-    }
-
-    /// The next batch: full, or as large as it is after the delay; and whether it is the last.
-    async fn batch(&mut self) -> (Vec<SpanData>, bool) {
-        let mut batch = Vec::new();
-        let deadline = sleep(self.delay);
-        tokio::pin!(deadline);
-        while batch.len() < self.max_batch_size {
-            tokio::select! {
-                biased;
-                () = self.stopping.cancelled(), if !self.spans.is_closed() => self.spans.close(),
-                span = self.spans.recv() => match span {
-                    Some(span) => batch.push(span),
-                    None => return (batch, true),
-                },
-                () = &mut deadline => break,
-            }
-        }
-        (batch, false)
-    }
-
-    fn lose(&mut self, spans: u64, error: &OTelSdkError) {
-        self.counts.counter("failed").inc_by(spans);
-        if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+) {
+    let mut batches = pin!(batches);
+    let mut warned: Option<Instant> = None;
+    while let Some(batch) = batches.next().await {
+        let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let Err(error) = exporter.export(batch).await else {
+            counts.counter("exported").inc_by(spans);
+            continue;
+        };
+        counts.counter("failed").inc_by(spans);
+        if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
             tracing::warn!(%error, "spans are lost: the receiver of traces does not take them");
-            self.warned = Some(Instant::now());
+            warned = Some(Instant::now());
         }
     }
 }

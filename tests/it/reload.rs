@@ -79,14 +79,14 @@ async fn aliases_pass(gateway: &Gateway) -> bool {
 fn done(outcome: &Outcome) -> (&[&'static str], &[&'static str]) {
     match outcome {
         Outcome::Done { changed, waiting } => (changed, waiting),
-        other => unreachable!("it was not read: {other:?}"),
+        other @ Outcome::Refused(_) => unreachable!("it was not read: {other:?}"),
     }
 }
 
 fn reasons(outcome: Outcome) -> String {
     match outcome {
         Outcome::Refused(reasons) => reasons.join("\n"),
-        other => unreachable!("it was not refused: {other:?}"),
+        other @ Outcome::Done { .. } => unreachable!("it was not refused: {other:?}"),
     }
 }
 

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::formats::duration_text;
-use super::setting::{Role, Setting, SettingSpec, TABLE};
-use crate::config::sources::{FileStates, Inputs, RawSettings, SourcedValue, Sources, Table};
+use super::setting::{Setting, SettingSpec, TABLE};
+use crate::config::sources::{FileStates, Inputs, RawSettings, SourcedValue, Sources};
 
 /// What is shown as the origin of a default.
 const DEFAULT: &str = "default";
 
 /// Settings that passed all checks, and where each value came from.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
@@ -54,17 +54,16 @@ pub struct SettingsError {
 
 /// Reads settings and collects problems.
 pub(crate) struct SettingsLoader<'a> {
-    inputs: &'a Inputs,
-    sources: Sources,
+    pub(crate) inputs: &'a Inputs,
+    pub(crate) sources: Sources,
     known: &'static [SettingSpec],
     /// The settings in use, during a reload.
     active: Option<&'a RawSettings>,
-    raw: RawSettings,
     waiting: Vec<&'static str>,
     shown: Vec<ShownSetting>,
     refused: BTreeSet<String>,
-    /// The table that is being read.
-    table: String,
+    /// The table that settings in tables are read from.
+    pub(crate) table: String,
 }
 
 impl<T: fmt::Debug> fmt::Debug for Loaded<T> {
@@ -93,7 +92,6 @@ impl<'a> SettingsLoader<'a> {
             inputs,
             known,
             active,
-            raw: RawSettings::default(),
             waiting: Vec::new(),
             shown: Vec::new(),
             refused: BTreeSet::new(),
@@ -103,7 +101,6 @@ impl<'a> SettingsLoader<'a> {
         if let Some(active) = active {
             loader.keep_until_a_restart(active);
         }
-        loader.raw.values.clone_from(&loader.sources.values);
         loader
     }
 
@@ -111,8 +108,8 @@ impl<'a> SettingsLoader<'a> {
         for key in self.known.iter().filter(|setting| !setting.is_reloadable).map(|it| it.key) {
             let old = active.values.get(key).cloned();
             let new = match &old {
-                Some(old) => self.sources.values.insert(key.to_owned(), old.clone()),
-                None => self.sources.values.remove(key),
+                Some(old) => self.sources.raw.values.insert(key.to_owned(), old.clone()),
+                None => self.sources.raw.values.remove(key),
             };
             if old.map(|old| old.text) != new.map(|new| new.text) {
                 self.waiting.push(key);
@@ -120,54 +117,27 @@ impl<'a> SettingsLoader<'a> {
         }
     }
 
-    /// What the settings are for.
-    pub(crate) fn role(&self) -> Role {
-        self.inputs.role
-    }
-
-    /// Notes the state of a file that another area reads.
-    pub(crate) fn watch(&mut self, file: &Path) {
-        self.sources.files.note(file);
-    }
-
-    /// The tables of the settings file, in its order.
-    pub(crate) fn tables(&self) -> Vec<Table> {
-        self.sources.tables.clone()
-    }
-
-    /// Settings that stand in tables are read from this one from now on.
-    pub(crate) fn enter(&mut self, table: &Table) {
-        self.table.clone_from(&table.name);
-    }
-
     /// The settings, unless anything was refused.
-    pub(crate) fn finish<T>(mut self, settings: T) -> Result<Loaded<T>, SettingsError> {
-        let (inputs, files) = (self.inputs.clone(), self.sources.files);
-        if !self.sources.problems.is_empty() {
-            if !self.waiting.is_empty() {
-                let waiting = self.waiting.join(", ");
-                let note = format!("until a restart, these stay as they were: {waiting}");
-                self.sources.problems.push(note);
+    pub(crate) fn finish<T>(self, settings: T) -> Result<Loaded<T>, SettingsError> {
+        let Self { inputs, active, waiting, shown, .. } = self;
+        let Sources { raw, files, mut problems, .. } = self.sources;
+        if !problems.is_empty() {
+            if !waiting.is_empty() {
+                let waiting = waiting.join(", ");
+                problems.push(format!("until a restart, these stay as they were: {waiting}"));
             }
-            return Err(SettingsError { problems: self.sources.problems, files });
+            return Err(SettingsError { problems, files });
         }
-        let differing = self.active.map(|active| active.differing(&self.raw));
-        let changed = differing.into_iter().flatten();
-        Ok(Loaded {
-            settings,
-            shown: self.shown,
-            changed: changed.collect(),
-            waiting: self.waiting,
-            files,
-            raw: self.raw,
-            inputs: Some(inputs),
-        })
+        let differing = active.map(|active| active.differing(&raw)).unwrap_or_default();
+        let (changed, inputs) = (differing.into_iter().collect(), Some(inputs.clone()));
+        Ok(Loaded { settings, shown, changed, waiting, files, raw, inputs })
     }
 
     /// Reads a setting. A refused value is replaced by the default, so that reading can go on.
     pub(crate) fn read<T>(&mut self, setting: &Setting<T>) -> T {
         let role = self.inputs.role;
-        let value = self.raw.values.get(&self.key_of(setting)).filter(|_| setting.is_for(role));
+        let value =
+            self.sources.raw.values.get(&self.key_of(setting)).filter(|_| setting.is_for(role));
         let Some(SourcedValue { text, origin, .. }) = value.cloned() else {
             if setting.is_for(role) && !setting.is_in_tables() {
                 let default = setting.default_in(role).map(|default| setting.shown(default));
@@ -245,13 +215,8 @@ impl<'a> SettingsLoader<'a> {
             self.waiting.push(setting.key);
             content.clone_from(old);
         }
-        self.note_content(setting.key, content.clone());
+        self.sources.raw.contents.insert(setting.key, content.clone());
         content
-    }
-
-    /// Notes the content of a file, so that a reload sees when it changes.
-    pub(crate) fn note_content(&mut self, key: &'static str, content: String) {
-        self.raw.contents.insert(key, content);
     }
 
     /// A duration that must not exceed `most`, the value of another setting. A default is lowered to it.
@@ -276,7 +241,7 @@ impl<'a> SettingsLoader<'a> {
 
     /// Whether a source has the setting.
     pub(crate) fn is_set(&self, setting: &SettingSpec) -> bool {
-        self.raw.values.contains_key(&self.key_of(setting))
+        self.sources.raw.values.contains_key(&self.key_of(setting))
     }
 
     /// The value of a setting that must be set together with another.
@@ -311,13 +276,8 @@ impl<'a> SettingsLoader<'a> {
             }
             None => format!("{key} is not set: {problem}"),
         };
-        self.add_problem(problem);
-        self.refused.insert(key);
-    }
-
-    /// Adds a problem of something that is no setting of the gateway's own.
-    pub(crate) fn add_problem(&mut self, problem: String) {
         self.sources.problems.push(problem);
+        self.refused.insert(key);
     }
 
     /// Shows the value of a setting, in place of what was shown before.

@@ -15,6 +15,7 @@ use settings_file::{FileValue, SettingsFile};
 pub use environment::Environment;
 pub(crate) use environment::{LARGEST_FILE, read_bounded};
 pub use file_states::FileStates;
+pub(crate) use settings_file::Table;
 
 /// Names the settings file in the environment.
 pub(crate) const FILE_VARIABLE: &str = "GATEWAY_CONFIG";
@@ -45,17 +46,11 @@ pub(crate) struct SourcedValue {
     pub(crate) origin: String,
 }
 
-/// A table of the settings file that the user names.
-#[derive(Clone)]
-pub(crate) struct Table {
-    pub(crate) name: String,
-    pub(crate) origin: String,
-}
-
 /// What the sources gave, to be compared with what they give later. Its `Debug` has no values, because
 /// some are secrets.
 #[derive(Clone, Default)]
 pub(crate) struct RawSettings {
+    /// The value of each setting from the first source that has it.
     pub(crate) values: Values,
     /// What was read from the file that a setting names, by the setting's key.
     pub(crate) contents: BTreeMap<&'static str, String>,
@@ -64,8 +59,7 @@ pub(crate) struct RawSettings {
 /// All sources, read but not checked.
 #[derive(Default)]
 pub(crate) struct Sources {
-    /// The value of each setting from the first source that has it.
-    pub(crate) values: Values,
+    pub(crate) raw: RawSettings,
     pub(crate) tables: Vec<Table>,
     /// The state of the settings file.
     pub(crate) files: FileStates,
@@ -100,7 +94,7 @@ impl Sources {
         // The later one wins.
         sources.read_file(inputs, known);
         sources.read_variables(inputs, known);
-        sources.values.extend(inputs.flags.clone());
+        sources.raw.values.extend(inputs.flags.clone());
         sources
     }
 
@@ -125,7 +119,7 @@ impl Sources {
         for FileValue { key, setting, text, origin } in file.values {
             match known.iter().find(|known| known.key == setting) {
                 Some(known) if known.is_for(inputs.role) => {
-                    self.values.insert(key, SourcedValue { setting: known.key, text, origin });
+                    self.raw.values.insert(key, SourcedValue { setting: known.key, text, origin });
                 }
                 Some(_) => {}
                 None => self.refuse_unknown(&format!("{} ({origin})", one_line(&key))),
@@ -144,7 +138,9 @@ impl Sources {
                 }
                 Some(setting) if setting.is_for(inputs.role) => {
                     let (key, text, origin) = (setting.key, text.to_owned(), name.to_owned());
-                    self.values.insert(key.to_owned(), SourcedValue { setting: key, text, origin });
+                    self.raw
+                        .values
+                        .insert(key.to_owned(), SourcedValue { setting: key, text, origin });
                 }
                 Some(_) => {}
                 None if is_service_link(name, text) => {}

@@ -5,7 +5,6 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::Table;
 use crate::config::settings::{TABLE, one_line};
 
 /// The section whose tables the user names: `[projects.<id>]`.
@@ -27,6 +26,13 @@ pub(super) struct FileValue {
     pub(super) setting: String,
     pub(super) text: String,
     pub(super) origin: String,
+}
+
+/// A table of the settings file that the user names.
+#[derive(Clone)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) origin: String,
 }
 
 impl<'t> SettingsFile<'t> {

@@ -94,15 +94,26 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
         &["graphql.documents_only is true (--graphql-documents-only): needs \
                graphql.documents_file: without it every document is refused"],
     ),
-    (&["--tls-cert-file=c"], &["tls.key_file is not set: must be set with tls.cert_file"]),
+    (
+        &["--tls-cert-file=c"],
+        &["tls.key_file is not set: must be set with the other settings of tls, which do nothing \
+               without it"],
+    ),
     (
         &["--tls-key-file=k", "--tls-client-ca-file=a"],
-        &["tls.cert_file is not set: must be set with tls.key_file"],
+        &[
+            "tls.cert_file is not set: must be set with the other settings of tls, which do nothing \
+               without it",
+        ],
     ),
     (
         &["--tls-client-ca-file=a"],
-        &["tls.client_ca_file is a (--tls-client-ca-file): does nothing without tls.cert_file \
-               and tls.key_file: set both, or leave this out"],
+        &[
+            "tls.cert_file is not set: must be set with the other settings of tls, which do \
+             nothing without it",
+            "tls.key_file is not set: must be set with the other settings of tls, which do \
+             nothing without it",
+        ],
     ),
     (
         &["--cache-redis-url=redis://cache.example"],
