@@ -12,6 +12,7 @@ use super::key::RecordKey;
 use super::link_cache::LinkEntry;
 use super::read::{CacheOutcome, Content, Read};
 use super::reader::Reader;
+use super::ttl_cache::Found;
 use crate::domain::{DownloadLink, Failure, Field, Permission, ProjectId, RecordId};
 use crate::spans;
 
@@ -52,7 +53,8 @@ impl Reader {
         Ok(entry.value.link.clone())
     }
 
-    /// Joins the batch of this request, once no read is in progress that could need more links.
+    /// Joins the load of a link, or makes it part of the batch of this request, once no read is in progress
+    /// that could need more links.
     async fn load_link(&self, key: &RecordKey) -> Result<Arc<LinkEntry>, Failure> {
         self.quiet().await;
         let loader = self.link_loader.get_or_init(|| {
@@ -60,10 +62,12 @@ impl Reader {
             let batch = BatchLoader { records, context };
             Loader::new(batch).with_yield_count(1).with_max_batch_size(usize::MAX)
         });
-        match loader.try_load(key.clone()).await {
-            Ok(link) => link,
+        let load = |_| {
+            let (loader, key) = (loader.clone(), key.clone());
             // The batch answers every key.
-            Err(_) => Err(Failure::Overloaded),
-        }
+            async move { loader.try_load(key).await.unwrap_or(Err(Failure::Overloaded)) }
+        };
+        let accepts = |found: &Found<_>| self.context.accepts_age(found.age);
+        self.records.links.join(key, accepts, load).load.await
     }
 }

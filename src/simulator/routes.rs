@@ -53,8 +53,13 @@ type RecordPath = Path<(String, String)>;
 pub(super) fn router(upstream: Arc<SimulatedUpstream>) -> Router {
     Router::new()
         .route("/v2/{project}/screen-records", get(list))
+        .route("/v2/{project}/screen-records/batch-delete", post(batch_delete))
         .route("/v2/{project}/screen-records/download-address", post(download_addresses))
-        .route("/v2/{project}/screen-records/{id}", get(detail))
+        .route(
+            "/v2/{project}/screen-records/traffic-limit/configurations",
+            get(traffic_limits).post(StatusCode::NO_CONTENT),
+        )
+        .route("/v2/{project}/screen-records/{id}", get(detail).put(update))
         .route("/v2/{project}/screen-records/{id}/os-operations", get(list_operations))
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn_with_state(Arc::clone(&upstream), check_access))
@@ -223,16 +228,44 @@ async fn list_operations(
 async fn download_addresses(State(upstream): Simulated, headers: HeaderMap, body: Bytes) -> Answer {
     let now = upstream.now();
     let host = text(&headers, "host").unwrap_or_default();
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let ids = body.get("record_ids").and_then(Value::as_array);
-    let ids = ids.filter(|ids| (1..=MOST_IDS).contains(&ids.len()));
-    let ids = ids.ok_or_else(|| BadParameter("record_ids".to_owned()))?;
+    let ids = ids(&body, "record_ids")?;
     let found = ids.iter().filter_map(|id| upstream.records.get(id.as_str()?, now));
     let links: Vec<Value> = found
         .filter(|record| record.has_video(now))
         .map(|record| video::link(&record, host, now))
         .collect();
     Ok(Json(json!({ "address": links })).into_response())
+}
+
+/// Takes a change and makes none.
+async fn update(State(upstream): Simulated, Path((_, id)): RecordPath, body: Bytes) -> Answer {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if !body.get("traffic_limit_type").is_some_and(Value::is_string) {
+        return Err(BadParameter("traffic_limit_type".to_owned()));
+    }
+    Ok(match upstream.records.get(&id, upstream.now()) {
+        Some(_) => Json(json!({ "result_code": "0", "result_desc": "ok" })).into_response(),
+        None => no_such_record(),
+    })
+}
+
+/// Takes a deletion and makes none.
+async fn batch_delete(body: Bytes) -> Answer {
+    ids(&body, "screen_records")?;
+    Ok(Json(json!({ "job_id": request_id() })).into_response())
+}
+
+async fn traffic_limits() -> Json<Value> {
+    Json(json!({ "configs": [], "total_count": 0 }))
+}
+
+/// The list of a body, which may have 1 to [`MOST_IDS`] items.
+fn ids(body: &[u8], name: &str) -> Result<Vec<Value>, BadParameter> {
+    let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
+    match body.get_mut(name).map(Value::take) {
+        Some(Value::Array(ids)) if (1..=MOST_IDS).contains(&ids.len()) => Ok(ids),
+        _ => Err(BadParameter(name.to_owned())),
+    }
 }
 
 async fn show_video(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, PROJECT, Reply, ScriptedUpstream};
@@ -74,6 +75,26 @@ async fn links_of_records_that_arrive_at_different_times_share_one_call() {
     gateway.query(&document(["r1", "r2"].into_iter())).await;
 
     assert_eq!(link_calls(&gateway), [2]);
+}
+
+#[tokio::test]
+async fn requests_that_ask_for_a_link_at_the_same_time_share_one_call() {
+    let gateway = linking().await;
+    gateway
+        .query(&format!(r#"{{ screenRecord(projectId: "{PROJECT}", id: "r1") {{ id }} }}"#))
+        .await;
+    gateway.upstream.hold();
+    let document = document(["r1"].into_iter());
+
+    let (answers, ()) = tokio::join!(join_all((0..10).map(|_| gateway.query(&document))), async {
+        gateway.upstream.arrived(2).await;
+        gateway.upstream.release();
+    });
+
+    for answer in answers {
+        assert_eq!(answer["data"]["a0"]["downloadUrl"], "https://obs.example/r1?sig=s");
+    }
+    assert_eq!(link_calls(&gateway), [1]);
 }
 
 #[tokio::test]

@@ -162,6 +162,20 @@ class OfficialSdk(unittest.TestCase):
         self.assertEqual([address.id for address in answer.address], with_file)
         self.assertTrue(all("Signature=" in a.download_url for a in answer.address))
 
+    def test_updates_and_deletions_are_taken(self):
+        record = self.uploaded()[0].id
+        update = v2.UpdateScreenRecordsRequestBody(traffic_limit_type="FULL")
+        item = v2.BatchDeleteScreenRecordsRequestBodyScreenRecords(record)
+        delete = v2.BatchDeleteScreenRecordsRequestBody([item])
+
+        updated = self.client.update_screen_records(v2.UpdateScreenRecordsRequest(record, update))
+        deleted = self.client.batch_delete_screen_records(
+            v2.BatchDeleteScreenRecordsRequest(delete)
+        )
+
+        self.assertEqual(updated.result_code, "0")
+        self.assertEqual(len(deleted.job_id), 32)
+
     def test_a_missing_record_is_not_found(self):
         with self.assertRaises(ClientRequestException) as refused:
             self.client.show_screen_record(v2.ShowScreenRecordRequest("no-such-record"))
