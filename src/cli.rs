@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use futures_util::future::{join_all, try_join_all};
@@ -228,7 +229,11 @@ fn simulated(args: &SimulateArgs) -> SimulatorConfig {
         tokens: args.tokens.iter().map(exposed).collect(),
         access_keys: args.access_keys.iter().map(pair).collect(),
         iam_users: args.iam_users.iter().map(iam_user).collect(),
-        faults: FaultPlan { rate: args.fault_rate, ..FaultPlan::default() },
+        token_life: args.token_life,
+        faults: FaultPlan {
+            rate: args.fault_rate,
+            requests_per_second: args.rate_limit.map(NonZeroU32::get),
+        },
         ..SimulatorConfig::default()
     }
 }

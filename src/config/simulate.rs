@@ -1,6 +1,7 @@
 //! `simulator.*`: what the simulated upstream serves, to which callers, and with which faults.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::log::LogConfig;
@@ -41,8 +42,13 @@ settings! {
         /// users that the simulated IAM issues tokens to
         pub iam_users: Vec<SimulatedUser> =
             users().list().with_flag("iam-user").secret(),
+        /// lifetime of the tokens of the simulated IAM
+        pub token_life: Duration = duration(Duration::from_secs(1)..=Duration::from_hours(24)).default("24h").with_flag("token-life"),
         /// share of requests that are answered with a temporary error
         pub fault_rate: f64 = share().default("0").with_flag("fault-rate"),
+        /// requests per second; further ones are answered with 429
+        pub rate_limit: Option<NonZeroU32> = number(1..=1_000_000).optional()
+            .with_flag("rate-limit"),
     } and {
         /// `log`, `log_format`
         pub log: LogConfig = LogConfig::default(),

@@ -1,5 +1,6 @@
 //! Every setting from every source, their order, and the defaults.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use screen_record_gateway::config::{
@@ -153,9 +154,11 @@ fn the_simulator_takes_its_flags() {
         .arg("--token=secret-token-2")
         .arg("--access-key=AKID:secret-key")
         .arg("--fault-rate=0.5")
+        .arg("--rate-limit=10")
         .simulate();
 
     assert_eq!((args.records, args.seed, args.fault_rate), (3, 9, 0.5));
+    assert_eq!(args.rate_limit, NonZeroU32::new(10));
     assert_eq!(args.projects[0].as_str(), "p1");
     assert_eq!(args.tokens.len(), 2);
     assert_eq!(args.access_keys[0].secret.expose(), "secret-key");
