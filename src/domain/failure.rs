@@ -41,7 +41,7 @@ pub enum Failure {
     #[error("there is no such recording")]
     NotVisible,
     /// The upstream answered with an error.
-    #[error("{}", .0.kind)]
+    #[error("the upstream {}", .0.clause())]
     Refused(Arc<Refusal>),
     /// The upstream gave no answer.
     #[error("the upstream {0}")]
@@ -81,48 +81,13 @@ pub enum Failure {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// What it means.
-    pub kind: RefusalKind,
+    pub code: ErrorCode,
     /// Whether the same read may succeed later.
     pub retryable: bool,
     /// How long the upstream asks to wait.
     pub retry_after: Option<Duration>,
     /// What it said, redacted.
     pub answer: UpstreamAnswer,
-}
-
-/// The meanings of an upstream's error answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum RefusalKind {
-    /// The request is invalid.
-    #[error("the upstream refused the request as invalid")]
-    Invalid,
-    /// The caller's token is not accepted.
-    #[error("the upstream did not accept the token")]
-    CallerUnauthenticated,
-    /// The gateway's own credentials are not accepted.
-    #[error("the upstream did not accept the gateway's own credentials")]
-    GatewayUnauthenticated,
-    /// The credentials may not do this.
-    #[error("the upstream denied access")]
-    Forbidden,
-    /// There is no such record.
-    #[error("the upstream has no such recording")]
-    NotFound,
-    /// The state does not allow it now.
-    #[error("the upstream reported a conflict")]
-    Conflict,
-    /// Too many requests.
-    #[error("the upstream limited the rate of requests")]
-    Throttled,
-    /// The upstream or its set-up is at fault.
-    #[error("the upstream answered with an error")]
-    Broken,
-    /// The upstream says it is out of service.
-    #[error("the upstream is out of service")]
-    OutOfService,
-    /// The upstream says that something behind it took too long.
-    #[error("the upstream reported a timeout")]
-    TimedOut,
 }
 
 /// What the upstream said along with an answer. Absent parts are left out of errors.
@@ -198,18 +163,15 @@ pub enum TimeLimit {
     Operation,
 }
 
-macro_rules! failure_codes {
+macro_rules! error_codes {
     ($($(#[$doc:meta])* $code:ident => $text:literal,)*) => {
         /// The stable code that clients branch on, `extensions.code`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum FailureCode {
+        pub enum ErrorCode {
             $($(#[$doc])* $code,)*
         }
 
-        impl FailureCode {
-            /// Every code.
-            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$code),*];
-
+        impl ErrorCode {
             /// The text in `extensions.code`.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -220,12 +182,26 @@ macro_rules! failure_codes {
     };
 }
 
-failure_codes! {
-    /// The request itself is wrong.
+error_codes! {
+    /// The HTTP request is not a GraphQL request.
+    BadRequest => "BAD_REQUEST",
+    /// The document is not GraphQL.
+    ParseFailed => "GRAPHQL_PARSE_FAILED",
+    /// The document does not fit the schema.
+    ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+    /// The document has no such operation, or several and none is named.
+    OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
+    /// The gateway does not know the document of a hash: the client sends it along.
+    PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+    /// Only trusted documents are executed, and this is not one.
+    NotInSafelist => "QUERY_NOT_IN_SAFELIST",
+    /// The request exceeds a limit.
+    QueryTooComplex => "QUERY_TOO_COMPLEX",
+    /// An argument or a variable is wrong.
     BadUserInput => "BAD_USER_INPUT",
-    /// The caller has to authenticate.
+    /// The caller must authenticate.
     Unauthenticated => "UNAUTHENTICATED",
-    /// The gateway's own credentials are refused.
+    /// The upstream refuses the gateway's own credentials.
     UpstreamUnauthenticated => "UPSTREAM_UNAUTHENTICATED",
     /// The caller may not see this.
     Forbidden => "FORBIDDEN",
@@ -237,77 +213,77 @@ failure_codes! {
     RateLimited => "RATE_LIMITED",
     /// The upstream failed.
     UpstreamError => "UPSTREAM_ERROR",
-    /// The upstream is out of reach.
+    /// The upstream cannot be reached, or is out of service.
     UpstreamUnavailable => "UPSTREAM_UNAVAILABLE",
     /// The upstream took too long.
     UpstreamTimeout => "UPSTREAM_TIMEOUT",
     /// The upstream's answer is not what it documents.
     UpstreamInvalidResponse => "UPSTREAM_INVALID_RESPONSE",
-    /// The answer is over the limit of its size.
+    /// The response exceeds the limit of its size.
     ResponseTooLarge => "RESPONSE_TOO_LARGE",
     /// The gateway has too much to do.
     Overloaded => "OVERLOADED",
-}
-
-/// What follows from a failure.
-struct Meaning {
-    code: FailureCode,
-    /// Whether the same read may succeed later.
-    is_retryable: bool,
-    /// Whether older data may be served in its place.
-    permits_stale: bool,
-}
-
-/// Neither a later read nor older data helps.
-const fn lasting(code: FailureCode) -> Meaning {
-    Meaning { code, is_retryable: false, permits_stale: false }
-}
-
-/// A later read may succeed; older data must not be served.
-const fn passing(code: FailureCode) -> Meaning {
-    Meaning { is_retryable: true, ..lasting(code) }
-}
-
-/// The upstream is out of reach, too slow, throttling or broken, but has not said that the data or the right to it
-/// is gone.
-const fn outage(code: FailureCode) -> Meaning {
-    Meaning { permits_stale: true, ..passing(code) }
+    /// The audit events of the response cannot be written, so it is not sent.
+    AuditUnavailable => "AUDIT_UNAVAILABLE",
+    /// The gateway has a bug.
+    Internal => "INTERNAL_SERVER_ERROR",
 }
 
 impl Failure {
-    fn meaning(&self) -> Meaning {
-        match self {
-            Self::BadInput { .. } => lasting(FailureCode::BadUserInput),
-            Self::TokenMissing => lasting(FailureCode::Unauthenticated),
-            Self::ProjectNotAllowed | Self::TokenOfOneProject | Self::NotPermitted { .. } => {
-                lasting(FailureCode::Forbidden)
-            }
-            Self::NotVisible => lasting(FailureCode::NotFound),
-            Self::Refused(refusal) => refusal.meaning(),
-            Self::Unreachable(_) => outage(FailureCode::UpstreamUnavailable),
-            Self::TimedOut(_) => outage(FailureCode::UpstreamTimeout),
-            Self::Malformed { .. } | Self::Unreadable(_) => {
-                lasting(FailureCode::UpstreamInvalidResponse)
-            }
-            Self::TooManyWatched { .. } => passing(FailureCode::RateLimited),
-            Self::ResponseTooLarge => passing(FailureCode::ResponseTooLarge),
-            Self::Overloaded => passing(FailureCode::Overloaded),
-        }
-    }
-
     /// The stable code that clients branch on.
-    pub fn code(&self) -> FailureCode {
-        self.meaning().code
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::BadInput { .. } => ErrorCode::BadUserInput,
+            Self::TokenMissing => ErrorCode::Unauthenticated,
+            Self::ProjectNotAllowed | Self::TokenOfOneProject | Self::NotPermitted { .. } => {
+                ErrorCode::Forbidden
+            }
+            Self::NotVisible => ErrorCode::NotFound,
+            Self::Refused(refusal) => refusal.code,
+            Self::Unreachable(_) => ErrorCode::UpstreamUnavailable,
+            Self::TimedOut(_) => ErrorCode::UpstreamTimeout,
+            Self::Malformed { .. } | Self::Unreadable(_) => ErrorCode::UpstreamInvalidResponse,
+            Self::TooManyWatched { .. } => ErrorCode::RateLimited,
+            Self::ResponseTooLarge => ErrorCode::ResponseTooLarge,
+            Self::Overloaded => ErrorCode::Overloaded,
+        }
     }
 
     /// Whether the same read may succeed later.
     pub fn is_retryable(&self) -> bool {
-        self.meaning().is_retryable
+        match self {
+            // The tables of the upstream's codes say it more precisely than the code.
+            Self::Refused(refusal) => refusal.retryable,
+            Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::TooManyWatched { .. }
+            | Self::Overloaded => true,
+            Self::BadInput { .. }
+            | Self::TokenMissing
+            | Self::ProjectNotAllowed
+            | Self::TokenOfOneProject
+            | Self::NotPermitted { .. }
+            | Self::NotVisible
+            | Self::Malformed { .. }
+            | Self::Unreadable(_)
+            | Self::ResponseTooLarge => false,
+        }
     }
 
-    /// Whether older data may be served in this failure's place.
+    /// Whether older data may be served in this failure's place: the upstream is out of reach, too slow,
+    /// throttling or broken, but has not said that the data or the right to it is gone.
     pub fn permits_stale(&self) -> bool {
-        self.meaning().permits_stale
+        match self {
+            Self::Unreachable(_) | Self::TimedOut(_) => true,
+            Self::Refused(refusal) => match refusal.code {
+                ErrorCode::RateLimited
+                | ErrorCode::UpstreamUnavailable
+                | ErrorCode::UpstreamTimeout => true,
+                ErrorCode::UpstreamError => refusal.answer.status >= 500,
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// How long to wait before asking again, if known.
@@ -339,10 +315,11 @@ impl Failure {
     /// What this says is gone, if anything.
     pub fn revokes(&self) -> Option<Revoked> {
         let refusal = self.refusal()?;
-        match (refusal.kind, refusal.answer.status) {
-            (RefusalKind::CallerUnauthenticated | RefusalKind::GatewayUnauthenticated, _)
-            | (_, 401) => Some(Revoked::Credentials),
-            (RefusalKind::NotFound | RefusalKind::Forbidden, _) | (_, 403 | 404) => {
+        match (refusal.code, refusal.answer.status) {
+            (ErrorCode::Unauthenticated | ErrorCode::UpstreamUnauthenticated, _) | (_, 401) => {
+                Some(Revoked::Credentials)
+            }
+            (ErrorCode::NotFound | ErrorCode::Forbidden, _) | (_, 403 | 404) => {
                 Some(Revoked::Resource)
             }
             _ => None,
@@ -351,21 +328,19 @@ impl Failure {
 }
 
 impl Refusal {
-    fn meaning(&self) -> Meaning {
-        let meaning = match self.kind {
-            RefusalKind::Invalid => lasting(FailureCode::BadUserInput),
-            RefusalKind::CallerUnauthenticated => lasting(FailureCode::Unauthenticated),
-            RefusalKind::GatewayUnauthenticated => lasting(FailureCode::UpstreamUnauthenticated),
-            RefusalKind::Forbidden => lasting(FailureCode::Forbidden),
-            RefusalKind::NotFound => lasting(FailureCode::NotFound),
-            RefusalKind::Conflict => lasting(FailureCode::Conflict),
-            RefusalKind::Throttled => outage(FailureCode::RateLimited),
-            RefusalKind::Broken if self.answer.status < 500 => lasting(FailureCode::UpstreamError),
-            RefusalKind::Broken => outage(FailureCode::UpstreamError),
-            RefusalKind::OutOfService => outage(FailureCode::UpstreamUnavailable),
-            RefusalKind::TimedOut => outage(FailureCode::UpstreamTimeout),
-        };
-        // The tables of the upstream's codes say it more precisely than the kind.
-        Meaning { is_retryable: self.retryable, ..meaning }
+    /// What the upstream said, as a clause.
+    fn clause(&self) -> &'static str {
+        match self.code {
+            ErrorCode::BadUserInput => "refused the request as invalid",
+            ErrorCode::Unauthenticated => "did not accept the token",
+            ErrorCode::UpstreamUnauthenticated => "did not accept the gateway's own credentials",
+            ErrorCode::Forbidden => "denied access",
+            ErrorCode::NotFound => "has no such recording",
+            ErrorCode::Conflict => "reported a conflict",
+            ErrorCode::RateLimited => "limited the rate of requests",
+            ErrorCode::UpstreamUnavailable => "is out of service",
+            ErrorCode::UpstreamTimeout => "reported a timeout",
+            _ => "answered with an error",
+        }
     }
 }

@@ -24,9 +24,7 @@ pub use caller::{CallerIdentity, LimitKey};
 pub use desktop_operation::DesktopOperation;
 pub use diagnostic::Diagnostic;
 pub use download_link::DownloadLink;
-pub use failure::{
-    Failure, FailureCode, Refusal, RefusalKind, Revoked, TimeLimit, Unreachable, UpstreamAnswer,
-};
+pub use failure::{ErrorCode, Failure, Refusal, Revoked, TimeLimit, Unreachable, UpstreamAnswer};
 pub use grant::{FoldedIds, Grant, GrantKey, Permissions, Rights};
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use permission::Permission;

@@ -18,9 +18,10 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Pos, Positioned, Request, ServerError, Value as ConstValue, Variables};
 
 use super::document::{Document, position_or_start};
-use super::error::{ErrorCode, request_error};
+use super::error::request_error;
 use super::literals::Literals;
 use super::response_shape::{MemberShape, ObjectShape};
+use crate::domain::ErrorCode;
 
 /// The field that stands in for an empty selection set, which the executor does not know.
 const PLACEHOLDER: &str = "__typename";

@@ -12,7 +12,7 @@ use super::context::OperationContext;
 use super::conversion::{self, Converted};
 use super::document::{self, Document, DocumentError};
 use super::document_cache::{DocumentCache, PreparedOperation};
-use super::error::{ErrorCode, request_error, set_code};
+use super::error::{request_error, set_code};
 use super::limits::{self, LimitExceeded, Limits, MAX_NESTING, QueryCost};
 use super::operation::{Answer, Executed, Operation};
 use super::plan::{self, BoundPlan};
@@ -24,6 +24,7 @@ use super::schema::subscription::Subscription;
 use super::sdl::{federation_sdl, validation_schema};
 use super::variables;
 use crate::config::{GraphqlConfig, LimitsConfig};
+use crate::domain::ErrorCode;
 use crate::spans;
 
 /// Validation errors listed for one document. One more error counts those left out.

@@ -4,89 +4,11 @@ use std::time::Duration;
 
 use async_graphql::{Error, ErrorExtensionValues, ServerError, Value, indexmap::IndexMap};
 
-use crate::domain::{Failure, UpstreamAnswer};
-
-/// Codes of errors that concern a request and not a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// The HTTP request is not a GraphQL request.
-    BadRequest,
-    /// The document is not GraphQL.
-    ParseFailed,
-    /// The document does not fit the schema.
-    ValidationFailed,
-    /// Variables do not fit the operation.
-    BadUserInput,
-    /// The document has no such operation, or several and none was named.
-    OperationResolutionFailure,
-    /// The document of a hash is not known: send it along.
-    PersistedQueryNotFound,
-    /// Only trusted documents are executed, and this is none.
-    NotInSafelist,
-    /// The request is over a limit.
-    QueryTooComplex,
-    /// The answer is over the limit of its size.
-    ResponseTooLarge,
-    /// The caller has not shown who they are.
-    Unauthenticated,
-    /// The caller asks too often.
-    RateLimited,
-    /// The gateway has too much to do.
-    Overloaded,
-    /// The answer's audit events cannot be written, so it is not given.
-    AuditUnavailable,
-    /// The gateway has a bug.
-    Internal,
-}
-
-impl ErrorCode {
-    /// As it stands in `extensions.code`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadRequest => "BAD_REQUEST",
-            Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
-            Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
-            Self::BadUserInput => "BAD_USER_INPUT",
-            Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
-            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
-            Self::NotInSafelist => "QUERY_NOT_IN_SAFELIST",
-            Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
-            Self::ResponseTooLarge => "RESPONSE_TOO_LARGE",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::RateLimited => "RATE_LIMITED",
-            Self::Overloaded => "OVERLOADED",
-            Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
-            Self::Internal => "INTERNAL_SERVER_ERROR",
-        }
-    }
-}
-
-impl ErrorCode {
-    /// Whether the same request may succeed later; `None` where the code alone says so.
-    pub fn retryable(self) -> Option<bool> {
-        match self {
-            Self::RateLimited | Self::Overloaded | Self::AuditUnavailable => Some(true),
-            Self::Unauthenticated | Self::ResponseTooLarge => Some(false),
-            Self::BadRequest
-            | Self::ParseFailed
-            | Self::ValidationFailed
-            | Self::BadUserInput
-            | Self::OperationResolutionFailure
-            | Self::PersistedQueryNotFound
-            | Self::NotInSafelist
-            | Self::QueryTooComplex
-            | Self::Internal => None,
-        }
-    }
-}
+use crate::domain::{ErrorCode, Failure, UpstreamAnswer};
 
 /// An error that concerns the whole request.
 pub fn request_error(code: ErrorCode, message: impl Into<String>) -> ServerError {
-    with_code(ServerError::new(message, None), code)
-}
-
-/// The same error with a code.
-pub(crate) fn with_code(mut error: ServerError, code: ErrorCode) -> ServerError {
+    let mut error = ServerError::new(message, None);
     set_code(&mut error, code);
     error
 }
@@ -94,8 +16,15 @@ pub(crate) fn with_code(mut error: ServerError, code: ErrorCode) -> ServerError 
 pub(crate) fn set_code(error: &mut ServerError, code: ErrorCode) {
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", code.as_str());
-    if let Some(retryable) = code.retryable() {
-        extensions.set("retryable", retryable);
+    match code {
+        ErrorCode::RateLimited | ErrorCode::Overloaded | ErrorCode::AuditUnavailable => {
+            extensions.set("retryable", true);
+        }
+        ErrorCode::Unauthenticated | ErrorCode::ResponseTooLarge => {
+            extensions.set("retryable", false);
+        }
+        // The code alone says so.
+        _ => {}
     }
     error.extensions = Some(extensions);
 }

@@ -23,7 +23,7 @@ pub(crate) mod fuzz;
 
 pub use context::OperationContext;
 pub use engine::{Admitted, Engine};
-pub use error::{ErrorCode, request_error};
+pub use error::request_error;
 pub use operation::{Answer, Executed, Operation, PersistedQuery};
 pub use response_size::{LimitedJson, ResponseSize, TooLarge};
 pub use sdl::{federation_sdl, sdl, tagged_federation_sdl};

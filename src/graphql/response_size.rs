@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_graphql::ServerError;
 use serde::Serialize;
 
-use super::error::{ErrorCode, request_error};
+use super::error::request_error;
+use crate::domain::ErrorCode;
 
 /// The bytes of one response, all operations of a batch together.
 #[derive(Debug)]

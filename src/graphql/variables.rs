@@ -9,9 +9,10 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::{Name, ServerError, Value, Variables};
 
 use super::document::FieldPositions;
-use super::error::{ErrorCode, request_error};
+use super::error::request_error;
 use super::literals::Literals;
 use super::schema::scalars;
+use crate::domain::ErrorCode;
 
 /// The values of an operation's variables, defaults filled in. A variable without a value is absent.
 ///

@@ -9,8 +9,7 @@ use opentelemetry::trace::SpanContext;
 use super::client_app::ClientApp;
 use super::metrics::HttpMetrics;
 use super::response::Answers;
-use crate::domain::ProjectId;
-use crate::graphql::ErrorCode;
+use crate::domain::{ErrorCode, ProjectId};
 use crate::records::{AskedProjects, ReadSummary};
 use crate::spans;
 

@@ -15,7 +15,7 @@ use super::negotiation::{MediaType, negotiate};
 use super::refusal::Refusal;
 use super::request_origin::RequestOrigin;
 use super::state::Endpoint;
-use crate::graphql::ErrorCode;
+use crate::domain::ErrorCode;
 use crate::records::RequestContext;
 use crate::spans;
 

@@ -7,7 +7,7 @@
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 use super::refusal::Refusal;
-use crate::graphql::ErrorCode;
+use crate::domain::ErrorCode;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::setting_file::{FileError, read_file};
 use crate::config::GraphqlConfig;
-use crate::graphql::{ErrorCode, Operation, PersistedQuery, request_error};
+use crate::domain::ErrorCode;
+use crate::graphql::{Operation, PersistedQuery, request_error};
 
 /// Memory for automatically persisted queries, in bytes.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;

@@ -11,8 +11,7 @@ use parking_lot::Mutex;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::config::Rate;
-use crate::domain::LimitKey;
-use crate::graphql::ErrorCode;
+use crate::domain::{ErrorCode, LimitKey};
 
 /// Callers whose rates are kept, in about 12 MB.
 const MOST_CALLERS: usize = 100_000;

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::auth::AuthError;
-use crate::graphql::{ErrorCode, request_error};
+use crate::domain::ErrorCode;
+use crate::graphql::request_error;
 
 /// Bytes of a client's text that a message repeats.
 const LONGEST_QUOTE: usize = 64;

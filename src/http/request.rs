@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::header_fields;
 use super::refusal::{Refusal, quoted};
 use crate::body_limit::{BodyError, read_body};
-use crate::graphql::{ErrorCode, Operation, PersistedQuery};
+use crate::domain::ErrorCode;
+use crate::graphql::{Operation, PersistedQuery};
 
 /// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
 const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];

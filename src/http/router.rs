@@ -25,7 +25,7 @@ use super::server::Serve;
 use super::setting_file::FileError;
 use super::state::{Endpoint, MainParts};
 use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
-use crate::graphql::ErrorCode;
+use crate::domain::ErrorCode;
 
 const GRAPHQL: &str = "/graphql";
 

@@ -16,7 +16,7 @@ use super::security_headers;
 use super::server::RequestBody;
 use super::server::Serve;
 use crate::config::Live;
-use crate::graphql::ErrorCode;
+use crate::domain::ErrorCode;
 
 /// The hosts that a listener answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

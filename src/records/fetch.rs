@@ -14,7 +14,7 @@ use super::redis::{LeaseOutcome, RedisTier, SharedKey};
 use super::single_flight::LoadHandle;
 use super::store::{RecordStore, Records};
 use super::ttl_cache::{CacheKey as _, CacheValue, Entry, TtlCache};
-use crate::domain::{Failure, RecordQuery, RefusalKind};
+use crate::domain::{ErrorCode, Failure, RecordQuery};
 use crate::upstream::{Call, ProjectClient};
 
 /// The load of a record, from one region.
@@ -235,5 +235,5 @@ impl CachedListing for OperationListing {
 }
 
 fn is_absence(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
+    matches!(failure, Failure::Refused(refusal) if refusal.code == ErrorCode::NotFound)
 }

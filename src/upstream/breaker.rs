@@ -202,7 +202,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::domain::FailureCode;
+    use crate::domain::ErrorCode;
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -243,7 +243,7 @@ mod tests {
         breaker.wait(2);
         let retry_after = breaker.admit(PATIENCE).unwrap_err().retry_after().unwrap();
         assert!(retry_after <= Duration::from_secs(3), "{retry_after:?}");
-        assert_eq!(breaker.check().unwrap_err().code(), FailureCode::UpstreamUnavailable);
+        assert_eq!(breaker.check().unwrap_err().code(), ErrorCode::UpstreamUnavailable);
     }
 
     #[test]

@@ -163,7 +163,7 @@ pub fn failure(bytes: &[u8]) {
     let raw = Answer { status, headers, body: body.into() };
     let refusal = read(&raw, whose, &[SECRET], jiff::Timestamp::UNIX_EPOCH);
 
-    let shown = format!("{refusal:?} {}", refusal.kind);
+    let shown = format!("{refusal:?} {}", refusal.code.as_str());
     assert!(!shown.contains(SECRET), "{shown}");
     assert!(shown.len() < 100_000, "{} bytes are shown", shown.len());
     assert!(refusal.retry_after.is_none_or(|wait| wait <= Duration::from_hours(1)));

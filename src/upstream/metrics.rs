@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::breaker::Circuit;
-use crate::domain::{Failure, FailureCode};
+use crate::domain::{ErrorCode, Failure};
 
 /// The states of a circuit, and their words.
 const CIRCUITS: [(Circuit, &str); 3] =
@@ -195,11 +195,11 @@ fn labels(region: &str, name: &'static str, value: &str) -> [Label; 2] {
 }
 
 /// Why there was no answer, in a word.
-pub(super) fn reason(code: FailureCode) -> &'static str {
+pub(super) fn reason(code: ErrorCode) -> &'static str {
     match code {
-        FailureCode::UpstreamTimeout => "timeout",
-        FailureCode::UpstreamUnavailable => "unreachable",
-        FailureCode::UpstreamInvalidResponse => "invalid_response",
+        ErrorCode::UpstreamTimeout => "timeout",
+        ErrorCode::UpstreamUnavailable => "unreachable",
+        ErrorCode::UpstreamInvalidResponse => "invalid_response",
         _ => "other",
     }
 }

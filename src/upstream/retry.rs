@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tower::retry::budget::TpsBudget;
 
-use crate::domain::{Failure, RefusalKind, TimeLimit, Unreachable};
+use crate::domain::{ErrorCode, Failure, TimeLimit, Unreachable};
 
 /// The bound of the first wait; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -54,16 +54,18 @@ impl Judgement {
             Failure::TimedOut(TimeLimit::Attempt) => (RetryClass::Once, true),
             Failure::TimedOut(TimeLimit::Deadline) => (RetryClass::Never, true),
             Failure::Refused(refusal) => {
-                let (status, kind) = (refusal.answer.status, refusal.kind);
-                let retry = match (status, kind) {
+                let (status, code) = (refusal.answer.status, refusal.code);
+                let retry = match (status, code) {
                     _ if !refusal.retryable => RetryClass::Never,
-                    (504, _) | (_, RefusalKind::TimedOut) => RetryClass::Once,
-                    (429 | 500 | 502 | 503, _) | (_, RefusalKind::Throttled) => RetryClass::Often,
+                    (504, _) | (_, ErrorCode::UpstreamTimeout) => RetryClass::Once,
+                    (429 | 500 | 502 | 503, _) | (_, ErrorCode::RateLimited) => RetryClass::Often,
                     _ => RetryClass::Never,
                 };
                 let is_broken = matches!(
-                    kind,
-                    RefusalKind::Broken | RefusalKind::OutOfService | RefusalKind::TimedOut
+                    code,
+                    ErrorCode::UpstreamError
+                        | ErrorCode::UpstreamUnavailable
+                        | ErrorCode::UpstreamTimeout
                 );
                 (retry, status >= 500 && is_broken)
             }
@@ -115,23 +117,26 @@ mod tests {
     use super::*;
     use crate::domain::{Refusal, UpstreamAnswer};
 
-    fn refused(status: u16, kind: RefusalKind, retryable: bool) -> Failure {
+    fn refused(status: u16, code: ErrorCode, retryable: bool) -> Failure {
         let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
-        Failure::Refused(Arc::new(Refusal { kind, retryable, retry_after: None, answer }))
+        Failure::Refused(Arc::new(Refusal { code, retryable, retry_after: None, answer }))
     }
 
     #[test]
     fn only_what_may_pass_is_worth_another_attempt() {
-        use RefusalKind::{Broken, Invalid, NotFound, OutOfService, Throttled, TimedOut};
+        use ErrorCode::{
+            BadUserInput, NotFound, RateLimited, UpstreamError, UpstreamTimeout,
+            UpstreamUnavailable,
+        };
         for (failure, class, outage) in [
-            (refused(429, Throttled, true), RetryClass::Often, false),
-            (refused(500, Broken, true), RetryClass::Often, true),
-            (refused(502, Broken, true), RetryClass::Often, true),
-            (refused(503, OutOfService, true), RetryClass::Often, true),
-            (refused(504, TimedOut, true), RetryClass::Once, true),
+            (refused(429, RateLimited, true), RetryClass::Often, false),
+            (refused(500, UpstreamError, true), RetryClass::Often, true),
+            (refused(502, UpstreamError, true), RetryClass::Often, true),
+            (refused(503, UpstreamUnavailable, true), RetryClass::Often, true),
+            (refused(504, UpstreamTimeout, true), RetryClass::Once, true),
             (refused(500, NotFound, false), RetryClass::Never, false),
-            (refused(500, Broken, false), RetryClass::Never, true),
-            (refused(400, Invalid, false), RetryClass::Never, false),
+            (refused(500, UpstreamError, false), RetryClass::Never, true),
+            (refused(400, BadUserInput, false), RetryClass::Never, false),
             (refused(404, NotFound, false), RetryClass::Never, false),
             (Failure::Unreachable(Unreachable::Connect), RetryClass::Often, true),
             (Failure::Unreachable(Unreachable::Cut), RetryClass::Often, true),

@@ -16,12 +16,10 @@ const OF_OTHERS = new Set([
 // The largest picture, in bytes.
 const LARGEST_PICTURE = 150 * 1024;
 
-/** Every `extensions.code` of the source: those of failures and those of requests. */
+/** Every `extensions.code` of the source. */
 export function codes() {
-  const found = ["src/domain/failure.rs", "src/graphql/error.rs"].flatMap((file) =>
-    [...text(file).matchAll(/=> "([A-Z_]+)"/g)].map(([, code]) => code),
-  );
-  return new Set(found);
+  const found = text("src/domain/failure.rs").matchAll(/=> "([A-Z_]+)"/g);
+  return new Set([...found].map(([, code]) => code));
 }
 
 /** The settings of the table, by key. */

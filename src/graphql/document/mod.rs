@@ -18,8 +18,9 @@ use apollo_compiler::validation::{Valid, WithErrors};
 use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::{Pos, ServerError};
 
-use super::error::{ErrorCode, request_error};
+use super::error::request_error;
 use super::limits::{Limit, LimitExceeded, MAX_NESTING};
+use crate::domain::ErrorCode;
 pub(crate) use positions::FieldPositions;
 use positions::LineCounter;
 use rules::Fault;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::sse;
 use crate::config::LimitsConfig;
-use crate::graphql::ErrorCode;
+use crate::domain::ErrorCode;
 use crate::http::caller_request::{CallerRequest, IncomingRequest, MEDIA_TYPES};
 use crate::http::negotiation::MediaType;
 use crate::http::pipeline::{self, Reply};

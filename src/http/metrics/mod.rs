@@ -18,8 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::client_app::ClientApp;
 use crate::counters::{Label, LabelledCounter, counted};
-use crate::domain::FailureCode;
-use crate::graphql::ErrorCode;
+use crate::domain::ErrorCode;
 
 use clients::ClientOperations;
 pub use connections::{ConnectionMetrics, TlsMetrics};
@@ -33,14 +32,12 @@ pub(crate) use outcome::OperationOutcome;
 /// Statuses that are present from the start with 0, because a rate needs a first value.
 const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];
 /// Codes that are present from the start, for the same reason.
-const WATCHED_FAILURES: [FailureCode; 5] = [
-    FailureCode::UpstreamUnauthenticated,
-    FailureCode::UpstreamError,
-    FailureCode::UpstreamUnavailable,
-    FailureCode::UpstreamTimeout,
-    FailureCode::UpstreamInvalidResponse,
-];
-const WATCHED_CODES: [ErrorCode; 4] = [
+const WATCHED_CODES: [ErrorCode; 9] = [
+    ErrorCode::UpstreamUnauthenticated,
+    ErrorCode::UpstreamError,
+    ErrorCode::UpstreamUnavailable,
+    ErrorCode::UpstreamTimeout,
+    ErrorCode::UpstreamInvalidResponse,
     ErrorCode::Unauthenticated,
     ErrorCode::RateLimited,
     ErrorCode::Overloaded,
@@ -82,8 +79,7 @@ impl Default for HttpMetrics {
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = Histogram::new(bounds);
         let requests = counted(WATCHED_STATUSES.map(|status| StatusLabel { status }));
-        let failures = WATCHED_FAILURES.map(FailureCode::as_str);
-        let codes = failures.into_iter().chain(WATCHED_CODES.map(ErrorCode::as_str));
+        let codes = WATCHED_CODES.map(ErrorCode::as_str);
         let errors = counted(codes.map(|code| CodeLabel { code: code.to_owned() }));
         let outcomes = OperationOutcome::ALL.map(OperationOutcome::as_str);
         let operations = LabelledCounter::new("outcome", &outcomes);

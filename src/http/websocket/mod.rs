@@ -32,7 +32,7 @@ use super::csrf;
 use super::pipeline::Reply;
 use super::refusal::Refusal;
 use super::state::Endpoint;
-use crate::graphql::ErrorCode;
+use crate::domain::ErrorCode;
 use crate::spans;
 
 /// The only subprotocol.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::AccessKey;
-use crate::domain::{Failure, Refusal, RefusalKind, Secret, UpstreamAnswer};
+use crate::domain::{ErrorCode, Failure, Refusal, Secret, UpstreamAnswer};
 
 /// The time from which a key of the settings would be renewed.
 const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
@@ -91,15 +91,15 @@ impl Pause {
 /// The meaning of an issuer's refusal, by its status alone. Its texts may repeat a password or describe this
 /// machine, so they are neither logged nor passed on; the id of the request is enough for support.
 pub(crate) fn refusal(status: u16, headers: &HeaderMap) -> Failure {
-    let (kind, retryable) = match status {
-        429 => (RefusalKind::Throttled, true),
-        408 | 504 => (RefusalKind::TimedOut, true),
-        503 => (RefusalKind::OutOfService, true),
-        400..500 => (RefusalKind::GatewayUnauthenticated, false),
-        _ => (RefusalKind::Broken, status >= 500),
+    let (code, retryable) = match status {
+        429 => (ErrorCode::RateLimited, true),
+        408 | 504 => (ErrorCode::UpstreamTimeout, true),
+        503 => (ErrorCode::UpstreamUnavailable, true),
+        400..500 => (ErrorCode::UpstreamUnauthenticated, false),
+        _ => (ErrorCode::UpstreamError, status >= 500),
     };
     let request_id = headers.get("x-iam-trace-id").and_then(|id| id.to_str().ok());
     let request_id = request_id.map(str::to_owned);
     let answer = UpstreamAnswer { status, request_id, ..UpstreamAnswer::default() };
-    Failure::Refused(Refusal { kind, retryable, retry_after: None, answer }.into())
+    Failure::Refused(Refusal { code, retryable, retry_after: None, answer }.into())
 }

@@ -26,7 +26,7 @@ use super::error_mapping::{Code, Whose};
 use super::http_client::HttpClient;
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, Target, UpstreamConfig};
-use crate::domain::{Failure, ProjectId, RefusalKind, Secret, Token};
+use crate::domain::{ErrorCode, Failure, ProjectId, Secret, Token};
 use crate::signature::SignableRequest;
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -235,6 +235,6 @@ fn wants_a_new_token(failure: &Failure) -> bool {
 fn refuses_the_key(failure: &Failure) -> bool {
     let Failure::Refused(refusal) = failure else { return false };
     let code = refusal.answer.error_code.as_deref();
-    refusal.kind == RefusalKind::GatewayUnauthenticated
+    refusal.code == ErrorCode::UpstreamUnauthenticated
         && code.is_none_or(|code| Code::of(code) == Some(Code::Gateway("0301")))
 }

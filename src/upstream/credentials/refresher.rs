@@ -17,7 +17,7 @@ use super::login::{self, Login};
 use super::metadata::MetadataKeys;
 use crate::clock::Clock;
 use crate::config::{AccessKey, ProjectScope};
-use crate::domain::{Failure, FailureCode, Secret};
+use crate::domain::{ErrorCode, Failure, Secret};
 
 /// The pause after a first transient failure; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -222,7 +222,7 @@ impl Issuer {
     /// How long to leave the issuer alone after a refusal; `None` for transient failures.
     fn pause_after(&self, failure: &Failure) -> Option<Duration> {
         let pause = if matches!(self, Self::Iam(_)) { login::REST } else { PAUSE_WITHOUT_AGENCY };
-        (failure.code() == FailureCode::UpstreamUnauthenticated).then_some(pause)
+        (failure.code() == ErrorCode::UpstreamUnauthenticated).then_some(pause)
     }
 
     fn log_success(&self) {

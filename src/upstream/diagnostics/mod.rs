@@ -13,7 +13,7 @@ use super::client::Upstream;
 use super::routes::Route;
 use crate::clock::Clock;
 use crate::config::{CredentialsMode, ProjectScope, Target, UpstreamConfig};
-use crate::domain::{Diagnostic, Failure, FailureCode, ProjectId, RecordId, Token, UpstreamAnswer};
+use crate::domain::{Diagnostic, ErrorCode, Failure, ProjectId, RecordId, Token, UpstreamAnswer};
 
 /// No recording and no project has this id, so the best answer is that there is none.
 const NO_RECORDING: &str = "00000000000000000000000000000000";
@@ -188,9 +188,7 @@ async fn check_address(
 
 /// Explains the failure of a test request to addresses that answer.
 fn explain_failure(failure: &Failure, mode: &CredentialsMode) -> Result<String, Diagnostic> {
-    use FailureCode::{
-        BadUserInput, Forbidden, NotFound, Unauthenticated, UpstreamUnauthenticated,
-    };
+    use ErrorCode::{BadUserInput, Forbidden, NotFound, Unauthenticated, UpstreamUnauthenticated};
     let answer = failure.upstream();
     let has_code = answer.is_some_and(|answer| answer.error_code.is_some());
     let callers = matches!(mode, CredentialsMode::Passthrough);

@@ -13,7 +13,7 @@ use super::attempt::Answer;
 use super::normalize::WireValue;
 use super::redact::{redact, without};
 use super::wire::read_object;
-use crate::domain::{Refusal, RefusalKind, UpstreamAnswer};
+use crate::domain::{ErrorCode, Refusal, UpstreamAnswer};
 
 /// The longest text of the upstream that is passed on, in characters.
 const LONGEST_TEXT: usize = 1000;
@@ -44,12 +44,12 @@ struct Details {
 }
 
 /// A meaning and whether the same read may succeed later.
-type Verdict = (RefusalKind, bool);
+type Verdict = (ErrorCode, bool);
 
 /// Reads an error answer. `secrets` are cut out of its texts wherever they occur.
 pub(crate) fn read(answer: &Answer, whose: Whose, secrets: &[&str], now: Timestamp) -> Refusal {
     let mut details = details(&answer.body);
-    let (kind, retryable) = verdict(answer.status, &details, whose);
+    let (code, retryable) = verdict(answer.status, &details, whose);
     let denial = details.encoded_authorization_message.take();
     // It is one long word of the upstream's making, so only what is known to be secret is cut out.
     let denial = denial.map(|text| without(&text, secrets).into_owned());
@@ -65,7 +65,7 @@ pub(crate) fn read(answer: &Answer, whose: Whose, secrets: &[&str], now: Timesta
         request_id: request_id.map(shown),
         encoded_authorization_message: denial.filter(|text| text.len() <= LONGEST_DENIAL),
     };
-    Refusal { kind, retryable, retry_after, answer }
+    Refusal { code, retryable, retry_after, answer }
 }
 
 /// What an error means. One that came as a success means what its code means with the status that it is
@@ -73,10 +73,10 @@ pub(crate) fn read(answer: &Answer, whose: Whose, secrets: &[&str], now: Timesta
 fn verdict(status: u16, details: &Details, whose: Whose) -> Verdict {
     let is_success = (200..300).contains(&status);
     match details.code.as_deref().and_then(Code::of).and_then(documented) {
-        Some((_, Some(RefusalKind::Throttled))) => (RefusalKind::Throttled, true),
+        Some((_, Some(ErrorCode::RateLimited))) => (ErrorCode::RateLimited, true),
         Some((its, Some(kind))) if its == status || is_success => (kind, false),
         Some((its, None)) if is_success => (by_status(its, details, whose).0, false),
-        Some(_) | None if is_success => (RefusalKind::Broken, false),
+        Some(_) | None if is_success => (ErrorCode::UpstreamError, false),
         Some(_) | None => by_status(status, details, whose),
     }
 }
@@ -84,23 +84,23 @@ fn verdict(status: u16, details: &Details, whose: Whose) -> Verdict {
 /// What a status means.
 fn by_status(status: u16, details: &Details, whose: Whose) -> Verdict {
     match status {
-        400 => (RefusalKind::Invalid, false),
+        400 => (ErrorCode::BadUserInput, false),
         401 => (unauthenticated(details, whose), false),
-        403 => (RefusalKind::Forbidden, false),
-        404 => (RefusalKind::NotFound, false),
-        408 | 504 => (RefusalKind::TimedOut, true),
-        409 => (RefusalKind::Conflict, false),
-        429 => (RefusalKind::Throttled, true),
-        503 => (RefusalKind::OutOfService, true),
-        _ => (RefusalKind::Broken, status >= 500),
+        403 => (ErrorCode::Forbidden, false),
+        404 => (ErrorCode::NotFound, false),
+        408 | 504 => (ErrorCode::UpstreamTimeout, true),
+        409 => (ErrorCode::Conflict, false),
+        429 => (ErrorCode::RateLimited, true),
+        503 => (ErrorCode::UpstreamUnavailable, true),
+        _ => (ErrorCode::UpstreamError, status >= 500),
     }
 }
 
 /// The status that a code is documented for, and its meaning in that status if it says more than the status.
 /// Codes are not unique, so in another status they say nothing. Left out are codes that only say what an
 /// error without a code says.
-fn documented(code: Code<'_>) -> Option<(u16, Option<RefusalKind>)> {
-    use RefusalKind::{Broken, Conflict, NotFound, Throttled};
+fn documented(code: Code<'_>) -> Option<(u16, Option<ErrorCode>)> {
+    use ErrorCode::{Conflict, NotFound, RateLimited, UpstreamError};
     let found = match code {
         Code::Gateway(number) => match number {
             "0201" | "0602" => (400, None),
@@ -109,13 +109,13 @@ fn documented(code: Code<'_>) -> Option<(u16, Option<RefusalKind>)> {
                 (403, None)
             }
             // In any status.
-            "0308" => (429, Some(Throttled)),
+            "0308" => (429, Some(RateLimited)),
             "0613" => (503, None),
             // Host, path or region are wrong, or the way to the service is: no word on the record.
-            "0101" | "0103" => (404, Some(Broken)),
-            "0104" | "0105" | "0106" | "0607" => (400, Some(Broken)),
+            "0101" | "0103" => (404, Some(UpstreamError)),
+            "0104" | "0105" | "0106" | "0607" => (400, Some(UpstreamError)),
             // Set up wrongly at the upstream's side: asking again will not help.
-            "0609" | "0611" | "0612" | "0705" => (500, Some(Broken)),
+            "0609" | "0611" | "0612" | "0705" => (500, Some(UpstreamError)),
             _ => return None,
         },
         Code::Workspace(number) => match number {
@@ -154,11 +154,11 @@ impl<'a> Code<'a> {
     }
 }
 
-fn unauthenticated(details: &Details, whose: Whose) -> RefusalKind {
+fn unauthenticated(details: &Details, whose: Whose) -> ErrorCode {
     if whose == Whose::Gateway || is_about_a_signature(details) {
-        RefusalKind::GatewayUnauthenticated
+        ErrorCode::UpstreamUnauthenticated
     } else {
-        RefusalKind::CallerUnauthenticated
+        ErrorCode::Unauthenticated
     }
 }
 

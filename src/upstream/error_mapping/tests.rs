@@ -46,8 +46,8 @@ fn codes_and_messages_are_found_as_the_official_sdk_finds_them() {
 
 #[test]
 fn a_refused_key_is_told_from_a_refused_token_whatever_the_wording() {
-    use RefusalKind::{CallerUnauthenticated as OfCaller, GatewayUnauthenticated as OfGateway};
-    for (code, cause, kind) in [
+    use ErrorCode::{Unauthenticated as OfCaller, UpstreamUnauthenticated as OfGateway};
+    for (code, cause, meaning) in [
         ("APIGW.0301", "Get secretKey failed,ak:FAKEAK0EXAMPLE000001,err:ak not exist", OfGateway),
         ("APIGW.0301", "ak FAKEAK0EXAMPLE000001 not exist", OfGateway),
         ("APIGW.0301", "The AK does not exist.", OfGateway),
@@ -67,7 +67,7 @@ fn a_refused_key_is_told_from_a_refused_token_whatever_the_wording() {
             panic!("{cause} is no refusal");
         };
 
-        assert_eq!(refusal.kind, kind, "of {code} {cause}");
+        assert_eq!(refusal.code, meaning, "of {code} {cause}");
         let message = refusal.answer.error_message.as_deref().unwrap();
         assert!(!message.contains("FAKEAK0EXAMPLE000001"), "{message}");
     }
