@@ -108,14 +108,12 @@ pub struct UpstreamAnswer {
 impl UpstreamAnswer {
     /// How many bytes its texts have.
     pub fn text_bytes(&self) -> usize {
-        let Self {
-            status: _,
-            error_code,
-            error_message,
-            request_id,
-            encoded_authorization_message,
-        } = self;
-        let texts = [error_code, error_message, request_id, encoded_authorization_message];
+        let texts = [
+            &self.error_code,
+            &self.error_message,
+            &self.request_id,
+            &self.encoded_authorization_message,
+        ];
         texts.into_iter().flatten().map(String::len).sum()
     }
 }

@@ -96,8 +96,8 @@ impl Grant {
     /// Whether no recording at all can be visible.
     pub fn shows_nothing(&self) -> bool {
         let Rights { usernames, desktop_ids, desktop_pool_ids, permissions, .. } = &self.rights;
-        let is_empty = |of: &Option<FoldedIds>| of.as_ref().is_some_and(BTreeSet::is_empty);
-        !permissions.read || [usernames, desktop_ids, desktop_pool_ids].into_iter().any(is_empty)
+        let constraints = [usernames, desktop_ids, desktop_pool_ids];
+        !permissions.read || constraints.into_iter().flatten().any(BTreeSet::is_empty)
     }
 
     /// Whether recordings of a user may be visible.
@@ -141,8 +141,7 @@ pub(super) fn meets(constraint: Option<&FoldedIds>, id: Option<&str>) -> bool {
 
 impl Default for Grant {
     fn default() -> Self {
-        static KEY: LazyLock<GrantKey> = LazyLock::new(|| Rights::default().key());
-        Self { rights: Rights::default(), key: *KEY }
+        Rights::default().into()
     }
 }
 

@@ -112,39 +112,33 @@ impl OperationQuery {
 
 /// The upstream takes an empty text for none, which would widen the list to everything.
 pub(super) fn check_text(argument: &'static str, text: Option<&str>) -> Result<(), Failure> {
-    let problem = match text {
-        None => return Ok(()),
-        Some(text) if text.trim().is_empty() => "is blank: leave it out to ask for all".to_owned(),
-        Some(text) if text.chars().any(char::is_control) => {
-            "holds control characters, which are not allowed".to_owned()
-        }
-        Some(text) => match text.chars().count() {
-            length if length > LONGEST_TEXT => {
-                format!("has {length} characters: at most {LONGEST_TEXT} are allowed")
-            }
-            _ => return Ok(()),
-        },
+    let is_allowed = |text: &str| {
+        !text.trim().is_empty()
+            && text.chars().count() <= LONGEST_TEXT
+            && !text.contains(char::is_control)
     };
+    if text.is_none_or(is_allowed) {
+        return Ok(());
+    }
+    let problem = format!(
+        "must be 1 to {LONGEST_TEXT} characters, not blank and without control characters; leave it \
+         out to ask for all"
+    );
     Err(Failure::BadInput { argument, problem })
 }
 
 fn check_names(names: &[String]) -> Result<(), Failure> {
     let argument = "filter.desktopNames";
-    if !(1..=MOST_DESKTOPS).contains(&names.len()) {
-        let problem = format!(
-            "has {} names: 1 to {MOST_DESKTOPS} are allowed; leave it out to ask for all",
-            names.len()
-        );
-        return Err(Failure::BadInput { argument, problem });
-    }
     for name in names {
         check_text(argument, Some(name))?;
-        if name.contains(',') {
-            let problem = "holds a name with a comma, which the upstream takes for two names";
-            return Err(Failure::BadInput { argument, problem: problem.to_owned() });
-        }
     }
-    Ok(())
+    // The upstream takes a comma in a name for the beginning of another.
+    if (1..=MOST_DESKTOPS).contains(&names.len()) && !names.iter().any(|name| name.contains(',')) {
+        return Ok(());
+    }
+    let problem =
+        format!("must be 1 to {MOST_DESKTOPS} names without commas; leave it out to ask for all");
+    Err(Failure::BadInput { argument, problem })
 }
 
 fn cannot_filter(argument: &'static str, remedy: &str) -> Failure {

@@ -11,8 +11,7 @@ use zeroize::Zeroizing;
 pub struct Secret(Arc<Zeroizing<String>>);
 
 /// The caller's credential for the upstream, sent on as `X-Auth-Token`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(Secret);
+pub type Token = Secret;
 
 impl Secret {
     /// Takes a text in charge.
@@ -32,27 +31,9 @@ impl Hash for Secret {
     }
 }
 
-impl Token {
-    /// Takes a token in charge.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Secret::new(text))
-    }
-
-    /// The token itself: for hashing and sending only.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
     }
 }
 
@@ -62,8 +43,8 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_a_secret() {
-        let shown = format!("{:?} {:?}", Token::new("canary-1"), Secret::new("canary-2"));
+        let shown = format!("{:?}", Secret::new("canary"));
 
-        assert_eq!(shown, "Token(…) Secret(…)");
+        assert_eq!(shown, "Secret(…)");
     }
 }
