@@ -170,10 +170,6 @@ pub struct ScreenRecord {
     times: [Timestamp; TIMES],
     size: i64,
     duration: i32,
-    kind: Option<ScreenRecordType>,
-    status: Option<ScreenRecordStatus>,
-    /// Whether all texts stand in JSON as they are.
-    is_plain: bool,
 }
 
 const SIZE_BIT: u32 = 1 << (TEXTS + TIMES);
@@ -224,6 +220,7 @@ impl<'t> RecordFields<'t> {
     }
 
     /// The same fields with a text.
+    #[cfg(any(test, feature = "fuzzing"))]
     #[must_use]
     pub fn with_text(mut self, of: RecordText, text: impl Into<Cow<'t, str>>) -> Self {
         *self.text(of) = Some(Ok(text.into()));
@@ -231,6 +228,7 @@ impl<'t> RecordFields<'t> {
     }
 
     /// The same fields with an instant.
+    #[cfg(any(test, feature = "fuzzing"))]
     #[must_use]
     pub fn with_time(mut self, of: RecordTime, time: Timestamp) -> Self {
         *self.time(of) = Some(Ok(time));
@@ -260,8 +258,7 @@ impl From<RecordFields<'_>> for ScreenRecord {
         }
         let size = note(SIZE_BIT, size, &mut readable, &mut unreadable).copied();
         let duration = note(DURATION_BIT, duration, &mut readable, &mut unreadable).copied();
-        let is_plain = is_plain(&all);
-        let mut record = Self {
+        Self {
             texts: all.into_boxed_str(),
             ends,
             readable,
@@ -269,14 +266,7 @@ impl From<RecordFields<'_>> for ScreenRecord {
             times: instants,
             size: size.unwrap_or_default(),
             duration: duration.unwrap_or_default(),
-            kind: None,
-            status: None,
-            is_plain,
-        };
-        record.kind = record.readable_text(RecordText::Type).map(ScreenRecordType::from_upstream);
-        let status = record.readable_text(RecordText::Status);
-        record.status = status.map(ScreenRecordStatus::from_upstream);
-        record
+        }
     }
 }
 
@@ -299,13 +289,7 @@ fn note<'f, T>(
     }
 }
 
-/// Whether a text stands in JSON as it is. Looks at every byte, which takes fewer steps than to stop at the
-/// first that needs an escape.
-fn is_plain(text: &str) -> bool {
-    let is_odd = |byte: u8| matches!(byte, 0..b' ' | b'"' | b'\\');
-    !text.bytes().fold(false, |odd, byte| odd | is_odd(byte))
-}
-
+#[cfg(any(test, feature = "fuzzing"))]
 impl Default for ScreenRecord {
     fn default() -> Self {
         RecordFields::default().into()
@@ -346,22 +330,17 @@ impl ScreenRecord {
 
     /// What made the recording run.
     pub fn kind(&self) -> Field<ScreenRecordType> {
-        self.field(RecordText::Type.bit(), self.kind)
+        self.text(RecordText::Type).map(|text| text.map(ScreenRecordType::from_upstream))
     }
 
     /// Where the recording stands.
     pub fn status(&self) -> Field<ScreenRecordStatus> {
-        self.field(RecordText::Status.bit(), self.status)
+        self.text(RecordText::Status).map(|text| text.map(ScreenRecordStatus::from_upstream))
     }
 
     /// Whether the record will not change any more.
     pub fn is_final(&self) -> bool {
-        self.status.is_some_and(ScreenRecordStatus::is_final)
-    }
-
-    /// Whether all texts stand in JSON as they are, without an escape.
-    pub fn is_plain(&self) -> bool {
-        self.is_plain
+        self.status().and_then(Result::ok).is_some_and(ScreenRecordStatus::is_final)
     }
 
     /// The fields that the record was made of.
@@ -428,17 +407,6 @@ mod tests {
         let record = ScreenRecord::from(fields.clone());
 
         assert_eq!(record.fields(), fields);
-    }
-
-    #[test]
-    fn a_record_knows_whether_its_texts_need_escapes() {
-        for (text, is_plain) in
-            [("桌面 a/b\u{7f}", true), ("\"", false), ("\\", false), ("\n", false)]
-        {
-            let fields = RecordFields::default().with_text(RecordText::Username, text);
-
-            assert_eq!(ScreenRecord::from(fields).is_plain(), is_plain, "{text:?}");
-        }
     }
 
     #[test]

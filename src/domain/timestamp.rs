@@ -48,33 +48,9 @@ impl Timestamp {
     }
 }
 
-impl Timestamp {
-    /// As it displays, in bytes.
-    pub fn to_ascii(self) -> [u8; 24] {
-        let utc = self.0;
-        let [month, day, hour, minute, second] =
-            [utc.month(), utc.day(), utc.hour(), utc.minute(), utc.second()].map(i16::from);
-        let (year, millis) = (utc.year(), utc.millisecond());
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let numbers = [year / 100, year % 100, month, day, hour, minute, second, millis / 10];
-        for (at, number) in [0, 2, 5, 8, 11, 14, 17, 20].into_iter().zip(numbers) {
-            if let Some(place) = text.get_mut(at..at + 2) {
-                place.copy_from_slice(&[digit(number / 10), digit(number)]);
-            }
-        }
-        text[22] = digit(millis);
-        text
-    }
-}
-
-/// The last digit of a number.
-fn digit(number: i16) -> u8 {
-    b'0' + u8::try_from(number % 10).unwrap_or_default()
-}
-
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_ascii().iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
+        write!(f, "{:.3}Z", self.0)
     }
 }
 

@@ -4,16 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Context, QueryPathSegment};
-use futures_util::stream::Stream;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::response_size::ResponseSize;
-use crate::domain::{
-    DownloadLink, Failure, ProjectId, RecordId, RecordSelection, ScreenRecord, TimeLimit,
-    UpstreamAnswer,
-};
-use crate::records::{self, AuditEventKind, ReadSummary, Reader, RowChange, Step};
+use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, UpstreamAnswer};
+use crate::records::{self, AuditEventKind, ReadSummary, Reader, Step};
 
 /// The reader and the deadline of an operation. Clones share them.
 #[derive(Clone)]
@@ -30,25 +26,17 @@ struct Execution {
     deadline: Instant,
 }
 
-/// A field, or a row of the list that it answers.
-#[derive(Clone, Copy)]
-pub(crate) struct FieldRow<'c> {
-    pub(crate) field: &'c Context<'c>,
-    pub(crate) row: Option<usize>,
-}
-
-impl<'c> FieldRow<'c> {
-    pub(crate) fn of(field: &'c Context<'c>) -> Self {
-        Self { field, row: None }
-    }
-}
-
 impl OperationContext {
     /// A context for an operation that begins now and may take `limits.request_timeout`. `size` counts
     /// the response that the operation is part of.
     pub fn new(reader: Arc<Reader>, timeout: Duration, size: Arc<ResponseSize>) -> Self {
         let execution = Execution { reader, deadline: Instant::now() + timeout };
         Self { execution: Arc::new(Mutex::new(execution)), timeout, size }
+    }
+
+    /// The context of the operation that a field belongs to.
+    pub(crate) fn of<'c>(field: &Context<'c>) -> &'c Self {
+        field.data_unchecked()
     }
 
     /// The size of the response so far.
@@ -70,23 +58,8 @@ impl OperationContext {
         self.reader().take_summary()
     }
 
-    /// The states of a recording, as they come.
-    pub(crate) fn watch(
-        &self,
-        project: ProjectId,
-        id: RecordId,
-    ) -> Result<impl Stream<Item = Result<Arc<ScreenRecord>, Failure>> + Send + use<>, Failure>
-    {
-        self.reader().watch(project, id)
-    }
-
-    /// The changes of a list, as they come.
-    pub(crate) fn watch_list(
-        &self,
-        project: ProjectId,
-        selection: RecordSelection,
-    ) -> Result<impl Stream<Item = Result<RowChange, Failure>> + Send + use<>, Failure> {
-        self.reader().watch_list(project, selection)
+    pub(crate) fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.execution.lock().reader)
     }
 
     /// One recording.
@@ -113,36 +86,20 @@ impl OperationContext {
         Ok(record)
     }
 
-    /// A link to the video of a recording.
-    pub(crate) async fn download_link(
-        &self,
-        project: ProjectId,
-        id: RecordId,
-    ) -> Result<Option<DownloadLink>, Failure> {
-        let link = self.within(self.reader().download_link(project, id)).await?;
-        link.transpose().map_err(Failure::Unreadable)
-    }
-
-    pub(crate) fn reader(&self) -> Arc<Reader> {
-        Arc::clone(&self.execution.lock().reader)
-    }
-
     /// Reads for a field, and notes the field's path if the request asks what was read for it.
-    pub(crate) async fn for_field<T>(
+    pub(crate) async fn read_for<T>(
         &self,
-        place: FieldRow<'_>,
-        reading: impl Future<Output = T> + Send,
-    ) -> T {
+        path: impl FnOnce() -> Vec<Step>,
+        reading: impl Future<Output = Result<T, Failure>> + Send,
+    ) -> Result<T, Failure> {
         if !self.reader().is_explained() {
-            return reading.await;
+            return self.within(reading).await;
         }
-        let mut path = path_of(place.field);
-        path.extend(place.row.map(Step::Index));
-        Box::pin(records::at(path, reading)).await
+        Box::pin(records::at(path(), self.within(reading))).await
     }
 
     /// What is read, or the failure that time is up: the other fields stand.
-    pub(crate) async fn within<T>(
+    async fn within<T>(
         &self,
         reading: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
@@ -164,7 +121,7 @@ impl OperationContext {
 }
 
 /// The path of a field, as it stands in errors.
-fn path_of(field: &Context<'_>) -> Vec<Step> {
+pub(crate) fn path_of(field: &Context<'_>) -> Vec<Step> {
     let nodes = std::iter::successors(field.path_node.as_ref(), |node| node.parent);
     let mut path: Vec<Step> = nodes
         .map(|node| match node.segment {

@@ -4,13 +4,11 @@
 //! An entry is found by the whole text and the operation's name. It holds nothing but what the text means:
 //! no caller, no variable, no answer.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use apollo_compiler::Node;
 use apollo_compiler::executable::Operation;
 use foldhash::quality::RandomState;
-use moka::Equivalent;
 use moka::sync::Cache;
 
 use super::document::Document;
@@ -20,8 +18,8 @@ use super::plan::Plan;
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
 /// A longer text is read each time: it would push out many others.
 const LONGEST: usize = 16 * 1024;
-/// What a byte of text takes once it is parsed, estimated from common queries.
-const BYTES_FOR_EACH: usize = 60;
+/// What a byte of text takes, parsed and with the positions of its tokens, estimated from common queries.
+const BYTES_FOR_EACH: usize = 70;
 /// What an entry takes beside that.
 const BOOKKEEPING: usize = 400;
 
@@ -39,22 +37,9 @@ pub(crate) struct PreparedOperation {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct DocumentKey {
-    text: Box<str>,
-    operation: Option<Box<str>>,
-}
-
-/// A key to look up, not owned. Its hash is that of the key.
-#[derive(Hash)]
-struct DocumentLookup<'a> {
-    text: &'a str,
-    operation: Option<&'a str>,
-}
-
-impl Equivalent<DocumentKey> for DocumentLookup<'_> {
-    fn equivalent(&self, key: &DocumentKey) -> bool {
-        self.text == &*key.text && self.operation == key.operation.as_deref()
-    }
+pub(crate) struct DocumentKey {
+    pub(crate) text: String,
+    pub(crate) operation_name: Option<Arc<str>>,
 }
 
 impl DocumentCache {
@@ -63,22 +48,12 @@ impl DocumentCache {
         Self(cache.build_with_hasher(RandomState::default()))
     }
 
-    pub(crate) fn get(
-        &self,
-        text: &str,
-        operation: Option<&str>,
-    ) -> Option<Arc<PreparedOperation>> {
-        self.0.get(&DocumentLookup { text, operation })
+    pub(crate) fn get(&self, key: &DocumentKey) -> Option<Arc<PreparedOperation>> {
+        self.0.get(key)
     }
 
-    pub(crate) fn insert(
-        &self,
-        text: &str,
-        operation: Option<&str>,
-        prepared: &Arc<PreparedOperation>,
-    ) {
-        if text.len() <= LONGEST {
-            let key = DocumentKey { text: text.into(), operation: operation.map(Box::from) };
+    pub(crate) fn insert(&self, key: DocumentKey, prepared: &Arc<PreparedOperation>) {
+        if key.text.len() <= LONGEST {
             self.0.insert(key, Arc::clone(prepared));
         }
     }
@@ -92,6 +67,5 @@ impl DocumentCache {
 
 fn weight(key: &DocumentKey, prepared: &Arc<PreparedOperation>) -> u32 {
     let plan = prepared.plan.as_ref().map_or(0, |plan| plan.bytes());
-    let meaning = key.text.len() * BYTES_FOR_EACH + prepared.document.positions().bytes() + plan;
-    u32::try_from(BOOKKEEPING + key.text.len() + meaning).unwrap_or(u32::MAX)
+    u32::try_from(BOOKKEEPING + key.text.len() * BYTES_FOR_EACH + plan).unwrap_or(u32::MAX)
 }

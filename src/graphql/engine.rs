@@ -10,10 +10,10 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
 use super::conversion::{self, Converted};
-use super::document::{self, Document, DocumentError};
-use super::document_cache::{DocumentCache, PreparedOperation};
+use super::document::{Document, DocumentError};
+use super::document_cache::{DocumentCache, DocumentKey, PreparedOperation};
 use super::error::{request_error, set_code};
-use super::limits::{self, LimitExceeded, Limits, MAX_NESTING, QueryCost};
+use super::limits::{self, LimitExceeded, MAX_NESTING, QueryCost};
 use super::operation::{Answer, Executed, Operation};
 use super::plan::{self, BoundPlan};
 use super::response_shape::ObjectShape;
@@ -41,7 +41,7 @@ pub struct Engine {
     executor: Schema<Root, EmptyMutation, Subscription>,
     /// What documents are validated against.
     schema: Arc<Valid<apollo_compiler::Schema>>,
-    limits: Limits,
+    limits: LimitsConfig,
     documents: DocumentCache,
     introspection: bool,
 }
@@ -51,31 +51,18 @@ pub struct Engine {
 pub struct Admitted {
     name: Option<Arc<str>>,
     /// The errors where it cannot be executed.
-    ready: Result<Ready, Vec<ServerError>>,
+    valid: Result<ValidOperation, Vec<ServerError>>,
 }
 
-/// An operation that is valid and within the limits, its variables coerced.
-#[derive(Debug)]
-enum Ready {
-    /// To be executed by its plan.
-    Planned(BoundPlan),
-    /// To be executed by async-graphql.
-    Other(Box<ValidOperation>),
-}
-
-/// An operation for async-graphql.
+/// An operation that is valid, with the values of its variables.
 #[derive(Debug)]
 struct ValidOperation {
     prepared: Arc<PreparedOperation>,
     variables: Variables,
+    /// Its plan. async-graphql executes an operation without one.
+    plan: Option<BoundPlan>,
     /// Whether the response lists the reads that it was made from.
     explain: bool,
-}
-
-/// An operation and what it costs.
-struct Costed {
-    ready: Ready,
-    cost: QueryCost,
 }
 
 impl Admitted {
@@ -86,10 +73,7 @@ impl Admitted {
 
     /// Whether the operation changes nothing and has one answer.
     pub fn is_query(&self) -> bool {
-        match &self.ready {
-            Ok(Ready::Other(operation)) => operation.prepared.operation.is_query(),
-            Ok(Ready::Planned(_)) | Err(_) => true,
-        }
+        self.valid.as_ref().map_or(true, |valid| valid.prepared.operation.is_query())
     }
 }
 
@@ -114,7 +98,7 @@ impl Engine {
         Self {
             executor: executor(config, root),
             schema: Arc::new(validation_schema()),
-            limits: Limits::new(limits),
+            limits: limits.clone(),
             documents: DocumentCache::new(),
             introspection: config.introspection,
         }
@@ -124,7 +108,7 @@ impl Engine {
     #[must_use]
     pub fn changed(&self, config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
         if config.introspection == self.introspection {
-            return Self { limits: Limits::new(limits), ..self.clone() };
+            return Self { limits: limits.clone(), ..self.clone() };
         }
         Self::new(config, limits)
     }
@@ -145,79 +129,77 @@ impl Engine {
     /// # Errors
     /// The error to answer the whole request with.
     pub fn admit(&self, operations: Vec<Operation>) -> Result<Vec<Admitted>, ServerError> {
-        let mut cost = QueryCost::default();
+        let mut sum = QueryCost::default();
         let mut admitted = Vec::with_capacity(operations.len());
         for operation in operations {
             let name = operation.operation_name.clone();
-            let ready = match self.validate(operation) {
+            let valid = match self.validate(operation) {
                 Ok(valid) => {
-                    cost = cost.and(valid.cost);
-                    Ok(valid.ready)
+                    let cost = self.cost(&valid);
+                    if cost.introspection > 0 && !self.introspection {
+                        Err(vec![introspection_is_off()])
+                    } else {
+                        sum = sum.and(cost);
+                        Ok(valid)
+                    }
                 }
                 Err(DocumentError::Invalid(errors)) => Err(errors),
                 Err(DocumentError::TooComplex(exceeded)) => return Err(limit_error(&exceeded)),
             };
-            admitted.push(Admitted { name, ready });
+            admitted.push(Admitted { name, valid });
         }
-        self.limits.check(cost).map_err(|exceeded| limit_error(&exceeded))?;
+        limits::check(sum, &self.limits).map_err(|exceeded| limit_error(&exceeded))?;
         Ok(admitted)
     }
 
-    /// Validates an operation, coerces its variables and computes its cost.
-    fn validate(&self, mut operation: Operation) -> Result<Costed, DocumentError> {
-        if let Some(fault) = operation.fault.take() {
+    fn cost(&self, operation: &ValidOperation) -> QueryCost {
+        let PreparedOperation { document, operation: parsed, .. } = &*operation.prepared;
+        let Document { executable, tokens, .. } = document;
+        let cost = limits::cost(executable, parsed, &operation.variables, self.limits.projects);
+        QueryCost { tokens: *tokens, ..cost }
+    }
+
+    /// Validates an operation, coerces its variables, and binds its plan to them.
+    fn validate(&self, operation: Operation) -> Result<ValidOperation, DocumentError> {
+        let Operation { query, operation_name, variables, explain, fault, .. } = operation;
+        if let Some(fault) = fault {
             return Err((*fault).into());
         }
-        let prepared = self.prepare(&operation.query, operation.operation_name.as_deref())?;
-        let PreparedOperation { document, operation: parsed, plan } = &*prepared;
-        let variables =
-            variables::coerce(&self.schema, parsed, document.positions(), &operation.variables)?;
-        let (tokens, projects) = (document.tokens(), self.limits.projects());
-        let cost = limits::cost(document.executable(), parsed, &variables, tokens, projects);
-        if cost.introspection > 0 && !self.introspection {
-            return Err(introspection_is_off().into());
-        }
+        let prepared = self.prepare(DocumentKey { text: query, operation_name })?;
+        let PreparedOperation { document, operation, plan } = &*prepared;
+        let variables = variables::coerce(&self.schema, document, operation, &variables)?;
         // Plans know no paths, which an explanation needs.
-        let plan = plan.as_ref().filter(|_| !operation.explain);
-        if let Some(bound) = plan.and_then(|plan| plan.bind(&variables)) {
-            return Ok(Costed { ready: Ready::Planned(bound), cost });
-        }
-        let valid = ValidOperation { prepared, variables, explain: operation.explain };
-        Ok(Costed { ready: Ready::Other(Box::new(valid)), cost })
+        let plan = plan.as_ref().filter(|_| !explain).and_then(|plan| plan.bind(&variables));
+        Ok(ValidOperation { prepared, variables, plan, explain })
     }
 
     /// The operation of a document, from the cache or parsed and validated.
-    fn prepare(
-        &self,
-        text: &str,
-        name: Option<&str>,
-    ) -> Result<Arc<PreparedOperation>, DocumentError> {
-        if let Some(prepared) = self.documents.get(text, name) {
+    fn prepare(&self, key: DocumentKey) -> Result<Arc<PreparedOperation>, DocumentError> {
+        if let Some(prepared) = self.documents.get(&key) {
             return Ok(prepared);
         }
-        let document = Document::parse(text, &self.schema, self.limits.max_tokens())?;
-        let operation = document.operation(name)?.clone();
+        let document = Document::parse(&key.text, &self.schema, self.limits.max_tokens)?;
+        let operation = document.operation(key.operation_name.as_deref())?.clone();
         let plan = plan::compile(&document, &operation).map(Arc::new);
         let prepared = Arc::new(PreparedOperation { document, operation, plan });
-        self.documents.insert(text, name, &prepared);
+        self.documents.insert(key, &prepared);
         Ok(prepared)
     }
 
     /// Executes an admitted operation that has one answer: a query.
     pub async fn execute(&self, admitted: Admitted, context: OperationContext) -> Answer {
-        match admitted.ready {
-            Ok(Ready::Planned(bound)) => {
-                spans::name_operation(&opentelemetry::Context::current(), "query");
-                let executed = bound.execute(&context).await;
-                executed
-                    .map_or_else(|too_large| Answer::failed(too_large.error()), Answer::Executed)
-            }
-            Ok(Ready::Other(operation)) if operation.prepared.operation.is_subscription() => {
-                let message = "a subscription needs a WebSocket or an event stream";
-                refused(vec![request_error(ErrorCode::ValidationFailed, message)])
-            }
-            Ok(Ready::Other(operation)) => self.execute_by_library(&operation, context).await,
-            Err(errors) => refused(errors),
+        let operation = match admitted.valid {
+            Ok(operation) => operation,
+            Err(errors) => return refused(errors),
+        };
+        if operation.prepared.operation.is_subscription() {
+            let message = "a subscription needs a WebSocket or an event stream";
+            return refused(vec![request_error(ErrorCode::ValidationFailed, message)]);
+        }
+        operation.name_span();
+        match &operation.plan {
+            Some(plan) => answer(plan.execute(&context).await, context.size()),
+            None => self.execute_by_library(&operation, context).await,
         }
     }
 
@@ -226,7 +208,7 @@ impl Engine {
         operation: &ValidOperation,
         context: OperationContext,
     ) -> Answer {
-        let Converted { request, shape } = match self.convert(operation, context.clone()) {
+        let Converted { request, shape } = match self.convert(operation) {
             Ok(converted) => converted,
             Err(error) => return refused(vec![error]),
         };
@@ -234,7 +216,7 @@ impl Engine {
         if operation.explain {
             reader.explain();
         }
-        let mut response = self.executor.execute(request).await;
+        let mut response = self.executor.execute(request.data(context.clone())).await;
         if operation.explain {
             let read = to_value(reader.explained()).unwrap_or_default();
             response.extensions.insert(EXPLAINED.to_owned(), read);
@@ -242,18 +224,9 @@ impl Engine {
         executed(response, &shape, context.size())
     }
 
-    fn convert(
-        &self,
-        operation: &ValidOperation,
-        context: OperationContext,
-    ) -> Result<Converted, ServerError> {
+    fn convert(&self, operation: &ValidOperation) -> Result<Converted, ServerError> {
         let ValidOperation { prepared, variables, .. } = operation;
-        let PreparedOperation { document, operation, .. } = &**prepared;
-        let operation_type = document::type_name(operation.operation_type);
-        spans::name_operation(&opentelemetry::Context::current(), operation_type);
-        let Converted { request, shape } =
-            conversion::convert(&self.schema, document, operation, variables)?;
-        Ok(Converted { request: request.data(context), shape })
+        conversion::convert(&self.schema, &prepared.document, &prepared.operation, variables)
     }
 
     /// Executes an admitted operation that may have many answers: a subscription, or a query.
@@ -262,19 +235,20 @@ impl Engine {
         admitted: Admitted,
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
-        match admitted.ready {
-            Ok(Ready::Other(operation)) if operation.prepared.operation.is_subscription() => {
-                match self.convert(&operation, context.clone()) {
+        match &admitted.valid {
+            Ok(operation) if operation.prepared.operation.is_subscription() => {
+                operation.name_span();
+                match self.convert(operation) {
                     Ok(Converted { request, shape }) => self
                         .executor
-                        .execute_stream(request)
+                        .execute_stream(request.data(context.clone()))
                         .map(move |response| executed(response, &shape, context.size()))
                         .boxed(),
                     Err(error) => stream::iter([refused(vec![error])]).boxed(),
                 }
             }
-            ready => {
-                let (engine, admitted) = (self.clone(), Admitted { ready, ..admitted });
+            _ => {
+                let engine = self.clone();
                 stream::once(async move { engine.execute(admitted, context).await }).boxed()
             }
         }
@@ -287,35 +261,45 @@ impl Engine {
         operation: Operation,
         context: OperationContext,
     ) -> Option<Answer> {
-        // An explained operation has no plan.
-        match self.validate(Operation { explain: true, ..operation }).ok()?.ready {
-            Ready::Other(operation) => {
-                let operation = ValidOperation { explain: false, ..*operation };
-                Some(self.execute_by_library(&operation, context).await)
-            }
-            Ready::Planned(_) => None,
-        }
+        let operation = self.validate(operation).ok()?;
+        Some(self.execute_by_library(&operation, context).await)
+    }
+}
+
+impl ValidOperation {
+    /// Names the current span after the type of the operation.
+    fn name_span(&self) {
+        let operation_type = self.prepared.operation.operation_type.name();
+        spans::name_operation(&opentelemetry::Context::current(), operation_type);
     }
 }
 
 /// What the executor has made, with every error: each says why a field is `null`. Sets codes where the
 /// executor has set none: those are values that an argument refuses.
-fn executed(response: Response, shape: &ObjectShape, size: &ResponseSize) -> Answer {
-    let Response { data, mut errors, extensions, .. } = response;
-    for error in &mut errors {
+fn executed(mut response: Response, shape: &ObjectShape, size: &ResponseSize) -> Answer {
+    for error in &mut response.errors {
         shorten(&mut error.message);
         if error.extensions.is_none() {
             set_code(error, ErrorCode::BadUserInput);
         }
     }
-    let written = size.check().and_then(|()| {
-        let mut json = size.json(b"{\"data\":".to_vec());
-        json.value(&shape.apply(data))?;
-        json.finish()
-    });
-    match written {
-        Ok(body) => Answer::Executed(Executed { body, errors, extensions }),
-        Err(_) => Answer::failed(size.exceed().error()),
+    if !size.is_exceeded() {
+        response.data = shape.apply(response.data);
+    }
+    answer(response, size)
+}
+
+/// Writes the data of a response. An error replaces one that is too large.
+fn answer(response: Response, size: &ResponseSize) -> Answer {
+    let Response { data, errors, extensions, .. } = response;
+    let mut body = b"{\"data\":".to_vec();
+    if !size.is_exceeded() {
+        // Values can always be written, and a vector takes everything.
+        let _ = serde_json::to_writer(&mut body, &data);
+    }
+    match size.check(body.len()) {
+        Ok(()) => Answer::Executed(Executed { body, errors, extensions }),
+        Err(error) => Answer::failed(error),
     }
 }
 

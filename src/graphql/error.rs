@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use async_graphql::{Error, ErrorExtensionValues, ServerError, Value, indexmap::IndexMap};
+use async_graphql::indexmap::IndexMap;
+use async_graphql::{Error, ErrorExtensionValues, Name, ServerError, Value, value};
 
 use crate::domain::{ErrorCode, Failure, UpstreamAnswer};
 
@@ -41,7 +42,7 @@ impl From<Failure> for Error {
             extensions.set("upstream", upstream(answer));
         }
         if let Failure::Unreadable(unreadable) = &failure {
-            extensions.set("upstream", object([("value", Some(text(&unreadable.value)))]));
+            extensions.set("upstream", value!({ "value": unreadable.value.clone() }));
         }
         let mut error = Self::new(failure.to_string());
         error.extensions = Some(extensions);
@@ -49,28 +50,19 @@ impl From<Failure> for Error {
     }
 }
 
+/// What the upstream said, without absent parts.
 fn upstream(answer: &UpstreamAnswer) -> Value {
-    let shown = |part: &Option<String>| part.as_deref().map(text);
-    object([
-        ("status", Some(Value::from(u32::from(answer.status)))),
-        ("errorCode", shown(&answer.error_code)),
-        ("errorMessage", shown(&answer.error_message)),
-        ("requestId", shown(&answer.request_id)),
-        ("encodedAuthorizationMessage", shown(&answer.encoded_authorization_message)),
-    ])
-}
-
-/// An object of the parts that are there.
-fn object<const N: usize>(parts: [(&str, Option<Value>); N]) -> Value {
-    let present = parts
-        .into_iter()
-        .filter_map(|(name, value)| Some((async_graphql::Name::new(name), value?)))
-        .collect::<IndexMap<_, _>>();
-    Value::Object(present)
-}
-
-fn text(text: &str) -> Value {
-    Value::String(text.to_owned())
+    let status = Value::from(u32::from(answer.status));
+    let mut said = IndexMap::from([(Name::new("status"), status)]);
+    for (name, part) in [
+        ("errorCode", &answer.error_code),
+        ("errorMessage", &answer.error_message),
+        ("requestId", &answer.request_id),
+        ("encodedAuthorizationMessage", &answer.encoded_authorization_message),
+    ] {
+        said.extend(part.as_deref().map(|part| (Name::new(name), Value::from(part))));
+    }
+    Value::Object(said)
 }
 
 fn millis(wait: Duration) -> i64 {

@@ -44,14 +44,6 @@ impl ObjectShape {
     }
 
     fn object(&self, mut given: IndexMap<Name, Value>) -> Result<Value, NullParent> {
-        if given.keys().eq(self.members.keys()) {
-            for (value, shape) in given.values_mut().zip(self.members.values()) {
-                if shape.object.is_some() {
-                    *value = shape.value(std::mem::take(value), &shape.ty)?;
-                }
-            }
-            return Ok(Value::Object(given));
-        }
         let mut members = IndexMap::with_capacity(self.members.len());
         for (name, shape) in &self.members {
             let value = match given.swap_remove(name) {

@@ -1,7 +1,5 @@
 //! The schema as text: for clients, for federation routers, and for the validation of documents.
 
-use std::borrow::Cow;
-
 use apollo_compiler::Schema as ParsedSchema;
 use apollo_compiler::validation::Valid;
 use async_graphql::{EmptyMutation, SDLExportOptions, Schema};
@@ -16,20 +14,19 @@ const FEDERATION: &str = "v2.9";
 /// The oldest version that has `@cacheTag`.
 const TAGGED_FEDERATION: &str = "v2.12";
 
-/// A directive that routers find at a definition.
+/// Directives for routers.
 struct Annotation {
-    /// The type that is defined, or that has the field.
     owner: &'static str,
-    /// How the last line before the directive begins.
-    line: &'static str,
-    directive: Cow<'static, str>,
+    /// The end of the field's definition; `None` for directives of the type itself.
+    field: Option<&'static str>,
+    directives: String,
 }
 
 /// How many rows a connection has.
 const LIST_SIZE: &str = "@listSize(slicingArguments: [\"first\"], \
                          sizedFields: [\"edges\", \"nodes\"], requireOneSlicingArgument: false)";
-/// What routers ask a subgraph for. It is no part of the schema that clients see. `conversion` relies on
-/// the union having one member.
+/// What routers ask a subgraph for. It is no part of the schema that clients see. `fields` relies on the
+/// union having one member.
 const FEDERATION_FIELDS: &str = "
 extend type Query { _service: _Service! _entities(representations: [_Any!]!): [_Entity]! }
 type _Service { sdl: String! }
@@ -63,85 +60,78 @@ fn tidy(sdl: &str) -> String {
 /// The schema as a subgraph of a federation, as `_service` answers it: with the entities' keys, and with what
 /// fields cost.
 pub fn federation_sdl() -> String {
-    subgraph(FEDERATION, "[\"@key\", \"@cost\", \"@listSize\"]", &keys_and_costs())
+    subgraph(FEDERATION, "[\"@key\", \"@cost\", \"@listSize\"]", keys_and_costs())
 }
 
 /// The same with the tags under which a router caches answers. Only Apollo's composition accepts it.
 pub fn tagged_federation_sdl() -> String {
-    let annotations: Vec<Annotation> = keys_and_costs().into_iter().chain(cache_tags()).collect();
     let imports = "[\"@key\", \"@cost\", \"@listSize\", \"@cacheTag\"]";
-    subgraph(TAGGED_FEDERATION, imports, &annotations)
-}
-
-fn subgraph(version: &str, imports: &str, annotations: &[Annotation]) -> String {
-    let url = format!("https://specs.apollo.dev/federation/{version}");
-    let annotated = annotate(&sdl(), annotations);
-    format!("extend schema @link(url: \"{url}\", import: {imports})\n\n{annotated}")
+    subgraph(TAGGED_FEDERATION, imports, keys_and_costs().into_iter().chain(cache_tags()))
 }
 
 fn keys_and_costs() -> [Annotation; 7] {
-    let annotation = |owner, line, directive: &'static str| Annotation {
-        owner,
-        line,
-        directive: directive.into(),
-    };
     [
-        annotation("ScreenRecord", "type ScreenRecord", "@key(fields: \"projectId id\")"),
-        annotation("Desktop", "type Desktop", "@key(fields: \"id\", resolvable: false)"),
-        annotation("Query", "  ): ScreenRecordConnection!", LIST_SIZE),
-        annotation("Project", "  ): ScreenRecordConnection", LIST_SIZE),
-        annotation("ScreenRecord", "  ): DesktopOperationConnection", LIST_SIZE),
+        ("ScreenRecord", None, "@key(fields: \"projectId id\")"),
+        ("Desktop", None, "@key(fields: \"id\", resolvable: false)"),
+        ("Query", Some("): ScreenRecordConnection!"), LIST_SIZE),
+        ("Project", Some("): ScreenRecordConnection"), LIST_SIZE),
+        ("ScreenRecord", Some("): DesktopOperationConnection"), LIST_SIZE),
         // Each may be an upstream call of its own, beside that for the recording.
-        annotation("ScreenRecord", "  downloadUrl: String", "@cost(weight: 10)"),
-        annotation("ScreenRecord", "  downloadLink: DownloadLink", "@cost(weight: 10)"),
+        ("ScreenRecord", Some("  downloadUrl: String"), "@cost(weight: 10)"),
+        ("ScreenRecord", Some("  downloadLink: DownloadLink"), "@cost(weight: 10)"),
     ]
+    .map(|(owner, field, directive)| Annotation {
+        owner,
+        field,
+        directives: directive.to_owned(),
+    })
 }
 
 /// Apollo allows tags only on entities that can be resolved and on fields of `Query`.
 fn cache_tags() -> [Annotation; 5] {
-    let annotation = |owner, line, tags: &[CacheTag<'_>]| {
-        let directives = tags.iter().map(|tag| format!("@cacheTag(format: \"{tag}\")"));
-        let directive = directives.collect::<Vec<_>>().join(" ").into();
-        Annotation { owner, line, directive }
+    let record =
+        |project, id| vec![CacheTag::Recording { project, id }, CacheTag::Project { project }];
+    let of_argument = "{$args.projectId}";
+    let of_list = || {
+        vec![CacheTag::Lists { project: of_argument }, CacheTag::Project { project: of_argument }]
     };
-    let [key, argument] = ["{$key.projectId}", "{$args.projectId}"];
-    let of_key =
-        [CacheTag::Recording { project: key, id: "{$key.id}" }, CacheTag::Project { project: key }];
-    let of_record = [
-        CacheTag::Recording { project: argument, id: "{$args.id}" },
-        CacheTag::Project { project: argument },
-    ];
-    let of_list = [CacheTag::Lists { project: argument }, CacheTag::Project { project: argument }];
     [
-        annotation("ScreenRecord", "type ScreenRecord", &of_key),
-        annotation("Query", "  ): ScreenRecord", &of_record),
-        annotation("Query", "  ): ScreenRecordConnection!", &of_list),
-        annotation("Query", "  ): ScreenRecordStatistics", &of_list),
-        annotation("Query", "  projects: [Project!]!", &[CacheTag::Projects]),
+        ("ScreenRecord", None, record("{$key.projectId}", "{$key.id}")),
+        ("Query", Some("): ScreenRecord"), record(of_argument, "{$args.id}")),
+        ("Query", Some("): ScreenRecordConnection!"), of_list()),
+        ("Query", Some("): ScreenRecordStatistics"), of_list()),
+        ("Query", Some("  projects: [Project!]!"), vec![CacheTag::Projects]),
     ]
+    .map(|(owner, field, tags)| {
+        let tags = tags.iter().map(|tag| format!("@cacheTag(format: \"{tag}\")"));
+        Annotation { owner, field, directives: tags.collect::<Vec<_>>().join(" ") }
+    })
 }
 
-fn annotate(sdl: &str, annotations: &[Annotation]) -> String {
-    let mut owner = "";
-    let mut annotated = String::new();
-    for line in sdl.lines() {
-        if let Some(definition) = line.strip_prefix("type ") {
-            owner = definition.trim_end_matches(" {");
-        }
-        let mut line = line.to_owned();
-        for Annotation { line: start, directive, .. } in
-            annotations.iter().filter(|annotation| annotation.owner == owner)
-        {
-            let rest =
-                line.strip_prefix(start).filter(|rest| rest.is_empty() || rest.starts_with(' '));
-            if let Some(rest) = rest {
-                line = format!("{start} {directive}{rest}");
-            }
-        }
-        annotated.push_str(&line);
-        annotated.push('\n');
+fn subgraph(
+    version: &str,
+    imports: &str,
+    annotations: impl IntoIterator<Item = Annotation>,
+) -> String {
+    let url = format!("https://specs.apollo.dev/federation/{version}");
+    let mut subgraph =
+        format!("extend schema @link(url: \"{url}\", import: {imports})\n\n{}", sdl());
+    for Annotation { owner, field, directives } in annotations {
+        let at = place(&subgraph, owner, field).expect("the schema has the field");
+        subgraph.insert_str(at, &format!(" {directives}"));
     }
-    annotated
+    subgraph
+}
+
+/// The end of a type's name, or of the definition of one of its fields.
+fn place(sdl: &str, owner: &str, field: Option<&str>) -> Option<usize> {
+    let name = format!("\ntype {owner}");
+    let behind = sdl.find(&format!("{name} "))? + name.len();
+    let Some(field) = field else { return Some(behind) };
+    let rest = sdl.get(behind..)?;
+    // Other directives may follow.
+    let places = ["\n", " @"].into_iter().filter_map(|end| rest.find(&format!("{field}{end}")));
+    Some(behind + places.min()? + field.len())
 }
 
 /// What documents are validated against: the schema that is printed, with what routers ask for.

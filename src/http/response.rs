@@ -6,6 +6,7 @@ use async_graphql::ServerError;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use serde::Serialize;
 
 use super::audit_log::AnswerEvents;
 use super::cache_headers::{Quality, age, cache_control, cache_status};
@@ -15,7 +16,7 @@ use super::request_id::X_REQUEST_ID;
 use super::security_headers;
 use super::unsent::keep_room;
 use crate::fair_semaphore::Permit;
-use crate::graphql::{Answer, Executed, ResponseSize, TooLarge};
+use crate::graphql::{Answer, Executed, ResponseSize};
 use crate::records::{Dependency, ReadSummary};
 
 static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
@@ -100,11 +101,15 @@ impl Answers {
 
     /// Writes the body. An error replaces all answers where they are too large together.
     pub(crate) fn write(&mut self, size: &ResponseSize) -> Bytes {
-        self.body(size).unwrap_or_else(|too_large| {
-            self.is_batch = false;
-            self.served.truncate(1);
-            self.served.first_mut().map_or_else(Bytes::new, |served| served.replace(too_large))
-        })
+        let body = self.body();
+        match size.check(body.len()) {
+            Ok(()) => body.into(),
+            Err(error) => {
+                self.is_batch = false;
+                self.served.truncate(1);
+                self.served.first_mut().map_or_else(Bytes::new, |served| served.replace(error))
+            }
+        }
     }
 
     /// The response with that body.
@@ -120,18 +125,12 @@ impl Answers {
         self.served.iter().all(|served| served.outcome() == OperationOutcome::Ok)
     }
 
-    fn body(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
-        size.check()?;
+    fn body(&mut self) -> Vec<u8> {
         if !self.is_batch {
-            return self.served.first_mut().map_or(Ok(Bytes::new()), |served| served.json(size));
+            return self.served.first_mut().map(Served::json).unwrap_or_default();
         }
-        let mut body = size.json(Vec::new());
-        for (number, served) in self.served.iter_mut().enumerate() {
-            body.raw(if number == 0 { b"[" } else { b"," })?;
-            body.raw(&served.json(size)?)?;
-        }
-        body.raw(b"]")?;
-        body.finish().map(Bytes::from)
+        let all: Vec<Vec<u8>> = self.served.iter_mut().map(Served::json).collect();
+        [b"[", &*all.join(&b','), b"]"].concat()
     }
 
     /// 400 for a single operation that was not executed, where the form of answer allows it.
@@ -200,41 +199,48 @@ impl Served {
 
     /// Writes the answer as JSON. An error replaces an answer that is too large.
     pub(crate) fn write(&mut self, size: &ResponseSize) -> Bytes {
-        let written = size.check().and_then(|()| self.json(size));
-        written.unwrap_or_else(|too_large| self.replace(too_large))
+        let json = self.json();
+        match size.check(json.len()) {
+            Ok(()) => json.into(),
+            Err(error) => self.replace(error),
+        }
     }
 
     /// Replaces the answer by an error, which is written.
-    fn replace(&mut self, too_large: TooLarge) -> Bytes {
-        self.fail(too_large.error());
-        // One error is short.
-        self.json(&ResponseSize::new(usize::MAX)).unwrap_or_default()
+    fn replace(&mut self, error: ServerError) -> Bytes {
+        self.fail(error);
+        self.json().into()
     }
 
     /// The answer as JSON, without `data` where nothing was executed. The data is taken out of the answer;
     /// its errors stay.
-    fn json(&mut self, size: &ResponseSize) -> Result<Bytes, TooLarge> {
+    fn json(&mut self) -> Vec<u8> {
         let mut json = match &mut self.answer {
             Answer::Refused(errors) => {
-                let mut json = size.json(b"{\"errors\":".to_vec());
-                json.value(errors)?;
+                let mut json = b"{\"errors\":".to_vec();
+                write_json(&mut json, errors);
                 json
             }
             Answer::Executed(Executed { body, errors, extensions }) => {
-                let mut json = size.json(std::mem::take(body));
+                let mut json = std::mem::take(body);
                 if !errors.is_empty() {
-                    json.raw(b",\"errors\":")?;
-                    json.value(errors)?;
+                    json.extend_from_slice(b",\"errors\":");
+                    write_json(&mut json, errors);
                 }
                 extensions.extend(self.is_stale.then(|| ("stale".to_owned(), true.into())));
                 if !extensions.is_empty() {
-                    json.raw(b",\"extensions\":")?;
-                    json.value(extensions)?;
+                    json.extend_from_slice(b",\"extensions\":");
+                    write_json(&mut json, extensions);
                 }
                 json
             }
         };
-        json.raw(b"}")?;
-        json.finish().map(Bytes::from)
+        json.push(b'}');
+        json
     }
+}
+
+fn write_json(json: &mut Vec<u8>, value: &impl Serialize) {
+    // Errors and extensions can always be written, and a vector takes everything.
+    let _ = serde_json::to_writer(json, value);
 }

@@ -2,9 +2,9 @@
 //! sets nest, and how many selections there are, fragments expanded.
 //!
 //! The validator visits a fragment wherever it is spread under another name, so its work is in proportion
-//! to the expanded selections. Each fragment is counted once here, so this work is linear.
+//! to the expanded selections. Counting stops at the limit, so this work is bounded, too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use apollo_compiler::ast::{Definition, Document, Selection};
 
@@ -15,73 +15,63 @@ pub(super) fn check(document: &Document, max_tokens: usize) -> Result<(), LimitE
     let fragments = document.definitions.iter().filter_map(Definition::as_fragment_definition);
     let fragments =
         fragments.map(|fragment| (fragment.name.as_str(), fragment.selection_set.as_slice()));
-    let mut counter = Counter { fragments: fragments.collect(), counted: HashMap::new() };
-    let mut selections = 0_usize;
-    for definition in &document.definitions {
-        match definition {
-            Definition::OperationDefinition(operation) => {
-                let expanded = counter.set(&operation.selection_set, 0)?;
-                selections = selections.saturating_add(expanded.selections);
-            }
-            Definition::FragmentDefinition(fragment) => {
-                counter.fragment(&fragment.name, 0)?;
-            }
-            _ => {}
+    let most = max_tokens.saturating_mul(SELECTIONS_PER_TOKEN);
+    let mut counter = Counter {
+        fragments: fragments.collect(),
+        seen: HashSet::new(),
+        open: Vec::new(),
+        selections: 0,
+        most,
+    };
+    let definitions = document.definitions.iter();
+    for operation in definitions.clone().filter_map(Definition::as_operation_definition) {
+        counter.set(&operation.selection_set, 1)?;
+    }
+    // A fragment that no operation reaches is an error that validation finds.
+    for fragment in definitions.filter_map(Definition::as_fragment_definition) {
+        if !counter.seen.contains(fragment.name.as_str()) {
+            counter.fragment(&fragment.name, 0)?;
         }
     }
-    Limit::SELECTIONS.check(selections, max_tokens.saturating_mul(SELECTIONS_PER_TOKEN))
-}
-
-/// What a selection set expands to.
-#[derive(Clone, Copy, Default)]
-struct Expanded {
-    /// Levels of selection sets.
-    levels: usize,
-    selections: usize,
+    Ok(())
 }
 
 struct Counter<'d> {
     fragments: HashMap<&'d str, &'d [Selection]>,
-    /// The fragments that were looked at; `None` while one is being looked at.
-    counted: HashMap<&'d str, Option<Expanded>>,
+    /// The fragments that were counted.
+    seen: HashSet<&'d str>,
+    /// The fragments around the selection.
+    open: Vec<&'d str>,
+    selections: usize,
+    most: usize,
 }
 
 impl<'d> Counter<'d> {
-    /// Counts a set nested below `above` others.
-    fn set(&mut self, set: &'d [Selection], above: usize) -> Result<Expanded, LimitExceeded> {
-        Limit::NESTING.check(above + 1, MAX_NESTING)?;
-        let mut sum = Expanded::default();
+    fn set(&mut self, set: &'d [Selection], level: usize) -> Result<(), LimitExceeded> {
+        Limit::NESTING.check(level, MAX_NESTING)?;
         for selection in set {
-            let expanded = match selection {
-                Selection::Field(field) if field.selection_set.is_empty() => Expanded::default(),
-                Selection::Field(field) => self.set(&field.selection_set, above + 1)?,
-                Selection::InlineFragment(inline) => self.set(&inline.selection_set, above + 1)?,
-                Selection::FragmentSpread(spread) => {
-                    self.fragment(&spread.fragment_name, above + 1)?
-                }
-            };
-            sum.levels = sum.levels.max(expanded.levels);
-            sum.selections = sum.selections.saturating_add(expanded.selections).saturating_add(1);
+            self.selections += 1;
+            Limit::SELECTIONS.check(self.selections, self.most)?;
+            match selection {
+                Selection::Field(field) if field.selection_set.is_empty() => {}
+                Selection::Field(field) => self.set(&field.selection_set, level + 1)?,
+                Selection::InlineFragment(inline) => self.set(&inline.selection_set, level + 1)?,
+                Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name, level)?,
+            }
         }
-        Ok(Expanded { levels: sum.levels + 1, ..sum })
+        Ok(())
     }
 
-    fn fragment(&mut self, name: &str, above: usize) -> Result<Expanded, LimitExceeded> {
-        let Some((&name, &set)) = self.fragments.get_key_value(name) else {
-            return Ok(Expanded::default());
-        };
-        let expanded = match self.counted.get(name) {
-            Some(Some(expanded)) => *expanded,
-            // A cycle, which validation refuses.
-            Some(None) => return Ok(Expanded::default()),
-            None => {
-                self.counted.insert(name, None);
-                let expanded = self.set(set, above)?;
-                self.counted.insert(name, Some(expanded));
-                expanded
-            }
-        };
-        Limit::NESTING.check(above + expanded.levels, MAX_NESTING)?;
-        Ok(expanded)
+    fn fragment(&mut self, name: &str, level: usize) -> Result<(), LimitExceeded> {
+        let Some((&name, &set)) = self.fragments.get_key_value(name) else { return Ok(()) };
+        // Validation refuses a cycle.
+        if self.open.contains(&name) {
+            return Ok(());
+        }
+        self.seen.insert(name);
+        self.open.push(name);
+        self.set(set, level + 1)?;
+        self.open.pop();
+        Ok(())
     }
 }

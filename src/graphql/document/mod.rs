@@ -11,20 +11,18 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use apollo_compiler::ast;
-use apollo_compiler::diagnostic::ToCliReport as _;
-use apollo_compiler::executable::{Operation, OperationType};
-use apollo_compiler::validation::{Valid, WithErrors};
-use apollo_compiler::{ExecutableDocument, Node, Schema};
+use apollo_compiler::diagnostic::{Diagnostic, ToCliReport as _};
+use apollo_compiler::executable::Operation;
+use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::validation::{DiagnosticData, Valid, WithErrors};
+use apollo_compiler::{ExecutableDocument, Node, Schema, ast};
 use async_graphql::{Pos, ServerError};
 
 use super::error::request_error;
 use super::limits::{Limit, LimitExceeded, MAX_NESTING};
 use crate::domain::ErrorCode;
-pub(crate) use positions::FieldPositions;
-use positions::LineCounter;
+use positions::TokenPositions;
 use rules::Fault;
-use subscription::Diagnostic;
 
 /// How many operations one document may define. Each is validated with the fragments it reaches.
 const MAX_OPERATIONS: usize = 50;
@@ -32,10 +30,11 @@ const MAX_OPERATIONS: usize = 50;
 /// A document that is valid under the schema.
 #[derive(Debug)]
 pub(crate) struct Document {
-    executable: Valid<ExecutableDocument>,
-    positions: FieldPositions,
+    /// Its operations and fragments.
+    pub(crate) executable: Valid<ExecutableDocument>,
     /// Lexical tokens of the text.
-    tokens: usize,
+    pub(crate) tokens: usize,
+    positions: TokenPositions,
 }
 
 /// Why a document or its operation is refused.
@@ -69,58 +68,40 @@ impl Document {
         schema: &Valid<Schema>,
         max_tokens: usize,
     ) -> Result<Self, DocumentError> {
-        let scan::Scanned { text, tokens } = scan::scan(text)?;
+        let scan::Scanned { text, tokens, positions } = scan::scan(text)?;
         Limit::TOKENS.check(tokens, max_tokens)?;
         // The parser's own token limit also counts blanks, commas and comments, so it is not used.
-        let parsed =
-            ast::Document::parser().recursion_limit(2 * MAX_NESTING).parse_ast(&*text, "document");
-        // What follows the first error mostly follows from it.
-        let parsed = parsed.map_err(|invalid| {
+        let mut parser = ast::Document::parser().recursion_limit(2 * MAX_NESTING);
+        let parsed = parser.parse_ast(text, "document").map_err(|invalid| {
+            // What follows the first error mostly follows from it.
             let first = invalid.errors.iter().take(1).map(|first| fault(&first)).collect();
-            located(&text, ErrorCode::ParseFailed, first)
-        });
-        let parsed = parsed.map_err(DocumentError::Invalid)?;
+            located(&positions, ErrorCode::ParseFailed, first)
+        })?;
         let operations =
             parsed.definitions.iter().filter_map(ast::Definition::as_operation_definition);
         Limit::OPERATIONS.check(operations.count(), MAX_OPERATIONS)?;
         expansion::check(&parsed, max_tokens)?;
-        let executable = match parsed.to_executable_validate(schema) {
-            Ok(executable) => executable,
-            Err(WithErrors { partial, errors: found }) => {
-                let wrong = |diagnostic: &Diagnostic<'_>| {
-                    !subscription::is_wrongly_refused(&partial, diagnostic)
-                };
-                let faults: Vec<Fault> =
-                    found.iter().filter(wrong).map(|found| fault(&found)).collect();
-                if !faults.is_empty() {
-                    let errors = located(&text, ErrorCode::ValidationFailed, faults);
-                    return Err(DocumentError::Invalid(errors));
-                }
-                Valid::assume_valid(partial)
+        let (executable, mut faults) = match parsed.to_executable_validate(schema) {
+            Ok(executable) => (executable, Vec::new()),
+            Err(WithErrors { partial, errors }) => {
+                let found = errors.iter();
+                let found = found.filter(|one| !subscription::is_wrongly_refused(&partial, one));
+                let faults = found.map(|found| fault(&found)).collect();
+                (Valid::assume_valid(partial), faults)
             }
         };
-        let broken = rules::check(&executable, schema);
-        if !broken.is_empty() {
-            let errors = located(&text, ErrorCode::ValidationFailed, broken);
-            return Err(DocumentError::Invalid(errors));
+        if faults.is_empty() {
+            faults = rules::check(&executable, schema);
         }
-        let positions = FieldPositions::of(&executable, &text);
-        Ok(Self { executable, positions, tokens })
+        if !faults.is_empty() {
+            return Err(located(&positions, ErrorCode::ValidationFailed, faults));
+        }
+        Ok(Self { executable, tokens, positions })
     }
 
-    /// Its operations and fragments.
-    pub(crate) fn executable(&self) -> &ExecutableDocument {
-        &self.executable
-    }
-
-    /// Lexical tokens of its text.
-    pub(crate) fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// Where fields stand in its text.
-    pub(crate) fn positions(&self) -> &FieldPositions {
-        &self.positions
+    /// Where a node stands in the text.
+    pub(crate) fn position(&self, node: Option<SourceSpan>) -> Pos {
+        self.positions.at(node.map_or(0, |span| span.offset()))
     }
 
     /// The operation to execute.
@@ -138,33 +119,18 @@ impl Document {
     }
 }
 
-/// The name of an operation's type.
-pub(crate) fn type_name(operation: OperationType) -> &'static str {
-    match operation {
-        OperationType::Query => "query",
-        OperationType::Mutation => "mutation",
-        OperationType::Subscription => "subscription",
-    }
-}
-
-fn fault(diagnostic: &Diagnostic<'_>) -> Fault {
+fn fault(diagnostic: &Diagnostic<'_, DiagnosticData>) -> Fault {
     let offset = diagnostic.error.location().map(|span| span.offset());
     Fault { message: diagnostic.error.to_string(), offset }
 }
 
 /// Faults as errors with lines and columns, in the order of the text.
-fn located(text: &str, code: ErrorCode, mut faults: Vec<Fault>) -> Vec<ServerError> {
+fn located(positions: &TokenPositions, code: ErrorCode, mut faults: Vec<Fault>) -> DocumentError {
     faults.sort_by_key(|fault| fault.offset);
-    let mut lines = LineCounter::new(text);
     let error = |Fault { message, offset }| {
         let mut error = request_error(code, message);
-        error.locations.extend(offset.map(|offset: usize| lines.at(offset)));
+        error.locations.extend(offset.map(|offset| positions.at(offset)));
         error
     };
-    faults.into_iter().map(error).collect()
-}
-
-/// Where a node of a document begins, for error messages.
-pub(crate) fn position_or_start(positions: &FieldPositions, offset: Option<usize>) -> Pos {
-    offset.and_then(|offset| positions.at(offset)).unwrap_or(Pos { line: 1, column: 1 })
+    DocumentError::Invalid(faults.into_iter().map(error).collect())
 }

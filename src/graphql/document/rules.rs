@@ -8,18 +8,18 @@
 
 use std::collections::HashSet;
 
-use apollo_compiler::ast::{
-    Argument, DirectiveList, InputValueDefinition, Type, Value, VariableDefinition,
-};
-use apollo_compiler::executable::{Fragment, Operation, Selection, SelectionSet};
+use apollo_compiler::ast::{Argument, InputValueDefinition, Type, Value};
+use apollo_compiler::executable::{Operation, Selection, SelectionSet};
+use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
-use apollo_compiler::{ExecutableDocument, Node, Schema};
+use apollo_compiler::{ExecutableDocument, Name, Node, Schema};
 use async_graphql::Variables;
 
 use crate::graphql::literals::Literals;
 use crate::graphql::schema::scalars;
 
 /// A fault of a document, and its byte offset.
+#[derive(PartialEq)]
 pub(super) struct Fault {
     pub(super) message: String,
     pub(super) offset: Option<usize>,
@@ -29,27 +29,16 @@ pub(super) struct Fault {
 pub(super) fn check(document: &ExecutableDocument, schema: &Schema) -> Vec<Fault> {
     let mut broken = Vec::new();
     for operation in document.operations.iter() {
-        let mut rules =
-            Rules { document, schema, operation, seen: HashSet::new(), broken: &mut broken };
-        rules.operation();
+        let seen = HashSet::new();
+        let mut rules = Rules { document, schema, operation, seen, broken: &mut broken };
+        for variable in &operation.variables {
+            if let Some(default) = &variable.default_value {
+                rules.value(default, Some(&variable.ty));
+            }
+        }
+        rules.set(&operation.selection_set);
     }
     broken
-}
-
-/// Where a value is expected.
-#[derive(Clone, Copy)]
-struct Position<'d> {
-    /// The type; `None` inside a custom scalar, where anything goes.
-    ty: Option<&'d Type>,
-    has_default: bool,
-}
-
-impl<'d> Position<'d> {
-    const ANY: Self = Self { ty: None, has_default: false };
-
-    fn of(definition: &'d InputValueDefinition) -> Self {
-        Self { ty: Some(&definition.ty), has_default: definition.default_value.is_some() }
-    }
 }
 
 struct Rules<'d, 'b> {
@@ -62,21 +51,13 @@ struct Rules<'d, 'b> {
 }
 
 impl<'d> Rules<'d, '_> {
-    fn operation(&mut self) {
-        let operation = self.operation;
-        for variable in &operation.variables {
-            if let Some(default) = &variable.default_value {
-                self.value(default, Position { ty: Some(&variable.ty), has_default: false });
-            }
-            self.directives(&variable.directives);
-        }
-        self.directives(&operation.directives);
-        self.set(&operation.selection_set);
-    }
-
     fn set(&mut self, set: &'d SelectionSet) {
         for selection in &set.selections {
-            self.directives(selection.directives());
+            for directive in selection.directives() {
+                if let Some(definition) = self.schema.directive_definitions.get(&directive.name) {
+                    self.arguments(&directive.arguments, &definition.arguments);
+                }
+            }
             match selection {
                 Selection::Field(field) => {
                     self.arguments(&field.arguments, &field.definition.arguments);
@@ -87,61 +68,44 @@ impl<'d> Rules<'d, '_> {
                     if self.seen.insert(&spread.fragment_name)
                         && let Some(fragment) = self.document.fragments.get(&spread.fragment_name)
                     {
-                        self.fragment(fragment);
+                        self.set(&fragment.selection_set);
                     }
                 }
             }
         }
     }
 
-    fn fragment(&mut self, fragment: &'d Fragment) {
-        self.directives(&fragment.directives);
-        self.set(&fragment.selection_set);
-    }
-
-    fn directives(&mut self, directives: &'d DirectiveList) {
-        for directive in directives {
-            if let Some(definition) = self.schema.directive_definitions.get(&directive.name) {
-                self.arguments(&directive.arguments, &definition.arguments);
-            }
-        }
-    }
-
     fn arguments(
         &mut self,
-        arguments: &'d [Node<Argument>],
-        definitions: &'d [Node<InputValueDefinition>],
+        arguments: &[Node<Argument>],
+        definitions: &[Node<InputValueDefinition>],
     ) {
         for argument in arguments {
             let definition = definitions.iter().find(|own| own.name == argument.name);
             if let Some(definition) = definition {
-                self.value(&argument.value, Position::of(definition));
+                self.value(&argument.value, Some(&expected(definition)));
             }
         }
     }
 
-    fn value(&mut self, value: &'d Node<Value>, position: Position<'d>) {
+    /// Checks a value for a place of a type, which is unknown inside custom scalars.
+    fn value(&mut self, value: &Node<Value>, ty: Option<&Type>) {
         match &**value {
-            Value::Variable(name) => self.variable(name, value, position),
+            Value::Variable(name) => self.variable(name, value, ty),
             Value::List(items) => {
-                let ty = position.ty.filter(|ty| ty.is_list()).map(Type::item_type);
+                let ty = ty.filter(|ty| ty.is_list()).map(Type::item_type);
                 for item in items {
-                    self.value(item, Position { ty, has_default: false });
+                    self.value(item, ty);
                 }
             }
-            Value::Object(members) => self.members(members, position),
+            Value::Object(members) => self.members(members, ty),
             Value::Null => {}
-            _ => self.literal(value, position),
+            _ => self.literal(value, ty),
         }
     }
 
-    fn members(
-        &mut self,
-        members: &'d [(apollo_compiler::Name, Node<Value>)],
-        position: Position<'d>,
-    ) {
-        let ty = position.ty.map(Type::inner_named_type);
-        let input = match ty.and_then(|ty| self.schema.types.get(ty)) {
+    fn members(&mut self, members: &[(Name, Node<Value>)], ty: Option<&Type>) {
+        let input = match ty.and_then(|ty| self.schema.types.get(ty.inner_named_type())) {
             Some(ExtendedType::InputObject(input)) => Some(input),
             _ => None,
         };
@@ -151,14 +115,14 @@ impl<'d> Rules<'d, '_> {
                 let message = format!("input object has the key `{name}` more than once");
                 self.report(message, name.location());
             }
-            let member = input.and_then(|input| input.fields.get(name));
-            self.value(value, member.map_or(Position::ANY, |member| Position::of(member)));
+            let ty = input.and_then(|input| Some(expected(input.fields.get(name)?)));
+            self.value(value, ty.as_ref());
         }
     }
 
     /// A literal that is neither null, a list nor an object.
-    fn literal(&mut self, value: &'d Node<Value>, position: Position<'d>) {
-        let Some(scalar) = position.ty.map(Type::inner_named_type) else { return };
+    fn literal(&mut self, value: &Node<Value>, ty: Option<&Type>) {
+        let Some(scalar) = ty.map(Type::inner_named_type) else { return };
         let literals = Literals { schema: self.schema, variables: &Variables::default() };
         let constant = literals.value(value, None).unwrap_or_default();
         if let Err(problem) = scalars::check(scalar, &constant) {
@@ -166,38 +130,34 @@ impl<'d> Rules<'d, '_> {
         }
     }
 
-    fn variable(&mut self, name: &str, value: &'d Node<Value>, position: Position<'d>) {
+    fn variable(&mut self, name: &str, value: &Node<Value>, expected: Option<&Type>) {
         let variable = self.operation.variables.iter().find(|variable| variable.name == name);
         let Some(variable) = variable else {
             let message = format!("variable `${name}` is not defined");
             return self.report(message, value.location());
         };
-        let Some(ty) = position.ty else { return };
-        if !is_allowed(variable, ty, position.has_default) {
-            let message = format!(
-                "variable `${name}` of type `{}` cannot be used for type `{ty}`",
-                variable.ty
-            );
+        let ty = &variable.ty;
+        let has_value = variable.default_value.as_ref().is_some_and(|value| !value.is_null());
+        let with_default = if has_value { Type::clone(ty).non_null() } else { Type::clone(ty) };
+        if let Some(expected) = expected.filter(|expected| !with_default.is_assignable_to(expected))
+        {
+            let message =
+                format!("variable `${name}` of type `{ty}` cannot be used for type `{expected}`");
             self.report(message, value.location());
         }
     }
 
-    fn report(&mut self, message: String, span: Option<apollo_compiler::parser::SourceSpan>) {
-        let offset = span.map(|span| span.offset());
+    fn report(&mut self, message: String, span: Option<SourceSpan>) {
+        let fault = Fault { message, offset: span.map(|span| span.offset()) };
         // A fragment is looked at once for each operation that reaches it.
-        if !self.broken.iter().any(|rule| rule.offset == offset && rule.message == message) {
-            self.broken.push(Fault { message, offset });
+        if !self.broken.contains(&fault) {
+            self.broken.push(fault);
         }
     }
 }
 
-/// Whether a variable may stand where a type is expected: `IsVariableUsageAllowed` of the
-/// specification.
-fn is_allowed(variable: &VariableDefinition, expected: &Type, has_default: bool) -> bool {
-    if expected.is_non_null() && !variable.ty.is_non_null() {
-        let has_value = variable.default_value.as_ref().is_some_and(|value| !value.is_null());
-        return (has_value || has_default)
-            && variable.ty.is_assignable_to(&expected.clone().nullable());
-    }
-    variable.ty.is_assignable_to(expected)
+/// The type of a place. One with a default takes a variable that may be null.
+fn expected(definition: &InputValueDefinition) -> Type {
+    let ty = Type::clone(&definition.ty);
+    if definition.default_value.is_some() { ty.nullable() } else { ty }
 }

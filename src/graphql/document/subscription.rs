@@ -2,11 +2,8 @@
 //! (specification, section 5.2.4.1). The validator counts selections and not response keys.
 
 use apollo_compiler::ExecutableDocument;
-use apollo_compiler::diagnostic::ToCliReport as _;
+use apollo_compiler::diagnostic::{Diagnostic, ToCliReport as _};
 use apollo_compiler::validation::DiagnosticData;
-
-/// A fault that the parser or the validator found.
-pub(super) type Diagnostic<'e> = apollo_compiler::diagnostic::Diagnostic<'e, DiagnosticData>;
 
 /// How the validator's message ends. A test notices when it no longer does.
 const SEVERAL_ROOT_FIELDS: &str = "can only have one root field";
@@ -14,7 +11,7 @@ const SEVERAL_ROOT_FIELDS: &str = "can only have one root field";
 /// Whether the validator refuses a subscription only because it selects its one field several times.
 pub(super) fn is_wrongly_refused(
     document: &ExecutableDocument,
-    diagnostic: &Diagnostic<'_>,
+    diagnostic: &Diagnostic<'_, DiagnosticData>,
 ) -> bool {
     let place = diagnostic.error.location();
     let refused = document.operations.iter().find(|operation| operation.location() == place);

@@ -12,9 +12,9 @@
 use std::collections::HashMap;
 
 use apollo_compiler::ExecutableDocument;
-use apollo_compiler::ast::{InputValueDefinition, Value};
-use apollo_compiler::executable::{DirectiveList, Field, Operation, Selection, SelectionSet};
-use async_graphql::{Name, Value as ConstValue, Variables};
+use apollo_compiler::ast::Value;
+use apollo_compiler::executable::{Field, Operation, Selection, SelectionSet};
+use async_graphql::{Value as ConstValue, Variables};
 
 use crate::config::LimitsConfig;
 
@@ -101,12 +101,6 @@ impl Limit {
 /// The name of limits that no setting changes.
 const THE_GATEWAY: &str = "the gateway";
 
-/// The limits of the settings.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    config: LimitsConfig,
-}
-
 /// What one operation costs, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueryCost {
@@ -145,128 +139,85 @@ impl QueryCost {
     }
 }
 
-impl Limits {
-    pub(crate) fn new(config: &LimitsConfig) -> Self {
-        Self { config: config.clone() }
-    }
-
-    /// Projects that the settings name.
-    pub(crate) fn projects(&self) -> usize {
-        self.config.projects
-    }
-
-    /// Tokens that a request may have.
-    pub(crate) fn max_tokens(&self) -> usize {
-        self.config.max_tokens
-    }
-
-    /// Checks what all operations of one HTTP request cost together.
-    pub(crate) fn check(&self, sent: QueryCost) -> Result<(), LimitExceeded> {
-        let allowed = &self.config;
-        let checks = [
-            (Limit::TOKENS, sent.tokens, allowed.max_tokens),
-            (Limit::DEPTH, sent.depth, allowed.max_depth),
-            (Limit::ALIASES, sent.aliases, allowed.max_aliases),
-            (Limit::DIRECTIVES, sent.directives, allowed.max_directives),
-            (Limit::COMPLEXITY, sent.complexity, allowed.max_complexity),
-            (Limit::ROOT_FIELDS, sent.root_fields, allowed.max_root_fields),
-            (Limit::REPRESENTATIONS, sent.representations, allowed.max_representations),
-            (Limit::INTROSPECTION, sent.introspection, MAX_INTROSPECTION),
-        ];
-        checks.into_iter().try_for_each(|(limit, sent, allowed)| limit.check(sent, allowed))
-    }
+/// Checks what all operations of one HTTP request cost together.
+pub(crate) fn check(sent: QueryCost, allowed: &LimitsConfig) -> Result<(), LimitExceeded> {
+    let checks = [
+        (Limit::TOKENS, sent.tokens, allowed.max_tokens),
+        (Limit::DEPTH, sent.depth, allowed.max_depth),
+        (Limit::ALIASES, sent.aliases, allowed.max_aliases),
+        (Limit::DIRECTIVES, sent.directives, allowed.max_directives),
+        (Limit::COMPLEXITY, sent.complexity, allowed.max_complexity),
+        (Limit::ROOT_FIELDS, sent.root_fields, allowed.max_root_fields),
+        (Limit::REPRESENTATIONS, sent.representations, allowed.max_representations),
+        (Limit::INTROSPECTION, sent.introspection, MAX_INTROSPECTION),
+    ];
+    checks.into_iter().try_for_each(|(limit, sent, allowed)| limit.check(sent, allowed))
 }
 
-/// What an operation of a valid document costs with these values of its variables. `projects` is the length
-/// of the list of projects.
+/// What an operation of a valid document costs with these values of its variables, without tokens. `projects`
+/// is the length of the list of projects.
 pub(crate) fn cost(
     document: &ExecutableDocument,
     operation: &Operation,
     variables: &Variables,
-    tokens: usize,
     projects: usize,
 ) -> QueryCost {
     let mut costs = Costs { document, variables, projects, fragments: HashMap::new() };
-    let of_variables = operation.variables.iter().map(|variable| variable.directives.len());
-    let directives = operation.directives.len() + of_variables.sum::<usize>();
-    let cost = costs.set(&operation.selection_set).cost;
-    QueryCost { tokens, directives: cost.directives.saturating_add(directives), ..cost }
-}
-
-/// What a selection set costs, fragments expanded.
-#[derive(Clone, Copy, Debug, Default)]
-struct SetCost {
-    /// The cost, if the set is the root's.
-    cost: QueryCost,
-    /// Levels of fields.
-    depth: usize,
-    /// Cost, if the set is a part of introspection.
-    described: usize,
-}
-
-impl SetCost {
-    /// The cost of two sets beside each other.
-    fn add(self, other: Self) -> Self {
-        Self {
-            cost: self.cost.and(other.cost),
-            depth: self.depth.max(other.depth),
-            described: self.described.saturating_add(other.described),
-        }
-    }
-
-    fn with_directives(self, directives: &DirectiveList) -> Self {
-        let directives = self.cost.directives.saturating_add(directives.len());
-        Self { cost: QueryCost { directives, ..self.cost }, ..self }
-    }
+    costs.set(&operation.selection_set)
 }
 
 struct Costs<'d> {
     document: &'d ExecutableDocument,
     variables: &'d Variables,
     projects: usize,
-    fragments: HashMap<&'d str, SetCost>,
+    fragments: HashMap<&'d str, QueryCost>,
 }
 
 impl<'d> Costs<'d> {
-    fn set(&mut self, set: &'d SelectionSet) -> SetCost {
-        set.selections.iter().fold(SetCost::default(), |sum, selection| {
+    /// What a selection set costs, fragments expanded.
+    fn set(&mut self, set: &'d SelectionSet) -> QueryCost {
+        set.selections.iter().fold(QueryCost::default(), |sum, selection| {
             let cost = match selection {
-                Selection::Field(field) => self.field(field),
+                Selection::Field(field) => self.field(field, &set.ty),
                 Selection::InlineFragment(inline) => self.set(&inline.selection_set),
                 Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name),
             };
-            sum.add(cost.with_directives(selection.directives()))
+            let directives = selection.directives().len();
+            sum.and(cost).and(QueryCost { directives, ..QueryCost::default() })
         })
     }
 
-    fn fragment(&mut self, name: &'d str) -> SetCost {
+    fn fragment(&mut self, name: &'d str) -> QueryCost {
         if let Some(cost) = self.fragments.get(name) {
             return *cost;
         }
-        let Some(fragment) = self.document.fragments.get(name) else { return SetCost::default() };
-        let cost = self.set(&fragment.selection_set).with_directives(&fragment.directives);
+        let Some(fragment) = self.document.fragments.get(name) else { return QueryCost::default() };
+        let cost = self.set(&fragment.selection_set);
         self.fragments.insert(name, cost);
         cost
     }
 
-    fn field(&mut self, field: &'d Field) -> SetCost {
+    fn field(&mut self, field: &'d Field, parent: &str) -> QueryCost {
         let children = self.set(&field.selection_set);
-        let described_length = length_among(INTROSPECTION_LISTS, &field.name);
-        let described = children.described.saturating_mul(described_length).saturating_add(1);
-        let depth = children.depth.saturating_add(1);
-        let is_introspection = matches!(field.name.as_str(), "__schema" | "__type");
-        let complexity = children.cost.complexity.saturating_mul(self.length(field));
-        let cost = QueryCost {
-            tokens: 0,
-            depth: if is_introspection { 0 } else { depth },
-            aliases: children.cost.aliases.saturating_add(usize::from(field.alias.is_some())),
-            directives: children.cost.directives,
-            complexity: complexity.saturating_add(1),
-            root_fields: 1,
-            introspection: if is_introspection { described } else { 0 },
-            representations: self.representations(field),
+        let is_introspection = [parent, field.definition.ty.inner_named_type()]
+            .into_iter()
+            .any(|ty| ty.starts_with("__"));
+        let (depth, introspection) = if is_introspection {
+            let length = length_among(INTROSPECTION_LISTS, &field.name);
+            (0, children.introspection.saturating_mul(length).saturating_add(1))
+        } else {
+            (children.depth.saturating_add(1), 0)
         };
-        SetCost { cost, depth, described }
+        QueryCost {
+            tokens: 0,
+            depth,
+            aliases: children.aliases.saturating_add(usize::from(field.alias.is_some())),
+            directives: children.directives,
+            complexity: children.complexity.saturating_mul(self.length(field)).saturating_add(1),
+            root_fields: 1,
+            introspection,
+            representations: self.representations(field),
+        }
     }
 
     /// How long the list of a field may get, at least 1.
@@ -277,22 +228,28 @@ impl<'d> Costs<'d> {
                 item => length_among(LISTS, item),
             };
         };
-        let given = match field.specified_argument_by_name("first").map(|value| &**value) {
-            Some(Value::Int(digits)) => length_of(digits.as_str()),
-            Some(Value::Variable(name)) => match self.variables.get(&Name::new(name)) {
-                Some(ConstValue::Number(number)) => length_of(&number.to_string()),
-                Some(_) | None => default_length(first),
+        let sent = field.specified_argument_by_name("first").and_then(|sent| self.integer(sent));
+        let first = sent.or_else(|| self.integer(first.default_value.as_deref()?));
+        let length = first.map_or(LONGEST_LIST, |first| usize::try_from(first).unwrap_or(0));
+        length.clamp(1, LONGEST_LIST)
+    }
+
+    fn integer(&self, value: &Value) -> Option<i64> {
+        match value {
+            Value::Int(digits) => digits.as_str().parse().ok(),
+            Value::Variable(name) => match self.variables.get(name.as_str())? {
+                ConstValue::Number(number) => number.as_i64(),
+                _ => None,
             },
-            Some(_) | None => default_length(first),
-        };
-        given.clamp(1, LONGEST_LIST)
+            _ => None,
+        }
     }
 
     /// How many entities a field asks for.
     fn representations(&self, field: &Field) -> usize {
         match field.specified_argument_by_name("representations").map(|value| &**value) {
             Some(Value::List(items)) => items.len(),
-            Some(Value::Variable(name)) => match self.variables.get(&Name::new(name)) {
+            Some(Value::Variable(name)) => match self.variables.get(name.as_str()) {
                 Some(ConstValue::List(items)) => items.len(),
                 Some(_) | None => 1,
             },
@@ -300,18 +257,6 @@ impl<'d> Costs<'d> {
             None => 0,
         }
     }
-}
-
-fn default_length(first: &InputValueDefinition) -> usize {
-    match first.default_value.as_deref() {
-        Some(Value::Int(digits)) => length_of(digits.as_str()),
-        Some(_) | None => LONGEST_LIST,
-    }
-}
-
-/// An integer as a length: 0 if it is negative, the longest there is if it is too large.
-fn length_of(digits: &str) -> usize {
-    if digits.starts_with('-') { 0 } else { digits.parse().unwrap_or(usize::MAX) }
 }
 
 /// The length of a list, 1 for what is none.

@@ -17,8 +17,9 @@ fn cost_with(text: &str, name: Option<&str>, variables: Json) -> QueryCost {
         .unwrap_or_else(|error| panic!("{text}: {error:?}"));
     let operation = document.operation(name).unwrap();
     let values = Variables::from_json(variables);
-    let variables = coerce(&SCHEMA, operation, document.positions(), &values).unwrap();
-    cost(document.executable(), operation, &variables, document.tokens(), 3)
+    let variables = coerce(&SCHEMA, &document, operation, &values).unwrap();
+    let cost = cost(&document.executable, operation, &variables, 3);
+    QueryCost { tokens: document.tokens, ..cost }
 }
 
 fn cost_of(text: &str) -> QueryCost {
@@ -26,7 +27,7 @@ fn cost_of(text: &str) -> QueryCost {
 }
 
 fn refusal(cost: QueryCost) -> String {
-    Limits::new(&LimitsConfig::default()).check(cost).unwrap_err().to_string()
+    check(cost, &LimitsConfig::default()).unwrap_err().to_string()
 }
 
 const RECORD: &str = "screenRecord(projectId:\"p\",id:\"i\")";

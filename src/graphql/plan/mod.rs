@@ -1,70 +1,42 @@
 //! Plans: our own executor for the selections that nearly every client sends, which are recordings by id
 //! with their scalar fields, under aliases and in fragments.
 //!
-//! A plan writes JSON straight from the record. An operation with anything else has no plan, and
-//! async-graphql executes it.
+//! An operation with anything else has no plan, and async-graphql executes it.
 
 mod compile;
 mod execute;
-mod write;
 
 use std::sync::Arc;
 
-use async_graphql::{Pos, Value, Variables};
+use apollo_compiler::Node;
+use apollo_compiler::ast;
+use async_graphql::{Name, Pos, Value, Variables};
 
-use crate::domain::{Failure, ProjectId, RecordId, RecordText, RecordTime, ScreenRecord};
+use crate::domain::{Failure, ProjectId, RecordId, RecordText, RecordTime};
 pub(crate) use compile::compile;
 
-/// An operation of a valid document that is executed without async-graphql.
+/// A query of a valid document that is executed without async-graphql.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    roots: Vec<Selected<RootField>>,
-    /// About how many bytes it takes.
-    bytes: usize,
+    records: Vec<PlannedRecord>,
 }
 
-/// A plan with the values of its variables.
+/// A field of the root that is a recording.
 #[derive(Debug)]
-pub(crate) struct BoundPlan {
-    plan: Arc<Plan>,
-    /// The recording of each root field, if it has one.
-    records: Vec<Option<Result<RecordRef, Failure>>>,
-}
-
-/// Project and id of a recording.
-#[derive(Clone, Debug)]
-struct RecordRef {
-    project: ProjectId,
-    id: RecordId,
-}
-
-/// A recording that was read for a root field.
-struct LoadedRecord<'b> {
-    record: Arc<ScreenRecord>,
-    by: &'b RecordRef,
-}
-
-/// A field of the answer.
-#[derive(Debug)]
-struct Selected<T> {
-    /// `,"name":`, as it is written behind another member. Names need no escapes.
-    key: Box<str>,
+struct PlannedRecord {
+    key: Name,
     at: Pos,
-    what: T,
+    project: Node<ast::Value>,
+    id: Node<ast::Value>,
+    fields: Vec<PlannedField>,
 }
 
-/// What an id is given as.
+/// A field of a recording.
 #[derive(Debug)]
-enum IdArgument {
-    Literal(Box<str>),
-    Variable(Box<str>),
-}
-
-/// A field of the root.
-#[derive(Debug)]
-enum RootField {
-    Typename,
-    Record { project: IdArgument, id: IdArgument, fields: Vec<Selected<RecordField>> },
+struct PlannedField {
+    key: Name,
+    at: Pos,
+    field: RecordField,
 }
 
 /// A field of a recording that has no fields of its own.
@@ -81,35 +53,49 @@ enum RecordField {
     Time(RecordTime),
 }
 
+/// A plan with the values of its variables.
+#[derive(Debug)]
+pub(crate) struct BoundPlan {
+    plan: Arc<Plan>,
+    /// The recording of each field of the root.
+    records: Vec<Result<RecordRef, Failure>>,
+}
+
+/// Project and id of a recording.
+#[derive(Clone, Debug)]
+struct RecordRef {
+    project: ProjectId,
+    id: RecordId,
+}
+
 impl Plan {
     /// About how many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        let fields = self.records.iter().map(|record| record.fields.len());
+        self.records.len() * size_of::<PlannedRecord>()
+            + fields.sum::<usize>() * 2 * size_of::<PlannedField>()
     }
 
     /// Binds coerced variables. `None` where an id is null: async-graphql answers with the error.
     pub(crate) fn bind(self: &Arc<Self>, variables: &Variables) -> Option<BoundPlan> {
-        let records = self.roots.iter().map(|root| match &root.what {
-            RootField::Record { project, id, .. } => {
-                let (project, id) = (project.text(variables)?, id.text(variables)?);
-                Some(Some(RecordRef::parse(project, id)))
-            }
-            RootField::Typename => Some(None),
+        let records = self.records.iter().map(|record| {
+            let (project, id) = (text(&record.project, variables)?, text(&record.id, variables)?);
+            Some(RecordRef::parse(project, id))
         });
-        let records = records.collect::<Option<_>>()?;
-        Some(BoundPlan { records, plan: Arc::clone(self) })
+        Some(BoundPlan { records: records.collect::<Option<_>>()?, plan: Arc::clone(self) })
     }
 }
 
-impl IdArgument {
-    fn text<'v>(&'v self, variables: &'v Variables) -> Option<&'v str> {
-        match self {
-            Self::Literal(text) => Some(text),
-            Self::Variable(name) => match variables.get(&**name) {
-                Some(Value::String(text)) => Some(text),
-                _ => None,
-            },
-        }
+/// The text of an id.
+fn text<'v>(id: &'v ast::Value, variables: &'v Variables) -> Option<&'v str> {
+    match id {
+        ast::Value::String(text) => Some(text),
+        ast::Value::Int(digits) => Some(digits.as_str()),
+        ast::Value::Variable(name) => match variables.get(name.as_str()) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

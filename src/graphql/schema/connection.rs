@@ -13,27 +13,21 @@ pub(crate) use crate::records::{Edge, ListPage};
 /// Rows of a connection where `first` is left out.
 pub(crate) const DEFAULT_FIRST: i32 = 50;
 
-/// An object that a connection lists, with the names of the connection's types.
-pub(crate) trait Node: OutputType + Send + Sync {
-    const CONNECTION: &'static str;
-    const EDGE: &'static str;
-}
-
-impl<N: Node> TypeName for ListPage<N> {
+impl<N: OutputType> TypeName for ListPage<N> {
     fn type_name() -> Cow<'static, str> {
-        Cow::Borrowed(N::CONNECTION)
+        format!("{}Connection", N::type_name()).into()
     }
 }
 
-impl<N: Node> TypeName for Edge<N> {
+impl<N: OutputType> TypeName for Edge<N> {
     fn type_name() -> Cow<'static, str> {
-        Cow::Borrowed(N::EDGE)
+        format!("{}Edge", N::type_name()).into()
     }
 }
 
 /// A page of a list, as the Relay cursor specification defines it.
 #[Object(name_type)]
-impl<N: Node> ListPage<N> {
+impl<N: OutputType> ListPage<N> {
     /// The rows of this page, each with its cursor.
     async fn edges(&self) -> &Vec<Edge<N>> {
         &self.edges
@@ -69,7 +63,7 @@ impl<N: Node> ListPage<N> {
 
 /// A row of a list, with its cursor.
 #[Object(name_type)]
-impl<N: Node> Edge<N> {
+impl<N: OutputType> Edge<N> {
     /// Position of this row, for `after`; an opaque text. It stays valid when the gateway restarts. It is
     /// valid only for the same list, with the same filter and order.
     async fn cursor(&self) -> Result<String, Failure> {

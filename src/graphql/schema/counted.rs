@@ -32,7 +32,7 @@ impl<T: OutputType> OutputType for Counted<T> {
         }
         let value = self.0.resolve(context, field).await?;
         if let Value::String(text) = &value {
-            size.add(text.len());
+            size.add_text(text);
         }
         Ok(value)
     }

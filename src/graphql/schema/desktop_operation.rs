@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_graphql::{ID, Object};
 
-use super::connection::Node;
 use super::counted::Counted;
 use super::desktop_operation_level::DesktopOperationLevel;
 use super::desktop_operation_type::DesktopOperationType;
@@ -24,11 +23,6 @@ impl DesktopOperation {
         let id = operation.id.clone().ok_or_else(|| Unreadable::new("has no id", ""))?;
         Ok(Self { id, operation })
     }
-}
-
-impl Node for DesktopOperation {
-    const CONNECTION: &'static str = "DesktopOperationConnection";
-    const EDGE: &'static str = "DesktopOperationEdge";
 }
 
 /// An operation on a desktop during a recording, such as the creation of a file.

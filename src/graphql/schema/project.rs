@@ -92,5 +92,5 @@ impl Project {
 }
 
 fn check_several_projects(context: &Context<'_>) -> Result<(), Failure> {
-    context.data_unchecked::<OperationContext>().reader().check_several_projects()
+    OperationContext::of(context).reader().check_several_projects()
 }

@@ -14,7 +14,7 @@ use super::screen_record_statistics::{
     DEFAULT_TIME_ZONE, ScreenRecordStatistics, StatisticsArguments,
 };
 use crate::domain::{Failure, ProjectId};
-use crate::graphql::context::{FieldRow, OperationContext};
+use crate::graphql::context::{OperationContext, path_of};
 
 /// Screen recordings of cloud desktops.
 // With what federation routers ask for, which is hidden.
@@ -51,7 +51,8 @@ impl ScreenRecordQueries {
         )]
         id: ID,
     ) -> Option<Result<ScreenRecord, Failure>> {
-        Some(ScreenRecord::read(FieldRow::of(context), &project_id, &id).await)
+        let operation = OperationContext::of(context);
+        Some(ScreenRecord::read(operation, || path_of(context), &project_id, &id).await)
     }
 
     /// Screen recordings of a project, as a Relay connection. By default the newest comes first.
@@ -83,7 +84,7 @@ impl ScreenRecordQueries {
 
     /// The projects that the gateway's settings name and the caller may see, in the order of the settings.
     async fn projects(&self, context: &Context<'_>) -> Result<Vec<Project>, Failure> {
-        let projects = context.data_unchecked::<OperationContext>().reader().projects()?;
+        let projects = OperationContext::of(context).reader().projects()?;
         Ok(projects.into_iter().map(Project).collect())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 
-use super::connection::{DEFAULT_FIRST, ListPage, Node, wanted};
+use super::connection::{DEFAULT_FIRST, ListPage, wanted};
 use super::counted::Counted;
 use super::desktop::Desktop;
 use super::desktop_operation::DesktopOperation;
@@ -15,10 +15,11 @@ use super::scalars::{DateTime, Long};
 use super::screen_record_status::ScreenRecordStatus;
 use super::screen_record_type::ScreenRecordType;
 use crate::domain::{
-    self, Failure, ProjectId, RecordId, RecordText, RecordTime, Unreadable, record_fields,
+    self, Failure, OperationQuery, ProjectId, RecordId, RecordText, RecordTime, Unreadable,
+    record_fields,
 };
-use crate::graphql::context::{FieldRow, OperationContext};
-use crate::records::AuditEventKind;
+use crate::graphql::context::{OperationContext, path_of};
+use crate::records::{AuditEventKind, PageRequest, Step};
 
 /// A recording and what it is found by.
 pub(crate) struct ScreenRecord {
@@ -29,16 +30,16 @@ pub(crate) struct ScreenRecord {
 }
 
 impl ScreenRecord {
-    /// Reads one recording for a field, or for a row of the field's list.
+    /// Reads one recording for the field that is at a path.
     pub(crate) async fn read(
-        place: FieldRow<'_>,
+        operation: &OperationContext,
+        path: impl FnOnce() -> Vec<Step>,
         project_id: &str,
         id: &str,
     ) -> Result<Self, Failure> {
         let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
-        let operation = place.field.data_unchecked::<OperationContext>();
         let reading = operation.screen_record(project.clone(), id.clone());
-        let record = operation.for_field(place, reading).await?;
+        let record = operation.read_for(path, reading).await?;
         Ok(Self::asked(record, project, &id))
     }
 
@@ -67,14 +68,31 @@ impl ScreenRecord {
 
     /// The link that is handed out for a field.
     async fn link(&self, field: &Context<'_>) -> Result<Option<domain::DownloadLink>, Failure> {
-        let operation = field.data_unchecked::<OperationContext>();
+        let operation = OperationContext::of(field);
         let (project, id) = self.key()?;
-        let reading = operation.download_link(project, id);
-        let link = operation.for_field(FieldRow::of(field), reading).await?;
+        let reader = operation.reader();
+        let reading = reader.download_link(project, id);
+        let link = operation.read_for(|| path_of(field), reading).await?;
+        let link = link.transpose().map_err(Failure::Unreadable)?;
         if link.is_some() {
             self.audit(operation, AuditEventKind::Download);
         }
         Ok(link)
+    }
+
+    async fn operations_for(
+        &self,
+        field: &Context<'_>,
+        query: OperationQuery,
+        wanted: PageRequest,
+    ) -> Result<ListPage<DesktopOperation>, Failure> {
+        let operation = OperationContext::of(field);
+        let (project, id) = self.key()?;
+        let reader = operation.reader();
+        let reading = reader.desktop_operations(project, id, query, wanted);
+        let listed = operation.read_for(|| path_of(field), reading).await?;
+        self.audit(operation, AuditEventKind::Operations);
+        Ok(listed.map(DesktopOperation::of))
     }
 
     fn audit(&self, operation: &OperationContext, kind: AuditEventKind) {
@@ -111,11 +129,6 @@ macro_rules! declare_resolvers {
 }
 
 record_fields!(declare_resolvers);
-
-impl Node for ScreenRecord {
-    const CONNECTION: &'static str = "ScreenRecordConnection";
-    const EDGE: &'static str = "ScreenRecordEdge";
-}
 
 /// A recording of a cloud desktop's screen.
 ///
@@ -196,20 +209,8 @@ impl ScreenRecord {
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Option<Result<ListPage<DesktopOperation>, Failure>> {
-        let wanted = wanted(context, first, after);
-        let (project, id) = match self.key() {
-            Ok(key) => key,
-            Err(failure) => return Some(Err(failure)),
-        };
-        let operation = context.data_unchecked::<OperationContext>();
-        let query = operation_query(filter);
-        let reader = operation.reader();
-        let reading = reader.desktop_operations(project, id, query, wanted);
-        let listed = operation.for_field(FieldRow::of(context), operation.within(reading)).await;
-        if listed.is_ok() {
-            self.audit(operation, AuditEventKind::Operations);
-        }
-        Some(listed.map(|listed| listed.map(DesktopOperation::of)))
+        let (query, wanted) = (operation_query(filter), wanted(context, first, after));
+        Some(self.operations_for(context, query, wanted).await)
     }
 
     /// The recorded desktop, a stub that other subgraphs can extend. `null` if `desktopId` is `null`.

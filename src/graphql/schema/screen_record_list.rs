@@ -7,7 +7,7 @@ use super::screen_record::ScreenRecord;
 use super::screen_record_filter::{ScreenRecordFilter, record_selection};
 use super::screen_record_order::ScreenRecordOrder;
 use crate::domain::{Failure, ProjectId};
-use crate::graphql::context::{FieldRow, OperationContext};
+use crate::graphql::context::{OperationContext, path_of};
 use crate::records::AuditEventKind;
 
 /// The arguments of a list of recordings.
@@ -26,12 +26,11 @@ impl ListArguments {
         project: ProjectId,
     ) -> Result<ListPage<ScreenRecord>, Failure> {
         let wanted = wanted(context, self.first, self.after);
-        let operation = context.data_unchecked::<OperationContext>();
+        let operation = OperationContext::of(context);
         let selection = record_selection(self.filter, self.order_by);
         let reader = operation.reader();
         let reading = reader.screen_records(project.clone(), selection, wanted);
-        let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
-        let listed = reading.await?;
+        let listed = operation.read_for(|| path_of(context), reading).await?;
         let kind = AuditEventKind::Listed;
         reader.audit_list(kind, &project, listed.edges.len(), || sent_argument(context, "filter"));
         Ok(listed.map(|record| ScreenRecord::listed(record, project.clone())))

@@ -7,7 +7,7 @@ use super::screen_record_filter::{ScreenRecordFilter, record_selection};
 use super::screen_record_group::ScreenRecordGroup;
 use super::screen_record_statistics_group::ScreenRecordStatisticsGroup;
 use crate::domain::{Failure, ProjectId};
-use crate::graphql::context::{FieldRow, OperationContext};
+use crate::graphql::context::{OperationContext, path_of};
 use crate::records::{AuditEventKind, Grouping};
 
 /// The time zone where `timeZone` is left out.
@@ -46,11 +46,10 @@ impl ScreenRecordStatistics {
         let by = group_by.unwrap_or_default().into_iter().map(Into::into).collect();
         let grouping = Grouping::new(by, time_zone.as_deref().unwrap_or(DEFAULT_TIME_ZONE))?;
         let selection = record_selection(filter, None);
-        let operation = context.data_unchecked::<OperationContext>();
+        let operation = OperationContext::of(context);
         let reader = operation.reader();
         let reading = reader.statistics(project.clone(), selection, &grouping);
-        let reading = operation.for_field(FieldRow::of(context), operation.within(reading));
-        let statistics = reading.await?;
+        let statistics = operation.read_for(|| path_of(context), reading).await?;
         let (kind, rows) = (AuditEventKind::Counted, statistics.counted());
         reader.audit_list(kind, &project, rows, || sent_argument(context, "filter"));
         Ok(Self {

@@ -30,10 +30,7 @@ impl Subscription {
         )]
         id: ID,
     ) -> impl Stream<Item = Option<Result<ScreenRecord, Failure>>> + use<> {
-        match watched(context.data_unchecked(), &project_id, &id) {
-            Ok(states) => states.map(Some).left_stream(),
-            Err(failure) => stream::iter([Some(Err(failure))]).right_stream(),
-        }
+        or_failure(watched(context.data_unchecked(), &project_id, &id)).map(Some)
     }
 
     /// Screen recordings of a project: `ADDED` for each one that there is, newest first, then every
@@ -54,10 +51,17 @@ impl Subscription {
             ScreenRecordFilter,
         >,
     ) -> impl Stream<Item = Result<ScreenRecordChange, Failure>> + use<> {
-        match watched_list(context.data_unchecked(), &project_id, filter) {
-            Ok(changes) => changes.left_stream(),
-            Err(failure) => stream::iter([Err(failure)]).right_stream(),
-        }
+        or_failure(watched_list(context.data_unchecked(), &project_id, filter))
+    }
+}
+
+/// A stream, or one event with the failure to begin it.
+fn or_failure<T: Send>(
+    begun: Result<impl Stream<Item = Result<T, Failure>> + Send, Failure>,
+) -> impl Stream<Item = Result<T, Failure>> + Send {
+    match begun {
+        Ok(events) => events.left_stream(),
+        Err(failure) => stream::iter([Err(failure)]).right_stream(),
     }
 }
 
@@ -67,7 +71,7 @@ fn watched_list(
     filter: Option<ScreenRecordFilter>,
 ) -> Result<impl Stream<Item = Result<ScreenRecordChange, Failure>> + Send + use<>, Failure> {
     let project = ProjectId::parse(project_id)?;
-    let changes = operation.watch_list(project.clone(), record_selection(filter, None))?;
+    let changes = operation.reader().watch_list(project.clone(), record_selection(filter, None))?;
     let operation = operation.clone();
     Ok(changes.map(move |change| {
         operation.begin_event();
@@ -86,7 +90,7 @@ fn watched(
     id: &str,
 ) -> Result<impl Stream<Item = Result<ScreenRecord, Failure>> + Send + use<>, Failure> {
     let (project, asked) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
-    let states = operation.watch(project.clone(), asked.clone())?;
+    let states = operation.reader().watch(project.clone(), asked.clone())?;
     let operation = operation.clone();
     Ok(states.map(move |state| {
         operation.begin_event();
