@@ -32,19 +32,8 @@ pub struct Rights {
     pub desktop_ids: Option<FoldedIds>,
     /// Constraint on the desktop pool of a recording.
     pub desktop_pool_ids: Option<FoldedIds>,
-    /// What the caller may do with visible recordings.
-    pub permissions: Permissions,
-}
-
-/// What a caller may do with the recordings that are visible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permissions {
-    /// Read recordings. Without it, no recording is visible.
-    pub read: bool,
-    /// Read what happened on the desktop during a recording.
-    pub operations: bool,
-    /// Get links to the video.
-    pub download: bool,
+    /// What the caller may do; `None` for everything.
+    pub permissions: Option<BTreeSet<Permission>>,
 }
 
 /// Hash of a whole grant, for keys of caches.
@@ -72,11 +61,10 @@ impl Grant {
 
     /// Whether recordings of granted projects may be invisible.
     pub fn is_restricted(&self) -> bool {
-        let Rights { projects: _, usernames, desktop_ids, desktop_pool_ids, permissions } =
-            &self.rights;
+        let Rights { usernames, desktop_ids, desktop_pool_ids, .. } = &self.rights;
         let is_constrained =
             usernames.is_some() || desktop_ids.is_some() || desktop_pool_ids.is_some();
-        is_constrained || !permissions.read
+        is_constrained || !self.has(Permission::Read)
     }
 
     /// Whether recordings of a project may be asked for at all.
@@ -87,7 +75,7 @@ impl Grant {
     /// Whether a recording of a granted project is visible.
     pub fn shows(&self, record: &ScreenRecord) -> bool {
         let text = |of| record.filled_text(of);
-        self.rights.permissions.read
+        self.has(Permission::Read)
             && meets_exactly(self.rights.usernames.as_ref(), text(RecordText::Username))
             && meets(self.rights.desktop_ids.as_ref(), text(RecordText::DesktopId))
             && meets(self.rights.desktop_pool_ids.as_ref(), text(RecordText::DesktopPoolId))
@@ -95,9 +83,9 @@ impl Grant {
 
     /// Whether no recording at all can be visible.
     pub fn shows_nothing(&self) -> bool {
-        let Rights { usernames, desktop_ids, desktop_pool_ids, permissions, .. } = &self.rights;
+        let Rights { usernames, desktop_ids, desktop_pool_ids, .. } = &self.rights;
         let constraints = [usernames, desktop_ids, desktop_pool_ids];
-        !permissions.read || constraints.into_iter().flatten().any(BTreeSet::is_empty)
+        !self.has(Permission::Read) || constraints.into_iter().flatten().any(BTreeSet::is_empty)
     }
 
     /// Whether recordings of a user may be visible.
@@ -121,11 +109,11 @@ impl Grant {
     /// # Errors
     /// [`Failure::NotPermitted`] without it.
     pub fn require(&self, permission: Permission) -> Result<(), Failure> {
-        let is_granted = match permission {
-            Permission::Operations => self.rights.permissions.operations,
-            Permission::Download => self.rights.permissions.download,
-        };
-        if is_granted { Ok(()) } else { Err(Failure::NotPermitted { permission }) }
+        if self.has(permission) { Ok(()) } else { Err(Failure::NotPermitted { permission }) }
+    }
+
+    fn has(&self, permission: Permission) -> bool {
+        self.rights.permissions.as_ref().is_none_or(|all| all.contains(&permission))
     }
 }
 
@@ -160,9 +148,8 @@ impl Rights {
 
     fn key(&self) -> GrantKey {
         let Self { projects, usernames, desktop_ids, desktop_pool_ids, permissions } = self;
-        let Permissions { read, operations, download } = *permissions;
         let mut hash = Sha256::new();
-        hash.update([read, operations, download].map(u8::from));
+        add(&mut hash, permissions.as_ref().map(|all| all.iter().map(|one| one.name())));
         add(&mut hash, projects.as_ref().map(|ids| ids.iter().map(ProjectId::as_str)));
         for texts in [usernames, desktop_ids, desktop_pool_ids] {
             add(&mut hash, texts.as_ref().map(|texts| texts.iter().map(|text| &**text)));
@@ -179,30 +166,6 @@ fn add<'t>(hash: &mut Sha256, texts: Option<impl ExactSizeIterator<Item = &'t st
     for text in texts {
         hash.update(text.len().to_be_bytes());
         hash.update(text);
-    }
-}
-
-impl Permissions {
-    /// None of them.
-    pub const NONE: Self = Self { read: false, operations: false, download: false };
-
-    /// Adds the permission of a name; `false` where there is no such permission.
-    pub fn add(&mut self, name: &str) -> bool {
-        let granted = match name {
-            "read" => &mut self.read,
-            "operations" => &mut self.operations,
-            "download" => &mut self.download,
-            _ => return false,
-        };
-        *granted = true;
-        true
-    }
-}
-
-impl Default for Permissions {
-    /// All of them.
-    fn default() -> Self {
-        Self { read: true, operations: true, download: true }
     }
 }
 
@@ -229,7 +192,7 @@ mod tests {
     #[test]
     fn a_recording_is_visible_if_it_meets_every_constraint_that_is_present() {
         let all = Rights::default();
-        let unreadable = Permissions { read: false, ..Permissions::default() };
+        let unreadable = Some(BTreeSet::from([Permission::Operations, Permission::Download]));
         let record: ScreenRecord = RecordFields::default()
             .with_text(RecordText::Username, "alice")
             .with_text(RecordText::DesktopId, "D-1")
@@ -284,7 +247,7 @@ mod tests {
                 desktop_pool_ids: Some(ids(&["b"])),
                 ..all.clone()
             },
-            Rights { permissions: Permissions::NONE, ..all.clone() },
+            Rights { permissions: Some(BTreeSet::new()), ..all.clone() },
         ];
 
         let keys: std::collections::HashSet<_> = rights.iter().map(Rights::key).collect();
@@ -295,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_named() {
-        let permissions = Permissions { download: false, ..Permissions::default() };
+        let permissions = Some(BTreeSet::from([Permission::Read, Permission::Operations]));
         let grant = Grant::from(Rights { permissions, ..Rights::default() });
 
         assert!(grant.require(Permission::Operations).is_ok());

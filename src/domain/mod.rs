@@ -25,7 +25,7 @@ pub use desktop_operation::DesktopOperation;
 pub use diagnostic::Diagnostic;
 pub use download_link::DownloadLink;
 pub use failure::{ErrorCode, Failure, Refusal, Revoked, TimeLimit, Unreachable, UpstreamAnswer};
-pub use grant::{FoldedIds, Grant, GrantKey, Permissions, Rights};
+pub use grant::{FoldedIds, Grant, GrantKey, Rights};
 pub use list::{Direction, OperationQuery, Page, RecordQuery};
 pub use permission::Permission;
 pub use record_id::{ProjectId, RecordId};

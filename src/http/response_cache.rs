@@ -169,7 +169,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Grant, Permissions, Rights};
+    use crate::domain::{Grant, Rights};
 
     const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -212,7 +212,10 @@ mod tests {
         assert!(!found(|lookup| lookup.context.name = Some("other".into())));
         assert!(!found(|lookup| lookup.context.name = None));
         assert!(!found(|lookup| {
-            let nothing = Rights { permissions: Permissions::NONE, ..Rights::default() };
+            let nothing = Rights {
+                permissions: Some(std::collections::BTreeSet::new()),
+                ..Rights::default()
+            };
             lookup.context.grant = Grant::from(nothing).key();
         }));
         assert!(!found(|lookup| lookup.context.media_type = MediaType::GraphqlResponse));

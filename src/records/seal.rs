@@ -88,22 +88,23 @@ impl fmt::Debug for CursorSeal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Grant, Permissions, Rights};
+    use crate::domain::{Grant, Permission, Rights};
 
-    fn grant(permissions: Permissions) -> GrantKey {
+    fn grant(permissions: impl IntoIterator<Item = Permission>) -> GrantKey {
+        let permissions = Some(permissions.into_iter().collect());
         Grant::from(Rights { permissions, ..Rights::default() }).key()
     }
 
     #[test]
     fn a_sealed_cursor_is_opened_by_its_own_key_and_grant_only() {
         let secret = |text| CursorKey::new(Some(&Secret::new(text))).unwrap();
-        let own = grant(Permissions::default());
+        let own = grant([Permission::Read]);
         let text = secret("one").for_grant(own).seal(b"place".to_vec()).unwrap();
 
         assert_eq!(secret("one").for_grant(own).open(&text).unwrap(), b"place");
         assert!(secret("two").for_grant(own).open(&text).is_none());
         assert!(CursorKey::new(None).unwrap().for_grant(own).open(&text).is_none());
-        assert!(secret("one").for_grant(grant(Permissions::NONE)).open(&text).is_none());
+        assert!(secret("one").for_grant(grant([])).open(&text).is_none());
         let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
         for place in 0..bytes.len() {
             bytes[place] ^= 1;
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_same_place_never_has_the_same_cursor_twice() {
-        let seal = CursorKey::new(None).unwrap().for_grant(grant(Permissions::NONE));
+        let seal = CursorKey::new(None).unwrap().for_grant(grant([]));
 
         let [one, other] = [(); 2].map(|()| seal.seal(b"place".to_vec()).unwrap());
 

@@ -149,7 +149,7 @@ impl KeyEntry {
             usernames: usernames.map(|names| names.into_iter().map(Arc::from).collect()),
             desktop_ids: desktop_ids.map(Rights::folded_ids),
             desktop_pool_ids: desktop_pool_ids.map(Rights::folded_ids),
-            permissions: permissions.transpose()?.unwrap_or_default(),
+            permissions: permissions.transpose()?,
         };
         Ok(ApiKey { name: name.into(), grant: Arc::new(rights.into()), sha256 })
     }

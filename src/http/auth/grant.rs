@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::config::GrantClaims;
-use crate::domain::{Grant, Permissions, ProjectId, Rights};
+use crate::domain::{Grant, Permission, ProjectId, Rights};
 
 /// Projects that a caller may see; `None` for all that are served.
 type Projects = Option<BTreeSet<ProjectId>>;
@@ -32,10 +32,9 @@ pub(super) fn projects_of_key(projects: &[&str]) -> Option<Projects> {
 
 /// Reads the permissions of a key in the key file. `None` for a list without `read`, and for a permission
 /// that does not exist.
-pub(super) fn permissions_of_key(names: &[&str]) -> Option<Permissions> {
-    let mut permissions = Permissions::NONE;
-    let are_known = names.iter().all(|name| permissions.add(name));
-    (are_known && permissions.read).then_some(permissions)
+pub(super) fn permissions_of_key(names: &[&str]) -> Option<BTreeSet<Permission>> {
+    let all: Option<BTreeSet<_>> = names.iter().map(|name| Permission::of_name(name)).collect();
+    all.filter(|all| all.contains(&Permission::Read))
 }
 
 /// Reads the grant of a verified token. A claim that is missing or malformed grants nothing.
@@ -48,9 +47,7 @@ pub(super) fn grant_of_token(claims: &Map<String, Value>, names: &GrantClaims) -
         usernames: usernames.map(|names| names.into_iter().map(Arc::from).collect()),
         desktop_ids: constraint(desktop_ids).map(Rights::folded_ids),
         desktop_pool_ids: constraint(desktop_pool_ids).map(Rights::folded_ids),
-        permissions: permissions
-            .as_ref()
-            .map_or_else(Permissions::default, |name| permissions_of_claim(claims.get(name))),
+        permissions: permissions.as_ref().map(|name| permissions_of_claim(claims.get(name))),
     };
     Arc::new(rights.into())
 }
@@ -65,12 +62,9 @@ fn projects_of_claim(claim: Option<&Value>) -> Projects {
 }
 
 /// Words that are no permission here belong to other services.
-fn permissions_of_claim(claim: Option<&Value>) -> Permissions {
-    let mut permissions = Permissions::NONE;
-    for name in words(claim).into_iter().filter_map(|word| word.strip_prefix(PERMISSION_PREFIX)) {
-        permissions.add(name);
-    }
-    permissions
+fn permissions_of_claim(claim: Option<&Value>) -> BTreeSet<Permission> {
+    let names = words(claim).into_iter().filter_map(|word| word.strip_prefix(PERMISSION_PREFIX));
+    names.filter_map(Permission::of_name).collect()
 }
 
 /// The words of a claim: a list, or a text with blanks between them.
@@ -150,8 +144,9 @@ mod tests {
     #[test]
     fn a_claim_of_permissions_is_a_text_with_blanks_or_a_list_and_grants_nothing_else() {
         let of = |claim: Option<Value>| {
-            let Permissions { read, operations, download } = permissions_of_claim(claim.as_ref());
-            [read, operations, download]
+            let granted = permissions_of_claim(claim.as_ref());
+            [Permission::Read, Permission::Operations, Permission::Download]
+                .map(|permission| granted.contains(&permission))
         };
         for (claim, expected) in [
             (json!("openid screen-records:read"), [true, false, false]),
