@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, Live, Loaded};
-use crate::http::{Admin, AuditLog, Hosts, Listener, Main, Validated, admin_router};
+use crate::http::{Admin, AuditLog, Hosts, Listener, ListenerRules, Main, admin_router};
 use crate::telemetry::{MetricsPage, Traces};
 use parts::{Ends, Parts};
 use reload::Reloader;
@@ -31,8 +31,8 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The gateway, built and bound, not yet serving.
 pub struct App {
-    main: (Listener, Validated<Main>),
-    admin: (Listener, Validated<Router>),
+    main: (Listener, Main),
+    admin: (Listener, Router),
     draining: Arc<AtomicBool>,
     ends: Ends,
     reloads: ReloadHandle,
@@ -62,24 +62,25 @@ impl App {
         let reload_metrics = page.add(ReloadMetrics::new(clock), ReloadMetrics::register);
         let config = &settings.settings;
         let [main_limits, admin_limits] = parts.connections.clone();
-        let listener = bind("listen", config.listen).await?;
-        let listener = listener.within(main_limits).over(parts.tls.clone());
+        let (tls, hosts) = (Some(parts.tls.clone()), parts.hosts.clone());
+        let rules = ListenerRules { limits: main_limits, tls, hosts };
+        let listener = bind("listen", config.listen, rules).await?;
+        let hosts = Live::new(Hosts::this_machine_if(config.admin_is_on_loopback()));
         // Without TLS: probes and monitoring speak HTTP, and a certificate that cannot be used must not hide that.
-        let admin_listener = bind("admin_listen", config.admin_listen).await?.within(admin_limits);
+        let rules = ListenerRules { limits: admin_limits, tls: None, hosts };
+        let admin_listener = bind("admin_listen", config.admin_listen, rules).await?;
         let draining = Arc::new(AtomicBool::new(false));
         let main = parts.main.clone();
         let admin = admin_router(Admin {
             draining: Arc::clone(&draining),
             records: parts.records.clone(),
             callers: parts.callers.clone(),
-            metrics: Arc::new(move || {
-                main.observe();
+            metrics: Arc::new(move |reasons| {
+                main.observe(reasons);
                 page.render().ok()
             }),
         });
-        let admin_hosts = Live::new(Hosts::this_machine_if(config.admin_is_on_loopback()));
-        let admin = (admin_listener, Validated::new(admin_hosts, admin));
-        let main = (listener, Validated::new(parts.hosts.clone(), parts.main.clone()));
+        let (main, admin) = ((listener, parts.main.clone()), (admin_listener, admin));
         let audit = parts.audit.clone();
         let (reloader, reloads) = Reloader::new(settings, parts, reload_metrics);
         ends.tasks.spawn(reloader.run(poll_interval, ends.stopping.clone()));
@@ -135,7 +136,11 @@ impl App {
     }
 }
 
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
-    let bound = Listener::bind(address).await;
+async fn bind(
+    setting: &'static str,
+    address: SocketAddr,
+    rules: ListenerRules,
+) -> Result<Listener, StartError> {
+    let bound = Listener::bind(address, rules).await;
     bound.map_err(|error| format!("{setting} {address} cannot be bound: {error}").into())
 }

@@ -65,7 +65,7 @@ pub use sources::{Environment, FileStates};
 pub(crate) use sources::{LARGEST_FILE, read_bounded};
 pub use subscriptions::SubscriptionsConfig;
 pub use target::{ProjectConfig, Target};
-pub use tls::{TlsConfig, ca_certificates_of};
+pub use tls::{TlsConfig, certificates_of};
 pub use traces::TracesConfig;
 pub use upstream::{BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
 

@@ -52,11 +52,11 @@ impl TlsConfig {
     }
 }
 
-/// Reads certificates of CAs, as PEM; the error is a clause.
+/// Reads certificates, as PEM; the error is a clause.
 ///
 /// # Errors
-/// When there is no certificate, or one that cannot be a trust anchor.
-pub fn ca_certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+/// When there is no certificate, or one that cannot be read.
+pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = read.map_err(|error| format!("it is no PEM: {error}"))?;
     if certificates.is_empty() {

@@ -12,7 +12,7 @@ use super::iam::{IamLogin, IamSettings, ProjectScope, default_project};
 use super::proxies::Proxies;
 use super::settings::{Role, SettingsLoader, bytes, number, settings, share, timeout};
 use super::target::{ProjectConfig, Target};
-use super::tls::ca_certificates_of;
+use super::tls::certificates_of;
 use crate::domain::ProjectId;
 
 settings! {
@@ -143,7 +143,7 @@ impl UpstreamConfig {
         let settings = CredentialsSettings::read(loader);
         let iam = IamSettings::read(loader);
         let ca_certificates = settings.ca_file.and_then(|file| {
-            let parse = |text: &str| ca_certificates_of(text.as_bytes());
+            let parse = |text: &str| certificates_of(text.as_bytes());
             loader.read_named(&CredentialsSettings::ca_file(), &file, parse)
         });
         let default = Target::load(loader);

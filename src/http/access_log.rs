@@ -1,14 +1,14 @@
-//! The access log: one line for each request, when it has been answered.
+//! The access log: one line at the end of each request, and of each operation of a socket or an event stream.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::ServerError;
 use opentelemetry::trace::SpanContext;
+use smallvec::SmallVec;
 
 use super::client_app::ClientApp;
-use super::metrics::HttpMetrics;
-use super::response::Answers;
 use crate::domain::{ErrorCode, ProjectId};
 use crate::records::{AskedProjects, ReadSummary};
 use crate::spans;
@@ -18,62 +18,56 @@ pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The longest operation name that is logged, in characters.
 const MAX_LOGGED_NAME: usize = 64;
 
-/// What the line of a request contains besides its id, status and duration.
+/// What a line says of the caller, the operation and what was read. A stream may never end, so nothing in here
+/// grows with its answers.
 #[derive(Default)]
 pub(crate) struct AccessLogEntry {
-    caller: Option<Arc<str>>,
-    operation: Option<Arc<str>>,
-    codes: Vec<String>,
-    read: ReadSummary,
+    pub(crate) caller: Option<Arc<str>>,
+    pub(crate) operation: Option<Arc<str>>,
+    asked: AskedProjects,
+    upstream_status: Option<u16>,
+    cache_outcomes: Counts<&'static str>,
+    error_codes: Counts<String>,
 }
 
-/// What a line says of every request.
-pub(crate) struct LoggedRequest<'r> {
+/// The end of a request or a stream.
+pub(crate) struct Ended<'r> {
+    pub(crate) message: &'static str,
     pub(crate) id: &'r str,
     /// Invalid while traces are off.
     pub(crate) span: &'r SpanContext,
     pub(crate) app: &'r ClientApp,
+    /// Of the response to a request.
+    pub(crate) status: Option<u16>,
+    /// The number of answers of a stream.
+    pub(crate) answers: Option<usize>,
+    pub(crate) took: Duration,
 }
 
 impl AccessLogEntry {
-    pub(crate) fn of(
-        metrics: &HttpMetrics,
-        app: &ClientApp,
-        operation: Option<Arc<str>>,
-        answers: &Answers,
-    ) -> Self {
-        let codes: Vec<String> = answers.errors().map(code_of).collect();
-        for code in &codes {
-            metrics.count_error(code);
+    pub(crate) fn of(caller: Option<Arc<str>>, operation: Option<Arc<str>>) -> Self {
+        Self { caller, operation, ..Self::default() }
+    }
+
+    pub(crate) fn add_error(&mut self, code: String) {
+        self.error_codes.add(code);
+    }
+
+    pub(crate) fn add_read(&mut self, read: ReadSummary) {
+        for read in &read.reads {
+            self.cache_outcomes.add(read.outcome.as_str());
         }
-        for served in &answers.served {
-            metrics.count_operation(served.outcome(), app);
+        self.upstream_status = self.upstream_status.max(read.upstream_status());
+        if self.asked.projects.is_empty() {
+            self.asked = read.asked;
+        } else {
+            self.asked.add(&read.asked);
         }
-        Self { operation, codes, ..Self::default() }
-    }
-
-    /// A request for an operation, without errors so far.
-    pub(crate) fn of_operation(operation: Option<Arc<str>>) -> Self {
-        Self { operation, ..Self::default() }
-    }
-
-    /// A request that was not executed.
-    pub(crate) fn refused(metrics: &HttpMetrics, code: ErrorCode) -> Self {
-        metrics.count_error(code.as_str());
-        Self { codes: vec![code.as_str().to_owned()], ..Self::default() }
-    }
-
-    pub(crate) fn with_caller(self, caller: Option<Arc<str>>) -> Self {
-        Self { caller, ..self }
-    }
-
-    pub(crate) fn with_reads(self, read: ReadSummary) -> Self {
-        Self { read, ..self }
     }
 
     /// Writes the line.
-    pub(crate) fn log(&self, request: &LoggedRequest<'_>, status: u16, took: Duration) {
-        let LoggedRequest { id, span, app } = *request;
+    pub(crate) fn log(&self, ended: &Ended<'_>) {
+        let Ended { message, id, span, app, status, answers, took } = *ended;
         tracing::info!(
             request.id = id,
             trace_id = spans::trace_id(span).map(display),
@@ -81,58 +75,62 @@ impl AccessLogEntry {
             caller.name = self.caller.as_deref().map(display),
             graphql.client.name = app.name.as_deref().map(display),
             graphql.client.version = app.version.as_deref().map(display),
-            graphql.operation = self.operation(),
-            projects = shown_projects(&self.read.asked),
-            regions = shown_regions(&self.read.asked),
+            graphql.operation = self.operation.as_deref().map(shown_name),
+            projects = listed(self.asked.projects.iter().map(ProjectId::as_str)),
+            regions = listed(self.asked.regions.iter().map(|region| &**region)),
             http.status = status,
-            upstream.status = self.read.upstream_status(),
-            cache = self.cache(),
-            errors = summed_up(&self.codes),
+            upstream.status = self.upstream_status,
+            answers,
+            cache = self.cache_outcomes.shown(),
+            errors = self.error_codes.shown(),
             duration_ms = took.as_secs_f64() * 1000.0,
-            "answered"
+            "{message}"
         );
     }
-
-    fn operation(&self) -> Option<String> {
-        self.operation.as_deref().map(shown_name)
-    }
-
-    fn cache(&self) -> Option<String> {
-        let outcomes: Vec<&str> =
-            self.read.reads.iter().map(|read| read.outcome.as_str()).collect();
-        summed_up(&outcomes)
-    }
 }
 
-fn summed_up<T: AsRef<str>>(names: &[T]) -> Option<String> {
-    if let [only] = names {
-        return Some(only.as_ref().to_owned());
-    }
-    let mut counts = BTreeMap::<&str, usize>::new();
+/// Names, separated by commas; `None` where there is none.
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let mut listed = String::new();
     for name in names {
-        *counts.entry(name.as_ref()).or_default() += 1;
+        let comma = if listed.is_empty() { "" } else { "," };
+        listed.extend([comma, name]);
     }
-    shown_counts(&counts)
+    (!listed.is_empty()).then_some(listed)
 }
 
-/// `hit` or `hit:3,miss:1`; `None` where there is nothing to count.
-pub(crate) fn shown_counts<N: AsRef<str>>(counts: &BTreeMap<N, usize>) -> Option<String> {
-    let shown = |(name, count): (&N, &usize)| match count {
-        1 => name.as_ref().to_owned(),
-        _ => format!("{}:{count}", name.as_ref()),
-    };
-    (!counts.is_empty()).then(|| counts.iter().map(shown).collect::<Vec<_>>().join(","))
+/// A few names, and how often each occurred.
+struct Counts<N>(SmallVec<[(N, usize); 1]>);
+
+impl<N> Default for Counts<N> {
+    fn default() -> Self {
+        Self(SmallVec::new())
+    }
 }
 
-/// The projects, separated by commas; `None` where there is none.
-pub(crate) fn shown_projects(asked: &AskedProjects) -> Option<String> {
-    let names: Vec<&str> = asked.projects.iter().map(ProjectId::as_str).collect();
-    (!names.is_empty()).then(|| names.join(","))
-}
+impl<N: AsRef<str> + Ord> Counts<N> {
+    fn add(&mut self, name: N) {
+        if let Some((_, count)) = self.0.iter_mut().find(|(other, _)| *other == name) {
+            *count += 1;
+        } else {
+            self.0.push((name, 1));
+            self.0.sort();
+        }
+    }
 
-/// The regions of the projects, separated by commas; `None` where no project is served.
-pub(crate) fn shown_regions(asked: &AskedProjects) -> Option<String> {
-    (!asked.regions.is_empty()).then(|| asked.regions.join(","))
+    /// `hit` or `hit:3,miss:1`; `None` where there is nothing to count.
+    fn shown(&self) -> Option<String> {
+        let mut shown = String::new();
+        for (name, count) in &self.0 {
+            let comma = if shown.is_empty() { "" } else { "," };
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "{comma}{}", name.as_ref());
+            if *count > 1 {
+                let _ = write!(shown, ":{count}");
+            }
+        }
+        (!shown.is_empty()).then_some(shown)
+    }
 }
 
 /// An operation's name, as logs and traces show it.
@@ -141,7 +139,7 @@ pub(crate) fn shown_name(name: &str) -> String {
     name.chars().filter(shown).take(MAX_LOGGED_NAME).collect()
 }
 
-pub(crate) fn code_of(error: &async_graphql::ServerError) -> String {
+pub(crate) fn code_of(error: &ServerError) -> String {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
     match code {
         Some(async_graphql::Value::String(code)) => code.clone(),

@@ -1,14 +1,12 @@
 //! `Cache-Control` and `Cache-Status`, by what a request read. Pure.
 
-use std::fmt;
-use std::io::Write as _;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use bytes::{BufMut as _, BytesMut};
+use smallvec::SmallVec;
 
 use super::header_fields;
-use crate::records::{CacheOutcome, Read, ReadSummary};
+use crate::records::{CacheOutcome, ReadSummary};
 
 /// Room for a header of common length.
 const COMMON_BYTES: usize = 64;
@@ -51,7 +49,7 @@ impl CacheDirectives {
 
 /// The age of the oldest part of an answer, in whole seconds; `None` if nothing was read.
 pub(crate) fn age(summary: &ReadSummary) -> Option<HeaderValue> {
-    (!summary.reads.is_empty()).then(|| summary.age().as_secs().into())
+    (!summary.reads.is_empty()).then(|| counted("", summary.age().as_secs()))
 }
 
 /// How long the answer may be cached: as long as its shortest-lived part, and only by the caller, whose token
@@ -67,87 +65,38 @@ pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderVa
 
 /// What the cache did (RFC 9211); of several reads the one that went furthest.
 pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
-    let read = summary.reads.iter().max_by_key(|read| distance(read.outcome))?;
-    let (forwarded, stored) = (Forwarded(read), Stored(read));
-    Some(match read.outcome {
-        CacheOutcome::Hit => {
-            counted("screen-record-gateway; hit; ttl=", summary.remaining().as_secs())
-        }
-        CacheOutcome::Stale => {
-            written(format_args!("{CACHE}; hit; ttl=-{}; detail=stale", overdue(read)))
-        }
-        CacheOutcome::StaleOnError => {
-            written(format_args!("{CACHE}; fwd=stale{forwarded}; detail=stale-if-error"))
-        }
-        CacheOutcome::Miss => written(format_args!("{CACHE}; fwd=miss{forwarded}{stored}")),
-        CacheOutcome::Collapsed => written(format_args!("{CACHE}; fwd=miss; collapsed{stored}")),
-        CacheOutcome::Expired => written(format_args!("{CACHE}; fwd=stale{forwarded}{stored}")),
-        CacheOutcome::Bypass => written(format_args!("{CACHE}; fwd=request{forwarded}{stored}")),
-    })
+    let read = summary.reads.iter().max_by_key(|read| read.outcome)?;
+    let (ttl, overdue) = (summary.remaining().as_secs(), read.overdue.as_secs());
+    let forwarded =
+        || read.upstream_status.map_or(String::new(), |status| format!("; fwd-status={status}"));
+    let stored = || match read.remaining {
+        Duration::ZERO => String::new(),
+        remaining => format!("; stored; ttl={}", remaining.as_secs()),
+    };
+    let status = match read.outcome {
+        CacheOutcome::Hit => return Some(counted("screen-record-gateway; hit; ttl=", ttl)),
+        CacheOutcome::Stale => format!("hit; ttl=-{overdue}; detail=stale"),
+        CacheOutcome::Collapsed => format!("fwd=miss; collapsed{}", stored()),
+        CacheOutcome::Miss => format!("fwd=miss{}{}", forwarded(), stored()),
+        CacheOutcome::Expired => format!("fwd=stale{}{}", forwarded(), stored()),
+        CacheOutcome::Bypass => format!("fwd=request{}{}", forwarded(), stored()),
+        CacheOutcome::StaleOnError => format!("fwd=stale{}; detail=stale-if-error", forwarded()),
+    };
+    // Texts made here are always valid.
+    HeaderValue::try_from(format!("{CACHE}; {status}")).ok()
 }
 
-/// A header that ends in a number.
+/// A header that ends in a number. It is made on the stack, and copied once.
 fn counted(text: &str, number: u64) -> HeaderValue {
-    let mut value = BytesMut::with_capacity(COMMON_BYTES);
-    value.extend_from_slice(text.as_bytes());
+    let mut value = SmallVec::<[u8; COMMON_BYTES]>::from_slice(text.as_bytes());
     value.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    HeaderValue::from_maybe_shared(value.freeze()).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// A header made here, which is always valid.
-fn written(text: fmt::Arguments<'_>) -> HeaderValue {
-    let mut value = BytesMut::with_capacity(COMMON_BYTES).writer();
-    let written = value.write_fmt(text);
-    let value = HeaderValue::from_maybe_shared(value.into_inner().freeze());
-    match (written, value) {
-        (Ok(()), Ok(value)) => value,
-        _ => HeaderValue::from_static(""),
-    }
-}
-
-fn distance(outcome: CacheOutcome) -> u8 {
-    match outcome {
-        CacheOutcome::Hit => 0,
-        CacheOutcome::Stale => 1,
-        CacheOutcome::Collapsed => 2,
-        CacheOutcome::Miss => 3,
-        CacheOutcome::Expired => 4,
-        CacheOutcome::Bypass => 5,
-        CacheOutcome::StaleOnError => 6,
-    }
-}
-
-fn overdue(read: &Read) -> u64 {
-    read.overdue.as_secs()
-}
-
-/// The status that the upstream answered with.
-struct Forwarded<'r>(&'r Read);
-
-impl fmt::Display for Forwarded<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.upstream_status {
-            Some(status) => write!(f, "; fwd-status={status}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// How long the data stays fresh.
-struct Stored<'r>(&'r Read);
-
-impl fmt::Display for Stored<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.remaining {
-            Duration::ZERO => Ok(()),
-            remaining => write!(f, "; stored; ttl={}", remaining.as_secs()),
-        }
-    }
+    HeaderValue::from_bytes(&value).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::Read;
 
     fn read(outcome: CacheOutcome, remaining: u64) -> Read {
         let upstream_status = match outcome {

@@ -4,13 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use tracing::Span;
 
 use super::cache_headers::CacheDirectives;
 use super::client_app::ClientApp;
 use super::csrf;
-use super::explain;
 use super::negotiation::{MediaType, negotiate};
 use super::refusal::Refusal;
 use super::request_origin::RequestOrigin;
@@ -25,6 +24,10 @@ pub(crate) const MEDIA_TYPES: &[MediaType] =
 /// The same where a browser may ask for GraphiQL.
 pub(crate) const MEDIA_TYPES_WITH_HTML: &[MediaType] =
     &[MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream, MediaType::Html];
+
+/// With the value `1` it asks for a response that says where all that was read for it came from. Only if
+/// introspection is on.
+static X_GATEWAY_EXPLAIN: HeaderName = HeaderName::from_static("x-gateway-explain");
 
 /// A request as it arrives.
 pub(crate) struct IncomingRequest {
@@ -64,12 +67,14 @@ impl IncomingRequest {
         media_type: MediaType,
     ) -> Result<CallerRequest, Refusal> {
         let Self { parts: Parts { method, headers, .. }, peer, id, app } = self;
-        csrf::check(&method, &headers, &endpoint.allow_origins)?;
+        csrf::check(&method, &headers, &endpoint.graphql.allow_origins)?;
         let credentials = endpoint.callers.credentials(&headers)?;
         let caller = endpoint.callers.authenticate(credentials, peer).await;
         let caller = caller.map_err(Refusal::unauthenticated)?;
         let cache = CacheDirectives::read(&headers);
-        let explain = explain::is_wanted(&endpoint.engine, &headers);
+        // The contents and ages of a cache are for developers of pages, not for users.
+        let explain = endpoint.engine.shows_itself()
+            && headers.get(&X_GATEWAY_EXPLAIN).is_some_and(|value| value == "1");
         let origin = RequestOrigin { caller, id, peer, app };
         Ok(CallerRequest { headers, origin, media_type, cache, explain })
     }

@@ -1,19 +1,24 @@
 //! The answers to one operation of a socket or an event stream.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tracing::Span;
 
-use super::audit_log::{AnswerEvents, AuditLog};
+use super::access_log::{AccessLogEntry, Ended, code_of};
+use super::audit_log::AuditLog;
+use super::metrics::{HttpMetrics, OperationOutcome};
 use super::refusal::Refusal;
 use super::request_origin::RequestOrigin;
-use super::response::Served;
+use super::response::OperationResponse;
+use super::spans as http_spans;
 use super::state::Endpoint;
-use super::stream_access_log::StreamAccessLog;
 use super::unsent;
+use crate::clock::Clock;
 use crate::fair_semaphore::{FairSemaphore, Permit};
 use crate::graphql::{Answer, Operation, OperationContext, ResponseSize};
 use crate::records::RequestContext;
@@ -21,14 +26,31 @@ use crate::spans::context_of;
 
 /// One answer of a stream.
 pub(crate) struct StreamedAnswer {
-    pub(crate) served: Served,
+    pub(crate) result: Answer,
     pub(crate) json: Bytes,
     /// To be kept until the client has the answer.
     pub(crate) room: Option<Permit>,
 }
 
-/// The answers to an operation: one for a query, any number for a subscription. The log says at the
-/// end of the stream what became of it. The span ends with the stream.
+/// Writes the answers of an operation. At the end of the stream the log says what became of it.
+struct AnswerWriter {
+    origin: RequestOrigin,
+    /// Ends with the stream.
+    span: Span,
+    /// What the log names: the span, or the one above it where the trace is not sampled.
+    logged_span: SpanContext,
+    context: OperationContext,
+    log: AccessLogEntry,
+    answers: usize,
+    outcome: OperationOutcome,
+    started: Instant,
+    clock: Clock,
+    metrics: HttpMetrics,
+    unsent: FairSemaphore,
+    audit: AuditLog,
+}
+
+/// The answers to an operation: one for a query, any number for a subscription. The span ends with the stream.
 pub(crate) fn answers(
     endpoint: &Endpoint,
     origin: RequestOrigin,
@@ -41,18 +63,30 @@ pub(crate) fn answers(
     let reader = Arc::new(records.reader(asking));
     let size = Arc::new(ResponseSize::new(limits.max_response_bytes));
     let context = OperationContext::new(reader, limits.request_timeout, size);
-    let name = operation.operation_name.clone();
-    let log = StreamAccessLog::begin(endpoint, origin, name, span, context.clone());
+    let caller = origin.caller.name.clone();
+    let operation_name = operation.operation_name.clone();
+    let writer = AnswerWriter {
+        origin,
+        logged_span: trace.span().span_context().clone(),
+        span,
+        context: context.clone(),
+        log: AccessLogEntry::of(caller, operation_name),
+        answers: 0,
+        outcome: OperationOutcome::Ok,
+        started: endpoint.clock.now(),
+        clock: endpoint.clock.clone(),
+        metrics: endpoint.metrics.clone(),
+        unsent: endpoint.unsent.clone(),
+        audit: endpoint.audit.clone(),
+    };
     let executed = match engine.admit(vec![operation]) {
         Ok(admitted) => {
-            let (engine, context) = (engine.clone(), context.clone());
+            let engine = engine.clone();
             let execute = move |admitted| engine.execute_stream(admitted, context.clone());
             stream::iter(admitted).flat_map(execute).boxed()
         }
         Err(error) => stream::iter([Answer::Refused(vec![error])]).boxed(),
     };
-    let (unsent, audit) = (endpoint.unsent.clone(), endpoint.audit.clone());
-    let writer = AnswerWriter { context, log, unsent, audit };
     let written = stream::unfold(Some((executed, writer)), |state| async {
         let (mut executed, mut writer) = state?;
         let (answer, outcome) = writer.write(executed.next().await?).await;
@@ -61,35 +95,55 @@ pub(crate) fn answers(
     written.with_context(trace).boxed()
 }
 
-/// Turns answers into what is sent.
-struct AnswerWriter {
-    context: OperationContext,
-    log: StreamAccessLog,
-    unsent: FairSemaphore,
-    audit: AuditLog,
-}
-
 impl AnswerWriter {
     /// Writes an answer. With a refusal it is the last one: an error in place of what may not be shown.
-    async fn write(&mut self, answer: Answer) -> (StreamedAnswer, Result<(), Refusal>) {
-        let mut read = self.context.take_summary();
-        let events = AnswerEvents::take(self.log.name.as_ref(), &mut read);
-        let mut served = Served { answer, is_stale: read.is_stale_on_error(), events };
-        let mut json = served.write(self.context.size());
-        let caller = || self.log.origin.caller.identity.limit_key();
+    async fn write(&mut self, result: Answer) -> (StreamedAnswer, Result<(), Refusal>) {
+        let read = self.context.take_summary();
+        let mut response = OperationResponse::new(self.log.operation.as_ref(), result, read);
+        let mut json = response.write(self.context.size());
+        let caller = || self.origin.caller.identity.limit_key();
         let room = unsent::reserve(&self.unsent, caller, json.len());
         let mut room = room.unwrap_or_else(|refusal| {
-            served.fail(refusal.into_error());
-            json = served.write(self.context.size());
+            response.fail(refusal.into_error());
+            json = response.write(self.context.size());
             None
         });
-        let lines = self.audit.lines(&self.log.origin, [&served.events]);
+        let lines = self.audit.lines(&self.origin, [&response.events]);
         let outcome = self.audit.write(lines).await;
         if let Err(refusal) = &outcome {
-            served.fail(refusal.clone().into_error());
-            (json, room) = (served.write(self.context.size()), None);
+            response.fail(refusal.clone().into_error());
+            (json, room) = (response.write(self.context.size()), None);
         }
-        self.log.add(&served, &read);
-        (StreamedAnswer { served, json, room }, outcome)
+        self.add(&mut response);
+        (StreamedAnswer { result: response.result, json, room }, outcome)
+    }
+
+    fn add(&mut self, response: &mut OperationResponse) {
+        self.answers += 1;
+        self.outcome = self.outcome.max(response.outcome());
+        http_spans::operation_answered(&self.span, response);
+        for code in response.result.errors().iter().map(code_of) {
+            self.metrics.count_error(&code);
+            self.log.add_error(code);
+        }
+        self.log.add_read(std::mem::take(&mut response.read));
+    }
+}
+
+impl Drop for AnswerWriter {
+    fn drop(&mut self) {
+        // The stream may end before its first answer, and in the middle of one.
+        self.log.add_read(self.context.take_summary());
+        let RequestOrigin { id, app, .. } = &self.origin;
+        self.metrics.count_operation(self.outcome, app);
+        self.log.log(&Ended {
+            message: "stream ended",
+            id,
+            span: &self.logged_span,
+            app,
+            status: None,
+            answers: Some(self.answers),
+            took: self.clock.now().saturating_duration_since(self.started),
+        });
     }
 }

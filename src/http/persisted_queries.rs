@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
 
+use async_graphql::ServerError;
 use moka::sync::Cache;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -75,47 +76,47 @@ impl PersistedQueries {
 
     /// Fills in the document of an operation, or its fault if there is none.
     pub(crate) fn resolve(&self, operation: &mut Operation) {
+        if let Err(fault) = self.fill_in(operation) {
+            operation.fault = Some(Box::new(fault));
+        }
+    }
+
+    fn fill_in(&self, operation: &mut Operation) -> Result<(), ServerError> {
         let is_there = !operation.query.is_empty() && !self.only_trusted;
         if is_there && operation.persisted.is_none() && operation.document_id.is_none() {
-            return;
+            return Ok(());
         }
-        let trusted = &self.trusted;
         let hash = operation.persisted;
         let id = operation.document_id.take().or_else(|| hash.map(|hash| hex::encode(hash.0)));
-        let by_id = id.as_ref().and_then(|id| trusted.by_id.get(id));
+        let by_id = id.as_ref().and_then(|id| self.trusted.by_id.get(id));
         if operation.query.is_empty()
             && let Some(text) = by_id
         {
             text.as_ref().clone_into(&mut operation.query);
-            return;
+            return Ok(());
         }
-        if self.only_trusted && !trusted.texts.contains(operation.query.as_str()) {
+        if self.only_trusted && !self.trusted.texts.contains(operation.query.as_str()) {
             let message = "only trusted documents are executed here, and this is none of them";
-            operation.fault = Some(Box::new(request_error(ErrorCode::NotInSafelist, message)));
-            return;
+            return Err(request_error(ErrorCode::NotInSafelist, message));
         }
         match hash {
-            Some(hash) if operation.query.is_empty() => self.fill_in(hash, operation),
+            Some(hash) if operation.query.is_empty() => {
+                // Clients send the document when they read exactly this message.
+                let missing = "PersistedQueryNotFound";
+                let missing = || request_error(ErrorCode::PersistedQueryNotFound, missing);
+                let text = self.automatic.get(&hash).ok_or_else(missing)?;
+                text.as_ref().clone_into(&mut operation.query);
+                Ok(())
+            }
             Some(hash) if !hash.is_of(&operation.query) => {
                 let message = "the document's SHA-256 is not the sha256Hash that came with it";
-                operation.fault = Some(Box::new(request_error(ErrorCode::BadRequest, message)));
+                Err(request_error(ErrorCode::BadRequest, message))
             }
             None if operation.query.is_empty() && id.is_some() => {
                 let message = "there is no trusted document of this id";
-                let code = ErrorCode::PersistedQueryNotFound;
-                operation.fault = Some(Box::new(request_error(code, message)));
+                Err(request_error(ErrorCode::PersistedQueryNotFound, message))
             }
-            Some(_) | None => {}
-        }
-    }
-
-    fn fill_in(&self, hash: PersistedQuery, operation: &mut Operation) {
-        if let Some(text) = self.automatic.get(&hash) {
-            text.as_ref().clone_into(&mut operation.query);
-        } else {
-            // Clients send the document when they read exactly this message.
-            let code = ErrorCode::PersistedQueryNotFound;
-            operation.fault = Some(Box::new(request_error(code, "PersistedQueryNotFound")));
+            Some(_) | None => Ok(()),
         }
     }
 

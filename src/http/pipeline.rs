@@ -3,28 +3,29 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::{join_all, poll_immediate};
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::access_log::AccessLogEntry;
-use super::audit_log::{AnswerEvents, Lines};
+use super::access_log::{AccessLogEntry, code_of};
+use super::audit_log::Lines;
 use super::auth::Caller;
+use super::cache_headers::Quality;
 use super::caller_request::CallerRequest;
 use super::compression;
 use super::etag::validated;
-use super::explain;
 use super::metrics::{HttpMetrics, OperationOutcome};
 use super::refusal::Refusal;
 use super::request::Operations;
-use super::response::{Answers, CompleteResponse, Served};
-use super::response_cache::{CachedResponse, RequestBytes, RequestEncoding, ResponseLookup};
+use super::response::{BatchResponse, CompleteResponse, OperationResponse};
+use super::response_cache::{CachedResponse, RequestBytes, RequestEncoding, ResponseKey};
 use super::spans as http_spans;
 use super::state::Endpoint;
 use super::unsent;
 use crate::graphql::{Admitted, Answer, Operation, OperationContext, ResponseSize};
-use crate::records::{CallerKey, Dependency, ReadSummary};
+use crate::records::CallerKey;
 use crate::spans;
 
 /// A response, and what the access log says about it.
@@ -33,16 +34,11 @@ pub(crate) struct Reply {
     pub(crate) log: AccessLogEntry,
 }
 
-/// The answer of one operation.
-struct ExecutedOne {
-    served: Served,
-    summary: ReadSummary,
-    dependencies: Option<Vec<Dependency>>,
-}
-
 impl Reply {
     pub(crate) fn refused(metrics: &HttpMetrics, refusal: Refusal) -> Self {
-        let log = AccessLogEntry::refused(metrics, refusal.code());
+        let mut log = AccessLogEntry::default();
+        metrics.count_error(refusal.code().as_str());
+        log.add_error(refusal.code().as_str().to_owned());
         Self { response: refusal.into_response(), log }
     }
 
@@ -52,9 +48,9 @@ impl Reply {
         caller: Caller,
         reply: Result<Self, Refusal>,
     ) -> Self {
-        let Self { response, log } =
-            reply.unwrap_or_else(|refusal| Self::refused(metrics, refusal));
-        Self { response, log: log.with_caller(caller.name) }
+        let mut reply = reply.unwrap_or_else(|refusal| Self::refused(metrics, refusal));
+        reply.log.caller = caller.name;
+        reply
     }
 }
 
@@ -65,14 +61,14 @@ impl Reply {
 pub(crate) async fn cached(
     endpoint: &Endpoint,
     request: &CallerRequest,
-    sent: RequestBytes<'_>,
+    sent: &RequestBytes,
 ) -> Result<Option<Reply>, Refusal> {
     if request.explain || request.cache.no_cache {
         return Ok(None);
     }
     let reader = endpoint.records.reader(request.asking());
-    let lookup = reader.caller().map(|data_of| lookup(request, data_of, sent));
-    let Some(cached) = lookup.and_then(|lookup| endpoint.responses.get(&lookup)) else {
+    let key = reader.caller().map(|data_of| key(request, data_of, sent));
+    let Some(cached) = key.and_then(|key| endpoint.responses.get(&key)) else {
         return Ok(None);
     };
     let Some(hits) = reader.revalidate(&cached.dependencies) else { return Ok(None) };
@@ -82,11 +78,14 @@ pub(crate) async fn cached(
     span.in_scope(|| reader.note_hits(&cached.dependencies, hits));
     endpoint.metrics.responses_reused.inc();
     let summary = reader.take_summary();
-    let complete = CompleteResponse::good(request.media_type, &summary, cached.body.clone());
+    let body = cached.body.clone();
+    let complete = CompleteResponse::new(request.media_type, &summary, Quality::Complete, body);
     let lines = endpoint.audit.lines(&request.origin, [&cached.events]);
     let response = send(endpoint, request, sent.encoding, complete, lines).await?;
     endpoint.metrics.count_operation(OperationOutcome::Ok, &request.origin.app);
-    let log = AccessLogEntry::of_operation(cached.operation_name.clone()).with_reads(summary);
+    let operation = cached.operation_name.clone();
+    let mut log = AccessLogEntry::of(None, operation);
+    log.add_read(summary);
     Ok(Some(Reply { response, log }))
 }
 
@@ -98,7 +97,7 @@ pub(crate) async fn run(
     endpoint: &Endpoint,
     request: &CallerRequest,
     operations: Operations,
-    sent: RequestBytes<'_>,
+    sent: &RequestBytes,
 ) -> Result<Reply, Refusal> {
     let Operations { mut operations, is_batch } = operations;
     let by_get = sent.encoding == RequestEncoding::Parameters;
@@ -111,47 +110,62 @@ pub(crate) async fn run(
     let name = operations.first().and_then(|operation| operation.operation_name.clone());
     let persisted: Vec<Option<Operation>> = operations.iter().map(persisted_document).collect();
     let size = Arc::new(ResponseSize::new(endpoint.limits.max_response_bytes));
-    let mut answers = Answers::new(request.media_type, is_batch);
-    match endpoint.engine.admit(operations) {
+    let mut batch = match endpoint.engine.admit(operations) {
         Ok(admitted) if by_get && !admitted.iter().all(Admitted::is_query) => {
             return Err(Refusal::method("POST", "only queries may be asked for by GET: use POST"));
         }
         Ok(admitted) => {
-            for one in execute(endpoint, request, admitted, &size).await? {
-                answers.served.push(one.served);
-                answers.summary.add(one.summary);
-                answers.dependencies = one.dependencies;
-            }
+            let responses = execute(endpoint, request, admitted, &size).await?;
+            BatchResponse::new(request.media_type, is_batch, responses)
         }
         // One answer for all operations.
-        Err(error) => answers = Answers::refused(request.media_type, error),
-    }
-    keep_documents(endpoint, &answers.served, &persisted);
-    let body = answers.write(&size);
+        Err(error) => BatchResponse::refused(request.media_type, error),
+    };
+    keep_documents(endpoint, &batch.responses, &persisted);
+    let body = batch.write(&size);
     if is_cacheable
-        && answers.are_good()
-        && let Some(dependencies) = answers.dependencies.take()
+        && batch.is_good()
+        && let [OperationResponse { dependencies, events, .. }] = &mut *batch.responses
+        && let Some(dependencies) = dependencies.take()
         && let Some(data_of) = endpoint.records.caller(request.origin.caller.token.as_ref())
     {
         let response = CachedResponse {
             body: Bytes::copy_from_slice(&body),
             operation_name: name.clone(),
-            events: answers.served.first().map(|served| served.events.clone()).unwrap_or_default(),
+            events: events.clone(),
             dependencies,
-            fresh_until: endpoint.clock.now() + answers.summary.remaining(),
         };
-        endpoint.responses.insert(lookup(request, data_of, sent), response);
+        endpoint.responses.insert(key(request, data_of, sent), response);
     }
-    let mut complete = answers.complete(body);
+    let mut complete = batch.complete(body);
     if request.explain {
-        explain::keep_nowhere(&mut complete.headers);
+        // It is about one reading, and of no use for another.
+        let no_store = HeaderValue::from_static("no-store");
+        complete.headers.insert(header::CACHE_CONTROL, no_store);
     }
-    let events = answers.served.iter().map(|served| &served.events);
+    let events = batch.responses.iter().map(|response| &response.events);
     let lines = endpoint.audit.lines(&request.origin, events);
     let response = send(endpoint, request, sent.encoding, complete, lines).await?;
-    let log = AccessLogEntry::of(&endpoint.metrics, &request.origin.app, name, &answers);
-    let log = log.with_reads(answers.summary);
+    let mut log = AccessLogEntry::of(None, name);
+    for one in &batch.responses {
+        note(&endpoint.metrics, request, one, &mut log);
+    }
+    log.add_read(batch.read);
     Ok(Reply { response, log })
+}
+
+/// Counts an operation and its errors.
+fn note(
+    metrics: &HttpMetrics,
+    request: &CallerRequest,
+    response: &OperationResponse,
+    log: &mut AccessLogEntry,
+) {
+    metrics.count_operation(response.outcome(), &request.origin.app);
+    for code in response.result.errors().iter().map(code_of) {
+        metrics.count_error(&code);
+        log.add_error(code);
+    }
 }
 
 /// Makes the HTTP response: reserves room for it, writes its audit events, adds the validator to answers by
@@ -170,7 +184,7 @@ async fn send(
     let caller = || request.origin.caller.identity.limit_key();
     let room = unsent::reserve(&endpoint.unsent, caller, response.body.len())?;
     endpoint.audit.write(lines).await?;
-    let may_compress = endpoint.compression && !response.has_links;
+    let may_compress = endpoint.graphql.compression && !response.has_links;
     let coding = may_compress.then(|| compression::choose(&request.headers, &response.body));
     let coding = coding.flatten();
     if encoding == RequestEncoding::Parameters {
@@ -187,12 +201,8 @@ fn is_cacheable(operation: &Operation) -> bool {
     operation.persisted.is_none() || operation.query.is_empty()
 }
 
-fn lookup<'r>(
-    request: &CallerRequest,
-    data_of: CallerKey,
-    sent: RequestBytes<'r>,
-) -> ResponseLookup<'r> {
-    ResponseLookup::new(&request.origin.caller, data_of, request.media_type, sent)
+fn key(request: &CallerRequest, data_of: CallerKey, sent: &RequestBytes) -> ResponseKey {
+    ResponseKey::new(&request.origin.caller, data_of, request.media_type, sent)
 }
 
 /// Executes operations side by side, each within `limits.request_timeout`.
@@ -201,7 +211,7 @@ async fn execute(
     request: &CallerRequest,
     admitted: Vec<Admitted>,
     size: &Arc<ResponseSize>,
-) -> Result<Vec<ExecutedOne>, Refusal> {
+) -> Result<Vec<OperationResponse>, Refusal> {
     let all = join_all(admitted.into_iter().map(|one| execute_one(endpoint, request, one, size)));
     let mut executing = Box::pin(all.instrument(request.log_span()));
     // Where the record cache has everything, one poll is enough, without a permit.
@@ -219,18 +229,16 @@ async fn execute_one(
     request: &CallerRequest,
     operation: Admitted,
     size: &Arc<ResponseSize>,
-) -> ExecutedOne {
+) -> OperationResponse {
     let span = http_spans::operation(operation.name().map(|name| &**name));
     let reader = Arc::new(endpoint.records.reader(request.asking()));
     let timeout = endpoint.limits.request_timeout;
     let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
     let name = operation.name().cloned();
     let answer = endpoint.engine.execute(operation, context).instrument(span.clone()).await;
-    let mut summary = reader.take_summary();
-    let events = AnswerEvents::take(name.as_ref(), &mut summary);
-    let served = Served { answer, is_stale: summary.is_stale_on_error(), events };
-    http_spans::operation_answered(&span, &served);
-    ExecutedOne { served, summary, dependencies: reader.take_dependencies() }
+    let response = OperationResponse::new(name.as_ref(), answer, reader.take_summary());
+    http_spans::operation_answered(&span, &response);
+    OperationResponse { dependencies: reader.take_dependencies(), ..response }
 }
 
 /// The document of an operation that came with its hash, without its variables.
@@ -240,9 +248,13 @@ fn persisted_document(operation: &Operation) -> Option<Operation> {
 }
 
 /// Keeps the documents that came with their hash and were valid.
-fn keep_documents(endpoint: &Endpoint, served: &[Served], sent: &[Option<Operation>]) {
-    for (served, operation) in served.iter().zip(sent) {
-        if let (Answer::Executed(_), Some(operation)) = (&served.answer, operation) {
+fn keep_documents(
+    endpoint: &Endpoint,
+    responses: &[OperationResponse],
+    sent: &[Option<Operation>],
+) {
+    for (response, operation) in responses.iter().zip(sent) {
+        if let (Answer::Executed(_), Some(operation)) = (&response.result, operation) {
             endpoint.persisted_queries.keep(operation);
         }
     }

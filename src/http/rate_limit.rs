@@ -1,11 +1,15 @@
-//! Rate limits: a rate for each caller, with bursts, by the generic cell rate algorithm
-//! (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>).
+//! Rate limits: a rate for each caller, with bursts (GCRA, by `governor`).
 
 use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::http::StatusCode;
+use governor::Quota;
+use governor::clock::Clock as Timing;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
 use parking_lot::Mutex;
 
 use super::refusal::Refusal;
@@ -21,9 +25,9 @@ const MOST_CALLERS: usize = 100_000;
 pub(crate) struct RateLimiter(Option<Arc<Limiter>>);
 
 struct Limiter {
-    rate: Rate,
-    buckets: Mutex<Buckets>,
+    rates: governor::RateLimiter<LimitKey, SharedBuckets, Ticking>,
     clock: Clock,
+    burst: NonZeroU32,
 }
 
 /// When each caller's burst is full again, for a bounded number of callers.
@@ -31,19 +35,35 @@ struct Limiter {
 /// A full table forgets the caller whose burst is full first, because that caller gains least from a new
 /// bucket. So a flood of callers seen once evicts its own buckets and resets no other caller's.
 struct Buckets {
-    full_at: HashMap<LimitKey, Instant>,
-    by_time: BTreeSet<(Instant, LimitKey)>,
+    full_at: HashMap<LimitKey, Nanos>,
+    by_time: BTreeSet<(Nanos, LimitKey)>,
     most: usize,
+}
+
+struct SharedBuckets(Mutex<Buckets>);
+
+/// The process's clock, for governor.
+struct Ticking(Clock);
+
+impl Timing for Ticking {
+    type Instant = Instant;
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
 }
 
 impl RateLimiter {
     /// Limits by `limits.rate`; `None` limits nothing.
     pub(crate) fn new(rate: Option<Rate>, clock: &Clock) -> Self {
-        let limiter = |rate| {
-            let buckets = Mutex::new(Buckets::new(MOST_CALLERS));
-            Arc::new(Limiter { rate, buckets, clock: clock.clone() })
-        };
-        Self(rate.map(limiter))
+        Self(rate.and_then(|rate| {
+            let Rate { count: burst, per } = rate;
+            let quota = Quota::with_period(per / burst.get())?.allow_burst(burst);
+            let (buckets, ticking) = (Buckets::new(MOST_CALLERS), Ticking(clock.clone()));
+            let rates =
+                governor::RateLimiter::new(quota, SharedBuckets(Mutex::new(buckets)), ticking);
+            Some(Arc::new(Limiter { rates, clock: clock.clone(), burst }))
+        }))
     }
 
     /// Counts operations against the caller's rate: all of them, or none.
@@ -55,38 +75,36 @@ impl RateLimiter {
         caller: impl FnOnce() -> LimitKey,
         operations: usize,
     ) -> Result<(), Refusal> {
-        let Some(limiter) = &self.0 else { return Ok(()) };
-        let burst = limiter.rate.count.get();
-        let operations = u32::try_from(operations).unwrap_or(u32::MAX);
-        if operations > burst {
-            let message = format!(
-                "the request has {operations} operations: limits.rate allows {burst} \
-                 at once"
-            );
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message));
+        let Some(Limiter { rates, clock, burst }) = self.0.as_deref() else { return Ok(()) };
+        let count = u32::try_from(operations).unwrap_or(u32::MAX);
+        let Some(count) = NonZeroU32::new(count) else { return Ok(()) };
+        match rates.check_key_n(&caller(), count) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(until)) => {
+                let message = "the caller asks more often than limits.rate allows: come back later";
+                Err(Refusal::rate_limited(message).after(until.wait_time_from(clock.now())))
+            }
+            Err(_) => {
+                let message = format!(
+                    "the request has {operations} operations: limits.rate allows {burst} at once"
+                );
+                Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message))
+            }
         }
-        limiter.take(caller(), operations).map_err(|wait| {
-            let message = "the caller asks more often than limits.rate allows: come back later";
-            Refusal::rate_limited(message).after(wait)
-        })
     }
 }
 
-impl Limiter {
-    /// The error is the time after which there is room for them.
-    fn take(&self, caller: LimitKey, operations: u32) -> Result<(), Duration> {
-        let Rate { count, per } = self.rate;
-        let period = per / count.get();
-        let now = self.clock.now();
-        let mut buckets = self.buckets.lock();
-        let full_at = buckets.full_at.get(&caller).map_or(now, |full_at| now.max(*full_at));
-        let full_at = full_at + period * operations;
-        let wait = full_at.saturating_duration_since(now + period * count.get());
-        if !wait.is_zero() {
-            return Err(wait);
-        }
-        buckets.replace(caller, full_at);
-        Ok(())
+impl StateStore for SharedBuckets {
+    type Key = LimitKey;
+
+    fn measure_and_replace<T, F, E>(&self, caller: &LimitKey, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut buckets = self.0.lock();
+        let (outcome, full_at) = measure(buckets.full_at.get(caller).copied())?;
+        buckets.replace(*caller, full_at);
+        Ok(outcome)
     }
 }
 
@@ -95,7 +113,7 @@ impl Buckets {
         Self { full_at: HashMap::new(), by_time: BTreeSet::new(), most }
     }
 
-    fn replace(&mut self, caller: LimitKey, full_at: Instant) {
+    fn replace(&mut self, caller: LimitKey, full_at: Nanos) {
         if let Some(before) = self.full_at.insert(caller, full_at) {
             self.by_time.remove(&(before, caller));
         }
@@ -142,10 +160,10 @@ mod tests {
 
     #[test]
     fn callers_who_have_used_little_are_forgotten_first_and_the_table_stays_small() {
-        let (mut buckets, now) = (Buckets::new(3), Clock::default().now());
+        let mut buckets = Buckets::new(3);
 
         for (caller, full_at) in [(1, 50), (2, 10), (3, 30), (2, 60), (4, 40), (5, 20)] {
-            buckets.replace(named(caller), now + Duration::from_secs(full_at));
+            buckets.replace(named(caller), Nanos::new(full_at));
         }
 
         let kept = [1, 2, 3, 4, 5].map(|caller| buckets.full_at.contains_key(&named(caller)));

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use async_graphql::Variables;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
+use mime::Mime;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::header_fields;
@@ -12,9 +14,6 @@ use super::refusal::{Refusal, quoted};
 use crate::body_limit::{BodyError, read_body};
 use crate::domain::ErrorCode;
 use crate::graphql::{Operation, PersistedQuery};
-
-/// Names of a trusted document's id: that of the specification's draft, and those of Relay's networks.
-const DOCUMENT_IDS: [&str; 3] = ["documentId", "doc_id", "id"];
 
 /// A request's body as it comes in.
 pub(crate) trait IncomingBody:
@@ -41,31 +40,48 @@ impl Operations {
     }
 }
 
+/// The parameters of an operation, which have the same names by GET, by POST and over WebSocket. Members of
+/// others, such as those of a tracing proxy, are ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "a JSON object with a query")]
+pub(crate) struct Parameters {
+    query: Option<String>,
+    operation_name: Option<Arc<str>>,
+    variables: Option<Map<String, Value>>,
+    extensions: Option<Extensions>,
+    // The id of a trusted document: the name in the specification's draft, and the names of Relay's networks.
+    document_id: Option<Value>,
+    #[serde(rename = "doc_id")]
+    relay_id: Option<Value>,
+    id: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object")]
+struct Extensions {
+    persisted_query: Option<Value>,
+}
+
 /// Reads the parameters of a GET.
-pub(crate) fn from_query(query: &str) -> Result<Operations, Refusal> {
-    if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
+pub(crate) fn from_query(query: &[u8]) -> Result<Operations, Refusal> {
+    if percent_encoding::percent_decode(query).decode_utf8().is_err() {
         return Err(Refusal::bad_request("the parameters are not UTF-8"));
     }
     let mut parameters = Map::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in url::form_urlencoded::parse(query) {
         let value = match &*name {
-            "query" | "operationName" | "documentId" | "doc_id" | "id" => {
-                Value::String(value.into_owned())
-            }
+            "operationName" if value.is_empty() => Value::Null,
+            "query" | "operationName" | "documentId" | "doc_id" | "id" => Value::from(value),
             "variables" | "extensions" => json_parameter(&name, &value)?,
-            // Parameters of others, such as those of a tracing proxy, are no concern of ours.
             _ => continue,
         };
         if parameters.insert(name.clone().into_owned(), value).is_some() {
             return Err(Refusal::bad_request(format!("parameter {name} is given more than once")));
         }
     }
-    if let Some(Value::String(name)) = parameters.get("operationName")
-        && name.is_empty()
-    {
-        parameters.remove("operationName");
-    }
-    Ok(Operations::only(operation(parameters)?))
+    let parameters: Parameters = serde_path_to_error::deserialize(Value::Object(parameters))
+        .map_err(|error| Refusal::bad_request(format!("parameter {error}")))?;
+    Ok(Operations::only(parameters.operation()?))
 }
 
 /// Reads the body of a POST, up to `max_bytes`.
@@ -83,21 +99,21 @@ pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<By
 
 /// Reads the operations of a body.
 pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Refusal> {
-    let body = without_mark(body);
-    if body.trim_ascii().is_empty() {
-        return Err(Refusal::bad_request(
-            "the body is empty: a JSON object with a query is needed",
-        ));
+    let body = without_mark(body).trim_ascii_start();
+    match body.first() {
+        Some(b'[') => from_batch(from_json(body)?, max_batch),
+        Some(_) => Ok(Operations::only(from_json::<Parameters>(body)?.operation()?)),
+        None => {
+            Err(Refusal::bad_request("the body is empty: a JSON object with a query is needed"))
+        }
     }
-    let parsed = serde_json::from_slice(body);
-    match parsed.map_err(|error| Refusal::bad_request(format!("the body is not JSON: {error}")))? {
-        Value::Object(members) => Ok(Operations::only(operation(members)?)),
-        Value::Array(batch) => from_batch(batch, max_batch),
-        other => Err(Refusal::bad_request(format!(
-            "the body is {}: an object or a list of objects is needed",
-            kind(&other)
-        ))),
-    }
+}
+
+fn from_json<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| error.to_string());
+    let read = read.and_then(|read| json.end().map(|()| read).map_err(|error| error.to_string()));
+    read.map_err(|error| Refusal::bad_request(format!("the body is no GraphQL request: {error}")))
 }
 
 /// The body without a byte order mark, which a reader may ignore (RFC 8259, section 8.1).
@@ -105,7 +121,7 @@ pub(super) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
-fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
+fn from_batch(batch: Vec<Parameters>, most: usize) -> Result<Operations, Refusal> {
     if batch.is_empty() {
         return Err(Refusal::bad_request("the batch is empty: it needs one operation at least"));
     }
@@ -114,73 +130,42 @@ fn from_batch(batch: Vec<Value>, most: usize) -> Result<Operations, Refusal> {
             format!("the request has {} operations: limits.max_batch allows {most}", batch.len());
         return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::QueryTooComplex, message));
     }
-    let operations = batch.into_iter().map(|member| match member {
-        Value::Object(members) => operation(members),
-        other => Err(Refusal::bad_request(format!(
-            "an operation of the batch is {}: an object is needed",
-            kind(&other)
-        ))),
-    });
-    let operations = operations.collect::<Result<_, _>>()?;
+    let operations = batch.into_iter().map(Parameters::operation).collect::<Result<_, _>>()?;
     Ok(Operations { operations, is_batch: true })
 }
 
-/// One operation, from parameters that have the same names by GET and by POST.
-pub(crate) fn operation(mut members: Map<String, Value>) -> Result<Operation, Refusal> {
-    let persisted = persisted(members.remove("extensions"))?;
-    let query = match members.remove("query") {
-        Some(Value::String(query)) => Some(query),
-        None | Some(Value::Null) => None,
-        Some(other) => return Err(mistyped("query", &other, "a text")),
-    };
-    // Beside a document, an id is one of the members that are not ours.
-    let has_document = query.as_ref().is_some_and(|query| !query.is_empty());
-    let document_id = if has_document { None } else { document_id(&mut members)? };
-    if query.is_none() && persisted.is_none() && document_id.is_none() {
-        return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
-    }
-    let operation_name = match members.remove("operationName") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(Arc::from(name)),
-        Some(other) => return Err(mistyped("operationName", &other, "a text or null")),
-    };
-    let variables = match members.remove("variables") {
-        None | Some(Value::Null) => Variables::default(),
-        Some(variables @ Value::Object(_)) => Variables::from_json(variables),
-        Some(other) => return Err(mistyped("variables", &other, "an object or null")),
-    };
-    Ok(Operation {
-        query: query.unwrap_or_default(),
-        operation_name,
-        variables,
-        persisted,
-        document_id,
-        ..Operation::default()
-    })
-}
-
-/// The id of a trusted document, under any of the names that clients send it by.
-fn document_id(members: &mut Map<String, Value>) -> Result<Option<String>, Refusal> {
-    for name in DOCUMENT_IDS {
-        match members.remove(name) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(id)) => return Ok(Some(id)),
-            Some(other) => return Err(mistyped(name, &other, "a text or null")),
+impl Parameters {
+    pub(crate) fn operation(self) -> Result<Operation, Refusal> {
+        let has_query = self.query.is_some();
+        let query = self.query.unwrap_or_default();
+        let persisted = self.extensions.and_then(|extensions| extensions.persisted_query);
+        let persisted = persisted.as_ref().map(persisted_query).transpose()?;
+        let ids = [self.document_id, self.relay_id, self.id];
+        let document_id = match ids.into_iter().flatten().next() {
+            // Beside a document, an id is one of the members that are not ours.
+            _ if !query.is_empty() => None,
+            None => None,
+            Some(Value::String(id)) => Some(id),
+            Some(_) => return Err(Refusal::bad_request("the id of a document has to be a text")),
+        };
+        if !has_query && persisted.is_none() && document_id.is_none() {
+            return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
         }
+        let variables = Variables::from_json(self.variables.map_or(Value::Null, Value::Object));
+        let operation_name = self.operation_name;
+        Ok(Operation {
+            query,
+            operation_name,
+            variables,
+            persisted,
+            document_id,
+            ..Operation::default()
+        })
     }
-    Ok(None)
 }
 
-/// The hash in `extensions.persistedQuery`, where there is one.
-fn persisted(extensions: Option<Value>) -> Result<Option<PersistedQuery>, Refusal> {
-    let extensions = match extensions {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Object(extensions)) => extensions,
-        Some(other) => return Err(mistyped("extensions", &other, "an object or null")),
-    };
-    let Some(persisted) = extensions.get("persistedQuery").filter(|hash| !hash.is_null()) else {
-        return Ok(None);
-    };
+/// The hash in `extensions.persistedQuery`.
+fn persisted_query(persisted: &Value) -> Result<PersistedQuery, Refusal> {
     let hash = persisted.get("sha256Hash").and_then(Value::as_str).unwrap_or_default();
     let mut bytes = [0_u8; 32];
     if persisted.get("version") != Some(&Value::from(1))
@@ -190,7 +175,7 @@ fn persisted(extensions: Option<Value>) -> Result<Option<PersistedQuery>, Refusa
             "extensions.persistedQuery has to have version 1 and, in sha256Hash, 64 hexadecimal digits",
         ));
     }
-    Ok(Some(PersistedQuery(bytes)))
+    Ok(PersistedQuery(bytes))
 }
 
 fn json_parameter(name: &str, text: &str) -> Result<Value, Refusal> {
@@ -215,38 +200,18 @@ pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     if value == "application/json" && encoding.is_none() {
         return Ok(());
     }
-    let mut parts = value.to_str().unwrap_or_default().split(';').map(str::trim);
-    if !parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
+    let media_type = value.to_str().ok().and_then(|text| text.parse::<Mime>().ok());
+    let is_json = media_type.is_some_and(|media_type| {
+        let charset = media_type.get_param(mime::CHARSET);
+        media_type.essence_str() == "application/json"
+            && charset.is_none_or(|charset| charset == mime::UTF_8 || charset == "utf8")
+    });
+    if !is_json {
         return refuse(format!("the Content-Type is {}", quoted(value.as_bytes())));
-    }
-    let charset = parts
-        .filter_map(|parameter| parameter.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
-        .map(|(_, value)| value.trim().trim_matches('"'));
-    match charset {
-        Some(name) if !name.eq_ignore_ascii_case("utf-8") && !name.eq_ignore_ascii_case("utf8") => {
-            return refuse(format!("the charset is {}", quoted(name.as_bytes())));
-        }
-        Some(_) | None => {}
     }
     if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
         let encoding = quoted(encoding.as_bytes());
         return refuse(format!("the body's Content-Encoding is {encoding}"));
     }
     Ok(())
-}
-
-fn mistyped(name: &str, value: &Value, needed: &str) -> Refusal {
-    Refusal::bad_request(format!("{name} is {}: {needed} is needed", kind(value)))
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }

@@ -1,7 +1,6 @@
 //! The id of a request.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -29,30 +28,14 @@ fn sane(value: &[u8]) -> Option<&str> {
     if is_sane { str::from_utf8(value).ok() } else { None }
 }
 
-/// 32 hexadecimal digits, as the upstream writes its own: no two alike in this process, and by all odds
-/// none like another's.
+/// 32 hexadecimal digits, as the upstream writes its own.
 fn new_request_id() -> Arc<str> {
-    static SEED: OnceLock<[u64; 2]> = OnceLock::new();
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    // Ids without randomness still tell this process's requests from one another, which is what they are
-    // for.
-    let [seed, other] = SEED.get_or_init(|| {
-        [getrandom::u64().unwrap_or_default(), getrandom::u64().unwrap_or_default()]
-    });
-    let mixed = mix(seed.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)));
-    let mut digits = [0_u8; 32];
-    let number = (u128::from(mixed) << 64) | u128::from(mix(mixed ^ other));
+    let (mut random, mut digits) = ([0; 16], [0; 32]);
+    // Without randomness the log has requests of the same id; nothing else depends on it.
+    let _ = getrandom::fill(&mut random);
     // The buffer has exactly the length of the digits.
-    let _ = hex::encode_to_slice(number.to_be_bytes(), &mut digits);
-    Arc::from(str::from_utf8(&digits).unwrap_or_default())
-}
-
-/// The finaliser of `SplitMix64`, which makes another number of each:
-/// <https://doi.org/10.1145/2714064.2660195>.
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
+    let _ = hex::encode_to_slice(random, &mut digits);
+    str::from_utf8(&digits).unwrap_or_default().into()
 }
 
 #[cfg(test)]

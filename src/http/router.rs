@@ -13,14 +13,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::FutureExt as _;
+use hyper::body::Incoming;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::handlers;
+use super::handlers::{self, admin::Reasons};
 use super::refusal::Refusal;
 use super::request::IncomingBody;
 use super::security_headers;
-use super::server::RequestBody;
 use super::server::Serve;
 use super::setting_file::FileError;
 use super::state::{Endpoint, MainParts};
@@ -50,9 +50,9 @@ pub fn main_router(parts: MainParts) -> Result<Main, FileError> {
 }
 
 impl Main {
-    /// Updates the gauges of caches, limits and streams.
-    pub fn observe(&self) {
-        self.endpoint.load().observe();
+    /// Updates the gauges of readiness, caches, limits and streams.
+    pub fn observe(&self, reasons: &Reasons) {
+        self.endpoint.load().observe(reasons);
     }
 
     /// Answers a request for the endpoint, without a listener.
@@ -82,7 +82,7 @@ impl Main {
 }
 
 impl Serve for Main {
-    async fn serve(&self, peer: SocketAddr, request: Request<RequestBody>) -> Response {
+    async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         if request.uri().path() == GRAPHQL {
             return answer(self.endpoint.get(), Some(peer.ip()), request).await;
         }
@@ -108,10 +108,10 @@ async fn answer<B: IncomingBody>(
 fn router(endpoint: Arc<Endpoint>) -> Router {
     let cors = endpoint.cors.clone();
     let mut router = Router::new();
-    if endpoint.serves_graphiql {
+    if endpoint.graphql.graphiql {
         router = router.route("/graphql/assets/{file}", get(asset));
     }
-    if endpoint.serves_console {
+    if endpoint.graphql.console {
         router = router.route("/", get(handlers::console_page)).route("/assets/{file}", get(asset));
     }
     let router = router

@@ -14,6 +14,13 @@ pub struct FileError {
     problem: String,
 }
 
+impl FileError {
+    /// The problem is a clause about the file that quotes no secret.
+    pub(crate) fn new(setting: &'static str, path: impl Into<PathBuf>, problem: String) -> Self {
+        Self { setting, path: path.into(), problem }
+    }
+}
+
 /// Reads a file and parses it. The parser's error is a clause about the file that quotes no secret.
 pub(crate) fn read_file<T>(
     setting: &'static str,
@@ -24,5 +31,5 @@ pub(crate) fn read_file<T>(
     let content = read(path).map(Zeroizing::new);
     let content = content.map_err(|error| format!("it cannot be read: {error}"));
     let parsed = content.and_then(|content| parse(&content));
-    parsed.map_err(|problem| FileError { setting, path: path.to_owned(), problem })
+    parsed.map_err(|problem| FileError::new(setting, path, problem))
 }

@@ -1,8 +1,8 @@
 //! The spans of requests and of their operations, with the attributes of OpenTelemetry's conventions for
 //! HTTP servers and for GraphQL. No attribute holds a document, a variable, a query string or a caller.
 
-use axum::http::uri::{Authority, Scheme};
-use axum::http::{Method, Request, Version, header};
+use axum::http::uri::Scheme;
+use axum::http::{Method, Request};
 use opentelemetry::Context;
 use opentelemetry::trace::SpanContext;
 use tracing::{Span, info_span};
@@ -10,11 +10,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::access_log::{CLIENT_CLOSED_REQUEST, code_of, shown_name};
 use super::client_app::ClientApp;
-use super::response::Served;
+use super::response::OperationResponse;
 use crate::spans::{TARGET, extract, fail};
-
-/// The longest `server.address` that is kept: clients choose it.
-const MAX_ADDRESS_BYTES: usize = 255;
 
 /// The span of a request for the endpoint, in the trace that its headers name.
 pub(crate) fn request<B>(request: &Request<B>, id: &str, app: &ClientApp) -> Span {
@@ -23,8 +20,6 @@ pub(crate) fn request<B>(request: &Request<B>, id: &str, app: &ClientApp) -> Spa
     }
     let path = request.uri().path();
     let method = method(request.method());
-    let authority = authority(request);
-    let address = authority.as_ref().map(Authority::host);
     let span = info_span!(
         target: TARGET,
         parent: None,
@@ -35,9 +30,6 @@ pub(crate) fn request<B>(request: &Request<B>, id: &str, app: &ClientApp) -> Spa
         http.route = path,
         url.path = path,
         url.scheme = scheme(request),
-        server.address = address.filter(|address| address.len() <= MAX_ADDRESS_BYTES),
-        server.port = authority.as_ref().and_then(Authority::port_u16).map(i64::from),
-        network.protocol.version = version(request.version()),
         gateway.request.id = id,
         graphql.client.name = app.name.as_deref(),
         graphql.client.version = app.version.as_deref(),
@@ -60,35 +52,33 @@ pub(crate) fn answered(span: &Span, status: u16) {
 
 /// The span of an operation of the current request.
 pub(crate) fn operation(name: Option<&str>) -> Span {
-    let span = info_span!(
-        target: TARGET,
-        // A parent in `tracing` is exported after its children, and an event stream may last for days.
-        parent: None,
-        "GraphQL operation",
-        graphql.operation.name = name.map(shown_name),
-    );
-    below(span, Context::current())
+    below(operation_span(name, None, &ClientApp::default()), Context::current())
 }
 
 /// The span of an operation of a WebSocket. It starts a trace, because a socket may live for days, with a
 /// link to the request that opened the socket.
 pub(crate) fn socket_operation(upgrade: &SpanContext, name: Option<&str>, app: &ClientApp) -> Span {
-    let span = info_span!(
-        target: TARGET,
-        parent: None,
-        "GraphQL operation",
-        otel.kind = "server",
-        graphql.operation.name = name.map(shown_name),
-        graphql.client.name = app.name.as_deref(),
-        graphql.client.version = app.version.as_deref(),
-    );
+    let span = operation_span(name, Some("server"), app);
     span.add_link(upgrade.clone());
     span
 }
 
+fn operation_span(name: Option<&str>, kind: Option<&str>, app: &ClientApp) -> Span {
+    info_span!(
+        target: TARGET,
+        // A parent in `tracing` is exported after its children, and an event stream may last for days.
+        parent: None,
+        "GraphQL operation",
+        otel.kind = kind,
+        graphql.operation.name = name.map(shown_name),
+        graphql.client.name = app.name.as_deref(),
+        graphql.client.version = app.version.as_deref(),
+    )
+}
+
 /// Records the outcome of an operation, or of one event of it.
-pub(crate) fn operation_answered(span: &Span, served: &Served) {
-    if let Some(error) = served.answer.errors().first() {
+pub(crate) fn operation_answered(span: &Span, response: &OperationResponse) {
+    if let Some(error) = response.result.errors().first() {
         fail(span, &code_of(error));
     }
 }
@@ -113,19 +103,4 @@ fn method(method: &Method) -> &'static str {
 fn scheme<B>(request: &Request<B>) -> Option<&str> {
     let seen = request.extensions().get::<Scheme>().or_else(|| request.uri().scheme());
     seen.map(Scheme::as_str)
-}
-
-/// The server's name as the client wrote it.
-fn authority<B>(request: &Request<B>) -> Option<Authority> {
-    let of_uri = request.uri().authority().cloned();
-    of_uri.or_else(|| request.headers().get(header::HOST)?.as_bytes().try_into().ok())
-}
-
-fn version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        _ => None,
-    }
 }

@@ -1,10 +1,8 @@
 //! What the handlers share, and how it changes with the settings.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
@@ -25,9 +23,6 @@ use crate::fair_semaphore::FairSemaphore;
 use crate::graphql::Engine;
 use crate::records::Records;
 use crate::resizable_semaphore::ResizableSemaphore;
-
-/// How often expired responses are evicted.
-const EVICT_EVERY: Duration = Duration::from_secs(30);
 
 /// The parts of the main listener.
 pub struct MainParts {
@@ -96,10 +91,7 @@ pub(crate) struct Endpoint {
     pub(crate) connections: ConnectionQuota,
     pub(crate) limits: LimitsConfig,
     pub(crate) subscriptions: SubscriptionsConfig,
-    /// Whether large responses are compressed.
-    pub(crate) compression: bool,
-    pub(crate) serves_graphiql: bool,
-    pub(crate) serves_console: bool,
+    pub(crate) graphql: GraphqlConfig,
     pub(crate) page_defaults: PageDefaults,
     pub(crate) in_flight: ResizableSemaphore,
     /// Permits for requests that wait for the upstream or for their body, shared fairly by callers.
@@ -108,7 +100,6 @@ pub(crate) struct Endpoint {
     pub(crate) unsent: FairSemaphore,
     pub(crate) persisted_queries: PersistedQueries,
     pub(crate) responses: ResponseCache,
-    pub(crate) allow_origins: Vec<String>,
     pub(crate) cors: Option<CorsLayer>,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -151,16 +142,13 @@ impl Endpoint {
                 waiting: FairSemaphore::new(limits.max_in_flight),
                 unsent: FairSemaphore::new(limits.max_unsent_bytes),
                 persisted_queries,
-                responses: ResponseCache::new(parts.cache.budget().responses, clock.clone()),
-                compression: graphql.compression,
+                responses: ResponseCache::new(parts.cache.budget().responses),
                 cors: cors::layer(&graphql.allow_origins),
-                allow_origins: graphql.allow_origins.clone(),
                 stopping: parts.stopping,
                 tasks: parts.tasks,
                 limits,
                 subscriptions: parts.subscriptions,
-                serves_graphiql: graphql.graphiql,
-                serves_console: graphql.console,
+                graphql,
                 page_defaults: parts.page_defaults,
                 metrics,
                 audit: parts.audit,
@@ -168,9 +156,7 @@ impl Endpoint {
                 current: EndpointHandle(Weak::clone(current)),
             })
         };
-        let endpoint = Arc::new_cyclic(endpoint);
-        endpoint.load().evict_expired_regularly();
-        Ok(endpoint)
+        Ok(Arc::new_cyclic(endpoint))
     }
 
     /// The endpoint under other settings. Permits, rates and documents stay.
@@ -197,13 +183,10 @@ impl Endpoint {
             persisted_queries: self.persisted_queries.reload(graphql)?,
             // A response must not outlive the limits and the trusted documents that it was made under.
             responses: self.responses.emptied(),
-            compression: graphql.compression,
             cors: cors::layer(&graphql.allow_origins),
-            allow_origins: graphql.allow_origins.clone(),
+            graphql: graphql.clone(),
             limits: limits.clone(),
             subscriptions: subscriptions.clone(),
-            serves_graphiql: graphql.graphiql,
-            serves_console: graphql.console,
             ..self.clone()
         })
     }
@@ -216,12 +199,15 @@ impl Endpoint {
         self.connections.resize(&self.tasks);
     }
 
-    /// Updates the gauges of caches, limits and streams.
-    pub(crate) fn observe(&self) {
-        self.metrics.documents(self.engine.documents());
+    /// Updates the gauges of readiness, caches, limits and streams.
+    pub(crate) fn observe(&self, reasons: &[(&'static str, Option<String>)]) {
+        self.metrics.readiness(reasons);
+        let (documents, document_bytes) = self.engine.documents();
+        self.metrics.documents.set(documents);
+        self.metrics.document_bytes.set(document_bytes);
         self.records.metrics.set_size("answers", self.responses.size());
-        self.metrics.limit(self.limits.max_in_flight);
-        self.metrics.streams(self.connections.open());
+        self.metrics.in_flight_limit.set(self.limits.max_in_flight as u64);
+        self.metrics.streams.set(self.connections.open() as u64);
     }
 
     /// Counts operations against the caller's rate.
@@ -230,19 +216,5 @@ impl Endpoint {
     /// When the caller exceeds the rate limit.
     pub(crate) fn take_rate(&self, caller: &Caller, operations: usize) -> Result<(), Refusal> {
         self.rates.take(|| caller.identity.limit_key(), operations)
-    }
-
-    /// Frees the memory of expired responses now and then, until the process stops.
-    fn evict_expired_regularly(&self) {
-        let current = self.current.clone();
-        let evicting = async move {
-            let mut evictions = interval(EVICT_EVERY);
-            loop {
-                evictions.tick().await;
-                let Some(endpoint) = current.get() else { return };
-                endpoint.responses.evict_expired();
-            }
-        };
-        self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(evicting));
     }
 }

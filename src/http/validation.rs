@@ -4,7 +4,7 @@
 //! machine's names. A page on the web whose name resolves to 127.0.0.1 could read answers otherwise, but its
 //! requests name the page's host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
@@ -13,9 +13,6 @@ use axum::response::{IntoResponse as _, Response};
 use super::header_fields;
 use super::refusal::Refusal;
 use super::security_headers;
-use super::server::RequestBody;
-use super::server::Serve;
-use crate::config::Live;
 use crate::domain::ErrorCode;
 
 /// The hosts that a listener answers for.
@@ -25,13 +22,6 @@ pub enum Hosts {
     Every,
     /// `localhost`, names below it, and loopback addresses.
     ThisMachine,
-}
-
-/// A service that sees valid requests for its hosts only.
-#[derive(Clone)]
-pub struct Validated<S> {
-    hosts: Live<Hosts>,
-    service: S,
 }
 
 impl Hosts {
@@ -50,23 +40,11 @@ impl Hosts {
     }
 }
 
-impl<S: Serve> Validated<S> {
-    /// Puts the checks in front of a service.
-    pub fn new(hosts: Live<Hosts>, service: S) -> Self {
-        Self { hosts, service }
-    }
-}
-
-impl<S: Serve> Serve for Validated<S> {
-    async fn serve(&self, peer: SocketAddr, request: Request<RequestBody>) -> Response {
-        let hosts = **self.hosts.load();
-        if let Err(refusal) = check(&request, hosts) {
-            let mut response = refusal.into_response();
-            security_headers::secure(response.headers_mut());
-            return response;
-        }
-        self.service.serve(peer, request).await
-    }
+/// The answer to a request that breaks a rule.
+pub(crate) fn refuse<B>(request: &Request<B>, hosts: Hosts) -> Option<Response> {
+    let mut response = check(request, hosts).err()?.into_response();
+    security_headers::secure(response.headers_mut());
+    Some(response)
 }
 
 fn check<B>(request: &Request<B>, hosts: Hosts) -> Result<(), Refusal> {

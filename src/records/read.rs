@@ -24,23 +24,23 @@ pub(crate) enum Content {
     Link,
 }
 
-/// Where a record came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Where a record came from, from the nearest source to the furthest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CacheOutcome {
     /// Fresh in the cache.
     Hit,
     /// Past its freshness; served while a refresh runs behind it.
     Stale,
-    /// Past its freshness; served in place of an upstream failure.
-    StaleOnError,
-    /// Not in the cache: read from the upstream.
-    Miss,
     /// Not in the cache: joined a read that another request had begun.
     Collapsed,
+    /// Not in the cache: read from the upstream.
+    Miss,
     /// In the cache but too old: read from the upstream.
     Expired,
     /// Read from the upstream because the request asked for it.
     Bypass,
+    /// Past its freshness; served in place of an upstream failure.
+    StaleOnError,
 }
 
 /// One record read for a request.

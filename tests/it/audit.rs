@@ -553,7 +553,7 @@ async fn no_event_is_lost_under_many_requests_at_once() {
 async fn an_audit_log_that_cannot_be_opened_refuses_start_and_reload() {
     let folder = TestFile::of("this is no folder");
     let path = folder.0.join("audit.log");
-    let problem = format!("audit.log is {}, which cannot be opened for writing", path.display());
+    let problem = format!("audit.log {} cannot be used: it cannot be opened", path.display());
     let upstream = upstream().await;
     let mut config = config_for(upstream.address);
     config.audit.sink = AuditSink::File(path.clone());
@@ -564,7 +564,7 @@ async fn an_audit_log_that_cannot_be_opened_refuses_start_and_reload() {
     settings.write(&format!("[audit]\nlog = \"{}\"\n", path.display()));
     let reload = gateway.reload().await;
 
-    assert_eq!(start.to_string(), problem);
+    assert!(start.to_string().starts_with(&problem), "{start}");
     let Outcome::Refused(reasons) = reload else { unreachable!("accepted: {reload:?}") };
     assert!(reasons.concat().starts_with(&problem), "{reasons:?}");
 }
@@ -581,7 +581,7 @@ fn the_check_says_that_the_audit_log_cannot_be_opened_and_creates_no_file() {
     let (_, _, wrong) = check(&folder.0.join("audit.log"));
     let (_, _, right) = check(&new);
 
-    assert!(wrong.contains("which cannot be opened for writing"), "{wrong}");
+    assert!(wrong.contains("it cannot be opened for writing"), "{wrong}");
     assert!(!right.contains("audit") && !new.exists(), "{right}");
 }
 

@@ -130,14 +130,11 @@ async fn spans_follow_the_semantic_conventions() {
     let [server, attempt] = [SERVER, ATTEMPT].map(|name| of(&spans, FIRST, name));
     assert_eq!((server.kind, attempt.kind), (SpanKind::Server, SpanKind::Client));
     let port = |address: std::net::SocketAddr| address.port().to_string();
-    let (own, theirs) = (port(gateway.address), port(gateway.upstream.address));
+    let theirs = port(gateway.upstream.address);
     for (span, name, value) in [
         (server, "http.request.method", "POST"),
         (server, "http.route", "/graphql"),
         (server, "url.path", "/graphql"),
-        (server, "server.address", "127.0.0.1"),
-        (server, "server.port", &own),
-        (server, "network.protocol.version", "1.1"),
         (server, "http.response.status_code", "200"),
         (server, "gateway.request.id", "request-1"),
         (server, "graphql.client.name", "player"),

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use screen_record_gateway::config::{BreakerConfig, Config, ca_certificates_of};
+use screen_record_gateway::config::{BreakerConfig, Config, certificates_of};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -40,7 +40,7 @@ async fn gateway_to(
         config.upstream.breaker = BreakerConfig::default();
         if let Some(authority) = authority {
             let pem = authority.pem();
-            config.upstream.ca_certificates = ca_certificates_of(pem.as_bytes()).unwrap();
+            config.upstream.ca_certificates = certificates_of(pem.as_bytes()).unwrap();
         }
         adjust(config);
     })

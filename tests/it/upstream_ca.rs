@@ -4,7 +4,7 @@ use axum::http::Version;
 use screen_record_gateway::app::Outcome;
 use screen_record_gateway::clock::Clock;
 use screen_record_gateway::config::{
-    Config, CredentialsMode, MetadataService, Target, ca_certificates_of,
+    Config, CredentialsMode, MetadataService, Target, certificates_of,
 };
 use screen_record_gateway::simulator::{IamUser, Simulator, SimulatorConfig};
 use serde_json::json;
@@ -21,7 +21,7 @@ async fn gateway(upstreams: &Authority, trusted: Option<&Authority>) -> Gateway 
     Gateway::configured(upstream, |config| {
         config.upstream.default = Some(Target::at(way.url));
         if let Some(trusted) = trusted {
-            config.upstream.ca_certificates = ca_certificates_of(trusted.pem().as_bytes()).unwrap();
+            config.upstream.ca_certificates = certificates_of(trusted.pem().as_bytes()).unwrap();
         }
     })
     .await
@@ -56,7 +56,7 @@ async fn with_credentials(
         config.upstream.default = Some(Target::at(way.url.clone()));
         credentials(config, way.url);
         if let Some(trusted) = trusted {
-            config.upstream.ca_certificates = ca_certificates_of(trusted.pem().as_bytes()).unwrap();
+            config.upstream.ca_certificates = certificates_of(trusted.pem().as_bytes()).unwrap();
         }
     })
     .await;
@@ -88,8 +88,7 @@ async fn http_2_is_used_if_the_upstream_offers_it() {
         let way = TlsWay::offering(offered, &authority.issue(), upstream.address).await;
         let gateway = Gateway::configured(upstream.clone(), |config| {
             config.upstream.default = Some(Target::at(way.url));
-            config.upstream.ca_certificates =
-                ca_certificates_of(authority.pem().as_bytes()).unwrap();
+            config.upstream.ca_certificates = certificates_of(authority.pem().as_bytes()).unwrap();
         })
         .await;
 

@@ -1,5 +1,6 @@
 //! The audit log: who saw which recording, one JSON line for each event of an answer.
 
+mod sink;
 mod writer;
 
 use std::net::IpAddr;
@@ -13,8 +14,9 @@ use super::request_origin::RequestOrigin;
 use crate::domain::Timestamp;
 use crate::records::{AuditEvent, AuditEventKind, ReadSummary};
 
+pub use sink::{AuditSink, check_audit_log};
 pub(crate) use writer::Lines;
-pub use writer::{AuditLog, AuditMetrics, AuditSetupError, AuditSink, check_audit_log};
+pub use writer::{AuditLog, AuditMetrics};
 
 /// What the answer of one operation shows.
 #[derive(Clone, Debug, Default)]
@@ -38,15 +40,11 @@ struct Line<'e> {
     request_id: &'e str,
     operation_name: Option<&'e str>,
     client: Option<IpAddr>,
-    #[serde(flatten)]
-    listing: Option<ListingMembers<'e>>,
-}
-
-/// The members that only lists have.
-#[derive(Serialize)]
-struct ListingMembers<'e> {
-    filter: &'e Value,
-    rows: usize,
+    /// Only lists have this and the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<&'e Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<usize>,
 }
 
 impl AuditLog {
@@ -116,9 +114,8 @@ impl<'e> Line<'e> {
             request_id: id,
             operation_name,
             client: peer.map(|address| address.to_canonical()),
-            listing: listing
-                .as_ref()
-                .map(|listing| ListingMembers { filter: &listing.filter, rows: listing.rows }),
+            filter: listing.as_ref().map(|listing| &listing.filter),
+            rows: listing.as_ref().map(|listing| listing.rows),
         }
     }
 }

@@ -163,13 +163,14 @@ impl TokenVerifier {
         validation.validate_exp = false;
         let mut reason = "the token is signed with a key that is not known";
         for key in keys.iter().filter(|key| key.fits(header.kid.as_deref(), header.alg)) {
-            match decode::<Claims>(token.expose(), &key.key, &validation) {
+            let problem = match decode::<Claims>(token.expose(), &key.key, &validation) {
                 Ok(token) => return Ok(token.claims),
-                Err(error) if is_about_claims(&error) => {
-                    return Err(Unverified::Claims(sentence(&error)));
-                }
-                Err(error) => reason = sentence(&error),
+                Err(error) => claims_problem(&error),
+            };
+            if let Some(problem) = problem {
+                return Err(Unverified::Claims(problem));
             }
+            reason = "the token's signature is not that of its key";
         }
         Err(Unverified::Signature(reason))
     }
@@ -211,33 +212,17 @@ fn instant(value: &Value) -> Option<Timestamp> {
     Some(Timestamp::UNIX_EPOCH.checked_add(since).unwrap_or(Timestamp::MAX))
 }
 
-/// Whether the signature is valid and a claim is not. The library checks the signature first.
-fn is_about_claims(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidIssuer
-            | ErrorKind::InvalidAudience
-            | ErrorKind::MissingRequiredClaim(_)
-            | ErrorKind::InvalidClaimFormat(_)
-            | ErrorKind::Json(_)
-            | ErrorKind::Utf8(_)
-    )
-}
-
-/// What is wrong with a token, without quoting it.
-fn sentence(error: &Error) -> &'static str {
+/// What is wrong with the claims of a token whose signature is valid, without quoting it; `None` for another
+/// error. The library checks the signature first.
+fn claims_problem(error: &Error) -> Option<&'static str> {
     match error.kind() {
-        ErrorKind::InvalidSignature => "the token's signature is not that of its key",
-        ErrorKind::InvalidIssuer => "the token is of another issuer (iss)",
-        ErrorKind::InvalidAudience => "the token is for another audience (aud)",
-        ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => {
-            "the token does not say when it ends (exp)"
+        ErrorKind::InvalidIssuer => Some("the token is of another issuer (iss)"),
+        ErrorKind::InvalidAudience => Some("the token is for another audience (aud)"),
+        ErrorKind::MissingRequiredClaim(_) => Some("the token has no exp, iss or aud"),
+        ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
+            Some("the token cannot be read")
         }
-        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => "the token has no issuer (iss)",
-        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => {
-            "the token has no audience (aud)"
-        }
-        _ => "the token cannot be read",
+        _ => None,
     }
 }
 

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
+use tower_http::timeout::TimeoutLayer;
 
-use crate::body_limit::{BodyError, read_body};
 use crate::domain::{ProjectId, RecordId};
 use crate::http::auth::Authenticator;
-use crate::http::metrics::{self, Exposition};
+use crate::http::metrics::Exposition;
 use crate::http::request;
 use crate::records::{Purge, Records};
 
@@ -26,6 +26,12 @@ const LARGEST_PURGE: usize = 4096;
 const PURGE_ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 /// What the listener answers.
 const PATHS: &str = "there are GET /livez, GET /readyz, GET /metrics and POST /purge";
+
+/// The reasons not to be ready, by their names in the metrics, with the current problem if there is one.
+pub type Reasons = [(&'static str, Option<String>)];
+
+/// Renders the metrics page.
+pub type RenderMetrics = dyn Fn(&Reasons) -> Option<String> + Send + Sync;
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -36,8 +42,8 @@ pub struct Admin {
     pub records: Records,
     /// Tells whether callers can be authenticated.
     pub callers: Authenticator,
-    /// Renders the metrics page as OpenMetrics text.
-    pub metrics: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Renders the metrics page as OpenMetrics text, with these reasons not to be ready.
+    pub metrics: Arc<RenderMetrics>,
 }
 
 /// The routes of the admin listener.
@@ -47,6 +53,8 @@ pub fn admin_router(admin: Admin) -> Router {
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_page))
         .route("/purge", post(purge))
+        .layer(DefaultBodyLimit::max(LARGEST_PURGE))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PURGE_ARRIVES_WITHIN))
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, PATHS) })
         .method_not_allowed_fallback(|| async { refusal(StatusCode::METHOD_NOT_ALLOWED, PATHS) })
         .with_state(admin)
@@ -62,21 +70,17 @@ struct PurgeRequest {
 }
 
 /// A page of another site cannot send `application/json` without a CORS preflight, which is never granted here.
-async fn purge(State(admin): State<Admin>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
-    if let Err(refused) = request::check_content_type(&parts.headers) {
+async fn purge(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    if let Err(refused) = request::check_content_type(&headers) {
         return refusal(refused.status(), refused.message());
     }
-    let body = match timeout(PURGE_ARRIVES_WITHIN, read_body(body, LARGEST_PURGE)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(BodyError::TooLarge)) => {
-            let problem = format!("the body is larger than {LARGEST_PURGE} bytes");
-            return refusal(StatusCode::PAYLOAD_TOO_LARGE, &problem);
-        }
-        Ok(Err(BodyError::Broken)) => {
-            return refusal(StatusCode::BAD_REQUEST, "the body ended early");
-        }
-        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
     };
     let read = serde_json::from_slice(&body).map_err(|error| error.to_string());
     match read.and_then(PurgeRequest::scope) {
@@ -112,7 +116,6 @@ fn refusal(status: StatusCode, problem: &str) -> Response {
 }
 
 impl Admin {
-    /// Every reason not to be ready, by its name in the metrics, with the current problem if there is one.
     /// `/readyz` answers with the first problem.
     fn reasons(&self) -> [(&'static str, Option<String>); 3] {
         let draining = self.draining.load(Ordering::Relaxed).then(|| "draining".to_owned());
@@ -137,12 +140,11 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 
 async fn metrics_page(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     admin.records.observe();
-    let readiness = metrics::readiness(&admin.reasons()).ok();
     let format = Exposition::negotiate(&headers);
-    match readiness.zip((admin.metrics)()) {
-        Some((readiness, page)) => {
+    match (admin.metrics)(&admin.reasons()) {
+        Some(page) => {
             let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
-            (headers, format.write(readiness + &page)).into_response()
+            (headers, format.write(page)).into_response()
         }
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

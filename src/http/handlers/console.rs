@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::static_files::{CSS, JAVASCRIPT, SVG, StaticFile, StaticPage, TEXT};
+use super::static_files::{CSS, JS, SVG, StaticFile, StaticPage, TEXT, file};
 use crate::http::state::ConsoleDefaults;
 
 const PAGE: StaticPage =
@@ -18,15 +18,11 @@ const DEMO_VIDEOS: &str = "media-src https: http://127.0.0.1:*";
 
 /// The files that the page loads.
 pub(super) const FILES: [StaticFile; 4] = [
-    StaticFile::new(
-        "/assets/console.js",
-        JAVASCRIPT,
-        include_bytes!("../console/assets/console.js"),
-    ),
-    StaticFile::new("/assets/console.css", CSS, include_bytes!("../console/assets/console.css")),
-    StaticFile::new("/assets/icon.svg", SVG, include_bytes!("../console/assets/icon.svg")),
+    file("/assets/console.js", JS, include_bytes!("../console/assets/console.js")),
+    file("/assets/console.css", CSS, include_bytes!("../console/assets/console.css")),
+    file("/assets/icon.svg", SVG, include_bytes!("../console/assets/icon.svg")),
     // The licences of the software in the other files.
-    StaticFile::new("/assets/notices.txt", TEXT, include_bytes!("../console/assets/notices.txt")),
+    file("/assets/notices.txt", TEXT, include_bytes!("../console/assets/notices.txt")),
 ];
 
 /// The page. Only the demo fills in where it starts.

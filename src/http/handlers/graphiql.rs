@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::static_files::{CSS, JAVASCRIPT, SVG, StaticFile, StaticPage, TEXT};
+use super::static_files::{CSS, JS, SVG, StaticFile, StaticPage, TEXT, file};
 use crate::http::state::GraphiqlDefaults;
 
 const PAGE: StaticPage = StaticPage {
@@ -17,28 +17,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; wo
 
 /// The files that the page loads.
 pub(super) const FILES: [StaticFile; 5] = [
-    StaticFile::new(
-        "/graphql/assets/graphiql.js",
-        JAVASCRIPT,
-        include_bytes!("../graphiql/assets/graphiql.js"),
-    ),
-    StaticFile::new(
-        "/graphql/assets/worker.js",
-        JAVASCRIPT,
-        include_bytes!("../graphiql/assets/worker.js"),
-    ),
-    StaticFile::new(
-        "/graphql/assets/graphiql.css",
-        CSS,
-        include_bytes!("../graphiql/assets/graphiql.css"),
-    ),
-    StaticFile::new("/graphql/assets/icon.svg", SVG, include_bytes!("../graphiql/assets/icon.svg")),
+    file("/graphql/assets/graphiql.js", JS, include_bytes!("../graphiql/assets/graphiql.js")),
+    file("/graphql/assets/worker.js", JS, include_bytes!("../graphiql/assets/worker.js")),
+    file("/graphql/assets/graphiql.css", CSS, include_bytes!("../graphiql/assets/graphiql.css")),
+    file("/graphql/assets/icon.svg", SVG, include_bytes!("../graphiql/assets/icon.svg")),
     // The licences of the software in the other files.
-    StaticFile::new(
-        "/graphql/assets/notices.txt",
-        TEXT,
-        include_bytes!("../graphiql/assets/notices.txt"),
-    ),
+    file("/graphql/assets/notices.txt", TEXT, include_bytes!("../graphiql/assets/notices.txt")),
 ];
 
 /// The page.

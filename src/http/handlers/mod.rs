@@ -1,7 +1,6 @@
 //! `/graphql`, by method: each request is counted, logged, and answered even if its handler panics.
 
-mod get;
-mod post;
+mod operations;
 mod sse;
 mod static_files;
 mod graphiql;
@@ -21,18 +20,21 @@ use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST, LoggedRequest};
+use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST, Ended};
 use super::caller_request::{IncomingRequest, request_span};
 use super::client_app::ClientApp;
 use super::pipeline::Reply;
 use super::refusal::{Refusal, quoted};
 use super::request::IncomingBody;
 use super::request_id::{self, X_REQUEST_ID};
-use super::response::{self, VARY};
 use super::security_headers;
 use super::spans;
 use super::state::Endpoint;
 use super::websocket;
+
+/// What an answer depends on beside its address.
+const VARY: HeaderValue =
+    HeaderValue::from_static("Accept, Accept-Encoding, X-Auth-Token, X-API-Key, Authorization");
 
 /// The console.
 pub(crate) async fn console_page(State(endpoint): State<Arc<Endpoint>>) -> Response {
@@ -87,7 +89,7 @@ async fn answer(
         return Reply::refused(&endpoint.metrics, refusal);
     };
     let reply = match incoming.parts.method {
-        Method::POST => post::answer(endpoint, incoming, body).await,
+        Method::POST => operations::post(endpoint, incoming, body).await,
         _ => Box::pin(answer_without_body(endpoint, incoming)).await,
     };
     reply.unwrap_or_else(|refusal| Reply::refused(&endpoint.metrics, refusal))
@@ -102,7 +104,7 @@ async fn answer_without_body(
             let span = request_span(&incoming.id, None);
             websocket::upgrade(endpoint, incoming).instrument(span).await
         }
-        Method::GET | Method::HEAD => get::answer(endpoint, incoming).await,
+        Method::GET | Method::HEAD => operations::get(endpoint, incoming).await,
         Method::OPTIONS => Ok(Reply { response: options(), log: AccessLogEntry::default() }),
         other => Err(Refusal::method(
             "GET, HEAD, POST, OPTIONS",
@@ -135,8 +137,15 @@ impl RequestGuard<'_> {
         metrics.count(status, took);
         let context = self.span.context();
         let span = context.span();
-        let request = LoggedRequest { id: &self.id, span: span.span_context(), app: &self.app };
-        entry.log(&request, status, took);
+        entry.log(&Ended {
+            message: "answered",
+            id: &self.id,
+            span: span.span_context(),
+            app: &self.app,
+            status: Some(status),
+            answers: None,
+            took,
+        });
     }
 }
 
@@ -159,8 +168,6 @@ fn options() -> Response {
 /// What every answer carries.
 fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
     headers.insert(&X_REQUEST_ID, request_id);
-    if !response::is_made_of_common_headers(headers) {
-        headers.append(header::VARY, VARY);
-        security_headers::secure(headers);
-    }
+    headers.append(header::VARY, VARY);
+    security_headers::secure(headers);
 }

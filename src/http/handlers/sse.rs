@@ -74,7 +74,7 @@ pub(super) fn answer(
         Ok::<_, Infallible>(bytes)
     });
     let response = (HEADERS, Body::from_stream(body)).into_response();
-    Ok(Reply { response, log: AccessLogEntry::of_operation(name) })
+    Ok(Reply { response, log: AccessLogEntry::of(None, name) })
 }
 
 /// An event with an answer. JSON is written on one line, so one `data` line holds it.

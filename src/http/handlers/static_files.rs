@@ -13,7 +13,7 @@ use crate::http::compression::{self, Coding};
 use crate::http::state::Endpoint;
 use crate::http::{etag, heavy};
 
-pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+pub(super) const JS: &str = "text/javascript; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
 pub(super) const SVG: &str = "image/svg+xml";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
@@ -54,15 +54,15 @@ struct EncodedFile {
     etag: HeaderValue,
 }
 
-impl StaticFile {
-    pub(super) const fn new(
-        path: &'static str,
-        content_type: &'static str,
-        content: &'static [u8],
-    ) -> Self {
-        Self { path, content_type, content }
-    }
+pub(super) const fn file(
+    path: &'static str,
+    content_type: &'static str,
+    content: &'static [u8],
+) -> StaticFile {
+    StaticFile { path, content_type, content }
+}
 
+impl StaticFile {
     /// Answers with the file. The first request for it in a coding hashes and compresses it.
     pub(super) async fn response(
         self,
@@ -72,7 +72,8 @@ impl StaticFile {
         static ENCODED: LazyLock<Cache<(&str, Option<Coding>), EncodedFile>> =
             LazyLock::new(|| Cache::new(100));
         let Self { path, content_type, content } = self;
-        let coding = endpoint.compression.then(|| compression::choose(request, content)).flatten();
+        let coding =
+            endpoint.graphql.compression.then(|| compression::choose(request, content)).flatten();
         let encode = move || -> io::Result<EncodedFile> {
             let compressed = coding.map(|coding| coding.compress(content)).transpose()?;
             let body = compressed.unwrap_or(Bytes::from_static(content));

@@ -1,7 +1,8 @@
 //! Operations by the name that the client gives itself. Clients choose their names, so only the first ones
 //! have a label.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -10,7 +11,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::outcome::OperationOutcome;
-use crate::counters::counted;
 
 /// Names that have a label of their own.
 const MAX_NAMES: usize = 20;
@@ -23,56 +23,53 @@ const UNNAMED: &str = "unnamed";
 #[derive(Clone, Debug)]
 pub(super) struct ClientOperations {
     pub(super) family: Family<ClientLabel, Counter>,
-    unnamed: Counters,
-    other: Counters,
-    named: Arc<RwLock<HashMap<Arc<str>, Counters>>>,
+    /// The names that have a label.
+    names: Arc<RwLock<HashSet<Arc<str>>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ClientLabel {
-    client: String,
+    client: Cow<'static, str>,
     outcome: &'static str,
-}
-
-/// The counters of one client, by outcome.
-#[derive(Clone, Debug)]
-struct Counters([Counter; OperationOutcome::ALL.len()]);
-
-impl Counters {
-    fn of(client: &str, family: &Family<ClientLabel, Counter>) -> Self {
-        Self(OperationOutcome::ALL.map(|outcome| {
-            let label = ClientLabel { client: client.to_owned(), outcome: outcome.as_str() };
-            family.get_or_create_owned(&label)
-        }))
-    }
-
-    fn count(&self, outcome: OperationOutcome) {
-        let of_outcomes = OperationOutcome::ALL.into_iter().zip(&self.0);
-        for (_, counter) in of_outcomes.filter(|(of, _)| *of == outcome) {
-            counter.inc();
-        }
-    }
 }
 
 impl Default for ClientOperations {
     fn default() -> Self {
-        let family = counted([]);
-        let [unnamed, other] = [UNNAMED, OTHER].map(|client| Counters::of(client, &family));
-        Self { family, unnamed, other, named: Arc::default() }
+        let operations = Self { family: Family::default(), names: Arc::default() };
+        operations.begin(UNNAMED);
+        operations.begin(OTHER);
+        operations
     }
 }
 
 impl ClientOperations {
     pub(super) fn count(&self, name: Option<&Arc<str>>, outcome: OperationOutcome) {
-        let Some(name) = name else { return self.unnamed.count(outcome) };
-        if let Some(counters) = self.named.read().get(name) {
-            return counters.count(outcome);
+        let client = match name {
+            None => UNNAMED.into(),
+            Some(name) if self.has_label(name) => Cow::Owned(name.as_ref().to_owned()),
+            Some(_) => OTHER.into(),
+        };
+        self.family.get_or_create(&ClientLabel { client, outcome: outcome.as_str() }).inc();
+    }
+
+    /// Whether a name has a label. Gives it one if there are few.
+    fn has_label(&self, name: &Arc<str>) -> bool {
+        if self.names.read().contains(name) {
+            return true;
         }
-        let mut named = self.named.write();
-        if !named.contains_key(name) && named.len() >= MAX_NAMES {
-            return self.other.count(outcome);
+        let mut names = self.names.write();
+        let has_room = names.len() < MAX_NAMES;
+        if has_room && names.insert(Arc::clone(name)) {
+            self.begin(name);
         }
-        let counters = named.entry(Arc::clone(name));
-        counters.or_insert_with(|| Counters::of(name, &self.family)).count(outcome);
+        has_room || names.contains(name)
+    }
+
+    /// The counters of a client start at 0.
+    fn begin(&self, client: &str) {
+        for outcome in OperationOutcome::ALL.map(OperationOutcome::as_str) {
+            let client = client.to_owned().into();
+            drop(self.family.get_or_create(&ClientLabel { client, outcome }));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The metrics of connections and of their TLS.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -12,32 +14,31 @@ pub(crate) const ENDED_HEADERS: &str = "headers";
 pub(crate) const ENDED_IDLE: &str = "idle";
 /// The client did not read its answer.
 pub(crate) const ENDED_STALLED: &str = "stalled";
-const ENDINGS: [&str; 3] = [ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED];
 
 pub(crate) const HANDSHAKE_COMPLETED: &str = "completed";
 pub(crate) const HANDSHAKE_FAILED: &str = "failed";
 pub(crate) const HANDSHAKE_TIMED_OUT: &str = "timeout";
-const HANDSHAKES: [&str; 3] = [HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT];
 
 /// The metrics of a listener's connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     pub(crate) open: Gauge,
-    limit: Gauge,
+    pub(crate) limit: Gauge<u64, AtomicU64>,
     pub(crate) full: Counter,
-    ended: LabelledCounter,
+    pub(crate) ended: LabelledCounter,
 }
 
 /// The metrics of a listener's TLS.
 #[derive(Clone, Debug)]
 pub struct TlsMetrics {
-    handshakes: LabelledCounter,
-    expiry: Gauge,
+    pub(crate) handshakes: LabelledCounter,
+    /// When the certificate ends, in seconds of Unix time.
+    pub(crate) expiry: Gauge,
 }
 
 impl Default for ConnectionMetrics {
     fn default() -> Self {
-        let ended = LabelledCounter::new("reason", &ENDINGS);
+        let ended = LabelledCounter::new("reason", &[ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED]);
         Self { open: Gauge::default(), limit: Gauge::default(), full: Counter::default(), ended }
     }
 }
@@ -63,21 +64,12 @@ impl ConnectionMetrics {
             self.ended.family(),
         );
     }
-
-    /// Shows the limit of connections.
-    pub(crate) fn limit(&self, most: usize) {
-        self.limit.set(i64::try_from(most).unwrap_or(i64::MAX));
-    }
-
-    /// Counts a connection that the gateway ended.
-    pub(crate) fn ended(&self, reason: &'static str) {
-        self.ended.inc(reason);
-    }
 }
 
 impl Default for TlsMetrics {
     fn default() -> Self {
-        let handshakes = LabelledCounter::new("outcome", &HANDSHAKES);
+        let outcomes = [HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT];
+        let handshakes = LabelledCounter::new("outcome", &outcomes);
         Self { handshakes, expiry: Gauge::default() }
     }
 }
@@ -97,14 +89,5 @@ impl TlsMetrics {
             Unit::Seconds,
             self.expiry.clone(),
         );
-    }
-
-    pub(crate) fn count(&self, outcome: &'static str) {
-        self.handshakes.inc(outcome);
-    }
-
-    /// Shows when the certificate ends, in seconds of Unix time.
-    pub(crate) fn ends(&self, at: i64) {
-        self.expiry.set(at);
     }
 }

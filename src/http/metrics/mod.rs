@@ -5,11 +5,9 @@ mod connections;
 mod exposition;
 mod outcome;
 
-use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -30,7 +28,7 @@ pub(crate) use exposition::Exposition;
 pub(crate) use outcome::OperationOutcome;
 
 /// Statuses that are present from the start with 0, because a rate needs a first value.
-const WATCHED_STATUSES: [u16; 7] = [101, 400, 401, 429, 499, 500, 503];
+const WATCHED_STATUSES: [u16; 8] = [101, 200, 400, 401, 429, 499, 500, 503];
 /// Codes that are present from the start, for the same reason.
 const WATCHED_CODES: [ErrorCode; 9] = [
     ErrorCode::UpstreamUnauthenticated,
@@ -44,59 +42,43 @@ const WATCHED_CODES: [ErrorCode; 9] = [
     ErrorCode::Internal,
 ];
 
-/// The GraphQL endpoint's metrics.
+/// The metrics of the GraphQL endpoint, and whether the gateway is ready.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
-    requests: Family<StatusLabel, Counter>,
-    /// Of status 200, which nearly all have.
-    good: Counter,
-    errors: Family<CodeLabel, Counter>,
+    requests: Family<[(&'static str, u16); 1], Counter>,
+    errors: Family<[(&'static str, String); 1], Counter>,
     operations: LabelledCounter,
-    /// Those without any error, which nearly all are.
-    good_operations: Counter,
     clients: ClientOperations,
-    streams: Gauge,
-    most_in_flight: Gauge,
     duration: Histogram,
-    documents: Gauge,
-    document_bytes: Gauge,
-    pub(crate) responses_reused: Counter,
     pub(crate) in_flight: Gauge,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StatusLabel {
-    status: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: String,
+    pub(crate) in_flight_limit: Gauge<u64, AtomicU64>,
+    pub(crate) streams: Gauge<u64, AtomicU64>,
+    pub(crate) documents: Gauge<u64, AtomicU64>,
+    pub(crate) document_bytes: Gauge<u64, AtomicU64>,
+    pub(crate) responses_reused: Counter,
+    ready: Gauge,
+    not_ready: Family<Label, Gauge>,
 }
 
 impl Default for HttpMetrics {
     fn default() -> Self {
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let duration = Histogram::new(bounds);
-        let requests = counted(WATCHED_STATUSES.map(|status| StatusLabel { status }));
         let codes = WATCHED_CODES.map(ErrorCode::as_str);
-        let errors = counted(codes.map(|code| CodeLabel { code: code.to_owned() }));
         let outcomes = OperationOutcome::ALL.map(OperationOutcome::as_str);
-        let operations = LabelledCounter::new("outcome", &outcomes);
         Self {
-            good: requests.get_or_create_owned(&StatusLabel { status: 200 }),
-            requests,
-            errors,
-            good_operations: operations.counter(OperationOutcome::Ok.as_str()),
-            operations,
+            requests: counted(WATCHED_STATUSES.map(|status| [("status", status)])),
+            errors: counted(codes.map(|code| [("code", code.to_owned())])),
+            operations: LabelledCounter::new("outcome", &outcomes),
             clients: ClientOperations::default(),
+            duration: Histogram::new(bounds),
+            in_flight: Gauge::default(),
+            in_flight_limit: Gauge::default(),
             streams: Gauge::default(),
-            most_in_flight: Gauge::default(),
-            duration,
             documents: Gauge::default(),
             document_bytes: Gauge::default(),
             responses_reused: Counter::default(),
-            in_flight: Gauge::default(),
+            ready: Gauge::default(),
+            not_ready: Family::default(),
         }
     }
 }
@@ -104,15 +86,20 @@ impl Default for HttpMetrics {
 impl HttpMetrics {
     /// Adds the metrics to the metrics page.
     pub fn register(&self, registry: &mut Registry) {
-        let http = registry.sub_registry_with_prefix("gateway_http");
+        let gateway = registry.sub_registry_with_prefix("gateway");
+        let ready = "Whether the gateway accepts requests, as /readyz says";
+        gateway.register("ready", ready, self.ready.clone());
+        let not_ready = "Reasons for not being ready: 1 for each that applies";
+        gateway.register("not_ready", not_ready, self.not_ready.clone());
+        let http = gateway.sub_registry_with_prefix("http");
         http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
         http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
+        http.register("requests_in_flight", "GraphQL requests in progress", self.in_flight.clone());
         for (name, help, gauge) in [
-            ("requests_in_flight", "GraphQL requests in progress", &self.in_flight),
             (
                 "requests_in_flight_limit",
                 "Limit of GraphQL requests in progress, and of open sockets and event streams",
-                &self.most_in_flight,
+                &self.in_flight_limit,
             ),
             (
                 "streams",
@@ -148,63 +135,25 @@ impl HttpMetrics {
     }
 
     pub(crate) fn count(&self, status: u16, took: Duration) {
-        match status {
-            200 => self.good.inc(),
-            status => self.requests.get_or_create(&StatusLabel { status }).inc(),
-        };
+        self.requests.get_or_create(&[("status", status)]).inc();
         self.duration.observe(took.as_secs_f64());
     }
 
     pub(crate) fn count_operation(&self, outcome: OperationOutcome, app: &ClientApp) {
         self.clients.count(app.name.as_ref(), outcome);
-        match outcome {
-            OperationOutcome::Ok => {
-                self.good_operations.inc();
-            }
-            other => self.operations.inc(other.as_str()),
-        }
-    }
-
-    pub(crate) fn limit(&self, most_in_flight: usize) {
-        self.most_in_flight.set(i64::try_from(most_in_flight).unwrap_or(i64::MAX));
-    }
-
-    pub(crate) fn streams(&self, open: usize) {
-        self.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
-    }
-
-    pub(crate) fn documents(&self, size: (u64, u64)) {
-        set([&self.documents, &self.document_bytes], size);
+        self.operations.inc(outcome.as_str());
     }
 
     /// The gateway's codes are few.
     pub(crate) fn count_error(&self, code: &str) {
-        self.errors.get_or_create(&CodeLabel { code: code.to_owned() }).inc();
+        self.errors.get_or_create(&[("code", code.to_owned())]).inc();
     }
-}
 
-/// Sets a number of things and their weight in bytes.
-fn set([count, bytes]: [&Gauge; 2], size: (u64, u64)) {
-    count.set(i64::try_from(size.0).unwrap_or(i64::MAX));
-    bytes.set(i64::try_from(size.1).unwrap_or(i64::MAX));
-}
-
-/// Whether the gateway is ready, as lines to stand before a metrics page: each reason that it may
-/// have not to be, with what is wrong for now, if anything.
-pub(crate) fn readiness(reasons: &[(&'static str, Option<String>)]) -> Result<String, fmt::Error> {
-    let (ready, not_ready) = (Gauge::<i64>::default(), Family::<Label, Gauge>::default());
-    ready.set(i64::from(reasons.iter().all(|(_, wrong)| wrong.is_none())));
-    for (reason, wrong) in reasons {
-        not_ready.get_or_create(&[("reason", *reason)]).set(i64::from(wrong.is_some()));
+    /// Shows every reason not to be ready, and whether there is a problem for now.
+    pub(crate) fn readiness(&self, reasons: &[(&'static str, Option<String>)]) {
+        self.ready.set(i64::from(reasons.iter().all(|(_, problem)| problem.is_none())));
+        for (reason, problem) in reasons {
+            self.not_ready.get_or_create(&[("reason", *reason)]).set(i64::from(problem.is_some()));
+        }
     }
-    let mut registry = Registry::with_prefix("gateway");
-    registry.register("ready", "Whether the gateway accepts requests, as /readyz says", ready);
-    registry.register(
-        "not_ready",
-        "Reasons for not being ready: 1 for each that applies",
-        not_ready,
-    );
-    let mut lines = String::new();
-    encode_registry(&mut lines, &registry)?;
-    Ok(lines)
 }

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::either::Either;
@@ -25,12 +25,12 @@ use tokio_util::io::InspectReader;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::connection::{
-    Activity, ConnectionLimits, Monitored, Order, Place, RequestBody, Watchdog,
-};
+use super::activity::RequestInProgress;
+use super::connection::{ConnectionLimits, Monitored, ResponseBody};
 use super::tls::Tls;
-use crate::config::LimitsConfig;
-use crate::http::metrics::ConnectionMetrics;
+use super::watchdog::{Order, Watchdog};
+use crate::config::Live;
+use crate::http::validation::{self, Hosts};
 
 /// Headers of one request; tokens have up to 64,000 characters. HTTP/2's usual limit is 16 KiB, hyper's
 /// for HTTP/1 more than 400 KiB.
@@ -51,12 +51,12 @@ pub trait Serve: Clone + Send + Sync + Unpin + 'static {
     fn serve(
         &self,
         peer: SocketAddr,
-        request: Request<RequestBody>,
+        request: Request<Incoming>,
     ) -> impl Future<Output = Response> + Send;
 }
 
 impl Serve for Router {
-    async fn serve(&self, _: SocketAddr, request: Request<RequestBody>) -> Response {
+    async fn serve(&self, _: SocketAddr, request: Request<Incoming>) -> Response {
         let answer: Result<Response, Infallible> = self.clone().oneshot(request).await;
         answer.unwrap_or_else(|never| match never {})
     }
@@ -65,39 +65,27 @@ impl Serve for Router {
 /// A bound socket that does not serve yet.
 pub struct Listener {
     socket: TcpListener,
-    rules: Rules,
+    rules: ListenerRules,
 }
 
-/// The rules for every connection of a listener.
+/// The rules for every connection of a listener. They may change while it serves.
 #[derive(Clone)]
-struct Rules {
-    limits: ConnectionLimits,
-    tls: Option<Tls>,
+pub struct ListenerRules {
+    /// The limits on connections.
+    pub limits: ConnectionLimits,
+    /// TLS while the settings name files for it; `None` for never.
+    pub tls: Option<Tls>,
+    /// The hosts that requests may name.
+    pub hosts: Live<Hosts>,
 }
 
 impl Listener {
-    /// Binds an address; port 0 picks a free one. Speaks HTTP without TLS, within the default limits.
+    /// Binds an address; port 0 picks a free one.
     ///
     /// # Errors
     /// When the address is in use, or not an address of this machine.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let limits = ConnectionLimits::new(&LimitsConfig::default(), ConnectionMetrics::default());
-        let rules = Rules { limits, tls: None };
+    pub async fn bind(address: SocketAddr, rules: ListenerRules) -> io::Result<Self> {
         Ok(Self { socket: TcpListener::bind(address).await?, rules })
-    }
-
-    /// With other limits on connections. They may change while it serves.
-    #[must_use]
-    pub fn within(mut self, limits: ConnectionLimits) -> Self {
-        self.rules.limits = limits;
-        self
-    }
-
-    /// With TLS while the settings name files for it.
-    #[must_use]
-    pub fn over(mut self, tls: Tls) -> Self {
-        self.rules.tls = Some(tls);
-        self
     }
 
     /// The address that was bound.
@@ -117,14 +105,14 @@ impl Listener {
         loop {
             tokio::select! {
                 accepted = self.accept() => {
-                    let Some((stream, peer, place)) = accepted else { continue };
+                    let Some((stream, peer)) = accepted else { continue };
                     let connection = Connection {
                         rules: self.rules.clone(),
                         builder: Arc::clone(&builder),
                         peer,
                         draining: draining.subscribe(),
                     };
-                    connections.spawn(connection.serve(stream, place, service.clone()));
+                    connections.spawn(connection.serve(stream, service.clone()));
                 }
                 () = &mut stop => break,
             }
@@ -140,11 +128,11 @@ impl Listener {
 
     /// Accepts the next connection once `limits.max_connections` allows one more. Until then clients wait in
     /// the system's queue.
-    async fn accept(&self) -> Option<(TcpStream, SocketAddr, Place)> {
+    async fn accept(&self) -> Option<(Monitored, SocketAddr)> {
         let limits = &self.rules.limits;
-        let place = limits.place().await?;
+        let permit = limits.permit().await?;
         match self.socket.accept().await {
-            Ok((stream, peer)) => Some((stream, peer, Place::new(place, limits.metrics().clone()))),
+            Ok((stream, peer)) => Some((Monitored::new(stream, limits, permit), peer)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -175,7 +163,7 @@ fn builder() -> Builder<TokioExecutor> {
 
 /// A connection that was accepted.
 struct Connection {
-    rules: Rules,
+    rules: ListenerRules,
     builder: Arc<Builder<TokioExecutor>>,
     peer: SocketAddr,
     draining: watch::Receiver<()>,
@@ -184,58 +172,59 @@ struct Connection {
 impl Connection {
     /// Does the TLS handshake, if there is one, and serves all requests of the connection. A slow handshake
     /// delays no other connection.
-    async fn serve(mut self, stream: TcpStream, place: Place, service: impl Serve) {
-        // Answers are small and complete, so waiting to fill packets only delays them.
-        let _ = stream.set_nodelay(true);
-        let activity = Arc::new(Activity::default());
-        let limits = self.rules.limits.slowness();
-        let stream = Monitored::new(stream, Arc::clone(&activity), limits.write, place);
+    async fn serve(mut self, stream: Monitored, service: impl Serve) {
+        let activity = Arc::clone(&stream.activity);
+        let limits = self.rules.limits.limits.get();
         let tls = self.rules.tls.as_ref().and_then(|tls| Some((tls, tls.acceptor()?)));
         let (scheme, stream) = match tls {
             None => (None, Either::Left(stream)),
             Some((tls, acceptor)) => tokio::select! {
-                accepted = tls.accept(acceptor, stream, limits.headers) => match accepted {
+                accepted = tls.accept(acceptor, stream, limits.header_timeout) => match accepted {
                     Some(stream) => (Some(Scheme::HTTPS), Either::Right(Box::new(stream))),
                     None => return,
                 },
                 _ = self.draining.changed() => return,
             },
         };
-        let metrics = self.rules.limits.metrics().clone();
+        let metrics = self.rules.limits.metrics.clone();
         let watchdog = Watchdog::new(activity, limits, metrics);
         self.answer(stream, watchdog, scheme, service).await;
     }
 
     async fn answer(
-        mut self,
+        self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         mut watchdog: Watchdog,
         scheme: Option<Scheme>,
         service: impl Serve,
     ) {
-        let peer = self.peer;
-        let activity = watchdog.activity();
-        let reading = watchdog.activity();
-        let stream = InspectReader::new(stream, move |bytes: &[u8]| reading.note_read(bytes));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let Self { rules: ListenerRules { hosts, .. }, builder, peer, mut draining } = self;
+        let [activity, reading] = [Arc::clone(&watchdog.activity), Arc::clone(&watchdog.activity)];
+        let stream =
+            InspectReader::new(stream, move |bytes: &[u8]| reading.lock().note_read(bytes));
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let service = service.clone();
-            let (mut request, under_way) = activity.begin(request);
+            let under_way = RequestInProgress::begin(Arc::clone(&activity), &request);
             if let Some(scheme) = &scheme {
                 request.extensions_mut().insert(scheme.clone());
             }
+            let refused = validation::refuse(&request, **hosts.load());
             async move {
-                let response = service.serve(peer, request).await;
-                Ok::<_, Infallible>(under_way.answer(response))
+                let response = match refused {
+                    Some(refused) => refused,
+                    None => service.serve(peer, request).await,
+                };
+                Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, under_way)))
             }
         });
         let mut connection =
-            pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+            pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let mut is_draining = false;
         let ended = loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => break ended,
-                _ = self.draining.changed(), if !is_draining => {
+                _ = draining.changed(), if !is_draining => {
                     is_draining = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -2,10 +2,13 @@
 
 mod listener;
 mod connection;
+mod activity;
+mod request_end;
+mod watchdog;
 mod tls;
 mod linger;
 
-pub use connection::{ConnectionLimits, RequestBody};
+pub use connection::ConnectionLimits;
 pub(crate) use linger::Linger;
-pub use listener::{Listener, Serve};
+pub use listener::{Listener, ListenerRules, Serve};
 pub use tls::{Tls, TlsChange};

@@ -13,7 +13,6 @@ use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,7 +23,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use crate::clock::Clock;
-use crate::config::{Live, TlsConfig, ca_certificates_of, read_bounded};
+use crate::config::{Live, TlsConfig, certificates_of, read_bounded};
 use crate::http::metrics::{
     HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT, TlsMetrics,
 };
@@ -42,13 +41,13 @@ pub struct Tls {
 }
 
 /// A prepared configuration for later connections; `None` without TLS.
-pub struct TlsChange(Option<(Arc<ServerConfig>, Option<CertificateValidity>)>);
+pub struct TlsChange(Option<TlsFiles>);
 
-/// The time in which all certificates of a chain are valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct CertificateValidity {
-    from: Timestamp,
-    until: Timestamp,
+/// What was read from the files.
+struct TlsFiles {
+    config: Arc<ServerConfig>,
+    /// When the first certificate of the chain ends; `None` if one cannot be read.
+    end: Option<Timestamp>,
 }
 
 impl Tls {
@@ -68,13 +67,19 @@ impl Tls {
     }
 
     /// Uses the configuration for later connections. Open connections keep theirs.
-    pub fn change(&self, TlsChange(change): TlsChange) {
-        let (serving, validity) = change.unzip();
-        self.serving.set(serving);
-        match validity {
-            Some(validity) => self.tell(validity),
-            None => self.metrics.ends(0),
+    pub fn change(&self, TlsChange(files): TlsChange) {
+        let end = files.as_ref().map(|files| files.end);
+        match end {
+            Some(None) => {
+                tracing::warn!("when the certificate of the listener ends cannot be read");
+            }
+            Some(Some(ended)) if ended <= self.clock.timestamp() => {
+                tracing::warn!(%ended, "the certificate of the listener has ended");
+            }
+            Some(Some(_)) | None => {}
         }
+        self.metrics.expiry.set(end.flatten().map_or(0, Timestamp::as_second));
+        self.serving.set(files.map(|files| files.config));
     }
 
     /// What does the handshake of a new connection; `None` without TLS.
@@ -89,37 +94,16 @@ impl Tls {
         stream: S,
         within: Duration,
     ) -> Option<TlsStream<S>> {
-        match timeout(within, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                self.metrics.count(HANDSHAKE_COMPLETED);
-                return Some(stream);
-            }
+        let (outcome, accepted) = match timeout(within, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => (HANDSHAKE_COMPLETED, Some(stream)),
             Ok(Err(error)) => {
-                self.metrics.count(HANDSHAKE_FAILED);
                 tracing::debug!(%error, "a TLS handshake failed");
+                (HANDSHAKE_FAILED, None)
             }
-            Err(_) => {
-                self.metrics.count(HANDSHAKE_TIMED_OUT);
-                tracing::debug!("a TLS handshake took too long");
-            }
-        }
-        None
-    }
-
-    /// Shows how long the certificate is valid, and warns if it is not.
-    fn tell(&self, validity: Option<CertificateValidity>) {
-        let Some(CertificateValidity { from, until }) = validity else {
-            tracing::warn!("when the certificate of the listener ends cannot be read");
-            self.metrics.ends(0);
-            return;
+            Err(_) => (HANDSHAKE_TIMED_OUT, None),
         };
-        let now = self.clock.timestamp();
-        if until <= now {
-            tracing::warn!(ended = %until, "the certificate of the listener has ended");
-        } else if from > now {
-            tracing::warn!(begins = %from, "the certificate of the listener is not good yet");
-        }
-        self.metrics.ends(until.as_second());
+        self.metrics.handshakes.inc(outcome);
+        accepted
     }
 }
 
@@ -134,44 +118,37 @@ impl TlsChange {
 }
 
 /// Reads a configuration from files.
-fn read(files: &TlsConfig) -> Result<(Arc<ServerConfig>, Option<CertificateValidity>), FileError> {
+fn read(files: &TlsConfig) -> Result<TlsFiles, FileError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain = read_file(CERT_FILE, &files.cert_file, read_bounded, chain)?;
-    let validity = CertificateValidity::of(&chain);
-    let key = read_file(KEY_FILE, &files.key_file, read_bounded, |pem| {
-        certified_key(chain, pem, &provider)
-    })?;
+    let chain = read_file(CERT_FILE, &files.cert_file, read_bounded, certificates_of)?;
+    let end = end_of(&chain);
+    let key = read_file(KEY_FILE, &files.key_file, read_bounded, private_key)?;
     let verifier = match &files.client_ca_file {
         Some(file) => read_file("tls.client_ca_file", file, read_bounded, |pem| {
             client_verifier(pem, &provider)
         })?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
         .expect("ring has what both versions need")
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        .with_single_cert(chain, key);
+    let mut config = config.map_err(|error| {
+        let problem = match error {
+            rustls::Error::InconsistentKeys(_) => {
+                format!("it is not the key of the first certificate in {CERT_FILE}")
+            }
+            _ => format!("it, or the first certificate in {CERT_FILE}, is not supported: {error}"),
+        };
+        FileError::new(KEY_FILE, &files.key_file, problem)
+    })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((Arc::new(config), validity))
+    Ok(TlsFiles { config: Arc::new(config), end })
 }
 
-/// Reads the certificate chain; the error is a clause.
-fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = read.map_err(|error| format!("it is no PEM: {error}"))?;
-    if certificates.is_empty() {
-        return Err("it holds no certificate, which begins with -----BEGIN CERTIFICATE-----".into());
-    }
-    Ok(certificates)
-}
-
-/// Reads the key of a chain; the error is a clause that reveals nothing of the key.
-fn certified_key(
-    chain: Vec<CertificateDer<'static>>,
-    pem: &[u8],
-    provider: &CryptoProvider,
-) -> Result<CertifiedKey, String> {
+/// Reads a private key; the error is a clause that reveals nothing of the key.
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         PemError::NoItemsFound if is_encrypted(pem) => {
             "its key is encrypted: it has to be there without a password"
@@ -182,13 +159,8 @@ fn certified_key(
         }
         // Other errors quote lines of the file.
         _ => "it is no PEM",
-    })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            format!("it is not the key of the first certificate in {CERT_FILE}")
-        }
-        _ => format!("its key, or the first certificate in {CERT_FILE}, is not supported: {error}"),
-    })
+    });
+    key.map_err(str::to_owned)
 }
 
 /// Reads the CAs of client certificates; the error is a clause.
@@ -197,7 +169,7 @@ fn client_verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in ca_certificates_of(pem)? {
+    for certificate in certificates_of(pem)? {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
@@ -209,20 +181,12 @@ fn is_encrypted(pem: &[u8]) -> bool {
     String::from_utf8_lossy(pem).contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
 }
 
-impl CertificateValidity {
-    /// `None` if a certificate cannot be read.
-    fn of(certificates: &[CertificateDer<'_>]) -> Option<Self> {
-        let each = |certificate: &CertificateDer<'_>| {
-            let validity = *Certificate::from_der(certificate).ok()?.tbs_certificate().validity();
-            let instant = |time: x509_cert::time::Time| {
-                Timestamp::from_second(i64::try_from(time.to_unix_duration().as_secs()).ok()?).ok()
-            };
-            Some(Self { from: instant(validity.not_before)?, until: instant(validity.not_after)? })
-        };
-        let all: Vec<Self> = certificates.iter().map(each).collect::<Option<_>>()?;
-        all.into_iter().reduce(|one, other| Self {
-            from: one.from.max(other.from),
-            until: one.until.min(other.until),
-        })
-    }
+/// When the first of the certificates ends; `None` if one cannot be read.
+fn end_of(certificates: &[CertificateDer<'_>]) -> Option<Timestamp> {
+    let ends = certificates.iter().map(|certificate| {
+        let certificate = Certificate::from_der(certificate).ok()?;
+        let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+        Timestamp::from_second(i64::try_from(end.as_secs()).ok()?).ok()
+    });
+    ends.min().flatten()
 }

@@ -1,13 +1,14 @@
 //! The messages of `graphql-transport-ws`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::close;
 use crate::http::client_app::ClientApp;
+use crate::http::request::Parameters;
 
 /// The longest id of an operation, in bytes. Every answer repeats it.
 const MAX_ID_BYTES: usize = 256;
@@ -27,20 +28,11 @@ pub(super) enum Incoming {
     Pong {},
     Subscribe {
         id: String,
-        payload: Map<String, Value>,
+        payload: Parameters,
     },
     Complete {
         id: String,
     },
-}
-
-/// An answer of an operation.
-#[derive(Serialize)]
-pub(super) struct Next<'n> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: &'n str,
-    payload: Option<Box<RawValue>>,
 }
 
 impl Incoming {
@@ -58,12 +50,12 @@ impl Incoming {
     }
 }
 
-impl<'n> Next<'n> {
-    /// The answer, byte for byte: its fields are in the order of the document.
-    pub(super) fn new(id: &'n str, json: Vec<u8>) -> Self {
-        let json = String::from_utf8(json).ok();
-        Self { kind: "next", id, payload: json.and_then(|json| RawValue::from_string(json).ok()) }
-    }
+/// The message with an answer. Its JSON is copied byte for byte: fields are in the order of the document.
+pub(super) fn next(id: &str, json: &[u8]) -> Utf8Bytes {
+    let id = Value::from(id).to_string();
+    let parts = [b"{\"type\":\"next\",\"id\":", id.as_bytes(), b",\"payload\":", json, b"}"];
+    // JSON is UTF-8.
+    Utf8Bytes::try_from(parts.concat()).unwrap_or_default()
 }
 
 /// The credentials and the client's name in the payload of `connection_init`, as headers of the same names.

@@ -9,7 +9,6 @@ mod transport;
 mod message;
 mod session;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_graphql_axum::GraphQLProtocol;
@@ -24,9 +23,8 @@ use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use self::session::{Client, Session, SocketPermit};
-use self::transport::{Transport, TransportLimits};
+use self::transport::Transport;
 use super::access_log::AccessLogEntry;
-use super::auth::{Caller, RequestCredentials};
 use super::caller_request::IncomingRequest;
 use super::csrf;
 use super::pipeline::Reply;
@@ -48,7 +46,14 @@ pub(crate) async fn upgrade(
     let IncomingRequest { mut parts, peer, id: request_id, app } = incoming;
     check(endpoint, &mut parts).await?;
     let presented = endpoint.callers.credentials(&parts.headers)?;
-    let caller = verified(endpoint, &presented, peer).await?;
+    // Without a credential here, one may come with `connection_init`.
+    let caller = match presented.credential {
+        Some(_) => {
+            let caller = endpoint.callers.authenticate(presented.clone(), peer).await;
+            Some(caller.map_err(Refusal::unauthenticated)?)
+        }
+        None => None,
+    };
     let permit = match &caller {
         Some(caller) => {
             SocketPermit::Caller(endpoint.connections.acquire(caller.identity.limit_key())?)
@@ -57,25 +62,23 @@ pub(crate) async fn upgrade(
     };
     let speaks_protocol = offers_protocol(&parts.headers);
     let (response, on_upgrade) = switch_protocols(parts)?;
-    let limits = TransportLimits {
-        max_message_bytes: endpoint.limits.max_body_bytes,
-        send_timeout: endpoint.subscriptions.send_timeout,
-    };
+    let max_message_bytes = endpoint.limits.max_body_bytes;
+    let send_timeout = endpoint.subscriptions.send_timeout;
     let client = Client { presented, peer, request_id, app, span: spans::current() };
     let session = Session::new(Arc::clone(endpoint), client, permit);
     endpoint.tasks.spawn(async move {
         // Fails where the connection ends first.
         let Ok(upgraded) = on_upgrade.await else { return };
-        let transport = Transport::new(upgraded, limits).await;
+        let transport = Transport::new(upgraded, max_message_bytes, send_timeout).await;
         session.run(transport, speaks_protocol).await;
     });
-    let log = AccessLogEntry::default().with_caller(caller.and_then(|caller| caller.name));
+    let log = AccessLogEntry::of(caller.and_then(|caller| caller.name), None);
     Ok(Reply { response, log })
 }
 
 /// Refuses pages of other sites, other versions of WebSocket, and clients without a GraphQL protocol.
 async fn check(endpoint: &Endpoint, parts: &mut Parts) -> Result<(), Refusal> {
-    csrf::check(&parts.method, &parts.headers, &endpoint.allow_origins)?;
+    csrf::check(&parts.method, &parts.headers, &endpoint.graphql.allow_origins)?;
     let version = parts.headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version != VERSION) {
         let message = format!("Sec-WebSocket-Version has to be {VERSION}");
@@ -89,20 +92,6 @@ async fn check(endpoint: &Endpoint, parts: &mut Parts) -> Result<(), Refusal> {
         return Err(Refusal::bad_request(message));
     }
     Ok(())
-}
-
-/// The caller by the credential in the headers; an invalid one is refused at once. `None` without a
-/// credential, which may come with `connection_init`.
-async fn verified(
-    endpoint: &Endpoint,
-    presented: &RequestCredentials,
-    peer: Option<IpAddr>,
-) -> Result<Option<Caller>, Refusal> {
-    if presented.credential.is_none() {
-        return Ok(None);
-    }
-    let caller = endpoint.callers.authenticate(presented.clone(), peer).await;
-    caller.map(Some).map_err(Refusal::unauthenticated)
 }
 
 fn offers_protocol(headers: &HeaderMap) -> bool {

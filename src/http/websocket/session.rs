@@ -1,20 +1,20 @@
 //! One socket: its client, and the operations in progress on it.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::ServerError;
-use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use opentelemetry::trace::SpanContext;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval, interval_at};
+use tokio_stream::StreamMap;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use super::close::{self, Ending};
-use super::message::{self, Incoming, Next};
+use super::message::{self, Incoming};
 use super::transport::Transport;
 use crate::domain::ErrorCode;
 use crate::graphql::{Answer, Operation, request_error};
@@ -23,7 +23,7 @@ use crate::http::client_app::ClientApp;
 use crate::http::connection_quota::ConnectionPermit;
 use crate::http::operation_stream::{self, StreamedAnswer};
 use crate::http::refusal::Refusal;
-use crate::http::request;
+use crate::http::request::Parameters;
 use crate::http::request_origin::RequestOrigin;
 use crate::http::spans;
 use crate::http::state::Endpoint;
@@ -66,26 +66,13 @@ pub(super) struct Session {
     permit: SocketPermit,
     /// Set by `connection_init`.
     caller: Option<Caller>,
-    operations: SelectAll<BoxStream<'static, OperationEvent>>,
-    in_progress: HashMap<String, AbortHandle>,
-}
-
-/// An answer of an operation, or its end.
-struct OperationEvent {
-    id: String,
-    answer: Option<StreamedAnswer>,
+    /// The answers of the operations in progress, by their id; `None` ends one.
+    operations: StreamMap<String, BoxStream<'static, Option<StreamedAnswer>>>,
 }
 
 impl Session {
     pub(super) fn new(endpoint: Arc<Endpoint>, client: Client, permit: SocketPermit) -> Self {
-        Self {
-            endpoint,
-            client,
-            permit,
-            caller: None,
-            operations: SelectAll::new(),
-            in_progress: HashMap::new(),
-        }
+        Self { endpoint, client, permit, caller: None, operations: StreamMap::new() }
     }
 
     pub(super) async fn run(mut self, mut transport: Transport, speaks_protocol: bool) {
@@ -114,7 +101,9 @@ impl Session {
                         Err(ending) => Err(ending),
                     }
                 }
-                Some(event) = self.operations.next() => self.send_event(event, transport).await,
+                Some((id, answer)) = self.operations.next() => {
+                    self.send(&id, answer, transport).await
+                }
                 _ = pings.tick() => match last_heard.elapsed() {
                     silence if silence > MAX_SILENCE => Err(close::NO_PONG.into()),
                     _ => transport.send_json(&json!({ "type": "ping" })).await,
@@ -163,7 +152,8 @@ impl Session {
             Incoming::Pong {} => Ok(()),
             Incoming::Subscribe { id, payload } => Ok(self.subscribe(id, payload)?),
             Incoming::Complete { id } => {
-                self.stop(&id);
+                // Nothing more comes of the operation: its id may be used again.
+                self.operations.remove(&id);
                 Ok(())
             }
         }
@@ -205,28 +195,23 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), CloseFrame> {
+    fn subscribe(&mut self, id: String, payload: Parameters) -> Result<(), CloseFrame> {
         let Some(caller) = &self.caller else { return Err(close::UNAUTHORIZED) };
         if !self.endpoint.callers.still_accepts(caller) {
             return Err(close::FORBIDDEN);
         }
-        if self.in_progress.contains_key(&id) {
+        if self.operations.contains_key(&id) {
             return Err(close::subscriber_exists(&id));
         }
-        let Ok(mut operation) = request::operation(payload) else {
+        let Ok(mut operation) = payload.operation() else {
             return Err(close::bad_request("The payload is no GraphQL request"));
         };
         self.endpoint.persisted_queries.resolve(&mut operation);
         if let Err(error) = self.check_limits(caller) {
             operation.fault = Some(Box::new(error));
         }
-        let answers = self.answers(caller, operation);
-        let event_id = id.clone();
-        let events = answers.map(Some).chain(stream::iter([None]));
-        let events = events.map(move |answer| OperationEvent { id: event_id.clone(), answer });
-        let (events, handle) = abortable(events);
-        self.in_progress.insert(id, handle);
-        self.operations.push(events.boxed());
+        let answers = self.answers(caller, operation).map(Some).chain(stream::iter([None]));
+        self.operations.insert(id, answers.boxed());
         Ok(())
     }
 
@@ -241,41 +226,33 @@ impl Session {
 
     /// Checks that the socket and its caller may have one operation more.
     fn check_limits(&self, caller: &Caller) -> Result<(), ServerError> {
-        if self.in_progress.len() >= MAX_OPERATIONS {
+        if self.operations.len() >= MAX_OPERATIONS {
             let message = format!("one socket may have {MAX_OPERATIONS} operations in progress");
             return Err(request_error(ErrorCode::Overloaded, message));
         }
         self.endpoint.take_rate(caller, 1).map_err(Refusal::into_error)
     }
 
-    /// Ends an operation, unless it has ended. Nothing more comes of it: its id may be used again.
-    fn stop(&mut self, id: &str) {
-        if let Some(operation) = self.in_progress.remove(id) {
-            operation.abort();
-        }
-    }
-
     /// Passes on an answer, or the end of an operation. The `error` of an operation that was refused is
     /// its end, too. No answer goes to a caller whose rights have changed since the operation began.
-    async fn send_event(
+    async fn send(
         &mut self,
-        event: OperationEvent,
+        id: &str,
+        answer: Option<StreamedAnswer>,
         transport: &mut Transport,
     ) -> Result<(), Ending> {
         if self.caller.as_ref().is_some_and(|caller| !self.endpoint.callers.still_accepts(caller)) {
             return Err(close::FORBIDDEN.into());
         }
-        let OperationEvent { id, answer } = event;
-        let Some(StreamedAnswer { served, json, room: _kept_until_it_is_sent }) = answer else {
-            self.stop(&id);
+        let Some(StreamedAnswer { result, json, room: _kept_until_it_is_sent }) = answer else {
+            self.operations.remove(id);
             return transport.send_json(&json!({ "type": "complete", "id": id })).await;
         };
-        if let Answer::Refused(errors) = &served.answer {
-            self.stop(&id);
-            return transport
-                .send_json(&json!({ "type": "error", "id": id, "payload": errors }))
-                .await;
+        if let Answer::Refused(errors) = &result {
+            self.operations.remove(id);
+            let message = json!({ "type": "error", "id": id, "payload": errors });
+            return transport.send_json(&message).await;
         }
-        transport.send_json(&Next::new(&id, json.into())).await
+        transport.send(Message::Text(message::next(id, &json))).await
     }
 }

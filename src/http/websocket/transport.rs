@@ -25,25 +25,21 @@ const MAX_UNAUTHENTICATED_BYTES: u64 = 96 * 1024;
 /// Every socket has a buffer of this size for as long as it lives.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 
-/// What a socket may send and how slow it may be.
-#[derive(Clone, Copy)]
-pub(super) struct TransportLimits {
-    pub(super) max_message_bytes: usize,
-    /// For one message to the client.
-    pub(super) send_timeout: Duration,
-}
-
 type Connection = TokioIo<Upgraded>;
 
 pub(super) struct Transport {
     /// Reading ends at the limit of bytes.
     socket: WebSocketStream<Join<Take<ReadHalf<Connection>>, WriteHalf<Connection>>>,
+    /// For one message to the client.
     send_timeout: Duration,
 }
 
 impl Transport {
-    pub(super) async fn new(upgraded: Upgraded, limits: TransportLimits) -> Self {
-        let TransportLimits { max_message_bytes, send_timeout } = limits;
+    pub(super) async fn new(
+        upgraded: Upgraded,
+        max_message_bytes: usize,
+        send_timeout: Duration,
+    ) -> Self {
         let (reader, writer) = split(TokioIo::new(upgraded));
         let stream = join(reader.take(MAX_UNAUTHENTICATED_BYTES), writer);
         let config = WebSocketConfig::default()
@@ -80,7 +76,7 @@ impl Transport {
         self.send(Message::text(text)).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Ending> {
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), Ending> {
         let sent = timeout(self.send_timeout, self.socket.send(message)).await;
         // A broken connection shows at the next read.
         sent.map(drop).map_err(|_| close::SLOW_CONSUMER.into())

@@ -1,4 +1,4 @@
-//! `POST /graphql`: one operation or a batch in the body.
+//! `GET` and `POST /graphql`: operations in the parameters or in the body.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,10 +8,13 @@ use axum::http::StatusCode;
 use futures_util::future::poll_immediate;
 use tokio::time::timeout;
 
-use super::sse;
+use super::{graphiql, sse};
 use crate::config::LimitsConfig;
 use crate::domain::ErrorCode;
-use crate::http::caller_request::{CallerRequest, IncomingRequest, MEDIA_TYPES};
+use crate::http::access_log::AccessLogEntry;
+use crate::http::caller_request::{
+    CallerRequest, IncomingRequest, MEDIA_TYPES, MEDIA_TYPES_WITH_HTML,
+};
 use crate::http::negotiation::MediaType;
 use crate::http::pipeline::{self, Reply};
 use crate::http::refusal::Refusal;
@@ -19,7 +22,25 @@ use crate::http::request::{self, IncomingBody};
 use crate::http::response_cache::{RequestBytes, RequestEncoding};
 use crate::http::state::Endpoint;
 
-pub(super) async fn answer(
+pub(super) async fn get(
+    endpoint: &Arc<Endpoint>,
+    incoming: IncomingRequest,
+) -> Result<Reply, Refusal> {
+    let offered = if endpoint.graphql.graphiql { MEDIA_TYPES_WITH_HTML } else { MEDIA_TYPES };
+    let media_type = incoming.media_type(offered)?;
+    if media_type == MediaType::Html {
+        let response = graphiql::page(&endpoint.page_defaults.graphiql);
+        return Ok(Reply { response, log: AccessLogEntry::default() });
+    }
+    let uri = incoming.parts.uri.clone();
+    let request = incoming.authenticate(endpoint, media_type).await?;
+    let bytes = Bytes::copy_from_slice(uri.query().unwrap_or_default().as_bytes());
+    let sent = RequestBytes { encoding: RequestEncoding::Parameters, bytes };
+    let reply = execute(endpoint, &request, &sent).await;
+    Ok(Reply::to_caller(&endpoint.metrics, request.origin.caller, reply))
+}
+
+pub(super) async fn post(
     endpoint: &Arc<Endpoint>,
     incoming: IncomingRequest,
     body: impl IncomingBody,
@@ -27,23 +48,30 @@ pub(super) async fn answer(
     let media_type = incoming.media_type(MEDIA_TYPES)?;
     // Before the body is read: unauthenticated callers get no memory.
     let request = incoming.authenticate(endpoint, media_type).await?;
-    let reply = execute(endpoint, &request, body).await;
+    let reply = match read_body(endpoint, &request, body).await {
+        Ok(bytes) => {
+            let sent = RequestBytes { encoding: RequestEncoding::Body, bytes };
+            execute(endpoint, &request, &sent).await
+        }
+        Err(refusal) => Err(refusal),
+    };
     Ok(Reply::to_caller(&endpoint.metrics, request.origin.caller, reply))
 }
 
 async fn execute(
     endpoint: &Arc<Endpoint>,
     request: &CallerRequest,
-    body: impl IncomingBody,
+    sent: &RequestBytes,
 ) -> Result<Reply, Refusal> {
-    request::check_content_type(&request.headers)?;
-    let body = read_body(endpoint, request, body).await?;
-    let sent = RequestBytes { encoding: RequestEncoding::Body, bytes: &body };
     if let Some(reply) = pipeline::cached(endpoint, request, sent).await? {
         return Ok(reply);
     }
-    let operations = request::from_body(&body, endpoint.limits.max_batch)?;
+    let operations = match sent.encoding {
+        RequestEncoding::Parameters => request::from_query(&sent.bytes)?,
+        RequestEncoding::Body => request::from_body(&sent.bytes, endpoint.limits.max_batch)?,
+    };
     if request.media_type == MediaType::EventStream {
+        // Also by GET: a browser's event source can do nothing else, and a subscription changes nothing.
         return sse::answer(endpoint, request, operations);
     }
     pipeline::run(endpoint, request, operations, sent).await
@@ -55,6 +83,7 @@ async fn read_body(
     request: &CallerRequest,
     body: impl IncomingBody,
 ) -> Result<Bytes, Refusal> {
+    request::check_content_type(&request.headers)?;
     let LimitsConfig { max_body_bytes, request_timeout, .. } = endpoint.limits;
     let mut reading = pin!(request::body(body, max_body_bytes));
     // Most bodies arrive with the headers: no need to set a timer.

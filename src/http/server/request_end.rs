@@ -1,0 +1,121 @@
+//! Finds where HTTP/1 requests end in the bytes of a connection.
+//!
+//! hyper reads ahead: the beginning of the next head may already be in its buffer when it hands over a request.
+//! Then a client owes the rest of that head, which has a time limit. This only compares lengths. Whether a
+//! message is well formed is hyper's to say.
+
+use std::cmp::Ordering;
+
+use memchr::memchr_iter;
+
+/// Bytes that suffice to recognise the end of a head, or of a chunked body, in the bytes that follow.
+const TAIL_BYTES: usize = 3;
+
+/// Follows a connection from one request to the next.
+#[derive(Debug, Default)]
+pub(super) struct RequestEnd {
+    position: Position,
+    /// The last bytes that were read of this request.
+    tail: [u8; TAIL_BYTES],
+}
+
+#[derive(Debug, Default)]
+enum Position {
+    /// Before a head.
+    #[default]
+    Start,
+    /// In a head whose end was not read yet.
+    Head,
+    /// In a body, or behind it.
+    Body {
+        /// Bytes that were read behind the head.
+        read: u64,
+        length: BodyLength,
+    },
+}
+
+#[derive(Debug)]
+enum BodyLength {
+    /// hyper has not handed over the request yet.
+    Unknown,
+    /// By `Content-Length`, or 0 without a body.
+    Exact(u64),
+    /// Chunked: the last chunk ends with a blank line.
+    Chunked,
+}
+
+/// How much of a request a client has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It owes the rest of the body.
+    Part,
+    Whole,
+    /// The next request has begun. One that came in the same packet counts as such until more is read: where
+    /// it began is not known.
+    Next,
+}
+
+impl RequestEnd {
+    /// Takes in bytes as they are read. `is_idle` says that every request so far was answered, so that these begin
+    /// another one.
+    pub(super) fn read(&mut self, bytes: &[u8], is_idle: bool) {
+        if is_idle
+            && matches!(
+                self.position,
+                Position::Body { length: BodyLength::Exact(_) | BodyLength::Chunked, .. }
+            )
+        {
+            *self = Self::default();
+        }
+        match &mut self.position {
+            Position::Body { read, .. } => *read += bytes.len() as u64,
+            head => {
+                let behind = match head {
+                    Position::Start => behind_blank_line(bytes),
+                    _ => behind_blank_line(&[&self.tail, bytes].concat()),
+                };
+                *head = match behind {
+                    Some(read) => Position::Body { read: read as u64, length: BodyLength::Unknown },
+                    None => Position::Head,
+                };
+            }
+        }
+        for byte in bytes.iter().rev().take(TAIL_BYTES).rev() {
+            self.tail.rotate_left(1);
+            self.tail[TAIL_BYTES - 1] = *byte;
+        }
+    }
+
+    /// Notes that hyper hands over a request. A body without an exact length is chunked.
+    pub(super) fn begin(&mut self, body: Option<u64>) {
+        if let Position::Body { length, .. } = &mut self.position {
+            *length = body.map_or(BodyLength::Chunked, BodyLength::Exact);
+        }
+    }
+
+    pub(super) fn sent(&self) -> Sent {
+        match self.position {
+            Position::Start => Sent::Whole,
+            Position::Body { read, length: BodyLength::Exact(length) } => match read.cmp(&length) {
+                Ordering::Less => Sent::Part,
+                Ordering::Equal => Sent::Whole,
+                Ordering::Greater => Sent::Next,
+            },
+            Position::Body { length: BodyLength::Chunked, .. }
+                if behind_blank_line(&self.tail) == Some(0) =>
+            {
+                Sent::Whole
+            }
+            Position::Head | Position::Body { .. } => Sent::Next,
+        }
+    }
+}
+
+/// The number of bytes behind the first blank line.
+fn behind_blank_line(bytes: &[u8]) -> Option<usize> {
+    memchr_iter(b'\n', bytes).find_map(|at| {
+        let line = bytes.get(at..)?.strip_prefix(b"\n")?;
+        let behind = line.strip_prefix(b"\r\n").or_else(|| line.strip_prefix(b"\n"))?;
+        Some(behind.len())
+    })
+}
