@@ -234,7 +234,6 @@ fn simulated(args: &SimulateArgs) -> SimulatorConfig {
             rate: args.fault_rate,
             requests_per_second: args.rate_limit.map(NonZeroU32::get),
         },
-        ..SimulatorConfig::default()
     }
 }
 
