@@ -99,8 +99,11 @@ pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<By
 
 /// Reads the operations of a body.
 pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Refusal> {
-    let body = without_mark(body).trim_ascii_start();
-    match body.first() {
+    // serde reads members that are not ours without a look at their bytes.
+    let body = std::str::from_utf8(without_mark(body))
+        .map_err(|_| Refusal::bad_request("the body is not UTF-8"))?
+        .trim_ascii_start();
+    match body.as_bytes().first() {
         Some(b'[') => from_batch(from_json(body)?, max_batch),
         Some(_) => Ok(Operations::only(from_json::<Parameters>(body)?.operation()?)),
         None => {
@@ -109,8 +112,8 @@ pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Ref
     }
 }
 
-fn from_json<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Refusal> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+fn from_json<'b, T: Deserialize<'b>>(body: &'b str) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_str(body);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error| error.to_string());
     let read = read.and_then(|read| json.end().map(|()| read).map_err(|error| error.to_string()));
     read.map_err(|error| Refusal::bad_request(format!("the body is no GraphQL request: {error}")))

@@ -304,6 +304,19 @@ async fn parameters_that_are_not_utf_8_are_refused() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_utf_8_is_refused_wherever_the_bytes_are() {
+    let gateway = gateway().await;
+    for body in [&b"{\"query\":\"{__typename}\",\"extensions\":{\"other\":\"\xff\"}}"[..], b"\xff"]
+    {
+        let request = gateway.http().post(gateway.url()).header("Content-Type", "application/json");
+        let answer = HttpAnswer::of(request.body(body).send().await.unwrap()).await;
+
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.json["errors"][0]["message"], "the body is not UTF-8");
+    }
+}
+
+#[tokio::test]
 async fn a_null_persisted_query_is_ignored() {
     let gateway = gateway().await;
     let body = r#"{"query": "{ __typename }", "extensions": {"persistedQuery": null}}"#;
