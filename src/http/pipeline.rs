@@ -20,12 +20,11 @@ use super::metrics::{HttpMetrics, OperationOutcome};
 use super::refusal::Refusal;
 use super::request::Operations;
 use super::response::{BatchResponse, CompleteResponse, OperationResponse};
-use super::response_cache::{CachedResponse, RequestBytes, RequestEncoding, ResponseKey};
+use super::response_cache::{CachedResponse, RequestEncoding, ResponseKey};
 use super::spans as http_spans;
 use super::state::Endpoint;
 use super::unsent;
 use crate::graphql::{Admitted, Answer, Operation, OperationContext, ResponseSize};
-use crate::records::CallerKey;
 use crate::spans;
 
 /// A response, and what the access log says about it.
@@ -61,16 +60,13 @@ impl Reply {
 pub(crate) async fn cached(
     endpoint: &Endpoint,
     request: &CallerRequest,
-    sent: &RequestBytes,
+    key: &ResponseKey,
 ) -> Result<Option<Reply>, Refusal> {
     if request.explain || request.cache.no_cache {
         return Ok(None);
     }
-    let reader = endpoint.records.reader(request.asking());
-    let key = reader.caller().map(|data_of| key(request, data_of, sent));
-    let Some(cached) = key.and_then(|key| endpoint.responses.get(&key)) else {
-        return Ok(None);
-    };
+    let Some(cached) = endpoint.responses.get(key) else { return Ok(None) };
+    let reader = endpoint.records.reader_of(Some(key.data_of), request.asking());
     let Some(hits) = reader.revalidate(&cached.dependencies) else { return Ok(None) };
     endpoint.take_rate(&request.origin.caller, 1)?;
     let span = http_spans::operation(cached.operation_name.as_deref());
@@ -81,7 +77,7 @@ pub(crate) async fn cached(
     let body = cached.body.clone();
     let complete = CompleteResponse::new(request.media_type, &summary, Quality::Complete, body);
     let lines = endpoint.audit.lines(&request.origin, [&cached.events]);
-    let response = send(endpoint, request, sent.encoding, complete, lines).await?;
+    let response = send(endpoint, request, key.sent.encoding, complete, lines).await?;
     endpoint.metrics.count_operation(OperationOutcome::Ok, &request.origin.app);
     let operation = cached.operation_name.clone();
     let mut log = AccessLogEntry::of(None, operation);
@@ -89,7 +85,7 @@ pub(crate) async fn cached(
     Ok(Some(Reply { response, log }))
 }
 
-/// Executes the operations of a request. The response is cached under `sent`, where it may be reused.
+/// Executes the operations of a request. The response is cached under `key`, where it may be reused.
 ///
 /// # Errors
 /// When the caller exceeds the rate limit, or has too many requests in progress.
@@ -97,10 +93,11 @@ pub(crate) async fn run(
     endpoint: &Endpoint,
     request: &CallerRequest,
     operations: Operations,
-    sent: &RequestBytes,
+    encoding: RequestEncoding,
+    key: Option<ResponseKey>,
 ) -> Result<Reply, Refusal> {
     let Operations { mut operations, is_batch } = operations;
-    let by_get = sent.encoding == RequestEncoding::Parameters;
+    let by_get = encoding == RequestEncoding::Parameters;
     endpoint.take_rate(&request.origin.caller, operations.len())?;
     let is_cacheable = !is_batch && !request.explain && operations.iter().all(is_cacheable);
     for operation in &mut operations {
@@ -127,7 +124,7 @@ pub(crate) async fn run(
         && batch.is_good()
         && let [OperationResponse { dependencies, events, .. }] = &mut *batch.responses
         && let Some(dependencies) = dependencies.take()
-        && let Some(data_of) = endpoint.records.caller(request.origin.caller.token.as_ref())
+        && let Some(key) = key
     {
         let response = CachedResponse {
             body: Bytes::copy_from_slice(&body),
@@ -135,7 +132,7 @@ pub(crate) async fn run(
             events: events.clone(),
             dependencies,
         };
-        endpoint.responses.insert(key(request, data_of, sent), response);
+        endpoint.responses.insert(key, response);
     }
     let mut complete = batch.complete(body);
     if request.explain {
@@ -145,7 +142,7 @@ pub(crate) async fn run(
     }
     let events = batch.responses.iter().map(|response| &response.events);
     let lines = endpoint.audit.lines(&request.origin, events);
-    let response = send(endpoint, request, sent.encoding, complete, lines).await?;
+    let response = send(endpoint, request, encoding, complete, lines).await?;
     let mut log = AccessLogEntry::of(None, name);
     for one in &batch.responses {
         note(&endpoint.metrics, request, one, &mut log);
@@ -199,10 +196,6 @@ async fn send(
 /// A document that comes with its hash has to reach the persisted queries each time.
 fn is_cacheable(operation: &Operation) -> bool {
     operation.persisted.is_none() || operation.query.is_empty()
-}
-
-fn key(request: &CallerRequest, data_of: CallerKey, sent: &RequestBytes) -> ResponseKey {
-    ResponseKey::new(&request.origin.caller, data_of, request.media_type, sent)
 }
 
 /// Executes operations side by side, each within `limits.request_timeout`.

@@ -42,13 +42,13 @@ pub(crate) struct CachedResponse {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ResponseKey {
     /// Whose data is read.
-    data_of: CallerKey,
+    pub(crate) data_of: CallerKey,
     /// What the caller may see and do.
     grant: GrantKey,
     /// The caller's name, where the gateway has verified one.
     name: Option<Arc<str>>,
     media_type: MediaType,
-    sent: RequestBytes,
+    pub(crate) sent: RequestBytes,
 }
 
 /// The bytes that carry the operations of a request.
@@ -72,14 +72,14 @@ impl ResponseKey {
         caller: &Caller,
         data_of: CallerKey,
         media_type: MediaType,
-        sent: &RequestBytes,
+        sent: RequestBytes,
     ) -> Self {
         let name = match &caller.identity {
             CallerIdentity::Name(name) => Some(Arc::clone(name)),
             // A token is in `data_of`. An address has no rights of its own.
             CallerIdentity::Token(_) | CallerIdentity::Address(_) | CallerIdentity::Unknown => None,
         };
-        Self { data_of, grant: caller.grant.key(), name, media_type, sent: sent.clone() }
+        Self { data_of, grant: caller.grant.key(), name, media_type, sent }
     }
 }
 

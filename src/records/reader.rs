@@ -35,6 +35,7 @@ use crate::spans;
 pub struct Reader {
     pub(super) records: Records,
     pub(super) context: RequestContext,
+    /// Whose data is read; `None` where a token is needed and there is none.
     caller: Option<CallerKey>,
     loader: OnceLock<RecordLoader>,
     pub(super) link_loader: OnceLock<LinkLoader>,
@@ -56,7 +57,11 @@ struct Loading<'r>(&'r Reader);
 impl Records {
     /// A reader for one GraphQL request.
     pub fn reader(&self, context: RequestContext) -> Reader {
-        let caller = self.caller(context.token.as_ref());
+        self.reader_of(self.caller(context.token.as_ref()), context)
+    }
+
+    /// The same where it is known already whose data is read.
+    pub(crate) fn reader_of(&self, caller: Option<CallerKey>, context: RequestContext) -> Reader {
         let operation = self.next_operation.fetch_add(1, Ordering::Relaxed);
         let context = RequestContext { operation, ..context };
         Reader {
@@ -188,11 +193,6 @@ impl Reader {
         let renewed = self.records.reader(self.context.clone());
         *renewed.noted.lock() = self.take_summary();
         renewed
-    }
-
-    /// Whose data is read; `None` where a token is needed and there is none.
-    pub(crate) fn caller(&self) -> Option<CallerKey> {
-        self.caller
     }
 
     /// What was read since the last call.

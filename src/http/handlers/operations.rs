@@ -19,7 +19,7 @@ use crate::http::negotiation::MediaType;
 use crate::http::pipeline::{self, Reply};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, IncomingBody};
-use crate::http::response_cache::{RequestBytes, RequestEncoding};
+use crate::http::response_cache::{RequestBytes, RequestEncoding, ResponseKey};
 use crate::http::state::Endpoint;
 
 pub(super) async fn get(
@@ -36,7 +36,7 @@ pub(super) async fn get(
     let request = incoming.authenticate(endpoint, media_type).await?;
     let bytes = Bytes::copy_from_slice(uri.query().unwrap_or_default().as_bytes());
     let sent = RequestBytes { encoding: RequestEncoding::Parameters, bytes };
-    let reply = execute(endpoint, &request, &sent).await;
+    let reply = execute(endpoint, &request, sent).await;
     Ok(Reply::to_caller(&endpoint.metrics, request.origin.caller, reply))
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn post(
     let reply = match read_body(endpoint, &request, body).await {
         Ok(bytes) => {
             let sent = RequestBytes { encoding: RequestEncoding::Body, bytes };
-            execute(endpoint, &request, &sent).await
+            execute(endpoint, &request, sent).await
         }
         Err(refusal) => Err(refusal),
     };
@@ -61,20 +61,27 @@ pub(super) async fn post(
 async fn execute(
     endpoint: &Arc<Endpoint>,
     request: &CallerRequest,
-    sent: &RequestBytes,
+    sent: RequestBytes,
 ) -> Result<Reply, Refusal> {
-    if let Some(reply) = pipeline::cached(endpoint, request, sent).await? {
+    let RequestBytes { encoding, bytes } = sent.clone();
+    let caller = &request.origin.caller;
+    // Without a token that the upstream would ask for, there is no data of this caller.
+    let data_of = endpoint.records.caller(caller.token.as_ref());
+    let key = data_of.map(|data_of| ResponseKey::new(caller, data_of, request.media_type, sent));
+    if let Some(key) = &key
+        && let Some(reply) = pipeline::cached(endpoint, request, key).await?
+    {
         return Ok(reply);
     }
-    let operations = match sent.encoding {
-        RequestEncoding::Parameters => request::from_query(&sent.bytes)?,
-        RequestEncoding::Body => request::from_body(&sent.bytes, endpoint.limits.max_batch)?,
+    let operations = match encoding {
+        RequestEncoding::Parameters => request::from_query(&bytes)?,
+        RequestEncoding::Body => request::from_body(&bytes, endpoint.limits.max_batch)?,
     };
     if request.media_type == MediaType::EventStream {
         // Also by GET: a browser's event source can do nothing else, and a subscription changes nothing.
         return sse::answer(endpoint, request, operations);
     }
-    pipeline::run(endpoint, request, operations, sent).await
+    pipeline::run(endpoint, request, operations, encoding, key).await
 }
 
 /// Reads the body. A caller whose body has not arrived yet needs a permit to wait.
