@@ -253,6 +253,7 @@ pub(crate) fn logs_in(config: &mut Config, iam: Url, password: &str) {
 
 /// Long time limits and lifetimes, for tests with many callers.
 pub(crate) fn patient(config: &mut Config) {
+    config.upstream.connect_timeout = 2 * PATIENCE;
     config.upstream.attempt_timeout = 2 * PATIENCE;
     config.upstream.deadline = 2 * PATIENCE;
     config.limits.request_timeout = 2 * PATIENCE;
