@@ -1,6 +1,7 @@
 //! Limits how many sockets and event streams may be open, for each caller and for all together.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,8 +11,6 @@ use tokio_util::task::TaskTracker;
 use super::refusal::Refusal;
 use crate::domain::LimitKey;
 use crate::resizable_semaphore::ResizableSemaphore;
-
-const TOO_MANY: &str = "Too many connections: limits.max_in_flight is reached";
 
 /// Counts open connections. Clones share the counts.
 #[derive(Clone)]
@@ -29,11 +28,12 @@ pub(crate) struct ConnectionQuota {
     per_caller: usize,
 }
 
-/// An open connection of a caller. Dropping it makes room for another.
+/// An open connection. Dropping it makes room for another.
 pub(crate) struct ConnectionPermit {
-    quota: ConnectionQuota,
-    caller: LimitKey,
-    _authenticated: OwnedSemaphorePermit,
+    /// `None` for a socket whose caller has yet to authenticate.
+    pub(crate) caller: Option<LimitKey>,
+    by_caller: Arc<Mutex<HashMap<LimitKey, usize>>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl ConnectionQuota {
@@ -57,30 +57,27 @@ impl ConnectionQuota {
         self.unauthenticated.resize(self.total, tasks);
     }
 
-    /// Counts one connection more of a caller who has authenticated.
+    /// Counts one connection more. Without a caller it is a socket that has yet to authenticate.
     ///
     /// # Errors
-    /// 429 where the caller has too many connections, 503 where all callers together have.
-    pub(crate) fn acquire(&self, caller: LimitKey) -> Result<ConnectionPermit, Refusal> {
-        let authenticated = Arc::clone(&self.authenticated).try_acquire_owned();
-        let authenticated = authenticated.map_err(|_| Refusal::unavailable(TOO_MANY))?;
-        let limit = self.per_caller;
-        let mut by_caller = self.by_caller.lock();
-        let count = by_caller.entry(caller).or_default();
-        if *count >= limit {
-            return Err(Refusal::rate_limited(format!(
-                "Too many connections: subscriptions.max_connections_per_caller allows {limit}"
-            )));
+    /// 429 where the caller has too many connections, 503 where all together have.
+    pub(crate) fn acquire(&self, caller: Option<LimitKey>) -> Result<ConnectionPermit, Refusal> {
+        let semaphore = if caller.is_some() { &self.authenticated } else { &self.unauthenticated };
+        let permit = Arc::clone(semaphore).try_acquire_owned().map_err(|_| {
+            Refusal::unavailable("Too many connections: limits.max_in_flight is reached")
+        })?;
+        if let Some(caller) = caller {
+            let limit = self.per_caller;
+            let mut by_caller = self.by_caller.lock();
+            let count = by_caller.entry(caller).or_default();
+            if *count >= limit {
+                return Err(Refusal::rate_limited(format!(
+                    "Too many connections: subscriptions.max_connections_per_caller allows {limit}"
+                )));
+            }
+            *count += 1;
         }
-        *count += 1;
-        drop(by_caller);
-        Ok(ConnectionPermit { quota: self.clone(), caller, _authenticated: authenticated })
-    }
-
-    /// Counts one socket more whose caller has yet to authenticate.
-    pub(crate) fn acquire_unauthenticated(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let permit = Arc::clone(&self.unauthenticated).try_acquire_owned();
-        permit.map_err(|_| Refusal::unavailable(TOO_MANY))
+        Ok(ConnectionPermit { caller, by_caller: Arc::clone(&self.by_caller), _permit: permit })
     }
 
     /// Whether half of the room for sockets that have yet to authenticate is taken.
@@ -94,19 +91,13 @@ impl ConnectionQuota {
     }
 }
 
-impl ConnectionPermit {
-    pub(crate) fn is_of(&self, caller: &LimitKey) -> bool {
-        self.caller == *caller
-    }
-}
-
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut by_caller = self.quota.by_caller.lock();
-        match by_caller.get_mut(&self.caller) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => {
-                by_caller.remove(&self.caller);
+        let Some(caller) = self.caller else { return };
+        if let Entry::Occupied(mut count) = self.by_caller.lock().entry(caller) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }

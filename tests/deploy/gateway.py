@@ -78,7 +78,7 @@ def simulator():
 
 def stop_seconds():
     """The longest time that the gateway takes to stop, from its source."""
-    return seconds("src/http/server/listener.rs", "LONGEST_DRAIN") + seconds("src/app/mod.rs", "TASKS_END_WITHIN")
+    return seconds("src/http/server/mod.rs", "LONGEST_DRAIN") + seconds("src/app/mod.rs", "TASKS_END_WITHIN")
 
 
 def seconds(file, name):

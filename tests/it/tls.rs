@@ -206,7 +206,7 @@ async fn broken_certificate_files_change_nothing_and_are_logged_once() {
     let told: Vec<&str> = told.lines().filter(|line| line.contains(" ERROR ")).collect();
     assert_eq!(meanwhile, old.der());
     assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(told[0].contains("it is not the key of the first certificate in tls.cert_file"));
+    assert!(told[0].contains("it cannot be used with the first certificate in tls.cert_file"));
 }
 
 #[tokio::test]
@@ -345,13 +345,18 @@ async fn wrong_tls_files_are_refused_with_setting_and_path() {
         (&one.key, &one.key, "tls.cert_file", "it holds no certificate"),
         (&String::new(), &one.key, "tls.cert_file", "it holds no certificate"),
         (&one.certificate, &one.certificate, "tls.key_file", "it holds no private key"),
-        (&one.certificate, &encrypted, "tls.key_file", "its key is encrypted"),
+        (
+            &one.certificate,
+            &encrypted,
+            "tls.key_file",
+            "it holds no private key without a password",
+        ),
         (&one.certificate, &cut, "tls.key_file", "it is no PEM"),
         (
             &one.certificate,
             &other.key,
             "tls.key_file",
-            "it is not the key of the first certificate",
+            "it cannot be used with the first certificate",
         ),
     ] {
         let (certificate, key) = (TestFile::of(certificate), TestFile::of(key));

@@ -52,7 +52,7 @@ pub(super) fn answer(
     endpoint.persisted_queries.resolve(&mut operation);
     let name = operation.operation_name.clone();
     let caller = request.origin.caller.clone();
-    let permit = endpoint.connections.acquire(caller.identity.limit_key())?;
+    let permit = endpoint.connections.acquire(Some(caller.identity.limit_key()))?;
     let (origin, asking) = (request.origin.clone(), request.asking());
     let span = spans::operation(name.as_deref());
     let answers = operation_stream::answers(endpoint, origin, asking, operation, span);

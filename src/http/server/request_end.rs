@@ -19,6 +19,7 @@ pub(super) struct RequestEnd {
     tail: [u8; TAIL_BYTES],
 }
 
+/// `read` counts the bytes behind the head.
 #[derive(Debug, Default)]
 enum Position {
     /// Before a head.
@@ -26,56 +27,33 @@ enum Position {
     Start,
     /// In a head whose end was not read yet.
     Head,
-    /// In a body, or behind it.
-    Body {
-        /// Bytes that were read behind the head.
-        read: u64,
-        length: BodyLength,
-    },
-}
-
-#[derive(Debug)]
-enum BodyLength {
-    /// hyper has not handed over the request yet.
-    Unknown,
-    /// By `Content-Length`, or 0 without a body.
-    Exact(u64),
-    /// Chunked: the last chunk ends with a blank line.
-    Chunked,
-}
-
-/// How much of a request a client has sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// It owes the rest of the body.
-    Part,
-    Whole,
-    /// The next request has begun. One that came in the same packet counts as such until more is read: where
-    /// it began is not known.
-    Next,
+    /// Behind a head that hyper has not handed over yet.
+    BehindHead { read: u64 },
+    /// In a body, or behind it. Its length is that of `Content-Length`, or 0 without a body.
+    Body { read: u64, length: u64 },
+    /// In a chunked body, or behind it: the last chunk ends with a blank line.
+    Chunks,
 }
 
 impl RequestEnd {
     /// Takes in bytes as they are read. `is_idle` says that every request so far was answered, so that these begin
     /// another one.
     pub(super) fn read(&mut self, bytes: &[u8], is_idle: bool) {
-        if is_idle
-            && matches!(
-                self.position,
-                Position::Body { length: BodyLength::Exact(_) | BodyLength::Chunked, .. }
-            )
-        {
+        if is_idle && matches!(self.position, Position::Body { .. } | Position::Chunks) {
             *self = Self::default();
         }
         match &mut self.position {
-            Position::Body { read, .. } => *read += bytes.len() as u64,
+            Position::BehindHead { read } | Position::Body { read, .. } => {
+                *read += bytes.len() as u64;
+            }
+            Position::Chunks => {}
             head => {
                 let behind = match head {
                     Position::Start => behind_blank_line(bytes),
                     _ => behind_blank_line(&[&self.tail, bytes].concat()),
                 };
                 *head = match behind {
-                    Some(read) => Position::Body { read: read as u64, length: BodyLength::Unknown },
+                    Some(read) => Position::BehindHead { read: read as u64 },
                     None => Position::Head,
                 };
             }
@@ -88,25 +66,23 @@ impl RequestEnd {
 
     /// Notes that hyper hands over a request. A body without an exact length is chunked.
     pub(super) fn begin(&mut self, body: Option<u64>) {
-        if let Position::Body { length, .. } = &mut self.position {
-            *length = body.map_or(BodyLength::Chunked, BodyLength::Exact);
+        if let Position::BehindHead { read } = self.position {
+            self.position = match body {
+                Some(length) => Position::Body { read, length },
+                None => Position::Chunks,
+            };
         }
     }
 
-    pub(super) fn sent(&self) -> Sent {
+    /// What the client has sent, compared with the whole request: less if it owes the rest of the body, greater
+    /// if the next request has begun. One that came in the same packet counts as begun until more is read: where
+    /// it began is not known.
+    pub(super) fn sent(&self) -> Ordering {
         match self.position {
-            Position::Start => Sent::Whole,
-            Position::Body { read, length: BodyLength::Exact(length) } => match read.cmp(&length) {
-                Ordering::Less => Sent::Part,
-                Ordering::Equal => Sent::Whole,
-                Ordering::Greater => Sent::Next,
-            },
-            Position::Body { length: BodyLength::Chunked, .. }
-                if behind_blank_line(&self.tail) == Some(0) =>
-            {
-                Sent::Whole
-            }
-            Position::Head | Position::Body { .. } => Sent::Next,
+            Position::Start => Ordering::Equal,
+            Position::Body { read, length } => read.cmp(&length),
+            Position::Chunks if behind_blank_line(&self.tail) == Some(0) => Ordering::Equal,
+            Position::Head | Position::BehindHead { .. } | Position::Chunks => Ordering::Greater,
         }
     }
 }

@@ -22,11 +22,9 @@ use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
+use super::metrics::{HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT, TlsMetrics};
 use crate::clock::Clock;
 use crate::config::{Live, TlsConfig, certificates_of, read_bounded};
-use crate::http::metrics::{
-    HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT, TlsMetrics,
-};
 use crate::http::setting_file::{FileError, read_file};
 
 const CERT_FILE: &str = "tls.cert_file";
@@ -35,18 +33,16 @@ const KEY_FILE: &str = "tls.key_file";
 /// The TLS of a listener, which may be off. Clones share it.
 #[derive(Clone)]
 pub struct Tls {
-    serving: Live<Option<Arc<ServerConfig>>>,
+    acceptor: Live<Option<TlsAcceptor>>,
     metrics: TlsMetrics,
     clock: Clock,
 }
 
-/// A prepared configuration for later connections; `None` without TLS.
-pub struct TlsChange(Option<TlsFiles>);
-
-/// What was read from the files.
-struct TlsFiles {
-    config: Arc<ServerConfig>,
-    /// When the first certificate of the chain ends; `None` if one cannot be read.
+/// What was read from the files, for later connections. The default is no TLS.
+#[derive(Default)]
+pub struct TlsChange {
+    acceptor: Option<TlsAcceptor>,
+    /// When the first certificate of the chain ends.
     end: Option<Timestamp>,
 }
 
@@ -60,31 +56,23 @@ impl Tls {
         metrics: TlsMetrics,
         clock: Clock,
     ) -> Result<Self, FileError> {
-        let change = TlsChange::read(files)?;
-        let tls = Self { serving: Live::new(None), metrics, clock };
-        tls.change(change);
+        let tls = Self { acceptor: Live::new(None), metrics, clock };
+        tls.change(TlsChange::read(files)?);
         Ok(tls)
     }
 
     /// Uses the configuration for later connections. Open connections keep theirs.
-    pub fn change(&self, TlsChange(files): TlsChange) {
-        let end = files.as_ref().map(|files| files.end);
-        match end {
-            Some(None) => {
-                tracing::warn!("when the certificate of the listener ends cannot be read");
-            }
-            Some(Some(ended)) if ended <= self.clock.timestamp() => {
-                tracing::warn!(%ended, "the certificate of the listener has ended");
-            }
-            Some(Some(_)) | None => {}
+    pub fn change(&self, TlsChange { acceptor, end }: TlsChange) {
+        if let Some(ended) = end.filter(|end| *end <= self.clock.timestamp()) {
+            tracing::warn!(%ended, "the certificate of the listener has ended");
         }
-        self.metrics.expiry.set(end.flatten().map_or(0, Timestamp::as_second));
-        self.serving.set(files.map(|files| files.config));
+        self.metrics.expiry.set(end.map_or(0, Timestamp::as_second));
+        self.acceptor.set(acceptor);
     }
 
     /// What does the handshake of a new connection; `None` without TLS.
     pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
-        Option::clone(&self.serving.load()).map(TlsAcceptor::from)
+        Option::clone(&self.acceptor.load())
     }
 
     /// Does the handshake of a connection. `None` if it fails or takes too long.
@@ -113,49 +101,38 @@ impl TlsChange {
     /// # Errors
     /// As [`Tls::load`].
     pub fn read(files: Option<&TlsConfig>) -> Result<Self, FileError> {
-        Ok(Self(files.map(read).transpose()?))
-    }
-}
-
-/// Reads a configuration from files.
-fn read(files: &TlsConfig) -> Result<TlsFiles, FileError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain = read_file(CERT_FILE, &files.cert_file, read_bounded, certificates_of)?;
-    let end = end_of(&chain);
-    let key = read_file(KEY_FILE, &files.key_file, read_bounded, private_key)?;
-    let verifier = match &files.client_ca_file {
-        Some(file) => read_file("tls.client_ca_file", file, read_bounded, |pem| {
-            client_verifier(pem, &provider)
-        })?,
-        None => WebPkiClientVerifier::no_client_auth(),
-    };
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .expect("ring has what both versions need")
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key);
-    let mut config = config.map_err(|error| {
-        let problem = match error {
-            rustls::Error::InconsistentKeys(_) => {
-                format!("it is not the key of the first certificate in {CERT_FILE}")
-            }
-            _ => format!("it, or the first certificate in {CERT_FILE}, is not supported: {error}"),
+        let Some(files) = files else { return Ok(Self::default()) };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let chain = read_file(CERT_FILE, &files.cert_file, read_bounded, certificates_of)?;
+        let end = chain.iter().filter_map(end_of).min();
+        let key = read_file(KEY_FILE, &files.key_file, read_bounded, private_key)?;
+        let verifier = match &files.client_ca_file {
+            Some(file) => read_file("tls.client_ca_file", file, read_bounded, |pem| {
+                client_verifier(pem, &provider)
+            })?,
+            None => WebPkiClientVerifier::no_client_auth(),
         };
-        FileError::new(KEY_FILE, &files.key_file, problem)
-    })?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsFiles { config: Arc::new(config), end })
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .expect("ring has what both versions need")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key);
+        let mut config = config.map_err(|error| {
+            let problem =
+                format!("it cannot be used with the first certificate in {CERT_FILE}: {error}");
+            FileError::new(KEY_FILE, &files.key_file, problem)
+        })?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { acceptor: Some(Arc::new(config).into()), end })
+    }
 }
 
 /// Reads a private key; the error is a clause that reveals nothing of the key.
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        PemError::NoItemsFound if is_encrypted(pem) => {
-            "its key is encrypted: it has to be there without a password"
-        }
         PemError::NoItemsFound => {
-            "it holds no private key, which begins with -----BEGIN PRIVATE KEY-----, -----BEGIN EC \
-             PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
+            "it holds no private key without a password, which begins with -----BEGIN PRIVATE \
+             KEY-----, -----BEGIN EC PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
         }
         // Other errors quote lines of the file.
         _ => "it is no PEM",
@@ -177,16 +154,9 @@ fn client_verifier(
         .map_err(|error| error.to_string())
 }
 
-fn is_encrypted(pem: &[u8]) -> bool {
-    String::from_utf8_lossy(pem).contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
-}
-
-/// When the first of the certificates ends; `None` if one cannot be read.
-fn end_of(certificates: &[CertificateDer<'_>]) -> Option<Timestamp> {
-    let ends = certificates.iter().map(|certificate| {
-        let certificate = Certificate::from_der(certificate).ok()?;
-        let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
-        Timestamp::from_second(i64::try_from(end.as_secs()).ok()?).ok()
-    });
-    ends.min().flatten()
+/// When a certificate ends.
+fn end_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+    Timestamp::from_second(i64::try_from(end.as_secs()).ok()?).ok()
 }

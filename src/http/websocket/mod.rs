@@ -4,39 +4,51 @@
 //! tungstenite reads and writes frames. This module takes the handshake, speaks the protocol, and
 //! says in close frames why a socket ends.
 
-mod close;
+mod handshake;
+mod protocol;
 mod transport;
-mod message;
-mod session;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use async_graphql_axum::GraphQLProtocol;
-use axum::body::Body;
-use axum::extract::FromRequestParts as _;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use axum::response::Response;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use hyper::upgrade::OnUpgrade;
-use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use async_graphql::ServerError;
+use axum::http::header;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use opentelemetry::trace::SpanContext;
+use serde_json::{Value, json};
+use tokio::time::{Instant, interval, interval_at};
+use tokio_stream::StreamMap;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
-use self::session::{Client, Session, SocketPermit};
+use self::protocol::{Ending, Incoming};
 use self::transport::Transport;
 use super::access_log::AccessLogEntry;
+use super::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
 use super::caller_request::IncomingRequest;
-use super::csrf;
+use super::client_app::ClientApp;
+use super::connection_quota::ConnectionPermit;
+use super::operation_stream::{self, StreamedAnswer};
 use super::pipeline::Reply;
 use super::refusal::Refusal;
+use super::request::Parameters;
+use super::request_origin::RequestOrigin;
+use super::spans as http_spans;
 use super::state::Endpoint;
 use crate::domain::ErrorCode;
+use crate::graphql::{Answer, request_error};
 use crate::spans;
 
-/// The only subprotocol.
-const PROTOCOL: &str = "graphql-transport-ws";
-/// The only version of WebSocket there is (RFC 6455, section 4.1).
-const VERSION: &str = "13";
+/// How long a client may take to send `connection_init`.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same while many sockets have yet to authenticate.
+const SHORT_INIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the client is pinged.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// A client that is silent for longer is gone.
+const MAX_SILENCE: Duration = Duration::from_secs(45);
+/// Operations in progress on one socket.
+const MAX_OPERATIONS: usize = 100;
 
 /// Turns a request into a socket.
 pub(crate) async fn upgrade(
@@ -44,7 +56,7 @@ pub(crate) async fn upgrade(
     incoming: IncomingRequest,
 ) -> Result<Reply, Refusal> {
     let IncomingRequest { mut parts, peer, id: request_id, app } = incoming;
-    check(endpoint, &mut parts).await?;
+    handshake::check(endpoint, &mut parts).await?;
     let presented = endpoint.callers.credentials(&parts.headers)?;
     // Without a credential here, one may come with `connection_init`.
     let caller = match presented.credential {
@@ -54,18 +66,23 @@ pub(crate) async fn upgrade(
         }
         None => None,
     };
-    let permit = match &caller {
-        Some(caller) => {
-            SocketPermit::Caller(endpoint.connections.acquire(caller.identity.limit_key())?)
-        }
-        None => SocketPermit::Unauthenticated(endpoint.connections.acquire_unauthenticated()?),
-    };
-    let speaks_protocol = offers_protocol(&parts.headers);
-    let (response, on_upgrade) = switch_protocols(parts)?;
+    let limit_key = caller.as_ref().map(|caller| caller.identity.limit_key());
+    let permit = endpoint.connections.acquire(limit_key)?;
+    let (response, on_upgrade) = handshake::switch_protocols(parts)?;
+    let speaks_protocol = response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL);
     let max_message_bytes = endpoint.limits.max_body_bytes;
     let send_timeout = endpoint.subscriptions.send_timeout;
-    let client = Client { presented, peer, request_id, app, span: spans::current() };
-    let session = Session::new(Arc::clone(endpoint), client, permit);
+    let session = Session {
+        endpoint: Arc::clone(endpoint),
+        presented,
+        peer,
+        request_id,
+        app,
+        span: spans::current(),
+        permit,
+        caller: None,
+        operations: StreamMap::new(),
+    };
     endpoint.tasks.spawn(async move {
         // Fails where the connection ends first.
         let Ok(upgraded) = on_upgrade.await else { return };
@@ -76,51 +93,191 @@ pub(crate) async fn upgrade(
     Ok(Reply { response, log })
 }
 
-/// Refuses pages of other sites, other versions of WebSocket, and clients without a GraphQL protocol.
-async fn check(endpoint: &Endpoint, parts: &mut Parts) -> Result<(), Refusal> {
-    csrf::check(&parts.method, &parts.headers, &endpoint.graphql.allow_origins)?;
-    let version = parts.headers.get(header::SEC_WEBSOCKET_VERSION);
-    if version.is_none_or(|version| version != VERSION) {
-        let message = format!("Sec-WebSocket-Version has to be {VERSION}");
-        return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::BadRequest, message)
-            .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION))
-            .with(header::UPGRADE, HeaderValue::from_static("websocket"))
-            .with(header::CONNECTION, HeaderValue::from_static("upgrade")));
-    }
-    if GraphQLProtocol::from_request_parts(parts, &()).await.is_err() {
-        let message = format!("no GraphQL protocol is offered: {PROTOCOL} is spoken");
-        return Err(Refusal::bad_request(message));
-    }
-    Ok(())
+/// One socket: its client, and the operations in progress on it.
+struct Session {
+    endpoint: Arc<Endpoint>,
+    /// The credentials in the headers.
+    presented: RequestCredentials,
+    peer: Option<IpAddr>,
+    request_id: Arc<str>,
+    /// What `connection_init` says of the client, else what the headers say.
+    app: ClientApp,
+    /// The span of the request that opened the socket.
+    span: SpanContext,
+    permit: ConnectionPermit,
+    /// Set by `connection_init`.
+    caller: Option<Caller>,
+    /// The answers of the operations in progress, by their id; `None` ends one.
+    operations: StreamMap<String, BoxStream<'static, Option<StreamedAnswer>>>,
 }
 
-fn offers_protocol(headers: &HeaderMap) -> bool {
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut names = offered.flat_map(|offered| offered.as_bytes().split(|byte| *byte == b','));
-    names.any(|name| name.trim_ascii() == PROTOCOL.as_bytes())
-}
-
-fn switch_protocols(parts: Parts) -> Result<(Response, OnUpgrade), Refusal> {
-    let not_a_handshake = |problem: &dyn std::fmt::Display| {
-        Refusal::bad_request(format!("the request is no WebSocket handshake: {problem}"))
-    };
-    let mut request = Request::from_parts(parts, ());
-    let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
-    if key.is_some_and(|key| !is_key(key)) {
-        return Err(not_a_handshake(&"Sec-WebSocket-Key has to be 16 bytes in Base64"));
+impl Session {
+    async fn run(mut self, mut transport: Transport, speaks_protocol: bool) {
+        let ending = if speaks_protocol {
+            self.converse(&mut transport).await
+        } else {
+            Some(protocol::SUBPROTOCOL_NOT_ACCEPTABLE)
+        };
+        // Operations end, and there is room for another socket, before the client answers the close.
+        drop(self);
+        transport.close(ending).await;
     }
-    let response = create_response_with_body(&request, Body::empty);
-    let mut response = response.map_err(|error| not_a_handshake(&error))?;
-    if offers_protocol(request.headers()) {
-        response
-            .headers_mut()
-            .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
-    }
-    let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
-    let on_upgrade = on_upgrade.ok_or_else(|| not_a_handshake(&"HTTP/1.1 is needed"))?;
-    Ok((response, on_upgrade))
-}
 
-fn is_key(value: &HeaderValue) -> bool {
-    BASE64_STANDARD.decode(value).is_ok_and(|key| key.len() == 16)
+    async fn converse(&mut self, transport: &mut Transport) -> Ending {
+        let stopping = self.endpoint.stopping.clone();
+        let opened = Instant::now();
+        let mut pings = interval_at(opened + PING_EVERY, PING_EVERY);
+        let mut checks = interval(CHECK_INTERVAL);
+        let mut last_heard = opened;
+        loop {
+            let step = tokio::select! {
+                received = transport.receive() => {
+                    last_heard = Instant::now();
+                    match received {
+                        Ok(message) => self.hear(message, transport).await,
+                        Err(ending) => Err(ending),
+                    }
+                }
+                Some((id, answer)) = self.operations.next() => {
+                    self.send(&id, answer, transport).await
+                }
+                _ = pings.tick() => match last_heard.elapsed() {
+                    silence if silence > MAX_SILENCE => Err(Some(protocol::NO_PONG)),
+                    _ => transport.send_json(&json!({ "type": "ping" })).await,
+                },
+                _ = checks.tick() => self.check_caller(opened).map_err(Some),
+                () = stopping.cancelled() => Err(Some(protocol::GOING_AWAY)),
+            };
+            if let Err(ending) = step {
+                return ending;
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: Message, transport: &mut Transport) -> Result<(), Ending> {
+        let text = match message {
+            Message::Text(text) => text,
+            // The pong is queued. It goes out before more is read, so that pongs cannot pile up.
+            Message::Ping(_) => return transport.flush().await,
+            Message::Binary(_) => {
+                let reason = "Invalid message: expected text, not binary";
+                return Err(Some(protocol::bad_request(reason)));
+            }
+            Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(()),
+        };
+        // Settings may have changed since the last message.
+        if let Some(current) = self.endpoint.current.get() {
+            self.endpoint = current;
+        }
+        match Incoming::parse(&text)? {
+            Incoming::ConnectionInit { .. } if self.caller.is_some() => {
+                Err(Some(protocol::TOO_MANY_INITS))
+            }
+            Incoming::ConnectionInit { payload } => {
+                self.authenticate(payload).await?;
+                transport.lift_byte_limit();
+                transport.send_json(&json!({ "type": "connection_ack" })).await
+            }
+            Incoming::Ping { payload: Some(payload) } => {
+                transport.send_json(&json!({ "type": "pong", "payload": payload })).await
+            }
+            Incoming::Ping { payload: None } => {
+                transport.send_json(&json!({ "type": "pong" })).await
+            }
+            Incoming::Pong {} => Ok(()),
+            Incoming::Subscribe { id, payload } => Ok(self.subscribe(id, payload)?),
+            Incoming::Complete { id } => {
+                // Nothing more comes of the operation: its id may be used again.
+                self.operations.remove(&id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Admits the caller by the credentials of `connection_init`, and by those in the headers where it
+    /// has none.
+    async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), CloseFrame> {
+        let Endpoint { callers, connections, .. } = &*self.endpoint;
+        let headers = protocol::headers(payload)?;
+        let presented = callers.credentials(&headers).map_err(|_| protocol::FORBIDDEN)?;
+        let presented = presented.or(self.presented.clone());
+        let caller = callers.authenticate(presented, self.peer).await?;
+        let limit_key = Some(caller.identity.limit_key());
+        if self.permit.caller != limit_key {
+            self.permit = connections.acquire(limit_key)?;
+        }
+        self.caller = Some(caller);
+        self.app = ClientApp::of(&headers).or(std::mem::take(&mut self.app));
+        Ok(())
+    }
+
+    /// Checks that the caller would still be admitted, or has time left to authenticate.
+    fn check_caller(&self, opened: Instant) -> Result<(), CloseFrame> {
+        let Endpoint { callers, connections, .. } = &*self.endpoint;
+        if let Some(caller) = &self.caller {
+            let is_accepted = callers.still_accepts(caller);
+            return if is_accepted { Ok(()) } else { Err(protocol::FORBIDDEN) };
+        }
+        let is_crowded = self.permit.caller.is_none() && connections.is_crowded();
+        let timeout = if is_crowded { SHORT_INIT_TIMEOUT } else { INIT_TIMEOUT };
+        if opened.elapsed() < timeout { Ok(()) } else { Err(protocol::INIT_TIMEOUT) }
+    }
+
+    fn subscribe(&mut self, id: String, payload: Parameters) -> Result<(), CloseFrame> {
+        let Some(caller) = self.caller.clone() else { return Err(protocol::UNAUTHORIZED) };
+        if !self.endpoint.callers.still_accepts(&caller) {
+            return Err(protocol::FORBIDDEN);
+        }
+        if self.operations.contains_key(&id) {
+            return Err(protocol::subscriber_exists(&id));
+        }
+        let Ok(mut operation) = payload.operation() else {
+            return Err(protocol::bad_request("The payload is no GraphQL request"));
+        };
+        self.endpoint.persisted_queries.resolve(&mut operation);
+        if let Err(error) = self.check_limits(&caller) {
+            operation.fault = Some(Box::new(error));
+        }
+        let name = operation.operation_name.as_deref();
+        let span = http_spans::socket_operation(&self.span, name, &self.app);
+        let (request_id, app) = (Arc::clone(&self.request_id), self.app.clone());
+        let origin = RequestOrigin { caller, id: request_id, peer: self.peer, app };
+        let asking = origin.asking();
+        let answers = operation_stream::answers(&self.endpoint, origin, asking, operation, span);
+        let answers = answers.map(Some).chain(stream::iter([None]));
+        self.operations.insert(id, answers.boxed());
+        Ok(())
+    }
+
+    /// Checks that the socket and its caller may have one operation more.
+    fn check_limits(&self, caller: &Caller) -> Result<(), ServerError> {
+        if self.operations.len() >= MAX_OPERATIONS {
+            let message = format!("one socket may have {MAX_OPERATIONS} operations in progress");
+            return Err(request_error(ErrorCode::Overloaded, message));
+        }
+        self.endpoint.take_rate(caller, 1).map_err(Refusal::into_error)
+    }
+
+    /// Passes on an answer, or the end of an operation. The `error` of an operation that was refused is
+    /// its end, too. No answer goes to a caller whose rights have changed since the operation began.
+    async fn send(
+        &mut self,
+        id: &str,
+        answer: Option<StreamedAnswer>,
+        transport: &mut Transport,
+    ) -> Result<(), Ending> {
+        if self.caller.as_ref().is_some_and(|caller| !self.endpoint.callers.still_accepts(caller)) {
+            return Err(Some(protocol::FORBIDDEN));
+        }
+        let Some(StreamedAnswer { result, json, room: _kept_until_it_is_sent }) = answer else {
+            self.operations.remove(id);
+            return transport.send_json(&json!({ "type": "complete", "id": id })).await;
+        };
+        if let Answer::Refused(errors) = &result {
+            self.operations.remove(id);
+            let message = json!({ "type": "error", "id": id, "payload": errors });
+            return transport.send_json(&message).await;
+        }
+        transport.send(Message::Text(protocol::next(id, &json))).await
+    }
 }

@@ -1,7 +1,7 @@
 //! A WebSocket whose client has a time limit for reading, and a limit of bytes until it has
 //! authenticated.
 
-use std::future::poll_fn;
+use std::future::Future;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -16,8 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
-use super::close::{self, Ending};
-use crate::http::server::Linger;
+use super::protocol::{self, Ending};
 
 /// Bytes that a client may send before it has authenticated: as many as headers may have, because the
 /// same credentials come in them.
@@ -58,11 +57,11 @@ impl Transport {
     /// The next message. May be cancelled.
     pub(super) async fn receive(&mut self) -> Result<Message, Ending> {
         match self.socket.next().await {
-            Some(Ok(Message::Close(_))) => Err(Ending::ClosedByClient),
+            Some(Ok(Message::Close(_))) => Err(None),
             Some(Ok(message)) => Ok(message),
-            Some(Err(_)) | None if self.is_over_limit() => Err(close::MESSAGE_TOO_BIG.into()),
-            Some(Err(error)) => Err(error.into()),
-            None => Err(Ending::Lost),
+            Some(Err(_)) | None if self.is_over_limit() => Err(Some(protocol::MESSAGE_TOO_BIG)),
+            Some(Err(error)) => Err(protocol::ending_of(&error)),
+            None => Err(None),
         }
     }
 
@@ -77,45 +76,39 @@ impl Transport {
     }
 
     pub(super) async fn send(&mut self, message: Message) -> Result<(), Ending> {
-        let sent = timeout(self.send_timeout, self.socket.send(message)).await;
-        // A broken connection shows at the next read.
-        sent.map(drop).map_err(|_| close::SLOW_CONSUMER.into())
-    }
-
-    /// Sends a frame to a client over its limit of bytes: tungstenite takes the limit for the end of the
-    /// connection, and sends nothing more.
-    async fn send_frame(&mut self, frame: Frame) -> Result<(), Ending> {
-        let mut bytes = Vec::new();
-        frame.format(&mut bytes)?;
-        let sent = timeout(self.send_timeout, self.socket.get_mut().write_all(&bytes)).await;
-        sent.map(drop).map_err(|_| close::SLOW_CONSUMER.into())
+        within(self.send_timeout, self.socket.send(message)).await
     }
 
     /// Sends what is queued: the answer to a ping, or to a close.
     pub(super) async fn flush(&mut self) -> Result<(), Ending> {
-        let flushed = timeout(self.send_timeout, self.socket.flush()).await;
-        flushed.map(drop).map_err(|_| close::SLOW_CONSUMER.into())
+        within(self.send_timeout, self.socket.flush()).await
     }
 
     /// Closes the socket as its ending wants it, then the connection.
     pub(super) async fn close(mut self, ending: Ending) {
-        let closed = match ending {
-            Ending::Lost => return,
-            Ending::ClosedByClient => self.flush().await,
-            Ending::Close(frame) => {
-                let (code, reason) = (u16::from(frame.code), frame.reason.escape_debug());
-                tracing::debug!(code, %reason, "a socket was closed");
-                if self.is_over_limit() {
-                    self.send_frame(Frame::close(Some(frame))).await
-                } else {
-                    self.send(Message::Close(Some(frame))).await
-                }
+        if let Some(frame) = &ending {
+            let (code, reason) = (u16::from(frame.code), frame.reason.escape_debug());
+            tracing::debug!(code, %reason, "a socket was closed");
+        }
+        let sent = match ending {
+            None => self.flush().await,
+            // tungstenite takes the limit for the end of the connection, and sends nothing more.
+            Some(frame) if self.is_over_limit() => {
+                let mut bytes = Vec::new();
+                // Infallible: a vector takes every byte.
+                let _ = Frame::close(Some(frame)).format(&mut bytes);
+                within(self.send_timeout, self.socket.get_mut().write_all(&bytes)).await
             }
+            Some(frame) => self.send(Message::Close(Some(frame))).await,
         };
-        let stream = self.socket.get_mut();
-        if closed.is_ok() && stream.shutdown().await.is_ok() {
-            let mut linger = Linger::new();
-            poll_fn(|context| linger.poll(context, stream.reader_mut().get_mut())).await;
+        if sent.is_ok() {
+            // The connection has ended, whether it could be closed in good order or not.
+            let _ = self.socket.get_mut().shutdown().await;
         }
     }
+}
+
+/// Waits for something to be sent. A connection that is broken shows at the next read.
+async fn within(limit: Duration, sending: impl Future) -> Result<(), Ending> {
+    timeout(limit, sending).await.map(drop).map_err(|_| Some(protocol::SLOW_CONSUMER))
 }

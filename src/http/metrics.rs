@@ -1,13 +1,15 @@
-//! The metrics of HTTP requests.
+//! The metrics of HTTP requests, and the formats of the metrics page: OpenMetrics 1.0 and the classic text format
+//! 0.0.4 of Prometheus.
 
-mod clients;
-mod connections;
-mod exposition;
-mod outcome;
-
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,17 +17,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::client_app::ClientApp;
+use super::negotiation::rank;
 use crate::counters::{Label, LabelledCounter, counted};
 use crate::domain::ErrorCode;
-
-use clients::ClientOperations;
-pub use connections::{ConnectionMetrics, TlsMetrics};
-pub(crate) use connections::{
-    ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED, HANDSHAKE_COMPLETED, HANDSHAKE_FAILED,
-    HANDSHAKE_TIMED_OUT,
-};
-pub(crate) use exposition::Exposition;
-pub(crate) use outcome::OperationOutcome;
 
 /// Statuses that are present from the start with 0, because a rate needs a first value.
 const WATCHED_STATUSES: [u16; 8] = [101, 200, 400, 401, 429, 499, 500, 503];
@@ -42,13 +36,47 @@ const WATCHED_CODES: [ErrorCode; 9] = [
     ErrorCode::Internal,
 ];
 
+/// Client names that have a label of their own.
+const MAX_CLIENT_NAMES: usize = 20;
+/// The label of further names.
+const OTHER_CLIENT: &str = "other";
+/// The label of clients that send no name.
+const UNNAMED_CLIENT: &str = "unnamed";
+
+type ClientLabels = [(&'static str, Cow<'static, str>); 2];
+
+/// The outcome of a GraphQL operation, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum OperationOutcome {
+    /// Answered without an error.
+    Ok,
+    /// Answered with an error of at least one field.
+    Failed,
+    /// Not executed: it is wrong in itself, or over a limit.
+    Refused,
+}
+
+impl OperationOutcome {
+    const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Refused];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// The metrics of the GraphQL endpoint, and whether the gateway is ready.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
     requests: Family<[(&'static str, u16); 1], Counter>,
     errors: Family<[(&'static str, String); 1], Counter>,
     operations: LabelledCounter,
-    clients: ClientOperations,
+    client_operations: Family<ClientLabels, Counter>,
+    /// The names that have a label.
+    client_names: Arc<Mutex<HashSet<Arc<str>>>>,
     duration: Histogram,
     pub(crate) in_flight: Gauge,
     pub(crate) in_flight_limit: Gauge<u64, AtomicU64>,
@@ -69,7 +97,10 @@ impl Default for HttpMetrics {
             requests: counted(WATCHED_STATUSES.map(|status| [("status", status)])),
             errors: counted(codes.map(|code| [("code", code.to_owned())])),
             operations: LabelledCounter::new("outcome", &outcomes),
-            clients: ClientOperations::default(),
+            client_operations: counted(
+                [UNNAMED_CLIENT, OTHER_CLIENT].into_iter().flat_map(client_labels),
+            ),
+            client_names: Arc::default(),
             duration: Histogram::new(bounds),
             in_flight: Gauge::default(),
             in_flight_limit: Gauge::default(),
@@ -119,7 +150,7 @@ impl HttpMetrics {
         http.register(
             "client_operations",
             "Completed GraphQL operations, by the name that the client sends and by outcome",
-            self.clients.family.clone(),
+            self.client_operations.clone(),
         );
         http.register_with_unit(
             "request_duration",
@@ -140,8 +171,24 @@ impl HttpMetrics {
     }
 
     pub(crate) fn count_operation(&self, outcome: OperationOutcome, app: &ClientApp) {
-        self.clients.count(app.name.as_ref(), outcome);
         self.operations.inc(outcome.as_str());
+        let client = match &app.name {
+            None => UNNAMED_CLIENT.into(),
+            Some(name) if self.has_label(name) => Cow::Owned(name.as_ref().to_owned()),
+            Some(_) => OTHER_CLIENT.into(),
+        };
+        self.client_operations.get_or_create(&client_label(client, outcome)).inc();
+    }
+
+    /// Whether a client's name has a label. Clients choose their names, so only the first ones get one.
+    fn has_label(&self, name: &Arc<str>) -> bool {
+        let mut names = self.client_names.lock();
+        if names.len() < MAX_CLIENT_NAMES && names.insert(Arc::clone(name)) {
+            for label in client_labels(name) {
+                drop(self.client_operations.get_or_create(&label));
+            }
+        }
+        names.contains(name)
     }
 
     /// The gateway's codes are few.
@@ -156,4 +203,76 @@ impl HttpMetrics {
             self.not_ready.get_or_create(&[("reason", *reason)]).set(i64::from(problem.is_some()));
         }
     }
+}
+
+fn client_label(client: Cow<'static, str>, outcome: OperationOutcome) -> ClientLabels {
+    [("client", client), ("outcome", outcome.as_str().into())]
+}
+
+/// The counters of a client, which start at 0.
+fn client_labels(client: &str) -> [ClientLabels; 3] {
+    OperationOutcome::ALL.map(|outcome| client_label(client.to_owned().into(), outcome))
+}
+
+/// A format of the metrics page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exposition {
+    /// The format that every tool for Prometheus reads.
+    Classic,
+    OpenMetrics,
+}
+
+impl Exposition {
+    /// The format that a scraper prefers; classic if it does not prefer OpenMetrics. Prometheus does.
+    pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
+        let openmetrics = rank("application/openmetrics-text", headers);
+        let classic = rank("text/plain", headers);
+        if openmetrics > classic { Self::OpenMetrics } else { Self::Classic }
+    }
+
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// An OpenMetrics page in this format.
+    pub(crate) fn write(self, openmetrics: String) -> String {
+        match self {
+            Self::Classic => classic(&openmetrics),
+            Self::OpenMetrics => openmetrics,
+        }
+    }
+}
+
+/// Samples are equal in both formats. The classic format names a family like its samples, has no type `info`,
+/// and marks neither units nor an end.
+fn classic(openmetrics: &str) -> String {
+    let mut page = String::with_capacity(openmetrics.len());
+    let mut help = "";
+    for line in openmetrics.lines() {
+        let Some(comment) = line.strip_prefix("# ") else {
+            page.push_str(line);
+            page.push('\n');
+            continue;
+        };
+        let mut words = comment.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("HELP"), Some(_), text) => help = text.unwrap_or_default(),
+            (Some("TYPE"), Some(name), Some(kind)) => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", "counter"),
+                    "info" => ("_info", "gauge"),
+                    "unknown" => ("", "untyped"),
+                    other => ("", other),
+                };
+                // Writing to a string cannot fail.
+                let _ = writeln!(page, "# HELP {name}{suffix} {help}");
+                let _ = writeln!(page, "# TYPE {name}{suffix} {kind}");
+            }
+            _ => {}
+        }
+    }
+    page
 }

@@ -1,4 +1,4 @@
-//! The metrics of connections and of their TLS.
+//! The metrics of a listener's connections, and of its TLS.
 
 use std::sync::atomic::AtomicU64;
 
@@ -9,31 +9,31 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::counters::LabelledCounter;
 
 /// Headers did not arrive in time.
-pub(crate) const ENDED_HEADERS: &str = "headers";
+pub(super) const ENDED_HEADERS: &str = "headers";
 /// The connection was idle for too long.
-pub(crate) const ENDED_IDLE: &str = "idle";
+pub(super) const ENDED_IDLE: &str = "idle";
 /// The client did not read its answer.
-pub(crate) const ENDED_STALLED: &str = "stalled";
+pub(super) const ENDED_STALLED: &str = "stalled";
 
-pub(crate) const HANDSHAKE_COMPLETED: &str = "completed";
-pub(crate) const HANDSHAKE_FAILED: &str = "failed";
-pub(crate) const HANDSHAKE_TIMED_OUT: &str = "timeout";
+pub(super) const HANDSHAKE_COMPLETED: &str = "completed";
+pub(super) const HANDSHAKE_FAILED: &str = "failed";
+pub(super) const HANDSHAKE_TIMED_OUT: &str = "timeout";
 
 /// The metrics of a listener's connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
-    pub(crate) open: Gauge,
-    pub(crate) limit: Gauge<u64, AtomicU64>,
-    pub(crate) full: Counter,
-    pub(crate) ended: LabelledCounter,
+    pub(super) open: Gauge,
+    pub(super) limit: Gauge<u64, AtomicU64>,
+    pub(super) full: Counter,
+    pub(super) ended: LabelledCounter,
 }
 
 /// The metrics of a listener's TLS.
 #[derive(Clone, Debug)]
 pub struct TlsMetrics {
-    pub(crate) handshakes: LabelledCounter,
+    pub(super) handshakes: LabelledCounter,
     /// When the certificate ends, in seconds of Unix time.
-    pub(crate) expiry: Gauge,
+    pub(super) expiry: Gauge,
 }
 
 impl Default for ConnectionMetrics {
