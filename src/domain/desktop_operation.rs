@@ -7,8 +7,8 @@ use super::{DesktopOperationLevel, DesktopOperationType, Field, OpenEnum, Timest
 /// One operation on a desktop, every field read on its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesktopOperation {
-    /// The id the upstream gave, absent where it gave none.
-    pub id: Option<Arc<str>>,
+    /// The id. A row without one cannot be read.
+    pub id: Arc<str>,
     /// The desktop.
     pub desktop_id: Field<Arc<str>>,
     /// Who was logged in.

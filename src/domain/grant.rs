@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Failure, Permission, ProjectId, RecordId, RecordText, ScreenRecord};
+use super::{Failure, ProjectId, RecordId, RecordText, ScreenRecord};
 
 /// Ids without case and dashes, see [`RecordId::folded`].
 pub type FoldedIds = BTreeSet<Arc<str>>;
@@ -34,6 +34,17 @@ pub struct Rights {
     pub desktop_pool_ids: Option<FoldedIds>,
     /// What the caller may do; `None` for everything.
     pub permissions: Option<BTreeSet<Permission>>,
+}
+
+/// What a caller may do with a visible recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// Read recordings. Without it, no recording is visible.
+    Read,
+    /// Read what happened on the desktop during a recording.
+    Operations,
+    /// Get links to the video.
+    Download,
 }
 
 /// Hash of a whole grant, for keys of caches.
@@ -137,6 +148,30 @@ impl Default for Grant {
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Grant(…)")
+    }
+}
+
+impl Permission {
+    const ALL: [Self; 3] = [Self::Read, Self::Operations, Self::Download];
+
+    /// The permission of a name, if there is one.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|permission| permission.name() == name)
+    }
+
+    /// Its name, in the file of keys and in tokens.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operations => "operations",
+            Self::Download => "download",
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the gateway talks about: records, their ids, instants, callers and what can go wrong.
 //!
-//! Knows nothing of HTTP, GraphQL, JSON or any framework, and does no I/O. Only the table of a
-//! recording's fields holds the names that the other areas give them.
+//! Knows nothing of HTTP and JSON, and does no I/O. Types that the schema shows as they are derive what it
+//! needs, and the table of a recording's fields holds the names that the other areas give them.
 
 mod cache_tag;
 mod record_id;
@@ -13,9 +13,7 @@ mod screen_record;
 mod desktop_operation;
 mod download_link;
 mod list;
-mod permission;
 mod grant;
-mod row_filter;
 mod failure;
 mod diagnostic;
 
@@ -25,11 +23,9 @@ pub use desktop_operation::DesktopOperation;
 pub use diagnostic::Diagnostic;
 pub use download_link::DownloadLink;
 pub use failure::{ErrorCode, Failure, Refusal, Revoked, TimeLimit, Unreachable, UpstreamAnswer};
-pub use grant::{FoldedIds, Grant, GrantKey, Rights};
-pub use list::{Direction, OperationQuery, Page, RecordQuery};
-pub use permission::Permission;
+pub use grant::{FoldedIds, Grant, GrantKey, Permission, Rights};
+pub use list::{Direction, OperationQuery, Page, RecordQuery, RecordSelection, RowFilter};
 pub use record_id::{ProjectId, RecordId};
-pub use row_filter::{RecordSelection, RowFilter};
 pub(crate) use screen_record::record_fields;
 pub use screen_record::{Field, RecordFields, RecordText, RecordTime, ScreenRecord, Unreadable};
 pub use status::{

@@ -25,7 +25,8 @@ pub struct Unreadable {
 /// of them: the types here, the entries of the shared cache, the resolvers of the schema.
 ///
 /// The comment is the field's description in the schema. The columns are the variant, the name in
-/// Rust and in the shared cache, the name on the wire, the name in the schema and the type there.
+/// Rust and in the shared cache, the name on the wire, the name in the schema and, of a text, the type
+/// there.
 macro_rules! record_fields {
     ($declare:ident) => {
         $declare! {
@@ -63,11 +64,11 @@ macro_rules! record_fields {
             }
             times {
                 /// Time at which recording began.
-                Start start_time "start_time" "startTime" DateTime,
+                Start start_time "start_time" "startTime",
                 /// Time at which recording ended. Usually `null` while it runs.
-                End end_time "end_time" "endTime" DateTime,
+                End end_time "end_time" "endTime",
                 /// Time of the last change of the record.
-                Update update_time "update_time" "updateTime" DateTime,
+                Update update_time "update_time" "updateTime",
             }
         }
     };
@@ -77,7 +78,7 @@ pub(crate) use record_fields;
 macro_rules! declare_types {
     (
         texts { $($(#[$text_doc:meta])* $text:ident $text_name:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
-        times { $($(#[$time_doc:meta])* $time:ident $time_name:ident $time_wire:literal $time_shown:literal $time_type:ident,)* }
+        times { $($(#[$time_doc:meta])* $time:ident $time_name:ident $time_wire:literal $time_shown:literal,)* }
     ) => {
         declare_names! {
             /// A text of a recording.

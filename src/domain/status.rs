@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-/// Declares an enumeration and the upstream's text of each value. A second text is an older spelling.
+/// Declares an enumeration and the upstream's text of each value. A second text is an older spelling. The
+/// comments are the descriptions in the schema.
 macro_rules! upstream_enum {
     (
         $(#[$doc:meta])* $name:ident {
             $($(#[$variant_doc:meta])* $variant:ident = $text:literal $(| $older:literal)?,)*
         }
+        $(#[$unknown_doc:meta])* Unknown
     ) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum)]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)*
-            /// A value that this version does not know.
-            Unknown,
+            $(#[$unknown_doc])* Unknown,
         }
 
         impl $name {
@@ -38,62 +39,70 @@ macro_rules! upstream_enum {
 }
 
 upstream_enum! {
-    /// The status of a recording. The order is `RECORDING`, `REC_COMPLETED` or `REC_FAILED`, then
-    /// `UPLOADING`, then `UPLOAD_COMPLETED` or `UPLOAD_FAILED`.
+    /// Status of a recording. `RECORDING` is followed by `REC_COMPLETED` or `REC_FAILED`, `REC_COMPLETED` by
+    /// `UPLOADING`, and `UPLOADING` by `UPLOAD_COMPLETED` or `UPLOAD_FAILED`.
     ScreenRecordStatus {
         /// The screen is being recorded.
         Recording = "RECORDING",
-        /// Recorded, not yet uploaded.
+        /// Recording has ended; the upload has not begun.
         RecCompleted = "REC_COMPLETED",
-        /// Recording failed; there is no file.
+        /// Recording failed, and there is no file. A final status.
         RecFailed = "REC_FAILED",
         /// The file is being uploaded to object storage.
         Uploading = "UPLOADING",
-        /// The file is in object storage.
+        /// The file is in object storage. A final status.
         UploadCompleted = "UPLOAD_COMPLETED",
-        /// The upload failed.
+        /// The upload failed. A final status.
         UploadFailed = "UPLOAD_FAILED",
     }
+    /// A status that this gateway does not know. `rawStatus` holds the upstream's text.
+    Unknown
 }
 
 upstream_enum! {
-    /// What made the recording run.
+    /// When the screen is recorded.
     ScreenRecordType {
-        /// The whole session.
+        /// During the whole session.
         Full = "FULL",
         /// At intervals.
         Interval = "INTERVAL",
-        /// On user operations.
+        /// While the user operates the desktop. Older versions of the upstream call it `USER_OPERATION`.
         Operation = "OPERATION" | "USER_OPERATION",
-        /// By session life cycle.
+        /// According to the session's life cycle.
         Session = "SESSION",
     }
+    /// A type that this gateway does not know. `rawType` holds the upstream's text.
+    Unknown
 }
 
 upstream_enum! {
-    /// What an operation was on.
+    /// What was operated on.
     DesktopOperationType {
-        /// Applications.
+        /// An application.
         App = "APP",
-        /// Files.
+        /// A file.
         File = "FILE",
         /// The registry.
         Reg = "REG",
-        /// The desktop protocol: clipboard, devices, printing.
+        /// The desktop protocol: clipboard, files, USB devices, printing, idle input.
         Hdp = "HDP",
     }
+    /// A type that this gateway does not know. `rawType` holds the upstream's text.
+    Unknown
 }
 
 upstream_enum! {
-    /// How serious an operation is.
+    /// Severity of an operation on a desktop.
     DesktopOperationLevel {
-        /// Nothing unusual.
+        /// A normal operation.
         Info = "INFO",
-        /// Worth a look.
+        /// An operation that deserves attention.
         Alarm = "ALARM",
-        /// Something failed.
+        /// A failure.
         Error = "ERROR",
     }
+    /// A level that this gateway does not know. `rawLevel` holds the upstream's text.
+    Unknown
 }
 
 /// A value of an open enumeration and the upstream's text of it.

@@ -18,8 +18,7 @@ use super::operation::{Answer, Executed, Operation};
 use super::plan::{self, BoundPlan};
 use super::response_shape::ObjectShape;
 use super::response_size::ResponseSize;
-use super::schema::entity::FederationQuery;
-use super::schema::query::{Root, ScreenRecordQueries};
+use super::schema::query::Query;
 use super::schema::subscription::Subscription;
 use super::sdl::{federation_sdl, validation_schema};
 use super::variables;
@@ -38,7 +37,7 @@ const LONGEST_MESSAGE: usize = 500;
 #[derive(Clone)]
 pub struct Engine {
     /// Executes what has no plan.
-    executor: Schema<Root, EmptyMutation, Subscription>,
+    executor: Schema<Query, EmptyMutation, Subscription>,
     /// What documents are validated against.
     schema: Arc<Valid<apollo_compiler::Schema>>,
     limits: LimitsConfig,
@@ -77,7 +76,7 @@ impl Admitted {
     }
 }
 
-fn executor(config: &GraphqlConfig, root: Root) -> Schema<Root, EmptyMutation, Subscription> {
+fn executor(config: &GraphqlConfig, root: Query) -> Schema<Query, EmptyMutation, Subscription> {
     let builder = Schema::build(root, EmptyMutation, Subscription)
         // Documents are valid and their nesting is bounded before they come here.
         .limit_recursive_depth(2 * MAX_NESTING)
@@ -94,7 +93,7 @@ impl Engine {
     /// The engine under the given settings.
     pub fn new(config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
         // Rendered once: routers ask for it over and over.
-        let root = Root(ScreenRecordQueries, FederationQuery { sdl: federation_sdl().into() });
+        let root = Query { federation_sdl: federation_sdl().into() };
         Self {
             executor: executor(config, root),
             schema: Arc::new(validation_schema()),

@@ -4,7 +4,7 @@ use apollo_compiler::Schema as ParsedSchema;
 use apollo_compiler::validation::Valid;
 use async_graphql::{EmptyMutation, SDLExportOptions, Schema};
 
-use super::schema::query::{ScreenRecordQueries, ShownRoot};
+use super::schema::query::Query;
 use super::schema::subscription::Subscription;
 use crate::domain::CacheTag;
 
@@ -38,14 +38,14 @@ const INTROSPECTION_FIELDS: &str = "extend type __Type { isOneOf: Boolean }";
 
 /// The schema in GraphQL's definition language, as `schema.graphql` holds it.
 pub fn sdl() -> String {
+    // Without the fields that only routers ask for: `federation` leaves them out.
     let options = SDLExportOptions::new()
+        .federation()
         .include_specified_by()
         .prefer_single_line_descriptions()
-        .use_space_ident()
-        .indent_width(2);
-    // What routers ask for is theirs to know; it is no part of the schema that clients see.
-    let schema = Schema::new(ShownRoot(ScreenRecordQueries), EmptyMutation, Subscription);
-    tidy(&schema.sdl_with_options(options))
+        .use_space_ident();
+    let schema = Schema::build(Query::default(), EmptyMutation, Subscription);
+    tidy(&schema.enable_subscription_in_federation().finish().sdl_with_options(options))
 }
 
 /// Without what every reader knows (the directives of the specification, and that `Query` is the

@@ -114,7 +114,7 @@ impl Row for Arc<ScreenRecord> {
 
 impl Row for Arc<DesktopOperation> {
     fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+        Some(&self.id)
     }
 
     fn time(&self) -> Option<Timestamp> {

@@ -19,14 +19,15 @@ pub struct RowChange {
     pub record: Arc<ScreenRecord>,
 }
 
-/// What has changed of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+#[graphql(name = "ScreenRecordChangeKind")]
 pub enum RowChangeKind {
-    /// It is in the list now.
+    /// The recording is in the list now.
     Added,
-    /// It has other values.
+    /// The recording has other values.
     Changed,
-    /// It is no longer in the list.
+    /// The recording is no longer in the list.
     Removed,
 }
 

@@ -16,22 +16,25 @@ const MOST_GROUPINGS: usize = 2;
 /// Characters of an unknown time zone that an error repeats.
 const LONGEST_ZONE: usize = 64;
 
-/// What recordings can be grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What statistics group recordings by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+#[graphql(name = "ScreenRecordGroup")]
 pub enum GroupBy {
-    /// The hour of the start time.
+    /// The hour of `startTime`. It begins as the clocks of the time zone show it, so that an hour that is
+    /// repeated at the end of daylight saving time is two groups.
     Hour,
-    /// The day of the start time.
+    /// The day of `startTime`. It begins at midnight in the time zone, and has 23 or 25 hours when daylight
+    /// saving time begins or ends.
     Day,
-    /// The user.
+    /// `username`, compared exactly.
     Username,
-    /// The desktop.
+    /// `desktopId`, compared without case and dashes.
     Desktop,
-    /// The desktop pool.
+    /// `desktopPoolId`, compared without case and dashes.
     DesktopPool,
-    /// The status.
+    /// `status`.
     Status,
-    /// The type.
+    /// `type`.
     Type,
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn of_operation(operation: &DesktopOperation) -> usize {
     let texts = [&operation.desktop_id, &operation.username, &operation.event, &operation.data];
     size_of::<DesktopOperation>()
         + ARC_HEADER
-        + operation.id.as_deref().map_or(0, text)
+        + text(&operation.id)
         + texts.into_iter().map(|field| field_bytes(field, |value| text(value))).sum::<usize>()
         + field_bytes(&operation.kind, open_enum_bytes)
         + field_bytes(&operation.level, open_enum_bytes)

@@ -96,9 +96,9 @@ pub(crate) fn wanted(
     PageRequest { first: first.unwrap_or(DEFAULT_FIRST), after, total, only_total }
 }
 
-/// An argument as the client sent it, with variables replaced by their values; `null` if it sent none.
-pub(super) fn sent_argument(context: &Context<'_>, name: &str) -> serde_json::Value {
+/// The filter as the client sent it, with variables replaced by their values; `null` if it sent none.
+pub(super) fn sent_filter(context: &Context<'_>) -> serde_json::Value {
     let arguments = context.field().arguments().unwrap_or_default();
-    let argument = arguments.into_iter().find(|(argument, _)| argument == name);
-    argument.and_then(|(_, value)| value.into_json().ok()).unwrap_or_default()
+    let filter = arguments.into_iter().find(|(argument, _)| argument == "filter");
+    filter.and_then(|(_, value)| value.into_json().ok()).unwrap_or_default()
 }

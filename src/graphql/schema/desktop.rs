@@ -2,7 +2,7 @@
 
 use async_graphql::{ID, SimpleObject};
 
-use super::counted::Counted;
+use super::field::Counted;
 
 /// A cloud desktop. This subgraph knows only its id; a router adds the fields of other subgraphs.
 #[derive(SimpleObject)]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Any, Context, ID, InputType, Object, SimpleObject, Value};
+use async_graphql::{Any, Context, ID, InputType, SimpleObject, Value};
 use futures_util::future::join_all;
 
 use super::screen_record::ScreenRecord;
@@ -13,41 +13,21 @@ use crate::domain::Failure;
 use crate::graphql::context::{OperationContext, path_of};
 use crate::records::Step;
 
-/// What routers ask for.
-pub(crate) struct FederationQuery {
-    /// The schema with its federation directives.
-    pub(crate) sdl: Arc<str>,
-}
-
-#[Object]
-impl FederationQuery {
-    /// This subgraph, for federation routers.
-    #[graphql(name = "_service", visible = false)]
-    async fn service(&self) -> Service {
-        Service { sdl: Arc::clone(&self.sdl) }
-    }
-
-    /// Entities by their keys, for federation routers: read side by side, through the same loader as
-    /// everything else. A recording is the only entity that this graph resolves.
-    #[graphql(name = "_entities", visible = false)]
-    async fn entities(
-        &self,
-        context: &Context<'_>,
-        representations: Vec<Any>,
-    ) -> Vec<Option<Result<ScreenRecord, Failure>>> {
-        let numbered = representations.iter().enumerate();
-        let reading =
-            numbered.map(|(row, Any(representation))| entity(context, row, representation));
-        join_all(reading).await.into_iter().map(Some).collect()
-    }
-}
-
 /// This subgraph, as a router asks for it.
 #[derive(SimpleObject)]
 #[graphql(name = "_Service", visible = false)]
-pub(crate) struct Service {
+pub(super) struct Service {
     /// The schema with its federation directives.
-    sdl: Arc<str>,
+    pub(super) sdl: Arc<str>,
+}
+
+/// Reads entities side by side.
+pub(super) async fn read_entities(
+    field: &Context<'_>,
+    representations: &[Any],
+) -> Vec<Result<ScreenRecord, Failure>> {
+    let numbered = representations.iter().enumerate();
+    join_all(numbered.map(|(row, Any(representation))| entity(field, row, representation))).await
 }
 
 /// Reads an entity by its representation: `__typename` and the fields of its key.
@@ -58,9 +38,8 @@ async fn entity(
 ) -> Result<ScreenRecord, Failure> {
     let typename: String = member(representation, "__typename")?;
     if typename != "ScreenRecord" {
-        return Err(bad_representation(format!(
-            "names the type {typename:?}: this graph resolves ScreenRecord"
-        )));
+        let problem = format!("names the type {typename:?}: this graph resolves ScreenRecord");
+        return Err(bad_representation(problem));
     }
     let project: ID = member(representation, "projectId")?;
     let id: ID = member(representation, "id")?;

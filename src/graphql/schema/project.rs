@@ -2,18 +2,15 @@
 
 use async_graphql::{Context, ID, Object};
 
-use super::connection::{DEFAULT_FIRST, ListPage};
+use super::connection::{DEFAULT_FIRST, ListPage, wanted};
 use super::screen_record::ScreenRecord;
 use super::screen_record_filter::ScreenRecordFilter;
-use super::screen_record_group::ScreenRecordGroup;
-use super::screen_record_list::ListArguments;
 use super::screen_record_order::ScreenRecordOrder;
-use super::screen_record_statistics::{
-    DEFAULT_TIME_ZONE, ScreenRecordStatistics, StatisticsArguments,
-};
+use super::screen_record_statistics::{DEFAULT_TIME_ZONE, ScreenRecordStatistics};
 use crate::config::ProjectConfig;
 use crate::domain::Failure;
 use crate::graphql::context::OperationContext;
+use crate::records::GroupBy;
 
 /// A project that the gateway's settings name.
 pub(crate) struct Project(pub(crate) ProjectConfig);
@@ -61,8 +58,8 @@ impl Project {
         if let Err(failure) = check_several_projects(context) {
             return Some(Err(failure));
         }
-        let arguments = ListArguments { filter, order_by, first, after };
-        Some(arguments.read(context, self.0.id.clone()).await)
+        let (project, request) = (self.0.id.clone(), wanted(context, first, after));
+        Some(ScreenRecord::list(context, project, filter, order_by, request).await)
     }
 
     /// Number, length and size of the recordings of the project, by group, as
@@ -76,7 +73,7 @@ impl Project {
             desc = "What to group by: at most two different values, and not `HOUR` with `DAY`. Without it, \
                     all recordings are one group."
         )]
-        group_by: Option<Vec<ScreenRecordGroup>>,
+        group_by: Option<Vec<GroupBy>>,
         #[graphql(
             default_with = "Some(DEFAULT_TIME_ZONE.to_owned())",
             desc = "IANA time zone in which hours and days begin, such as `Asia/Shanghai`."
@@ -86,8 +83,8 @@ impl Project {
         if let Err(failure) = check_several_projects(context) {
             return Some(Err(failure));
         }
-        let arguments = StatisticsArguments { filter, group_by, time_zone };
-        Some(ScreenRecordStatistics::read(context, self.0.id.as_str(), arguments).await)
+        let project = self.0.id.as_str();
+        Some(ScreenRecordStatistics::read(context, project, filter, group_by, time_zone).await)
     }
 }
 

@@ -1,38 +1,30 @@
 //! The root of all queries.
 
-use async_graphql::{Context, ID, MergedObject, Object};
+use std::sync::Arc;
 
-use super::connection::{DEFAULT_FIRST, ListPage};
-use super::entity::FederationQuery;
+use async_graphql::{Any, Context, ID, Object};
+
+use super::connection::{DEFAULT_FIRST, ListPage, wanted};
+use super::entity::{Service, read_entities};
 use super::project::Project;
 use super::screen_record::ScreenRecord;
 use super::screen_record_filter::ScreenRecordFilter;
-use super::screen_record_group::ScreenRecordGroup;
-use super::screen_record_list::ListArguments;
 use super::screen_record_order::ScreenRecordOrder;
-use super::screen_record_statistics::{
-    DEFAULT_TIME_ZONE, ScreenRecordStatistics, StatisticsArguments,
-};
+use super::screen_record_statistics::{DEFAULT_TIME_ZONE, ScreenRecordStatistics};
 use crate::domain::{Failure, ProjectId};
 use crate::graphql::context::{OperationContext, path_of};
+use crate::records::GroupBy;
+
+/// What can be read.
+#[derive(Default)]
+pub(crate) struct Query {
+    /// The schema with its federation directives, for routers.
+    pub(crate) federation_sdl: Arc<str>,
+}
 
 /// Screen recordings of cloud desktops.
-// With what federation routers ask for, which is hidden.
-#[derive(MergedObject)]
-#[graphql(name = "Query")]
-pub(crate) struct Root(pub(crate) ScreenRecordQueries, pub(crate) FederationQuery);
-
-/// Screen recordings of cloud desktops.
-// What the schema shows.
-#[derive(MergedObject)]
-#[graphql(name = "Query")]
-pub(crate) struct ShownRoot(pub(crate) ScreenRecordQueries);
-
-/// Queries for recordings.
-pub(crate) struct ScreenRecordQueries;
-
 #[Object]
-impl ScreenRecordQueries {
+impl Query {
     /// One screen recording of a cloud desktop.
     ///
     /// Reads of the same recording share one upstream call, within an operation and between concurrent
@@ -78,8 +70,8 @@ impl ScreenRecordQueries {
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Result<ListPage<ScreenRecord>, Failure> {
-        let project = ProjectId::parse(&project_id)?;
-        ListArguments { filter, order_by, first, after }.read(context, project).await
+        let (project, request) = (ProjectId::parse(&project_id)?, wanted(context, first, after));
+        ScreenRecord::list(context, project, filter, order_by, request).await
     }
 
     /// The projects that the gateway's settings name and the caller may see, in the order of the settings.
@@ -105,14 +97,30 @@ impl ScreenRecordQueries {
             desc = "What to group by: at most two different values, and not `HOUR` with `DAY`. Without it, \
                     all recordings are one group."
         )]
-        group_by: Option<Vec<ScreenRecordGroup>>,
+        group_by: Option<Vec<GroupBy>>,
         #[graphql(
             default_with = "Some(DEFAULT_TIME_ZONE.to_owned())",
             desc = "IANA time zone in which hours and days begin, such as `Asia/Shanghai`."
         )]
         time_zone: Option<String>,
     ) -> Option<Result<ScreenRecordStatistics, Failure>> {
-        let arguments = StatisticsArguments { filter, group_by, time_zone };
-        Some(ScreenRecordStatistics::read(context, &project_id, arguments).await)
+        Some(ScreenRecordStatistics::read(context, &project_id, filter, group_by, time_zone).await)
+    }
+
+    /// This subgraph, for federation routers.
+    #[graphql(name = "_service", visible = false)]
+    async fn service(&self) -> Service {
+        Service { sdl: Arc::clone(&self.federation_sdl) }
+    }
+
+    /// Entities by their keys, for federation routers: read side by side, through the same loader as
+    /// everything else. A recording is the only entity that this graph resolves.
+    #[graphql(name = "_entities", visible = false)]
+    async fn entities(
+        &self,
+        context: &Context<'_>,
+        representations: Vec<Any>,
+    ) -> Vec<Option<Result<ScreenRecord, Failure>>> {
+        read_entities(context, &representations).await.into_iter().map(Some).collect()
     }
 }

@@ -4,9 +4,6 @@ use async_graphql::{InputType, InputValueError, InputValueResult, Pos, Scalar, S
 
 use crate::domain::Timestamp;
 
-/// An instant as clients see it.
-pub(crate) struct DateTime(pub(crate) Timestamp);
-
 /// A 64-bit integer as clients see it.
 pub(crate) struct Long(pub(crate) i64);
 
@@ -19,15 +16,18 @@ pub(crate) struct Long(pub(crate) i64);
 /// 19 nanoseconds.
 ///
 /// As an input, write an instant of RFC 3339, with `Z` or an offset.
-#[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
-impl ScalarType for DateTime {
+#[Scalar(
+    name = "DateTime",
+    specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html"
+)]
+impl ScalarType for Timestamp {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::String(text) = &value else {
             return Err(InputValueError::expected_type(value));
         };
         let instant = text.parse::<jiff::Timestamp>().ok();
         let utc = instant.map(|instant| jiff::tz::TimeZone::UTC.to_datetime(instant));
-        utc.and_then(Timestamp::from_utc).map(Self).ok_or_else(|| {
+        utc.and_then(Self::from_utc).ok_or_else(|| {
             InputValueError::custom(format!(
                 "{text:?} is not an instant: write YYYY-MM-DDTHH:MM:SS.sssZ, or with an offset such \
                  as +08:00 in place of Z"
@@ -36,7 +36,7 @@ impl ScalarType for DateTime {
     }
 
     fn to_value(&self) -> Value {
-        Value::String(self.0.to_string())
+        Value::String(self.to_string())
     }
 }
 
@@ -45,10 +45,7 @@ impl ScalarType for DateTime {
 impl ScalarType for Long {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
-            Value::Number(number) => match number.as_i64() {
-                Some(long) => Ok(Self(long)),
-                None => Err(InputValueError::expected_type(value)),
-            },
+            Value::Number(number) if let Some(long) = number.as_i64() => Ok(Self(long)),
             _ => Err(InputValueError::expected_type(value)),
         }
     }
@@ -64,7 +61,7 @@ impl ScalarType for Long {
 /// What is wrong with the value.
 pub(crate) fn check(scalar: &str, value: &Value) -> Result<(), String> {
     match scalar {
-        "DateTime" => accepts::<DateTime>(value),
+        "DateTime" => accepts::<Timestamp>(value),
         "Long" => accepts::<Long>(value),
         "_Any" if !matches!(value, Value::Object(_)) => Err("_Any has to be an object".to_owned()),
         _ => Ok(()),
@@ -72,7 +69,6 @@ pub(crate) fn check(scalar: &str, value: &Value) -> Result<(), String> {
 }
 
 fn accepts<T: InputType>(value: &Value) -> Result<(), String> {
-    T::parse(Some(value.clone()))
-        .map(drop)
-        .map_err(|refused| refused.into_server_error(Pos::default()).message)
+    let parsed = T::parse(Some(value.clone()));
+    parsed.map(drop).map_err(|refused| refused.into_server_error(Pos::default()).message)
 }

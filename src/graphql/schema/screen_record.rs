@@ -4,19 +4,15 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 
-use super::connection::{DEFAULT_FIRST, ListPage, wanted};
-use super::counted::Counted;
+use super::connection::{DEFAULT_FIRST, ListPage, sent_filter, wanted};
 use super::desktop::Desktop;
-use super::desktop_operation::DesktopOperation;
-use super::desktop_operation_filter::{DesktopOperationFilter, operation_query};
-use super::download_link::DownloadLink;
-use super::field::shown;
-use super::scalars::{DateTime, Long};
-use super::screen_record_status::ScreenRecordStatus;
-use super::screen_record_type::ScreenRecordType;
+use super::field::{Counted, shown};
+use super::scalars::Long;
+use super::screen_record_filter::{ScreenRecordFilter, record_selection};
+use super::screen_record_order::ScreenRecordOrder;
 use crate::domain::{
-    self, Failure, OperationQuery, ProjectId, RecordId, RecordText, RecordTime, Unreadable,
-    record_fields,
+    self, DesktopOperation, DownloadLink, Failure, OperationQuery, ProjectId, RecordId, RecordText,
+    RecordTime, ScreenRecordStatus, ScreenRecordType, Timestamp, Unreadable, record_fields,
 };
 use crate::graphql::context::{OperationContext, path_of};
 use crate::records::{AuditEventKind, PageRequest, Step};
@@ -43,6 +39,24 @@ impl ScreenRecord {
         Ok(Self::asked(record, project, &id))
     }
 
+    /// Reads a part of the list of a project's recordings for a field.
+    pub(crate) async fn list(
+        context: &Context<'_>,
+        project: ProjectId,
+        filter: Option<ScreenRecordFilter>,
+        order: Option<ScreenRecordOrder>,
+        request: PageRequest,
+    ) -> Result<ListPage<Self>, Failure> {
+        let operation = OperationContext::of(context);
+        let reader = operation.reader();
+        let selection = record_selection(filter, order);
+        let reading = reader.screen_records(project.clone(), selection, request);
+        let listed = operation.read_for(|| path_of(context), reading).await?;
+        let (kind, rows) = (AuditEventKind::Listed, listed.edges.len());
+        reader.audit_list(kind, &project, rows, || sent_filter(context));
+        Ok(listed.map(|record| Self::listed(record, project.clone())))
+    }
+
     /// A recording that was asked for.
     pub(crate) fn asked(
         record: Arc<domain::ScreenRecord>,
@@ -67,7 +81,7 @@ impl ScreenRecord {
     }
 
     /// The link that is handed out for a field.
-    async fn link(&self, field: &Context<'_>) -> Result<Option<domain::DownloadLink>, Failure> {
+    async fn link(&self, field: &Context<'_>) -> Result<Option<DownloadLink>, Failure> {
         let operation = OperationContext::of(field);
         let (project, id) = self.key()?;
         let reader = operation.reader();
@@ -85,14 +99,14 @@ impl ScreenRecord {
         field: &Context<'_>,
         query: OperationQuery,
         wanted: PageRequest,
-    ) -> Result<ListPage<DesktopOperation>, Failure> {
+    ) -> Result<ListPage<Arc<DesktopOperation>>, Failure> {
         let operation = OperationContext::of(field);
         let (project, id) = self.key()?;
         let reader = operation.reader();
         let reading = reader.desktop_operations(project, id, query, wanted);
         let listed = operation.read_for(|| path_of(field), reading).await?;
         self.audit(operation, AuditEventKind::Operations);
-        Ok(listed.map(DesktopOperation::of))
+        Ok(listed)
     }
 
     fn audit(&self, operation: &OperationContext, kind: AuditEventKind) {
@@ -106,7 +120,7 @@ struct TextsAndTimes<'r>(&'r domain::ScreenRecord);
 macro_rules! declare_resolvers {
     (
         texts { $($(#[$text_doc:meta])* $text:ident $text_name:ident $text_wire:literal $text_shown:literal $text_type:ident,)* }
-        times { $($(#[$time_doc:meta])* $time:ident $time_name:ident $time_wire:literal $time_shown:literal $time_type:ident,)* }
+        times { $($(#[$time_doc:meta])* $time:ident $time_name:ident $time_wire:literal $time_shown:literal,)* }
     ) => {
         #[Object]
         impl TextsAndTimes<'_> {
@@ -120,8 +134,8 @@ macro_rules! declare_resolvers {
             $(
                 $(#[$time_doc])*
                 #[graphql(name = $time_shown)]
-                async fn $time_name(&self) -> Option<Result<$time_type, Failure>> {
-                    shown(self.0.time(RecordTime::$time), $time_type)
+                async fn $time_name(&self) -> Option<Result<Timestamp, Failure>> {
+                    shown(self.0.time(RecordTime::$time), |time| time)
                 }
             )*
         }
@@ -166,13 +180,13 @@ impl ScreenRecord {
     /// When the screen is recorded. `UNKNOWN` if the gateway does not know the upstream's value, which
     /// `rawType` holds.
     async fn r#type(&self) -> Option<Result<ScreenRecordType, Failure>> {
-        shown(self.record.kind(), Into::into)
+        shown(self.record.kind(), |kind| kind)
     }
 
     /// Status of the recording. `UNKNOWN` if the gateway does not know the upstream's value, which
     /// `rawStatus` holds.
     async fn status(&self) -> Option<Result<ScreenRecordStatus, Failure>> {
-        shown(self.record.status(), Into::into)
+        shown(self.record.status(), |status| status)
     }
 
     /// Signed, short-lived link to the video. `null` if there is no video file. One upstream call
@@ -190,8 +204,7 @@ impl ScreenRecord {
     /// Signed, short-lived link to the video, and when it expires. `null` if there is no video file.
     /// Shares its upstream call with `downloadUrl`.
     async fn download_link(&self, context: &Context<'_>) -> Option<Result<DownloadLink, Failure>> {
-        let link = self.link(context).await.transpose()?;
-        Some(link.map(DownloadLink))
+        self.link(context).await.transpose()
     }
 
     /// Operations on the desktop during the recording, as a Relay connection. `null` with an error if
@@ -200,7 +213,7 @@ impl ScreenRecord {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "Restricts the list. A row must match every given field.")] filter: Option<
-            DesktopOperationFilter,
+            OperationQuery,
         >,
         #[graphql(
             default_with = "Some(DEFAULT_FIRST)",
@@ -208,9 +221,9 @@ impl ScreenRecord {
         )]
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
-    ) -> Option<Result<ListPage<DesktopOperation>, Failure>> {
-        let (query, wanted) = (operation_query(filter), wanted(context, first, after));
-        Some(self.operations_for(context, query, wanted).await)
+    ) -> Option<Result<ListPage<Arc<DesktopOperation>>, Failure>> {
+        let query = filter.unwrap_or_default();
+        Some(self.operations_for(context, query, wanted(context, first, after)).await)
     }
 
     /// The recorded desktop, a stub that other subgraphs can extend. `null` if `desktopId` is `null`.

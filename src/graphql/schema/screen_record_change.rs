@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{ID, Object};
 
-use super::counted::Counted;
+use super::field::Counted;
 use super::screen_record::ScreenRecord;
-use super::screen_record_change_kind::ScreenRecordChangeKind;
 use crate::domain::{Failure, ProjectId};
 use crate::records::{RowChange, RowChangeKind};
 
@@ -20,8 +19,8 @@ pub(crate) struct ScreenRecordChange {
 #[Object]
 impl ScreenRecordChange {
     /// What has changed.
-    async fn kind(&self) -> ScreenRecordChangeKind {
-        self.change.kind.into()
+    async fn kind(&self) -> RowChangeKind {
+        self.change.kind
     }
 
     /// Id of the recording.

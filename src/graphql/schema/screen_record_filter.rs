@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_graphql::{ID, InputObject};
 
-use super::scalars::DateTime;
 use super::screen_record_order::ScreenRecordOrder;
 use super::screen_record_order_field::ScreenRecordOrderField;
-use super::screen_record_status::ScreenRecordStatus;
-use super::screen_record_type::ScreenRecordType;
-use crate::domain::{RecordQuery, RecordSelection, Rights, RowFilter};
+use crate::domain::{
+    RecordQuery, RecordSelection, Rights, RowFilter, ScreenRecordStatus, ScreenRecordType,
+    Timestamp,
+};
 
 /// Restricts a list of recordings. A recording must match every given field.
 ///
@@ -32,9 +32,9 @@ pub(crate) struct ScreenRecordFilter {
     kind: Option<ScreenRecordType>,
     /// Earliest `startTime`, inclusive. Fractions of a second are cut off. Without it, the upstream goes
     /// back 15 days.
-    started_after: Option<DateTime>,
+    started_after: Option<Timestamp>,
     /// Latest `startTime`, inclusive. Fractions of a second are cut off.
-    started_before: Option<DateTime>,
+    started_before: Option<Timestamp>,
     /// Statuses; a recording must have one of them. An empty list matches no recording.
     statuses: Option<Vec<ScreenRecordStatus>>,
     /// Types; a recording must have one of them. An empty list matches no recording.
@@ -57,7 +57,7 @@ pub(crate) struct ScreenRecordFilter {
     /// An instant at which the recording was in progress: `startTime` is not later, and `endTime` is not
     /// earlier. Without an `endTime` the status must be `RECORDING`. Without `startedAfter` only recordings
     /// match that began within the 15 days before.
-    running_at: Option<DateTime>,
+    running_at: Option<Timestamp>,
 }
 
 /// The recordings that a filter selects, in an order.
@@ -68,30 +68,27 @@ pub(crate) fn record_selection(
     let filter = filter.unwrap_or_default();
     let ScreenRecordOrder { field: ScreenRecordOrderField::StartTime, direction } =
         order.unwrap_or_default();
-    let folded = |ids: &[ID]| Rights::folded_ids(ids.iter().map(|id| id.as_str()));
+    let folded = |ids: Vec<ID>| Rights::folded_ids(ids.iter().map(|id| id.as_str()));
     let rows = RowFilter {
         usernames: filter.usernames.map(|names| names.into_iter().map(Arc::from).collect()),
-        desktop_ids: filter.desktop_ids.as_deref().map(folded),
-        desktop_pool_ids: filter
-            .desktop_pool_id
-            .as_ref()
-            .map(|id| folded(std::slice::from_ref(id))),
-        policy_ids: filter.policy_id.as_ref().map(|id| folded(std::slice::from_ref(id))),
-        statuses: filter.statuses.map(|values| values.into_iter().map(Into::into).collect()),
-        kinds: filter.types.map(|values| values.into_iter().map(Into::into).collect()),
+        desktop_ids: filter.desktop_ids.map(folded),
+        desktop_pool_ids: filter.desktop_pool_id.map(|id| folded(vec![id])),
+        policy_ids: filter.policy_id.map(|id| folded(vec![id])),
+        statuses: filter.statuses,
+        kinds: filter.types,
         min_duration: filter.min_duration,
         max_duration: filter.max_duration,
-        running_at: filter.running_at.map(|time| time.0),
+        running_at: filter.running_at,
     };
     let query = RecordQuery {
         desktop_id: filter.desktop_id.map(|id| id.0),
         desktop_names: filter.desktop_names,
         username: filter.username,
-        status: filter.status.map(Into::into),
-        kind: filter.kind.map(Into::into),
-        started_after: filter.started_after.map(|time| time.0),
-        started_before: filter.started_before.map(|time| time.0),
-        direction: direction.into(),
+        status: filter.status,
+        kind: filter.kind,
+        started_after: filter.started_after,
+        started_before: filter.started_before,
+        direction,
     };
     RecordSelection { query, rows }
 }

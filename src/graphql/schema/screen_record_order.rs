@@ -2,8 +2,8 @@
 
 use async_graphql::InputObject;
 
-use super::order_direction::OrderDirection;
 use super::screen_record_order_field::ScreenRecordOrderField;
+use crate::domain::Direction;
 
 /// Order of a list of recordings.
 #[derive(Default, InputObject)]
@@ -13,5 +13,5 @@ pub(crate) struct ScreenRecordOrder {
     pub(super) field: ScreenRecordOrderField,
     /// Direction of the order.
     #[graphql(default)]
-    pub(super) direction: OrderDirection,
+    pub(super) direction: Direction,
 }

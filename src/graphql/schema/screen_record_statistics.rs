@@ -2,13 +2,12 @@
 
 use async_graphql::{Context, SimpleObject};
 
-use super::connection::sent_argument;
+use super::connection::sent_filter;
 use super::screen_record_filter::{ScreenRecordFilter, record_selection};
-use super::screen_record_group::ScreenRecordGroup;
 use super::screen_record_statistics_group::ScreenRecordStatisticsGroup;
 use crate::domain::{Failure, ProjectId};
 use crate::graphql::context::{OperationContext, path_of};
-use crate::records::{AuditEventKind, Grouping};
+use crate::records::{AuditEventKind, GroupBy, Grouping};
 
 /// The time zone where `timeZone` is left out.
 pub(super) const DEFAULT_TIME_ZONE: &str = "UTC";
@@ -27,31 +26,25 @@ pub(crate) struct ScreenRecordStatistics {
     is_complete: bool,
 }
 
-/// The arguments of statistics, besides the project.
-pub(super) struct StatisticsArguments {
-    pub(super) filter: Option<ScreenRecordFilter>,
-    pub(super) group_by: Option<Vec<ScreenRecordGroup>>,
-    pub(super) time_zone: Option<String>,
-}
-
 impl ScreenRecordStatistics {
     /// Reads the statistics of a project for a field.
     pub(super) async fn read(
         context: &Context<'_>,
         project_id: &str,
-        arguments: StatisticsArguments,
+        filter: Option<ScreenRecordFilter>,
+        group_by: Option<Vec<GroupBy>>,
+        time_zone: Option<String>,
     ) -> Result<Self, Failure> {
         let project = ProjectId::parse(project_id)?;
-        let StatisticsArguments { filter, group_by, time_zone } = arguments;
-        let by = group_by.unwrap_or_default().into_iter().map(Into::into).collect();
-        let grouping = Grouping::new(by, time_zone.as_deref().unwrap_or(DEFAULT_TIME_ZONE))?;
+        let time_zone = time_zone.as_deref().unwrap_or(DEFAULT_TIME_ZONE);
+        let grouping = Grouping::new(group_by.unwrap_or_default(), time_zone)?;
         let selection = record_selection(filter, None);
         let operation = OperationContext::of(context);
         let reader = operation.reader();
         let reading = reader.statistics(project.clone(), selection, &grouping);
         let statistics = operation.read_for(|| path_of(context), reading).await?;
         let (kind, rows) = (AuditEventKind::Counted, statistics.counted());
-        reader.audit_list(kind, &project, rows, || sent_argument(context, "filter"));
+        reader.audit_list(kind, &project, rows, || sent_filter(context));
         Ok(Self {
             groups: statistics.groups.into_iter().map(Into::into).collect(),
             scanned: i32::try_from(statistics.scanned).unwrap_or(i32::MAX),

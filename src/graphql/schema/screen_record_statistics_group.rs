@@ -2,10 +2,9 @@
 
 use async_graphql::{ID, SimpleObject};
 
-use super::counted::Counted;
-use super::scalars::{DateTime, Long};
-use super::screen_record_status::ScreenRecordStatus;
-use super::screen_record_type::ScreenRecordType;
+use super::field::Counted;
+use super::scalars::Long;
+use crate::domain::{ScreenRecordStatus, ScreenRecordType, Timestamp};
 use crate::records::{GroupKey, StatisticsGroup, Sums};
 
 /// Sums over the recordings of one group. A value that recordings are not grouped by is `null`, and so is one
@@ -13,7 +12,7 @@ use crate::records::{GroupKey, StatisticsGroup, Sums};
 #[derive(SimpleObject)]
 pub(crate) struct ScreenRecordStatisticsGroup {
     /// Start of the hour or day.
-    time: Option<DateTime>,
+    time: Option<Timestamp>,
     /// Name of the user.
     username: Option<Counted<String>>,
     /// Id of the desktop. If recordings write it differently, the form of the newest one.
@@ -39,12 +38,12 @@ impl From<StatisticsGroup> for ScreenRecordStatisticsGroup {
         let Sums { count, seconds, bytes } = group.sums;
         let id = |id: String| Counted(ID::from(id));
         Self {
-            time: time.map(DateTime),
+            time,
             username: username.map(Counted),
             desktop_id: desktop_id.map(id),
             desktop_pool_id: desktop_pool_id.map(id),
-            status: status.map(Into::into),
-            kind: kind.map(Into::into),
+            status,
+            kind,
             count: i32::try_from(count).unwrap_or(i32::MAX),
             seconds: Long(seconds),
             bytes: Long(bytes),

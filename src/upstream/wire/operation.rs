@@ -11,14 +11,19 @@ use crate::upstream::normalize::WireValue;
 /// Reads a row.
 ///
 /// # Errors
-/// [`Unlike`] for anything but a JSON object.
+/// [`Unlike`] for anything but a JSON object with an id.
 pub(crate) fn desktop_operation(row: &[u8], zone: &TimeZone) -> Result<DesktopOperation, Unlike> {
-    read_object(row, |operation, key, value| set(operation, key, value, zone))
+    let operation: DesktopOperation =
+        read_object(row, |operation, key, value| set(operation, key, value, zone))?;
+    if operation.id.is_empty() {
+        return Err(Unlike::Malformed("has no id".to_owned()));
+    }
+    Ok(operation)
 }
 
 fn set(operation: &mut DesktopOperation, key: &str, value: WireValue<'_>, zone: &TimeZone) {
     match key {
-        "id" => operation.id = value.name().map(Arc::from),
+        "id" => operation.id = value.name().unwrap_or_default().into(),
         "desktop_id" => operation.desktop_id = text(value),
         "username" => operation.username = text(value),
         "event_type" => operation.kind = value.open_enum(DesktopOperationType::from_upstream),
