@@ -6,13 +6,12 @@ FROM rust:1.95-bookworm AS build
 ARG PROFILE=dist
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches \
+RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs benches/decode.rs benches/compression.rs benches/gateway.rs benches/document.rs \
+    && touch src/lib.rs \
     && cargo build --profile "$PROFILE" --locked --bin screen-record-gateway \
-    && rm -r src benches
+    && rm -r src
 COPY src src
-COPY benches benches
 # What --version names besides the version: `docker build --build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD)`.
 ARG BUILD_COMMIT
 RUN touch src/main.rs src/lib.rs \

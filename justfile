@@ -57,9 +57,6 @@ serve *args:
 up:
     docker compose up --build
 
-bench *args:
-    cargo bench --locked {{args}}
-
 # Fuzzes with libFuzzer; see docs/FUZZING.md.
 fuzz *args:
     fuzz/run {{args}}

@@ -2,6 +2,7 @@
 // undici's pool to the upstream.
 //
 // node yoga.mjs UPSTREAM
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
 import DataLoader from "dataloader";
@@ -12,29 +13,7 @@ import { Pool } from "undici";
 const pool = new Pool(process.argv[2], { connections: 64 });
 const cache = new LRUCache({ max: 200_000 });
 
-const typeDefs = /* GraphQL */ `
-  scalar DateTime
-  scalar Long
-  enum ScreenRecordType { FULL INTERVAL OPERATION SESSION }
-  enum ScreenRecordStatus { RECORDING REC_COMPLETED REC_FAILED UPLOADING UPLOAD_COMPLETED UPLOAD_FAILED }
-  type ScreenRecord {
-    id: ID!
-    projectId: ID!
-    desktopId: ID
-    desktopName: String
-    username: String
-    size: Long
-    duration: Int
-    type: ScreenRecordType
-    status: ScreenRecordStatus
-    startTime: DateTime
-    endTime: DateTime
-    updateTime: DateTime
-  }
-  type Query {
-    screenRecord(projectId: ID!, id: ID!): ScreenRecord
-  }
-`;
+const typeDefs = readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8");
 
 // A time without a zone is in UTC.
 function instant(text) {

@@ -16,7 +16,6 @@
 mod async_graphql_peer;
 mod recordings;
 mod secrets;
-mod tls;
 mod upstream;
 
 use std::io::Write as _;
@@ -29,15 +28,21 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use bytes::Bytes;
 use tokio::net::TcpListener;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const TOKEN: &str = "x-auth-token";
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
+    // Fails only when a provider has been installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let certificate = std::env::var("TLS_DIRECTORY").ok();
@@ -54,12 +59,19 @@ async fn main() -> Result<(), Error> {
         ["upstream", delay] => upstream::router(delay.parse()?),
         _ => return Err("usage: reference static-route|pass-through|upstream|…".into()),
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
     let scheme = if listens_with.is_some() { "https" } else { "http" };
     writeln!(std::io::stdout(), "{scheme}://{}", listener.local_addr()?)?;
     match listens_with {
-        Some(directory) => axum::serve(tls::Listener::new(listener, directory)?, router).await?,
-        None => axum::serve(listener, router).await?,
+        Some(directory) => {
+            let files = [CERTIFICATE, KEY].map(|name| directory.join(name));
+            let config = RustlsConfig::from_pem_file(&files[0], &files[1]).await?;
+            let acceptor = RustlsAcceptor::new(config).acceptor(NoDelayAcceptor);
+            let server = axum_server::from_tcp(listener)?.acceptor(acceptor);
+            server.serve(router.into_make_service()).await?;
+        }
+        None => axum::serve(TcpListener::from_std(listener)?, router).await?,
     }
     Ok(())
 }
@@ -80,7 +92,12 @@ struct PassThrough {
 }
 
 fn pass_through(upstream: &str, trusted: Option<&Path>) -> Result<Router, Error> {
-    let client = tls::client(trusted)?;
+    let mut certificates = Vec::new();
+    if let Some(directory) = trusted {
+        let pem = std::fs::read(directory.join(CERTIFICATE))?;
+        certificates.push(reqwest::Certificate::from_pem(&pem)?);
+    }
+    let client = reqwest::Client::builder().tls_certs_only(certificates).build()?;
     let state = PassThrough { base: upstream.to_owned(), client };
     Ok(Router::new().fallback(forward).with_state(Arc::new(state)))
 }

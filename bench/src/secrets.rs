@@ -11,7 +11,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use serde_json::json;
 
 use crate::recordings::USERS;
-use crate::{Error, tls};
+use crate::{CERTIFICATE, Error, KEY};
 
 const PROJECT: &str = "089b2f9a3d80d3062f24c00ca4ed5cbd";
 const DAY: Duration = Duration::from_hours(24);
@@ -19,8 +19,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// Writes a certificate of 127.0.0.1, a key set, and tokens of as many callers, one a line.
 pub fn write(directory: &Path, count: usize) -> Result<(), Error> {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-    std::fs::write(directory.join(tls::CERTIFICATE), own.cert.pem())?;
-    std::fs::write(directory.join(tls::KEY), own.signing_key.serialize_pem())?;
+    std::fs::write(directory.join(CERTIFICATE), own.cert.pem())?;
+    std::fs::write(directory.join(KEY), own.signing_key.serialize_pem())?;
 
     let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
     let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| "no key")?;

@@ -18,7 +18,7 @@ use crate::recordings::{LISTED, Recording, USERS, listed};
 
 struct Upstream {
     delay: Duration,
-    requests: AtomicU64,
+    calls: AtomicU64,
     list: Vec<Recording>,
 }
 
@@ -31,13 +31,12 @@ struct Page {
 
 pub fn router(delay_ms: u64) -> Router {
     let delay = Duration::from_millis(delay_ms);
-    let upstream = Upstream { delay, requests: AtomicU64::new(0), list: listed() };
+    let upstream = Upstream { delay, calls: AtomicU64::new(0), list: listed() };
     Router::new()
         .route("/v2/{project}/screen-records/{id}", get(screen_record))
         .route("/v2/{project}/screen-records", get(screen_records))
         .route("/v1/traces", post(|_: Bytes| async {}))
-        .route("/__stats", get(stats))
-        .route("/__reset", post(reset))
+        .route("/__calls", get(calls))
         .with_state(Arc::new(upstream))
 }
 
@@ -46,7 +45,7 @@ async fn screen_record(
     Path((project, id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    upstream.requests.fetch_add(1, Ordering::Relaxed);
+    upstream.calls.fetch_add(1, Ordering::Relaxed);
     if !upstream.delay.is_zero() {
         tokio::time::sleep(upstream.delay).await;
     }
@@ -54,7 +53,9 @@ async fn screen_record(
     // The user's name is the caller's token, so that an answer to the wrong caller is noticed.
     let username = match headers.get(TOKEN).map(HeaderValue::to_str) {
         Some(Ok(token)) => token,
-        None if headers.contains_key(header::AUTHORIZATION) => user(mix),
+        None if headers.contains_key(header::AUTHORIZATION) => {
+            USERS[usize::try_from(mix % 8).unwrap_or_default()]
+        }
         _ => return StatusCode::UNAUTHORIZED.into_response(),
     };
     let seconds = 60 + mix % 7200;
@@ -72,19 +73,15 @@ async fn screen_records(
     Path(project): Path<String>,
     Query(page): Query<Page>,
 ) -> Response {
-    upstream.requests.fetch_add(1, Ordering::Relaxed);
+    upstream.calls.fetch_add(1, Ordering::Relaxed);
     let rows = upstream.list.iter().enumerate().skip(page.offset).take(page.limit);
     let row = |(number, recording)| record(&project, &format!("listed-{number:05}"), recording);
     let rows = rows.map(row).collect::<Vec<_>>().join(",");
     json(format!("{{\"screen_records\":[{rows}],\"total_count\":{LISTED}}}"))
 }
 
-async fn stats(State(upstream): State<Arc<Upstream>>) -> String {
-    format!("{{\"requests\":{}}}", upstream.requests.load(Ordering::Relaxed))
-}
-
-async fn reset(State(upstream): State<Arc<Upstream>>) {
-    upstream.requests.store(0, Ordering::Relaxed);
+async fn calls(State(upstream): State<Arc<Upstream>>) -> String {
+    upstream.calls.load(Ordering::Relaxed).to_string()
 }
 
 fn json(body: String) -> Response {
@@ -96,15 +93,6 @@ fn mix(id: &str) -> u64 {
     id.bytes().fold(0xCBF2_9CE4_8422_2325, |mix, byte| {
         (mix ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     })
-}
-
-fn user(mix: u64) -> &'static str {
-    USERS
-        .iter()
-        .cycle()
-        .nth(usize::try_from(mix % 8).unwrap_or_default())
-        .copied()
-        .unwrap_or_default()
 }
 
 /// A recording in the upstream's fields and formats.

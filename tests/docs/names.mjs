@@ -33,7 +33,7 @@ const known = {
   capitals: new Set([...codes(), ...OF_OTHERS, ...words(SETTINGS), ...words(text("schema.graphql"))]),
   metrics: text("docs/METRICS.md"),
   alerts: new Set([...text("deploy/observability/prometheus/rules.yml").matchAll(/alert: (\w+)/g)].map(([, name]) => name)),
-  rust: filesUnder(["src", "tests", "benches", "bench"], ".rs"),
+  rust: filesUnder(["src", "tests", "bench"], ".rs"),
 };
 const source = known.rust.map(text).join("\n");
 
@@ -97,7 +97,7 @@ function unknownTest(word) {
 }
 
 function unknownFile(word, folder) {
-  if (/^(?:src|docs|tests|deploy|examples|bench|benches|web)\/[\w./-]+$/.test(word)) {
+  if (/^(?:src|docs|tests|deploy|examples|bench|web)\/[\w./-]+$/.test(word)) {
     return existsSync(ROOT + word) || existsSync(ROOT + folder + word) ? [] : [`${word} is not there`];
   }
   const module = word.match(/^[\w/]+\.rs$/);
