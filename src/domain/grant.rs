@@ -61,7 +61,8 @@ impl From<Rights> for Grant {
 impl Grant {
     /// The grant of callers who do not authenticate: everything.
     pub fn unrestricted() -> Arc<Self> {
-        static EVERYTHING: LazyLock<Arc<Grant>> = LazyLock::new(|| Arc::new(Grant::default()));
+        static EVERYTHING: LazyLock<Arc<Grant>> =
+            LazyLock::new(|| Arc::new(Rights::default().into()));
         Arc::clone(&EVERYTHING)
     }
 
@@ -136,12 +137,6 @@ pub(super) fn meets_exactly(constraint: Option<&BTreeSet<Arc<str>>>, text: Optio
 /// Whether an id meets a constraint, if there is one.
 pub(super) fn meets(constraint: Option<&FoldedIds>, id: Option<&str>) -> bool {
     constraint.is_none_or(|ids| id.is_some_and(|id| ids.contains(&*RecordId::folded(id))))
-}
-
-impl Default for Grant {
-    fn default() -> Self {
-        Rights::default().into()
-    }
 }
 
 /// Shows no name and no id.

@@ -24,10 +24,12 @@ impl RequestOrigin {
         let Caller { identity, token, grant, .. } = &self.caller;
         RequestContext {
             identity: identity.clone(),
+            operation: 0,
             token: token.clone(),
             grant: Arc::clone(grant),
             request_id: Arc::clone(&self.id),
-            ..RequestContext::default()
+            no_cache: false,
+            max_age: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::{CallerIdentity, Grant, Token};
 use crate::upstream::{Call, Requester};
 
 /// The caller of a GraphQL request, and how it wants to be answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RequestContext {
     /// The caller, for limits.
     pub identity: CallerIdentity,

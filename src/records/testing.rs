@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{
     CacheConfig, InboundConfig, LimitsConfig, SubscriptionsConfig, UpstreamConfig,
 };
-use crate::domain::{ProjectId, RecordId, ScreenRecord, Token};
+use crate::domain::{CallerIdentity, Grant, ProjectId, RecordId, ScreenRecord, Token};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -38,7 +38,15 @@ pub(crate) fn reader() -> Reader {
         ended: CancellationToken::new(),
     };
     let records = Records::new(upstream, parts).expect("random numbers");
-    records.reader(RequestContext { token: Some(Token::new("t")), ..RequestContext::default() })
+    records.reader(RequestContext {
+        identity: CallerIdentity::default(),
+        operation: 0,
+        token: Some(Token::new("t")),
+        grant: Grant::unrestricted(),
+        request_id: "".into(),
+        no_cache: false,
+        max_age: None,
+    })
 }
 
 /// Puts a recording into the cache of a reader, for its caller.
