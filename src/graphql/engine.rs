@@ -197,7 +197,7 @@ impl Engine {
         }
         operation.name_span();
         match &operation.plan {
-            Some(plan) => answer(plan.execute(&context).await, context.size()),
+            Some(plan) => checked(plan.execute(&context).await, context.size()),
             None => self.execute_by_library(&operation, context).await,
         }
     }
@@ -288,7 +288,7 @@ fn executed(mut response: Response, shape: &ObjectShape, size: &ResponseSize) ->
     answer(response, size)
 }
 
-/// Writes the data of a response. An error replaces one that is too large.
+/// Writes the data of a response.
 fn answer(response: Response, size: &ResponseSize) -> Answer {
     let Response { data, errors, extensions, .. } = response;
     let mut body = b"{\"data\":".to_vec();
@@ -296,8 +296,13 @@ fn answer(response: Response, size: &ResponseSize) -> Answer {
         // Values can always be written, and a vector takes everything.
         let _ = serde_json::to_writer(&mut body, &data);
     }
-    match size.check(body.len()) {
-        Ok(()) => Answer::Executed(Executed { body, errors, extensions }),
+    checked(Executed { body, errors, extensions }, size)
+}
+
+/// An error replaces an answer that is too large.
+fn checked(executed: Executed, size: &ResponseSize) -> Answer {
+    match size.check(executed.body.len()) {
+        Ok(()) => Answer::Executed(executed),
         Err(error) => Answer::failed(error),
     }
 }

@@ -1,39 +1,43 @@
 //! Executes a plan: reads its recordings together, and takes the fields from the records.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use async_graphql::indexmap::IndexMap;
-use async_graphql::{Error, PathSegment, Response, ServerError, Value};
+use async_graphql::{Error, Name, PathSegment, ServerError};
 use futures_util::future::join_all;
+use serde::Serialize;
 
 use super::{BoundPlan, PlannedField, PlannedRecord, RecordField, RecordRef};
 use crate::domain::{Failure, ScreenRecord, Unreadable};
 use crate::graphql::context::OperationContext;
+use crate::graphql::operation::Executed;
 use crate::graphql::response_size::ResponseSize;
 
 /// A value that an enumeration does not know.
 const UNKNOWN: &str = "UNKNOWN";
+/// The length of the answer for one recording, in bytes.
+const COMMON_BYTES: usize = 512;
 
 impl BoundPlan {
-    /// Executes the plan.
-    pub(crate) async fn execute(&self, context: &OperationContext) -> Response {
+    /// Executes the plan. The fields are written as they are taken from the records.
+    pub(crate) async fn execute(&self, context: &OperationContext) -> Executed {
         let reads = self.records.iter().map(|record| self.read(record.as_ref(), context));
         let reads = join_all(reads).await;
-        let mut errors = Vec::new();
-        let records = self.plan.records.iter().zip(reads).map(|(planned, read)| {
-            let value = match read {
-                Ok(loaded) => planned.value(&loaded, context.size(), &mut errors),
+        let mut executed = Executed::default();
+        executed.body.reserve(COMMON_BYTES * reads.len());
+        executed.body.extend_from_slice(b"{\"data\":{");
+        for (number, (planned, read)) in self.plan.records.iter().zip(reads).enumerate() {
+            write_key(&mut executed.body, number, &planned.key);
+            match read {
+                Ok(loaded) => planned.write(&loaded, context.size(), &mut executed),
                 Err(failure) => {
-                    errors.push(planned.error(None, failure));
-                    Value::Null
+                    executed.errors.push(planned.error(None, failure));
+                    write(&mut executed.body, &None);
                 }
-            };
-            (planned.key.clone(), value)
-        });
-        let data = Value::Object(records.collect());
-        let mut response = Response::new(data);
-        response.errors = errors;
-        response
+            }
+        }
+        executed.body.push(b'}');
+        executed
     }
 
     async fn read<'b>(
@@ -57,29 +61,32 @@ struct Loaded<'b> {
     by: &'b RecordRef,
 }
 
+/// The value of a field.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Scalar<'r> {
+    Text(Cow<'r, str>),
+    Number(i64),
+}
+
 impl PlannedRecord {
-    /// The fields of a recording, up to the limit of the response.
-    fn value(
-        &self,
-        loaded: &Loaded<'_>,
-        size: &ResponseSize,
-        errors: &mut Vec<ServerError>,
-    ) -> Value {
-        let mut fields = IndexMap::with_capacity(self.fields.len());
-        for field in &self.fields {
+    /// Writes the fields of a recording, up to the limit of the response.
+    fn write(&self, loaded: &Loaded<'_>, size: &ResponseSize, executed: &mut Executed) {
+        executed.body.push(b'{');
+        for (number, field) in self.fields.iter().enumerate() {
             if size.is_exceeded() {
                 break;
             }
             let value = field.field.of(loaded).unwrap_or_else(|unreadable| {
-                errors.push(self.error(Some(field), Failure::Unreadable(unreadable)));
-                Value::Null
+                executed.errors.push(self.error(Some(field), Failure::Unreadable(unreadable)));
+                None
             });
-            if let Value::String(text) = &value {
-                size.add_text(text);
-            }
-            fields.insert(field.key.clone(), value);
+            let before = executed.body.len();
+            write_key(&mut executed.body, number, &field.key);
+            write(&mut executed.body, &value);
+            size.add(executed.body.len() - before);
         }
-        Value::Object(fields)
+        executed.body.push(b'}');
     }
 
     /// The error of the recording, or of one of its fields.
@@ -92,28 +99,46 @@ impl PlannedRecord {
 }
 
 impl RecordField {
-    /// The value of the field; null where the upstream sent none.
-    fn of(self, loaded: &Loaded<'_>) -> Result<Value, Arc<Unreadable>> {
+    /// The value of the field; `None` where the upstream sent none.
+    fn of<'r>(self, loaded: &'r Loaded<'_>) -> Result<Option<Scalar<'r>>, Arc<Unreadable>> {
         let Loaded { record, by } = loaded;
-        let value = match self {
-            Self::Typename => Some(Value::from("ScreenRecord")),
-            Self::Id => Some(Value::from(record.id().unwrap_or(by.id.as_str()))),
-            Self::ProjectId => Some(Value::from(by.project.as_str())),
-            Self::Size => record.size().transpose()?.map(Value::from),
-            Self::Duration => record.duration().transpose()?.map(Value::from),
+        let text = |text: &'r str| Scalar::Text(Cow::Borrowed(text));
+        Ok(match self {
+            Self::Typename => Some(text("ScreenRecord")),
+            Self::Id => Some(text(record.id().unwrap_or(by.id.as_str()))),
+            Self::ProjectId => Some(text(by.project.as_str())),
+            Self::Size => record.size().transpose()?.map(Scalar::Number),
+            Self::Duration => {
+                record.duration().transpose()?.map(|seconds| Scalar::Number(seconds.into()))
+            }
             Self::Type => {
                 let kind = record.kind().transpose()?;
-                kind.map(|kind| Value::from(kind.to_upstream().unwrap_or(UNKNOWN)))
+                kind.map(|kind| text(kind.to_upstream().unwrap_or(UNKNOWN)))
             }
             Self::Status => {
                 let status = record.status().transpose()?;
-                status.map(|status| Value::from(status.to_upstream().unwrap_or(UNKNOWN)))
+                status.map(|status| text(status.to_upstream().unwrap_or(UNKNOWN)))
             }
-            Self::Text(of) => record.text(of).transpose()?.map(Value::from),
+            Self::Text(of) => record.text(of).transpose()?.map(text),
             Self::Time(of) => {
-                record.time(of).transpose()?.map(|time| Value::from(time.to_string()))
+                let time = record.time(of).transpose()?;
+                time.map(|time| Scalar::Text(Cow::Owned(time.to_string())))
             }
-        };
-        Ok(value.unwrap_or_default())
+        })
     }
+}
+
+/// Writes the key of a member of an object. Names need no escapes.
+fn write_key(json: &mut Vec<u8>, number: usize, key: &Name) {
+    if number > 0 {
+        json.push(b',');
+    }
+    json.push(b'"');
+    json.extend_from_slice(key.as_bytes());
+    json.extend_from_slice(b"\":");
+}
+
+fn write(json: &mut Vec<u8>, value: &Option<Scalar<'_>>) {
+    // A text or a number can always be written, and a vector takes everything.
+    let _ = serde_json::to_writer(json, value);
 }
