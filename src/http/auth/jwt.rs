@@ -20,7 +20,7 @@ use crate::config::{GrantClaims, JwksSource, JwtConfig};
 use crate::domain::Secret;
 
 /// The memory for verified tokens, in bytes.
-const MAX_VERIFIED_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_VERIFIED_BYTES: u64 = 24 * 1024 * 1024;
 /// What a verified token takes beside its text and what was read from it, estimated.
 const BOOKKEEPING: usize = 500;
 
