@@ -159,6 +159,14 @@ fn without_fraction(text: &str) -> (&str, i32) {
 
 /// Reads a text in one of the [`SHAPES`], or a date alone.
 fn date_time(text: &str) -> Option<civil::DateTime> {
+    // The documented shapes: the library's own parser takes a fifth of the time.
+    let is_documented = matches!(
+        text.as_bytes(),
+        [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', _, _, b':', _, _, b':', _, _]
+    );
+    if is_documented && let Ok(read) = text.parse() {
+        return Some(read);
+    }
     // A year has four digits, alone or at the beginning of a date or a date and a time.
     text.split(|c: char| !c.is_ascii_digit()).find(|run| [4, 8, 14].contains(&run.len()))?;
     // Names of months and `t` may be in lower case.
