@@ -1,5 +1,6 @@
 //! What the resolvers of an operation share.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ impl OperationContext {
         reading: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let deadline = self.execution.lock().deadline;
-        let in_time = timeout_at(deadline, reading).await;
+        let in_time = timeout_at(deadline, pin!(reading)).await;
         let read = in_time.unwrap_or(Err(Failure::TimedOut(TimeLimit::Operation)));
         read.map_err(|failure| self.counted(failure))
     }

@@ -198,7 +198,8 @@ impl Engine {
         operation.name_span();
         match &operation.plan {
             Some(plan) => checked(plan.execute(&context).await, context.size()),
-            None => self.execute_by_library(&operation, context).await,
+            // Boxed, so that the usual case stays small.
+            None => Box::pin(self.execute_by_library(&operation, context)).await,
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 
 use super::invalidation::Invalidation;
@@ -24,7 +25,7 @@ pub(crate) struct CallerIndex {
 }
 
 /// When something was cached last, by caller and project.
-type Callers = HashMap<CallerKey, HashMap<ProjectId, Instant>>;
+type Callers = HashMap<CallerKey, HashMap<ProjectId, Instant, RandomState>, RandomState>;
 
 impl CallerIndex {
     pub(crate) fn new(clock: Clock) -> Self {

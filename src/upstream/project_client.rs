@@ -1,5 +1,6 @@
 //! Calls of the upstream for one project: permits, circuit breaker, attempts and time limits.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,9 @@ impl ProjectClient {
         let left = self.route.limits.deadline.saturating_sub(call.waited);
         let deadline = Instant::now() + left;
         self.route.region.state.budget.deposit();
-        let within = timeout_at(deadline, self.attempts(call, request, deadline)).await;
-        within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
+        // Pinned here, since it is large and a timeout moves what it wraps.
+        let attempts = pin!(self.attempts(call, request, deadline));
+        timeout_at(deadline, attempts).await.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
     }
 
     async fn attempts(

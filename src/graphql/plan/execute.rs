@@ -49,7 +49,8 @@ impl BoundPlan {
         let (project, id) = (by.project.clone(), by.id.clone());
         let record = match self.records.as_slice() {
             [_only] => context.only_screen_record(project, id).await,
-            _ => context.screen_record(project, id).await,
+            // Boxed, so that the usual case stays small.
+            _ => Box::pin(context.screen_record(project, id)).await,
         };
         Ok(Loaded { record: record?, by })
     }

@@ -144,14 +144,14 @@ fn offset(written: &str) -> Option<Offset> {
 fn without_fraction(text: &str) -> (&str, i32) {
     let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
     let (before, digits) = text.split_at_checked(text.len() - digits).unwrap_or((text, ""));
-    let has_seconds = |text: &&str| match text.matches(':').count() {
+    let has_seconds = |text: &&str| match text.bytes().filter(|byte| *byte == b':').count() {
         0 => text.len() >= DIGITS_OF_A_DATE_TIME,
         colons => colons == 2,
     };
     match before.strip_suffix(['.', ',', ':']).filter(has_seconds) {
         Some(whole) if !digits.is_empty() => {
-            let nanoseconds: String = digits.chars().chain("000000000".chars()).take(9).collect();
-            (whole, nanoseconds.parse().unwrap_or_default())
+            let digits = digits.bytes().chain(std::iter::repeat(b'0')).take(9);
+            (whole, digits.fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0')))
         }
         Some(_) | None => (text, 0),
     }
