@@ -10,9 +10,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Live, Loaded};
 use crate::error_chain::on_one_line;
 use crate::http::{
-    AuditLog, AuditMetrics, AuditSink, AuthParts, Authenticator, ConnectionLimits,
-    ConnectionMetrics, Hosts, HttpMetrics, Main, MainParts, PageDefaults, Tls, TlsChange,
-    TlsMetrics, main_router,
+    AuditLog, AuditSink, AuthParts, Authenticator, ConnectionLimits, Hosts, HttpMetrics, Main,
+    MainParts, PageDefaults, Tls, TlsChange, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{LogHandle, MetricsPage, Traces};
@@ -80,8 +79,7 @@ impl Parts {
         page: &mut MetricsPage,
     ) -> Result<Self, StartError> {
         let (config, clock) = (&start.settings.settings, &start.clock);
-        let tls = page.add(TlsMetrics::default(), TlsMetrics::register);
-        let tls = Tls::load(config.tls.as_ref(), tls, clock.clone())?;
+        let tls = page.add(Tls::load(config.tls.as_ref(), clock.clone())?, Tls::register);
         let upstream = page.add(UpstreamMetrics::default(), UpstreamMetrics::register);
         let upstream = Upstream::new(&config.upstream, upstream, clock.clone());
         let upstream = upstream.map_err(|error| {
@@ -89,8 +87,8 @@ impl Parts {
         })?;
         let records = page.add(RecordMetrics::default(), RecordMetrics::register);
         let records = records_of(&upstream, start, ends, records)?;
-        let audit = page.add(AuditMetrics::default(), AuditMetrics::register);
-        let audit = AuditLog::start(&config.audit, audit, clock.clone())?;
+        let audit = AuditLog::start(&config.audit, clock.clone())?;
+        let audit = page.add(audit, AuditLog::register);
         records.set_audited(audit.is_on());
         let callers = AuthParts {
             passes_tokens: upstream.uses_callers_token(),
@@ -119,9 +117,9 @@ impl Parts {
             stopping: ends.stopping.clone(),
             tasks: ends.tasks.clone(),
         })?;
-        let connections = page.add(ConnectionMetrics::default(), ConnectionMetrics::register);
-        let connections = [connections, ConnectionMetrics::default()]
-            .map(|metrics| ConnectionLimits::new(&config.limits, metrics));
+        let connections = ConnectionLimits::new(&config.limits);
+        let connections = page.add(connections, ConnectionLimits::register);
+        let connections = [connections, ConnectionLimits::new(&config.limits)];
         let log = start.log.clone().map(|log| page.add(log, LogHandle::register));
         let hosts = Live::new(Hosts::this_machine_if(config.trusts_this_machine()));
         let tasks = ends.tasks.clone();

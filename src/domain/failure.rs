@@ -170,6 +170,9 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
             /// The text in `extensions.code`.
             pub fn as_str(self) -> &'static str {
                 match self {

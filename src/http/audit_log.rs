@@ -33,6 +33,9 @@ const MAX_WAITING: usize = 1024;
 const MOST_AT_ONCE: usize = 64;
 /// How long an answer waits for its lines to be written: a pipe that is not read holds up the thread.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+/// The metric's values for events that were written, and for those that could not be.
+const WRITTEN: &str = "written";
+const FAILED: &str = "failed";
 
 /// What the answer of one operation shows.
 #[derive(Clone, Debug, Default)]
@@ -104,37 +107,13 @@ struct Batch {
     is_written: oneshot::Sender<bool>,
 }
 
-/// Counts events by whether they were written.
-#[derive(Clone)]
-pub struct AuditMetrics(LabelledCounter);
-
-impl Default for AuditMetrics {
-    fn default() -> Self {
-        Self(LabelledCounter::new("result", &["written", "failed"]))
-    }
-}
-
-impl AuditMetrics {
-    /// Registers the metrics.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "gateway_audit_events",
-            "Events of the audit log, by whether they were written",
-            self.0.family(),
-        );
-    }
-
-    fn count(&self, events: u64, is_written: bool) {
-        self.0.counter(if is_written { "written" } else { "failed" }).inc_by(events);
-    }
-}
-
 /// The audit log of the process. Clones hand their lines to the same thread.
 #[derive(Clone)]
 pub struct AuditLog {
     sink: Live<AuditSink>,
     batches: mpsc::Sender<Batch>,
-    metrics: AuditMetrics,
+    /// Counts events by whether they were written.
+    events: LabelledCounter,
     clock: Clock,
 }
 
@@ -144,20 +123,26 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`FileError`] for a file that cannot be opened.
-    pub fn start(
-        config: &AuditConfig,
-        metrics: AuditMetrics,
-        clock: Clock,
-    ) -> Result<Self, FileError> {
+    pub fn start(config: &AuditConfig, clock: Clock) -> Result<Self, FileError> {
         let sink = Live::new(AuditSink::open(config)?);
         let (batches, mut waiting) = mpsc::channel(MAX_WAITING);
-        let log = Self { sink: sink.clone(), batches, metrics: metrics.clone(), clock };
+        let events = LabelledCounter::new("result", &[WRITTEN, FAILED]);
+        let log = Self { sink: sink.clone(), batches, events: events.clone(), clock };
         let thread = std::thread::Builder::new().name("audit".to_owned());
-        let started = thread.spawn(move || write_all(&mut waiting, &sink, &metrics));
+        let started = thread.spawn(move || write_all(&mut waiting, &sink, &events));
         started.map_err(|error| {
             FileError::new("audit.log", "", format!("its thread cannot be started: {error}"))
         })?;
         Ok(log)
+    }
+
+    /// Adds the metric to the metrics page.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "gateway_audit_events",
+            "Events of the audit log, by whether they were written",
+            self.events.family(),
+        );
     }
 
     /// Whether events are written anywhere.
@@ -226,7 +211,7 @@ impl AuditLog {
             Some(_) if !required => return Ok(()),
             Some(outcome) => matches!(timeout_at(deadline, outcome).await, Ok(Ok(true))),
             None => {
-                self.metrics.count(count, false);
+                self.events.counter(FAILED).inc_by(count);
                 false
             }
         };
@@ -253,12 +238,17 @@ impl AuditLog {
 
 /// Writes the lines of all answers, until no answer can come. Logs when writing begins to fail, and when it works
 /// again.
-fn write_all(waiting: &mut mpsc::Receiver<Batch>, sink: &Live<AuditSink>, metrics: &AuditMetrics) {
+fn write_all(
+    waiting: &mut mpsc::Receiver<Batch>,
+    sink: &Live<AuditSink>,
+    events: &LabelledCounter,
+) {
     let (mut batches, mut was_failing) = (Vec::new(), false);
     while waiting.blocking_recv_many(&mut batches, MOST_AT_ONCE) > 0 {
         let lines: Vec<&[u8]> = batches.iter().map(|batch| &*batch.lines.bytes).collect();
         let result = sink.get().write(&lines.concat());
-        metrics.count(batches.iter().map(|batch| batch.lines.count).sum(), result.is_ok());
+        let count = batches.iter().map(|batch| batch.lines.count).sum();
+        events.counter(if result.is_ok() { WRITTEN } else { FAILED }).inc_by(count);
         for batch in batches.drain(..) {
             // An answer that does not wait has dropped its end.
             let _ = batch.is_written.send(result.is_ok());

@@ -23,19 +23,6 @@ use crate::domain::ErrorCode;
 
 /// Statuses that are present from the start with 0, because a rate needs a first value.
 const WATCHED_STATUSES: [u16; 8] = [101, 200, 400, 401, 429, 499, 500, 503];
-/// Codes that are present from the start, for the same reason.
-const WATCHED_CODES: [ErrorCode; 9] = [
-    ErrorCode::UpstreamUnauthenticated,
-    ErrorCode::UpstreamError,
-    ErrorCode::UpstreamUnavailable,
-    ErrorCode::UpstreamTimeout,
-    ErrorCode::UpstreamInvalidResponse,
-    ErrorCode::Unauthenticated,
-    ErrorCode::RateLimited,
-    ErrorCode::Overloaded,
-    ErrorCode::Internal,
-];
-
 /// Client names that have a label of their own.
 const MAX_CLIENT_NAMES: usize = 20;
 /// The label of further names.
@@ -91,11 +78,11 @@ pub struct HttpMetrics {
 impl Default for HttpMetrics {
     fn default() -> Self {
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let codes = WATCHED_CODES.map(ErrorCode::as_str);
+        let codes = ErrorCode::ALL.iter().map(|code| code.as_str().to_owned());
         let outcomes = OperationOutcome::ALL.map(OperationOutcome::as_str);
         Self {
             requests: counted(WATCHED_STATUSES.map(|status| [("status", status)])),
-            errors: counted(codes.map(|code| [("code", code.to_owned())])),
+            errors: counted(codes.map(|code| [("code", code)])),
             operations: LabelledCounter::new("outcome", &outcomes),
             client_operations: counted(
                 [UNNAMED_CLIENT, OTHER_CLIENT].into_iter().flat_map(client_labels),
@@ -214,35 +201,13 @@ fn client_labels(client: &str) -> [ClientLabels; 3] {
     OperationOutcome::ALL.map(|outcome| client_label(client.to_owned().into(), outcome))
 }
 
-/// A format of the metrics page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exposition {
-    /// The format that every tool for Prometheus reads.
-    Classic,
-    OpenMetrics,
-}
-
-impl Exposition {
-    /// The format that a scraper prefers; classic if it does not prefer OpenMetrics. Prometheus does.
-    pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
-        let openmetrics = rank("application/openmetrics-text", headers);
-        let classic = rank("text/plain", headers);
-        if openmetrics > classic { Self::OpenMetrics } else { Self::Classic }
-    }
-
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-
-    /// An OpenMetrics page in this format.
-    pub(crate) fn write(self, openmetrics: String) -> String {
-        match self {
-            Self::Classic => classic(&openmetrics),
-            Self::OpenMetrics => openmetrics,
-        }
+/// The media type and the text of the metrics page in the format that a scraper prefers, made from OpenMetrics text.
+/// It is classic, which every tool for Prometheus reads, if a scraper does not prefer OpenMetrics. Prometheus does.
+pub(crate) fn negotiated(openmetrics: String, headers: &HeaderMap) -> (&'static str, String) {
+    if rank("application/openmetrics-text", headers) > rank("text/plain", headers) {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", openmetrics)
+    } else {
+        ("text/plain; version=0.0.4; charset=utf-8", classic(&openmetrics))
     }
 }
 

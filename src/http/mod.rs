@@ -41,15 +41,13 @@ mod metrics;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 
-pub use audit_log::{AuditLog, AuditMetrics, AuditSink, check_audit_log};
+pub use audit_log::{AuditLog, AuditSink, check_audit_log};
 pub use auth::{AuthChange, AuthParts, AuthSetupError, Authenticator};
 pub use handlers::admin::{Admin, Reasons, RenderMetrics, admin_router};
 pub use metrics::HttpMetrics;
 pub use persisted_queries::check_documents;
 pub use router::{Main, MainChange, main_router};
-pub use server::{
-    ConnectionLimits, ConnectionMetrics, Listener, ListenerRules, Serve, Tls, TlsChange, TlsMetrics,
-};
+pub use server::{ConnectionLimits, Listener, ListenerRules, Serve, Tls, TlsChange};
 pub use setting_file::FileError;
 pub use state::{ConsoleDefaults, GraphiqlDefaults, MainParts, PageDefaults};
 pub use validation::Hosts;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::StatusCode;
-use governor::Quota;
-use governor::clock::Clock as Timing;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
+use governor::{InsufficientCapacity, Quota};
 use parking_lot::Mutex;
 
 use super::refusal::Refusal;
@@ -22,13 +21,7 @@ const MOST_CALLERS: usize = 100_000;
 
 /// Limits every caller's rate. Clones share the counts.
 #[derive(Clone)]
-pub(crate) struct RateLimiter(Option<Arc<Limiter>>);
-
-struct Limiter {
-    rates: governor::RateLimiter<LimitKey, SharedBuckets, Ticking>,
-    clock: Clock,
-    burst: NonZeroU32,
-}
+pub(crate) struct RateLimiter(Option<Arc<governor::RateLimiter<LimitKey, SharedBuckets, Clock>>>);
 
 /// When each caller's burst is full again, for a bounded number of callers.
 ///
@@ -42,27 +35,21 @@ struct Buckets {
 
 struct SharedBuckets(Mutex<Buckets>);
 
-/// The process's clock, for governor.
-struct Ticking(Clock);
-
-impl Timing for Ticking {
+impl governor::clock::Clock for Clock {
     type Instant = Instant;
 
     fn now(&self) -> Instant {
-        self.0.now()
+        Self::now(self)
     }
 }
 
 impl RateLimiter {
     /// Limits by `limits.rate`; `None` limits nothing.
     pub(crate) fn new(rate: Option<Rate>, clock: &Clock) -> Self {
-        Self(rate.and_then(|rate| {
-            let Rate { count: burst, per } = rate;
-            let quota = Quota::with_period(per / burst.get())?.allow_burst(burst);
-            let (buckets, ticking) = (Buckets::new(MOST_CALLERS), Ticking(clock.clone()));
-            let rates =
-                governor::RateLimiter::new(quota, SharedBuckets(Mutex::new(buckets)), ticking);
-            Some(Arc::new(Limiter { rates, clock: clock.clone(), burst }))
+        Self(rate.and_then(|Rate { count, per }| {
+            let quota = Quota::with_period(per / count.get())?.allow_burst(count);
+            let buckets = SharedBuckets(Mutex::new(Buckets::new(MOST_CALLERS)));
+            Some(Arc::new(governor::RateLimiter::new(quota, buckets, clock.clone())))
         }))
     }
 
@@ -75,16 +62,16 @@ impl RateLimiter {
         caller: impl FnOnce() -> LimitKey,
         operations: usize,
     ) -> Result<(), Refusal> {
-        let Some(Limiter { rates, clock, burst }) = self.0.as_deref() else { return Ok(()) };
+        let Some(rates) = &self.0 else { return Ok(()) };
         let count = u32::try_from(operations).unwrap_or(u32::MAX);
         let Some(count) = NonZeroU32::new(count) else { return Ok(()) };
         match rates.check_key_n(&caller(), count) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(until)) => {
                 let message = "the caller asks more often than limits.rate allows: come back later";
-                Err(Refusal::rate_limited(message).after(until.wait_time_from(clock.now())))
+                Err(Refusal::rate_limited(message).after(until.wait_time_from(rates.clock().now())))
             }
-            Err(_) => {
+            Err(InsufficientCapacity(burst)) => {
                 let message = format!(
                     "the request has {operations} operations: limits.rate allows {burst} at once"
                 );

@@ -17,7 +17,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::domain::{ProjectId, RecordId};
 use crate::http::auth::Authenticator;
-use crate::http::metrics::Exposition;
+use crate::http::metrics::negotiated;
 use crate::http::request;
 use crate::records::{Purge, Records};
 
@@ -140,11 +140,10 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 
 async fn metrics_page(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     admin.records.observe();
-    let format = Exposition::negotiate(&headers);
     match (admin.metrics)(&admin.reasons()) {
         Some(page) => {
-            let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
-            (headers, format.write(page)).into_response()
+            let (content_type, page) = negotiated(page, &headers);
+            ([(header::CONTENT_TYPE, content_type), (header::VARY, "Accept")], page).into_response()
         }
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

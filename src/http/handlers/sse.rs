@@ -9,8 +9,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse as _;
 use futures_util::future;
-use futures_util::stream::{self, Stream, StreamExt as _};
-use tokio::time::timeout;
+use futures_util::stream::{self, StreamExt as _};
+use tokio::time::{Instant, interval_at};
 
 use crate::http::access_log::AccessLogEntry;
 use crate::http::caller_request::CallerRequest;
@@ -69,9 +69,10 @@ pub(super) fn answer(
         }
     };
     let events = answers.map(next).chain(stream::iter([COMPLETE])).take_until(ended);
-    let body = kept_alive(events).map(move |bytes| {
+    let comments = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    let body = tokio_stream::StreamExt::timeout_repeating(events, comments).map(move |event| {
         let _held_while_the_stream_lives = &permit;
-        Ok::<_, Infallible>(bytes)
+        Ok::<_, Infallible>(event.unwrap_or(COMMENT))
     });
     let response = (HEADERS, Body::from_stream(body)).into_response();
     Ok(Reply { response, log: AccessLogEntry::of(None, name) })
@@ -81,16 +82,4 @@ pub(super) fn answer(
 fn next(StreamedAnswer { json, room, .. }: StreamedAnswer) -> Bytes {
     let event = [b"event: next\ndata: ", &*json, b"\n\n"].concat();
     unsent::keep_room(event.into(), room)
-}
-
-/// Adds a comment wherever no event comes for a while.
-fn kept_alive(
-    events: impl Stream<Item = Bytes> + Send + 'static,
-) -> impl Stream<Item = Bytes> + Send + 'static {
-    stream::unfold(Box::pin(events), |mut events| async {
-        match timeout(KEEP_ALIVE, events.next()).await {
-            Ok(event) => Some((event?, events)),
-            Err(_) => Some((COMMENT, events)),
-        }
-    })
 }

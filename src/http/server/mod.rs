@@ -1,6 +1,6 @@
 //! The HTTP server: listeners, the life of a connection, TLS, and the limits on each connection.
 
-mod metrics;
+mod limits;
 mod request_end;
 mod socket;
 mod tls;
@@ -26,7 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::either::Either;
 use tokio_util::io::InspectReader;
@@ -36,10 +36,9 @@ use tower::ServiceExt as _;
 use self::socket::Socket;
 use self::watchdog::{Order, RequestInProgress, Watchdog};
 use super::validation::{self, Hosts};
-use crate::config::{LimitsConfig, Live};
-use crate::resizable_semaphore::ResizableSemaphore;
+use crate::config::Live;
 
-pub use metrics::{ConnectionMetrics, TlsMetrics};
+pub use limits::ConnectionLimits;
 pub use tls::{Tls, TlsChange};
 
 /// Headers of one request; tokens have up to 64,000 characters. HTTP/2's usual limit is 16 KiB, hyper's
@@ -87,41 +86,6 @@ pub struct ListenerRules {
     pub tls: Option<Tls>,
     /// The hosts that requests may name.
     pub hosts: Live<Hosts>,
-}
-
-/// The limits on a listener's connections. A change applies to connections accepted from then on. Clones share
-/// the limits.
-#[derive(Clone, Debug)]
-pub struct ConnectionLimits {
-    limits: Live<LimitsConfig>,
-    /// `limits.max_connections`
-    permits: ResizableSemaphore,
-    metrics: ConnectionMetrics,
-}
-
-impl ConnectionLimits {
-    /// The limits of the settings.
-    pub fn new(limits: &LimitsConfig, metrics: ConnectionMetrics) -> Self {
-        metrics.limit.set(limits.max_connections as u64);
-        let permits = ResizableSemaphore::new(limits.max_connections);
-        Self { limits: Live::new(limits.clone()), permits, metrics }
-    }
-
-    /// Applies other limits. No connection is ended: a lower number holds once enough of them have ended.
-    pub fn change(&self, limits: &LimitsConfig, tasks: &TaskTracker) {
-        self.limits.set(limits.clone());
-        self.permits.resize(limits.max_connections, tasks);
-        self.metrics.limit.set(limits.max_connections as u64);
-    }
-
-    /// Waits until one more connection is allowed.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Some(permit);
-        }
-        self.metrics.full.inc();
-        Arc::clone(&self.permits).acquire_owned().await.ok()
-    }
 }
 
 impl Listener {

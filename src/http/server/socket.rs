@@ -13,7 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::metrics::ConnectionMetrics;
+use super::limits::ConnectionMetrics;
 use super::watchdog::SharedActivity;
 
 /// Head and body of an answer up to this size are copied into one buffer, because the copy takes less time

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,19 +24,25 @@ use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use super::metrics::{HANDSHAKE_COMPLETED, HANDSHAKE_FAILED, HANDSHAKE_TIMED_OUT, TlsMetrics};
 use crate::clock::Clock;
 use crate::config::{Live, TlsConfig, certificates_of, read_bounded};
+use crate::counters::LabelledCounter;
 use crate::http::setting_file::{FileError, read_file};
 
 const CERT_FILE: &str = "tls.cert_file";
 const KEY_FILE: &str = "tls.key_file";
+/// The outcomes of handshakes, as the metric names them.
+const COMPLETED: &str = "completed";
+const FAILED: &str = "failed";
+const TIMED_OUT: &str = "timeout";
 
 /// The TLS of a listener, which may be off. Clones share it.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: Live<Option<TlsAcceptor>>,
-    metrics: TlsMetrics,
+    handshakes: LabelledCounter,
+    /// When the certificate ends, in seconds of Unix time.
+    expiry: Gauge,
     clock: Clock,
 }
 
@@ -51,14 +59,27 @@ impl Tls {
     ///
     /// # Errors
     /// When a file cannot be read, holds something else, or does not match the others.
-    pub fn load(
-        files: Option<&TlsConfig>,
-        metrics: TlsMetrics,
-        clock: Clock,
-    ) -> Result<Self, FileError> {
-        let tls = Self { acceptor: Live::new(None), metrics, clock };
+    pub fn load(files: Option<&TlsConfig>, clock: Clock) -> Result<Self, FileError> {
+        let handshakes = LabelledCounter::new("outcome", &[COMPLETED, FAILED, TIMED_OUT]);
+        let tls = Self { acceptor: Live::new(None), handshakes, expiry: Gauge::default(), clock };
         tls.change(TlsChange::read(files)?);
         Ok(tls)
+    }
+
+    /// Adds the metrics to the metrics page.
+    pub fn register(&self, registry: &mut Registry) {
+        let tls = registry.sub_registry_with_prefix("gateway_tls");
+        tls.register(
+            "handshakes",
+            "TLS handshakes of the GraphQL listener, by outcome",
+            self.handshakes.family(),
+        );
+        tls.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the listener's certificate expires, as Unix time; 0 without TLS",
+            Unit::Seconds,
+            self.expiry.clone(),
+        );
     }
 
     /// Uses the configuration for later connections. Open connections keep theirs.
@@ -66,7 +87,7 @@ impl Tls {
         if let Some(ended) = end.filter(|end| *end <= self.clock.timestamp()) {
             tracing::warn!(%ended, "the certificate of the listener has ended");
         }
-        self.metrics.expiry.set(end.map_or(0, Timestamp::as_second));
+        self.expiry.set(end.map_or(0, Timestamp::as_second));
         self.acceptor.set(acceptor);
     }
 
@@ -83,14 +104,14 @@ impl Tls {
         within: Duration,
     ) -> Option<TlsStream<S>> {
         let (outcome, accepted) = match timeout(within, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => (HANDSHAKE_COMPLETED, Some(stream)),
+            Ok(Ok(stream)) => (COMPLETED, Some(stream)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
-                (HANDSHAKE_FAILED, None)
+                (FAILED, None)
             }
-            Err(_) => (HANDSHAKE_TIMED_OUT, None),
+            Err(_) => (TIMED_OUT, None),
         };
-        self.metrics.handshakes.inc(outcome);
+        self.handshakes.inc(outcome);
         accepted
     }
 }

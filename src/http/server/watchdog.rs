@@ -10,7 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::metrics::{ConnectionMetrics, ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED};
+use super::limits::{ConnectionMetrics, ENDED_HEADERS, ENDED_IDLE, ENDED_STALLED};
 use super::request_end::RequestEnd;
 use crate::config::LimitsConfig;
 
