@@ -187,6 +187,6 @@ fn records_of(
         ended: ends.ended.clone(),
     };
     let records = Records::new(upstream.clone(), parts)?;
-    records.start_eviction();
+    records.start();
     Ok(records)
 }

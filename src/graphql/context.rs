@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_graphql::{Context, QueryPathSegment};
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::response_size::ResponseSize;
 use crate::domain::{Failure, ProjectId, RecordId, ScreenRecord, TimeLimit, UpstreamAnswer};
-use crate::records::{self, AuditEventKind, ReadSummary, Reader, Step};
+use crate::records::{self, AuditEventKind, ReadSummary, Reader, Siblings};
 
 /// The reader and the deadline of an operation. Clones share them.
 #[derive(Clone)]
@@ -68,21 +69,11 @@ impl OperationContext {
         &self,
         project: ProjectId,
         id: RecordId,
+        siblings: Siblings,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let reader = self.reader();
-        let record = self.within(reader.screen_record(project.clone(), id.clone())).await?;
-        reader.audit_recording(AuditEventKind::Read, &project, id.as_str(), &record);
-        Ok(record)
-    }
-
-    /// The one recording that an operation asks for.
-    pub(crate) async fn only_screen_record(
-        &self,
-        project: ProjectId,
-        id: RecordId,
-    ) -> Result<Arc<ScreenRecord>, Failure> {
-        let reader = self.reader();
-        let record = self.within(reader.only_screen_record(project.clone(), id.clone())).await?;
+        let reading = reader.screen_record(project.clone(), id.clone(), siblings);
+        let record = self.within(reading).await?;
         reader.audit_recording(AuditEventKind::Read, &project, id.as_str(), &record);
         Ok(record)
     }
@@ -90,7 +81,7 @@ impl OperationContext {
     /// Reads for a field, and notes the field's path if the request asks what was read for it.
     pub(crate) async fn read_for<T>(
         &self,
-        path: impl FnOnce() -> Vec<Step>,
+        path: impl FnOnce() -> Vec<Value>,
         reading: impl Future<Output = Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
         if !self.reader().is_explained() {
@@ -122,12 +113,12 @@ impl OperationContext {
 }
 
 /// The path of a field, as it stands in errors.
-pub(crate) fn path_of(field: &Context<'_>) -> Vec<Step> {
+pub(crate) fn path_of(field: &Context<'_>) -> Vec<Value> {
     let nodes = std::iter::successors(field.path_node.as_ref(), |node| node.parent);
-    let mut path: Vec<Step> = nodes
+    let mut path: Vec<Value> = nodes
         .map(|node| match node.segment {
-            QueryPathSegment::Index(index) => Step::Index(index),
-            QueryPathSegment::Name(name) => Step::Name(name.to_owned()),
+            QueryPathSegment::Index(index) => index.into(),
+            QueryPathSegment::Name(name) => name.into(),
         })
         .collect();
     path.reverse();

@@ -9,7 +9,7 @@ use opentelemetry::trace::SpanContext;
 use smallvec::SmallVec;
 
 use super::client_app::ClientApp;
-use crate::domain::{ErrorCode, ProjectId};
+use crate::domain::ErrorCode;
 use crate::records::{AskedProjects, ReadSummary};
 use crate::spans;
 
@@ -58,7 +58,7 @@ impl AccessLogEntry {
             self.cache_outcomes.add(read.outcome.as_str());
         }
         self.upstream_status = self.upstream_status.max(read.upstream_status());
-        if self.asked.projects.is_empty() {
+        if self.asked.0.is_empty() {
             self.asked = read.asked;
         } else {
             self.asked.add(&read.asked);
@@ -76,8 +76,8 @@ impl AccessLogEntry {
             graphql.client.name = app.name.as_deref().map(display),
             graphql.client.version = app.version.as_deref().map(display),
             graphql.operation = self.operation.as_deref().map(shown_name),
-            projects = listed(self.asked.projects.iter().map(ProjectId::as_str)),
-            regions = listed(self.asked.regions.iter().map(|region| &**region)),
+            projects = listed(self.asked.0.iter().map(|project| project.id.as_str())),
+            regions = listed(self.asked.0.iter().filter_map(|project| project.region.as_deref())),
             http.status = status,
             upstream.status = self.upstream_status,
             answers,
@@ -89,14 +89,15 @@ impl AccessLogEntry {
     }
 }
 
-/// Names, separated by commas; `None` where there is none.
+/// Names, each once, separated by commas; `None` where there is none.
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
-    let mut listed = String::new();
+    let mut listed = SmallVec::<[&str; 1]>::new();
     for name in names {
-        let comma = if listed.is_empty() { "" } else { "," };
-        listed.extend([comma, name]);
+        if !listed.contains(&name) {
+            listed.push(name);
+        }
     }
-    (!listed.is_empty()).then_some(listed)
+    (!listed.is_empty()).then(|| listed.join(","))
 }
 
 /// A few names, and how often each occurred.

@@ -121,7 +121,8 @@ impl ResponseCache {
 fn weight(key: &ResponseKey, response: &Arc<CachedResponse>) -> u32 {
     let names = [&key.name, &response.operation_name];
     let texts = names.into_iter().flatten().map(|name| name.len()).sum::<usize>();
-    let dependencies = response.dependencies.iter().map(Dependency::bytes).sum::<usize>();
+    let dependencies =
+        response.dependencies.iter().map(|dependency| dependency.bytes).sum::<usize>();
     let events = response.events.bytes();
     let own = BOOKKEEPING + size_of::<(ResponseKey, CachedResponse)>();
     let bytes = own + key.sent.bytes.len() + response.body.len() + texts + events + dependencies;

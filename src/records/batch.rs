@@ -12,12 +12,10 @@ use dataloader::cached::Loader;
 use futures_util::future::join_all;
 use opentelemetry::Context;
 
-use super::cached::{CachedRecord, RecordEntry};
-use super::context::RequestContext;
-use super::generation::LoadKind;
+use super::cached::{CachedLink, CachedRecord, LinkEntry, RecordEntry};
 use super::invalidation::Invalidation;
 use super::key::RecordKey;
-use super::link_cache::{CachedLink, LinkEntry};
+use super::read::RequestContext;
 use super::single_flight::LoadHandle;
 use super::store::Records;
 use crate::domain::{Failure, RecordId};
@@ -89,28 +87,27 @@ impl BatchLoader {
         &self,
         keys: &[RecordKey],
     ) -> HashMap<RecordKey, Result<Arc<LinkEntry>, Failure>> {
-        let Some(RecordKey { caller, project, .. }) = keys.first() else { return HashMap::new() };
-        let records = &self.records;
-        let generation = records.generations.begin(*caller, project, LoadKind::List);
+        let Some(first) = keys.first() else { return HashMap::new() };
+        let RecordKey { caller, project, .. } = first.clone();
+        let (records, links) = (&self.records, &self.records.caches.links);
+        let generation = links.begin(first);
         let ids: Vec<RecordId> = keys.iter().map(|key| key.id.clone()).collect();
-        let answered = match records.upstream.project(project) {
+        let answered = match records.upstream.project(&project) {
             Ok(client) => client.list_download_links(&self.context.call(), &ids).await,
             Err(failure) => Err(failure),
         };
         let mut answered = match answered {
             Ok(answered) => answered,
             Err(failure) => {
-                if let Some(refused) = Invalidation::by_list(&failure, *caller, project) {
-                    records.revoke(refused);
-                }
+                records.revoke_by(&failure, caller, || Invalidation::Lists { caller, project });
                 return keys.iter().map(|key| (key.clone(), Err(failure.clone()))).collect();
             }
         };
         let now = records.clock.timestamp();
         let mut cache = |key: &RecordKey| {
             let link = answered.remove(&RecordId::folded(key.id.as_str())).flatten();
-            let entry = records.links.entry(CachedLink::new(link, now));
-            records.links.insert(key, &entry, &generation);
+            let entry = links.entry(CachedLink::new(link, now));
+            links.insert(key, &entry, &generation);
             (key.clone(), Ok(entry))
         };
         keys.iter().map(&mut cache).collect()

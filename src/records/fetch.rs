@@ -3,18 +3,15 @@
 
 use std::sync::Arc;
 
-use super::cached::{CachedRecord, RecordEntry};
-use super::context::RequestContext;
-use super::generation::Generation;
-use super::invalidation::Invalidation;
-use super::key::RecordKey;
-use super::pages::{CachedPage, Listing, OperationListing, PageEntry, PageKey};
-use super::read::Content;
+use super::cached::{CachedPage, CachedRecord, Listing, PageId, RecordEntry};
+use super::invalidation::{Generation, Invalidation};
+use super::key::{Key, RecordKey};
+use super::read::{CacheOutcome, Content, Read, RequestContext};
 use super::redis::{LeaseOutcome, RedisTier, SharedKey};
 use super::single_flight::LoadHandle;
 use super::store::{RecordStore, Records};
-use super::ttl_cache::{CacheKey as _, CacheValue, Entry, TtlCache};
-use crate::domain::{ErrorCode, Failure, RecordQuery};
+use super::ttl_cache::{CacheValue, Entry, TtlCache, key_bytes};
+use crate::domain::{ErrorCode, Failure, ProjectId};
 use crate::upstream::{Call, ProjectClient};
 
 /// The load of a record, from one region.
@@ -33,32 +30,56 @@ pub(crate) trait Readable: CacheValue {
     /// Reads it and brings the caches in line with the answer.
     fn load(
         records: Records,
-        key: Self::Key,
+        key: Key<Self::Id>,
         context: RequestContext,
         generation: Generation,
     ) -> impl Future<Output = Result<Arc<Entry<Self>>, Failure>> + Send + 'static;
 }
 
-/// A list whose pages are cached.
-pub(crate) trait CachedListing: Listing {
-    fn pages(store: &RecordStore) -> &TtlCache<CachedPage<Self>>;
+/// A record or a page that a response was made from, at its version then. A response may be reused while
+/// each of them is still the one in the cache, fresh, and of a project that the caller may see.
+pub(crate) struct Dependency {
+    pub(crate) content: Content,
+    pub(crate) project: ProjectId,
+    /// About how many bytes it takes: the memory of a dropped record or page is freed with the last weak
+    /// pointer to it.
+    pub(crate) bytes: usize,
+    /// See [`Reread`].
+    pub(crate) reread: Box<Reread>,
+}
+
+/// The read that a dependency stands for, as a cache hit; `None` unless it is still in the cache, and fresh
+/// enough for a request.
+type Reread = dyn Fn(&RecordStore, &RequestContext) -> Option<Read> + Send + Sync;
+
+impl Dependency {
+    pub(crate) fn new<V: Readable>(key: &Key<V::Id>, entry: &Arc<Entry<V>>) -> Self {
+        let (project, key, entry) = (key.project.clone(), key.clone(), Arc::downgrade(entry));
+        let bytes = size_of::<Self>() + key_bytes::<V>(&key) + size_of::<Entry<V>>();
+        let reread = move |store: &RecordStore, context: &RequestContext| {
+            let now = V::cache(store).fresh(&key)?;
+            let is_same = Arc::as_ptr(&now.entry) == entry.as_ptr();
+            (is_same && context.accepts_age(now.age)).then(|| now.read(CacheOutcome::Hit, None))
+        };
+        Self { content: V::CONTENT, project, bytes, reread: Box::new(reread) }
+    }
 }
 
 impl Records {
     /// Joins the load of a key, or starts it.
     pub(crate) fn join<V: Readable>(
         &self,
-        key: &V::Key,
+        key: &Key<V::Id>,
         context: &RequestContext,
     ) -> LoadHandle<Arc<Entry<V>>> {
         let load = |generation| V::load(self.clone(), key.clone(), context.clone(), generation);
-        V::cache(self).join(key, |found| context.accepts(found), load)
+        V::cache(self).join(key, |found| found.may_answer(context), load)
     }
 
     /// Refreshes an entry in the background, unless a load of it runs already.
     pub(crate) fn refresh_in_background<V: Readable>(
         &self,
-        key: &V::Key,
+        key: &Key<V::Id>,
         entry: &Arc<Entry<V>>,
         context: &RequestContext,
     ) {
@@ -74,7 +95,7 @@ impl Records {
                 tracing::warn!(
                     code = failure.code().as_str(),
                     upstream.status = failure.upstream_status(),
-                    record.id = key.as_record().map(|key| display(&key.id)),
+                    record.id = V::record_key(&key).map(|key| display(&key.id)),
                     "refresh behind a stale answer ended in an error"
                 );
             }
@@ -86,7 +107,7 @@ impl Readable for CachedRecord {
     const CONTENT: Content = Content::Record;
 
     fn cache(store: &RecordStore) -> &TtlCache<Self> {
-        &store.cache
+        &store.caches.records
     }
 
     async fn load(
@@ -117,19 +138,21 @@ impl Records {
         let key = SharedKey { record: record.clone(), tag: Arc::clone(client.tag()) };
         let begun = self.clock.now();
         let is_usable = |entry: &Arc<RecordEntry>| {
-            let found = self.cache.assess(Arc::clone(entry));
-            found.is_fresh() && context.accepts(&found)
+            let found = self.caches.records.assess(Arc::clone(entry));
+            found.is_fresh() && found.may_answer(context)
         };
         let land = |entry: Arc<RecordEntry>| {
-            self.cache.insert_if_newer(record, &entry, entry.fetched, generation);
+            self.caches.records.insert_if_newer(record, &entry, entry.fetched, generation);
             Ok(entry)
         };
         let until = tier.time_limit();
-        let mut found = tier.look_up(&key, until).await;
+        let found = tier.look_up(&key, until).await;
         let mut lease = None;
         if !context.no_cache {
-            if let Some(entry) = found.entry.take_if(|entry| is_usable(entry)) {
-                return land(entry);
+            if let Ok(entry) = &found.entry
+                && is_usable(entry)
+            {
+                return land(Arc::clone(entry));
             }
             // Without generations Redis has not answered, and knows no lease either.
             if found.generations.is_some() {
@@ -147,8 +170,8 @@ impl Records {
             (Ok(entry), _, Some(generations)) => {
                 tier.store(key, Arc::clone(entry), generations, lease);
             }
-            (Err(failure), Some(stale), _) if failure.permits_stale() => {
-                self.cache.insert_if_newer(record, &stale, stale.fetched, generation);
+            (Err(failure), Ok(stale), _) if failure.permits_stale() => {
+                self.caches.records.insert_if_newer(record, &stale, stale.fetched, generation);
             }
             _ => {}
         }
@@ -167,73 +190,55 @@ impl Records {
             Ok(record) => Ok(Arc::new(record)),
             // Cached even without a TTL, so that a list that was read earlier does not bring the record
             // back.
-            Err(failure) if is_absence(&failure) => {
+            Err(failure) if failure.code() == ErrorCode::NotFound => {
                 self.publish(Invalidation::Absence(key.clone()));
                 Err(failure)
             }
             Err(failure) => {
-                if let Some(refused) = Invalidation::by_record(&failure, key) {
-                    self.revoke(refused);
-                }
+                self.revoke_by(&failure, key.caller, || Invalidation::Record(key.clone()));
                 return Err(failure);
             }
         };
-        let entry = self.cache.entry(CachedRecord::new(record, &self.limits.load()));
-        self.cache.insert(key, &entry, generation);
+        let entry = self.caches.records.entry(CachedRecord::new(record, &self.limits.load()));
+        self.caches.records.insert(key, &entry, generation);
         Ok(entry)
     }
 }
 
-impl<L: CachedListing> Readable for CachedPage<L> {
+impl<L: Listing> Readable for CachedPage<L> {
     const CONTENT: Content = Content::Page;
 
     fn cache(store: &RecordStore) -> &TtlCache<Self> {
-        L::pages(store)
+        L::pages(&store.caches)
     }
 
     /// Caches the recordings in the page, too.
     async fn load(
         records: Records,
-        key: PageKey<L>,
+        key: Key<PageId<L>>,
         context: RequestContext,
         generation: Generation,
-    ) -> Result<Arc<PageEntry<L>>, Failure> {
+    ) -> Result<Arc<Entry<Self>>, Failure> {
         let requested = records.clock.now();
         let client = records.upstream.project(&key.project)?;
-        let read = key.listing.read(&client, &context.call(), key.range).await;
+        let PageId { listing, range } = &key.id;
+        let read = listing.read(&client, &context.call(), *range).await;
         let page = read.inspect_err(|failure| {
-            if let Some(refused) = Invalidation::by_list(failure, key.caller, &key.project) {
-                records.revoke(refused);
-            }
+            let Key { caller, project, .. } = key.clone();
+            records.revoke_by(failure, caller, || Invalidation::Lists { caller, project });
         })?;
-        let pages = L::pages(&records);
+        let (pages, recordings) = (L::pages(&records.caches), &records.caches.records);
         let entry = pages.entry(Self(Arc::new(page)));
         if pages.assess(Arc::clone(&entry)).is_fresh() {
             pages.insert(&key, &entry, &generation);
         }
         for (id, record) in entry.value.0.rows.iter().flatten().filter_map(L::record) {
-            let PageKey { caller, project, .. } = key.clone();
+            let Key { caller, project, .. } = key.clone();
             let record = CachedRecord::new(Ok(Arc::clone(record)), &records.limits.load());
-            let record = records.cache.entry(record);
+            let record = recordings.entry(record);
             let key = RecordKey { caller, project, id };
-            records.cache.insert_if_newer(&key, &record, requested, &generation);
+            recordings.insert_if_newer(&key, &record, requested, &generation);
         }
         Ok(entry)
     }
-}
-
-impl CachedListing for RecordQuery {
-    fn pages(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
-        &store.record_pages
-    }
-}
-
-impl CachedListing for OperationListing {
-    fn pages(store: &RecordStore) -> &TtlCache<CachedPage<Self>> {
-        &store.operation_pages
-    }
-}
-
-fn is_absence(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.code == ErrorCode::NotFound)
 }

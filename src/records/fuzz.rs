@@ -95,7 +95,14 @@ fn page_on(cursor: &Cursor, list: ListPrint, bytes: &[u8]) {
         let rows = (range.offset..end).map(|number| Ok(row(number))).collect();
         std::future::ready(Ok(Arc::new(Page { rows, total: Some(Ok(i64::from(total))) }))).boxed()
     };
-    let query = ListQuery { list, first, after: Some(cursor.clone()), sorted, seal: None };
+    let query = ListQuery {
+        list,
+        first,
+        after: Some(cursor.clone()),
+        sorted,
+        with_total: false,
+        seal: None,
+    };
     let part = paginate(&query, &fetch).now_or_never();
     if let Some(Ok(part)) = part {
         is_part(&part, cursor, first, list);

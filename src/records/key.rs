@@ -1,4 +1,4 @@
-//! What a cached record is found by. The caller is part of it: data never crosses callers.
+//! What cached data is found by. The caller is part of it: data never crosses callers.
 
 use std::fmt;
 
@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ProjectId, RecordId, Secret, Token};
 
-/// Finds one recording for one caller. Compared in full: project, id and caller.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct RecordKey {
+/// Finds something in a project for one caller: a recording, a list or a page. Compared in full.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Key<I> {
     pub(crate) caller: CallerKey,
     pub(crate) project: ProjectId,
-    pub(crate) id: RecordId,
+    pub(crate) id: I,
 }
+
+pub(crate) type RecordKey = Key<RecordId>;
 
 /// Who may see a cached record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,12 +60,6 @@ impl fmt::Debug for CallerKey {
             Self::Gateway => "CallerKey::Gateway",
             Self::Holder(_) => "CallerKey::Holder(…)",
         })
-    }
-}
-
-impl fmt::Debug for RecordKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecordKey({}/{})", self.project, self.id)
     }
 }
 

@@ -5,11 +5,8 @@
 
 use std::sync::Arc;
 
-use dataloader::cached::Loader;
-
-use super::batch::BatchLoader;
+use super::cached::LinkEntry;
 use super::key::RecordKey;
-use super::link_cache::LinkEntry;
 use super::read::{CacheOutcome, Content, Read};
 use super::reader::Reader;
 use super::ttl_cache::Found;
@@ -30,23 +27,20 @@ impl Reader {
         let key = self.admit(project, id)?;
         // A link is a secret that lives for seconds.
         self.mark_uncacheable();
-        let links = &self.records.links;
-        let context = &self.context;
+        let links = &self.records.caches.links;
         let span = Content::Link.span();
-        let cached = links.fresh(&key).filter(|found| context.accepts_age(found.age));
+        let cached = links.fresh(&key).filter(|found| self.context.accepts_age(found.age));
         let (outcome, entry) = match cached {
             Some(found) => (CacheOutcome::Hit, Ok(found.entry)),
-            None => (context.outcome(true, false), self.load_link(&key).await),
+            None => (self.context.outcome(true, false), self.load_link(&key).await),
         };
         outcome.record(&span);
         let entry = entry.inspect_err(|failure| {
             spans::fail(&span, failure.code().as_str());
-            let status = failure.upstream_status();
-            let read = Read::failed(outcome, status);
+            let read = Read::failed(outcome, failure.upstream_status());
             self.note_for_field(Content::Link, &read, false);
         })?;
-        let found = links.assess(Arc::clone(&entry));
-        let read = Read::of(outcome, found.age, found.ttl, None);
+        let read = links.assess(Arc::clone(&entry)).read(outcome, None);
         self.note_for_field(Content::Link, &read, true);
         self.note_read(read);
         self.noted.lock().has_links = true;
@@ -57,17 +51,13 @@ impl Reader {
     /// that could need more links.
     async fn load_link(&self, key: &RecordKey) -> Result<Arc<LinkEntry>, Failure> {
         self.quiet().await;
-        let loader = self.link_loader.get_or_init(|| {
-            let (records, context) = (self.records.clone(), self.context.clone());
-            let batch = BatchLoader { records, context };
-            Loader::new(batch).with_yield_count(1).with_max_batch_size(usize::MAX)
-        });
+        let loader = self.link_loader.get_or_init(|| self.batches());
         let load = |_| {
             let (loader, key) = (loader.clone(), key.clone());
             // The batch answers every key.
             async move { loader.try_load(key).await.unwrap_or(Err(Failure::Overloaded)) }
         };
         let accepts = |found: &Found<_>| self.context.accepts_age(found.age);
-        self.records.links.join(key, accepts, load).load.await
+        self.records.caches.links.join(key, accepts, load).load.await
     }
 }

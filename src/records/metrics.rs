@@ -5,20 +5,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::CacheOutcome;
-use super::redis::RedisMetrics;
+use super::read::CacheOutcome;
 use crate::counters::{Label, LabelledCounter};
-
-/// Every outcome, so that each reads 0 before the first: a rate needs something to rise from.
-const OUTCOMES: [CacheOutcome; 7] = [
-    CacheOutcome::Hit,
-    CacheOutcome::Stale,
-    CacheOutcome::StaleOnError,
-    CacheOutcome::Miss,
-    CacheOutcome::Collapsed,
-    CacheOutcome::Expired,
-    CacheOutcome::Bypass,
-];
 
 /// The number of entries of a cache, and their size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +26,7 @@ pub struct RecordMetrics {
     pub(crate) dropped: Counter,
     entries: Family<Label, Gauge>,
     bytes: Family<Label, Gauge>,
-    most_bytes: Gauge,
+    pub(crate) most_bytes: Gauge,
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
     /// Rows of lists that were scanned for restricted callers.
@@ -47,12 +35,22 @@ pub struct RecordMetrics {
     pub(crate) denials: LabelledCounter,
     /// As [`super::Purge::scope`] names them.
     pub(crate) purges: LabelledCounter,
-    pub(crate) shared: RedisMetrics,
+    pub(crate) shared_reads: LabelledCounter,
+    pub(crate) shared_writes: LabelledCounter,
+    pub(crate) shared_leases: LabelledCounter,
+    pub(crate) shared_news: LabelledCounter,
+    pub(crate) shared_configured: Gauge,
+    pub(crate) shared_up: Gauge,
+    pub(crate) shared_undelivered: Gauge,
 }
 
 impl Default for RecordMetrics {
     fn default() -> Self {
-        let reads = LabelledCounter::new("outcome", &OUTCOMES.map(CacheOutcome::as_str));
+        // Every value is listed, so that each counter starts at 0: a rate needs something to rise from.
+        let outcomes = ["hit", "stale", "stale_on_error", "miss", "collapsed", "expired", "bypass"];
+        let reads = LabelledCounter::new("outcome", &outcomes);
+        let shared_reads = ["hit", "miss", "purged", "broken", "failed", "skipped"];
+        let shared_news = ["purge", "refusal", "absence", "missed"];
         Self {
             hits: reads.counter(CacheOutcome::Hit.as_str()),
             reads,
@@ -67,7 +65,13 @@ impl Default for RecordMetrics {
             scanned_rows: Counter::default(),
             denials: LabelledCounter::new("reason", &["project", "record", "permission"]),
             purges: LabelledCounter::new("scope", &["record", "project", "all"]),
-            shared: RedisMetrics::default(),
+            shared_reads: LabelledCounter::new("outcome", &shared_reads),
+            shared_writes: LabelledCounter::new("outcome", &["written", "dropped", "failed"]),
+            shared_leases: LabelledCounter::new("outcome", &["taken", "waited", "expired"]),
+            shared_news: LabelledCounter::new("kind", &shared_news),
+            shared_configured: Gauge::default(),
+            shared_up: Gauge::default(),
+            shared_undelivered: Gauge::default(),
         }
     }
 }
@@ -75,7 +79,6 @@ impl Default for RecordMetrics {
 impl RecordMetrics {
     /// Puts the metrics on show.
     pub fn register(&self, registry: &mut Registry) {
-        self.shared.register(registry);
         let access = registry.sub_registry_with_prefix("gateway_access");
         access.register(
             "denials",
@@ -114,10 +117,34 @@ impl RecordMetrics {
             cache.register(name, help, gauge.clone());
         }
         cache.register("purges", "Purges, by scope", self.purges.family());
+        self.register_shared(registry);
     }
 
-    pub(crate) fn limit(&self, most_bytes: u64) {
-        self.most_bytes.set(i64::try_from(most_bytes).unwrap_or(i64::MAX));
+    fn register_shared(&self, registry: &mut Registry) {
+        let shared = registry.sub_registry_with_prefix("gateway_shared_cache");
+        for (name, help, counter) in [
+            ("reads", "Reads from the shared cache, by outcome", &self.shared_reads),
+            ("writes", "Writes to the shared cache, by outcome", &self.shared_writes),
+            ("leases", "Leases on loads that replicas share, by outcome", &self.shared_leases),
+            ("news", "Invalidations received from other replicas, by kind", &self.shared_news),
+        ] {
+            shared.register(name, help, counter.family());
+        }
+        for (name, help, gauge) in [
+            (
+                "configured",
+                "Whether replicas share a cache: 1 if cache.redis_url is set",
+                &self.shared_configured,
+            ),
+            ("up", "Whether the shared cache is connected and answers", &self.shared_up),
+            (
+                "undelivered_news",
+                "Purges and refusals that the shared cache has not accepted yet",
+                &self.shared_undelivered,
+            ),
+        ] {
+            shared.register(name, help, gauge.clone());
+        }
     }
 
     pub(crate) fn set_size(&self, content: &'static str, CacheSize { entries, bytes }: CacheSize) {

@@ -6,40 +6,25 @@
 
 mod key;
 mod freshness;
-mod weight;
+mod read;
+mod metrics;
+mod sync;
 mod invalidation;
+mod single_flight;
 mod ttl_cache;
 mod cached;
-mod link_cache;
-mod sync;
-mod single_flight;
-mod caller_index;
-mod generation;
-mod pages;
-mod audit_event;
 mod statistics;
-mod read;
-mod seal;
-mod denials;
-mod scan_budget;
-mod context;
+mod pagination;
 mod redis;
+mod watch_list;
 mod store;
 mod fetch;
 mod batch;
-mod dependency;
-mod explain;
 mod reader;
-mod audit;
+mod notes;
 mod visibility;
-mod pagination;
 mod links;
-mod row_changes;
-mod watch_list;
 mod watch;
-mod purge;
-mod eviction;
-mod metrics;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
@@ -49,18 +34,18 @@ mod model;
 pub(crate) mod testing;
 
 pub use self::redis::check_shared;
-pub use audit_event::{AuditEvent, AuditEventKind, AuditedListing};
-pub use context::RequestContext;
-pub(crate) use dependency::Dependency;
-pub use explain::{Explained, Step, at};
+pub(crate) use fetch::Dependency;
 pub use invalidation::Purge;
 pub(crate) use key::CallerKey;
 pub(crate) use metrics::CacheSize;
 pub use metrics::RecordMetrics;
 pub use pagination::PageRequest;
 pub(crate) use pagination::{Cursor, Edge, ListPage};
-pub use read::{AskedProjects, CacheOutcome, Read, ReadSummary};
-pub use reader::Reader;
-pub use row_changes::{RowChange, RowChangeKind};
+pub use read::{
+    AskedProject, AskedProjects, AuditEvent, AuditEventKind, AuditedListing, CacheOutcome,
+    Explained, Read, ReadSummary, RequestContext, at,
+};
+pub use reader::{Reader, Siblings};
 pub use statistics::{GroupBy, GroupKey, Grouping, Statistics, StatisticsGroup, Sums};
 pub use store::{RecordParts, Records};
+pub use watch_list::{RowChange, RowChangeKind};

@@ -19,8 +19,7 @@ use shuttle::sync::atomic::AtomicU64;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 use super::cached::{CachedRecord, RecordEntry};
-use super::generation::{Generation, Generations, LoadKind};
-use super::invalidation::{Invalidation, Purge};
+use super::invalidation::{Generation, Generations, Invalidation, LoadKind, Purge};
 use super::key::{CallerKey, RecordKey};
 use super::metrics::RecordMetrics;
 use super::single_flight::LoadHandle;

@@ -1,20 +1,68 @@
-//! What a request read, and where each part came from: cache headers and logs are made of it.
+//! One GraphQL request: what it demands of cached data, what it read, and what its answer shows. Cache
+//! headers, logs, explanations and audit events are made of that.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::Value;
 use smallvec::SmallVec;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
-use super::audit_event::AuditEvent;
-use crate::domain::ProjectId;
+use crate::domain::{CallerIdentity, Grant, ProjectId, RecordId, Token};
 use crate::spans::TARGET;
+use crate::upstream::{Call, Requester};
 
 /// The most projects that are noted.
 const MOST_PROJECTS: usize = 10;
 /// The attribute of a read's span that holds its outcome.
 const OUTCOME: &str = "gateway.cache.outcome";
+
+/// The caller of a GraphQL request, and how it wants to be answered.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The caller, for limits.
+    pub identity: CallerIdentity,
+    /// Distinguishes the operations of a caller; set by [`Records::reader`](super::Records::reader).
+    pub(crate) operation: u64,
+    /// The caller's token, where one came.
+    pub token: Option<Token>,
+    /// What the caller may see and do.
+    pub grant: Arc<Grant>,
+    /// `X-Request-Id`, sent upstream with every call made for this request.
+    pub request_id: Arc<str>,
+    /// Read from the upstream even what is fresh: request header `Cache-Control: no-cache`.
+    pub no_cache: bool,
+    /// Read from the upstream what is older than this: request header `Cache-Control: max-age=…`.
+    pub max_age: Option<Duration>,
+}
+
+impl RequestContext {
+    /// The upstream calls of this request.
+    pub(crate) fn call(&self) -> Call {
+        let request_id = Arc::clone(&self.request_id);
+        let token = self.token.clone();
+        let requester = Requester { caller: self.identity.limit_key(), operation: self.operation };
+        Call { requester, token, request_id, waited: Duration::ZERO }
+    }
+
+    /// The outcome of a load: `is_leader` where this request started it.
+    pub(crate) fn outcome(&self, is_leader: bool, was_cached: bool) -> CacheOutcome {
+        match (is_leader, self.no_cache, was_cached) {
+            (false, ..) => CacheOutcome::Collapsed,
+            (true, true, _) => CacheOutcome::Bypass,
+            (true, false, true) => CacheOutcome::Expired,
+            (true, false, false) => CacheOutcome::Miss,
+        }
+    }
+
+    /// Whether a cached value of an age is young enough for this request.
+    pub(crate) fn accepts_age(&self, age: Duration) -> bool {
+        !self.no_cache && self.max_age.is_none_or(|most| age <= most)
+    }
+}
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,40 +123,31 @@ pub struct ReadSummary {
     pub has_denials: bool,
 }
 
-/// The first few projects that were asked for, allowed or not, and their regions.
+/// The first few projects that were asked for, allowed or not, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AskedProjects {
-    /// Each once.
-    pub projects: SmallVec<[ProjectId; 1]>,
-    /// Those of served projects, each once.
-    pub regions: SmallVec<[Arc<str>; 1]>,
+pub struct AskedProjects(pub SmallVec<[AskedProject; 1]>);
+
+/// A project that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedProject {
+    /// Its id.
+    pub id: ProjectId,
+    /// The label of its region, if the project is served.
+    pub region: Option<Arc<str>>,
 }
 
 impl AskedProjects {
     /// Notes a project, and its region if it is served.
-    pub(crate) fn note(&mut self, project: &ProjectId, region: Option<&Arc<str>>) {
-        if self.projects.len() < MOST_PROJECTS && !self.projects.contains(project) {
-            self.projects.push(project.clone());
-            self.note_region(region);
+    pub(crate) fn note(&mut self, id: &ProjectId, region: Option<&Arc<str>>) {
+        if self.0.len() < MOST_PROJECTS && !self.0.iter().any(|asked| asked.id == *id) {
+            self.0.push(AskedProject { id: id.clone(), region: region.cloned() });
         }
     }
 
     /// Adds what another operation, or another answer, has asked for.
     pub(crate) fn add(&mut self, other: &Self) {
-        for project in &other.projects {
-            self.note(project, None);
-        }
-        for region in &other.regions {
-            self.note_region(Some(region));
-        }
-    }
-
-    fn note_region(&mut self, region: Option<&Arc<str>>) {
-        if let Some(region) = region
-            && self.regions.len() < MOST_PROJECTS
-            && !self.regions.contains(region)
-        {
-            self.regions.push(Arc::clone(region));
+        for AskedProject { id, region } in &other.0 {
+            self.note(id, region.as_ref());
         }
     }
 }
@@ -125,12 +164,8 @@ impl Content {
 
     /// The span of a read. Neither project nor record is named.
     pub(crate) fn span(self) -> Span {
-        let name = match self {
-            Self::Record => "read record",
-            Self::Page => "read page",
-            Self::Link => "read link",
-        };
-        info_span!(target: TARGET, "read", otel.name = name, gateway.cache.outcome = Empty)
+        let name = format_args!("read {}", self.noun());
+        info_span!(target: TARGET, "read", otel.name = %name, gateway.cache.outcome = Empty)
     }
 }
 
@@ -138,24 +173,6 @@ impl CacheOutcome {
     /// Records the outcome in the span of a read.
     pub(crate) fn record(self, span: &Span) {
         span.record(OUTCOME, self.as_str());
-    }
-
-    /// As [`Self::record`]; a hit is `negative` where the cache holds that there is no such record.
-    pub(crate) fn record_with_absence(self, span: &Span, is_absence: bool) {
-        match self {
-            Self::Hit if is_absence => {
-                span.record(OUTCOME, "negative");
-            }
-            outcome => outcome.record(span),
-        }
-    }
-
-    /// Whether it was kept already, whatever its age.
-    pub(crate) fn is_kept(self) -> bool {
-        match self {
-            Self::Hit | Self::Stale | Self::StaleOnError => true,
-            Self::Miss | Self::Collapsed | Self::Expired | Self::Bypass => false,
-        }
     }
 
     /// As it stands in logs and metrics.
@@ -208,7 +225,7 @@ impl ReadSummary {
 
     /// Puts what another operation read to this.
     pub fn add(&mut self, other: Self) {
-        if self.reads.is_empty() && self.asked.projects.is_empty() && self.events.is_empty() {
+        if self.reads.is_empty() && self.asked.0.is_empty() && self.events.is_empty() {
             *self = other;
             return;
         }
@@ -222,5 +239,138 @@ impl ReadSummary {
     /// Whether stale data stands in an error's place.
     pub fn is_stale_on_error(&self) -> bool {
         self.reads.iter().any(|read| read.outcome == CacheOutcome::StaleOnError)
+    }
+}
+
+tokio::task_local! {
+    /// The path of the field that is being read for.
+    static FIELD: Vec<Value>;
+}
+
+/// One thing that was read for a field, for clients that build a page and want to know. It says neither whose
+/// it is nor what is in it. Spans of time are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// As it stands in errors: names, and places in lists.
+    path: Vec<Value>,
+    /// `record`, `page` or `link`.
+    kind: &'static str,
+    /// As in [`CacheOutcome::as_str`].
+    outcome: &'static str,
+    /// Which tier of the cache held it; none where the upstream was asked.
+    tier: Option<&'static str>,
+    /// Nothing where it could not be read.
+    age_ms: Option<u64>,
+    fresh_for_ms: Option<u64>,
+    stale_for_ms: Option<u64>,
+    /// HTTP status of the upstream's answer, where it was asked and answered.
+    upstream_status: Option<u16>,
+}
+
+/// Reads for a field: what `reading` reads, however deep below, is noted under `path`.
+pub async fn at<T>(path: Vec<Value>, reading: impl Future<Output = T>) -> T {
+    FIELD.scope(path, reading).await
+}
+
+impl Explained {
+    /// A read for the field that is being read for. It may have failed.
+    pub(crate) fn new(content: Content, read: &Read, is_there: bool) -> Self {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).ok().filter(|_| is_there);
+        let tier = if read.is_shared { "shared" } else { "process" };
+        let was_cached = matches!(
+            read.outcome,
+            CacheOutcome::Hit | CacheOutcome::Stale | CacheOutcome::StaleOnError
+        );
+        Self {
+            path: FIELD.try_with(Clone::clone).unwrap_or_default(),
+            kind: content.noun(),
+            outcome: read.outcome.as_str(),
+            tier: (is_there && was_cached).then_some(tier),
+            age_ms: millis(read.age),
+            fresh_for_ms: millis(read.remaining),
+            stale_for_ms: millis(read.overdue),
+            upstream_status: read.upstream_status,
+        }
+    }
+
+    /// Whether both are of one kind and for one field.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (&self.path, self.kind) == (&other.path, other.kind)
+    }
+}
+
+/// Something that an answer shows, or refuses to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// What it is.
+    pub kind: AuditEventKind,
+    /// The project.
+    pub project: ProjectId,
+    /// The label of its region, if the project is served.
+    pub region: Option<Arc<str>>,
+    /// Id of the recording; `None` for lists.
+    pub record: Option<String>,
+    /// The user of the recording, if the recording is known and has one.
+    pub username: Option<String>,
+    /// What a client has listed.
+    pub listing: Option<AuditedListing>,
+}
+
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuditEventKind {
+    /// Fields of a recording were answered.
+    Read,
+    /// What happened on the desktop during a recording was answered.
+    Operations,
+    /// A link to the video was given out.
+    Download,
+    /// Recordings were listed.
+    Listed,
+    /// Statistics of recordings were answered.
+    Counted,
+    /// The caller may not see what it asked for.
+    Denied,
+}
+
+/// A list of recordings, as a client asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditedListing {
+    /// The argument `filter`.
+    pub filter: Value,
+    /// Rows that were answered, or counted.
+    pub rows: usize,
+}
+
+impl AuditEventKind {
+    /// As it stands in the audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "recording.read",
+            Self::Operations => "recording.operations",
+            Self::Download => "recording.download",
+            Self::Listed => "recordings.listed",
+            Self::Counted => "recordings.counted",
+            Self::Denied => "access.denied",
+        }
+    }
+}
+
+impl AuditEvent {
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.record, &self.username].into_iter().flatten().map(String::len);
+        let filter = self.listing.as_ref().map_or(0, |listing| listing.filter.to_string().len());
+        size_of::<Self>() + texts.sum::<usize>() + 4 * filter
+    }
+
+    /// The events of one answer: one of a kind for each recording, and one for each list and count.
+    pub fn distinct(events: &[Self]) -> impl Iterator<Item = &Self> {
+        let mut met = HashSet::new();
+        events.iter().filter(move |event| {
+            let id = event.record.as_deref().map(RecordId::folded);
+            event.listing.is_some() || met.insert((event.kind, &event.project, id))
+        })
     }
 }

@@ -16,7 +16,7 @@ use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanContext;
 
-use super::generation::Generation;
+use super::invalidation::Generation;
 use super::metrics::RecordMetrics;
 use super::sync::Mutex;
 use crate::domain::Failure;
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{ProjectId, Unreachable};
-    use crate::records::generation::{Generations, LoadKind};
+    use crate::records::invalidation::{Generations, LoadKind};
     use crate::records::key::CallerKey;
 
     type Outcome = Result<Arc<str>, Failure>;

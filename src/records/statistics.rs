@@ -1,6 +1,7 @@
 //! Sums over recordings, by group. One fold over rows; knows nothing of pages or caches.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use foldhash::quality::RandomState;
 use jiff::tz::TimeZone;
@@ -123,19 +124,13 @@ impl Grouping {
     }
 }
 
-impl Statistics {
-    /// Recordings that were counted.
-    pub fn counted(&self) -> usize {
-        self.groups.iter().map(|group| group.sums.count).sum()
-    }
-}
-
 /// Sums recordings by group.
 pub(super) fn fold<'r>(
     grouping: &Grouping,
     records: impl Iterator<Item = &'r ScreenRecord>,
 ) -> Vec<StatisticsGroup> {
-    let mut keys = GroupKeys::of(grouping);
+    let (desktops, pools) = (FirstForms::default(), FirstForms::default());
+    let mut keys = GroupKeys { grouping, desktops, pools, last: None };
     let mut groups = HashMap::<GroupKey<&'r str>, Sums, RandomState>::default();
     if grouping.by.is_empty() {
         groups.entry(GroupKey::default()).or_default();
@@ -179,14 +174,8 @@ struct GroupKeys<'g, 'r> {
     grouping: &'g Grouping,
     desktops: FirstForms<'r>,
     pools: FirstForms<'r>,
-    last: Option<Period>,
-}
-
-/// The part of an hour or day in which start times have been found.
-#[derive(Clone, Copy)]
-struct Period {
-    start: Timestamp,
-    latest: Timestamp,
+    /// The hour or day of the row before, up to the latest start time that was found in it.
+    last: Option<RangeInclusive<Timestamp>>,
 }
 
 /// Ids that differ only in case and dashes are equal: the form that comes first stands for all.
@@ -196,12 +185,7 @@ struct FirstForms<'r> {
     by_folded: HashMap<String, &'r str, RandomState>,
 }
 
-impl<'g, 'r> GroupKeys<'g, 'r> {
-    fn of(grouping: &'g Grouping) -> Self {
-        let (desktops, pools) = (FirstForms::default(), FirstForms::default());
-        Self { grouping, desktops, pools, last: None }
-    }
-
+impl<'r> GroupKeys<'_, 'r> {
     fn of_record(&mut self, record: &'r ScreenRecord) -> GroupKey<&'r str> {
         let mut key = GroupKey::default();
         let start = record.time(RecordTime::Start).and_then(Result::ok);
@@ -227,29 +211,23 @@ impl<'g, 'r> GroupKeys<'g, 'r> {
         key
     }
 
-    /// The start of an hour or day. Lists are sorted by time, so it is usually that of the row before.
+    /// The start of an hour or day; `None` in the last days of the year 9999, which zones do not reach. Lists
+    /// are sorted by time, so it is usually that of the row before.
     fn start_of(&mut self, unit: Unit, time: Timestamp) -> Option<Timestamp> {
-        if let Some(Period { start, latest }) = self.last
-            && (start..=latest).contains(&time)
-        {
-            return Some(start);
+        if let Some(last) = self.last.as_ref().filter(|last| last.contains(&time)) {
+            return Some(*last.start());
         }
-        let start = start_of(unit, time, &self.grouping.zone)?;
-        self.last = Some(Period { start, latest: time });
+        let instant = TimeZone::UTC.to_timestamp(time.as_utc()).ok()?;
+        let local = instant.to_zoned_datetime(self.grouping.zone.clone());
+        let start = if unit == Unit::Day {
+            local.start_of_day()
+        } else {
+            local.round(ZonedDateTimeRound::new().smallest(unit).mode(RoundMode::Trunc))
+        };
+        let start = Timestamp::from_utc(TimeZone::UTC.to_datetime(start.ok()?.timestamp()))?;
+        self.last = Some(start..=time);
         Some(start)
     }
-}
-
-/// The start of an hour or day in a time zone; `None` in the last days of the year 9999, which zones do not reach.
-fn start_of(unit: Unit, time: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-    let instant = TimeZone::UTC.to_timestamp(time.as_utc()).ok()?;
-    let local = instant.to_zoned_datetime(zone.clone());
-    let start = if unit == Unit::Day {
-        local.start_of_day()
-    } else {
-        local.round(ZonedDateTimeRound::new().smallest(unit).mode(RoundMode::Trunc))
-    };
-    Timestamp::from_utc(TimeZone::UTC.to_datetime(start.ok()?.timestamp()))
 }
 
 impl<'r> FirstForms<'r> {

@@ -7,28 +7,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cached::CachedRecord;
-use super::denials::Denials;
-use super::generation::Generations;
-use super::invalidation::{Invalidation, Purge};
+use super::cached::Caches;
+use super::invalidation::{Generations, Invalidation, PLACES, Purge};
 use super::key::{CallerKey, TokenHasher};
-use super::link_cache::CachedLink;
 use super::metrics::RecordMetrics;
-use super::pages::{CachedPage, OperationListing};
+use super::pagination::CursorKey;
 use super::redis::RedisTier;
-use super::scan_budget::ScanBudget;
-use super::seal::CursorKey;
-use super::ttl_cache::{CacheParts, TtlCache};
+use super::ttl_cache::CacheParts;
 use super::watch_list::Watches;
 use crate::clock::Clock;
-use crate::config::{
-    CacheBudget, CacheConfig, InboundConfig, LimitsConfig, Live, SubscriptionsConfig,
-};
-use crate::domain::{ProjectId, RecordQuery, Token};
+use crate::config::{CacheConfig, InboundConfig, LimitsConfig, Live, SubscriptionsConfig};
+use crate::domain::{Failure, ProjectId, Token};
 use crate::upstream::{Outdated, Upstream};
+
+/// How long a purge waits for Redis.
+const PURGE_REDIS_WITHIN: Duration = Duration::from_secs(1);
+const EVICT_EVERY: Duration = Duration::from_secs(30);
 
 /// The records of the whole process. Clones share everything.
 #[derive(Clone)]
@@ -45,21 +43,17 @@ impl Deref for Records {
 /// What all clones of [`Records`] share.
 pub struct RecordStore {
     pub(crate) upstream: Upstream,
-    pub(crate) cache: TtlCache<CachedRecord>,
-    pub(crate) record_pages: TtlCache<CachedPage<RecordQuery>>,
-    pub(crate) operation_pages: TtlCache<CachedPage<OperationListing>>,
-    pub(crate) links: TtlCache<CachedLink>,
-    pub(crate) denials: Denials,
+    pub(crate) caches: Caches,
     pub(crate) cursor_key: CursorKey,
-    pub(crate) generations: Arc<Generations>,
     hasher: TokenHasher,
     pub(crate) limits: Live<CacheConfig>,
     projects: Live<Option<BTreeSet<ProjectId>>>,
     pub(crate) watches: Mutex<Watches>,
     pub(crate) next_operation: AtomicU64,
-    is_audited: AtomicBool,
+    /// Whether readers collect events for the audit log.
+    pub(crate) is_audited: AtomicBool,
     pub(crate) poll_interval: Live<Duration>,
-    max_scanned_rows: Live<usize>,
+    pub(crate) max_scanned_rows: Live<usize>,
     pub(crate) shared: Option<Arc<RedisTier>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) ended: CancellationToken,
@@ -95,29 +89,23 @@ impl Records {
     pub fn new(upstream: Upstream, parts: RecordParts<'_>) -> Result<Self, getrandom::Error> {
         let RecordParts { cache, inbound, subscriptions, .. } = parts;
         let RecordParts { metrics, clock, tasks, ended, .. } = parts;
-        let CacheBudget { records: record_bytes, pages, links, .. } = cache.budget();
         let limits = Live::new(cache.clone());
         let replicas_secret = cache.shared.as_ref().and(cache.key_secret.as_ref());
         let hasher = TokenHasher::new(replicas_secret)?;
-        metrics.limit(cache.max_bytes);
-        metrics.shared.configured.set(i64::from(cache.shared.is_some()));
+        metrics.most_bytes.set(i64::try_from(cache.max_bytes).unwrap_or(i64::MAX));
+        metrics.shared_configured.set(i64::from(cache.shared.is_some()));
         let caches = CacheParts {
             limits: limits.clone(),
-            generations: Arc::default(),
+            generations: Arc::new(Generations::new(PLACES)),
             metrics: metrics.clone(),
             clock: clock.clone(),
         };
         let tier = |config| RedisTier::new(config, &caches, &upstream, &tasks).map(Arc::new);
         let shared = cache.shared.as_ref().map(tier).transpose()?;
-        let records = Self(Arc::new(RecordStore {
+        Ok(Self(Arc::new(RecordStore {
             upstream,
-            cache: TtlCache::new(&caches, record_bytes),
-            record_pages: TtlCache::new(&caches, pages),
-            operation_pages: TtlCache::new(&caches, pages),
-            links: TtlCache::new(&caches, links),
-            denials: Denials::new(limits.clone(), clock.clone()),
+            caches: Caches::new(caches),
             cursor_key: CursorKey::new(cache.key_secret.as_ref())?,
-            generations: caches.generations,
             hasher,
             limits,
             projects: Live::new(inbound.projects.clone()),
@@ -131,18 +119,31 @@ impl Records {
             ended,
             metrics,
             clock,
-        }));
-        records.run_shared_tier();
-        Ok(records)
+        })))
     }
 
-    /// Keeps the shared cache going until the process ends.
-    fn run_shared_tier(&self) {
-        let Some(tier) = self.shared.clone() else { return };
-        let (records, ended) = (self.clone(), self.ended.clone());
-        self.tasks.spawn(async move {
-            tier.run_until(ended, |received| records.invalidate(&received)).await;
-        });
+    /// Begins the work in the background, which ends with the process: follows the shared cache, and evicts
+    /// what has expired every half minute.
+    pub fn start(&self) {
+        let (records, tasks) = (self.clone(), self.tasks.clone());
+        let evicting = async move {
+            let mut ticks = interval(EVICT_EVERY);
+            loop {
+                ticks.tick().await;
+                let records = records.clone();
+                // Going through a full cache takes longer than a task should run for.
+                let _ = tasks.spawn_blocking(move || records.caches.evict_expired()).await;
+            }
+        };
+        self.tasks.spawn(self.ended.clone().run_until_cancelled_owned(evicting));
+        if let Some(tier) = self.shared.clone() {
+            let records = self.clone();
+            let following = async move {
+                let receive = |received| records.caches.invalidate(&received);
+                tokio::join!(tier.subscribe(receive), tier.deliver())
+            };
+            self.tasks.spawn(self.ended.clone().run_until_cancelled_owned(following));
+        }
     }
 
     /// Who may see what a token reads; `None` where one is needed and there is none.
@@ -158,24 +159,16 @@ impl Records {
     /// logins that fail for some projects, and a shared cache that does not answer.
     pub fn partial_trouble(&self) -> Vec<String> {
         let mut troubles = self.upstream.partial_trouble();
-        troubles.extend(self.shared.as_ref().and_then(|tier| tier.trouble()));
+        if self.shared.as_ref().is_some_and(|tier| tier.client.get().is_none()) {
+            troubles.push("the shared cache does not answer".to_owned());
+        }
         troubles
     }
 
-    /// Why no record can be read for now, where that is known.
-    pub fn trouble(&self) -> Option<String> {
-        self.upstream.trouble()
-    }
-
-    /// Brings the gauges of the cache's size up to date.
+    /// Brings the gauges up to date.
     pub fn observe(&self) {
-        let RecordStore { upstream, cache, record_pages, operation_pages, links, .. } = &*self.0;
-        let metrics = &self.metrics;
-        upstream.observe();
-        metrics.set_size("records", cache.size());
-        metrics.set_size("record_pages", record_pages.size());
-        metrics.set_size("operation_pages", operation_pages.size());
-        metrics.set_size("links", links.size());
+        self.upstream.observe();
+        self.caches.observe();
     }
 
     /// Applies new settings.
@@ -195,7 +188,7 @@ impl Records {
     /// Drops what is outdated from memory, and keeps running loads from bringing it back. Other replicas
     /// do so when they get the same settings.
     pub fn forget(&self, outdated: Outdated) {
-        let invalidate = |purge| self.invalidate(&Invalidation::Purge(purge));
+        let invalidate = |purge| self.caches.invalidate(&Invalidation::Purge(purge));
         match outdated {
             Outdated::All => invalidate(Purge::All),
             Outdated::Projects(projects) => {
@@ -204,36 +197,50 @@ impl Records {
         }
     }
 
-    /// The rows that a new operation may scan.
-    pub(crate) fn scan_budget(&self) -> ScanBudget {
-        let scanned = self.metrics.scanned_rows.clone();
-        let rows = u32::try_from(**self.max_scanned_rows.load()).unwrap_or(u32::MAX);
-        ScanBudget::new(rows, scanned)
+    /// Purges for every caller and on every replica, and keeps running loads from bringing the data back.
+    ///
+    /// Returns whether Redis has accepted the purge. Otherwise it is delivered once Redis is back, and this
+    /// replica reads nothing from Redis before.
+    pub async fn purge(&self, purge: &Purge) -> bool {
+        self.revoke(Invalidation::Purge(purge.clone()));
+        self.metrics.purges.inc(purge.scope());
+        let is_everywhere = match &self.shared {
+            Some(tier) => tier.outbox.delivers_purges(PURGE_REDIS_WITHIN).await,
+            None => true,
+        };
+        let project = purge.project();
+        tracing::info!(
+            scope = purge.scope(),
+            project = project.map(ProjectId::as_str),
+            region = project.and_then(|project| self.region_of(project)).as_deref(),
+            is_everywhere,
+            "the cache was purged"
+        );
+        is_everywhere
     }
 
-    /// Drops what an invalidation covers from all caches.
-    pub(crate) fn drop_invalid(&self, invalidation: &Invalidation) {
-        let RecordStore { cache, record_pages, operation_pages, links, metrics, .. } = &*self.0;
-        match invalidation {
-            Invalidation::Purge(_) | Invalidation::Token(_) => cache.invalidate(invalidation),
-            Invalidation::Record(key) | Invalidation::Absence(key) => {
-                if cache.remove(key) {
-                    metrics.dropped.inc();
-                }
-            }
-            Invalidation::Lists { .. } => {}
-        }
-        record_pages.invalidate(invalidation);
-        operation_pages.invalidate(invalidation);
-        links.invalidate(invalidation);
-        if matches!(invalidation, Invalidation::Purge(_)) {
-            self.denials.clear();
+    /// Drops what a failure invalidates, here and on every replica. See [`Invalidation::by`].
+    pub(crate) fn revoke_by(
+        &self,
+        failure: &Failure,
+        caller: CallerKey,
+        refused: impl FnOnce() -> Invalidation,
+    ) {
+        if let Some(invalidation) = Invalidation::by(failure, caller, refused) {
+            self.revoke(invalidation);
         }
     }
 
-    /// Whether readers collect events for the audit log.
-    pub(super) fn is_audited(&self) -> bool {
-        self.is_audited.load(Ordering::Relaxed)
+    fn revoke(&self, invalidation: Invalidation) {
+        self.caches.invalidate(&invalidation);
+        self.publish(invalidation);
+    }
+
+    /// Sends an invalidation to the other replicas.
+    pub(crate) fn publish(&self, invalidation: Invalidation) {
+        if let Some(tier) = &self.shared {
+            tier.outbox.add(invalidation);
+        }
     }
 
     /// Begins or stops to collect events for the audit log.

@@ -7,9 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cached::CachedRecord;
-use super::context::RequestContext;
-use super::generation::LoadKind;
 use super::metrics::RecordMetrics;
+use super::read::RequestContext;
 use super::reader::Reader;
 use super::store::{RecordParts, Records};
 use crate::clock::Clock;
@@ -55,8 +54,7 @@ pub(crate) fn put(reader: &Reader, project: &str, id: &str, record: ScreenRecord
         (ProjectId::parse(project).expect("a project"), RecordId::parse(id).expect("a record"));
     let key = reader.admit(project, id).expect("a key");
     let records = &reader.records;
-    let generation = records.generations.begin(key.caller, &key.project, LoadKind::Record);
-    let entry =
-        records.cache.entry(CachedRecord::new(Ok(Arc::new(record)), &records.limits.load()));
-    records.cache.insert(&key, &entry, &generation);
+    let cache = &records.caches.records;
+    let entry = cache.entry(CachedRecord::new(Ok(Arc::new(record)), &records.limits.load()));
+    cache.insert(&key, &entry, &cache.begin(&key));
 }

@@ -12,16 +12,15 @@ use std::time::{Duration, Instant};
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
-use super::caller_index::CallerIndex;
 use super::freshness::{Freshness, Lifetime};
-use super::generation::{Generation, Generations, LoadKind};
-use super::invalidation::Invalidation;
-use super::key::{CallerKey, RecordKey};
+use super::invalidation::{CallerIndex, Generation, Generations, Invalidation, LoadKind};
+use super::key::{Key, RecordKey};
 use super::metrics::{CacheSize, RecordMetrics};
+use super::read::{CacheOutcome, Read, RequestContext};
 use super::single_flight::{LoadHandle, SingleFlight};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Live};
-use crate::domain::{Failure, Grant, ProjectId};
+use crate::domain::{Failure, Grant};
 
 /// What moka needs for an entry beside key and value: hash-table slots, queue nodes and reference counts,
 /// estimated from its structures.
@@ -30,23 +29,23 @@ const BOOKKEEPING: usize = 200;
 /// The shortest time without a further load after one has failed.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Finds a value of one caller. Compared in full.
-pub(crate) trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {
-    fn caller(&self) -> CallerKey;
-    fn project(&self) -> &ProjectId;
-    /// The key of a record, if it is one.
-    fn as_record(&self) -> Option<&RecordKey> {
-        None
-    }
-    /// The bytes that it takes on the heap.
-    fn bytes(&self) -> usize;
-}
+/// Reference counts before a shared value.
+pub(crate) const ARC_HEADER: usize = 2 * size_of::<usize>();
 
 /// A value that is cached.
 pub(crate) trait CacheValue: Send + Sync + Sized + 'static {
-    type Key: CacheKey;
+    /// Finds it within a project, for one caller.
+    type Id: Clone + Eq + Hash + Send + Sync + 'static;
     /// What a load of it reads.
     const KIND: LoadKind = LoadKind::List;
+
+    /// The bytes that its id takes on the heap.
+    fn id_bytes(id: &Self::Id) -> usize;
+
+    /// The key of a record, if it is one.
+    fn record_key(_key: &Key<Self::Id>) -> Option<&RecordKey> {
+        None
+    }
 
     /// How long it may be served under settings that may have changed since it was fetched.
     fn lifetime(&self, limits: &CacheConfig) -> Lifetime;
@@ -57,11 +56,6 @@ pub(crate) trait CacheValue: Send + Sync + Sized + 'static {
     /// HTTP status of the answer.
     fn status(&self) -> u16 {
         200
-    }
-
-    /// Whether it says that there is nothing.
-    fn is_absent(&self) -> bool {
-        false
     }
 
     /// Whether it was read from the cache that replicas share.
@@ -75,8 +69,8 @@ pub(crate) trait CacheValue: Send + Sync + Sized + 'static {
     }
 
     /// Whether an invalidation covers the value of a key.
-    fn is_covered(key: &Self::Key, invalidation: &Invalidation) -> bool {
-        invalidation.covers_lists_of(key.caller(), key.project())
+    fn is_covered(key: &Key<Self::Id>, invalidation: &Invalidation) -> bool {
+        invalidation.covers_lists_of(key.caller, &key.project)
     }
 }
 
@@ -99,8 +93,8 @@ pub(crate) struct Found<V> {
 
 /// Values by key, and the loads of those that are missing.
 pub(crate) struct TtlCache<V: CacheValue> {
-    entries: Cache<V::Key, Arc<Entry<V>>, RandomState>,
-    loads: SingleFlight<V::Key, Arc<Entry<V>>>,
+    entries: Cache<Key<V::Id>, Arc<Entry<V>>, RandomState>,
+    loads: SingleFlight<Key<V::Id>, Arc<Entry<V>>>,
     callers: CallerIndex,
     max_bytes: u64,
     shared: CacheParts,
@@ -123,8 +117,7 @@ impl<V: CacheValue> TtlCache<V> {
             .support_invalidation_closures()
             .build_with_hasher(RandomState::default());
         let loads = SingleFlight::new(shared.metrics.clone());
-        let callers = CallerIndex::new(shared.clock.clone());
-        Self { entries, loads, callers, max_bytes, shared: shared.clone() }
+        Self { entries, loads, callers: CallerIndex::default(), max_bytes, shared: shared.clone() }
     }
 
     /// A value that was fetched just now.
@@ -133,13 +126,13 @@ impl<V: CacheValue> TtlCache<V> {
     }
 
     /// The entry of a key, unless it has expired.
-    pub(crate) fn get(&self, key: &V::Key) -> Option<Found<V>> {
+    pub(crate) fn get(&self, key: &Key<V::Id>) -> Option<Found<V>> {
         let found = self.assess(self.entries.get(key)?);
         (found.freshness != Freshness::Expired).then_some(found)
     }
 
     /// The entry of a key, if it is fresh.
-    pub(crate) fn fresh(&self, key: &V::Key) -> Option<Found<V>> {
+    pub(crate) fn fresh(&self, key: &Key<V::Id>) -> Option<Found<V>> {
         self.get(key).filter(Found::is_fresh)
     }
 
@@ -151,33 +144,38 @@ impl<V: CacheValue> TtlCache<V> {
         Found { entry, age, ttl: lifetime.ttl, freshness }
     }
 
+    /// The generation of a load of a key that begins now.
+    pub(crate) fn begin(&self, key: &Key<V::Id>) -> Generation {
+        self.shared.generations.begin(key.caller, &key.project, V::KIND)
+    }
+
     /// Joins the load of a key, or starts it. A fresh entry that `accepts` takes stands for a load.
     pub(crate) fn join<L>(
         &self,
-        key: &V::Key,
+        key: &Key<V::Id>,
         accepts: impl FnOnce(&Found<V>) -> bool,
         load: impl FnOnce(Generation) -> L,
     ) -> LoadHandle<Arc<Entry<V>>>
     where
         L: Future<Output = Result<Arc<Entry<V>>, Failure>> + Send + 'static,
     {
-        let generation = self.shared.generations.begin(key.caller(), key.project(), V::KIND);
+        let generation = self.begin(key);
         let cached = || Some(self.fresh(key).filter(accepts)?.entry);
         self.loads.join(key, generation, cached, load)
     }
 
     /// Whether an entry is still the one in the cache.
-    pub(crate) fn holds(&self, key: &V::Key, entry: &Arc<Entry<V>>) -> bool {
+    pub(crate) fn holds(&self, key: &Key<V::Id>, entry: &Arc<Entry<V>>) -> bool {
         self.entries.get(key).is_some_and(|current| Arc::ptr_eq(&current, entry))
     }
 
     /// Inserts an entry that a load has fetched, unless its generation has ended.
-    pub(crate) fn insert(&self, key: &V::Key, entry: &Arc<Entry<V>>, generation: &Generation) {
+    pub(crate) fn insert(&self, key: &Key<V::Id>, entry: &Arc<Entry<V>>, generation: &Generation) {
         // With no bytes, moka would keep an entry for a moment.
         if self.max_bytes > 0 {
             generation.keep(|| {
                 self.entries.insert(key.clone(), Arc::clone(entry));
-                self.callers.note(key.caller(), key.project());
+                self.callers.note(key.caller, &key.project, self.shared.clock.now());
             });
         }
     }
@@ -186,7 +184,7 @@ impl<V: CacheValue> TtlCache<V> {
     /// another.
     pub(crate) fn insert_if_newer(
         &self,
-        key: &V::Key,
+        key: &Key<V::Id>,
         entry: &Arc<Entry<V>>,
         asked: Instant,
         generation: &Generation,
@@ -197,7 +195,7 @@ impl<V: CacheValue> TtlCache<V> {
     }
 
     /// Drops the entry of a key; whether there was one.
-    pub(crate) fn remove(&self, key: &V::Key) -> bool {
+    pub(crate) fn remove(&self, key: &Key<V::Id>) -> bool {
         self.entries.remove(key).is_some()
     }
 
@@ -205,7 +203,7 @@ impl<V: CacheValue> TtlCache<V> {
     pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
         if self.callers.take(invalidation) {
             let invalidation = invalidation.clone();
-            let is_covered = move |key: &V::Key, _: &_| V::is_covered(key, &invalidation);
+            let is_covered = move |key: &Key<V::Id>, _: &_| V::is_covered(key, &invalidation);
             // Infallible: invalidation closures are enabled above.
             let _ = self.entries.invalidate_entries_if(is_covered);
         }
@@ -218,7 +216,7 @@ impl<V: CacheValue> TtlCache<V> {
                 self.entries.invalidate(&*key);
             }
         }
-        self.callers.evict_expired(longest_life);
+        self.callers.evict_expired(self.shared.clock.now(), longest_life);
     }
 
     pub(crate) fn size(&self) -> CacheSize {
@@ -250,19 +248,40 @@ impl<V> Found<V> {
     pub(crate) fn is_fresh(&self) -> bool {
         self.freshness == Freshness::Fresh
     }
+
+    /// As it is read for a request.
+    pub(crate) fn read(&self, outcome: CacheOutcome, upstream_status: Option<u16>) -> Read {
+        Read::of(outcome, self.age, self.ttl, upstream_status)
+    }
 }
 
-fn weigh<V: CacheValue>(key: &V::Key, entry: &Arc<Entry<V>>) -> u32 {
-    let key_bytes = size_of::<V::Key>() + key.bytes();
-    let bytes = BOOKKEEPING + key_bytes + size_of::<Entry<V>>() + entry.value.bytes();
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+impl<V: CacheValue> Found<V> {
+    /// Whether it may answer a request: it is young enough, and visible to the caller.
+    pub(crate) fn may_answer(&self, context: &RequestContext) -> bool {
+        context.accepts_age(self.age) && self.entry.value.is_visible_to(&context.grant)
+    }
+}
+
+fn weigh<V: CacheValue>(key: &Key<V::Id>, entry: &Arc<Entry<V>>) -> u32 {
+    let bytes = key_bytes::<V>(key) + size_of::<Entry<V>>() + entry.value.bytes();
+    u32::try_from(BOOKKEEPING + bytes).unwrap_or(u32::MAX)
+}
+
+/// The bytes that a key takes, wherever they are.
+pub(crate) fn key_bytes<V: CacheValue>(key: &Key<V::Id>) -> usize {
+    size_of::<Key<V::Id>>() + text_bytes(key.project.as_str()) + V::id_bytes(&key.id)
+}
+
+pub(crate) fn text_bytes(text: &str) -> usize {
+    ARC_HEADER + text.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::cached::CachedRecord;
+    use super::super::key::CallerKey;
     use super::*;
-    use crate::domain::{RecordFields, RecordId, RecordText, ScreenRecord};
+    use crate::domain::{ProjectId, RecordFields, RecordId, RecordText, ScreenRecord};
 
     fn key(id: &str) -> RecordKey {
         RecordKey {
@@ -279,9 +298,8 @@ mod tests {
 
     fn insert(cache: &TtlCache<CachedRecord>, id: &str, record: ScreenRecord) {
         let key = key(id);
-        let generation = Generations::new(1).begin(key.caller, &key.project, LoadKind::Record);
         let entry = cache.entry(CachedRecord::new(Ok(Arc::new(record)), &CacheConfig::default()));
-        cache.insert(&key, &entry, &generation);
+        cache.insert(&key, &entry, &cache.begin(&key));
     }
 
     #[test]

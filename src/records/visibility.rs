@@ -4,13 +4,15 @@
 //! answers the caller: both are read from the upstream, and both are denied in the same words. The denial is
 //! remembered for `cache.ttl_not_found`, for this grant only.
 
-use super::denials::DenialKey;
+use tracing::Span;
+
+use super::cached::DenialKey;
 use super::key::RecordKey;
 use super::read::{CacheOutcome, Content};
 use super::reader::Reader;
-use super::seal::CursorSeal;
+
 use crate::domain::{
-    Failure, Grant, Permission, ProjectId, RecordId, RecordQuery, RecordSelection, ScreenRecord,
+    Failure, Grant, Permission, ProjectId, RecordId, RecordQuery, RecordSelection,
 };
 
 impl Reader {
@@ -18,31 +20,40 @@ impl Reader {
     pub(super) fn deny_again(&self, key: &RecordKey) -> Option<Failure> {
         let grant = self.restriction()?;
         let denial = DenialKey { grant: grant.key(), record: key.clone() };
-        let age = self.records.denials.age(&denial)?;
+        let age = self.records.caches.denied_since(&denial)?;
         if !self.context.accepts_age(age) {
             return None;
         }
-        CacheOutcome::Hit.record_with_absence(&Content::Record.span(), true);
-        Some(self.note_denial(key, CacheOutcome::Hit))
+        Some(self.note_denial(&Content::Record.span(), key, CacheOutcome::Hit))
     }
 
     /// Denies a recording that was read from the upstream and is missing or invisible.
     pub(super) fn deny(&self, key: &RecordKey, outcome: CacheOutcome) -> Failure {
         let denial = DenialKey { grant: self.context.grant.key(), record: key.clone() };
-        self.records.denials.note(denial);
-        // The current span is that of the read.
-        outcome.record_with_absence(&tracing::Span::current(), true);
-        self.note_denial(key, outcome)
-    }
-
-    /// Whether a row of a list is visible.
-    pub(super) fn is_visible(&self, record: &ScreenRecord) -> bool {
-        self.context.grant.shows(record)
+        self.records.caches.note_denial(denial);
+        self.note_denial(&Span::current(), key, outcome)
     }
 
     /// The list to scan for the visible recordings of a selection; `None` if no recording can be both.
+    ///
+    /// Where one user's recordings alone can be visible, the upstream looks for them. It may find others, too.
     pub(super) fn scanned_list(&self, selection: &RecordSelection) -> Option<RecordQuery> {
-        narrowed(selection.narrowed()?, &self.context.grant)
+        let (query, grant) = (selection.narrowed()?, &self.context.grant);
+        let RecordQuery { username, desktop_id, .. } = &query;
+        let is_user = |username: &str| grant.includes_username(username);
+        let is_desktop = |desktop: &str| grant.includes_desktop(desktop);
+        let may_match =
+            username.as_deref().is_none_or(is_user) && desktop_id.as_deref().is_none_or(is_desktop);
+        if grant.shows_nothing() || !may_match {
+            return None;
+        }
+        let only = grant.only_username().filter(|_| username.is_none()).map(str::to_owned);
+        let with_user = only.map(|username| {
+            let query = RecordQuery { username: Some(username), ..query.clone() };
+            // A name that the upstream cannot look for is looked for here.
+            query.checked()
+        });
+        Some(with_user.and_then(Result::ok).unwrap_or(query))
     }
 
     /// A failure to scan a list. What is wrong with a list may say how many rows it has, which a restricted
@@ -74,29 +85,4 @@ impl Reader {
     pub(super) fn restriction(&self) -> Option<&Grant> {
         Some(&*self.context.grant).filter(|grant| grant.is_restricted())
     }
-
-    /// What seals the cursors of this request, if its caller is restricted.
-    pub(super) fn cursor_seal(&self) -> Option<CursorSeal> {
-        let grant = self.restriction()?;
-        Some(self.records.cursor_key.for_grant(grant.key()))
-    }
-}
-
-/// The list to scan for the visible recordings of a list; `None` where no recording of it can be visible.
-///
-/// Where one user's recordings alone can be visible, the upstream looks for them. It may find others, too.
-fn narrowed(query: RecordQuery, grant: &Grant) -> Option<RecordQuery> {
-    let RecordQuery { username, desktop_id, .. } = &query;
-    let may_match = username.as_deref().is_none_or(|username| grant.includes_username(username))
-        && desktop_id.as_deref().is_none_or(|desktop| grant.includes_desktop(desktop));
-    if grant.shows_nothing() || !may_match {
-        return None;
-    }
-    let only = grant.only_username().filter(|_| username.is_none()).map(str::to_owned);
-    let with_user = only.map(|username| {
-        let query = RecordQuery { username: Some(username), ..query.clone() };
-        // A name that the upstream cannot look for is looked for here.
-        query.checked()
-    });
-    Some(with_user.and_then(Result::ok).unwrap_or(query))
 }

@@ -18,15 +18,14 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::context::RequestContext;
-use super::key::RecordKey;
-use super::pagination::RecordList;
-use super::reader::Reader;
-use super::row_changes::{RowChange, Rows, changes, rows};
+use super::key::{Key, RecordKey};
+use super::read::RequestContext;
+use super::reader::{Reader, Siblings};
 use super::store::Records;
-use super::watch_list::{ListKey, Update, WatchKey, WatchState, Watches};
+use super::watch_list::{RowChange, Rows, Update, WatchKey, changes, intervals};
 use crate::domain::{Failure, Grant, LimitKey, ProjectId, RecordId, RecordSelection, ScreenRecord};
 use crate::spans::{self, TARGET};
+use crate::upstream::chance;
 
 /// The longest pause between two reads while the upstream fails.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -68,13 +67,8 @@ impl Reader {
         let key = self.admit(project, id)?;
         let grant = self.restriction().map(Grant::key);
         let states = self.records.watch(&self.context, WatchKey::Record { key, grant })?;
-        Ok(states.filter_map(|state| {
-            ready(match state {
-                Ok(WatchState::Record(record)) => Some(Ok(record)),
-                Ok(WatchState::List(_)) => None,
-                Err(failure) => Some(Err(failure)),
-            })
-        }))
+        Ok(states
+            .filter_map(|state| ready(state.map(|rows| rows.values().next().cloned()).transpose())))
     }
 
     /// Each recording of a selection that the caller may see, then each change. Ends after a failure that
@@ -92,30 +86,45 @@ impl Reader {
         let Some(listing) = self.scanned_list(&selection) else {
             return Ok(stream::pending().left_stream());
         };
-        let key = WatchKey::List(ListKey { caller, project, listing });
+        let key = WatchKey::List(Key { caller, project, id: listing });
         let states = self.records.watch(&self.context, key)?;
         let reader = self.records.reader(self.context.clone());
-        Ok(row_changes(states, reader, selection).right_stream())
+        let mut known = Arc::<Rows>::default();
+        let events = states.flat_map(move |state| {
+            let sees = |record: &ScreenRecord| {
+                reader.context.grant.shows(record) && selection.rows.matches(record)
+            };
+            stream::iter(match state {
+                Ok(rows) => {
+                    let previous = std::mem::replace(&mut known, Arc::clone(&rows));
+                    changes(&previous, &rows, sees).into_iter().map(Ok).collect()
+                }
+                Err(failure) => vec![Err(reader.scan_failure(failure))],
+            })
+        });
+        Ok(events.right_stream())
     }
 
     /// What a poller reads. `None` if rows shifted while a list was read, so that some may be missing.
-    async fn read_state(&self, key: &WatchKey) -> Result<Option<WatchState>, Failure> {
+    async fn read_state(&self, key: &WatchKey) -> Result<Option<Rows>, Failure> {
         match key {
             WatchKey::Record { key: RecordKey { project, id, .. }, .. } => {
-                let record = self.screen_record(project.clone(), id.clone()).await?;
-                Ok(Some(WatchState::Record(record)))
+                let record =
+                    self.screen_record(project.clone(), id.clone(), Siblings::None).await?;
+                Ok(Some(Rows::from([(id.as_str().to_owned(), record)])))
             }
-            WatchKey::List(ListKey { project, listing, .. }) => {
-                let caller = self.admit_project(project)?;
-                let list = self.whole_list(RecordList { caller, project, listing }).await?;
+            WatchKey::List(list) => {
+                self.admit_project(&list.project)?;
+                let list = self.whole_list(list).await?;
                 if !list.is_complete && self.scan_budget.left() == 0 {
                     let problem = "selects more recordings than can be watched, which is \
                                    limits.max_scanned_rows: narrow it, as with startedAfter";
                     let problem = problem.to_owned();
                     return Err(Failure::BadInput { argument: "filter", problem });
                 }
-                let rows = rows(list.rows.into_iter().flatten());
-                Ok(list.is_complete.then(|| WatchState::List(Arc::new(rows))))
+                let keyed = |row: Arc<ScreenRecord>| Some((RecordId::folded(row.id()?), row));
+                let rows = list.rows.into_iter().flatten().filter_map(keyed);
+                Ok(list.is_complete.then(|| rows.collect()))
             }
         }
     }
@@ -132,82 +141,35 @@ impl Records {
         &self,
         context: &RequestContext,
         key: WatchKey,
-    ) -> Result<impl Stream<Item = Result<WatchState, Failure>> + Send + use<>, Failure> {
+    ) -> Result<impl Stream<Item = Result<Arc<Rows>, Failure>> + Send + use<>, Failure> {
         let caller = context.identity.limit_key();
         let mut list = self.watches.lock();
         let running = list.pollers.get(&key).and_then(Weak::upgrade);
         list.check_limits(&caller, &key, running.is_some())?;
-        let receiver = match running {
-            Some(sender) => {
-                let mut receiver = sender.subscribe();
-                // A new watcher has not seen the latest state yet.
-                receiver.mark_changed();
-                receiver
-            }
-            None => self.start_poller(&mut list, context, &key),
-        };
+        let sender = running.unwrap_or_else(|| {
+            let sender = Arc::new(watch::Sender::new(None));
+            list.pollers.insert(key.clone(), Arc::downgrade(&sender));
+            self.tasks.spawn(Poller::new(self, context, &key, Arc::clone(&sender)).run());
+            sender
+        });
+        let mut receiver = sender.subscribe();
+        // A new watcher has not seen the latest state yet.
+        receiver.mark_changed();
         list.remember(&caller, &key);
         let watcher = Watcher { records: self.clone(), caller, key, receiver };
         Ok(stream::unfold(Some(watcher), Watcher::next))
     }
-
-    fn start_poller(
-        &self,
-        list: &mut Watches,
-        context: &RequestContext,
-        key: &WatchKey,
-    ) -> watch::Receiver<Update> {
-        let grant = match key {
-            WatchKey::Record { grant: Some(_), .. } => Arc::clone(&context.grant),
-            WatchKey::Record { grant: None, .. } | WatchKey::List(_) => Grant::unrestricted(),
-        };
-        let (sender, receiver) = watch::channel(None);
-        let sender = Arc::new(sender);
-        list.pollers.insert(key.clone(), Arc::downgrade(&sender));
-        let poller = Poller {
-            records: self.clone(),
-            key: key.clone(),
-            context: RequestContext { no_cache: false, grant, ..context.clone() },
-            sender,
-            started_by: spans::current(),
-            failures: 0,
-        };
-        self.metrics.pollers.inc();
-        self.tasks.spawn(poller.run());
-        receiver
-    }
-}
-
-/// The changes of a selection of a list's rows, for the caller of a reader.
-fn row_changes(
-    states: impl Stream<Item = Result<WatchState, Failure>> + Send,
-    reader: Reader,
-    selection: RecordSelection,
-) -> impl Stream<Item = Result<RowChange, Failure>> + Send {
-    let mut known = Arc::<Rows>::default();
-    states.flat_map(move |state| {
-        let sees =
-            |record: &ScreenRecord| reader.is_visible(record) && selection.rows.matches(record);
-        stream::iter(match state {
-            Ok(WatchState::List(rows)) => {
-                let previous = std::mem::replace(&mut known, Arc::clone(&rows));
-                changes(&previous, &rows, sees).into_iter().map(Ok).collect()
-            }
-            Ok(WatchState::Record(_)) => Vec::new(),
-            Err(failure) => vec![Err(reader.scan_failure(failure))],
-        })
-    })
 }
 
 impl Watcher {
     /// The next state that this watcher has not seen. The last state ends the stream.
-    async fn next(watcher: Option<Self>) -> Option<(Result<WatchState, Failure>, Option<Self>)> {
+    async fn next(watcher: Option<Self>) -> Option<(Result<Arc<Rows>, Failure>, Option<Self>)> {
         let mut watcher = watcher?;
         loop {
             // A poller that has stopped closes the channel. Its last state may still be unseen.
             watcher.receiver.changed().await.ok()?;
             let Some(update) = watcher.receiver.borrow_and_update().clone() else { continue };
-            let is_last = update.as_ref().map_or(true, WatchState::is_final);
+            let is_last = update.as_ref().map_or(true, |rows| watcher.key.is_final(rows));
             return Some((update, (!is_last).then_some(watcher)));
         }
     }
@@ -226,6 +188,22 @@ impl Drop for Poller {
 }
 
 impl Poller {
+    fn new(
+        records: &Records,
+        context: &RequestContext,
+        key: &WatchKey,
+        sender: Arc<watch::Sender<Update>>,
+    ) -> Self {
+        let grant = match key {
+            WatchKey::Record { grant: Some(_), .. } => Arc::clone(&context.grant),
+            WatchKey::Record { grant: None, .. } | WatchKey::List(_) => Grant::unrestricted(),
+        };
+        let context = RequestContext { no_cache: false, grant, ..context.clone() };
+        let (records, key, started_by) = (records.clone(), key.clone(), spans::current());
+        records.metrics.pollers.inc();
+        Self { records, key, context, sender, started_by, failures: 0 }
+    }
+
     async fn run(mut self) {
         loop {
             let read = self.read().await;
@@ -243,7 +221,7 @@ impl Poller {
         self.records.watches.lock().pollers.remove(&self.key);
     }
 
-    async fn read(&self) -> Result<Option<WatchState>, Failure> {
+    async fn read(&self) -> Result<Option<Rows>, Failure> {
         // Each read starts a trace: a poller may run for hours.
         let span = match self.key {
             WatchKey::Record { .. } => info_span!(target: TARGET, parent: None, "poll record"),
@@ -255,16 +233,18 @@ impl Poller {
     }
 
     /// Publishes what has changed; the pause before the next read, or `None` if there is none.
-    fn publish(&mut self, read: Result<Option<WatchState>, Failure>) -> Option<Duration> {
+    fn publish(&mut self, read: Result<Option<Rows>, Failure>) -> Option<Duration> {
         let known = self.sender.borrow().clone();
         let interval = **self.records.poll_interval.load();
+        if read.is_ok() {
+            self.failures = 0;
+        }
         match read {
-            Ok(state) => {
-                self.failures = 0;
-                let Some(state) = state else { return Some(interval) };
-                let pause = (!state.is_final()).then(|| interval * state.intervals());
-                if known.is_none_or(|known| known.as_ref() != Ok(&state)) {
-                    self.sender.send_replace(Some(Ok(state)));
+            Ok(None) => Some(interval),
+            Ok(Some(rows)) => {
+                let pause = (!self.key.is_final(&rows)).then(|| interval * intervals(&rows));
+                if known.and_then(Result::ok).is_none_or(|known| *known != rows) {
+                    self.sender.send_replace(Some(Ok(Arc::new(rows))));
                 }
                 pause
             }
@@ -296,8 +276,5 @@ impl Poller {
 }
 
 fn jittered(pause: Duration) -> Duration {
-    // Without randomness pollers do march in step, which is no reason not to poll.
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    let share = f64::from(random) / f64::from(u32::MAX);
-    pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * share)
+    pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance())
 }

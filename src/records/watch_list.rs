@@ -1,13 +1,13 @@
-//! What is watched, and the limits of that.
+//! What is watched and the limits of that, and what has changed in a list between two reads of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use indexmap::IndexMap;
 use tokio::sync::watch;
 
-use super::key::{CallerKey, RecordKey};
-use super::row_changes::Rows;
-use crate::domain::{Failure, GrantKey, LimitKey, ProjectId, RecordQuery, ScreenRecord};
+use super::key::{Key, RecordKey};
+use crate::domain::{Failure, GrantKey, LimitKey, RecordQuery, ScreenRecord};
 
 /// Recordings that may be watched at a time, by all callers and by one caller.
 const MAX_WATCHED: usize = 10_000;
@@ -25,26 +25,15 @@ pub(crate) enum WatchKey {
         key: RecordKey,
         grant: Option<GrantKey>,
     },
-    List(ListKey),
+    List(Key<RecordQuery>),
 }
 
-/// Finds a list of the upstream for one caller. Compared in full.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct ListKey {
-    pub(crate) caller: CallerKey,
-    pub(crate) project: ProjectId,
-    pub(crate) listing: RecordQuery,
-}
+/// What a poller has read: the rows of a list, in its order, by folded id; or the one record. Rows without an
+/// id are left out: nothing tells whether they are the same the next time.
+pub(crate) type Rows = IndexMap<String, Arc<ScreenRecord>>;
 
-/// What a poller has read.
-#[derive(Clone, PartialEq)]
-pub(crate) enum WatchState {
-    Record(Arc<ScreenRecord>),
-    List(Arc<Rows>),
-}
-
-/// The latest state, or why there is none; `None` before the first read.
-pub(crate) type Update = Option<Result<WatchState, Failure>>;
+/// The latest rows, or why there are none; `None` before the first read.
+pub(crate) type Update = Option<Result<Arc<Rows>, Failure>>;
 
 /// The running pollers, and what each caller watches.
 #[derive(Default)]
@@ -62,26 +51,19 @@ impl WatchKey {
             Self::List(_) => LIST_WEIGHT,
         }
     }
-}
 
-impl WatchState {
-    /// Whether it does not change any more.
-    pub(crate) fn is_final(&self) -> bool {
+    /// Whether what was read does not change any more.
+    pub(crate) fn is_final(&self, rows: &Rows) -> bool {
         match self {
-            Self::Record(record) => record.is_final(),
+            Self::Record { .. } => rows.values().all(|record| record.is_final()),
             Self::List(_) => false,
         }
     }
+}
 
-    /// Poll intervals between two reads.
-    pub(crate) fn intervals(&self) -> u32 {
-        match self {
-            Self::Record(_) => 1,
-            Self::List(rows) => {
-                u32::try_from(rows.len() / ROWS_PER_INTERVAL).map_or(u32::MAX, |more| more + 1)
-            }
-        }
-    }
+/// Poll intervals between two reads.
+pub(crate) fn intervals(rows: &Rows) -> u32 {
+    u32::try_from(rows.len() / ROWS_PER_INTERVAL).map_or(u32::MAX, |more| more + 1)
 }
 
 impl Watches {
@@ -123,10 +105,53 @@ impl Watches {
     }
 }
 
+/// A change of a watched list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowChange {
+    /// What has changed.
+    pub kind: RowChangeKind,
+    /// The recording now; one that was removed as it was last seen.
+    pub record: Arc<ScreenRecord>,
+}
+
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+#[graphql(name = "ScreenRecordChangeKind")]
+pub enum RowChangeKind {
+    /// The recording is in the list now.
+    Added,
+    /// The recording has other values.
+    Changed,
+    /// The recording is no longer in the list.
+    Removed,
+}
+
+/// What has changed for one who sees only some recordings: removed rows first, then the others in the order
+/// of the list.
+pub(crate) fn changes(
+    before: &Rows,
+    now: &Rows,
+    sees: impl Fn(&ScreenRecord) -> bool,
+) -> Vec<RowChange> {
+    let shown = |rows: &Rows, id: &str| rows.get(id).filter(|row| sees(row)).cloned();
+    let removed = before.keys().filter(|id| shown(now, id).is_none());
+    let removed = removed.filter_map(|id| Some((RowChangeKind::Removed, shown(before, id)?)));
+    let others = now.keys().filter_map(|id| {
+        let (before, record) = (shown(before, id), shown(now, id)?);
+        match before {
+            None => Some((RowChangeKind::Added, record)),
+            Some(before) if before != record => Some((RowChangeKind::Changed, record)),
+            Some(_) => None,
+        }
+    });
+    removed.chain(others).map(|(kind, record)| RowChange { kind, record }).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::key::CallerKey;
     use super::*;
-    use crate::domain::RecordId;
+    use crate::domain::{ProjectId, RecordId};
 
     fn record(id: &str) -> WatchKey {
         let project = ProjectId::parse("p").unwrap();
@@ -137,7 +162,7 @@ mod tests {
     fn list(username: &str) -> WatchKey {
         let project = ProjectId::parse("p").unwrap();
         let listing = RecordQuery { username: Some(username.to_owned()), ..RecordQuery::default() };
-        WatchKey::List(ListKey { caller: CallerKey::Gateway, project, listing })
+        WatchKey::List(Key { caller: CallerKey::Gateway, project, id: listing })
     }
 
     #[test]

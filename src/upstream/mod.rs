@@ -33,4 +33,5 @@ pub use diagnostics::{CheckedAddress, Findings, Reached, reach};
 pub use metrics::UpstreamMetrics;
 pub use normalize::WireValue;
 pub use project_client::ProjectClient;
+pub(crate) use retry::chance;
 pub use wire::{Unlike, screen_record};

@@ -227,7 +227,7 @@ async fn a_read_that_joins_a_load_links_to_the_read_that_started_it() {
 }
 
 #[tokio::test]
-async fn an_error_is_on_the_span_where_it_happened_and_a_cached_absence_is_negative() {
+async fn an_error_is_on_the_span_where_it_happened_and_a_cached_absence_is_a_hit() {
     let receiver = Receiver::start().await;
     let gateway = traced(upstream().await, &receiver).await;
     gateway.upstream.answer_with(|_| Reply::json(404, &json!({})));
@@ -242,10 +242,7 @@ async fn an_error_is_on_the_span_where_it_happened_and_a_cached_absence_is_negat
             "POST /graphql 200\n  query NOT_FOUND\n    read record miss\n      {ATTEMPT} 404 404\n"
         )
     );
-    assert_eq!(
-        tree(&spans, SECOND),
-        "POST /graphql 200\n  query NOT_FOUND\n    read record negative\n"
-    );
+    assert_eq!(tree(&spans, SECOND), "POST /graphql 200\n  query NOT_FOUND\n    read record hit\n");
     assert!(of(&spans, FIRST, "query").is_error && of(&spans, FIRST, ATTEMPT).is_error);
     assert!(!of(&spans, FIRST, SERVER).is_error, "the request itself was answered");
 }

@@ -12,6 +12,7 @@ use crate::domain::{Failure, ScreenRecord, Unreadable};
 use crate::graphql::context::OperationContext;
 use crate::graphql::operation::Executed;
 use crate::graphql::response_size::ResponseSize;
+use crate::records::Siblings;
 
 /// A value that an enumeration does not know.
 const UNKNOWN: &str = "UNKNOWN";
@@ -47,12 +48,8 @@ impl BoundPlan {
     ) -> Result<Loaded<'b>, Failure> {
         let by = record.map_err(Failure::clone)?;
         let (project, id) = (by.project.clone(), by.id.clone());
-        let record = match self.records.as_slice() {
-            [_only] => context.only_screen_record(project, id).await,
-            // Boxed, so that the usual case stays small.
-            _ => Box::pin(context.screen_record(project, id)).await,
-        };
-        Ok(Loaded { record: record?, by })
+        let siblings = if self.records.len() == 1 { Siblings::None } else { Siblings::Perhaps };
+        Ok(Loaded { record: context.screen_record(project, id, siblings).await?, by })
     }
 }
 

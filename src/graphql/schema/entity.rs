@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use super::screen_record::ScreenRecord;
 use crate::domain::Failure;
 use crate::graphql::context::{OperationContext, path_of};
-use crate::records::Step;
 
 /// This subgraph, as a router asks for it.
 #[derive(SimpleObject)]
@@ -45,7 +44,7 @@ async fn entity(
     let id: ID = member(representation, "id")?;
     let path = || {
         let mut path = path_of(field);
-        path.push(Step::Index(row));
+        path.push(row.into());
         path
     };
     ScreenRecord::read(OperationContext::of(field), path, &project, &id).await

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
+use serde_json::Value;
 
 use super::connection::{DEFAULT_FIRST, ListPage, sent_filter, wanted};
 use super::desktop::Desktop;
@@ -15,7 +16,7 @@ use crate::domain::{
     RecordTime, ScreenRecordStatus, ScreenRecordType, Timestamp, Unreadable, record_fields,
 };
 use crate::graphql::context::{OperationContext, path_of};
-use crate::records::{AuditEventKind, PageRequest, Step};
+use crate::records::{AuditEventKind, PageRequest, Siblings};
 
 /// A recording and what it is found by.
 pub(crate) struct ScreenRecord {
@@ -29,12 +30,12 @@ impl ScreenRecord {
     /// Reads one recording for the field that is at a path.
     pub(crate) async fn read(
         operation: &OperationContext,
-        path: impl FnOnce() -> Vec<Step>,
+        path: impl FnOnce() -> Vec<Value>,
         project_id: &str,
         id: &str,
     ) -> Result<Self, Failure> {
         let (project, id) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
-        let reading = operation.screen_record(project.clone(), id.clone());
+        let reading = operation.screen_record(project.clone(), id.clone(), Siblings::Perhaps);
         let record = operation.read_for(path, reading).await?;
         Ok(Self::asked(record, project, &id))
     }

@@ -43,7 +43,8 @@ impl ScreenRecordStatistics {
         let reader = operation.reader();
         let reading = reader.statistics(project.clone(), selection, &grouping);
         let statistics = operation.read_for(|| path_of(context), reading).await?;
-        let (kind, rows) = (AuditEventKind::Counted, statistics.counted());
+        let rows = statistics.groups.iter().map(|group| group.sums.count).sum();
+        let kind = AuditEventKind::Counted;
         reader.audit_list(kind, &project, rows, || sent_filter(context));
         Ok(Self {
             groups: statistics.groups.into_iter().map(Into::into).collect(),

@@ -121,7 +121,7 @@ impl Admin {
         let draining = self.draining.load(Ordering::Relaxed).then(|| "draining".to_owned());
         [
             ("draining", draining),
-            ("upstream_credentials", self.records.trouble()),
+            ("upstream_credentials", self.records.upstream.trouble()),
             ("caller_keys", self.callers.trouble().map(str::to_owned)),
         ]
     }

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
-use super::super::fetch::CachedListing;
-use super::super::key::CallerKey;
-use super::super::pages::{CachedPage, OperationListing, PageKey};
+use super::super::cached::{CachedPage, Listing, OperationListing, PageId};
+use super::super::key::Key;
 use super::super::reader::Reader;
 use super::super::statistics::{Grouping, Statistics, fold};
 use super::cursor::{Cursor, ListPrint};
 use super::paginate::{ListPage, ListQuery, paginate};
-use super::scan::{ScanRequest, scan};
-use super::whole::{WholeList, read_whole};
+use super::scan::{WholeList, read_whole, scan};
 use crate::domain::{
     DesktopOperation, Direction, Failure, OperationQuery, Page, Permission, ProjectId, RecordId,
     RecordQuery, RecordSelection, ScreenRecord,
@@ -35,14 +33,6 @@ pub struct PageRequest {
     pub only_total: bool,
 }
 
-/// A list of recordings that the upstream has.
-#[derive(Clone, Copy)]
-pub(crate) struct RecordList<'l> {
-    pub(crate) caller: CallerKey,
-    pub(crate) project: &'l ProjectId,
-    pub(crate) listing: &'l RecordQuery,
-}
-
 impl Reader {
     /// A part of the list of recordings. Those in it are in the record cache afterwards.
     ///
@@ -57,22 +47,21 @@ impl Reader {
     ) -> Result<ListPage<Arc<ScreenRecord>>, Failure> {
         let selection = selection.checked()?;
         let RecordSelection { query, rows } = &selection;
-        let with_total = request.total;
         let list = print_of(&project, &selection);
         let part = self.list_query(list, request, Some(query.direction))?;
         let caller = self.admit_project(&project)?;
-        let list = RecordList { caller, project: &project, listing: query };
+        let list = Key { caller, project, id: query.clone() };
         if self.restriction().is_none() && rows.is_empty() {
-            return paginate(&part, &|range| self.record_page(list, range).boxed()).await;
+            return paginate(&part, &|range| self.record_page(&list, range).boxed()).await;
         }
         let Some(listing) = self.scanned_list(&selection) else {
             return Ok(ListPage::empty(&part));
         };
-        let list = RecordList { listing: &listing, ..list };
-        let is_match = |record: &Arc<ScreenRecord>| self.is_visible(record) && rows.matches(record);
-        let budget = &self.scan_budget;
-        let request = ScanRequest { query: &part, with_total, budget, is_match: &is_match };
-        let scanned = scan(request, &|range| self.record_page(list, range).boxed()).await;
+        let list = Key { id: listing, ..list };
+        let is_match =
+            |record: &Arc<ScreenRecord>| self.context.grant.shows(record) && rows.matches(record);
+        let fetch = |range| self.record_page(&list, range).boxed();
+        let scanned = scan(&part, &self.scan_budget, &is_match, &fetch).await;
         scanned.map_err(|failure| self.scan_failure(failure))
     }
 
@@ -92,11 +81,10 @@ impl Reader {
             let groups = fold(grouping, std::iter::empty());
             return Ok(Statistics { groups, scanned: 0, is_complete: true });
         };
-        let list = RecordList { caller, project: &project, listing: &listing };
-        let read = self.whole_list(list).await;
+        let read = self.whole_list(&Key { caller, project, id: listing }).await;
         let mut list = read.map_err(|failure| self.scan_failure(failure))?;
         let rows = list.rows.len();
-        list.rows.retain(|row| row.as_ref().is_ok_and(|record| self.is_visible(record)));
+        list.rows.retain(|row| row.as_ref().is_ok_and(|record| self.context.grant.shows(record)));
         // To a restricted caller a row that cannot be read is invisible.
         let is_readable = self.restriction().is_some() || list.rows.len() == rows;
         let records = list.rows.iter().flatten().map(|record| &**record);
@@ -108,7 +96,7 @@ impl Reader {
     /// All recordings of an upstream list, as far as the scan budget reaches.
     pub(crate) async fn whole_list(
         &self,
-        list: RecordList<'_>,
+        list: &Key<RecordQuery>,
     ) -> Result<WholeList<Arc<ScreenRecord>>, Failure> {
         read_whole(&self.scan_budget, &|range| self.record_page(list, range).boxed()).await
     }
@@ -116,13 +104,11 @@ impl Reader {
     /// One page of a list of recordings.
     async fn record_page(
         &self,
-        list: RecordList<'_>,
+        list: &Key<RecordQuery>,
         range: Range,
     ) -> Result<Arc<Page<Arc<ScreenRecord>>>, Failure> {
-        let RecordList { caller, project, listing } = list;
-        let (project, listing) = (project.clone(), listing.clone());
-        let key = PageKey { caller, project, listing, range };
-        self.page(key).await
+        let Key { caller, project, id: listing } = list.clone();
+        self.page(Key { caller, project, id: PageId { listing, range } }).await
     }
 
     /// A part of the list of what happened during a recording.
@@ -145,15 +131,14 @@ impl Reader {
         let listing = OperationListing { id, query };
         paginate(&part, &|range| {
             let (project, listing) = (project.clone(), listing.clone());
-            self.page(PageKey { caller, project, listing, range }).boxed()
+            self.page(Key { caller, project, id: PageId { listing, range } }).boxed()
         })
         .await
     }
 
     /// One page: from the cache, or of a load that runs or starts now.
-    async fn page<L: CachedListing>(&self, key: PageKey<L>) -> Result<Arc<Page<L::Row>>, Failure> {
-        let entry =
-            self.read::<CachedPage<L>>(&key, self.join_at_once::<CachedPage<L>>(&key)).await?;
+    async fn page<L: Listing>(&self, key: Key<PageId<L>>) -> Result<Arc<Page<L::Row>>, Failure> {
+        let entry = self.read::<CachedPage<L>>(&key, self.join_at_once(&key)).await?;
         Ok(Arc::clone(&entry.value.0))
     }
 
@@ -168,10 +153,12 @@ impl Reader {
             argument: "first",
             problem: format!("is {}: 0 to {MOST_ROWS} are allowed", request.first),
         })?;
-        let seal = self.cursor_seal();
+        let grant = self.restriction();
+        let seal = grant.map(|grant| self.records.cursor_key.for_grant(grant.key()));
         let after = request.after.map(|after| Cursor::parse(&after, list, seal.as_ref()));
         let first = if request.only_total { 0 } else { first };
-        Ok(ListQuery { list, first, after: after.transpose()?, sorted, seal })
+        let (after, with_total) = (after.transpose()?, request.total);
+        Ok(ListQuery { list, first, after, with_total, sorted, seal })
     }
 }
 

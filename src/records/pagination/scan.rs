@@ -1,22 +1,55 @@
-//! Scans a list for the rows that meet a condition the upstream cannot look for.
+//! Reads lists row by row, within a budget of rows that all lists of an operation share: for the rows that
+//! meet a condition the upstream cannot look for, or for all rows.
 //!
-//! A scan reads the upstream's pages in order, within a budget of rows that all lists of an operation
-//! share. Where the budget ends, the part that it found ends, and its cursor says where the scan stood.
+//! Where the budget ends, the part that a scan found ends, and its cursor says where the scan stood.
 
-use super::super::scan_budget::ScanBudget;
-use super::page_reader::{FetchPage, Row};
-use super::paginate::{ListPage, ListQuery, paginate};
-use crate::domain::Failure;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use foldhash::quality::RandomState;
+use prometheus_client::metrics::counter::Counter;
+
+use super::super::metrics::RecordMetrics;
+use super::paginate::{FetchPage, ListPage, ListQuery, MAX_PAGES, PageReader, Row, paginate};
+use crate::domain::{Failure, Unreadable};
 use crate::upstream::Range;
 
-/// What a scan looks for.
-pub(crate) struct ScanRequest<'a, T> {
-    /// The part of the list, in matching rows.
-    pub(crate) query: &'a ListQuery,
-    /// Whether the number of all matching rows is needed: then the scan does not stop at the part's end.
-    pub(crate) with_total: bool,
-    pub(crate) budget: &'a ScanBudget,
-    pub(crate) is_match: &'a (dyn Fn(&T) -> bool + Send + Sync),
+/// Rows to read at once where the list does not say how many it has.
+const ROWS_AT_ONCE: u32 = 4 * Range::LARGEST;
+/// Rows of the smallest pages that a long list is read in.
+const SMALLEST_PAGE: usize = 8;
+
+/// The rows that are left of `limits.max_scanned_rows`. All lists of an operation share it.
+pub(crate) struct ScanBudget {
+    left: AtomicU32,
+    /// Counts rows that were looked at.
+    scanned: Counter,
+}
+
+impl ScanBudget {
+    pub(crate) fn new(rows: usize, metrics: &RecordMetrics) -> Self {
+        let left = AtomicU32::new(u32::try_from(rows).unwrap_or(u32::MAX));
+        Self { left, scanned: metrics.scanned_rows.clone() }
+    }
+
+    /// Reserves up to `rows` rows: fewer, or none, at the end of the budget.
+    pub(crate) fn reserve(&self, rows: u32) -> u32 {
+        let rest = |left: u32| Some(left.saturating_sub(rows));
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        left.unwrap_or_default().min(rows)
+    }
+
+    /// Notes how many of the reserved rows there were.
+    pub(crate) fn spend(&self, reserved: u32, rows: usize) {
+        let spent = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.left.fetch_add(reserved.saturating_sub(spent), Ordering::Relaxed);
+        self.scanned.inc_by(rows as u64);
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::Relaxed) as usize
+    }
 }
 
 /// Reads a part of the matching rows of a list.
@@ -24,15 +57,16 @@ pub(crate) struct ScanRequest<'a, T> {
 /// # Errors
 /// As [`paginate`].
 pub(crate) async fn scan<T: Row>(
-    request: ScanRequest<'_, T>,
+    query: &ListQuery,
+    budget: &ScanBudget,
+    is_match: &(dyn Fn(&T) -> bool + Send + Sync),
     fetch: FetchPage<'_, T>,
 ) -> Result<ListPage<T>, Failure> {
-    let ScanRequest { query, with_total, budget, is_match } = request;
     let first = query.first as usize;
     let mut position = query.after.clone();
     let (mut edges, mut matching, mut scanned, mut has_end) = (Vec::new(), 0, 0, false);
     // A total is known only if the scan sees the whole list.
-    let mut counts = with_total && query.after.is_none();
+    let mut counts = query.with_total && query.after.is_none();
     while !has_end && (matching <= first || counts) {
         // Where a client goes on at a cursor, the cursor's row is read again with the others: it shows
         // whether the list has shifted.
@@ -73,17 +107,62 @@ pub(crate) async fn scan<T: Row>(
     })
 }
 
+/// The rows of a list.
+pub(crate) struct WholeList<T> {
+    /// Each row once.
+    pub(crate) rows: Vec<Result<T, Arc<Unreadable>>>,
+    /// Whether these are all rows. Not if the budget ended first, or if rows shifted between two pages.
+    pub(crate) is_complete: bool,
+}
+
+/// Reads the rows of a list. The first page says how many there are; the others are read side by side.
+///
+/// # Errors
+/// What `fetch` fails with; [`Failure::Malformed`] for pages that contradict their total.
+pub(crate) async fn read_whole<T: Row>(
+    budget: &ScanBudget,
+    fetch: FetchPage<'_, T>,
+) -> Result<WholeList<T>, Failure> {
+    let mut pages = PageReader::new(fetch, MAX_PAGES.max(budget.left() / SMALLEST_PAGE));
+    let mut rows = Vec::new();
+    let (mut end, mut wanted) = (0_u32, Range::LARGEST);
+    while !pages.has_end(end) {
+        let reserved = budget.reserve(wanted);
+        if reserved == 0 {
+            break;
+        }
+        let read = pages.read(end, end.saturating_add(reserved)).await?;
+        budget.spend(reserved, read.len());
+        rows.extend(read.into_iter().map(|numbered| numbered.row));
+        end = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let total = pages.known_total().and_then(|total| u32::try_from(total).ok());
+        wanted = total.filter(|total| *total > end).map_or(ROWS_AT_ONCE, |total| total - end);
+    }
+    let is_complete = pages.has_end(end) && !pages.has_shifted;
+    Ok(without_repeats(WholeList { rows, is_complete }))
+}
+
+/// A row that has shifted back is read twice, and others before it are not read at all.
+fn without_repeats<T: Row>(mut list: WholeList<T>) -> WholeList<T> {
+    let mut met = HashSet::with_capacity_and_hasher(list.rows.len(), RandomState::default());
+    let ids = list.rows.iter().map(|row| row.as_ref().ok().and_then(Row::id));
+    let is_new: Vec<bool> = ids.map(|id| id.is_none_or(|id| met.insert(id))).collect();
+    if is_new.contains(&false) {
+        list.is_complete = false;
+        let mut is_new = is_new.into_iter();
+        list.rows.retain(|_| is_new.next().unwrap_or(true));
+    }
+    list
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use futures_util::FutureExt as _;
     use parking_lot::Mutex;
-    use prometheus_client::metrics::counter::Counter;
 
     use super::super::cursor::{Cursor, ListPrint};
     use super::*;
-    use crate::domain::{Page, Timestamp};
+    use crate::domain::Page;
 
     /// A row, by its number; each tenth one matches.
     #[derive(Clone, Debug)]
@@ -92,10 +171,6 @@ mod tests {
     impl Row for Tenth {
         fn id(&self) -> Option<&str> {
             Some(&self.1)
-        }
-
-        fn time(&self) -> Option<Timestamp> {
-            None
         }
     }
 
@@ -107,16 +182,16 @@ mod tests {
     }
 
     fn query(first: u32, after: Option<Cursor>) -> ListQuery {
-        ListQuery { list: ListPrint::of(&["list"]), first, after, sorted: None, seal: None }
+        let list = ListPrint::of(&["list"]);
+        ListQuery { list, first, after, with_total: false, sorted: None, seal: None }
     }
 
-    async fn scan_list(rows: usize, query: ListQuery, with_total: bool, budget: u32) -> Scanned {
+    async fn scan_list(rows: usize, query: ListQuery, with_total: bool, budget: usize) -> Scanned {
         let ranges = Mutex::<Vec<(u32, u32)>>::default();
-        let budget = ScanBudget::new(budget, Counter::default());
+        let budget = ScanBudget::new(budget, &RecordMetrics::default());
         let is_match = |row: &Tenth| row.0 % 10 == 9;
-        let request =
-            ScanRequest { query: &query, with_total, budget: &budget, is_match: &is_match };
-        let part = scan(request, &|range: Range| {
+        let query = ListQuery { with_total, ..query };
+        let part = scan(&query, &budget, &is_match, &|range: Range| {
             ranges.lock().push((range.offset, range.limit));
             let numbers = (0..rows).skip(range.offset as usize).take(range.limit as usize);
             let page = numbers.map(|number| Ok(Tenth(number, number.to_string())));
@@ -169,5 +244,15 @@ mod tests {
         assert_eq!(counted.ranges, [(0, 100), (100, 100), (200, 100)]);
         assert_eq!((too_long.part.total, too_long.ranges.len()), (None, 1));
         assert_eq!((resumed.part.total, resumed.part.has_previous), (None, true));
+    }
+
+    #[test]
+    fn lists_of_one_operation_share_the_budget() {
+        let budget = ScanBudget::new(150, &RecordMetrics::default());
+
+        let reserved = [budget.reserve(100), budget.reserve(100), budget.reserve(100)];
+        budget.spend(50, 20);
+
+        assert_eq!((reserved, budget.left()), ([100, 50, 0], 30));
     }
 }

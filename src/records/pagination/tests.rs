@@ -5,8 +5,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::cursor::{Cursor, IdPrint, ListPrint, millis};
-use super::page_reader::Row;
-use super::paginate::{ListPage, ListQuery, paginate};
+use super::paginate::{ListPage, ListQuery, Row, paginate};
 use crate::domain::{Direction, Page, Timestamp, Unreadable};
 use crate::upstream::Range;
 
@@ -40,8 +39,14 @@ impl List {
 
     async fn read(&self, first: u32, after: Option<Cursor>) -> ListPage<Second> {
         let list = ListPrint::of(&["list"]);
-        let query =
-            ListQuery { list, first, after, sorted: Some(Direction::Descending), seal: None };
+        let query = ListQuery {
+            list,
+            first,
+            after,
+            sorted: Some(Direction::Descending),
+            with_total: false,
+            seal: None,
+        };
         paginate(&query, &|range| {
             self.asked.lock().push((range.offset, range.limit));
             let rows = self.rows.iter().skip(range.offset as usize).take(range.limit as usize);
@@ -112,7 +117,7 @@ proptest! {
         let list = ListPrint::of(&["list"]);
         let (mut shown, mut after) = (Vec::new(), None);
         loop {
-            let query = ListQuery { list, first, after, sorted: None, seal: None };
+            let query = ListQuery { list, first, after, sorted: None, with_total: false, seal: None };
             let fetch = |range| std::future::ready(Ok(capped(rows, cap, range))).boxed();
             let part = paginate(&query, &fetch).now_or_never().unwrap().unwrap();
             prop_assert!(!part.has_next || part.edges.len() == first as usize);
@@ -134,6 +139,7 @@ async fn the_calls_for_one_part_are_bounded() {
         first: 1000,
         after: None,
         sorted: None,
+        with_total: false,
         seal: None,
     };
     let calls = Mutex::new(0);
@@ -158,6 +164,7 @@ async fn an_empty_page_is_the_end_only_where_its_total_agrees() {
         first: 2,
         after: None,
         sorted: None,
+        with_total: false,
         seal: None,
     };
     for (totals, expected) in [
@@ -195,6 +202,7 @@ async fn rows_that_many_new_ones_push_back_are_found() {
         first: 2,
         after: Some(after),
         sorted: Some(Direction::Descending),
+        with_total: false,
         seal: None,
     };
 

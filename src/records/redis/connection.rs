@@ -19,8 +19,9 @@ use redis::{
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::metrics::RedisMetrics;
+use super::super::metrics::RecordMetrics;
 use crate::config::{RedisKind, RedisNode, RedisServers, SharedCacheConfig};
+use crate::domain::Diagnostic;
 
 /// For connecting to one node.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,18 +32,17 @@ const MAX_TIMEOUTS: u32 = 3;
 
 /// A connection for commands. Clones share it.
 #[derive(Clone)]
-pub(super) enum RedisConnection {
+pub(crate) enum RedisConnection {
     Node(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
 /// The connection in use, if any.
-pub(super) struct RedisClient {
-    servers: RedisServers,
-    timeout: Duration,
+pub(crate) struct RedisClient {
+    pub(super) config: SharedCacheConfig,
     current: watch::Sender<Option<RedisConnection>>,
     timeouts: AtomicU32,
-    metrics: RedisMetrics,
+    metrics: RecordMetrics,
 }
 
 impl ConnectionLike for RedisConnection {
@@ -82,10 +82,9 @@ impl RedisConnection {
 }
 
 impl RedisClient {
-    pub(super) fn new(config: &SharedCacheConfig, metrics: RedisMetrics) -> Self {
+    pub(super) fn new(config: &SharedCacheConfig, metrics: RecordMetrics) -> Self {
         Self {
-            servers: config.servers.clone(),
-            timeout: config.timeout,
+            config: config.clone(),
             current: watch::Sender::new(None),
             timeouts: AtomicU32::new(0),
             metrics,
@@ -93,7 +92,7 @@ impl RedisClient {
     }
 
     /// The connection, while it is used.
-    pub(super) fn get(&self) -> Option<RedisConnection> {
+    pub(crate) fn get(&self) -> Option<RedisConnection> {
         self.current.borrow().clone()
     }
 
@@ -113,13 +112,13 @@ impl RedisClient {
     pub(super) fn open(&self, connection: RedisConnection) {
         self.timeouts.store(0, Ordering::Relaxed);
         self.current.send_replace(Some(connection));
-        self.metrics.up.set(1);
+        self.metrics.shared_up.set(1);
     }
 
     /// Uses no connection until the next one is opened.
     pub(super) fn close(&self) {
         self.current.send_replace(None);
-        self.metrics.up.set(0);
+        self.metrics.shared_up.set(0);
     }
 
     /// Waits for commands until a time; `None` if they fail or take longer. Closes the connection if it is
@@ -155,7 +154,7 @@ impl RedisClient {
     pub(super) async fn connect(&self, channel: &str) -> RedisResult<(RedisConnection, PubSub)> {
         let connecting = async {
             let servers = self.infos()?;
-            let client = match &self.servers.kind {
+            let client = match &self.config.servers.kind {
                 RedisKind::Single => {
                     Client::open(servers.into_iter().next().ok_or_else(no_answer)?)?
                 }
@@ -182,15 +181,15 @@ impl RedisClient {
         };
         let connecting = timeout(2 * CONNECT_TIMEOUT, connecting);
         let (mut connection, messages) = connecting.await.map_err(|_| no_answer())??;
-        match timeout(self.timeout, connection.answers_ping()).await {
+        match timeout(self.config.timeout, connection.answers_ping()).await {
             Ok(true) => Ok((connection, messages)),
             Ok(false) | Err(_) => Err(no_answer()),
         }
     }
 
     fn addresses(&self) -> impl Iterator<Item = ConnectionAddr> {
-        self.servers.nodes.iter().cloned().map(|RedisNode { host, port }| {
-            if self.servers.tls {
+        self.config.servers.nodes.iter().cloned().map(|RedisNode { host, port }| {
+            if self.config.servers.tls {
                 ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
             } else {
                 ConnectionAddr::Tcp(host, port)
@@ -200,7 +199,7 @@ impl RedisClient {
 
     /// How to log in to the servers that hold data.
     fn login(&self) -> RedisConnectionInfo {
-        let RedisServers { user, password, database, .. } = &self.servers;
+        let RedisServers { user, password, database, .. } = &self.config.servers;
         let mut login = RedisConnectionInfo::default().set_db(*database);
         if let Some(user) = user {
             login = login.set_username(user);
@@ -223,12 +222,33 @@ impl RedisClient {
     fn sentinels(&self, service: &str) -> RedisResult<SentinelClient> {
         let mut primary =
             SentinelNodeConnectionInfo::default().set_redis_connection_info(self.login());
-        if self.servers.tls {
+        if self.config.servers.tls {
             primary = primary.set_tls_mode(TlsMode::Secure);
         }
         let sentinels = self.addresses().collect();
         SentinelClient::build(sentinels, service, Some(primary), SentinelServerType::Master)
     }
+}
+
+/// Checks whether Redis lets the gateway in: connects as a replica does, and pings once.
+///
+/// # Errors
+/// What is wrong, and what to check.
+pub async fn check_shared(config: &SharedCacheConfig) -> Result<(), Diagnostic> {
+    let client = RedisClient::new(config, RecordMetrics::default());
+    let Err(error) = client.connect("check").await else { return Ok(()) };
+    let nodes = config.servers.nodes.iter().map(|node| format!("{}:{}", node.host, node.port));
+    let nodes = nodes.collect::<Vec<_>>().join(", ");
+    let kind = match config.servers.kind {
+        RedisKind::Single => "one server",
+        RedisKind::Cluster => "a cluster",
+        RedisKind::Sentinel { .. } => "sentinels",
+    };
+    Err(Diagnostic::new(
+        format!("the shared cache at {nodes}, {kind}, cannot be used: {error}"),
+        "check cache.redis_url or cache.redis_url_file: host, port, user, password, TLS (rediss) and the \
+         kind of servers; docs/DEPLOYMENT.md lists the rights that the user needs",
+    ))
 }
 
 /// In a cluster every node sends the messages of all.

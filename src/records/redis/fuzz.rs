@@ -1,10 +1,9 @@
 //! Fuzz targets: entries and messages in Redis, which any program that reaches it could have written.
 
 use super::super::invalidation::{Invalidation, Purge};
+use super::super::metrics::RecordMetrics;
 use super::entry::{LARGEST, decode, encode};
-use super::metrics::RedisMetrics;
-use super::outbox::Message;
-use super::subscriber::ChannelReader;
+use super::replicas::{ChannelReader, Message};
 
 /// An entry, with some milliseconds until it expires.
 pub fn entry(bytes: &[u8]) {
@@ -24,7 +23,7 @@ pub fn entry(bytes: &[u8]) {
 pub fn news(bytes: &[u8]) {
     const OWN: u64 = 7;
     let all = Some(Invalidation::Purge(Purge::All));
-    let mut subscription = ChannelReader::new(OWN, RedisMetrics::default().news);
+    let mut subscription = ChannelReader::new(OWN, RecordMetrics::default().shared_news);
     for line in bytes.split(|byte| *byte == b'\n') {
         let received = subscription.read(line);
         match serde_json::from_slice::<Message>(line) {

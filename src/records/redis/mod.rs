@@ -9,22 +9,15 @@
 //! still current. So a purge is one write, however much it covers, and a load on another replica cannot
 //! bring back what was purged.
 
-mod keys;
-mod metrics;
 mod connection;
 mod entry;
-mod outbox;
 mod tier;
-mod lease;
 mod entries;
-mod delivery;
-mod subscriber;
-mod check;
+mod replicas;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 
-pub use self::check::check_shared;
-pub(crate) use self::keys::SharedKey;
-pub(crate) use self::lease::LeaseOutcome;
-pub(crate) use self::metrics::RedisMetrics;
+pub use self::connection::check_shared;
+pub(crate) use self::entries::LeaseOutcome;
+pub(crate) use self::entry::SharedKey;
 pub(crate) use self::tier::RedisTier;

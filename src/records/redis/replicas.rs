@@ -1,22 +1,50 @@
-//! Receives the invalidations of other replicas, and notices purges that were missed.
+//! What replicas tell each other: delivers the outbox, receives the invalidations of other replicas, and
+//! notices purges that were missed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use redis::{AsyncCommands as _, RedisResult};
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::super::invalidation::{Invalidation, Purge};
-use super::outbox::{Message, PurgeLink};
-use super::tier::RedisTier;
+use super::connection::RedisConnection;
+use super::entries::GENERATION_LIFE;
+use super::entry::{SharedKey, purge_generation, random};
+use super::tier::{RedisTier, is_purge, millis};
 use crate::counters::LabelledCounter;
 
+/// How long the refusal of a token is stored: longer than a load that began before it. Not longer, because
+/// anyone can make up tokens.
+const REFUSAL_LIFE: Duration = Duration::from_mins(1);
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How often Redis is pinged.
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A message on the channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Message {
+    /// The replica that sends it.
+    pub(super) from: u64,
+    /// Present in messages about purges.
+    pub(super) purge: Option<PurgeLink>,
+    pub(super) invalidation: Invalidation,
+}
+
+/// A purge in the chain of all purges. Each names the one before, so that a replica notices that it has
+/// missed one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct PurgeLink {
+    /// A random number.
+    pub(super) id: u64,
+    /// 0 for the first one that Redis knows.
+    pub(super) previous: u64,
+}
 
 /// Reads the messages of one channel.
 pub(super) struct ChannelReader {
@@ -73,19 +101,9 @@ impl ChannelReader {
 }
 
 impl RedisTier {
-    /// Connects, receives and delivers until the process ends.
-    pub(crate) async fn run_until(
-        &self,
-        ended: CancellationToken,
-        on_received: impl FnMut(Invalidation) + Send,
-    ) {
-        let running = async { tokio::join!(self.subscribe(on_received), self.deliver()) };
-        ended.run_until_cancelled(running).await;
-    }
-
     /// Stays connected for ever, and hands on what other replicas send.
-    async fn subscribe(&self, mut on_received: impl FnMut(Invalidation) + Send) {
-        let mut subscription = ChannelReader::new(self.replica, self.metrics.news.clone());
+    pub(crate) async fn subscribe(&self, mut on_received: impl FnMut(Invalidation) + Send) {
+        let mut subscription = ChannelReader::new(self.replica, self.metrics.shared_news.clone());
         let mut pause = FIRST_PAUSE;
         let mut is_known_unreachable = false;
         loop {
@@ -140,11 +158,71 @@ impl RedisTier {
             }
         }
     }
+
+    /// Delivers what is in the outbox, for ever.
+    pub(crate) async fn deliver(&self) {
+        let outbox = &self.outbox;
+        loop {
+            outbox.filled().await;
+            self.client.opened().await;
+            let (Some(invalidation), Some(connection)) = (outbox.first(), self.client.get()) else {
+                continue;
+            };
+            match self.run(self.deliver_one(connection, &invalidation)).await {
+                Some(()) => outbox.remove(&invalidation),
+                None => sleep(RETRY_AFTER).await,
+            }
+        }
+    }
+
+    async fn deliver_one(
+        &self,
+        mut connection: RedisConnection,
+        invalidation: &Invalidation,
+    ) -> RedisResult<()> {
+        let keys = &self.keys;
+        let long = GENERATION_LIFE;
+        // Entries from before a changed generation do not count.
+        let changed = match invalidation {
+            Invalidation::Purge(Purge::All) => Some((keys.generation_of_all(), long)),
+            Invalidation::Purge(Purge::Project(project)) => {
+                Some((keys.project_generation(project), long))
+            }
+            // There may be many of these. None is needed once every entry from before is gone.
+            Invalidation::Purge(Purge::Record(project, id)) => {
+                Some((keys.record_generation(project, id), 2 * self.longest_life()))
+            }
+            Invalidation::Token(caller) => Some((keys.caller_generation(caller), REFUSAL_LIFE)),
+            Invalidation::Record(_) | Invalidation::Lists { .. } | Invalidation::Absence(_) => None,
+        };
+        if let Some((name, life)) = changed {
+            connection.pset_ex::<_, _, ()>(name, purge_generation()?, millis(life)).await?;
+        }
+        if let Invalidation::Record(key) | Invalidation::Absence(key) = invalidation {
+            // A project that is nowhere now has no entry that could be read.
+            if let Ok(client) = self.upstream.project(&key.project) {
+                let key = SharedKey { record: key.clone(), tag: Arc::clone(client.tag()) };
+                connection.del::<_, ()>(keys.entry(&key)).await?;
+            }
+        }
+        let mut purge = None;
+        if is_purge(invalidation) {
+            let id = random()?;
+            let mut set = redis::cmd("SET");
+            set.arg(keys.last_purge()).arg(id).arg("GET");
+            let previous = set.query_async::<Option<u64>>(&mut connection).await?;
+            purge = Some(PurgeLink { id, previous: previous.unwrap_or_default() });
+        }
+        let message = Message { from: self.replica, purge, invalidation: invalidation.clone() };
+        // A message is always JSON.
+        let json = serde_json::to_vec(&message).unwrap_or_default();
+        connection.publish(keys.channel(), json).await
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::RedisMetrics;
+    use super::super::super::metrics::RecordMetrics;
     use super::*;
     use crate::domain::ProjectId;
 
@@ -157,7 +235,10 @@ mod tests {
     }
 
     fn subscription(last_purge: Option<u64>) -> ChannelReader {
-        ChannelReader { last_purge, ..ChannelReader::new(OWN, RedisMetrics::default().news) }
+        ChannelReader {
+            last_purge,
+            ..ChannelReader::new(OWN, RecordMetrics::default().shared_news)
+        }
     }
 
     fn message(from: u64, purge: Option<PurgeLink>, invalidation: &Invalidation) -> Vec<u8> {
