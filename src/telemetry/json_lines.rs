@@ -1,69 +1,124 @@
-//! Writes log lines as JSON. A line has the members that `tracing-subscriber`'s own JSON has, which writes every
-//! quotation mark and every character between two escapes by itself: that takes three times as long.
+//! Writes log lines as JSON, each field as it comes. A line has the members that `tracing-subscriber`'s own
+//! JSON has, which collects the fields of a span in a map and writes every character between two escapes by
+//! itself: that takes four times as long.
 
 use std::fmt;
 
-use serde::ser::{SerializeMap as _, Serializer as _};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use tracing::field::{Field, Visit};
+use tracing::span::Record;
 use tracing::{Event, Subscriber};
-use tracing_serde::SerdeMapVisitor;
-use tracing_subscriber::fmt::format::{JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::Clock;
 
 /// The length of most lines, in bytes.
-const COMMON_BYTES: usize = 512;
+const COMMON_BYTES: usize = 1024;
 
 /// Log lines as JSON: the fields of the event beside time, level and target, and those of its span in a member.
 #[derive(Default)]
 pub(super) struct JsonLines(Clock);
 
-impl<S> FormatEvent<S, JsonFields> for JsonLines
+/// Members of a JSON object.
+#[derive(Default)]
+struct Members(Vec<u8>);
+
+impl<S> FormatEvent<S, Self> for JsonLines
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, JsonFields>,
+        context: &FmtContext<'_, S, Self>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = Vec::with_capacity(COMMON_BYTES);
-        self.write(&mut line, context, event).map_err(|_| fmt::Error)?;
-        line.push(b'\n');
-        writer.write_str(str::from_utf8(&line).map_err(|_| fmt::Error)?)
+        let metadata = event.metadata();
+        let mut line = Members(Vec::with_capacity(COMMON_BYTES));
+        line.0.push(b'{');
+        line.add("timestamp", &format_args!("{:.6}", self.0.timestamp()));
+        line.add("level", metadata.level().as_str());
+        event.record(&mut line);
+        line.add("target", metadata.target());
+        if let Some(span) = context.lookup_current() {
+            line.0.extend_from_slice(b",\"span\":{");
+            if let Some(fields) = span.extensions().get::<FormattedFields<Self>>() {
+                line.0.extend_from_slice(fields.as_bytes());
+            }
+            line.add("name", span.name());
+            line.0.push(b'}');
+        }
+        line.0.extend_from_slice(b"}\n");
+        writer.write_str(line.text()?)
     }
 }
 
-impl JsonLines {
-    fn write<S>(
+impl<'w> FormatFields<'w> for JsonLines {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut members = Members::default();
+        fields.record(&mut members);
+        writer.write_str(members.text()?)
+    }
+
+    fn add_fields(
         &self,
-        line: &mut Vec<u8>,
-        context: &FmtContext<'_, S, JsonFields>,
-        event: &Event<'_>,
-    ) -> serde_json::Result<()>
-    where
-        S: Subscriber + for<'s> LookupSpan<'s>,
-    {
-        let metadata = event.metadata();
-        let mut json = serde_json::Serializer::new(line);
-        let mut members = json.serialize_map(None)?;
-        members.serialize_entry("timestamp", &format_args!("{:.6}", self.0.timestamp()))?;
-        members.serialize_entry("level", metadata.level().as_str())?;
-        let mut fields = SerdeMapVisitor::new(members);
-        event.record(&mut fields);
-        let mut members = fields.take_serializer()?;
-        members.serialize_entry("target", metadata.target())?;
-        if let Some(span) = context.lookup_current() {
-            let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<JsonFields>>();
-            let fields = fields.map(|fields| serde_json::from_str::<Map<String, Value>>(fields));
-            let mut fields = fields.transpose()?.unwrap_or_default();
-            fields.insert("name".to_owned(), span.name().into());
-            members.serialize_entry("span", &fields)?;
+        current: &'w mut FormattedFields<Self>,
+        fields: &Record<'_>,
+    ) -> fmt::Result {
+        let mut members = Members(std::mem::take(&mut current.fields).into_bytes());
+        fields.record(&mut members);
+        members.text()?.clone_into(&mut current.fields);
+        Ok(())
+    }
+}
+
+impl Members {
+    /// Adds a member. Names stand in the source, and need no escapes.
+    fn add(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
+        if !matches!(self.0.last(), None | Some(b'{')) {
+            self.0.push(b',');
         }
-        members.end()
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        let begin = self.0.len();
+        if serde_json::to_writer(&mut self.0, value).is_err() {
+            // The value could not be shown.
+            self.0.truncate(begin);
+            self.0.extend_from_slice(b"null");
+        }
+    }
+
+    fn text(&self) -> Result<&str, fmt::Error> {
+        str::from_utf8(&self.0).map_err(|_| fmt::Error)
+    }
+}
+
+impl Visit for Members {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field.name(), &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field.name(), &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field.name(), &value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field.name(), &value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field.name(), &format_args!("{value:?}"));
     }
 }

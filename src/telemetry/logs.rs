@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer as _, Registry as Registered, reload};
@@ -141,7 +140,7 @@ where
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => {
-            lines.fmt_fields(JsonFields::new()).event_format(JsonLines::default()).boxed()
+            lines.fmt_fields(JsonLines::default()).event_format(JsonLines::default()).boxed()
         }
     };
     let logging = tracing_subscriber::registry().with(lines.with_filter(filter));
