@@ -16,8 +16,8 @@ use super::pagination::Row;
 use super::ttl_cache::{ARC_HEADER, CacheParts, CacheValue, Entry, TtlCache, text_bytes};
 use crate::config::{CacheBudget, CacheConfig};
 use crate::domain::{
-    DesktopOperation, DownloadLink, Failure, Field, Grant, GrantKey, OpenEnum, OperationQuery,
-    Page, RecordId, RecordQuery, RecordTime, ScreenRecord, Timestamp, Unreadable, UpstreamAnswer,
+    DesktopOperation, DownloadLink, Failure, Field, Grant, GrantKey, OperationQuery, Page,
+    RecordId, RecordQuery, RecordTime, ScreenRecord, Timestamp, Unreadable, UpstreamAnswer,
 };
 use crate::upstream::{Call, ProjectClient, Range};
 
@@ -386,8 +386,8 @@ impl Listing for OperationListing {
             + ARC_HEADER
             + text_bytes(&row.id)
             + texts.sum::<usize>()
-            + field_bytes(&row.kind, open_enum_bytes)
-            + field_bytes(&row.level, open_enum_bytes)
+            + field_bytes(&row.kind, |kind| text_bytes(&kind.raw))
+            + field_bytes(&row.level, |level| text_bytes(&level.raw))
             + field_bytes(&row.time, |_| 0)
             + field_bytes(&row.offset, |_| 0)
     }
@@ -412,10 +412,6 @@ impl Row for Arc<DesktopOperation> {
 fn shared<T>(page: Page<T>) -> Page<Arc<T>> {
     let rows = page.rows.into_iter().map(|row| row.map(Arc::new)).collect();
     Page { rows, total: page.total }
-}
-
-fn open_enum_bytes<T>(value: &OpenEnum<T>) -> usize {
-    text_bytes(&value.raw)
 }
 
 fn unreadable_bytes(unreadable: &Unreadable) -> usize {

@@ -24,8 +24,6 @@ use crate::spans;
 
 /// What a load will end in.
 pub(crate) type Load<T> = BoxFuture<'static, Result<T, Failure>>;
-/// A load under way.
-pub(crate) type SharedLoad<T> = Shared<Load<T>>;
 
 /// The loads under way, at most one per key. Clones share them.
 #[derive(Clone)]
@@ -58,7 +56,7 @@ struct RunningLoad<K: Eq + Hash, T> {
 /// A load that one or more reads wait for.
 #[derive(Clone)]
 pub(crate) struct LoadHandle<T> {
-    pub(crate) load: SharedLoad<T>,
+    pub(crate) load: Shared<Load<T>>,
     /// The span that it was started in, for a link from the reads that join it. Invalid for the others.
     pub(crate) started_in: SpanContext,
     /// Set until the read that started the load has asked.
@@ -66,7 +64,7 @@ pub(crate) struct LoadHandle<T> {
 }
 
 impl<T> LoadHandle<T> {
-    fn new(load: SharedLoad<T>, is_leader: bool, started_in: SpanContext) -> Self {
+    fn new(load: Shared<Load<T>>, is_leader: bool, started_in: SpanContext) -> Self {
         Self { load, started_in, is_leader: Arc::new(AtomicBool::new(is_leader)) }
     }
 

@@ -145,17 +145,29 @@ impl Records {
         let caller = context.identity.limit_key();
         let mut list = self.watches.lock();
         let running = list.pollers.get(&key).and_then(Weak::upgrade);
-        list.check_limits(&caller, &key, running.is_some())?;
+        list.admit(&caller, &key, running.is_some())?;
         let sender = running.unwrap_or_else(|| {
             let sender = Arc::new(watch::Sender::new(None));
             list.pollers.insert(key.clone(), Arc::downgrade(&sender));
-            self.tasks.spawn(Poller::new(self, context, &key, Arc::clone(&sender)).run());
+            let grant = match key {
+                WatchKey::Record { grant: Some(_), .. } => Arc::clone(&context.grant),
+                WatchKey::Record { grant: None, .. } | WatchKey::List(_) => Grant::unrestricted(),
+            };
+            let poller = Poller {
+                records: self.clone(),
+                key: key.clone(),
+                context: RequestContext { no_cache: false, grant, ..context.clone() },
+                sender: Arc::clone(&sender),
+                started_by: spans::current(),
+                failures: 0,
+            };
+            self.metrics.pollers.inc();
+            self.tasks.spawn(poller.run());
             sender
         });
         let mut receiver = sender.subscribe();
         // A new watcher has not seen the latest state yet.
         receiver.mark_changed();
-        list.remember(&caller, &key);
         let watcher = Watcher { records: self.clone(), caller, key, receiver };
         Ok(stream::unfold(Some(watcher), Watcher::next))
     }
@@ -188,22 +200,6 @@ impl Drop for Poller {
 }
 
 impl Poller {
-    fn new(
-        records: &Records,
-        context: &RequestContext,
-        key: &WatchKey,
-        sender: Arc<watch::Sender<Update>>,
-    ) -> Self {
-        let grant = match key {
-            WatchKey::Record { grant: Some(_), .. } => Arc::clone(&context.grant),
-            WatchKey::Record { grant: None, .. } | WatchKey::List(_) => Grant::unrestricted(),
-        };
-        let context = RequestContext { no_cache: false, grant, ..context.clone() };
-        let (records, key, started_by) = (records.clone(), key.clone(), spans::current());
-        records.metrics.pollers.inc();
-        Self { records, key, context, sender, started_by, failures: 0 }
-    }
-
     async fn run(mut self) {
         loop {
             let read = self.read().await;

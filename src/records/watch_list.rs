@@ -67,8 +67,9 @@ pub(crate) fn intervals(rows: &Rows) -> u32 {
 }
 
 impl Watches {
-    pub(crate) fn check_limits(
-        &self,
+    /// Notes that a caller watches something, unless that is more than is allowed.
+    pub(crate) fn admit(
+        &mut self,
         caller: &LimitKey,
         key: &WatchKey,
         is_polled: bool,
@@ -83,12 +84,9 @@ impl Watches {
         if !is_polled && polled() + key.weight() > MAX_WATCHED {
             return Err(Failure::Overloaded);
         }
-        Ok(())
-    }
-
-    pub(crate) fn remember(&mut self, caller: &LimitKey, key: &WatchKey) {
         let watched = self.watched.entry(*caller).or_default();
         *watched.entry(key.clone()).or_default() += 1;
+        Ok(())
     }
 
     pub(crate) fn forget(&mut self, caller: &LimitKey, key: &WatchKey) {
@@ -170,25 +168,24 @@ mod tests {
         let (one, another) = (LimitKey::Name([1; 32]), LimitKey::Name([2; 32]));
         let mut watches = Watches::default();
         for number in 0..(MAX_WATCHED_PER_CALLER - LIST_WEIGHT) {
-            watches.remember(&one, &record(&number.to_string()));
+            watches.admit(&one, &record(&number.to_string()), false).unwrap();
         }
-        assert_eq!(watches.check_limits(&one, &list("alice"), false), Ok(()));
-        watches.remember(&one, &list("alice"));
+        assert_eq!(watches.admit(&one, &list("alice"), false), Ok(()));
         let too_many = Err(Failure::TooManyWatched { limit: MAX_WATCHED_PER_CALLER });
 
-        assert_eq!(watches.check_limits(&one, &record("0"), true), Ok(()));
-        assert_eq!(watches.check_limits(&one, &list("alice"), true), Ok(()));
-        assert_eq!(watches.check_limits(&one, &record("new"), false), too_many);
-        assert_eq!(watches.check_limits(&one, &list("bob"), true), too_many);
-        assert_eq!(watches.check_limits(&another, &list("bob"), false), Ok(()));
+        assert_eq!(watches.admit(&one, &record("0"), true), Ok(()));
+        assert_eq!(watches.admit(&one, &list("alice"), true), Ok(()));
+        assert_eq!(watches.admit(&one, &record("new"), false), too_many);
+        assert_eq!(watches.admit(&one, &list("bob"), true), too_many);
+        assert_eq!(watches.admit(&another, &list("bob"), false), Ok(()));
     }
 
     #[test]
     fn a_record_counts_until_its_last_watcher_leaves_and_no_caller_is_remembered() {
         let one = LimitKey::Name([1; 32]);
         let mut watches = Watches::default();
-        watches.remember(&one, &record("a"));
-        watches.remember(&one, &record("a"));
+        watches.admit(&one, &record("a"), true).unwrap();
+        watches.admit(&one, &record("a"), true).unwrap();
 
         watches.forget(&one, &record("a"));
         let after_the_first = watches.watched.get(&one).map(HashMap::len);

@@ -138,21 +138,17 @@ pub(crate) async fn read_whole<T: Row>(
         let total = pages.known_total().and_then(|total| u32::try_from(total).ok());
         wanted = total.filter(|total| *total > end).map_or(ROWS_AT_ONCE, |total| total - end);
     }
-    let is_complete = pages.has_end(end) && !pages.has_shifted;
-    Ok(without_repeats(WholeList { rows, is_complete }))
-}
-
-/// A row that has shifted back is read twice, and others before it are not read at all.
-fn without_repeats<T: Row>(mut list: WholeList<T>) -> WholeList<T> {
-    let mut met = HashSet::with_capacity_and_hasher(list.rows.len(), RandomState::default());
-    let ids = list.rows.iter().map(|row| row.as_ref().ok().and_then(Row::id));
+    // A row that has shifted back is read twice, and others before it are not read at all.
+    let mut met = HashSet::with_capacity_and_hasher(rows.len(), RandomState::default());
+    let ids = rows.iter().map(|row| row.as_ref().ok().and_then(Row::id));
     let is_new: Vec<bool> = ids.map(|id| id.is_none_or(|id| met.insert(id))).collect();
-    if is_new.contains(&false) {
-        list.is_complete = false;
+    let has_repeats = is_new.contains(&false);
+    if has_repeats {
         let mut is_new = is_new.into_iter();
-        list.rows.retain(|_| is_new.next().unwrap_or(true));
+        rows.retain(|_| is_new.next().unwrap_or(true));
     }
-    list
+    let is_complete = pages.has_end(end) && !pages.has_shifted && !has_repeats;
+    Ok(WholeList { rows, is_complete })
 }
 
 #[cfg(test)]
