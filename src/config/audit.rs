@@ -2,37 +2,29 @@
 
 use std::path::PathBuf;
 
-use super::inbound::{AuthKind, AuthSettings};
+use super::inbound::{InboundAuth, InboundConfig};
 use super::settings::{SERVE, Setting, SettingsLoader, is_one_line, settings, switch};
 
 settings! {
-    /// The settings that [`AuditConfig`] is made of.
-    pub(super) struct AuditSettings in "audit." for SERVE {
+    /// The audit log.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct AuditConfig in "audit." for SERVE {
         /// where the audit log goes: one JSON line for each recording, list or link that a caller got, and
         /// for each refusal. A file is opened again on SIGHUP, for rotation
-        log: Option<AuditSink> = sink().optional()
-            .shown_when_unset("off where inbound.auth is none, else stdout")
-            .reloadable(),
+        pub sink: AuditSink = sink()
+            .with_key("audit.log")
+            .when_unset(|| AuditSink::Off)
+            .shown_when_unset("off where inbound.auth is none, else stdout"),
         /// refuses an answer with `AUDIT_UNAVAILABLE` (HTTP 503) if its audit events cannot be written; without
         /// it the answer is given and a metric counts the events
-        required: bool = switch().default("false").reloadable(),
+        pub required: bool = switch().default("false"),
     }
 }
 
-/// The audit log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuditConfig {
-    /// `audit.log`
-    pub sink: AuditSink,
-    /// `audit.required`
-    pub required: bool,
-}
-
 /// Where audit events are written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditSink {
     /// Nowhere.
-    #[default]
     Off,
     /// To standard output.
     Stdout,
@@ -42,16 +34,16 @@ pub enum AuditSink {
 
 impl AuditConfig {
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
-        let AuditSettings { log, required } = AuditSettings::read(loader);
-        let asks_who = loader.read(&AuthSettings::auth()) != AuthKind::None;
-        let default = if asks_who { AuditSink::Stdout } else { AuditSink::Off };
-        let sink = log.unwrap_or(default);
-        if required && sink == AuditSink::Off {
-            let (required, log) = (AuditSettings::required(), AuditSettings::log());
-            let problem = "must be false where audit.log is off";
-            loader.refuse(&[&required, &log, &AuthSettings::auth()], problem);
+        let mut audit = Self::read(loader);
+        let auth = InboundConfig::auth();
+        if !loader.is_set(&Self::sink()) && loader.read(&auth) != InboundAuth::None {
+            audit.sink = AuditSink::Stdout;
         }
-        Self { sink, required }
+        if audit.required && audit.sink == AuditSink::Off {
+            let problem = "must be false where audit.log is off";
+            loader.refuse(&[&Self::required(), &Self::sink(), &auth], problem);
+        }
+        audit
     }
 }
 

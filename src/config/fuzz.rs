@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::settings::{Role, SettingsError};
-use super::sources::{Inputs, Values};
-use super::{Config, Environment, load};
+use super::inputs::{Inputs, Values};
+use super::settings::{Role, SettingsError, SettingsLoader};
+use super::{ALL_SETTINGS, Config, Environment};
 
 /// The value of every secret.
 const SECRET: &str = "CANARY-OF-THE-FUZZER-0001";
@@ -44,7 +44,8 @@ fn shown(text: &str) -> Vec<String> {
     let environment = Environment::new(variables, read);
     // Without the command line, because building its commands takes longer than everything tested here.
     let inputs = Inputs { role: Role::Serve, file: None, flags: Values::new(), environment };
-    let lines: Vec<String> = match load(&inputs, None, Config::load) {
+    let lines: Vec<String> = match SettingsLoader::load(&inputs, &ALL_SETTINGS, None, Config::load)
+    {
         Ok(loaded) => {
             let debug = format!("{:?}", loaded.settings);
             assert!(!debug.contains(SECRET), "{debug}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::credentials::CredentialsSettings;
-use super::settings::{Setting, SettingsLoader, file_path, settings, switch};
+use super::settings::{SERVE_AND_DEMO, Setting, SettingsLoader, path, settings, switch};
 
 /// Stands for every origin.
 const ANY_ORIGIN: &str = "*";
@@ -13,26 +13,24 @@ const ANY_ORIGIN: &str = "*";
 settings! {
     /// What the GraphQL endpoint shows.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct GraphqlConfig in "graphql." {
+    pub struct GraphqlConfig in "graphql." for SERVE_AND_DEMO {
         /// answers introspection queries, and suggests names in errors
-        pub introspection: bool =
-            switch().default("false").demo_default("true").reloadable(),
+        pub introspection: bool = switch().default("false").demo_default("true"),
         /// serves GraphiQL to browsers; it shows the schema only if `graphql.introspection` is on
-        pub graphiql: bool = switch().default("false").demo_default("true").reloadable(),
+        pub graphiql: bool = switch().default("false").demo_default("true"),
         /// serves the console, a page for people who look at recordings, at `/`
         pub console: bool = switch()
-            .with_key("web.console").default("false").demo_default("true").reloadable(),
+            .with_key("web.console").default("false").demo_default("true"),
         /// file with trusted documents by id: a manifest of Relay, Apollo, or graphql-codegen's client preset;
         /// read again when it changes
-        pub documents_file: Option<PathBuf> = file_path().reloadable(),
+        pub documents_file: Option<PathBuf> = path().optional(),
         /// refuses every document that is not in `graphql.documents_file`
-        pub documents_only: bool = switch().default("false").reloadable(),
+        pub documents_only: bool = switch().default("false"),
         /// compresses answers of 4 KiB or more with zstd, br or gzip, as the client accepts; never those with
         /// download links
-        pub compression: bool = switch().default("true").reloadable(),
+        pub compression: bool = switch().default("true"),
         /// origins whose pages may use the gateway; `*` is refused under the gateway's own credentials
-        pub allow_origins: Vec<String> =
-            origins().list().with_key("cors.allow_origins").reloadable(),
+        pub allow_origins: Vec<String> = origins().list().with_key("cors.allow_origins"),
     }
 }
 

@@ -4,56 +4,37 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use url::Url;
 
 use super::proxies::Proxies;
 use super::settings::{
-    SERVE, Setting, SettingsLoader, duration, file_path, is_one_line, one_of, project_id, settings,
-    switch, text,
+    SERVE, Setting, SettingsLoader, duration, is_one_line, path, project_id, settings, switch, text,
 };
 use crate::domain::ProjectId;
-
-/// The algorithms whose keys can be public. With a shared secret, a program that checks tokens could also
-/// make them, and `none` proves nothing.
-const ALGORITHMS: &[(&str, Algorithm)] = &[
-    ("RS256", Algorithm::RS256),
-    ("RS384", Algorithm::RS384),
-    ("RS512", Algorithm::RS512),
-    ("PS256", Algorithm::PS256),
-    ("PS384", Algorithm::PS384),
-    ("PS512", Algorithm::PS512),
-    ("ES256", Algorithm::ES256),
-    ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
-];
-const AUTH: &[(&str, AuthKind)] =
-    &[("none", AuthKind::None), ("api-key", AuthKind::ApiKey), ("jwt", AuthKind::Jwt)];
 
 const API_KEY: &str = "inbound.auth=api-key";
 const JWT: &str = "inbound.auth=jwt";
 
 settings! {
-    /// The settings that [`InboundAuth`] is made of.
-    pub(super) struct AuthSettings in "inbound." for SERVE {
-        /// how callers authenticate: not at all, with a key of `inbound.api_keys_file`, or with a token signed
-        /// by a key of `inbound.jwt_jwks`
-        pub(super) auth: AuthKind = one_of(AUTH).default("none").reloadable(),
-        /// file with the SHA-256, name and rights of each caller's key; read again when it changes. Needed
-        /// with `inbound.auth=api-key`
-        api_keys_file: Option<PathBuf> = file_path().reloadable(),
+    /// What a signed token has to be like.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct JwtConfig in "inbound.jwt_" for SERVE {
         /// address or file of the JSON Web Key Set that verifies tokens. Needed with `inbound.auth=jwt`
-        jwt_jwks: Option<JwksSource> = key_set().optional().reloadable(),
+        pub jwks: JwksSource = key_set().when_unset(|| JwksSource::File(PathBuf::new())),
         /// issuer (iss) that tokens must name. Needed with `inbound.auth=jwt`
-        jwt_issuer: Option<String> = claim("TEXT").optional().reloadable(),
+        pub issuer: String = claim("TEXT").when_unset(String::new),
         /// audience (aud) that tokens must name, alone or among others. Needed with `inbound.auth=jwt`
-        jwt_audience: Option<String> = claim("TEXT").optional().reloadable(),
+        pub audience: String = claim("TEXT").when_unset(String::new),
         /// algorithms that tokens may be signed with
-        jwt_algorithms: Vec<Algorithm> = one_of(ALGORITHMS).list()
-            .default("RS256,ES256")
-            .reloadable(),
+        pub algorithms: Vec<Algorithm> = algorithm().list().default("RS256,ES256"),
         /// how far the clocks of issuer and gateway may differ
-        jwt_leeway: Duration = duration(Duration::ZERO..=Duration::from_mins(10)).default("60s").reloadable(),
+        pub leeway: Duration = duration(Duration::ZERO..=Duration::from_mins(10)).default("60s"),
+    } and {
+        /// Where a token says what its bearer may see and do.
+        pub claims: GrantClaims = GrantClaims::default(),
+        /// The proxies on the way to the keys.
+        pub proxies: Proxies = Proxies::default(),
     }
 }
 
@@ -63,10 +44,8 @@ settings! {
     pub struct GrantClaims in "inbound." for SERVE {
         /// claim with the projects that a caller may see: a list, or a text with spaces between the ids. `*` is
         /// every project; a token without the claim sees none
-        pub projects: String = claim("NAME")
-            .with_key("inbound.jwt_projects_claim")
-            .default("projects")
-            .reloadable(),
+        pub projects: String =
+            claim("NAME").with_key("inbound.jwt_projects_claim").default("projects"),
         /// claim with the users whose recordings a caller may see. A text is one user, whatever it
         /// contains; a list is several; a token without the claim sees no recording. With
         /// `preferred_username`, callers see their own recordings only
@@ -81,8 +60,7 @@ settings! {
         /// as `scope`: a list, or a text with spaces between them. A token without the first sees no recording
         pub permissions: Option<String> = claim("NAME").optional()
             .with_key("inbound.jwt_permissions_claim")
-            .shown_when_unset("all permissions")
-            .reloadable(),
+            .shown_when_unset("all permissions"),
     }
 }
 
@@ -90,57 +68,31 @@ settings! {
     /// Which callers are admitted.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct InboundConfig in "inbound." for SERVE {
+        /// how callers authenticate: not at all, with a key of `inbound.api_keys_file`, or with a token signed
+        /// by a key of `inbound.jwt_jwks`
+        pub auth: InboundAuth = method().default("none"),
+        /// file with the SHA-256, name and rights of each caller's key; read again when it changes. Needed
+        /// with `inbound.auth=api-key`
+        pub api_keys_file: PathBuf = path().when_unset(PathBuf::new),
         /// projects that are served; others are FORBIDDEN, without an upstream call
-        pub projects: Option<BTreeSet<ProjectId>> = project_id().list().optional()
-            .shown_when_unset("all")
-            .reloadable(),
+        pub projects: Option<BTreeSet<ProjectId>> =
+            project_id().list().optional().shown_when_unset("all"),
         /// lets everyone who can connect use the gateway's own credentials. Without it and without
         /// `inbound.auth`, `listen` must be a loopback address under such credentials
-        pub allow_anonymous: bool = switch().default("false").reloadable(),
-    } and {
-        /// `inbound.auth`: how callers show who they are.
-        pub auth: InboundAuth = InboundAuth::None,
+        pub allow_anonymous: bool = switch().default("false"),
     }
 }
 
-/// The words of `inbound.auth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AuthKind {
-    None,
-    ApiKey,
-    Jwt,
-}
-
 /// How callers show who they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "the process has one")]
 pub enum InboundAuth {
     /// Not at all.
-    #[default]
     None,
     /// With a key whose hash is in this file: `inbound.api_keys_file`.
     ApiKey(PathBuf),
     /// With a signed token.
     Jwt(JwtConfig),
-}
-
-/// What a signed token has to be like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwtConfig {
-    /// `inbound.jwt_jwks`
-    pub jwks: JwksSource,
-    /// `inbound.jwt_issuer`
-    pub issuer: String,
-    /// `inbound.jwt_audience`
-    pub audience: String,
-    /// `inbound.jwt_algorithms`
-    pub algorithms: Vec<Algorithm>,
-    /// `inbound.jwt_leeway`
-    pub leeway: Duration,
-    /// Where a token says what its bearer may see and do.
-    pub claims: GrantClaims,
-    /// The proxies on the way to the keys.
-    pub proxies: Proxies,
 }
 
 /// Where public keys are.
@@ -154,17 +106,17 @@ pub enum JwksSource {
 
 impl InboundConfig {
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Self {
-        let settings = AuthSettings::read(loader);
-        let claims = GrantClaims::read(loader);
-        refuse_unused(loader, settings.auth);
-        let auth = match settings.auth {
-            AuthKind::None => None,
-            AuthKind::ApiKey => loader
-                .required(&AuthSettings::api_keys_file(), settings.api_keys_file, API_KEY)
-                .map(InboundAuth::ApiKey),
-            AuthKind::Jwt => JwtConfig::load(loader, settings, claims).map(InboundAuth::Jwt),
-        };
-        let inbound = Self { auth: auth.unwrap_or_default(), ..Self::read(loader) };
+        let mut inbound = Self::read(loader);
+        let jwt = JwtConfig::load(loader, &inbound.auth);
+        refuse_unused(loader, &inbound.auth);
+        match &mut inbound.auth {
+            InboundAuth::None => {}
+            InboundAuth::ApiKey(file) => {
+                loader.require(&[&Self::api_keys_file()], API_KEY);
+                file.clone_from(&inbound.api_keys_file);
+            }
+            InboundAuth::Jwt(rules) => *rules = jwt,
+        }
         if inbound.projects.as_ref().is_some_and(BTreeSet::is_empty) {
             loader.refuse(&[&Self::projects()], "must name a project; leave it out to serve all");
         }
@@ -184,65 +136,68 @@ impl InboundConfig {
 impl JwtConfig {
     /// Tokens of an issuer for an audience, with the default for everything else.
     pub fn new(jwks: JwksSource, issuer: &str, audience: &str) -> Self {
-        let defaults = AuthSettings::default();
-        Self {
-            jwks,
-            issuer: issuer.to_owned(),
-            audience: audience.to_owned(),
-            algorithms: defaults.jwt_algorithms,
-            leeway: defaults.jwt_leeway,
-            claims: GrantClaims::default(),
-            proxies: Proxies::default(),
-        }
+        let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
+        Self { jwks, issuer, audience, ..Self::default() }
     }
 
-    fn load(
-        loader: &mut SettingsLoader<'_>,
-        settings: AuthSettings,
-        claims: GrantClaims,
-    ) -> Option<Self> {
-        let AuthSettings { jwt_jwks, jwt_issuer, jwt_audience, jwt_algorithms, .. } = settings;
-        if jwt_algorithms.is_empty() {
-            let problem = "must name an algorithm: without one no token is good";
-            loader.refuse(&[&AuthSettings::jwt_algorithms()], problem);
+    fn load(loader: &mut SettingsLoader<'_>, auth: &InboundAuth) -> Self {
+        let jwt = Self { claims: GrantClaims::read(loader), ..Self::read(loader) };
+        if !matches!(auth, InboundAuth::Jwt(_)) {
+            return jwt;
         }
-        let jwks = loader.required(&AuthSettings::jwt_jwks(), jwt_jwks, JWT);
-        let issuer = loader.required(&AuthSettings::jwt_issuer(), jwt_issuer, JWT);
-        let audience = loader.required(&AuthSettings::jwt_audience(), jwt_audience, JWT);
-        Some(Self {
-            jwks: jwks?,
-            issuer: issuer?,
-            audience: audience?,
-            algorithms: jwt_algorithms,
-            leeway: settings.jwt_leeway,
-            claims,
-            proxies: Proxies::load(loader),
-        })
+        if jwt.algorithms.is_empty() {
+            let problem = "must name an algorithm: without one no token is good";
+            loader.refuse(&[&Self::algorithms()], problem);
+        }
+        loader.require(&[&Self::jwks(), &Self::issuer(), &Self::audience()], JWT);
+        Self { proxies: Proxies::load(loader), ..jwt }
     }
 }
 
 /// Refuses settings that do nothing: their user believes that the gateway is guarded.
-fn refuse_unused(loader: &mut SettingsLoader<'_>, auth: AuthKind) {
-    for setting in AuthSettings::specs().iter().chain(&GrantClaims::specs()) {
-        let (kind, needed) = match setting.key {
-            "inbound.auth" => continue,
-            "inbound.api_keys_file" => (AuthKind::ApiKey, API_KEY),
-            _ => (AuthKind::Jwt, JWT),
-        };
-        if kind != auth && loader.is_set(setting) {
-            let problem = format!("does nothing without {needed}: set that, or leave this out");
-            loader.refuse(&[setting, &AuthSettings::auth()], problem);
+fn refuse_unused(loader: &mut SettingsLoader<'_>, auth: &InboundAuth) {
+    let of_keys = vec![InboundConfig::api_keys_file().spec];
+    for (settings, is_used, needed) in [
+        (of_keys, matches!(auth, InboundAuth::ApiKey(_)), API_KEY),
+        (JwtConfig::specs(), matches!(auth, InboundAuth::Jwt(_)), JWT),
+        (GrantClaims::specs(), matches!(auth, InboundAuth::Jwt(_)), JWT),
+    ] {
+        for setting in settings.iter().filter(|_| !is_used) {
+            if loader.is_set(setting) {
+                let problem = format!("does nothing without {needed}: set that, or leave this out");
+                loader.refuse(&[setting, &InboundConfig::auth()], problem);
+            }
         }
     }
 }
 
+/// A way to authenticate, without what it needs.
+fn method() -> Setting<InboundAuth> {
+    Setting::new("WORD", "none, api-key or jwt", |word| match word {
+        "none" => Some(InboundAuth::None),
+        "api-key" => Some(InboundAuth::ApiKey(PathBuf::new())),
+        "jwt" => Some(InboundAuth::Jwt(JwtConfig::default())),
+        _ => None,
+    })
+}
+
 /// The name of a claim that constrains callers, if there is one.
 fn constraint() -> Setting<Option<String>> {
-    claim("NAME").optional().shown_when_unset("no constraint").reloadable()
+    claim("NAME").optional().shown_when_unset("no constraint")
 }
 
 fn claim(placeholder: &'static str) -> Setting<String> {
     text(placeholder, "a text of 1 to 1000 characters without control characters", 1000)
+}
+
+/// Only algorithms whose keys can be public. With a shared secret, a program that checks tokens could also
+/// make them, and `none` proves nothing.
+fn algorithm() -> Setting<Algorithm> {
+    let allowed = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA";
+    Setting::new("WORD", allowed, |text| {
+        let is_secret = |algorithm: &Algorithm| algorithm.family() == AlgorithmFamily::Hmac;
+        text.parse().ok().filter(|algorithm| !is_secret(algorithm))
+    })
 }
 
 fn key_set() -> Setting<JwksSource> {

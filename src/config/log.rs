@@ -7,12 +7,13 @@ settings! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct LogConfig in "" for EVERY_ROLE {
         /// log level, or a level for each part of the program
-        pub filter: String = filters().with_key("log").default("info").reloadable(),
+        pub filter: String = filters().with_key("log").default("info"),
         /// format of a log line: text for people, or one JSON object
         pub format: Option<LogFormat> =
             one_of(&[("text", LogFormat::Text), ("json", LogFormat::Json)]).optional()
                 .with_key("log_format")
-                .shown_when_unset("text on a terminal, else json"),
+                .shown_when_unset("text on a terminal, else json")
+                .needs_restart(),
     }
 }
 
@@ -38,16 +39,11 @@ fn filter(text: &str) -> Option<String> {
 }
 
 fn is_directive(text: &str) -> bool {
-    let (target, level) = match text.split_once('=') {
-        Some((target, level)) => (Some(target), level),
-        None => (None, text),
-    };
-    let is_target = |target: &str| {
-        let part = |character: char| character.is_ascii_alphanumeric() || "_:-".contains(character);
-        !target.is_empty() && target.chars().all(part)
-    };
+    let (target, level) = text.split_once('=').unwrap_or(("all", text));
+    let is_part = |part: char| part.is_ascii_alphanumeric() || "_:-".contains(part);
     let levels = ["error", "warn", "info", "debug", "trace", "off"];
-    target.is_none_or(is_target) && levels.iter().any(|known| level.eq_ignore_ascii_case(known))
+    let is_level = levels.iter().any(|known| level.eq_ignore_ascii_case(known));
+    is_level && !target.is_empty() && target.chars().all(is_part)
 }
 
 #[cfg(test)]

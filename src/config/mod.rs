@@ -1,16 +1,14 @@
 //! The settings: one struct per section, declared by the macro `settings!`.
 //!
 //! Only this area reads flags, the environment and the settings file. Every other area is handed the
-//! section it needs. `sources` finds the value of a setting; `settings` reads it into its type and collects
-//! everything that is wrong.
+//! section it needs. `inputs` is what they are read from; `sources` finds the value of each setting there, and
+//! `settings` reads it into its type and collects everything that is wrong.
 
 mod settings;
+mod inputs;
 mod sources;
 mod proxies;
 mod credentials;
-mod iam;
-mod target;
-mod access_key;
 mod upstream;
 mod cache;
 mod redis;
@@ -24,9 +22,6 @@ mod log;
 mod traces;
 mod simulate;
 mod command_line;
-mod completions;
-mod invocation;
-mod live;
 mod reload;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
@@ -36,47 +31,41 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
-use audit::AuditSettings;
-use cache::SharedCacheSettings;
 use credentials::CredentialsSettings;
-use iam::IamSettings;
-use inbound::{AuthKind, AuthSettings};
-use settings::{Role, SettingSpec, SettingsLoader, listen_address, settings};
-use sources::{Inputs, RawSettings};
-use target::{DefaultTarget, ProjectSettings};
-use tls::TlsSettings;
+use settings::{Role, SERVE_AND_DEMO, SettingSpec, SettingsLoader, listen_address, settings};
+use upstream::{DefaultTarget, ProjectSettings};
 
-pub use access_key::AccessKey;
 pub use audit::{AuditConfig, AuditSink};
 pub(crate) use cache::CacheBudget;
 pub use cache::{CacheConfig, SharedCacheConfig};
+pub use command_line::{Invocation, UsageError};
+pub use credentials::{
+    AccessKey, CredentialsMode, IamLogin, LoginTarget, MetadataService, ProjectScope,
+};
 pub use graphql::GraphqlConfig;
-pub use iam::{IamLogin, LoginTarget, ProjectScope};
 pub use inbound::{GrantClaims, InboundAuth, InboundConfig, JwksSource, JwtConfig};
-pub use invocation::{Invocation, UsageError};
+pub use inputs::{Environment, FileStates};
+pub(crate) use inputs::{LARGEST_FILE, read_bounded};
 pub use limits::{LimitsConfig, Rate};
-pub use live::Live;
 pub use log::{LogConfig, LogFormat};
 pub use proxies::Proxies;
 pub use redis::{RedisKind, RedisNode, RedisServers};
+pub use reload::Live;
 pub use settings::{Loaded, SettingsError, ShownSetting};
 pub use simulate::{SimulateArgs, SimulatedKey, SimulatedRegion, SimulatedUser};
-pub use sources::{Environment, FileStates};
-pub(crate) use sources::{LARGEST_FILE, read_bounded};
 pub use subscriptions::SubscriptionsConfig;
-pub use target::{ProjectConfig, Target};
 pub use tls::{TlsConfig, certificates_of};
 pub use traces::TracesConfig;
-pub use upstream::{BreakerConfig, CredentialsMode, MetadataService, UpstreamConfig};
+pub use upstream::{BreakerConfig, ProjectConfig, Target, UpstreamConfig};
 
 settings! {
     /// All settings of the gateway, checked.
     #[derive(Clone, Debug)]
-    pub struct Config in "" {
+    pub struct Config in "" for SERVE_AND_DEMO {
         /// address of the GraphQL listener; port 0 picks a free one, and the address is printed
-        pub listen: SocketAddr = listen_address().default("127.0.0.1:8080"),
+        pub listen: SocketAddr = listen_address().default("127.0.0.1:8080").needs_restart(),
         /// address of health, metrics and purge
-        pub admin_listen: SocketAddr = listen_address().default("127.0.0.1:8081"),
+        pub admin_listen: SocketAddr = listen_address().default("127.0.0.1:8081").needs_restart(),
     } and {
         /// `upstream.*`
         pub upstream: UpstreamConfig = UpstreamConfig::default(),
@@ -101,45 +90,31 @@ settings! {
     }
 }
 
-/// Every in the order in which they are documented.
-fn all_settings() -> &'static [SettingSpec] {
-    static ALL: LazyLock<Vec<SettingSpec>> = LazyLock::new(|| {
-        let sections = [
-            Config::specs(),
-            DefaultTarget::specs(),
-            CredentialsSettings::specs(),
-            UpstreamConfig::specs(),
-            BreakerConfig::specs(),
-            CacheConfig::specs(),
-            SharedCacheSettings::specs(),
-            IamSettings::specs(),
-            AuthSettings::specs(),
-            GrantClaims::specs(),
-            InboundConfig::specs(),
-            AuditSettings::specs(),
-            TlsSettings::specs(),
-            LimitsConfig::specs(),
-            SubscriptionsConfig::specs(),
-            GraphqlConfig::specs(),
-            LogConfig::specs(),
-            SimulateArgs::specs(),
-            ProjectSettings::specs(),
-        ];
-        sections.into_iter().flatten().collect()
-    });
-    &ALL
-}
-
-/// Reads all sources. During a reload, settings that need a restart keep the values in use.
-fn load<T>(
-    inputs: &Inputs,
-    active: Option<&RawSettings>,
-    read: fn(&mut SettingsLoader<'_>) -> T,
-) -> Result<Loaded<T>, SettingsError> {
-    let mut loader = SettingsLoader::new(inputs, all_settings(), active);
-    let settings = read(&mut loader);
-    loader.finish(settings)
-}
+/// Every setting, in the order in which they are documented.
+static ALL_SETTINGS: LazyLock<Vec<SettingSpec>> = LazyLock::new(|| {
+    let sections = [
+        Config::specs(),
+        DefaultTarget::specs(),
+        CredentialsSettings::specs(),
+        UpstreamConfig::specs(),
+        BreakerConfig::specs(),
+        CacheConfig::specs(),
+        SharedCacheConfig::specs(),
+        IamLogin::specs(),
+        InboundConfig::specs(),
+        JwtConfig::specs(),
+        GrantClaims::specs(),
+        AuditConfig::specs(),
+        TlsConfig::specs(),
+        LimitsConfig::specs(),
+        SubscriptionsConfig::specs(),
+        GraphqlConfig::specs(),
+        LogConfig::specs(),
+        SimulateArgs::specs(),
+        ProjectSettings::specs(),
+    ];
+    sections.into_iter().flatten().collect()
+});
 
 impl Config {
     fn load(loader: &mut SettingsLoader<'_>) -> Self {
@@ -161,7 +136,7 @@ impl Config {
         };
         config.refuse_one_port_for_both(loader);
         config.refuse_open_listeners(loader);
-        config.named_files().for_each(|file| loader.sources.files.note(file));
+        config.named_files().for_each(|file| loader.files.note(file));
         config
     }
 
@@ -202,8 +177,8 @@ impl Config {
             }
         }
         let credentials = CredentialsSettings::credentials();
-        let (kind, auth) = (loader.read(&credentials), loader.read(&AuthSettings::auth()));
-        let is_open = auth == AuthKind::None && !self.inbound.allow_anonymous;
+        let kind = loader.read(&credentials);
+        let is_open = !self.inbound.asks_who() && !self.inbound.allow_anonymous;
         if kind.are_the_gateways() && is_open && !is_loopback(self.listen) {
             let problem = format!(
                 "under upstream.credentials={} anybody who can connect would use the gateway's own \
@@ -212,7 +187,7 @@ impl Config {
                  (GATEWAY_INBOUND__ALLOW_ANONYMOUS) is true",
                 kind.word()
             );
-            let (auth, anonymous) = (AuthSettings::auth(), InboundConfig::allow_anonymous());
+            let (auth, anonymous) = (InboundConfig::auth(), InboundConfig::allow_anonymous());
             loader.refuse(&[&Self::listen(), &credentials, &auth, &anonymous], problem);
         }
     }

@@ -15,6 +15,9 @@ const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
+/// This machine, which is always called directly.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
 /// The proxies, by the scheme of the address that is called.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
@@ -61,11 +64,11 @@ impl Proxies {
         Some(format!("{}://{authority}", proxy.scheme()))
     }
 
-    /// Loopback addresses are always called directly.
     fn proxy_of(&self, address: &Url) -> Option<&Url> {
         let proxy = if address.scheme() == "http" { &self.http } else { &self.https };
         let host = address.host()?;
-        proxy.as_ref().filter(|_| !is_loopback(&host) && !is_named(&self.no_proxy, &host))
+        let is_direct = is_named(LOOPBACK, &host) || is_named(&self.no_proxy, &host);
+        proxy.as_ref().filter(|_| !is_direct)
     }
 }
 
@@ -75,16 +78,7 @@ impl fmt::Debug for Proxies {
     }
 }
 
-/// Whether a host is this machine.
-fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-        Host::Domain(name) => *name == "localhost",
-    }
-}
-
-/// Whether `NO_PROXY` names a host: by its name or a domain above it, its address or network, or by `*`.
+/// Whether a list such as `NO_PROXY` names a host: by its name or a domain above it, its address or network, or by `*`.
 fn is_named(no_proxy: &str, host: &Host<&str>) -> bool {
     let is_address = |entry: &str, ip: IpAddr| {
         entry.parse() == Ok(ip) || entry.parse().is_ok_and(|network: IpNet| network.contains(&ip))

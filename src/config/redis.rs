@@ -15,7 +15,7 @@ const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
 /// The servers of the shared tier: Redis or Valkey.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisServers {
     /// Single server, cluster or sentinels.
     pub kind: RedisKind,
@@ -32,9 +32,10 @@ pub struct RedisServers {
 }
 
 /// How the shared tier is built.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RedisKind {
     /// One server.
+    #[default]
     Single,
     /// The keys are spread over a cluster.
     Cluster,
@@ -68,11 +69,8 @@ fn servers(text: &str) -> Option<RedisServers> {
         _ => return None,
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (credentials, hosts) = match authority.rsplit_once('@') {
-        Some((credentials, hosts)) => (Some(credentials), hosts),
-        None => (None, authority),
-    };
-    let (user, password) = credentials.map_or(Some((None, None)), user_and_password)?;
+    let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = user_and_password(credentials)?;
     let (kind, database, port) = place(kind, path)?;
     let nodes = hosts.split(',').map(|host| node(host, port)).collect::<Option<Vec<_>>>()?;
     if nodes.len() > 1 && kind == RedisKind::Single {

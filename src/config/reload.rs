@@ -4,14 +4,52 @@
 //! the rules of the start, so that no new value contradicts one that stays.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
 
 use super::inbound::{InboundAuth, JwksSource, JwtConfig};
-use super::settings::{Loaded, Role, SettingsError};
-use super::sources::FileStates;
-use super::{Config, CredentialsMode, ProjectConfig, load};
+use super::inputs::FileStates;
+use super::settings::{Loaded, Role, SettingsError, SettingsLoader};
+use super::{ALL_SETTINGS, Config, CredentialsMode, ProjectConfig};
 
 /// What a reload calls the access key, which is no single setting.
 const ACCESS_KEY: &str = "access key";
+
+/// Settings in use, which can be replaced at any time. Clones share them.
+///
+/// Reading takes no lock. Read settings that belong together in one call: the next call may return other
+/// settings.
+#[derive(Debug)]
+pub struct Live<T>(Arc<ArcSwap<T>>);
+
+impl<T> Live<T> {
+    /// The first settings.
+    pub fn new(settings: T) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(settings)))
+    }
+
+    /// The current settings, for a short use without `await`; otherwise use [`Self::get`].
+    pub fn load(&self) -> Guard<Arc<T>> {
+        self.0.load()
+    }
+
+    /// The current settings, to be kept.
+    pub fn get(&self) -> Arc<T> {
+        self.0.load_full()
+    }
+
+    /// Replaces the settings.
+    pub fn set(&self, settings: T) {
+        self.0.store(Arc::new(settings));
+    }
+}
+
+impl<T> Clone for Live<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 impl Loaded<Config> {
     /// Settings that did not come from any source and never change. The files that they name may change all the
@@ -42,8 +80,8 @@ impl Loaded<Config> {
         let Some(inputs) = &self.inputs else { return Ok(Self::fixed(self.settings.clone())) };
         let old = &self.settings;
         // As a start would read them, and beside the settings that need a restart.
-        let read = load(inputs, None, Config::load)
-            .and_then(|_| load(inputs, Some(&self.raw), Config::load));
+        let load = |active| SettingsLoader::load(inputs, &ALL_SETTINGS, active, Config::load);
+        let read = load(None).and_then(|_| load(Some(&self.values)));
         let mut new = read.map_err(|mut error| {
             // The files of the settings in use are still watched.
             old.named_files().for_each(|file| error.files.note(file));

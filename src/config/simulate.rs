@@ -17,38 +17,33 @@ settings! {
     #[derive(Clone, Debug)]
     pub struct SimulateArgs in "simulator." for SIMULATE {
         /// address of the simulated upstream; port 0 picks a free one, and the address is printed
-        pub listen: SocketAddr = listen_address()
-            .default("127.0.0.1:8090")
-            .with_flag("listen"),
+        pub listen: SocketAddr = listen_address().default("127.0.0.1:8090"),
         /// number of records
-        pub records: usize = number(0..=1_000_000)
-            .default("250")
-            .with_flag("records"),
+        pub records: usize = number(0..=1_000_000).default("250"),
         /// time that each answer takes
-        pub latency: Duration = duration(Duration::ZERO..=Duration::from_mins(1)).default("20ms").with_flag("latency"),
+        pub latency: Duration = duration(Duration::ZERO..=Duration::from_mins(1)).default("20ms"),
         /// seed of the random records: equal seeds give equal records
-        pub seed: u64 = number(0..=u64::MAX).default("1").with_flag("seed"),
+        pub seed: u64 = number(0..=u64::MAX).default("1"),
         /// projects that records belong to; any other is answered with 403
         pub projects: Vec<ProjectId> = project_id().list()
             .default("089b2f9a3d80d3062f24c00ca4ed5cbd")
             .with_flag("project"),
-        /// further regions: each serves a project of its own at an address of its own, and has all else in common with the first
+        /// further regions: each serves a project of its own at an address of its own, and has all else in common
+        /// with the first
         pub regions: Vec<SimulatedRegion> = regions().list().with_flag("region"),
         /// accepted values of X-Auth-Token
         pub tokens: Vec<Secret> = tokens().list().with_flag("token").secret(),
         /// key pairs whose signatures are accepted
-        pub access_keys: Vec<SimulatedKey> =
-            key_pairs().list().with_flag("access-key").secret(),
+        pub access_keys: Vec<SimulatedKey> = key_pairs().list().with_flag("access-key").secret(),
         /// users that the simulated IAM issues tokens to
-        pub iam_users: Vec<SimulatedUser> =
-            users().list().with_flag("iam-user").secret(),
+        pub iam_users: Vec<SimulatedUser> = users().list().with_flag("iam-user").secret(),
         /// lifetime of the tokens of the simulated IAM
-        pub token_life: Duration = duration(Duration::from_secs(1)..=Duration::from_hours(24)).default("24h").with_flag("token-life"),
+        pub token_life: Duration = duration(Duration::from_secs(1)..=Duration::from_hours(24))
+            .default("24h"),
         /// share of requests that are answered with a temporary error
-        pub fault_rate: f64 = share().default("0").with_flag("fault-rate"),
+        pub fault_rate: f64 = share(0.0).default("0"),
         /// requests per second; further ones are answered with 429
-        pub rate_limit: Option<NonZeroU32> = number(1..=1_000_000).optional()
-            .with_flag("rate-limit"),
+        pub rate_limit: Option<NonZeroU32> = number(1..=1_000_000).optional(),
     } and {
         /// `log`, `log_format`
         pub log: LogConfig = LogConfig::default(),

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::all_settings;
+use super::ALL_SETTINGS;
 use super::settings::{Role, SettingSpec};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md");
@@ -26,7 +26,7 @@ fn updated(page: &str) -> String {
 
 fn projects_table() -> String {
     let head = ["| key | meaning | allowed |".to_owned(), "| --- | --- | --- |".to_owned()];
-    let in_tables = all_settings().iter().filter(|setting| setting.is_in_tables());
+    let in_tables = ALL_SETTINGS.iter().filter(|setting| setting.is_in_tables());
     let rows = in_tables.map(|SettingSpec { key, meaning, allowed, .. }| {
         let name = key.rsplit('.').next().unwrap();
         format!("| `{name}` | {meaning} | {allowed} |")
@@ -44,7 +44,7 @@ fn table(role: Role) -> String {
         "| key | flag | environment | default | reload | meaning | allowed |".to_owned(),
         "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
     ];
-    let rows = all_settings().iter().filter(is_shown).map(line);
+    let rows = ALL_SETTINGS.iter().filter(is_shown).map(line);
     head.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
 

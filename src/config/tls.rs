@@ -6,49 +6,36 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::settings::{SERVE, SettingsLoader, file_path, settings};
+use super::settings::{SERVE, SettingsLoader, path, settings};
 
 settings! {
-    /// The settings that [`TlsConfig`] is made of.
-    #[expect(clippy::struct_field_names, reason = "a field is named like its setting")]
-    pub(super) struct TlsSettings in "tls." for SERVE {
+    /// The files of the GraphQL listener's TLS.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct TlsConfig in "tls." for SERVE {
         /// file with the certificate of the GraphQL listener, as PEM, followed by its intermediates; read again
         /// when it changes. With it and `tls.key_file` the listener speaks TLS
-        cert_file: Option<PathBuf> = file_path()
-            .shown_when_unset("none: the listener speaks HTTP without TLS")
-            .reloadable(),
+        pub cert_file: PathBuf = path()
+            .when_unset(PathBuf::new)
+            .shown_when_unset("none: the listener speaks HTTP without TLS"),
         /// file with the key of that certificate, as PEM, not encrypted; read again when it changes
-        key_file: Option<PathBuf> = file_path().reloadable(),
+        pub key_file: PathBuf = path().when_unset(PathBuf::new),
         /// file with CA certificates, as PEM; clients of the GraphQL listener must present a certificate of one
         /// of them. Read again when it changes
-        client_ca_file: Option<PathBuf> = file_path()
-            .shown_when_unset("none: clients need no certificate")
-            .reloadable(),
+        pub client_ca_file: Option<PathBuf> =
+            path().optional().shown_when_unset("none: clients need no certificate"),
     }
-}
-
-/// The files of the GraphQL listener's TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// `tls.cert_file`: PEM, the listener's own certificate first.
-    pub cert_file: PathBuf,
-    /// `tls.key_file`: PEM, not encrypted.
-    pub key_file: PathBuf,
-    /// `tls.client_ca_file`: PEM; if set, clients have to show a certificate of one of these CAs.
-    pub client_ca_file: Option<PathBuf>,
 }
 
 impl TlsConfig {
     /// Reads the settings; `None` for HTTP without TLS.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let TlsSettings { cert_file, key_file, client_ca_file } = TlsSettings::read(loader);
-        if cert_file.is_none() && key_file.is_none() && client_ca_file.is_none() {
+        let tls = Self::read(loader);
+        if !Self::specs().iter().any(|setting| loader.is_set(setting)) {
             return None;
         }
         let others = "the other settings of tls, which do nothing without it";
-        let cert_file = loader.required(&TlsSettings::cert_file(), cert_file, others);
-        let key_file = loader.required(&TlsSettings::key_file(), key_file, others);
-        Some(Self { cert_file: cert_file?, key_file: key_file?, client_ca_file })
+        loader.require(&[&Self::cert_file(), &Self::key_file()], others);
+        Some(tls)
     }
 }
 

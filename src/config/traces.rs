@@ -47,10 +47,7 @@ impl TracesConfig {
 
     /// Reads the variables. `None` if traces are off, or the endpoint was refused.
     pub(super) fn load(loader: &mut SettingsLoader<'_>) -> Option<Self> {
-        let switch = Setting::new("true|false", "true or false", |text| {
-            text.to_ascii_lowercase().parse().ok()
-        });
-        let is_disabled = loader.variable_as("OTEL_SDK_DISABLED", switch);
+        let is_disabled = loader.variable_as("OTEL_SDK_DISABLED", flag());
         let exporter = one_of(&[("otlp", true), ("none", false)]);
         let is_exported = loader.variable_as("OTEL_TRACES_EXPORTER", exporter);
         if is_disabled == Some(true) || is_exported == Some(false) {
@@ -62,14 +59,15 @@ impl TracesConfig {
         let is_json = loader
             .variable_as("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol())
             .or_else(|| loader.variable_as("OTEL_EXPORTER_OTLP_PROTOCOL", protocol()));
-        let timeout = loader
-            .variable_as("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", milliseconds())
-            .or_else(|| loader.variable_as("OTEL_EXPORTER_OTLP_TIMEOUT", milliseconds()))
+        let mut duration = |name| loader.variable_as(name, milliseconds());
+        let timeout = duration("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
+            .or_else(|| duration("OTEL_EXPORTER_OTLP_TIMEOUT"))
             .unwrap_or(default.timeout);
-        let export = loader.variable_as("OTEL_BSP_EXPORT_TIMEOUT", milliseconds());
-        let delay = loader.variable_as("OTEL_BSP_SCHEDULE_DELAY", milliseconds());
-        let queue = loader.variable_as("OTEL_BSP_MAX_QUEUE_SIZE", number(1..=1_000_000));
-        let batch = loader.variable_as("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", number(1..=1_000_000));
+        let export = duration("OTEL_BSP_EXPORT_TIMEOUT");
+        let delay = duration("OTEL_BSP_SCHEDULE_DELAY");
+        let mut count = |name| loader.variable_as(name, number(1..=1_000_000));
+        let queue = count("OTEL_BSP_MAX_QUEUE_SIZE");
+        let batch = count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE");
         Some(Self {
             proxies: Proxies::load(loader),
             is_json: is_json.unwrap_or(default.is_json),
@@ -89,6 +87,11 @@ fn below(base: &Url) -> Url {
     endpoint
 }
 
+/// The specification allows capitals.
+fn flag() -> Setting<bool> {
+    Setting::new("true|false", "true or false", |text| text.to_ascii_lowercase().parse().ok())
+}
+
 fn receiver() -> Setting<Url> {
     web_address("http://localhost:4318")
 }
@@ -101,9 +104,5 @@ fn milliseconds() -> Setting<Duration> {
 }
 
 fn protocol() -> Setting<bool> {
-    let allowed =
-        "http/protobuf or http/json, which receivers take at port 4318: gRPC is not spoken here";
-    Setting::new("WORD", allowed, |text| {
-        matches!(text, "http/protobuf" | "http/json").then_some(text == "http/json")
-    })
+    one_of(&[("http/protobuf", false), ("http/json", true)])
 }

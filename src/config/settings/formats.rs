@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use url::Url;
 
-use super::setting::{Arity, Setting};
+use super::{Arity, Setting};
 use crate::domain::{ProjectId, Secret};
 
 /// The address of a listener.
@@ -53,10 +53,11 @@ pub(crate) fn number<T: FromStr + 'static>(range: RangeInclusive<u64>) -> Settin
     })
 }
 
-/// A number from 0 to 1.
-pub(crate) fn share() -> Setting<f64> {
-    Setting::new("SHARE", "a share from 0 to 1, such as 0.05", |text| {
-        text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
+/// A number up to 1.
+pub(crate) fn share(least: f64) -> Setting<f64> {
+    let allowed = format!("a share from {least} to 1, such as 0.05");
+    Setting::new("SHARE", allowed, move |text| {
+        text.parse().ok().filter(|share| (least..=1.0).contains(share))
     })
 }
 
@@ -95,15 +96,15 @@ pub(crate) fn secret(
     placeholder: &'static str,
     allowed: &'static str,
     is_allowed: fn(&str) -> bool,
-) -> Setting<Option<Secret>> {
+) -> Setting<Secret> {
     let parse = move |text: &str| is_allowed(text).then(|| Secret::new(text));
-    Setting::new(placeholder, allowed, parse).optional().secret()
+    Setting::new(placeholder, allowed, parse).secret()
 }
 
-/// A file that a setting names.
-pub(crate) fn file_path() -> Setting<Option<PathBuf>> {
+/// The path of a file.
+pub(crate) fn path() -> Setting<PathBuf> {
     let allowed = "the path of a file, without control characters";
-    Setting::new("FILE", allowed, |text| is_one_line(text).then(|| PathBuf::from(text))).optional()
+    Setting::new("FILE", allowed, |text| is_one_line(text).then(|| PathBuf::from(text)))
 }
 
 /// Whether a text is not empty and has no control characters.

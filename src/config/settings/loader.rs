@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::formats::duration_text;
-use super::setting::{Setting, SettingSpec, TABLE};
-use crate::config::sources::{FileStates, Inputs, RawSettings, SourcedValue, Sources};
+use super::{Setting, SettingSpec, TABLE};
+use crate::config::inputs::{FileStates, Inputs, SourcedValue, Table, Values};
 
 /// What is shown as the origin of a default.
 const DEFAULT: &str = "default";
@@ -26,7 +26,8 @@ pub struct Loaded<T> {
     pub waiting: Vec<&'static str>,
     /// The files that the settings were read from or that they name, as they were before.
     pub files: FileStates,
-    pub(crate) raw: RawSettings,
+    /// The values that the settings were made from.
+    pub(crate) values: Values,
     /// What they were read from, to be read again.
     pub(crate) inputs: Option<Inputs>,
 }
@@ -55,10 +56,19 @@ pub struct SettingsError {
 /// Reads settings and collects problems.
 pub(crate) struct SettingsLoader<'a> {
     pub(crate) inputs: &'a Inputs,
-    pub(crate) sources: Sources,
-    known: &'static [SettingSpec],
-    /// The settings in use, during a reload.
-    active: Option<&'a RawSettings>,
+    /// Every setting there is.
+    pub(crate) known: &'static [SettingSpec],
+    /// The values in use, during a reload.
+    active: Option<&'a Values>,
+    /// What the sources gave.
+    pub(crate) values: Values,
+    /// The tables of the settings file that the user names, in its order.
+    pub(crate) tables: Vec<Table>,
+    /// The files that were read.
+    pub(crate) files: FileStates,
+    pub(crate) problems: Vec<String>,
+    /// Whether a source could not be read, so that what is missing may be in there.
+    pub(crate) is_incomplete: bool,
     waiting: Vec<&'static str>,
     shown: Vec<ShownSetting>,
     refused: BTreeSet<String>,
@@ -82,45 +92,41 @@ impl fmt::Display for ShownSetting {
 }
 
 impl<'a> SettingsLoader<'a> {
-    /// Reads all sources. During a reload, settings that need a restart keep the values in use.
-    pub(crate) fn new(
+    /// Reads all sources, and from them settings. During a reload, settings that need a restart keep the values
+    /// in use.
+    pub(crate) fn load<T>(
         inputs: &'a Inputs,
         known: &'static [SettingSpec],
-        active: Option<&'a RawSettings>,
-    ) -> Self {
+        active: Option<&'a Values>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Result<Loaded<T>, SettingsError> {
+        // Until a source turns out to have them.
+        let shown = known.iter().filter(|setting| setting.is_flag_of(inputs.role));
+        let shown = shown.map(|setting| ShownSetting {
+            name: setting.key.to_owned(),
+            value: setting.shown_default(inputs.role),
+            origin: DEFAULT.to_owned(),
+        });
         let mut loader = Self {
             inputs,
             known,
             active,
+            values: Values::new(),
+            tables: Vec::new(),
+            files: FileStates::default(),
+            problems: Vec::new(),
+            is_incomplete: false,
             waiting: Vec::new(),
-            shown: Vec::new(),
+            shown: shown.collect(),
             refused: BTreeSet::new(),
             table: String::new(),
-            sources: Sources::read(inputs, known),
         };
-        if let Some(active) = active {
-            loader.keep_until_a_restart(active);
+        loader.read_sources();
+        for setting in known.iter().filter(|setting| !setting.is_reloadable) {
+            loader.keep_until_a_restart(setting, setting.key);
         }
-        loader
-    }
-
-    fn keep_until_a_restart(&mut self, active: &RawSettings) {
-        for key in self.known.iter().filter(|setting| !setting.is_reloadable).map(|it| it.key) {
-            let old = active.values.get(key).cloned();
-            let new = match &old {
-                Some(old) => self.sources.raw.values.insert(key.to_owned(), old.clone()),
-                None => self.sources.raw.values.remove(key),
-            };
-            if old.map(|old| old.text) != new.map(|new| new.text) {
-                self.waiting.push(key);
-            }
-        }
-    }
-
-    /// The settings, unless anything was refused.
-    pub(crate) fn finish<T>(self, settings: T) -> Result<Loaded<T>, SettingsError> {
-        let Self { inputs, active, waiting, shown, .. } = self;
-        let Sources { raw, files, mut problems, .. } = self.sources;
+        let settings = read(&mut loader);
+        let Self { waiting, shown, values, files, mut problems, .. } = loader;
         if !problems.is_empty() {
             if !waiting.is_empty() {
                 let waiting = waiting.join(", ");
@@ -128,24 +134,32 @@ impl<'a> SettingsLoader<'a> {
             }
             return Err(SettingsError { problems, files });
         }
-        let differing = active.map(|active| active.differing(&raw)).unwrap_or_default();
-        let (changed, inputs) = (differing.into_iter().collect(), Some(inputs.clone()));
-        Ok(Loaded { settings, shown, changed, waiting, files, raw, inputs })
+        let changed = active.map(|active| differing(active, &values)).unwrap_or_default();
+        let inputs = Some(inputs.clone());
+        Ok(Loaded { settings, shown, changed, waiting, files, values, inputs })
+    }
+
+    /// During a reload, puts the value in use in place of a new one.
+    fn keep_until_a_restart(&mut self, setting: &SettingSpec, key: &str) {
+        let Some(active) = self.active else { return };
+        let old = active.get(key).cloned();
+        let new = match &old {
+            Some(old) => self.values.insert(key.to_owned(), old.clone()),
+            None => self.values.remove(key),
+        };
+        if old.map(|old| old.text) != new.map(|new| new.text) {
+            self.waiting.push(setting.key);
+        }
     }
 
     /// Reads a setting. A refused value is replaced by the default, so that reading can go on.
     pub(crate) fn read<T>(&mut self, setting: &Setting<T>) -> T {
         let role = self.inputs.role;
-        let value =
-            self.sources.raw.values.get(&self.key_of(setting)).filter(|_| setting.is_for(role));
-        let Some(SourcedValue { text, origin, .. }) = value.cloned() else {
-            if setting.is_for(role) && !setting.is_in_tables() {
-                let default = setting.default_in(role).map(|default| setting.shown(default));
-                self.show(setting, &default.unwrap_or_else(|| setting.unset.to_owned()), DEFAULT);
-            }
-            return setting.default_value(role);
+        let value = match self.values.get(&self.key_of(setting)).cloned() {
+            Some(SourcedValue { text, origin, .. }) => self.read_text(setting, &text, &origin),
+            None => None,
         };
-        self.read_text(setting, &text, &origin).unwrap_or_else(|| setting.default_value(role))
+        value.unwrap_or_else(|| setting.default_value(role))
     }
 
     /// Reads a text as the value of a setting. `None` after a refusal.
@@ -168,27 +182,22 @@ impl<'a> SettingsLoader<'a> {
 
     /// A variable of the environment that is no setting of the gateway's own.
     pub(crate) fn variable(&self, name: &str) -> Option<&'a str> {
-        self.inputs.environment.variable(name)
+        self.inputs.environment.variables.get(name).map(String::as_str)
     }
 
-    /// A secret: the value of its setting, or the first line of the file that another setting names.
-    pub(crate) fn secret<T>(
-        &mut self,
-        setting: &Setting<Option<T>>,
-        value: Option<T>,
-        file: &SettingSpec,
-        path: Option<PathBuf>,
-    ) -> Option<T> {
-        let Some(path) = path else { return value };
-        if value.is_some() {
+    /// Reads a secret: the value of its setting, or the first line of the file that another setting names.
+    pub(crate) fn secret<T>(&mut self, setting: &Setting<T>, file: &Setting<Option<PathBuf>>) -> T {
+        let value = self.read(setting);
+        let Some(path) = self.read(file) else { return value };
+        if self.is_set(setting) {
             let problem = format!("must not be set beside {}: give one of them", setting.key);
             self.refuse(&[file, setting], problem);
-            return None;
+            return value;
         }
         // The refusal never repeats the line.
         let problem = format!("it must hold {} on its first line", setting.allowed);
         let first_line = |text: &str| setting.read(text.lines().next().unwrap_or_default());
-        self.read_named(file, &path, |text| first_line(text).map_err(|_| problem))?
+        self.read_named(file, &path, |text| first_line(text).map_err(|_| problem)).unwrap_or(value)
     }
 
     /// Reads the file that a setting names. `None` after a refusal.
@@ -205,18 +214,19 @@ impl<'a> SettingsLoader<'a> {
 
     /// Reads a file; the error is a clause.
     pub(crate) fn read_file(&mut self, path: &Path) -> Result<String, String> {
-        self.inputs.environment.read_file(path, &mut self.sources.files)
+        self.inputs.environment.read_file(path, &mut self.files)
     }
 
-    /// What a setting's file contains, or contained when the process started.
-    fn content_in_use(&mut self, setting: &SettingSpec, mut content: String) -> String {
-        let old = self.active.and_then(|active| active.contents.get(setting.key));
-        if let Some(old) = old.filter(|old| !setting.is_reloadable && **old != content) {
-            self.waiting.push(setting.key);
-            content.clone_from(old);
+    /// What the file of a setting contains, which counts as a value of the setting.
+    fn content_in_use(&mut self, setting: &SettingSpec, text: String) -> String {
+        let key = format!("content of {}", setting.key);
+        let content =
+            SourcedValue { setting: setting.key, text: text.clone(), origin: String::new() };
+        self.values.insert(key.clone(), content);
+        if !setting.is_reloadable {
+            self.keep_until_a_restart(setting, &key);
         }
-        self.sources.raw.contents.insert(setting.key, content.clone());
-        content
+        self.values.get(&key).map_or(text, |content| content.text.clone())
     }
 
     /// A duration that must not exceed `most`, the value of another setting. A default is lowered to it.
@@ -241,27 +251,23 @@ impl<'a> SettingsLoader<'a> {
 
     /// Whether a source has the setting.
     pub(crate) fn is_set(&self, setting: &SettingSpec) -> bool {
-        self.sources.raw.values.contains_key(&self.key_of(setting))
+        self.values.contains_key(&self.key_of(setting))
     }
 
-    /// The value of a setting that must be set together with another.
-    pub(crate) fn required<T>(
-        &mut self,
-        setting: &Setting<Option<T>>,
-        value: Option<T>,
-        other: &str,
-    ) -> Option<T> {
-        if value.is_none() {
-            self.refuse(&[setting], format!("must be set with {other}"));
+    /// Refuses the settings that are not set, although another needs them.
+    pub(crate) fn require(&mut self, settings: &[&SettingSpec], other: &str) {
+        for setting in settings {
+            if !self.is_set(setting) {
+                self.refuse(&[setting], format!("must be set with {other}"));
+            }
         }
-        value
     }
 
     /// Refuses the first of these settings because of its value and those of the others. Does nothing if one of
     /// them is refused already, or not set where a source could not be read.
     pub(crate) fn refuse(&mut self, settings: &[&SettingSpec], problem: impl fmt::Display) {
         let is_known = |setting: &&SettingSpec| {
-            let is_found = self.is_set(setting) || !self.sources.are_incomplete;
+            let is_found = self.is_set(setting) || !self.is_incomplete;
             is_found && !self.refused.contains(&self.key_of(setting))
         };
         let Some(first) = settings.first().filter(|_| settings.iter().all(is_known)) else {
@@ -276,7 +282,7 @@ impl<'a> SettingsLoader<'a> {
             }
             None => format!("{key} is not set: {problem}"),
         };
-        self.sources.problems.push(problem);
+        self.problems.push(problem);
         self.refused.insert(key);
     }
 
@@ -293,4 +299,13 @@ impl<'a> SettingsLoader<'a> {
     fn key_of(&self, setting: &SettingSpec) -> String {
         setting.key.replace(TABLE, &self.table)
     }
+}
+
+/// The keys of settings whose values differ, wherever these came from.
+fn differing(old: &Values, new: &Values) -> Vec<&'static str> {
+    let text = |values: &Values, key: &str| values.get(key).map(|value| value.text.clone());
+    let all = old.iter().chain(new);
+    let differing = all.filter(|(key, _)| text(old, key) != text(new, key));
+    let settings: BTreeSet<_> = differing.map(|(_, value)| value.setting).collect();
+    settings.into_iter().collect()
 }

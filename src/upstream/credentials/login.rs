@@ -102,7 +102,7 @@ impl Login {
     }
 
     fn request(&self) -> HttpRequest {
-        let IamLogin { user, password, domain } = &self.user;
+        let IamLogin { user, password, domain, .. } = &self.user;
         let mut url = below(&self.target.endpoint, "/v3/auth/tokens");
         url.set_query(Some("nocatalog=true"));
         let project = match &self.target.scope {

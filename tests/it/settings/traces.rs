@@ -55,8 +55,7 @@ fn what_cannot_be_used_is_refused_by_name() {
         (
             "OTEL_EXPORTER_OTLP_PROTOCOL",
             "grpc",
-            "is grpc (the environment): must be http/protobuf or http/json, which receivers take at port 4318: gRPC \
-             is not spoken here",
+            "is grpc (the environment): must be http/protobuf or http/json",
         ),
         ("OTEL_SDK_DISABLED", "yes", "is yes (the environment): must be true or false"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "is zipkin (the environment): must be otlp or none"),

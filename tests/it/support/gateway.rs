@@ -244,7 +244,8 @@ pub(crate) fn config_for(upstream: SocketAddr) -> Config {
 /// A login of `user` in `account`, by an IAM at an address, for the usual project.
 pub(crate) fn logs_in(config: &mut Config, iam: Url, password: &str) {
     let (user, domain) = ("user".to_owned(), "account".to_owned());
-    let login = IamLogin { user, password: Secret::new(password), domain };
+    let password = Secret::new(password);
+    let login = IamLogin { user, password, domain, ..IamLogin::default() };
     config.upstream.credentials = CredentialsMode::Password(login);
     let scope = ProjectScope::Id(PROJECT.to_owned());
     let target = config.upstream.default.as_mut().unwrap();

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use screen_record_gateway::config::{RedisKind, RedisNode, RedisServers, SharedCacheConfig};
+use screen_record_gateway::config::{RedisNode, RedisServers, SharedCacheConfig};
 
 use super::TestFile;
 
@@ -116,16 +116,10 @@ impl RedisServer {
     /// The gateway's settings for it.
     pub(crate) fn config(&self) -> SharedCacheConfig {
         SharedCacheConfig {
-            servers: RedisServers {
-                kind: RedisKind::Single,
-                nodes: vec![self.node()],
-                user: None,
-                password: None,
-                tls: false,
-                database: 0,
-            },
+            servers: RedisServers { nodes: vec![self.node()], ..RedisServers::default() },
             // Far more than it takes, so that no test fails because the machine is busy.
             timeout: Duration::from_secs(1),
+            ..SharedCacheConfig::default()
         }
     }
 
