@@ -19,6 +19,10 @@ use crate::upstream::{CheckedAddress, Findings, Reached, Upstream, UpstreamMetri
 const FILES: &str = "check the path, that the user whom the gateway runs as may read the file, and \
                      that it is written as docs/DEPLOYMENT.md describes it";
 
+/// The remedy for the file of the audit log.
+const WRITTEN_FILE: &str =
+    "check the path, and that the user whom the gateway runs as may write the file";
+
 /// Checks everything.
 pub(crate) async fn run(config: &Config) -> Findings {
     let mut findings = Findings { problems: files(config), ..Findings::default() };
@@ -39,15 +43,13 @@ pub(crate) async fn run(config: &Config) -> Findings {
 
 /// Checks the files of certificates, of trusted documents and of the audit log.
 fn files(config: &Config) -> Vec<Diagnostic> {
-    let tls = TlsChange::read(config.tls.as_ref()).map(drop);
-    let files = [tls, check_documents(&config.graphql)]
-        .map(|read| read.map_err(|error| Diagnostic::new(error.to_string(), FILES)));
-    let audit = check_audit_log(&config.audit).map_err(|error| {
-        let remedy =
-            "check the path, and that the user whom the gateway runs as may write the file";
-        Diagnostic::new(on_one_line(&error), remedy)
-    });
-    files.into_iter().chain([audit]).filter_map(Result::err).collect()
+    let read = [TlsChange::read(config.tls.as_ref()).map(drop), check_documents(&config.graphql)];
+    let read = read.into_iter().map(|read| (read, FILES));
+    let written = (check_audit_log(&config.audit), WRITTEN_FILE);
+    let checked = read.chain([written]);
+    checked
+        .filter_map(|(checked, remedy)| Some(Diagnostic::new(on_one_line(&checked.err()?), remedy)))
+        .collect()
 }
 
 /// Checks the keys of callers, or of their tokens' issuer.

@@ -11,8 +11,6 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use futures_util::future::{join_all, try_join_all};
-use futures_util::stream::{self, BoxStream, StreamExt as _};
-#[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +18,8 @@ use crate::app::{App, Start};
 use crate::checks;
 use crate::clock::Clock;
 use crate::config::{
-    AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SettingsError, SimulateArgs,
-    SimulatedKey, SimulatedRegion, SimulatedUser, Target, UsageError,
+    AuditSink, Config, Environment, Invocation, Loaded, ProjectConfig, SimulateArgs, SimulatedKey,
+    SimulatedUser, Target, UsageError,
 };
 use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
@@ -35,6 +33,9 @@ use crate::upstream::Findings;
 const FAILED: u8 = 1;
 /// Arguments or settings that are refused.
 const REFUSED: u8 = 2;
+/// Name and region of the demo's projects, as clients see them.
+const DEMO_REGIONS: [(&str, &str); 2] =
+    [("Hong Kong", "ap-southeast-1"), ("Singapore", "ap-southeast-3")];
 
 /// The result of a command.
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -45,7 +46,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     // Registered first, because a SIGHUP before that would end the process.
     let is_serving = args.iter().any(|arg| arg == "serve");
-    let hangups = if is_serving { hangups() } else { stream::pending().boxed() };
+    let hangups = is_serving.then(|| signal(SignalKind::hangup()));
     let outcome = match Invocation::parse(args, &Environment::of_process()) {
         Ok(Invocation::Demo(config)) => demo(config).await,
         Ok(Invocation::Serve(config)) => serve(config, hangups).await,
@@ -64,13 +65,21 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             say(text.trim_end());
             Ok(())
         }
-        Err(UsageError::Arguments(error)) => return explain(&error),
-        Err(UsageError::Settings(error)) => return refuse(&error),
+        Err(UsageError::Arguments(error)) => {
+            // Help goes to standard output. Fails only if the terminal is gone.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(REFUSED).into();
+        }
+        Err(UsageError::Settings(error)) => {
+            complain("error: the settings cannot be used");
+            error.problems.iter().for_each(|problem| complain(format_args!("  {problem}")));
+            return REFUSED.into();
+        }
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(error.as_ref()),
-    }
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    complain(format_args!("error: {error}"));
+    sources(error.as_ref()).for_each(|cause| complain(format_args!("  because {cause}")));
+    FAILED.into()
 }
 
 /// Runs the gateway and the simulated upstream in one process.
@@ -79,17 +88,24 @@ async fn demo(demo: Loaded<Config>) -> Outcome {
     let traces = Traces::start(demo.settings.traces.as_ref())?;
     let log = start_logging(&demo.settings.log, &traces)?;
     let simulators = bind_all(SimulatorConfig::for_demo(), &clock).await?;
-    let first = simulators.first().ok_or("the demo has no region")?;
-    let query = demo_query(first);
-    let regions = [("Hong Kong", "ap-southeast-1"), ("Singapore", "ap-southeast-3")];
-    let projects = simulators.iter().zip(regions);
-    let projects =
-        projects.map(|(simulator, (name, region))| demo_project(simulator, name, region));
-    let projects = projects.collect::<Result<Vec<_>, _>>()?;
-    let page_defaults = demo_pages(first, &query);
-    let log_handle = Some(log.handle.clone());
-    let settings = demo.serving(projects);
-    let start = Start { page_defaults, log: log_handle, traces, ..Start::from(settings, clock) };
+    let mut projects = Vec::new();
+    for (simulator, (name, region)) in simulators.iter().zip(DEMO_REGIONS) {
+        let endpoint = format!("http://{}", simulator.local_addr()?).parse()?;
+        let target = Target { region: Some(region.to_owned()), ..Target::at(endpoint) };
+        let (id, name) = (ProjectId::parse(simulator.sample().0)?, Some(name.to_owned()));
+        projects.push(ProjectConfig { id, name, target });
+    }
+    let (project, record) = simulators.first().ok_or("the demo has no region")?.sample();
+    let query = demo_query(project, record);
+    // Pages that work at once, with the demo's project and token.
+    let graphiql = GraphiqlDefaults {
+        query: Some(query.clone()),
+        headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
+    };
+    let (project_id, token) = (Some(project.to_owned()), Some(DEMO_TOKEN.to_owned()));
+    let page_defaults = PageDefaults { graphiql, console: ConsoleDefaults { project_id, token } };
+    let (log, settings) = (Some(log.clone()), demo.serving(projects));
+    let start = Start { page_defaults, log, traces, ..Start::from(settings, clock) };
     let app = App::start(start).await?;
     let stopped = stop_signal()?;
     introduce(app.local_addr()?, app.admin_addr()?, &query);
@@ -118,35 +134,8 @@ async fn run_all(simulators: Vec<Simulator>, stop: impl Future<Output = ()>) {
     tokio::join!(stopped, join_all(serving));
 }
 
-/// Pages that work at once, with the demo's project and token.
-fn demo_pages(simulator: &Simulator, query: &str) -> PageDefaults {
-    PageDefaults {
-        graphiql: GraphiqlDefaults {
-            query: Some(query.to_owned()),
-            headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
-        },
-        console: ConsoleDefaults {
-            project_id: Some(simulator.sample().0.to_owned()),
-            token: Some(DEMO_TOKEN.to_owned()),
-        },
-    }
-}
-
-/// The project of a simulated region.
-fn demo_project(
-    simulator: &Simulator,
-    name: &str,
-    region: &str,
-) -> Result<ProjectConfig, Box<dyn Error + Send + Sync>> {
-    let endpoint = format!("http://{}", simulator.local_addr()?).parse()?;
-    let target = Target { region: Some(region.to_owned()), ..Target::at(endpoint) };
-    let (id, name) = (ProjectId::parse(simulator.sample().0)?, Some(name.to_owned()));
-    Ok(ProjectConfig { id, name, target })
-}
-
 /// A query that the demo's upstream can answer.
-fn demo_query(simulator: &Simulator) -> String {
-    let (project, record) = simulator.sample();
+fn demo_query(project: &str, record: &str) -> String {
     format!(
         "# A recording of the simulated upstream. Press the button to ask for it.\n\
          {{\n  screenRecord(\n    projectId: \"{project}\"\n    id: \"{record}\"\n  ) {{\n    id\n    \
@@ -168,14 +157,15 @@ fn introduce(address: SocketAddr, admin: SocketAddr, query: &str) {
 }
 
 /// Runs the gateway against the configured upstream.
-async fn serve(config: Loaded<Config>, hangups: BoxStream<'static, ()>) -> Outcome {
+async fn serve(config: Loaded<Config>, hangups: Option<io::Result<Signal>>) -> Outcome {
+    let mut hangups = hangups.ok_or("serve is not among the arguments")??;
     let clock = Clock::default();
     let traces = Traces::start(config.settings.traces.as_ref())?;
     let log = start_logging(&config.settings.log, &traces)?;
     let scheme = if config.settings.tls.is_some() { "https" } else { "http" };
     // A reader of the audit log expects nothing else on standard output.
     let is_audited_there = config.settings.audit.sink == AuditSink::Stdout;
-    let start = Start { log: Some(log.handle.clone()), traces, ..Start::from(config, clock) };
+    let start = Start { log: Some(log.clone()), traces, ..Start::from(config, clock) };
     let app = App::start(start).await?;
     let stopped = stop_signal()?;
     let addresses = format!(
@@ -189,7 +179,12 @@ async fn serve(config: Loaded<Config>, hangups: BoxStream<'static, ()>) -> Outco
         say(addresses);
     }
     let reloads = app.reloads();
-    let reloading = hangups.for_each(async |()| drop(reloads.reload().await));
+    let reloading = async move {
+        while hangups.recv().await.is_some() {
+            reloads.reload().await;
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! { () = app.run(stopped) => {}, () = reloading => {} }
     Ok(())
 }
@@ -199,7 +194,11 @@ async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     let clock = Clock::default();
     let _log = start_logging(&args.settings.log, &Traces::default())?;
     let first = simulated(&args.settings);
-    let further = args.settings.regions.iter().map(|region| further_region(region, &first));
+    let further = args.settings.regions.iter().map(|region| SimulatorConfig {
+        listen: region.listen,
+        projects: vec![region.project.as_str().to_owned()],
+        ..first.clone()
+    });
     let simulators = bind_all(std::iter::once(first.clone()).chain(further), &clock).await?;
     let stopped = stop_signal()?;
     for simulator in &simulators {
@@ -212,14 +211,14 @@ async fn simulate(args: Loaded<SimulateArgs>) -> Outcome {
     Ok(())
 }
 
-fn further_region(region: &SimulatedRegion, first: &SimulatorConfig) -> SimulatorConfig {
-    let projects = vec![region.project.as_str().to_owned()];
-    SimulatorConfig { listen: region.listen, projects, ..first.clone() }
-}
-
 fn simulated(args: &SimulateArgs) -> SimulatorConfig {
     let exposed = |secret: &Secret| secret.expose().to_owned();
     let pair = |key: &SimulatedKey| (exposed(&key.access), exposed(&key.secret));
+    let user = |SimulatedUser { name, password, domain }: &SimulatedUser| IamUser {
+        name: name.clone(),
+        password: exposed(password),
+        domain: domain.clone(),
+    };
     SimulatorConfig {
         listen: args.listen,
         records: args.records,
@@ -228,18 +227,13 @@ fn simulated(args: &SimulateArgs) -> SimulatorConfig {
         projects: args.projects.iter().map(|project| project.as_str().to_owned()).collect(),
         tokens: args.tokens.iter().map(exposed).collect(),
         access_keys: args.access_keys.iter().map(pair).collect(),
-        iam_users: args.iam_users.iter().map(iam_user).collect(),
+        iam_users: args.iam_users.iter().map(user).collect(),
         token_life: args.token_life,
         faults: FaultPlan {
             rate: args.fault_rate,
             requests_per_second: args.rate_limit.map(NonZeroU32::get),
         },
     }
-}
-
-fn iam_user(user: &SimulatedUser) -> IamUser {
-    let SimulatedUser { name, password, domain } = user.clone();
-    IamUser { name, password: password.expose().to_owned(), domain }
 }
 
 /// Prints the settings and checks everything that they name. One error lists everything that is wrong, with
@@ -249,69 +243,24 @@ async fn check(config: Loaded<Config>) -> Outcome {
         say(setting);
     }
     let Findings { notes, problems } = checks::run(&config.settings).await;
-    let (first, notes) = notes.split_first().unzip();
-    if problems.is_empty() {
-        say(format_args!("\nready: {}", first.map_or("", String::as_str)));
-    } else if let Some(first) = first {
-        say(format_args!("\n  note: {first}"));
-    }
-    notes.into_iter().flatten().for_each(|note| say(format_args!("  note: {note}")));
-    if problems.is_empty() {
+    let mut notes = notes.into_iter();
+    let ready = problems.is_empty().then(|| format!("ready: {}", notes.next().unwrap_or_default()));
+    say(format_args!("\n{}", ready.as_deref().unwrap_or_default()));
+    notes.for_each(|note| say(format_args!("  note: {note}")));
+    if ready.is_some() {
         return Ok(());
     }
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Err(format!("not ready\n{}", problems.join("\n")).into())
 }
 
-/// Each SIGHUP. Once this returns, the signal no longer ends the process.
-fn hangups() -> BoxStream<'static, ()> {
-    #[cfg(unix)]
-    if let Ok(signal) = signal(SignalKind::hangup()) {
-        let next = async |mut signal: Signal| signal.recv().await.map(|()| ((), signal));
-        return stream::unfold(signal, next).chain(stream::pending()).boxed();
-    }
-    stream::pending().boxed()
-}
-
 /// Completes on SIGINT or SIGTERM. Once this returns, these signals no longer end the process.
-#[cfg(unix)]
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     })
-}
-
-/// Completes on Ctrl-C.
-#[cfg(not(unix))]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
-}
-
-/// Prints help to standard output, and what is wrong with the arguments to standard error.
-fn explain(error: &clap::Error) -> ExitCode {
-    // Fails only if the terminal is gone.
-    let _ = error.print();
-    u8::try_from(error.exit_code()).map_or(ExitCode::from(REFUSED), ExitCode::from)
-}
-
-fn refuse(error: &SettingsError) -> ExitCode {
-    complain("error: the settings cannot be used");
-    for problem in &error.problems {
-        complain(format_args!("  {problem}"));
-    }
-    ExitCode::from(REFUSED)
-}
-
-fn fail(error: &dyn Error) -> ExitCode {
-    complain(format_args!("error: {error}"));
-    for cause in sources(error) {
-        complain(format_args!("  because {cause}"));
-    }
-    ExitCode::from(FAILED)
 }
 
 /// Prints a line. A closed pipe (`check | head`) is no reason to panic.

@@ -1,14 +1,12 @@
 //! Builds all parts, binds the sockets, runs until asked to stop.
 
 mod parts;
-mod reload_metrics;
 mod reload;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,8 +18,7 @@ use crate::config::{Config, Live, Loaded};
 use crate::http::{Admin, AuditLog, Hosts, Listener, ListenerRules, Main, admin_router};
 use crate::telemetry::{MetricsPage, Traces};
 use parts::{Ends, Parts};
-use reload::Reloader;
-use reload_metrics::ReloadMetrics;
+use reload::{ReloadMetrics, Reloader};
 
 pub use parts::{Start, StartError};
 pub use reload::{Outcome, ReloadHandle};
@@ -33,7 +30,6 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(1);
 pub struct App {
     main: (Listener, Main),
     admin: (Listener, Router),
-    draining: Arc<AtomicBool>,
     ends: Ends,
     reloads: ReloadHandle,
     audit: AuditLog,
@@ -69,10 +65,9 @@ impl App {
         // Without TLS: probes and monitoring speak HTTP, and a certificate that cannot be used must not hide that.
         let rules = ListenerRules { limits: admin_limits, tls: None, hosts };
         let admin_listener = bind("admin_listen", config.admin_listen, rules).await?;
-        let draining = Arc::new(AtomicBool::new(false));
         let main = parts.main.clone();
         let admin = admin_router(Admin {
-            draining: Arc::clone(&draining),
+            stopping: ends.stopping.clone(),
             records: parts.records.clone(),
             callers: parts.callers.clone(),
             metrics: Arc::new(move |reasons| {
@@ -84,7 +79,7 @@ impl App {
         let audit = parts.audit.clone();
         let (reloader, reloads) = Reloader::new(settings, parts, reload_metrics);
         ends.tasks.spawn(reloader.run(poll_interval, ends.stopping.clone()));
-        Ok(Self { main, admin, draining, ends, reloads, audit, traces })
+        Ok(Self { main, admin, ends, reloads, audit, traces })
     }
 
     /// Requests reloads of everything that can change while the process runs.
@@ -112,11 +107,10 @@ impl App {
     /// in flight finish for up to 20 s, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { main: (main, main_router), admin: (admin, admin_router), .. } = self;
-        let Self { draining, ends: Ends { tasks, stopping, ended }, audit, traces, .. } = self;
+        let Self { ends: Ends { tasks, stopping, ended }, audit, traces, .. } = self;
         let main_done = CancellationToken::new();
         let draining_begins = async {
             stop.await;
-            draining.store(true, Ordering::Relaxed);
             stopping.cancel();
             tracing::info!("stopping: requests under way may finish");
         };

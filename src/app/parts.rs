@@ -14,7 +14,7 @@ use crate::http::{
     MainParts, PageDefaults, Tls, TlsChange, main_router,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
-use crate::telemetry::{LogHandle, MetricsPage, Traces};
+use crate::telemetry::{Log, MetricsPage, Traces};
 use crate::upstream::{Upstream, UpstreamMetrics};
 
 /// How often files are polled for changes by default.
@@ -30,7 +30,7 @@ pub struct Start {
     /// What the pages start with.
     pub page_defaults: PageDefaults,
     /// The log of the process, which changes with the settings.
-    pub log: Option<LogHandle>,
+    pub log: Option<Log>,
     /// The export of traces. Its layer belongs into the subscriber of the process.
     pub traces: Traces,
     /// The source of time.
@@ -58,7 +58,7 @@ pub(super) struct Ends {
 
 /// The parts of the process that change with the settings.
 pub(super) struct Parts {
-    log: Option<LogHandle>,
+    log: Option<Log>,
     pub(super) hosts: Live<Hosts>,
     pub(super) tls: Tls,
     /// Both listeners have the same limits, each with its own permits.
@@ -81,21 +81,26 @@ impl Parts {
         let (config, clock) = (&start.settings.settings, &start.clock);
         let tls = page.add(Tls::load(config.tls.as_ref(), clock.clone())?, Tls::register);
         let upstream = page.add(UpstreamMetrics::default(), UpstreamMetrics::register);
-        let upstream = Upstream::new(&config.upstream, upstream, clock.clone());
-        let upstream = upstream.map_err(|error| {
-            format!("the upstream's client cannot be set up: {}", on_one_line(&error))
-        })?;
-        let records = page.add(RecordMetrics::default(), RecordMetrics::register);
-        let records = records_of(&upstream, start, ends, records)?;
+        let upstream = Upstream::new(&config.upstream, upstream, clock.clone())
+            .map_err(|error| format!("no client for the upstream: {}", on_one_line(&error)))?;
+        let records = RecordParts {
+            cache: &config.cache,
+            inbound: &config.inbound,
+            subscriptions: &config.subscriptions,
+            limits: &config.limits,
+            metrics: page.add(RecordMetrics::default(), RecordMetrics::register),
+            clock: clock.clone(),
+            tasks: ends.tasks.clone(),
+            ended: ends.ended.clone(),
+        };
+        let records = Records::new(upstream.clone(), records)?;
+        records.start();
         let audit = AuditLog::start(&config.audit, clock.clone())?;
         let audit = page.add(audit, AuditLog::register);
         records.set_audited(audit.is_on());
-        let callers = AuthParts {
-            passes_tokens: upstream.uses_callers_token(),
-            clock: clock.clone(),
-            tasks: ends.tasks.clone(),
-            stopping: ends.stopping.clone(),
-        };
+        let (stopping, tasks) = (ends.stopping.clone(), ends.tasks.clone());
+        let passes_tokens = upstream.uses_callers_token();
+        let callers = AuthParts { passes_tokens, clock: clock.clone(), tasks, stopping };
         let callers = Authenticator::start(&config.inbound, callers).await?;
         if callers.may_restrict() && config.cache.key_secret.is_none() {
             tracing::warn!(
@@ -120,7 +125,7 @@ impl Parts {
         let connections = ConnectionLimits::new(&config.limits);
         let connections = page.add(connections, ConnectionLimits::register);
         let connections = [connections, ConnectionLimits::new(&config.limits)];
-        let log = start.log.clone().map(|log| page.add(log, LogHandle::register));
+        let log = start.log.clone().map(|log| page.add(log, Log::register));
         let hosts = Live::new(Hosts::this_machine_if(config.trusts_this_machine()));
         let tasks = ends.tasks.clone();
         Ok(Self { log, hosts, tls, connections, callers, audit, upstream, records, main, tasks })
@@ -167,26 +172,4 @@ impl Parts {
 /// What a part has prepared; else notes why it cannot.
 fn prepared<T>(change: Result<T, impl Error>, reasons: &mut Vec<String>) -> Option<T> {
     change.map_err(|error| reasons.push(on_one_line(&error))).ok()
-}
-
-fn records_of(
-    upstream: &Upstream,
-    start: &Start,
-    ends: &Ends,
-    metrics: RecordMetrics,
-) -> Result<Records, getrandom::Error> {
-    let config = &start.settings.settings;
-    let parts = RecordParts {
-        cache: &config.cache,
-        inbound: &config.inbound,
-        subscriptions: &config.subscriptions,
-        limits: &config.limits,
-        metrics,
-        clock: start.clock.clone(),
-        tasks: ends.tasks.clone(),
-        ended: ends.ended.clone(),
-    };
-    let records = Records::new(upstream.clone(), parts)?;
-    records.start();
-    Ok(records)
 }

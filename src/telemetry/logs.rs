@@ -4,6 +4,7 @@
 //! is lost: once [`BUFFERED_LINES`] wait, logging blocks until there is room.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -30,18 +31,13 @@ const REST: Duration = Duration::from_millis(2);
 /// A line that takes this long to hand over waited for room; a busy processor alone delays it less.
 const WAITED: Duration = Duration::from_millis(100);
 
-/// The log of this process. Dropping it writes the lines that wait.
-pub struct Log {
-    /// Changes and counts this log.
-    pub handle: LogHandle,
-    _writer: WorkerGuard,
-}
-
-/// Changes what is logged while the process runs, and counts. Clones share both.
+/// The log of this process: changes what is logged, and counts. Clones share it; dropping the last one writes the
+/// lines that wait.
 #[derive(Clone)]
-pub struct LogHandle {
+pub struct Log {
     filter: reload::Handle<EnvFilter, Registered>,
     waits: Counter,
+    _writer: Arc<WorkerGuard>,
 }
 
 /// Writes the log lines of this process to standard error from now on, and exports its traces.
@@ -60,10 +56,10 @@ pub fn start_logging(config: &LogConfig, traces: &Traces) -> Result<Log, TryInit
     let waits = Counter::default();
     let lines = CountedWriter { lines, waits: waits.clone(), threshold: WAITED };
     subscriber(filter, format, traces, move || lines.clone()).try_init()?;
-    Ok(Log { handle: LogHandle { filter: handle, waits }, _writer: writer })
+    Ok(Log { filter: handle, waits, _writer: Arc::new(writer) })
 }
 
-impl LogHandle {
+impl Log {
     /// Logs by other settings from now on.
     pub fn change(&self, config: &LogConfig) {
         // Fails only if the subscriber is gone.
@@ -153,7 +149,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use opentelemetry::trace::{
         SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,

@@ -8,6 +8,6 @@ mod json_lines;
 mod metrics;
 mod traces;
 
-pub use logs::{Log, LogHandle, start_logging};
+pub use logs::{Log, start_logging};
 pub use metrics::MetricsPage;
 pub use traces::Traces;

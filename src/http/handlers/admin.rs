@@ -1,7 +1,6 @@
 //! The admin listener: health, metrics and purging.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -13,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::domain::{ProjectId, RecordId};
@@ -36,8 +36,8 @@ pub type RenderMetrics = dyn Fn(&Reasons) -> Option<String> + Send + Sync;
 /// What the admin listener shows.
 #[derive(Clone)]
 pub struct Admin {
-    /// Set once the process has been asked to stop.
-    pub draining: Arc<AtomicBool>,
+    /// Cancelled once the process has been asked to stop.
+    pub stopping: CancellationToken,
     /// Tells whether the settings can work.
     pub records: Records,
     /// Tells whether callers can be authenticated.
@@ -118,7 +118,7 @@ fn refusal(status: StatusCode, problem: &str) -> Response {
 impl Admin {
     /// `/readyz` answers with the first problem.
     fn reasons(&self) -> [(&'static str, Option<String>); 3] {
-        let draining = self.draining.load(Ordering::Relaxed).then(|| "draining".to_owned());
+        let draining = self.stopping.is_cancelled().then(|| "draining".to_owned());
         [
             ("draining", draining),
             ("upstream_credentials", self.records.upstream.trouble()),
