@@ -24,7 +24,7 @@ use crate::config::{
 use crate::domain::{ProjectId, Secret};
 use crate::error_chain::sources;
 use crate::graphql;
-use crate::http::{ConsoleDefaults, GraphiqlDefaults, PageDefaults};
+use crate::http::PageDefaults;
 use crate::simulator::{DEMO_TOKEN, FaultPlan, IamUser, Simulator, SimulatorConfig};
 use crate::telemetry::{Traces, start_logging};
 use crate::upstream::Findings;
@@ -98,12 +98,12 @@ async fn demo(demo: Loaded<Config>) -> Outcome {
     let (project, record) = simulators.first().ok_or("the demo has no region")?.sample();
     let query = demo_query(project, record);
     // Pages that work at once, with the demo's project and token.
-    let graphiql = GraphiqlDefaults {
+    let page_defaults = PageDefaults {
         query: Some(query.clone()),
         headers: Some(format!("{{\n  \"X-Auth-Token\": \"{DEMO_TOKEN}\"\n}}")),
+        project_id: Some(project.to_owned()),
+        token: Some(DEMO_TOKEN.to_owned()),
     };
-    let (project_id, token) = (Some(project.to_owned()), Some(DEMO_TOKEN.to_owned()));
-    let page_defaults = PageDefaults { graphiql, console: ConsoleDefaults { project_id, token } };
     let (log, settings) = (Some(log.clone()), demo.serving(projects));
     let start = Start { page_defaults, log, traces, ..Start::from(settings, clock) };
     let app = App::start(start).await?;

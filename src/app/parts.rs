@@ -11,7 +11,7 @@ use crate::config::{Config, Live, Loaded};
 use crate::error_chain::on_one_line;
 use crate::http::{
     AuditLog, AuditSink, AuthParts, Authenticator, ConnectionLimits, Hosts, HttpMetrics, Main,
-    MainParts, PageDefaults, Tls, TlsChange, main_router,
+    MainParts, PageDefaults, Tls, TlsChange,
 };
 use crate::records::{RecordMetrics, RecordParts, Records};
 use crate::telemetry::{Log, MetricsPage, Traces};
@@ -108,7 +108,7 @@ impl Parts {
                  process only"
             );
         }
-        let main = main_router(MainParts {
+        let main = Main::new(MainParts {
             records: records.clone(),
             callers: callers.clone(),
             cache: config.cache.clone(),

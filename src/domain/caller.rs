@@ -38,6 +38,11 @@ pub enum LimitKey {
 }
 
 impl CallerIdentity {
+    /// The name that the gateway has verified.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        if let Self::Name(name) = self { Some(name) } else { None }
+    }
+
     /// The key under which limits count this caller.
     pub fn limit_key(&self) -> LimitKey {
         match self {

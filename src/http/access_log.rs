@@ -8,7 +8,7 @@ use async_graphql::ServerError;
 use opentelemetry::trace::SpanContext;
 use smallvec::SmallVec;
 
-use super::client_app::ClientApp;
+use super::caller_request::ClientApp;
 use crate::domain::ErrorCode;
 use crate::records::{AskedProjects, ReadSummary};
 use crate::spans;

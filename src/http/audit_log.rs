@@ -18,8 +18,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::caller_request::RequestOrigin;
 use super::refusal::Refusal;
-use super::request_origin::RequestOrigin;
 use super::setting_file::FileError;
 use crate::clock::Clock;
 use crate::config::{AuditConfig, AuditSink as SinkSetting, Live};
@@ -77,7 +77,7 @@ struct Line<'e> {
     username: Option<&'e str>,
     request_id: &'e str,
     operation_name: Option<&'e str>,
-    client: Option<IpAddr>,
+    client: IpAddr,
     /// Only lists have this and the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<&'e Value>,
@@ -181,7 +181,7 @@ impl AuditLog {
                     username: username.as_deref(),
                     request_id: id,
                     operation_name: operation_name.as_deref(),
-                    client: peer.map(|address| address.to_canonical()),
+                    client: peer.to_canonical(),
                     filter: listing.as_ref().map(|listing| &listing.filter),
                     rows: listing.as_ref().map(|listing| listing.rows),
                 });

@@ -13,15 +13,6 @@ const COMMON_BYTES: usize = 64;
 /// Name of this cache in `Cache-Status`.
 const CACHE: &str = "screen-record-gateway";
 
-/// Whether the answer has an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Quality {
-    /// No part of it failed.
-    Complete,
-    /// Some part is an error.
-    WithErrors,
-}
-
 /// What a request's `Cache-Control` demands of its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CacheDirectives {
@@ -52,12 +43,10 @@ pub(crate) fn age(summary: &ReadSummary) -> Option<HeaderValue> {
     (!summary.reads.is_empty()).then(|| counted("", summary.age().as_secs()))
 }
 
-/// How long the answer may be cached: as long as its shortest-lived part, and only by the caller, whose token
-/// decided what is in it. Errors, and stale data in their place, are not cached.
-pub(crate) fn cache_control(summary: &ReadSummary, quality: Quality) -> HeaderValue {
-    let keepable =
-        quality == Quality::Complete && !summary.reads.is_empty() && !summary.is_stale_on_error();
-    if !keepable {
+/// How long an answer without errors may be cached: as long as its shortest-lived part, and only by the caller,
+/// whose token decided what is in it. Stale data in place of an error is not cached.
+pub(crate) fn cache_control(summary: &ReadSummary) -> HeaderValue {
+    if summary.reads.is_empty() || summary.is_stale_on_error() {
         return HeaderValue::from_static("no-store");
     }
     counted("private, max-age=", summary.remaining().as_secs())

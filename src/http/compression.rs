@@ -1,4 +1,5 @@
-//! Compresses large answers for clients that accept it (RFC 9110, section 12.5.3).
+//! Encodes bodies: compresses large ones for clients that accept it (RFC 9110, section 12.5.3), and adds
+//! validators.
 //!
 //! Small answers, which are most, cost one comparison. docs/PERFORMANCE.md has the measurements behind codings,
 //! levels and sizes.
@@ -9,16 +10,20 @@
 use std::io::{self, Write as _};
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use flate2::write::GzEncoder;
+use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 
-use super::header_fields;
-use super::heavy;
+use super::caller_request::CallerRequest;
+use super::refusal::Refusal;
 use super::response::CompleteResponse;
+use super::{etag, header_fields};
 
 /// The least length that is compressed, in bytes: five recordings.
 const LEAST: usize = 4 * 1024;
+/// Work about more bytes than this would keep a runtime thread from other requests for too long.
+const MOST_INLINE_BYTES: usize = 16 * 1024;
 
 /// The supported codings, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,16 +58,34 @@ fn quality(request: &HeaderMap, coding: &str) -> u16 {
     of(coding).or_else(|| of("*")).unwrap_or_default()
 }
 
-/// Compresses a response.
-pub(crate) async fn compressed(
+/// Adds the validator of an answer by GET, whose body is left out where the client has it, and compresses the
+/// body.
+///
+/// # Errors
+/// When hashing panics.
+pub(crate) async fn encode(
+    request: &CallerRequest,
     mut response: CompleteResponse,
-    coding: Coding,
+    coding: Option<Coding>,
     tasks: &TaskTracker,
-) -> CompleteResponse {
+) -> Result<CompleteResponse, Refusal> {
+    if request.by_get && response.status == StatusCode::OK {
+        let content = response.body.clone();
+        let tag = move || etag::etag(&content, coding.map(Coding::name));
+        let etag = run(tasks, response.body.len(), tag).await.map_err(|_| Refusal::panicked())?;
+        let is_known = etag::has(&request.headers, &etag);
+        response.headers.insert(header::ETAG, etag);
+        if is_known {
+            response.status = StatusCode::NOT_MODIFIED;
+            response.headers.remove(header::CONTENT_TYPE);
+            response.body = Bytes::new();
+            return Ok(response);
+        }
+    }
+    let Some(coding) = coding else { return Ok(response) };
     let plain = response.body.clone();
-    let compress = move || coding.compress(&plain);
-    let body = heavy::run(tasks, response.body.len(), compress).await;
-    match body.map_err(io::Error::other).flatten() {
+    let compressed = run(tasks, plain.len(), move || coding.compress(&plain)).await;
+    match compressed.map_err(io::Error::other).flatten() {
         Ok(body) => {
             response.headers.insert(header::CONTENT_ENCODING, coding.header());
             response.body = body;
@@ -71,7 +94,19 @@ pub(crate) async fn compressed(
             tracing::warn!(%error, "an answer could not be compressed and is sent as it is");
         }
     }
-    response
+    Ok(response)
+}
+
+/// Compresses or hashes `bytes` bytes: at once if they are few, else on a thread for blocking work.
+///
+/// # Errors
+/// When the work panics on such a thread.
+pub(crate) async fn run<T: Send + 'static>(
+    tasks: &TaskTracker,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if bytes > MOST_INLINE_BYTES { tasks.spawn_blocking(work).await } else { Ok(work()) }
 }
 
 impl Coding {

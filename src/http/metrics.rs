@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::client_app::ClientApp;
+use super::caller_request::ClientApp;
 use super::negotiation::rank;
 use crate::counters::{Label, LabelledCounter, counted};
 use crate::domain::ErrorCode;

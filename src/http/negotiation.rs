@@ -1,8 +1,10 @@
 //! Chooses the media type of an answer by the `Accept` header (RFC 9110, section 12.5.1).
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 
 use super::header_fields::{self, Weighted};
+use super::refusal::Refusal;
+use crate::domain::ErrorCode;
 
 /// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,12 +37,29 @@ impl MediaType {
     }
 }
 
+/// The media types of responses to operations.
+pub(crate) const MEDIA_TYPES: &[MediaType] =
+    &[MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream];
+/// The same where a browser may ask for GraphiQL.
+pub(crate) const MEDIA_TYPES_WITH_HTML: &[MediaType] =
+    &[MediaType::Json, MediaType::GraphqlResponse, MediaType::EventStream, MediaType::Html];
+
 /// How much a media type is wanted: its quality, then how closely a range names it.
 type Rank = (u16, u8);
 
 /// The offered type with the highest quality, then the one that a range names most closely, then the first.
-/// `None` if no offered type is accepted.
-pub(crate) fn negotiate(headers: &HeaderMap, offered: &[MediaType]) -> Option<MediaType> {
+///
+/// # Errors
+/// If no offered type is accepted.
+pub(crate) fn negotiate(headers: &HeaderMap, offered: &[MediaType]) -> Result<MediaType, Refusal> {
+    accepted(headers, offered).ok_or_else(|| {
+        let message = "none of the accepted media types can be served: \
+                       application/graphql-response+json, application/json and text/event-stream can";
+        Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::BadRequest, message)
+    })
+}
+
+fn accepted(headers: &HeaderMap, offered: &[MediaType]) -> Option<MediaType> {
     let mut values = headers.get_all(header::ACCEPT).iter();
     if let (Some(only), None) = (values.next(), values.next())
         && let Some(form) = named(only.as_bytes(), offered)
@@ -56,8 +75,8 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[MediaType]) -> Option<Me
 }
 
 /// The short way for the usual headers: `*/*`, or one type alone.
-fn named(accepted: &[u8], offered: &[MediaType]) -> Option<MediaType> {
-    let form = match accepted {
+fn named(accept: &[u8], offered: &[MediaType]) -> Option<MediaType> {
+    let form = match accept {
         b"*/*" => return offered.first().copied(),
         b"application/json" => MediaType::Json,
         b"application/graphql-response+json" => MediaType::GraphqlResponse,

@@ -11,12 +11,12 @@ use tracing::Span;
 
 use super::access_log::{AccessLogEntry, Ended, code_of};
 use super::audit_log::AuditLog;
+use super::caller_request::RequestOrigin;
 use super::metrics::{HttpMetrics, OperationOutcome};
 use super::refusal::Refusal;
-use super::request_origin::RequestOrigin;
 use super::response::OperationResponse;
 use super::spans as http_spans;
-use super::state::Endpoint;
+use super::state::{Endpoint, MainParts};
 use super::unsent;
 use crate::clock::Clock;
 use crate::fair_semaphore::{FairSemaphore, Permit};
@@ -58,7 +58,7 @@ pub(crate) fn answers(
     operation: Operation,
     span: Span,
 ) -> BoxStream<'static, StreamedAnswer> {
-    let Endpoint { engine, records, limits, .. } = endpoint;
+    let Endpoint { engine, parts: MainParts { records, limits, .. }, .. } = endpoint;
     let trace = context_of(&span);
     let reader = Arc::new(records.reader(asking));
     let size = Arc::new(ResponseSize::new(limits.max_response_bytes));
@@ -73,11 +73,11 @@ pub(crate) fn answers(
         log: AccessLogEntry::of(caller, operation_name),
         answers: 0,
         outcome: OperationOutcome::Ok,
-        started: endpoint.clock.now(),
-        clock: endpoint.clock.clone(),
-        metrics: endpoint.metrics.clone(),
+        started: endpoint.parts.clock.now(),
+        clock: endpoint.parts.clock.clone(),
+        metrics: endpoint.parts.metrics.clone(),
         unsent: endpoint.unsent.clone(),
-        audit: endpoint.audit.clone(),
+        audit: endpoint.parts.audit.clone(),
     };
     let executed = match engine.admit(vec![operation]) {
         Ok(admitted) => {

@@ -51,27 +51,19 @@ impl PersistedQueries {
             u32::try_from(text.len() + BOOKKEEPING).unwrap_or(u32::MAX)
         };
         let automatic = Cache::builder().max_capacity(MOST_BYTES).weigher(weight).build();
-        Self::with(automatic, config)
-    }
-
-    /// Reads the manifest again, by other settings. Automatic persisted queries stay.
-    pub(crate) fn reload(&self, config: &GraphqlConfig) -> Result<Self, FileError> {
-        Self::with(self.automatic.clone(), config)
-    }
-
-    fn with(
-        automatic: Cache<PersistedQuery, Arc<str>>,
-        config: &GraphqlConfig,
-    ) -> Result<Self, FileError> {
-        let manifest = match &config.documents_file {
+        let trusted = match &config.documents_file {
             // Bounded by no size: the operator has written it.
             Some(path) => {
                 read_file("graphql.documents_file", path, |path| fs::read(path), Manifest::parse)?
             }
             None => Manifest::default(),
         };
-        let (trusted, only_trusted) = (Arc::new(manifest), config.documents_only);
-        Ok(Self { automatic, trusted, only_trusted })
+        Ok(Self { automatic, trusted: Arc::new(trusted), only_trusted: config.documents_only })
+    }
+
+    /// Reads the manifest again, by other settings. Automatic persisted queries stay.
+    pub(crate) fn reload(&self, config: &GraphqlConfig) -> Result<Self, FileError> {
+        Ok(Self { automatic: self.automatic.clone(), ..Self::load(config)? })
     }
 
     /// Fills in the document of an operation, or its fault if there is none.
@@ -82,16 +74,10 @@ impl PersistedQueries {
     }
 
     fn fill_in(&self, operation: &mut Operation) -> Result<(), ServerError> {
-        let is_there = !operation.query.is_empty() && !self.only_trusted;
-        if is_there && operation.persisted.is_none() && operation.document_id.is_none() {
-            return Ok(());
-        }
         let hash = operation.persisted;
         let id = operation.document_id.take().or_else(|| hash.map(|hash| hex::encode(hash.0)));
-        let by_id = id.as_ref().and_then(|id| self.trusted.by_id.get(id));
-        if operation.query.is_empty()
-            && let Some(text) = by_id
-        {
+        let is_missing = operation.query.is_empty();
+        if is_missing && let Some(text) = id.as_ref().and_then(|id| self.trusted.by_id.get(id)) {
             text.as_ref().clone_into(&mut operation.query);
             return Ok(());
         }
@@ -100,7 +86,7 @@ impl PersistedQueries {
             return Err(request_error(ErrorCode::NotInSafelist, message));
         }
         match hash {
-            Some(hash) if operation.query.is_empty() => {
+            Some(hash) if is_missing => {
                 // Clients send the document when they read exactly this message.
                 let missing = "PersistedQueryNotFound";
                 let missing = || request_error(ErrorCode::PersistedQueryNotFound, missing);
@@ -108,11 +94,11 @@ impl PersistedQueries {
                 text.as_ref().clone_into(&mut operation.query);
                 Ok(())
             }
-            Some(hash) if !hash.is_of(&operation.query) => {
+            Some(hash) if !is_of(hash, &operation.query) => {
                 let message = "the document's SHA-256 is not the sha256Hash that came with it";
                 Err(request_error(ErrorCode::BadRequest, message))
             }
-            None if operation.query.is_empty() && id.is_some() => {
+            None if is_missing && id.is_some() => {
                 let message = "there is no trusted document of this id";
                 Err(request_error(ErrorCode::PersistedQueryNotFound, message))
             }
@@ -121,11 +107,9 @@ impl PersistedQueries {
     }
 
     /// Keeps the document of a valid operation under the hash that came with it.
-    pub(crate) fn keep(&self, operation: &Operation) {
-        if let Some(hash) = operation.persisted
-            && !self.automatic.contains_key(&hash)
-        {
-            self.automatic.insert(hash, Arc::from(operation.query.as_str()));
+    pub(crate) fn keep(&self, hash: PersistedQuery, document: &str) {
+        if !self.automatic.contains_key(&hash) {
+            self.automatic.insert(hash, Arc::from(document));
         }
     }
 }
@@ -167,8 +151,6 @@ struct ApolloOperation {
     body: Arc<str>,
 }
 
-impl PersistedQuery {
-    fn is_of(self, text: &str) -> bool {
-        <[u8; 32]>::from(Sha256::digest(text.as_bytes())) == self.0
-    }
+fn is_of(hash: PersistedQuery, document: &str) -> bool {
+    <[u8; 32]>::from(Sha256::digest(document)) == hash.0
 }

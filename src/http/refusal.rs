@@ -8,12 +8,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::auth::AuthError;
 use crate::domain::ErrorCode;
 use crate::graphql::request_error;
 
 /// Bytes of a client's text that a message repeats.
 const LONGEST_QUOTE: usize = 64;
+/// How callers authenticate.
+const REALM: &str = "Bearer realm=\"screen-record-gateway\"";
 
 /// Why an HTTP request is not executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,23 +65,22 @@ impl Refusal {
             .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
-    /// 401, and how to authenticate; 503 if no caller can be authenticated for now.
-    pub(crate) fn unauthenticated(error: AuthError) -> Self {
-        const REALM: &str = "Bearer realm=\"screen-record-gateway\"";
-        let (message, challenge) = match error {
-            AuthError::MissingCredential(missing) => (missing, REALM.to_owned()),
-            AuthError::InvalidCredential(why) => {
-                (why, format!("{REALM}, error=\"invalid_token\", error_description=\"{why}\""))
-            }
-            AuthError::Unavailable => {
-                return Self::unavailable("the gateway has no keys yet to check tokens with");
-            }
-        };
-        let refusal = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, message);
-        match HeaderValue::from_str(&challenge) {
-            Ok(challenge) => refusal.with(header::WWW_AUTHENTICATE, challenge),
-            Err(_) => refusal,
-        }
+    /// 401: no credential was sent; which one is needed, as a sentence.
+    pub(crate) fn missing_credential(message: &'static str) -> Self {
+        Self::unauthenticated(message, REALM)
+    }
+
+    /// 401: the credential is invalid; why, as a sentence.
+    pub(crate) fn invalid_credential(why: &'static str) -> Self {
+        let challenge = format!("{REALM}, error=\"invalid_token\", error_description=\"{why}\"");
+        Self::unauthenticated(why, &challenge)
+    }
+
+    fn unauthenticated(message: &'static str, challenge: &str) -> Self {
+        // Texts made here are always valid.
+        let challenge = HeaderValue::from_str(challenge).unwrap_or(HeaderValue::from_static(REALM));
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, message)
+            .with(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// 500: the request ended in a panic.

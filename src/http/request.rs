@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::Variables;
+use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use mime::Mime;
@@ -15,17 +16,6 @@ use crate::body_limit::{BodyError, read_body};
 use crate::domain::ErrorCode;
 use crate::graphql::{Operation, PersistedQuery};
 
-/// A request's body as it comes in.
-pub(crate) trait IncomingBody:
-    HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static
-{
-}
-
-impl<B> IncomingBody for B where
-    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static
-{
-}
-
 /// The operations of one HTTP request.
 #[derive(Debug)]
 pub(crate) struct Operations {
@@ -37,6 +27,13 @@ pub(crate) struct Operations {
 impl Operations {
     fn only(operation: Operation) -> Self {
         Self { operations: vec![operation], is_batch: false }
+    }
+
+    /// Whether a response may be reused for the same request. A document that comes with its hash has to reach the
+    /// persisted queries each time.
+    pub(crate) fn is_cacheable(&self) -> bool {
+        let comes_with_hash = |one: &Operation| one.persisted.is_some() && !one.query.is_empty();
+        !self.is_batch && !self.operations.iter().any(comes_with_hash)
     }
 }
 
@@ -85,7 +82,10 @@ pub(crate) fn from_query(query: &[u8]) -> Result<Operations, Refusal> {
 }
 
 /// Reads the body of a POST, up to `max_bytes`.
-pub(crate) async fn body(body: impl IncomingBody, max_bytes: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn body(
+    body: impl HttpBody<Data = Bytes, Error: Into<BoxError>>,
+    max_bytes: usize,
+) -> Result<Bytes, Refusal> {
     read_body(body, max_bytes).await.map_err(|error| match error {
         BodyError::TooLarge => {
             let message =

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::audit_log::AnswerEvents;
-use super::cache_headers::{Quality, age, cache_control, cache_status};
+use super::cache_headers::{age, cache_control, cache_status};
 use super::metrics::OperationOutcome;
 use super::negotiation::MediaType;
 use super::unsent::keep_room;
@@ -33,10 +33,8 @@ pub(crate) struct OperationResponse {
 /// The responses to the operations of one HTTP request.
 pub(crate) struct BatchResponse {
     pub(crate) responses: Vec<OperationResponse>,
-    /// What was read for all of them.
-    pub(crate) read: ReadSummary,
-    is_batch: bool,
-    media_type: MediaType,
+    /// Whether they are answered as a list.
+    pub(crate) is_batch: bool,
 }
 
 /// A response whose whole body is in memory.
@@ -49,54 +47,20 @@ pub(crate) struct CompleteResponse {
 }
 
 impl BatchResponse {
-    pub(crate) fn new(
-        media_type: MediaType,
-        is_batch: bool,
-        mut responses: Vec<OperationResponse>,
-    ) -> Self {
-        let mut read = ReadSummary::default();
-        for response in &mut responses {
-            read.add(std::mem::take(&mut response.read));
-        }
-        Self { responses, read, is_batch, media_type }
-    }
-
-    /// One response to a request whose operations are not executed.
-    pub(crate) fn refused(media_type: MediaType, error: ServerError) -> Self {
-        let refused = Answer::Refused(vec![error]);
-        let refused = OperationResponse::new(None, refused, ReadSummary::default());
-        Self::new(media_type, false, vec![refused])
-    }
-
     /// Writes the body. An error replaces all responses where they are too large together.
     pub(crate) fn write(&mut self, size: &ResponseSize) -> Bytes {
-        let body = self.body();
+        if !self.is_batch {
+            return self.responses.first_mut().map_or_else(Bytes::new, |only| only.write(size));
+        }
+        let all: Vec<Vec<u8>> = self.responses.iter_mut().map(OperationResponse::json).collect();
+        let body = [b"[", &*all.join(&b','), b"]"].concat();
         match size.check(body.len()) {
             Ok(()) => body.into(),
             Err(error) => {
                 self.is_batch = false;
                 self.responses.truncate(1);
-                let first = self.responses.first_mut();
-                first.map_or_else(Bytes::new, |response| response.replace(error))
+                self.responses.first_mut().map_or_else(Bytes::new, |first| first.replace(error))
             }
-        }
-    }
-
-    /// The response with that body.
-    pub(crate) fn complete(&self, body: Bytes) -> CompleteResponse {
-        let quality = if self.is_good() { Quality::Complete } else { Quality::WithErrors };
-        let status = match (self.media_type, self.is_batch, self.responses.as_slice()) {
-            // A single operation that was not executed, where the media type allows the status.
-            (
-                MediaType::GraphqlResponse,
-                false,
-                [OperationResponse { result: Answer::Refused(_), .. }],
-            ) => StatusCode::BAD_REQUEST,
-            _ => StatusCode::OK,
-        };
-        CompleteResponse {
-            status,
-            ..CompleteResponse::new(self.media_type, &self.read, quality, body)
         }
     }
 
@@ -105,40 +69,34 @@ impl BatchResponse {
         self.responses.iter().all(|response| response.outcome() == OperationOutcome::Ok)
     }
 
-    fn body(&mut self) -> Vec<u8> {
-        if !self.is_batch {
-            let only = self.responses.first_mut();
-            return only.map(OperationResponse::json).unwrap_or_default();
-        }
-        let all: Vec<Vec<u8>> = self.responses.iter_mut().map(OperationResponse::json).collect();
-        [b"[", &*all.join(&b','), b"]"].concat()
+    /// Whether this answers a single operation that was not executed.
+    pub(crate) fn is_refused(&self) -> bool {
+        !self.is_batch
+            && matches!(&*self.responses, [one] if one.outcome() == OperationOutcome::Refused)
     }
-}
-
-fn headers(media_type: MediaType, read: &ReadSummary, quality: Quality) -> HeaderMap {
-    // With room for what every answer carries.
-    let mut headers = HeaderMap::with_capacity(16);
-    let content_type = HeaderValue::from_static(media_type.content_type());
-    headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(header::CACHE_CONTROL, cache_control(read, quality));
-    if let Some(age) = age(read).filter(|_| quality == Quality::Complete) {
-        headers.insert(header::AGE, age);
-    }
-    if let Some(status) = cache_status(read).filter(|_| !read.has_denials) {
-        headers.insert(&CACHE_STATUS, status);
-    }
-    headers
 }
 
 impl CompleteResponse {
-    pub(crate) fn new(
-        media_type: MediaType,
-        read: &ReadSummary,
-        quality: Quality,
-        body: Bytes,
-    ) -> Self {
-        let headers = headers(media_type, read, quality);
+    /// The response to operations that were executed without an error.
+    pub(crate) fn new(media_type: MediaType, read: &ReadSummary, body: Bytes) -> Self {
+        // With room for what every answer carries.
+        let mut headers = HeaderMap::with_capacity(16);
+        let content_type = HeaderValue::from_static(media_type.content_type());
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CACHE_CONTROL, cache_control(read));
+        if let Some(age) = age(read) {
+            headers.insert(header::AGE, age);
+        }
+        if let Some(status) = cache_status(read).filter(|_| !read.has_denials) {
+            headers.insert(&CACHE_STATUS, status);
+        }
         Self { status: StatusCode::OK, headers, body, has_links: read.has_links }
+    }
+
+    /// Forbids every cache to keep the response.
+    pub(crate) fn forbid_caching(&mut self) {
+        self.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.headers.remove(header::AGE);
     }
 
     /// The response as it is sent. The room is free again once the client has read it.

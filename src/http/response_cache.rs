@@ -12,9 +12,8 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::audit_log::AnswerEvents;
-use super::auth::Caller;
 use super::negotiation::MediaType;
-use crate::domain::{CallerIdentity, GrantKey};
+use crate::domain::GrantKey;
 use crate::records::{CacheSize, CallerKey, Dependency};
 
 /// The longest request and the longest response that are cached, in bytes.
@@ -44,43 +43,15 @@ pub(crate) struct ResponseKey {
     /// Whose data is read.
     pub(crate) data_of: CallerKey,
     /// What the caller may see and do.
-    grant: GrantKey,
-    /// The caller's name, where the gateway has verified one.
-    name: Option<Arc<str>>,
-    media_type: MediaType,
-    pub(crate) sent: RequestBytes,
-}
-
-/// The bytes that carry the operations of a request.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct RequestBytes {
-    pub(crate) encoding: RequestEncoding,
+    pub(crate) grant: GrantKey,
+    /// The caller's name, where the gateway has verified one. A token is in `data_of`; an address has no rights of
+    /// its own.
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) media_type: MediaType,
+    /// Whether the bytes are the parameters of a GET, or the body of a POST.
+    pub(crate) by_get: bool,
+    /// The bytes that carry the operations of the request.
     pub(crate) bytes: Bytes,
-}
-
-/// How a request carries its operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum RequestEncoding {
-    /// In the parameters of a GET.
-    Parameters,
-    /// In the body of a POST.
-    Body,
-}
-
-impl ResponseKey {
-    pub(crate) fn new(
-        caller: &Caller,
-        data_of: CallerKey,
-        media_type: MediaType,
-        sent: RequestBytes,
-    ) -> Self {
-        let name = match &caller.identity {
-            CallerIdentity::Name(name) => Some(Arc::clone(name)),
-            // A token is in `data_of`. An address has no rights of its own.
-            CallerIdentity::Token(_) | CallerIdentity::Address(_) | CallerIdentity::Unknown => None,
-        };
-        Self { data_of, grant: caller.grant.key(), name, media_type, sent }
-    }
 }
 
 impl ResponseCache {
@@ -105,9 +76,9 @@ impl ResponseCache {
     }
 
     pub(crate) fn insert(&self, mut key: ResponseKey, response: CachedResponse) {
-        if key.sent.bytes.len().max(response.body.len()) <= MAX_CACHED_BYTES {
+        if key.bytes.len().max(response.body.len()) <= MAX_CACHED_BYTES {
             // A copy, because the bytes may be a part of a connection's buffer.
-            key.sent.bytes = Bytes::copy_from_slice(&key.sent.bytes);
+            key.bytes = Bytes::copy_from_slice(&key.bytes);
             self.0.insert(key, Arc::new(response));
         }
     }
@@ -125,7 +96,7 @@ fn weight(key: &ResponseKey, response: &Arc<CachedResponse>) -> u32 {
         response.dependencies.iter().map(|dependency| dependency.bytes).sum::<usize>();
     let events = response.events.bytes();
     let own = BOOKKEEPING + size_of::<(ResponseKey, CachedResponse)>();
-    let bytes = own + key.sent.bytes.len() + response.body.len() + texts + events + dependencies;
+    let bytes = own + key.bytes.len() + response.body.len() + texts + events + dependencies;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
@@ -137,13 +108,13 @@ mod tests {
     const MAX_BYTES: u64 = 1024 * 1024;
 
     fn key(bytes: &[u8]) -> ResponseKey {
-        let bytes = Bytes::copy_from_slice(bytes);
         ResponseKey {
             data_of: CallerKey::Gateway,
             grant: Grant::unrestricted().key(),
             name: Some("one".into()),
             media_type: MediaType::Json,
-            sent: RequestBytes { encoding: RequestEncoding::Body, bytes },
+            by_get: false,
+            bytes: Bytes::copy_from_slice(bytes),
         }
     }
 
@@ -167,7 +138,7 @@ mod tests {
             cache.get(&key).is_some()
         };
         assert!(found(|_| {}));
-        assert!(!found(|key| key.sent.bytes = Bytes::from_static(b"body ")));
+        assert!(!found(|key| key.bytes = Bytes::from_static(b"body ")));
         assert!(!found(|key| key.data_of = CallerKey::Holder([0; 32])));
         assert!(!found(|key| key.name = Some("other".into())));
         assert!(!found(|key| key.name = None));
@@ -179,7 +150,7 @@ mod tests {
             key.grant = Grant::from(nothing).key();
         }));
         assert!(!found(|key| key.media_type = MediaType::GraphqlResponse));
-        assert!(!found(|key| key.sent.encoding = RequestEncoding::Parameters));
+        assert!(!found(|key| key.by_get = true));
     }
 
     #[test]

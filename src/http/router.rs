@@ -1,63 +1,66 @@
-//! The routes of the main listener and the layers around them.
+//! The main listener: the way into `/graphql` and the pages, and out again with what every answer carries.
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, Uri};
-use axum::middleware::{self, Next};
+use axum::body::{Body, HttpBody as _};
+use axum::http::{HeaderValue, Method, Request, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
+use opentelemetry::trace::TraceContextExt as _;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::handlers::{self, admin::Reasons};
+use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST, Ended};
+use super::caller_request::IncomingRequest;
+use super::caller_request::{ClientApp, X_REQUEST_ID, request_id};
+use super::handlers::admin::Reasons;
+use super::handlers::{self, pages};
 use super::refusal::Refusal;
-use super::request::IncomingBody;
-use super::security_headers;
+use super::security_headers::secure;
 use super::server::Serve;
 use super::setting_file::FileError;
+use super::spans;
 use super::state::{Endpoint, MainParts};
 use crate::config::{GraphqlConfig, LimitsConfig, Live, SubscriptionsConfig};
-use crate::domain::ErrorCode;
 
 const GRAPHQL: &str = "/graphql";
+/// What an answer depends on beside its address.
+const VARY: HeaderValue =
+    HeaderValue::from_static("Accept, Accept-Encoding, X-Auth-Token, X-API-Key, Authorization");
 
-/// What the main listener serves: the GraphQL endpoint, and everything else by axum's router. Clones share it.
+/// What the main listener serves. Clones share it.
 #[derive(Clone)]
-pub struct Main {
-    endpoint: Arc<Live<Endpoint>>,
-    router: Live<Router>,
-}
+pub struct Main(Live<Endpoint>);
 
-/// The endpoint and the routes under other settings.
+/// The endpoint under other settings.
 pub struct MainChange(Endpoint);
 
-/// What the main listener serves.
-///
-/// # Errors
-/// When the trusted documents cannot be read.
-pub fn main_router(parts: MainParts) -> Result<Main, FileError> {
-    let endpoint = Endpoint::build(parts)?;
-    let router = Live::new(router(endpoint.get()));
-    Ok(Main { endpoint, router })
-}
-
 impl Main {
-    /// Updates the gauges of readiness, caches, limits and streams.
-    pub fn observe(&self, reasons: &Reasons) {
-        self.endpoint.load().observe(reasons);
+    /// What the main listener serves.
+    ///
+    /// # Errors
+    /// When the trusted documents cannot be read.
+    pub fn new(parts: MainParts) -> Result<Self, FileError> {
+        Ok(Self(Live::new(Endpoint::new(parts)?)))
     }
 
-    /// Answers a request for the endpoint, without a listener.
-    pub async fn answer(&self, request: Request<Body>) -> Response {
-        answer(self.endpoint.get(), None, request).await
+    /// Updates the gauges of readiness, caches, limits and streams.
+    pub fn observe(&self, reasons: &Reasons) {
+        let endpoint = self.0.load();
+        let metrics = &endpoint.parts.metrics;
+        metrics.readiness(reasons);
+        let (documents, document_bytes) = endpoint.engine.documents();
+        metrics.documents.set(documents);
+        metrics.document_bytes.set(document_bytes);
+        endpoint.parts.records.metrics.set_size("answers", endpoint.responses.size());
+        metrics.in_flight_limit.set(endpoint.parts.limits.max_in_flight as u64);
+        metrics.streams.set(endpoint.connections.open() as u64);
     }
 
     /// Prepares other settings.
@@ -70,87 +73,118 @@ impl Main {
         subscriptions: &SubscriptionsConfig,
         graphql: &GraphqlConfig,
     ) -> Result<MainChange, FileError> {
-        self.endpoint.get().changed(limits, subscriptions, graphql).map(MainChange)
+        self.0.load().changed(limits, subscriptions, graphql).map(MainChange)
     }
 
     /// Serves new requests under other settings.
     pub fn change(&self, MainChange(endpoint): MainChange) {
         endpoint.resize_permits();
-        self.endpoint.set(endpoint);
-        self.router.set(router(self.endpoint.get()));
+        self.0.set(endpoint);
+    }
+
+    /// Answers a request. One for the endpoint is logged and counted, and answered even if its handler panics.
+    async fn handle(
+        &self,
+        endpoint: &Endpoint,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Response {
+        if request.uri().path() != GRAPHQL {
+            return Box::pin(page(endpoint, request)).await;
+        }
+        let (id, id_value) = request_id(request.headers());
+        let app = ClientApp::of(request.headers());
+        let span = spans::request(&request, &id, &app);
+        let (parts, body) = request.into_parts();
+        let incoming = IncomingRequest { parts, peer, id: Arc::clone(&id), app: app.clone() };
+        let mut guard = RequestGuard::new(endpoint, id, app, span.clone());
+        let answering = handlers::answer(&self.0, endpoint, incoming, body, &mut guard.log);
+        // A panic in one request is an error for that request only.
+        let answer = AssertUnwindSafe(answering).catch_unwind().instrument(span).await;
+        let answer = answer.unwrap_or_else(|_| Err(Refusal::panicked()));
+        let mut response = answer.unwrap_or_else(|refusal| {
+            let code = refusal.code().as_str();
+            endpoint.parts.metrics.count_error(code);
+            guard.log.add_error(code.to_owned());
+            refusal.into_response()
+        });
+        guard.status = response.status().as_u16();
+        let headers = response.headers_mut();
+        headers.insert(&X_REQUEST_ID, id_value);
+        headers.append(header::VARY, VARY);
+        secure(headers);
+        response
     }
 }
 
 impl Serve for Main {
     async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
-        if request.uri().path() == GRAPHQL {
-            return answer(self.endpoint.get(), Some(peer.ip()), request).await;
+        let (endpoint, peer) = (self.0.get(), peer.ip());
+        let is_head = request.method() == Method::HEAD;
+        let mut response = match &endpoint.cors {
+            None => self.handle(&endpoint, peer, request).await,
+            Some(cors) => {
+                let handle =
+                    |request| self.handle(&endpoint, peer, request).map(Ok::<_, Infallible>);
+                let answer = cors.layer(service_fn(handle)).oneshot(request).await;
+                answer.unwrap_or_else(|never| match never {})
+            }
+        };
+        // hyper leaves out the body itself in HTTP/1, but not in HTTP/2.
+        if is_head && let Some(length @ 1..) = response.body().size_hint().exact() {
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            *response.body_mut() = Body::empty();
         }
-        let router = self.router.get();
-        Box::pin(async move { Serve::serve(&*router, peer, request).await }).await
+        response
     }
 }
 
-async fn answer<B: IncomingBody>(
-    endpoint: Arc<Endpoint>,
-    peer: Option<IpAddr>,
-    request: Request<B>,
-) -> Response {
-    let Some(cors) = endpoint.cors.clone() else {
-        return handlers::handle(endpoint, peer, request).await;
-    };
-    let handle =
-        |request| handlers::handle(Arc::clone(&endpoint), peer, request).map(Ok::<_, Infallible>);
-    let answer = cors.layer(service_fn(handle)).oneshot(request).await;
-    answer.unwrap_or_else(|never| match never {})
-}
-
-fn router(endpoint: Arc<Endpoint>) -> Router {
-    let cors = endpoint.cors.clone();
-    let mut router = Router::new();
-    if endpoint.graphql.graphiql {
-        router = router.route("/graphql/assets/{file}", get(asset));
-    }
-    if endpoint.graphql.console {
-        router = router.route("/", get(handlers::console_page)).route("/assets/{file}", get(asset));
-    }
-    let router = router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked))
-        // Outside of the panic's answer, so that it carries the headers too.
-        .layer(middleware::from_fn(secured))
-        .with_state(endpoint);
-    match cors {
-        None => router,
-        Some(cors) => router.layer(cors),
-    }
-}
-
-async fn asset(endpoint: State<Arc<Endpoint>>, uri: Uri, headers: HeaderMap) -> Response {
-    match handlers::static_file(endpoint, uri, headers).await {
-        Some(response) => response,
-        None => not_found().await,
-    }
-}
-
-async fn not_found() -> Response {
-    let message = "there is nothing here: the GraphQL endpoint is /graphql";
-    Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BadRequest, message).into_response()
-}
-
-/// axum adds `Allow`.
-async fn method_not_allowed() -> Response {
-    let message = "this file is only read: GET and HEAD are allowed";
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, message).into_response()
-}
-
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    Refusal::panicked().into_response()
-}
-
-async fn secured(request: axum::extract::Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    security_headers::secure(response.headers_mut());
+/// Answers a request for a page or one of its files.
+async fn page(endpoint: &Endpoint, request: Request<Incoming>) -> Response {
+    let (parts, _) = request.into_parts();
+    let answer = AssertUnwindSafe(pages::answer(endpoint, &parts)).catch_unwind().await;
+    let answer = answer.unwrap_or_else(|_| Err(Refusal::panicked()));
+    let mut response = answer.unwrap_or_else(Refusal::into_response);
+    secure(response.headers_mut());
     response
+}
+
+/// Logs and counts a request at its end, even one that is dropped because its client has closed the connection.
+struct RequestGuard<'e> {
+    endpoint: &'e Endpoint,
+    id: Arc<str>,
+    app: ClientApp,
+    span: Span,
+    since: Instant,
+    log: AccessLogEntry,
+    status: u16,
+}
+
+impl<'e> RequestGuard<'e> {
+    fn new(endpoint: &'e Endpoint, id: Arc<str>, app: ClientApp, span: Span) -> Self {
+        endpoint.parts.metrics.in_flight.inc();
+        let (since, log) = (endpoint.parts.clock.now(), AccessLogEntry::default());
+        Self { endpoint, id, app, span, since, log, status: CLIENT_CLOSED_REQUEST }
+    }
+}
+
+impl Drop for RequestGuard<'_> {
+    fn drop(&mut self) {
+        let MainParts { clock, metrics, .. } = &self.endpoint.parts;
+        let took = clock.now().saturating_duration_since(self.since);
+        spans::answered(&self.span, self.status);
+        metrics.in_flight.dec();
+        metrics.count(self.status, took);
+        let context = self.span.context();
+        let span = context.span();
+        self.log.log(&Ended {
+            message: "answered",
+            id: &self.id,
+            span: span.span_context(),
+            app: &self.app,
+            status: Some(self.status),
+            answers: None,
+            took,
+        });
+    }
 }

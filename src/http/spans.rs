@@ -9,7 +9,7 @@ use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::access_log::{CLIENT_CLOSED_REQUEST, code_of, shown_name};
-use super::client_app::ClientApp;
+use super::caller_request::ClientApp;
 use super::response::OperationResponse;
 use crate::spans::{TARGET, extract, fail};
 

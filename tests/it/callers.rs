@@ -263,13 +263,25 @@ async fn a_problem_of_a_key_file_has_its_line_and_what_is_allowed() {
     let hash = hex::encode(Sha256::digest("secret"));
     let good = format!("name = \"n\"\nsha256 = \"{hash}\"\nprojects = [\"*\"]\n");
     let values = "must be a list of texts, each of 1 to 255 characters";
+    let wrong_type = "a value has the wrong type";
     let with = |line: &str| format!("[[key]]\n{good}{line}\n");
     for (content, expected) in [
         ("[[key]\n".to_owned(), "line 1: "),
         (String::new(), "line 1: there is no key"),
         ("[keys]\n".to_owned(), "line 1: unknown field `keys`"),
-        ("key = 1\n".to_owned(), "line 1: key is no table"),
-        ("\nkey = \"secret\"\n".to_owned(), "line 2: key is no table"),
+        ("key = 1\n".to_owned(), &format!("line 1: {wrong_type}, expected a sequence: ")),
+        (
+            "\nkey = \"secret\"\n".to_owned(),
+            &format!("line 2: {wrong_type}, expected a sequence: "),
+        ),
+        (
+            "\nkey = \"a, expected secret\"\n".to_owned(),
+            &format!("line 2: {wrong_type}, expected a sequence: "),
+        ),
+        (
+            with("").replace(&format!("\"{hash}\""), "1"),
+            &format!("line 3: {wrong_type}, expected a string: "),
+        ),
         (with(&format!("[[key]]\n{good}")), "line 5: name or sha256 of \"n\" is another"),
         (
             with(&format!("[[key]]\n{}", good.replace("\"n\"", "\"m\""))),
@@ -283,11 +295,16 @@ async fn a_problem_of_a_key_file_has_its_line_and_what_is_allowed() {
         ),
         (with("").replace("projects = [\"*\"]\n", ""), "line 1: missing field `projects`"),
         (with("").replace("[\"*\"]", "[]"), "line 1: projects must be a list of project ids"),
-        (with("").replace("[\"*\"]", "\"secret\""), "line 1: projects must be a list"),
+        (
+            with("").replace("[\"*\"]", "\"secret\""),
+            &format!("line 4: {wrong_type}, expected a sequence: "),
+        ),
         (with("").replace("[\"*\"]", "[\"*\", \"p\"]"), "line 1: projects must be a list"),
-        (with("usernames = \"secret\""), &format!("line 1: usernames {values}")),
+        (with("usernames = \"secret\""), &format!("line 5: {wrong_type}, expected a sequence: ")),
+        (with("usernames = [\"\"]"), &format!("line 1: usernames {values}")),
         (with("desktop_ids = [\"\"]"), &format!("line 1: desktop_ids {values}")),
-        (with("desktop_pool_ids = [1]"), &format!("line 1: desktop_pool_ids {values}")),
+        (with("desktop_pool_ids = [1]"), &format!("line 5: {wrong_type}, expected a string: ")),
+        (with("desktop_pool_ids = [\"\\n\"]"), &format!("line 1: desktop_pool_ids {values}")),
         (
             with("permissions = [\"operations\"]"),
             "line 1: permissions must be a list of read, operations and download, with read",
@@ -465,14 +482,14 @@ async fn an_invalid_token_is_refused_with_the_reason() {
         (issuer.token(&json!({ "iss": null })), "the token has no exp, iss or aud"),
         (issuer.token(&json!({ "iss": 1 })), "the token has no exp, iss or aud"),
         (issuer.token(&json!({ "sub": null })), "the token has no subject (sub)"),
-        (impostor.token(&json!({})), "the token's signature is not that of its key"),
+        (impostor.token(&json!({})), "the token is not signed with a key that is known here"),
         (
             issuer.token_with(&critical, &json!({})),
             "the token has critical headers, which are not known",
         ),
         (
             good.rsplit_once('.').unwrap().0.to_owned() + ".",
-            "the token's signature is not that of its key",
+            "the token is not signed with a key that is known here",
         ),
         (KEY.to_owned(), "the token is no JSON Web Token with a signature that is known here"),
     ] {

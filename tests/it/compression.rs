@@ -245,6 +245,22 @@ async fn a_head_has_the_headers_of_its_get_and_no_body() {
 }
 
 #[tokio::test]
+async fn a_head_over_http_2_has_headers_only() {
+    let gateway = gateway().await;
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let endpoint = format!("{}?query={{__typename}}", gateway.url());
+    let file = format!("{}/assets/icon.svg", gateway.url());
+    let nothing = format!("http://{}/nothing", gateway.address);
+    for (url, status) in [(endpoint, 200), (file, 200), (nothing, 404)] {
+        let whole = Raw::of(client.get(&url).header("x-auth-token", TOKEN)).await;
+        let head = Raw::of(client.head(&url).header("x-auth-token", TOKEN)).await;
+
+        assert_eq!((head.status, head.body.len(), whole.status), (status, 0, status), "{url}");
+        assert_eq!(head.header("content-length"), whole.body.len().to_string(), "{url}");
+    }
+}
+
+#[tokio::test]
 async fn a_cached_response_is_compressed_as_each_client_accepts() {
     let gateway = gateway().await;
     let document = list(100, "id status");

@@ -163,7 +163,7 @@ async fn other_methods_and_paths_are_refused_in_json() {
     let elsewhere = HttpAnswer::of(elsewhere).await;
 
     assert_eq!((deleted.status, deleted.header("allow")), (405, "GET, HEAD, POST, OPTIONS"));
-    assert_eq!((posted.status, posted.header("allow")), (405, "GET,HEAD"));
+    assert_eq!((posted.status, posted.header("allow")), (405, "GET, HEAD"));
     assert_eq!(posted.json["errors"][0]["extensions"]["code"], "BAD_REQUEST");
     assert_eq!(elsewhere.status, 404);
     assert_eq!(elsewhere.json["errors"][0]["extensions"]["code"], "BAD_REQUEST");

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use toml::{Spanned, Value};
+use toml::Spanned;
 
-use super::error::AuthError;
 use super::grant::{permissions_of_key, projects_of_key};
 use crate::config::read_bounded;
 use crate::domain::{Grant, Rights, Secret};
+use crate::http::refusal::Refusal;
 use crate::http::setting_file::{FileError, read_file};
 
 /// The longest name of a key.
@@ -24,7 +24,7 @@ const FORM: &str = "a file is made of [[key]] with name, sha256, projects and, w
                     narrowed, usernames, desktop_ids, desktop_pool_ids and permissions";
 
 /// The keys that are accepted.
-pub(super) struct ApiKeys(Vec<Arc<ApiKey>>);
+pub(super) struct ApiKeys(pub(super) Vec<Arc<ApiKey>>);
 
 /// A key, by its hash. No `Debug`, so that no log shows the hash.
 #[derive(PartialEq, Eq)]
@@ -40,15 +40,11 @@ impl ApiKeys {
         read_file("inbound.api_keys_file", file, read_bounded, parse).map(Self)
     }
 
-    /// Finds the key that a caller sent.
-    pub(super) fn verify(&self, credential: Option<&Secret>) -> Result<Arc<ApiKey>, AuthError> {
+    /// Finds the key that a caller sent. Compares with every key, each in full, so that the time taken reveals
+    /// nothing.
+    pub(super) fn verify(&self, credential: Option<&Secret>) -> Result<Arc<ApiKey>, Refusal> {
         let missing = "no key was sent: give X-API-Key or Authorization: Bearer";
-        let credential = credential.ok_or(AuthError::MissingCredential(missing))?;
-        self.find(credential).ok_or(AuthError::InvalidCredential("the key is not known"))
-    }
-
-    /// Compares with every key, each in full, so that the time taken reveals nothing.
-    fn find(&self, credential: &Secret) -> Option<Arc<ApiKey>> {
+        let credential = credential.ok_or_else(|| Refusal::missing_credential(missing))?;
         let hash: [u8; 32] = Sha256::digest(credential.expose().as_bytes()).into();
         let mut found = None;
         for key in &self.0 {
@@ -56,17 +52,7 @@ impl ApiKeys {
                 found = Some(Arc::clone(key));
             }
         }
-        found
-    }
-
-    /// Whether a key is restricted.
-    pub(super) fn may_restrict(&self) -> bool {
-        self.0.iter().any(|key| key.grant.is_restricted())
-    }
-
-    /// Whether a key is still in the file, unchanged.
-    pub(super) fn contain(&self, key: &ApiKey) -> bool {
-        self.0.iter().any(|other| **other == *key)
+        found.ok_or_else(|| Refusal::invalid_credential("the key is not known"))
     }
 }
 
@@ -77,18 +63,17 @@ struct KeyFile {
     key: Vec<Spanned<KeyEntry>>,
 }
 
-/// A key in the file. Its values are read by hand, because serde's errors quote them, and a value may be the
-/// key itself by mistake.
+/// A key in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyEntry {
-    name: Value,
-    sha256: Value,
-    projects: Value,
-    usernames: Option<Value>,
-    desktop_ids: Option<Value>,
-    desktop_pool_ids: Option<Value>,
-    permissions: Option<Value>,
+    name: String,
+    sha256: String,
+    projects: Vec<String>,
+    usernames: Option<Vec<String>>,
+    desktop_ids: Option<Vec<String>>,
+    desktop_pool_ids: Option<Vec<String>>,
+    permissions: Option<Vec<String>>,
 }
 
 /// Reads the keys; the error is a clause that begins with the number of a line.
@@ -99,8 +84,13 @@ fn parse(file: &[u8]) -> Result<Vec<Arc<ApiKey>>, String> {
         format!("line {line}: {problem}")
     };
     let file: KeyFile = toml::from_str(text).map_err(|error| {
-        let is_quoting = error.message().starts_with("invalid type");
-        let problem = if is_quoting { "key is no table" } else { error.message() };
+        // serde quotes a value of a wrong type, and that may be the key itself by mistake.
+        let problem = match error.message().rsplit_once(", expected ") {
+            Some((quoting, expected)) if quoting.starts_with("invalid type") => {
+                format!("a value has the wrong type, expected {expected}")
+            }
+            _ => error.message().to_owned(),
+        };
         at(error.span().map_or(0, |span| span.start), &format!("{problem}: {FORM}"))
     })?;
     if file.key.is_empty() {
@@ -122,36 +112,44 @@ fn parse(file: &[u8]) -> Result<Vec<Arc<ApiKey>>, String> {
 impl KeyEntry {
     /// The key, or which value is wrong and what is allowed.
     fn read(&self) -> Result<ApiKey, String> {
-        let name = self
-            .name
-            .as_str()
-            .filter(|name| is_name(name))
-            .ok_or("name must be a text of 1 to 64 letters, digits and . _ - @ : /")?;
+        let Self { name, usernames, desktop_ids, desktop_pool_ids, .. } = self;
+        if !is_name(name) {
+            return Err("name must be a text of 1 to 64 letters, digits and . _ - @ : /".to_owned());
+        }
         let mut sha256 = [0; 32];
-        let hash = self.sha256.as_str().ok_or(hex::FromHexError::OddLength);
-        hash.and_then(|hash| hex::decode_to_slice(hash, &mut sha256))
+        hex::decode_to_slice(&self.sha256, &mut sha256)
             .map_err(|_| "sha256 must be the key's SHA-256, 64 hexadecimal digits")?;
-        let projects = texts(&self.projects).and_then(|ids| projects_of_key(&ids)).ok_or(
+        let projects = projects_of_key(&self.projects).ok_or(
             "projects must be a list of project ids, each of 1 to 64 letters, digits, - and _, or \
              [\"*\"] for every project",
         )?;
         let permissions = self.permissions.as_ref().map(|names| {
-            texts(names).and_then(|names| permissions_of_key(&names)).ok_or(
+            permissions_of_key(names).ok_or(
                 "permissions must be a list of read, operations and download, with read among \
                  them; leave it out to grant all",
             )
         });
-        let usernames = values("usernames", self.usernames.as_ref())?;
-        let desktop_ids = values("desktop_ids", self.desktop_ids.as_ref())?;
-        let desktop_pool_ids = values("desktop_pool_ids", self.desktop_pool_ids.as_ref())?;
+        for (name, values) in [
+            ("usernames", usernames),
+            ("desktop_ids", desktop_ids),
+            ("desktop_pool_ids", desktop_pool_ids),
+        ] {
+            if !values.iter().flatten().all(|value| is_value(value)) {
+                return Err(format!(
+                    "{name} must be a list of texts, each of 1 to 255 characters and none of them a \
+                     control character; leave it out for no constraint"
+                ));
+            }
+        }
+        let ids = |ids: &Vec<String>| Rights::folded_ids(ids.iter().map(String::as_str));
         let rights = Rights {
             projects,
-            usernames: usernames.map(|names| names.into_iter().map(Arc::from).collect()),
-            desktop_ids: desktop_ids.map(Rights::folded_ids),
-            desktop_pool_ids: desktop_pool_ids.map(Rights::folded_ids),
+            usernames: usernames.as_ref().map(|names| names.iter().map(|n| (**n).into()).collect()),
+            desktop_ids: desktop_ids.as_ref().map(ids),
+            desktop_pool_ids: desktop_pool_ids.as_ref().map(ids),
             permissions: permissions.transpose()?,
         };
-        Ok(ApiKey { name: name.into(), grant: Arc::new(rights.into()), sha256 })
+        Ok(ApiKey { name: name.as_str().into(), grant: Arc::new(rights.into()), sha256 })
     }
 }
 
@@ -160,21 +158,6 @@ fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_sane)
 }
 
-fn texts(value: &Value) -> Option<Vec<&str>> {
-    value.as_array()?.iter().map(Value::as_str).collect()
-}
-
-/// The values of a constraint; `None` for no constraint.
-fn values<'v>(name: &str, value: Option<&'v Value>) -> Result<Option<Vec<&'v str>>, String> {
-    let is_sane = |text: &&str| {
-        (1..=LONGEST_VALUE).contains(&text.chars().count()) && !text.contains(char::is_control)
-    };
-    let read = |value| texts(value).filter(|texts| texts.iter().all(is_sane));
-    let refused = || {
-        format!(
-            "{name} must be a list of texts, each of 1 to 255 characters and none of them a control \
-             character; leave it out for no constraint"
-        )
-    };
-    value.map(|value| read(value).ok_or_else(refused)).transpose()
+fn is_value(text: &str) -> bool {
+    (1..=LONGEST_VALUE).contains(&text.chars().count()) && !text.contains(char::is_control)
 }

@@ -19,20 +19,17 @@ const ALL: &str = "*";
 const PERMISSION_PREFIX: &str = "screen-records:";
 
 /// Reads the projects of a key in the key file: a list of ids, or `*` alone. `None` for anything else.
-pub(super) fn projects_of_key(projects: &[&str]) -> Option<Projects> {
-    match projects {
-        [] => None,
-        [ALL] => Some(None),
-        ids => {
-            let ids: Option<BTreeSet<_>> = ids.iter().map(|id| ProjectId::parse(id).ok()).collect();
-            Some(Some(ids?))
-        }
+pub(super) fn projects_of_key(projects: &[String]) -> Option<Projects> {
+    if projects == [ALL] {
+        return Some(None);
     }
+    let ids: Option<BTreeSet<_>> = projects.iter().map(|id| ProjectId::parse(id).ok()).collect();
+    ids.filter(|ids| !ids.is_empty()).map(Some)
 }
 
 /// Reads the permissions of a key in the key file. `None` for a list without `read`, and for a permission
 /// that does not exist.
-pub(super) fn permissions_of_key(names: &[&str]) -> Option<BTreeSet<Permission>> {
+pub(super) fn permissions_of_key(names: &[String]) -> Option<BTreeSet<Permission>> {
     let all: Option<BTreeSet<_>> = names.iter().map(|name| Permission::of_name(name)).collect();
     all.filter(|all| all.contains(&Permission::Read))
 }

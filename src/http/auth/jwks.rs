@@ -14,8 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::interval;
 use tokio_util::task::TaskTracker;
 
-use super::error::AuthSetupError;
-use super::{AuthParts, CHECK_INTERVAL};
+use super::{AuthParts, AuthSetupError, CHECK_INTERVAL};
 use crate::body_limit::{BodyError, read_body};
 use crate::clock::Clock;
 use crate::config::{JwksSource, JwtConfig, LARGEST_FILE, Live, Proxies, read_bounded};
@@ -31,14 +30,11 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keys in one set. Each may be tried for a token that names no key.
 const MOST_KEYS: usize = 100;
 
-/// The keys and their source. Clones share them.
-#[derive(Clone)]
-pub(super) struct Jwks(Arc<Shared>);
-
-struct Shared {
-    keys: Live<Vec<PublicKey>>,
+/// The keys and their source.
+pub(super) struct Jwks {
+    pub(super) keys: Live<Vec<PublicKey>>,
     remote: Option<Remote>,
-    clock: Clock,
+    pub(super) clock: Clock,
     tasks: TaskTracker,
 }
 
@@ -65,11 +61,11 @@ pub(super) struct PublicKey {
 }
 
 impl Jwks {
-    /// Reads the keys. Keys at an address are refreshed for as long as a clone of this exists.
+    /// Reads the keys. Keys at an address are refreshed for as long as this exists.
     pub(super) async fn start(
         config: &JwtConfig,
         parts: &AuthParts,
-    ) -> Result<Self, AuthSetupError> {
+    ) -> Result<Arc<Self>, AuthSetupError> {
         let (keys, remote) = match &config.jwks {
             JwksSource::File(path) => {
                 (read_file("inbound.jwt_jwks", path, read_bounded, parse)?, None)
@@ -79,10 +75,10 @@ impl Jwks {
             }
         };
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
-        let jwks = Self(Arc::new(Shared { keys: Live::new(keys), remote, clock, tasks }));
-        if jwks.0.remote.is_some() {
+        let jwks = Arc::new(Self { keys: Live::new(keys), remote, clock, tasks });
+        if jwks.remote.is_some() {
             jwks.fetch_if_older(BACKOFF).await;
-            let refreshing = keep_fresh(Arc::downgrade(&jwks.0));
+            let refreshing = keep_fresh(Arc::downgrade(&jwks));
             parts.tasks.spawn(parts.stopping.clone().run_until_cancelled_owned(refreshing));
         }
         Ok(jwks)
@@ -90,39 +86,35 @@ impl Jwks {
 
     /// Fixed keys.
     #[cfg(test)]
-    pub(super) fn of(json: &Value) -> Result<Self, String> {
+    pub(super) fn of(json: &Value) -> Result<Arc<Self>, String> {
         let keys = Live::new(parse(json.to_string().as_bytes())?);
         let (clock, tasks) = (Clock::default(), TaskTracker::new());
-        Ok(Self(Arc::new(Shared { keys, remote: None, clock, tasks })))
+        Ok(Arc::new(Self { keys, remote: None, clock, tasks }))
     }
 
     /// Why no token can be verified for now, if so.
     pub(super) fn trouble(&self) -> Option<&'static str> {
-        self.keys().is_empty().then_some("there are no keys of inbound.jwt_jwks yet")
-    }
-
-    pub(super) fn keys(&self) -> Arc<Vec<PublicKey>> {
-        self.0.keys.get()
+        self.keys.load().is_empty().then_some("there are no keys of inbound.jwt_jwks yet")
     }
 
     /// The keys for a token that none of them has signed: fetched again, unless the set has the key that the
     /// token names, or was fetched a moment ago.
-    pub(super) async fn keys_for(&self, id: Option<&str>) -> Arc<Vec<PublicKey>> {
+    pub(super) async fn keys_for(self: &Arc<Self>, id: Option<&str>) -> Arc<Vec<PublicKey>> {
         let is_named = |key: &PublicKey| id.is_some() && key.id.as_deref() == id;
-        if self.0.remote.is_some() && !self.keys().iter().any(is_named) {
+        if self.remote.is_some() && !self.keys.load().iter().any(is_named) {
             // A task of its own: other callers need the keys even if this one hangs up.
-            let jwks = self.clone();
-            let fetching = self.0.tasks.spawn(async move { jwks.fetch_if_older(BACKOFF).await });
+            let jwks = Arc::clone(self);
+            let fetching = self.tasks.spawn(async move { jwks.fetch_if_older(BACKOFF).await });
             let _ = fetching.await;
         }
-        self.keys()
+        self.keys.get()
     }
 
     /// Fetches the keys if the last fetch began `age` ago or earlier, or has failed and began a while ago.
     async fn fetch_if_older(&self, age: Duration) {
-        let Some(remote) = &self.0.remote else { return };
+        let Some(remote) = &self.remote else { return };
         let mut last_fetch = remote.last_fetch.lock().await;
-        let now = self.0.clock.now();
+        let now = self.clock.now();
         let is_recent = last_fetch.as_ref().is_some_and(|last| {
             let age = if last.succeeded { age } else { BACKOFF };
             now.saturating_duration_since(last.began) < age
@@ -133,10 +125,10 @@ impl Jwks {
         let fetched = remote.fetch().await;
         *last_fetch = Some(Fetch { began: now, succeeded: fetched.is_ok() });
         match fetched {
-            Ok(keys) => self.0.keys.set(keys),
+            Ok(keys) => self.keys.set(keys),
             Err(problem) => tracing::warn!(
                 problem,
-                keys = self.keys().len(),
+                keys = self.keys.load().len(),
                 "the keys of inbound.jwt_jwks could not be fetched: they stay as they were"
             ),
         }
@@ -144,11 +136,11 @@ impl Jwks {
 }
 
 /// Refreshes the keys while they are in use.
-async fn keep_fresh(shared: Weak<Shared>) {
+async fn keep_fresh(jwks: Weak<Jwks>) {
     let mut checks = interval(CHECK_INTERVAL);
     loop {
         checks.tick().await;
-        let Some(jwks) = shared.upgrade().map(Jwks) else { return };
+        let Some(jwks) = jwks.upgrade() else { return };
         jwks.fetch_if_older(REFRESH_INTERVAL).await;
     }
 }
@@ -280,7 +272,7 @@ mod tests {
             (Some("other"), Algorithm::ES256, 0),
             (None, Algorithm::PS256, 2),
         ] {
-            let found = jwks.keys().iter().filter(|key| key.fits(id, algorithm)).count();
+            let found = jwks.keys.load().iter().filter(|key| key.fits(id, algorithm)).count();
 
             assert_eq!(found, fitting, "of {id:?} and {algorithm:?}");
         }

@@ -5,30 +5,42 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use jiff::Timestamp;
+use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::{Header, Validation, decode, decode_header};
+use jsonwebtoken::signature::{self, Verifier};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, DecodingKeyKind, Header, Validation, decode, decode_header,
+};
 use moka::sync::Cache;
+use ring::signature::{self as of_ring, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde_json::{Map, Value};
 
-use super::caller::{Caller, Validity};
-use super::error::{AuthError, AuthSetupError};
 use super::grant::grant_of_token;
 use super::jwks::{Jwks, PublicKey};
-use super::{AuthParts, verifier};
-use crate::clock::Clock;
+use super::{AuthParts, AuthSetupError, Caller, Validity, loggable};
 use crate::config::{GrantClaims, JwksSource, JwtConfig};
-use crate::domain::Secret;
+use crate::domain::{CallerIdentity, Secret};
+use crate::http::refusal::Refusal;
 
 /// The memory for verified tokens, in bytes.
 const MAX_VERIFIED_BYTES: u64 = 24 * 1024 * 1024;
 /// What a verified token takes beside its text and what was read from it, estimated.
 const BOOKKEEPING: usize = 500;
 
+/// Lets `jsonwebtoken` verify signatures with ring, which TLS needs anyway.
+/// Verifies only: this process signs no tokens and makes no keys.
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
+    verifier_factory: |algorithm, key| {
+        Ok(Box::new(RingVerifier { algorithm: *algorithm, key: key.clone() }))
+    },
+    key_utils: KeyUtils::new_unimplemented(),
+};
+
 /// Verifies tokens.
 pub(super) struct TokenVerifier {
-    jwks: Jwks,
+    pub(super) jwks: Arc<Jwks>,
     config: Arc<JwtConfig>,
-    clock: Clock,
     /// Bearers by the whole token. Verifying a signature takes longer than all else that a cached response needs.
     verified: Cache<Secret, Verified, RandomState>,
 }
@@ -44,38 +56,31 @@ struct Verified {
 
 type Claims = Map<String, Value>;
 
-/// Why verification failed, as a sentence.
-enum Unverified {
-    /// None of the keys has signed the token.
-    Signature(&'static str),
-    /// A key has signed it, but a claim is wrong.
-    Claims(&'static str),
-}
-
 impl TokenVerifier {
     /// Reads the keys, and refreshes them from then on.
     pub(super) async fn start(
         config: &JwtConfig,
         parts: &AuthParts,
     ) -> Result<Self, AuthSetupError> {
-        verifier::install();
+        // Fails only if it is installed already.
+        let _ = PROVIDER.install_default();
         let jwks = Jwks::start(config, parts).await?;
-        Ok(Self::new(jwks, config, parts.clock.clone()))
+        Ok(Self::new(jwks, config))
     }
 
-    fn new(jwks: Jwks, config: &JwtConfig, clock: Clock) -> Self {
+    fn new(jwks: Arc<Jwks>, config: &JwtConfig) -> Self {
         let verified = Cache::builder()
             .max_capacity(MAX_VERIFIED_BYTES)
             .weigher(weight)
             .build_with_hasher(RandomState::default());
-        Self { jwks, config: Arc::new(config.clone()), clock, verified }
+        Self { jwks, config: Arc::new(config.clone()), verified }
     }
 
     /// The same keys under other rules; `None` for keys of a file, and for another address.
     pub(super) fn with_rules(&self, config: &JwtConfig) -> Option<Self> {
         let has_same_keys =
             config.jwks == self.config.jwks && matches!(config.jwks, JwksSource::Address(_));
-        has_same_keys.then(|| Self::new(self.jwks.clone(), config, self.clock.clone()))
+        has_same_keys.then(|| Self::new(Arc::clone(&self.jwks), config))
     }
 
     /// Whether a token that was verified by `rules` would be verified the same way now.
@@ -93,20 +98,15 @@ impl TokenVerifier {
         self.config.claims != GrantClaims { projects, ..GrantClaims::default() }
     }
 
-    /// Why no token can be verified for now, if so.
-    pub(super) fn trouble(&self) -> Option<&'static str> {
-        self.jwks.trouble()
-    }
-
     /// The bearer of a token. A token is verified again once it has expired, or the keys were read again.
-    pub(super) async fn verify(&self, token: Option<&Secret>) -> Result<Caller, AuthError> {
+    pub(super) async fn verify(&self, token: Option<&Secret>) -> Result<Caller, Refusal> {
         let missing = "no token was sent: give Authorization: Bearer";
-        let token = token.ok_or(AuthError::MissingCredential(missing))?;
+        let token = token.ok_or_else(|| Refusal::missing_credential(missing))?;
         // Read before the token is verified: keys that replace them meanwhile end what is kept here.
-        let keys = self.jwks.keys();
+        let keys = self.jwks.keys.get();
         if let Some(Verified { bearer, expires, keys: of_then }) = self.verified.get(token)
             && Arc::ptr_eq(&keys, &of_then)
-            && self.clock.timestamp() < expires
+            && self.jwks.clock.timestamp() < expires
         {
             return Ok(bearer);
         }
@@ -116,14 +116,19 @@ impl TokenVerifier {
         let subject = subject.filter(|subject| !subject.is_empty());
         let subject = subject.ok_or_else(|| invalid("the token has no subject (sub)"))?;
         let grant = grant_of_token(&claims, &self.config.claims);
-        let validity = Validity::Token { expires, rules: Arc::clone(&self.config) };
-        let bearer = Caller::with_token(subject, grant, validity);
+        let bearer = Caller {
+            identity: CallerIdentity::Name(subject.into()),
+            name: Some(loggable(subject).into()),
+            token: None,
+            grant,
+            validity: Validity::Token { expires, rules: Arc::clone(&self.config) },
+        };
         self.verified.insert(token.clone(), Verified { bearer: bearer.clone(), expires, keys });
         Ok(bearer)
     }
 
     /// The claims of a token, once its signature is verified; fetches the keys again if none fits.
-    async fn claims(&self, token: &Secret) -> Result<Claims, AuthError> {
+    async fn claims(&self, token: &Secret) -> Result<Claims, Refusal> {
         let header = decode_header(token.expose()).map_err(|_| {
             invalid("the token is no JSON Web Token with a signature that is known here")
         })?;
@@ -134,51 +139,46 @@ impl TokenVerifier {
             // RFC 7515, section 4.1.11: critical headers must be understood, and none is.
             return Err(invalid("the token has critical headers, which are not known"));
         }
-        let keys = self.jwks.keys();
+        let keys = self.jwks.keys.get();
         let mut verified = self.verified(&keys, token, &header);
-        if let Err(Unverified::Signature(_)) = verified {
+        if verified.is_none() {
             let fetched = self.jwks.keys_for(header.kid.as_deref()).await;
             if !Arc::ptr_eq(&fetched, &keys) {
                 verified = self.verified(&fetched, token, &header);
             }
         }
-        verified.map_err(|unverified| match unverified {
-            Unverified::Signature(_) if self.trouble().is_some() => AuthError::Unavailable,
-            Unverified::Signature(reason) | Unverified::Claims(reason) => invalid(reason),
+        verified.unwrap_or_else(|| {
+            Err(match self.jwks.trouble() {
+                Some(_) => Refusal::unavailable("the gateway has no keys yet to check tokens with"),
+                None => invalid("the token is not signed with a key that is known here"),
+            })
         })
     }
 
-    /// The claims of a token that one of the keys has signed for this audience.
+    /// The claims of a token that one of the keys has signed, or what is wrong with them; `None` if none has.
     fn verified(
         &self,
         keys: &[PublicKey],
         token: &Secret,
         header: &Header,
-    ) -> Result<Claims, Unverified> {
+    ) -> Option<Result<Claims, Refusal>> {
         let mut validation = Validation::new(header.alg);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.set_issuer(&[&self.config.issuer]);
         validation.set_audience(&[&self.config.audience]);
         // By this process's clock, below.
         validation.validate_exp = false;
-        let mut reason = "the token is signed with a key that is not known";
-        for key in keys.iter().filter(|key| key.fits(header.kid.as_deref(), header.alg)) {
-            let problem = match decode::<Claims>(token.expose(), &key.key, &validation) {
-                Ok(token) => return Ok(token.claims),
-                Err(error) => claims_problem(&error),
-            };
-            if let Some(problem) = problem {
-                return Err(Unverified::Claims(problem));
-            }
-            reason = "the token's signature is not that of its key";
-        }
-        Err(Unverified::Signature(reason))
+        let mut fitting = keys.iter().filter(|key| key.fits(header.kid.as_deref(), header.alg));
+        fitting.find_map(|key| match decode::<Claims>(token.expose(), &key.key, &validation) {
+            Ok(token) => Some(Ok(token.claims)),
+            Err(error) => claims_problem(&error).map(|problem| Err(invalid(problem))),
+        })
     }
 
     /// When the token expires. Refuses one that has expired, or is not valid yet.
-    fn check_times(&self, claims: &Claims) -> Result<Timestamp, AuthError> {
+    fn check_times(&self, claims: &Claims) -> Result<Timestamp, Refusal> {
         let leeway = self.config.leeway;
-        let now = self.clock.timestamp();
+        let now = self.jwks.clock.timestamp();
         let end = claims.get("exp").and_then(instant);
         let end = end.ok_or_else(|| invalid("the token does not say when it ends (exp)"))?;
         let expires = end.checked_add(leeway).unwrap_or(Timestamp::MAX);
@@ -186,8 +186,8 @@ impl TokenVerifier {
             return Err(invalid("the token has expired"));
         }
         if let Some(start) = claims.get("nbf") {
-            let malformed = invalid("the token does not say when it begins (nbf)");
-            let start = instant(start).ok_or(malformed)?;
+            let malformed = || invalid("the token does not say when it begins (nbf)");
+            let start = instant(start).ok_or_else(malformed)?;
             if start.checked_sub(leeway).unwrap_or(Timestamp::MIN) > now {
                 return Err(invalid("the token is not good yet"));
             }
@@ -201,8 +201,8 @@ fn weight(token: &Secret, _: &Verified) -> u32 {
     u32::try_from(3 * token.expose().len() + BOOKKEEPING).unwrap_or(u32::MAX)
 }
 
-fn invalid(reason: &'static str) -> AuthError {
-    AuthError::InvalidCredential(reason)
+fn invalid(reason: &'static str) -> Refusal {
+    Refusal::invalid_credential(reason)
 }
 
 /// Seconds since 1970. Values out of range become the last instant that there is.
@@ -226,20 +226,70 @@ fn claims_problem(error: &Error) -> Option<&'static str> {
     }
 }
 
+/// A key, and the algorithm of the token, which is of the key's family.
+struct RingVerifier {
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+impl Verifier<Vec<u8>> for RingVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let verified = match self.key.kind() {
+            DecodingKeyKind::RsaModulusExponent { n, e } => {
+                let key = RsaPublicKeyComponents { n, e };
+                rsa(self.algorithm)
+                    .is_some_and(|parameters| key.verify(parameters, message, signature).is_ok())
+            }
+            DecodingKeyKind::SecretOrDer(point) => curve(self.algorithm).is_some_and(|curve| {
+                UnparsedPublicKey::new(curve, point).verify(message, signature).is_ok()
+            }),
+        };
+        if verified { Ok(()) } else { Err(signature::Error::new()) }
+    }
+}
+
+impl JwtVerifier for RingVerifier {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+/// Parameters for keys of at least 2048 bits.
+fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    match algorithm {
+        Algorithm::RS256 => Some(&of_ring::RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::RS384 => Some(&of_ring::RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::RS512 => Some(&of_ring::RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::PS256 => Some(&of_ring::RSA_PSS_2048_8192_SHA256),
+        Algorithm::PS384 => Some(&of_ring::RSA_PSS_2048_8192_SHA384),
+        Algorithm::PS512 => Some(&of_ring::RSA_PSS_2048_8192_SHA512),
+        _ => None,
+    }
+}
+
+fn curve(algorithm: Algorithm) -> Option<&'static dyn of_ring::VerificationAlgorithm> {
+    match algorithm {
+        Algorithm::ES256 => Some(&of_ring::ECDSA_P256_SHA256_FIXED),
+        Algorithm::ES384 => Some(&of_ring::ECDSA_P384_SHA384_FIXED),
+        Algorithm::EdDSA => Some(&of_ring::ED25519),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use jsonwebtoken::Algorithm;
     use serde_json::json;
 
     use super::*;
+    use crate::domain::ErrorCode;
 
     fn tokens(keys: &Value, algorithms: &[Algorithm]) -> TokenVerifier {
-        verifier::install();
+        let _ = PROVIDER.install_default();
         let jwks = JwksSource::File("nowhere".into());
         let algorithms = algorithms.to_vec();
         let config = JwtConfig { algorithms, ..JwtConfig::new(jwks, "issuer", "audience") };
         let jwks = Jwks::of(&json!({ "keys": keys })).unwrap();
-        TokenVerifier::new(jwks, &config, Clock::default())
+        TokenVerifier::new(jwks, &config)
     }
 
     #[tokio::test]
@@ -264,18 +314,12 @@ mod tests {
                 format!("{message}."),
             ] {
                 let refused = tokens.verify(Some(&Secret::new(&*forged))).await.err().unwrap();
-                assert!(
-                    matches!(refused, AuthError::InvalidCredential(_)),
-                    "{forged}: {refused:?}"
-                );
+                assert_eq!(refused.code(), ErrorCode::Unauthenticated, "{forged}: {refused:?}");
             }
             for other in signed.iter().filter(|other| other["alg"] != row["alg"]) {
                 let token = Secret::new(other["token"].as_str().unwrap());
                 let refused = tokens.verify(Some(&token)).await.err().unwrap();
-                assert!(
-                    matches!(refused, AuthError::InvalidCredential(_)),
-                    "{token:?}: {refused:?}"
-                );
+                assert_eq!(refused.code(), ErrorCode::Unauthenticated, "{token:?}: {refused:?}");
             }
             seen += 1;
         }

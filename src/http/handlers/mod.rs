@@ -1,159 +1,77 @@
-//! `/graphql`, by method: each request is counted, logged, and answered even if its handler panics.
+//! `/graphql`, by method: operations in the parameters of a GET or the body of a POST, event streams, sockets.
 
-mod operations;
 mod sse;
-mod static_files;
-mod graphiql;
-mod console;
+pub(crate) mod pages;
 pub(crate) mod admin;
 
-use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::time::Instant;
+use std::pin::pin;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use axum::body::Bytes;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::FutureExt as _;
-use opentelemetry::trace::TraceContextExt as _;
-use tracing::{Instrument as _, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use futures_util::future::poll_immediate;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use tracing::Instrument as _;
 
-use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST, Ended};
-use super::caller_request::{IncomingRequest, request_span};
-use super::client_app::ClientApp;
-use super::pipeline::Reply;
+use super::access_log::AccessLogEntry;
+use super::cache_headers::CacheDirectives;
+use super::caller_request::{CallerRequest, IncomingRequest, RequestOrigin, request_span};
+use super::csrf;
+use super::negotiation::{MEDIA_TYPES, MEDIA_TYPES_WITH_HTML, MediaType, negotiate};
+use super::pipeline;
 use super::refusal::{Refusal, quoted};
-use super::request::IncomingBody;
-use super::request_id::{self, X_REQUEST_ID};
-use super::security_headers;
-use super::spans;
+use super::request;
+use super::response_cache::ResponseKey;
 use super::state::Endpoint;
 use super::websocket;
+use crate::config::{LimitsConfig, Live};
+use crate::domain::ErrorCode;
 
-/// What an answer depends on beside its address.
-const VARY: HeaderValue =
-    HeaderValue::from_static("Accept, Accept-Encoding, X-Auth-Token, X-API-Key, Authorization");
+/// With the value `1` it asks for a response that says where all that was read for it came from. Only if
+/// introspection is on.
+static X_GATEWAY_EXPLAIN: HeaderName = HeaderName::from_static("x-gateway-explain");
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
-/// The console.
-pub(crate) async fn console_page(State(endpoint): State<Arc<Endpoint>>) -> Response {
-    console::page(&endpoint.page_defaults.console)
-}
-
-/// A file that GraphiQL or the console loads.
-pub(crate) async fn static_file(
-    State(endpoint): State<Arc<Endpoint>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Option<Response> {
-    let mut files = graphiql::FILES.into_iter().chain(console::FILES);
-    files.find(|file| file.path == uri.path())?.response(&headers, &endpoint).await
-}
-
-/// Answers a request, logs it and counts it.
+/// Answers a request with the endpoint that is current as it arrives. Everything that may wait is boxed, so that
+/// this future, which is moved for each request, stays small.
 ///
-/// Cache hits are answered synchronously: no task, no timer, no logging span. Everything that may wait is
-/// boxed, so that this future, which is moved for each request, stays small.
-pub(crate) async fn handle<B: IncomingBody>(
-    endpoint: Arc<Endpoint>,
-    peer: Option<IpAddr>,
-    request: Request<B>,
-) -> Response {
-    let (id, id_value) = request_id::of(request.headers());
-    let app = ClientApp::of(request.headers());
-    let span = spans::request(&request, &id, &app);
-    let (parts, body) = request.into_parts();
-    let incoming = IncomingRequest { parts, peer, id: Arc::clone(&id), app: app.clone() };
-    let since = endpoint.clock.now();
-    endpoint.metrics.in_flight.inc();
-    let mut guard =
-        RequestGuard { endpoint: &endpoint, id, app, span: span.clone(), since, done: false };
-    // A panic in one request is an error for that request only.
-    let answering = AssertUnwindSafe(answer(&endpoint, incoming, body)).catch_unwind();
-    let answering = answering.instrument(span);
-    let Reply { mut response, log } =
-        answering.await.unwrap_or_else(|_| Reply::refused(&endpoint.metrics, Refusal::panicked()));
-    guard.done(&log, response.status());
-    finish(response.headers_mut(), id_value);
-    response
-}
-
-async fn answer(
-    endpoint: &Arc<Endpoint>,
+/// # Errors
+/// When the request is refused.
+pub(crate) async fn answer(
+    endpoints: &Live<Endpoint>,
+    endpoint: &Endpoint,
     incoming: IncomingRequest,
-    body: impl IncomingBody,
-) -> Reply {
+    body: Incoming,
+    log: &mut AccessLogEntry,
+) -> Result<Response, Refusal> {
     let Ok(_permit) = endpoint.in_flight.try_acquire() else {
-        let refusal = Refusal::unavailable("the gateway has too many requests under way");
-        return Reply::refused(&endpoint.metrics, refusal);
+        return Err(Refusal::unavailable("the gateway has too many requests under way"));
     };
-    let reply = match incoming.parts.method {
-        Method::POST => operations::post(endpoint, incoming, body).await,
-        _ => Box::pin(answer_without_body(endpoint, incoming)).await,
-    };
-    reply.unwrap_or_else(|refusal| Reply::refused(&endpoint.metrics, refusal))
+    match incoming.parts.method {
+        Method::POST => post(endpoint, incoming, body, log).await,
+        _ => Box::pin(answer_without_body(endpoints, endpoint, incoming, log)).await,
+    }
 }
 
 async fn answer_without_body(
-    endpoint: &Arc<Endpoint>,
+    endpoints: &Live<Endpoint>,
+    endpoint: &Endpoint,
     incoming: IncomingRequest,
-) -> Result<Reply, Refusal> {
+    log: &mut AccessLogEntry,
+) -> Result<Response, Refusal> {
     match incoming.parts.method {
         Method::GET if is_upgrade(&incoming.parts.headers) => {
             let span = request_span(&incoming.id, None);
-            websocket::upgrade(endpoint, incoming).instrument(span).await
+            websocket::upgrade(endpoints, incoming, log).instrument(span).await
         }
-        Method::GET | Method::HEAD => operations::get(endpoint, incoming).await,
-        Method::OPTIONS => Ok(Reply { response: options(), log: AccessLogEntry::default() }),
+        Method::GET | Method::HEAD => get(endpoint, incoming, log).await,
+        Method::OPTIONS => Ok((StatusCode::NO_CONTENT, [(header::ALLOW, METHODS)]).into_response()),
         other => Err(Refusal::method(
-            "GET, HEAD, POST, OPTIONS",
+            METHODS,
             format!("{} is not a method of GraphQL over HTTP", quoted(other.as_str().as_bytes())),
         )),
-    }
-}
-
-/// Logs and counts a request, even one that is dropped because its client has closed the connection.
-struct RequestGuard<'e> {
-    endpoint: &'e Endpoint,
-    id: Arc<str>,
-    app: ClientApp,
-    span: Span,
-    since: Instant,
-    done: bool,
-}
-
-impl RequestGuard<'_> {
-    fn done(&mut self, entry: &AccessLogEntry, status: StatusCode) {
-        self.done = true;
-        self.end(entry, status.as_u16());
-    }
-
-    fn end(&self, entry: &AccessLogEntry, status: u16) {
-        let Endpoint { clock, metrics, .. } = self.endpoint;
-        let took = clock.now().saturating_duration_since(self.since);
-        spans::answered(&self.span, status);
-        metrics.in_flight.dec();
-        metrics.count(status, took);
-        let context = self.span.context();
-        let span = context.span();
-        entry.log(&Ended {
-            message: "answered",
-            id: &self.id,
-            span: span.span_context(),
-            app: &self.app,
-            status: Some(status),
-            answers: None,
-            took,
-        });
-    }
-}
-
-impl Drop for RequestGuard<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            self.end(&AccessLogEntry::default(), CLIENT_CLOSED_REQUEST);
-        }
     }
 }
 
@@ -161,13 +79,108 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-fn options() -> Response {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
+async fn get(
+    endpoint: &Endpoint,
+    incoming: IncomingRequest,
+    log: &mut AccessLogEntry,
+) -> Result<Response, Refusal> {
+    let offered = if endpoint.parts.graphql.graphiql { MEDIA_TYPES_WITH_HTML } else { MEDIA_TYPES };
+    let media_type = negotiate(&incoming.parts.headers, offered)?;
+    if media_type == MediaType::Html {
+        return Ok(pages::graphiql(&endpoint.parts.page_defaults));
+    }
+    let uri = incoming.parts.uri.clone();
+    let request = authenticate(endpoint, incoming, media_type, log).await?;
+    let bytes = Bytes::copy_from_slice(uri.query().unwrap_or_default().as_bytes());
+    execute(endpoint, &request, bytes, log).await
 }
 
-/// What every answer carries.
-fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
-    headers.insert(&X_REQUEST_ID, request_id);
-    headers.append(header::VARY, VARY);
-    security_headers::secure(headers);
+async fn post(
+    endpoint: &Endpoint,
+    incoming: IncomingRequest,
+    body: Incoming,
+    log: &mut AccessLogEntry,
+) -> Result<Response, Refusal> {
+    let media_type = negotiate(&incoming.parts.headers, MEDIA_TYPES)?;
+    // Before the body is read: unauthenticated callers get no memory.
+    let request = authenticate(endpoint, incoming, media_type, log).await?;
+    let bytes = read_body(endpoint, &request, body).await?;
+    execute(endpoint, &request, bytes, log).await
+}
+
+/// Refuses cross-site requests and authenticates the caller, who is named in the access log.
+async fn authenticate(
+    endpoint: &Endpoint,
+    incoming: IncomingRequest,
+    media_type: MediaType,
+    log: &mut AccessLogEntry,
+) -> Result<CallerRequest, Refusal> {
+    let IncomingRequest { parts: Parts { method, headers, .. }, peer, id, app } = incoming;
+    csrf::check(&method, &headers, &endpoint.parts.graphql.allow_origins)?;
+    let credentials = endpoint.parts.callers.credentials(&headers)?;
+    let caller = endpoint.parts.callers.authenticate(credentials, peer).await?;
+    log.caller.clone_from(&caller.name);
+    let cache = CacheDirectives::read(&headers);
+    // The contents and ages of a cache are for developers of pages, not for users.
+    let explain = endpoint.engine.shows_itself()
+        && headers.get(&X_GATEWAY_EXPLAIN).is_some_and(|value| value == "1");
+    let origin = RequestOrigin { caller, id, peer, app };
+    let by_get = method != Method::POST;
+    Ok(CallerRequest { by_get, headers, origin, media_type, cache, explain })
+}
+
+/// Reads the body. A caller whose body has not arrived yet needs a permit to wait.
+async fn read_body(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    body: Incoming,
+) -> Result<Bytes, Refusal> {
+    request::check_content_type(&request.headers)?;
+    let LimitsConfig { max_body_bytes, request_timeout, .. } = endpoint.parts.limits;
+    let mut reading = pin!(request::body(body, max_body_bytes));
+    // Most bodies arrive with the headers: no need to set a timer.
+    if let Some(body) = poll_immediate(reading.as_mut()).await {
+        return body;
+    }
+    let permit = endpoint.waiting.try_acquire(request.origin.caller.identity.limit_key(), 1);
+    let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
+    timeout(request_timeout, reading).await.map_err(|_| {
+        let message = "the body did not arrive within limits.request_timeout";
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
+    })?
+}
+
+/// Answers the operations in these bytes. Cache hits are answered synchronously: no task, no timer, no logging span.
+async fn execute(
+    endpoint: &Endpoint,
+    request: &CallerRequest,
+    bytes: Bytes,
+    log: &mut AccessLogEntry,
+) -> Result<Response, Refusal> {
+    let caller = &request.origin.caller;
+    // Without a token that the upstream would ask for, there is no data of this caller.
+    let data_of = endpoint.parts.records.caller(caller.token.as_ref());
+    let key = data_of.map(|data_of| ResponseKey {
+        data_of,
+        grant: caller.grant.key(),
+        name: caller.identity.name().cloned(),
+        media_type: request.media_type,
+        by_get: request.by_get,
+        bytes: bytes.clone(),
+    });
+    if let Some(key) = &key
+        && let Some(response) = pipeline::cached(endpoint, request, key, log).await?
+    {
+        return Ok(response);
+    }
+    let operations = if request.by_get {
+        request::from_query(&bytes)?
+    } else {
+        request::from_body(&bytes, endpoint.parts.limits.max_batch)?
+    };
+    if request.media_type == MediaType::EventStream {
+        // Also by GET: a browser's event source can do nothing else, and a subscription changes nothing.
+        return sse::answer(endpoint, request, operations, log);
+    }
+    pipeline::run(endpoint, request, operations, key, log).await
 }

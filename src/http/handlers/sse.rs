@@ -2,12 +2,11 @@
 //! (<https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverSSE.md>).
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::future;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, interval_at};
@@ -15,7 +14,6 @@ use tokio::time::{Instant, interval_at};
 use crate::http::access_log::AccessLogEntry;
 use crate::http::caller_request::CallerRequest;
 use crate::http::operation_stream::{self, StreamedAnswer};
-use crate::http::pipeline::Reply;
 use crate::http::refusal::Refusal;
 use crate::http::request::Operations;
 use crate::http::spans;
@@ -38,10 +36,11 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 
 /// Answers the one operation of a request with a stream of events: `next` for each answer, then `complete`.
 pub(super) fn answer(
-    endpoint: &Arc<Endpoint>,
+    endpoint: &Endpoint,
     request: &CallerRequest,
     operations: Operations,
-) -> Result<Reply, Refusal> {
+    log: &mut AccessLogEntry,
+) -> Result<Response, Refusal> {
     let mut operations = operations.operations;
     endpoint.take_rate(&request.origin.caller, operations.len())?;
     let _entered = request.log_span().entered();
@@ -50,13 +49,13 @@ pub(super) fn answer(
         return Err(Refusal::bad_request(message));
     };
     endpoint.persisted_queries.resolve(&mut operation);
-    let name = operation.operation_name.clone();
+    log.operation.clone_from(&operation.operation_name);
     let caller = request.origin.caller.clone();
     let permit = endpoint.connections.acquire(Some(caller.identity.limit_key()))?;
     let (origin, asking) = (request.origin.clone(), request.asking());
-    let span = spans::operation(name.as_deref());
+    let span = spans::operation(log.operation.as_deref());
     let answers = operation_stream::answers(endpoint, origin, asking, operation, span);
-    let (stopping, callers) = (endpoint.stopping.clone(), endpoint.callers.clone());
+    let (stopping, callers) = (endpoint.parts.stopping.clone(), endpoint.parts.callers.clone());
     // No answer goes to a caller whose rights have changed since the operation began.
     let answers = answers.take_while({
         let (callers, caller) = (callers.clone(), caller.clone());
@@ -74,8 +73,7 @@ pub(super) fn answer(
         let _held_while_the_stream_lives = &permit;
         Ok::<_, Infallible>(event.unwrap_or(COMMENT))
     });
-    let response = (HEADERS, Body::from_stream(body)).into_response();
-    Ok(Reply { response, log: AccessLogEntry::of(None, name) })
+    Ok((HEADERS, Body::from_stream(body)).into_response())
 }
 
 /// An event with an answer. JSON is written on one line, so one `data` line holds it.

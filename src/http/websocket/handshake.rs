@@ -23,7 +23,7 @@ const VERSION: &str = "13";
 
 /// Refuses pages of other sites, other versions of WebSocket, and clients without a GraphQL protocol.
 pub(super) async fn check(endpoint: &Endpoint, parts: &mut Parts) -> Result<(), Refusal> {
-    csrf::check(&parts.method, &parts.headers, &endpoint.graphql.allow_origins)?;
+    csrf::check(&parts.method, &parts.headers, &endpoint.parts.graphql.allow_origins)?;
     let version = parts.headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version != VERSION) {
         let message = format!("Sec-WebSocket-Version has to be {VERSION}");

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::ServerError;
-use axum::http::header;
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use opentelemetry::trace::SpanContext;
 use serde_json::{Value, json};
@@ -26,15 +27,14 @@ use self::transport::Transport;
 use super::access_log::AccessLogEntry;
 use super::auth::{CHECK_INTERVAL, Caller, RequestCredentials};
 use super::caller_request::IncomingRequest;
-use super::client_app::ClientApp;
+use super::caller_request::{ClientApp, RequestOrigin};
 use super::connection_quota::ConnectionPermit;
 use super::operation_stream::{self, StreamedAnswer};
-use super::pipeline::Reply;
 use super::refusal::Refusal;
 use super::request::Parameters;
-use super::request_origin::RequestOrigin;
 use super::spans as http_spans;
 use super::state::Endpoint;
+use crate::config::Live;
 use crate::domain::ErrorCode;
 use crate::graphql::{Answer, request_error};
 use crate::spans;
@@ -52,28 +52,28 @@ const MAX_OPERATIONS: usize = 100;
 
 /// Turns a request into a socket.
 pub(crate) async fn upgrade(
-    endpoint: &Arc<Endpoint>,
+    endpoints: &Live<Endpoint>,
     incoming: IncomingRequest,
-) -> Result<Reply, Refusal> {
+    log: &mut AccessLogEntry,
+) -> Result<Response, Refusal> {
+    let endpoint = endpoints.get();
     let IncomingRequest { mut parts, peer, id: request_id, app } = incoming;
-    handshake::check(endpoint, &mut parts).await?;
-    let presented = endpoint.callers.credentials(&parts.headers)?;
+    handshake::check(&endpoint, &mut parts).await?;
+    let presented = endpoint.parts.callers.credentials(&parts.headers)?;
     // Without a credential here, one may come with `connection_init`.
     let caller = match presented.credential {
-        Some(_) => {
-            let caller = endpoint.callers.authenticate(presented.clone(), peer).await;
-            Some(caller.map_err(Refusal::unauthenticated)?)
-        }
+        Some(_) => Some(endpoint.parts.callers.authenticate(presented.clone(), peer).await?),
         None => None,
     };
     let limit_key = caller.as_ref().map(|caller| caller.identity.limit_key());
     let permit = endpoint.connections.acquire(limit_key)?;
     let (response, on_upgrade) = handshake::switch_protocols(parts)?;
     let speaks_protocol = response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL);
-    let max_message_bytes = endpoint.limits.max_body_bytes;
-    let send_timeout = endpoint.subscriptions.send_timeout;
+    let max_message_bytes = endpoint.parts.limits.max_body_bytes;
+    let send_timeout = endpoint.parts.subscriptions.send_timeout;
     let session = Session {
-        endpoint: Arc::clone(endpoint),
+        endpoints: endpoints.clone(),
+        endpoint: Arc::clone(&endpoint),
         presented,
         peer,
         request_id,
@@ -83,22 +83,24 @@ pub(crate) async fn upgrade(
         caller: None,
         operations: StreamMap::new(),
     };
-    endpoint.tasks.spawn(async move {
+    endpoint.parts.tasks.spawn(async move {
         // Fails where the connection ends first.
         let Ok(upgraded) = on_upgrade.await else { return };
         let transport = Transport::new(upgraded, max_message_bytes, send_timeout).await;
         session.run(transport, speaks_protocol).await;
     });
-    let log = AccessLogEntry::of(caller.and_then(|caller| caller.name), None);
-    Ok(Reply { response, log })
+    log.caller = caller.and_then(|caller| caller.name);
+    Ok(response)
 }
 
 /// One socket: its client, and the operations in progress on it.
 struct Session {
+    endpoints: Live<Endpoint>,
+    /// The endpoint that was current at the last message.
     endpoint: Arc<Endpoint>,
     /// The credentials in the headers.
     presented: RequestCredentials,
-    peer: Option<IpAddr>,
+    peer: IpAddr,
     request_id: Arc<str>,
     /// What `connection_init` says of the client, else what the headers say.
     app: ClientApp,
@@ -124,7 +126,7 @@ impl Session {
     }
 
     async fn converse(&mut self, transport: &mut Transport) -> Ending {
-        let stopping = self.endpoint.stopping.clone();
+        let stopping = self.endpoint.parts.stopping.clone();
         let opened = Instant::now();
         let mut pings = interval_at(opened + PING_EVERY, PING_EVERY);
         let mut checks = interval(CHECK_INTERVAL);
@@ -166,9 +168,7 @@ impl Session {
             Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(()),
         };
         // Settings may have changed since the last message.
-        if let Some(current) = self.endpoint.current.get() {
-            self.endpoint = current;
-        }
+        self.endpoint = self.endpoints.get();
         match Incoming::parse(&text)? {
             Incoming::ConnectionInit { .. } if self.caller.is_some() => {
                 Err(Some(protocol::TOO_MANY_INITS))
@@ -197,11 +197,16 @@ impl Session {
     /// Admits the caller by the credentials of `connection_init`, and by those in the headers where it
     /// has none.
     async fn authenticate(&mut self, payload: Option<Value>) -> Result<(), CloseFrame> {
-        let Endpoint { callers, connections, .. } = &*self.endpoint;
+        let Endpoint { connections, parts, .. } = &*self.endpoint;
         let headers = protocol::headers(payload)?;
-        let presented = callers.credentials(&headers).map_err(|_| protocol::FORBIDDEN)?;
+        let presented = parts.callers.credentials(&headers).map_err(|_| protocol::FORBIDDEN)?;
         let presented = presented.or(self.presented.clone());
-        let caller = callers.authenticate(presented, self.peer).await?;
+        let is_missing = presented.credential.is_none();
+        let caller = parts.callers.authenticate(presented, self.peer).await;
+        let caller = caller.map_err(|refusal| match refusal.status() {
+            StatusCode::UNAUTHORIZED if is_missing => protocol::UNAUTHORIZED,
+            _ => refusal.into(),
+        })?;
         let limit_key = Some(caller.identity.limit_key());
         if self.permit.caller != limit_key {
             self.permit = connections.acquire(limit_key)?;
@@ -213,9 +218,9 @@ impl Session {
 
     /// Checks that the caller would still be admitted, or has time left to authenticate.
     fn check_caller(&self, opened: Instant) -> Result<(), CloseFrame> {
-        let Endpoint { callers, connections, .. } = &*self.endpoint;
+        let Endpoint { connections, parts, .. } = &*self.endpoint;
         if let Some(caller) = &self.caller {
-            let is_accepted = callers.still_accepts(caller);
+            let is_accepted = parts.callers.still_accepts(caller);
             return if is_accepted { Ok(()) } else { Err(protocol::FORBIDDEN) };
         }
         let is_crowded = self.permit.caller.is_none() && connections.is_crowded();
@@ -225,7 +230,7 @@ impl Session {
 
     fn subscribe(&mut self, id: String, payload: Parameters) -> Result<(), CloseFrame> {
         let Some(caller) = self.caller.clone() else { return Err(protocol::UNAUTHORIZED) };
-        if !self.endpoint.callers.still_accepts(&caller) {
+        if !self.endpoint.parts.callers.still_accepts(&caller) {
             return Err(protocol::FORBIDDEN);
         }
         if self.operations.contains_key(&id) {
@@ -266,7 +271,11 @@ impl Session {
         answer: Option<StreamedAnswer>,
         transport: &mut Transport,
     ) -> Result<(), Ending> {
-        if self.caller.as_ref().is_some_and(|caller| !self.endpoint.callers.still_accepts(caller)) {
+        if self
+            .caller
+            .as_ref()
+            .is_some_and(|caller| !self.endpoint.parts.callers.still_accepts(caller))
+        {
             return Err(Some(protocol::FORBIDDEN));
         }
         let Some(StreamedAnswer { result, json, room: _kept_until_it_is_sent }) = answer else {

@@ -10,8 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
-use crate::http::auth::AuthError;
-use crate::http::client_app::ClientApp;
+use crate::http::caller_request::ClientApp;
 use crate::http::refusal::Refusal;
 use crate::http::request::Parameters;
 
@@ -73,20 +72,11 @@ pub(super) fn ending_of(error: &Error) -> Ending {
     }
 }
 
-impl From<AuthError> for CloseFrame {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::MissingCredential(_) => UNAUTHORIZED,
-            AuthError::InvalidCredential(_) => FORBIDDEN,
-            AuthError::Unavailable => TRY_AGAIN_LATER,
-        }
-    }
-}
-
-/// The socket is one too many, of its caller or of all.
+/// The caller's credential is invalid, or the socket is one too many, of its caller or of all.
 impl From<Refusal> for CloseFrame {
     fn from(refusal: Refusal) -> Self {
         match refusal.status() {
+            StatusCode::UNAUTHORIZED => FORBIDDEN,
             StatusCode::TOO_MANY_REQUESTS => {
                 Self { code: CloseCode::Library(4429), reason: refusal.message().into() }
             }
