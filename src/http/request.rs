@@ -44,7 +44,7 @@ impl Operations {
 pub(crate) struct Parameters {
     query: Option<String>,
     operation_name: Option<Arc<str>>,
-    variables: Option<Map<String, Value>>,
+    variables: Option<Variables>,
     extensions: Option<Extensions>,
     // The id of a trusted document: the name in the specification's draft, and the names of Relay's networks.
     document_id: Option<Value>,
@@ -154,8 +154,7 @@ impl Parameters {
         if !has_query && persisted.is_none() && document_id.is_none() {
             return Err(Refusal::bad_request("query is missing: it has to be a GraphQL document"));
         }
-        let variables = Variables::from_json(self.variables.map_or(Value::Null, Value::Object));
-        let operation_name = self.operation_name;
+        let (operation_name, variables) = (self.operation_name, self.variables.unwrap_or_default());
         Ok(Operation {
             query,
             operation_name,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -98,9 +99,13 @@ impl Main {
         let (parts, body) = request.into_parts();
         let incoming = IncomingRequest { parts, peer, id: Arc::clone(&id), app: app.clone() };
         let mut guard = RequestGuard::new(endpoint, id, app, span.clone());
-        let answering = handlers::answer(&self.0, endpoint, incoming, body, &mut guard.log);
-        // A panic in one request is an error for that request only.
-        let answer = AssertUnwindSafe(answering).catch_unwind().instrument(span).await;
+        let answer = {
+            // Pinned before it is wrapped, because it is large.
+            let answering =
+                pin!(handlers::answer(&self.0, endpoint, incoming, body, &mut guard.log));
+            // A panic in one request is an error for that request only.
+            AssertUnwindSafe(answering).catch_unwind().instrument(span).await
+        };
         let answer = answer.unwrap_or_else(|_| Err(Refusal::panicked()));
         let mut response = answer.unwrap_or_else(|refusal| {
             let code = refusal.code().as_str();
@@ -121,12 +126,13 @@ impl Serve for Main {
     async fn serve(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         let (endpoint, peer) = (self.0.get(), peer.ip());
         let is_head = request.method() == Method::HEAD;
+        // Boxed: hyper and the connection move it several times, and it is large.
+        let handle = |request| Box::pin(self.handle(&endpoint, peer, request));
         let mut response = match &endpoint.cors {
-            None => self.handle(&endpoint, peer, request).await,
+            None => handle(request).await,
             Some(cors) => {
-                let handle =
-                    |request| self.handle(&endpoint, peer, request).map(Ok::<_, Infallible>);
-                let answer = cors.layer(service_fn(handle)).oneshot(request).await;
+                let service = service_fn(|request| handle(request).map(Ok::<_, Infallible>));
+                let answer = cors.layer(service).oneshot(request).await;
                 answer.unwrap_or_else(|never| match never {})
             }
         };
