@@ -13,7 +13,7 @@ use crate::domain::Diagnostic;
 use crate::error_chain::on_one_line;
 use crate::http::{AuthParts, Authenticator, TlsChange, check_audit_log, check_documents};
 use crate::records::check_shared;
-use crate::upstream::{CheckedAddress, Findings, Reached, Upstream, UpstreamMetrics, reach};
+use crate::upstream::{CheckedAddress, Findings, Upstream, UpstreamMetrics, reach};
 
 /// The remedy for a file.
 const FILES: &str = "check the path, that the user whom the gateway runs as may read the file, and \
@@ -77,12 +77,13 @@ async fn keys(address: &Url, upstream: &UpstreamConfig) -> Diagnostic {
     // The upstream's certificates are trusted for the upstream alone.
     let config = UpstreamConfig { ca_certificates: Vec::new(), ..upstream.clone() };
     let (what, setting) = ("the address of the keys", "inbound.jwt_jwks".to_owned());
-    match reach(&CheckedAddress { what, setting, url: address }, &config, &Clock::default()).await {
+    match reach(&CheckedAddress { what, setting, url: address }, &config).await {
         Err(diagnostic) => diagnostic,
-        Ok(Reached { status, .. }) => Diagnostic::new(
+        Ok(response) => Diagnostic::new(
             format!(
-                "inbound.jwt_jwks answers with status {status}, but not with a set of keys that \
-                 signatures can be checked with"
+                "inbound.jwt_jwks answers with status {}, but not with a set of keys that \
+                 signatures can be checked with",
+                response.status().as_u16(),
             ),
             "set it to the address that the issuer's metadata names as jwks_uri",
         ),

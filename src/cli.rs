@@ -229,6 +229,7 @@ fn simulated(args: &SimulateArgs) -> SimulatorConfig {
         access_keys: args.access_keys.iter().map(pair).collect(),
         iam_users: args.iam_users.iter().map(user).collect(),
         token_life: args.token_life,
+        largest_page: args.largest_page,
         faults: FaultPlan {
             rate: args.fault_rate,
             requests_per_second: args.rate_limit.map(NonZeroU32::get),

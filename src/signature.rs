@@ -17,8 +17,6 @@ pub const ALGORITHM: &str = "SDK-HMAC-SHA256";
 pub const DATE_HEADER: &str = "X-Sdk-Date";
 /// Header that stands for the body's hash where the body is not signed.
 pub const CONTENT_HASH_HEADER: &str = "X-Sdk-Content-Sha256";
-/// Value of [`CONTENT_HASH_HEADER`] for a body that is not signed.
-pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// How the time of signing is written, in UTC.
 pub const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 

@@ -40,6 +40,9 @@ settings! {
         /// lifetime of the tokens of the simulated IAM
         pub token_life: Duration = duration(Duration::from_secs(1)..=Duration::from_hours(24))
             .default("24h"),
+        /// most rows of a page: 1000 or 100, as the upstream's two documents say; a page without a
+        /// limit has a tenth of it
+        pub largest_page: usize = number(10..=1000).default("1000"),
         /// share of requests that are answered with a temporary error
         pub fault_rate: f64 = share(0.0).default("0"),
         /// requests per second; further ones are answered with 429

@@ -42,12 +42,18 @@ impl FairSemaphore {
 
     /// Changes the number of permits. Those that are held stay held, even where they are too many.
     pub(crate) fn resize(&self, size: usize) {
-        self.0.lock().resize(size);
+        self.0.lock().size = size;
         self.hand_out();
     }
 
-    pub(crate) fn free(&self) -> usize {
-        self.0.lock().free()
+    /// How many permits there are.
+    pub(crate) fn size(&self) -> usize {
+        self.0.lock().size
+    }
+
+    /// How many permits are in use.
+    pub(crate) fn held(&self) -> usize {
+        self.0.lock().held
     }
 
     /// How many calls wait for a permit.
@@ -69,11 +75,13 @@ impl FairSemaphore {
             Err(waiting) => waiting,
         };
         loop {
-            let granted = waiting.granted();
-            match timeout(patience, &mut waiting.permit).await {
-                Ok(permit) => return permit.ok(),
-                Err(_elapsed) if waiting.has_stalled_since(granted) => return None,
-                Err(_elapsed) => {}
+            let granted = self.0.lock().granted(requester);
+            if let Ok(permit) = timeout(patience, &mut waiting.permit).await {
+                return permit.ok();
+            }
+            let mut turns = self.0.lock();
+            if turns.granted(requester) == granted && !turns.is_active(&requester) {
+                return None;
             }
         }
     }
@@ -104,17 +112,6 @@ impl FairSemaphore {
     fn permit(&self, requester: Requester) -> Permit {
         let caller = requester.caller;
         Permit { semaphore: self.clone(), caller, count: 1, call: Some(requester) }
-    }
-}
-
-impl Waiting<'_> {
-    fn granted(&self) -> u64 {
-        self.semaphore.0.lock().granted(self.requester)
-    }
-
-    fn has_stalled_since(&self, granted: u64) -> bool {
-        let mut turns = self.semaphore.0.lock();
-        turns.granted(self.requester) == granted && !turns.is_active(&self.requester)
     }
 }
 
@@ -177,6 +174,6 @@ mod tests {
         drop(held);
         drop(served);
 
-        assert_eq!((semaphore.free(), semaphore.waiting()), (1, 0));
+        assert_eq!((semaphore.held(), semaphore.waiting()), (0, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! Decides which call gets the next permit. Pure: it neither waits nor wakes.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 use foldhash::quality::RandomState;
 
@@ -26,22 +27,18 @@ pub struct Requester {
 /// Callers take turns, and so do the operations of a caller: who has been served goes to the end. Calls of one
 /// operation are served in the order they came.
 pub(super) struct Turns<W> {
-    size: usize,
-    held: usize,
+    pub(super) size: usize,
+    pub(super) held: usize,
     held_by: HashMap<LimitKey, usize, RandomState>,
     /// Operations with calls in progress, and how many.
     active: HashMap<Requester, usize, RandomState>,
-    waiting: VecDeque<WaitingCaller<W>>,
+    /// The next one is served first, if its caller may have a permit.
+    waiting: Vec<WaitingOperation<W>>,
     next_ticket: u64,
 }
 
-struct WaitingCaller<W> {
-    caller: LimitKey,
-    operations: VecDeque<WaitingOperation<W>>,
-}
-
 struct WaitingOperation<W> {
-    number: u64,
+    requester: Requester,
     calls: VecDeque<(u64, W)>,
     /// Permits it has got since it began to wait.
     granted: u64,
@@ -50,12 +47,7 @@ struct WaitingOperation<W> {
 impl<W> Turns<W> {
     pub(super) fn new(size: usize) -> Self {
         let (held_by, active) = (HashMap::default(), HashMap::default());
-        Self { size, held: 0, held_by, active, waiting: VecDeque::new(), next_ticket: 0 }
-    }
-
-    /// Changes the number of permits. Permits that are held stay held, even where they are too many.
-    pub(super) fn resize(&mut self, size: usize) {
-        self.size = size;
+        Self { size, held: 0, held_by, active, waiting: Vec::new(), next_ticket: 0 }
     }
 
     pub(super) fn free(&self) -> usize {
@@ -64,8 +56,7 @@ impl<W> Turns<W> {
 
     /// How many calls wait.
     pub(super) fn waiting(&self) -> usize {
-        let operations = self.waiting.iter().flat_map(|caller| &caller.operations);
-        operations.map(|operation| operation.calls.len()).sum()
+        self.waiting.iter().map(|operation| operation.calls.len()).sum()
     }
 
     /// Takes `count` permits, if the share of the caller allows.
@@ -80,12 +71,7 @@ impl<W> Turns<W> {
 
     pub(super) fn give_back(&mut self, caller: &LimitKey, count: usize) {
         self.held = self.held.saturating_sub(count);
-        match self.held_by.get_mut(caller) {
-            Some(held) if *held > count => *held -= count,
-            Some(_) | None => {
-                self.held_by.remove(caller);
-            }
-        }
+        subtract(&mut self.held_by, caller, count);
     }
 
     /// Notes that a call of an operation has begun.
@@ -95,12 +81,7 @@ impl<W> Turns<W> {
 
     /// Notes that a call of an operation has ended.
     pub(super) fn end(&mut self, requester: &Requester) {
-        match self.active.get_mut(requester) {
-            Some(calls) if *calls > 1 => *calls -= 1,
-            Some(_) | None => {
-                self.active.remove(requester);
-            }
-        }
+        subtract(&mut self.active, requester, 1);
     }
 
     /// Whether calls of an operation are in progress.
@@ -110,17 +91,13 @@ impl<W> Turns<W> {
 
     /// Queues a call; the ticket removes it again.
     pub(super) fn wait(&mut self, requester: Requester, waker: W) -> u64 {
-        let Requester { caller, operation: number } = requester;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let calls = VecDeque::from([(ticket, waker)]);
-        let new = WaitingOperation { number, calls, granted: 0 };
         if let Some(operation) = self.operation(requester) {
-            operation.calls.extend(new.calls);
-        } else if let Some(known) = self.waiting.iter_mut().find(|known| known.caller == caller) {
-            known.operations.push_back(new);
+            operation.calls.push_back((ticket, waker));
         } else {
-            self.waiting.push_back(WaitingCaller { caller, operations: VecDeque::from([new]) });
+            let calls = VecDeque::from([(ticket, waker)]);
+            self.waiting.push(WaitingOperation { requester, calls, granted: 0 });
         }
         ticket
     }
@@ -129,12 +106,7 @@ impl<W> Turns<W> {
     pub(super) fn leave(&mut self, requester: Requester, ticket: u64) {
         let Some(operation) = self.operation(requester) else { return };
         operation.calls.retain(|(other, _)| *other != ticket);
-        if operation.calls.is_empty() {
-            for caller in &mut self.waiting {
-                caller.operations.retain(|operation| !operation.calls.is_empty());
-            }
-            self.waiting.retain(|caller| !caller.operations.is_empty());
-        }
+        self.waiting.retain(|operation| !operation.calls.is_empty());
     }
 
     /// How many permits a waiting operation has got since it began to wait.
@@ -144,18 +116,17 @@ impl<W> Turns<W> {
 
     /// Takes a permit for the call whose turn it is. `None` where no waiting call may have one.
     pub(super) fn next(&mut self) -> Option<(Requester, W)> {
-        let at = self.waiting.iter().position(|waiting| self.may_take(&waiting.caller, 1))?;
-        let mut served = self.waiting.remove(at)?;
-        let mut operation = served.operations.pop_front()?;
-        let (_, waker) = operation.calls.pop_front()?;
-        let requester = Requester { caller: served.caller, operation: operation.number };
-        operation.granted += 1;
-        if !operation.calls.is_empty() {
-            served.operations.push_back(operation);
+        let may_take = |waiting: &WaitingOperation<W>| self.may_take(&waiting.requester.caller, 1);
+        let at = self.waiting.iter().position(may_take)?;
+        let mut served = self.waiting.remove(at);
+        let (_, waker) = served.calls.pop_front()?;
+        let requester = served.requester;
+        served.granted += 1;
+        if !served.calls.is_empty() {
+            self.waiting.push(served);
         }
-        if !served.operations.is_empty() {
-            self.waiting.push_back(served);
-        }
+        // The sort is stable: the operations of this caller go to the end, in their order.
+        self.waiting.sort_by_key(|waiting| waiting.requester.caller == requester.caller);
         self.begin(requester);
         self.try_take(requester.caller, 1).then_some((requester, waker))
     }
@@ -167,8 +138,17 @@ impl<W> Turns<W> {
     }
 
     fn operation(&mut self, requester: Requester) -> Option<&mut WaitingOperation<W>> {
-        let caller = self.waiting.iter_mut().find(|known| known.caller == requester.caller)?;
-        caller.operations.iter_mut().find(|known| known.number == requester.operation)
+        self.waiting.iter_mut().find(|waiting| waiting.requester == requester)
+    }
+}
+
+/// Subtracts from the count of a key, and removes one that has none left.
+fn subtract<K: Eq + Hash>(counts: &mut HashMap<K, usize, RandomState>, key: &K, count: usize) {
+    match counts.get_mut(key) {
+        Some(number) if *number > count => *number -= count,
+        Some(_) | None => {
+            counts.remove(key);
+        }
     }
 }
 
@@ -270,7 +250,7 @@ mod tests {
         let mut turns = Turns::<()>::new(8);
         take_all(&mut turns, A);
 
-        turns.resize(2);
+        turns.size = 2;
         let while_too_many = turns.try_take(B, 1);
         (0..6).for_each(|_| turns.give_back(&A, 1));
         let after = turns.try_take(B, 1);

@@ -48,18 +48,18 @@ struct World {
     generations: Arc<Generations>,
     metrics: RecordMetrics,
     key: RecordKey,
-    upstream: Upstream,
+    upstream: CountedUpstream,
     without: Without,
 }
 
 /// Holds one record, in versions.
 #[derive(Default)]
-struct Upstream {
+struct CountedUpstream {
     version: AtomicU64,
     calls: AtomicUsize,
 }
 
-impl Upstream {
+impl CountedUpstream {
     async fn read(&self) -> ScreenRecord {
         self.calls.fetch_add(1, Ordering::SeqCst);
         yield_now().await;
@@ -97,7 +97,7 @@ impl World {
             generations,
             metrics,
             key,
-            upstream: Upstream::default(),
+            upstream: CountedUpstream::default(),
             without,
         })
     }

@@ -9,11 +9,9 @@ use axum::http::uri::Authority;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use subtle::ConstantTimeEq as _;
 
 use super::config::SimulatorConfig;
-use super::iam::Iam;
-use super::metadata::Metadata;
+use super::issuers::{Iam, Metadata, same};
 use crate::signature::{ALGORITHM, DATE_FORMAT, SignableRequest, Signature, canonical_query};
 
 /// How far a signature's time may be from ours.
@@ -22,9 +20,10 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 const FORGIVEN: u32 = 5;
 /// How long a key is locked.
 const LOCK: SignedDuration = SignedDuration::from_mins(5);
+/// Keys whose failures are counted.
+const MOST_KEYS: usize = 1000;
 
 /// Why a request is not let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Denied {
     pub(super) code: &'static str,
     pub(super) message: String,
@@ -33,12 +32,14 @@ pub(super) struct Denied {
 /// What is accepted.
 pub(super) struct Access {
     pub(super) config: SimulatorConfig,
+    /// By access key.
     failures: Mutex<HashMap<String, Failures>>,
     pub(super) iam: Iam,
     pub(super) metadata: Metadata,
 }
 
 /// Failures in a row, and the last of them.
+#[derive(Clone, Copy, Default)]
 struct Failures {
     in_a_row: u32,
     last: Timestamp,
@@ -53,12 +54,8 @@ struct Claim<'h> {
 
 impl Access {
     pub(super) fn new(config: SimulatorConfig) -> Self {
-        Self {
-            config,
-            failures: Mutex::default(),
-            iam: Iam::default(),
-            metadata: Metadata::default(),
-        }
+        let (iam, metadata) = (Iam::default(), Metadata::default());
+        Self { config, failures: Mutex::default(), iam, metadata }
     }
 
     /// Lets a request in, or says why not.
@@ -68,15 +65,24 @@ impl Access {
         }
         let claim = text(&parts.headers, "authorization").and_then(Claim::parse);
         let Some(claim) = claim else { return Err(Denied::iam("decrypt token fail")) };
-        self.check_not_locked(claim.access, now)?;
-        let verdict = self.check_signature(parts, body, &claim, now);
-        self.remember(claim.access, verdict.is_ok(), now);
-        verdict
+        let mut failures = self.failures.lock();
+        let Failures { in_a_row, last } = failures.get(claim.access).copied().unwrap_or_default();
+        if in_a_row > FORGIVEN && now.duration_since(last) < LOCK {
+            return Err(Denied::iam("AK access failed to reach the limit,forbidden"));
+        }
+        let checked = self.check_signature(parts, body, &claim, now);
+        // Unknown keys are counted as well, up to a limit.
+        if checked.is_ok() || failures.len() > MOST_KEYS {
+            failures.remove(claim.access);
+        } else {
+            let in_a_row = if in_a_row > FORGIVEN { 1 } else { in_a_row + 1 };
+            failures.insert(claim.access.to_owned(), Failures { in_a_row, last: now });
+        }
+        checked
     }
 
     fn check_token(&self, token: &str, now: Timestamp) -> Result<(), Denied> {
-        let is_listed =
-            self.config.tokens.iter().any(|known| same(known.as_bytes(), token.as_bytes()));
+        let is_listed = self.config.tokens.iter().any(|known| same(known, token));
         match self.iam.end_of(token) {
             Some(ends) if now >= ends => {
                 let message = "The token must be updated.".to_owned();
@@ -128,30 +134,7 @@ impl Access {
             body,
         };
         let expected = Signature::of(&request, secret).signature;
-        if same(expected.as_bytes(), claim.signature.as_bytes()) { Ok(()) } else { Err(wrong()) }
-    }
-
-    fn check_not_locked(&self, access: &str, now: Timestamp) -> Result<(), Denied> {
-        match self.failures.lock().get(access) {
-            Some(Failures { in_a_row, last })
-                if *in_a_row > FORGIVEN && now.duration_since(*last) < LOCK =>
-            {
-                Err(Denied::iam("AK access failed to reach the limit,forbidden"))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn remember(&self, access: &str, passed: bool, now: Timestamp) {
-        let mut all = self.failures.lock();
-        // Unknown keys are counted as well, but not without end.
-        if passed || all.len() > 1000 {
-            all.remove(access);
-            return;
-        }
-        let failures = all.entry(access.to_owned()).or_insert(Failures { in_a_row: 0, last: now });
-        let before = if failures.in_a_row > FORGIVEN { 0 } else { failures.in_a_row };
-        *failures = Failures { in_a_row: before + 1, last: now };
+        if same(&expected, claim.signature) { Ok(()) } else { Err(wrong()) }
     }
 }
 
@@ -216,8 +199,4 @@ fn decoded_query(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
 /// A header's value. Bytes that are not ASCII are signed as they are, in UTF-8.
 pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
-}
-
-fn same(one: &[u8], other: &[u8]) -> bool {
-    one.ct_eq(other).into()
 }

@@ -3,8 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::faults::FaultPlan;
-
 /// The token of the demo.
 pub const DEMO_TOKEN: &str = "demo-token";
 /// The project of the documented example.
@@ -31,8 +29,19 @@ pub struct SimulatorConfig {
     pub iam_users: Vec<IamUser>,
     /// How long such a token lives.
     pub token_life: Duration,
+    /// The most rows of a page: 1,000 or 100, as the upstream's two documents say.
+    pub largest_page: usize,
     /// Faults among ordinary answers.
     pub faults: FaultPlan,
+}
+
+/// Faults among ordinary answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FaultPlan {
+    /// Share of requests that fail in mixed ways, from 0 to 1.
+    pub rate: f64,
+    /// Requests a second before 429; `None` for no limit.
+    pub requests_per_second: Option<u32>,
 }
 
 /// A user, and the account it belongs to.
@@ -58,6 +67,7 @@ impl Default for SimulatorConfig {
             access_keys: Vec::new(),
             iam_users: Vec::new(),
             token_life: Duration::from_hours(24),
+            largest_page: 1000,
             faults: FaultPlan::default(),
         }
     }

@@ -1,8 +1,10 @@
-//! Faults: documented answers under reserved ids, broken connections, and faults among ordinary ones.
+//! Errors, and faults: documented answers under reserved ids, broken connections, and faults among ordinary
+//! answers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -13,6 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::config::FaultPlan;
+use super::issuers::random_hex;
 use super::random::Random;
 
 /// Answers that the upstream's documents and the field have, as data.
@@ -20,22 +24,11 @@ const ANSWERS: &str = include_str!("answers.json");
 /// More than any gateway should take in.
 const LARGE: usize = 4 * 1024 * 1024;
 
-/// Faults among ordinary answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct FaultPlan {
-    /// Share of requests that fail in mixed ways, from 0 to 1.
-    pub rate: f64,
-    /// Requests a second before 429; `None` for no limit.
-    pub requests_per_second: Option<u32>,
-}
-
 /// Ids that are no recordings, and what they answer.
-pub(super) struct Reserved {
-    answers: BTreeMap<String, Answer>,
-}
+pub(super) struct Reserved(BTreeMap<String, CannedResponse>);
 
 #[derive(Deserialize)]
-struct Answer {
+struct CannedResponse {
     id: String,
     status: u16,
     headers: HashMap<String, String>,
@@ -54,26 +47,25 @@ const CONNECTION_FAULTS: [(&str, &str); 5] = [
 
 impl Reserved {
     pub(super) fn load() -> Result<Self, serde_json::Error> {
-        let answers: Vec<Answer> = serde_json::from_str(ANSWERS)?;
-        let answers = answers.into_iter().map(|answer| (answer.id.clone(), answer)).collect();
-        Ok(Self { answers })
+        let answers: Vec<CannedResponse> = serde_json::from_str(ANSWERS)?;
+        Ok(Self(answers.into_iter().map(|answer| (answer.id.clone(), answer)).collect()))
     }
 
     /// The list of all reserved ids.
     pub(super) fn json(&self) -> Value {
-        let answers = self
-            .answers
-            .values()
-            .map(|answer| json!({ "id": answer.id, "status": answer.status, "note": answer.note }));
-        let connection =
-            CONNECTION_FAULTS.iter().map(|(id, note)| json!({ "id": id, "note": note }));
+        let answers = self.0.values().map(|CannedResponse { id, status, note, .. }| {
+            json!({ "id": id, "status": status, "note": note })
+        });
+        let connection = CONNECTION_FAULTS.map(|(id, note)| json!({ "id": id, "note": note }));
         answers.chain(connection).collect()
     }
 
     /// The answer of a reserved id.
     pub(super) async fn answer(&self, id: &str) -> Option<Response> {
-        if let Some(answer) = self.answers.get(id) {
-            return Some(answer.response());
+        if let Some(CannedResponse { status, headers, body, .. }) = self.0.get(id) {
+            let status = StatusCode::from_u16(*status).unwrap_or_default();
+            let headers = HeaderMap::try_from(headers).unwrap_or_default();
+            return Some((status, headers, Body::from(body.clone())).into_response());
         }
         let body = match id {
             "fault-no-answer" => std::future::pending().await,
@@ -94,41 +86,26 @@ impl Reserved {
     }
 }
 
-impl Answer {
-    fn response(&self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or_default();
-        let headers = HeaderMap::try_from(&self.headers).unwrap_or_default();
-        (status, headers, Body::from(self.body.clone())).into_response()
-    }
-}
-
 /// Lets requests through at a rate, and fails a share of them.
-pub(super) struct Limiter {
+pub(super) struct FaultInjector {
     plan: FaultPlan,
-    state: Mutex<LimiterState>,
+    state: Mutex<InjectorState>,
 }
 
-struct LimiterState {
+struct InjectorState {
     random: Random,
     second: Option<Instant>,
     in_second: u32,
 }
 
-/// What happens to an ordinary request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    Status(u16),
-    Cut,
-}
-
-impl Limiter {
+impl FaultInjector {
     pub(super) fn new(plan: FaultPlan, seed: u64) -> Self {
         let random = Random::of(seed, u64::MAX);
-        Self { plan, state: Mutex::new(LimiterState { random, second: None, in_second: 0 }) }
+        Self { plan, state: Mutex::new(InjectorState { random, second: None, in_second: 0 }) }
     }
 
-    /// What happens to the next request, if not the ordinary.
-    pub(super) fn next(&self, now: Instant) -> Option<Fault> {
+    /// The failure of the next request, if it is to fail.
+    pub(super) fn next(&self, now: Instant) -> Option<Response> {
         let mut state = self.state.lock();
         if state.second.is_none_or(|began| now >= began + Duration::from_secs(1)) {
             state.second = Some(now);
@@ -136,31 +113,50 @@ impl Limiter {
         }
         state.in_second += 1;
         if self.plan.requests_per_second.is_some_and(|most| state.in_second > most) {
-            return Some(Fault::Status(429));
+            return Some(failing(StatusCode::TOO_MANY_REQUESTS));
         }
         #[expect(clippy::cast_precision_loss, reason = "a share does not need every digit")]
         let drawn = state.random.below(1 << 32) as f64 / (1_u64 << 32) as f64;
         if drawn >= self.plan.rate {
             return None;
         }
-        let faults = [
-            Fault::Status(500),
-            Fault::Status(502),
-            Fault::Status(503),
-            Fault::Status(504),
-            Fault::Status(429),
-            Fault::Cut,
-        ];
-        state.random.pick(&faults).copied()
+        let status = state.random.pick(&[500, 502, 503, 504, 429, 200])?;
+        Some(failing(StatusCode::from_u16(*status).unwrap_or_default()))
     }
 }
 
+/// A failure in a status, as the service or the gateway in front of it answers. In a success, the connection
+/// breaks.
+fn failing(status: StatusCode) -> Response {
+    match status {
+        StatusCode::OK => json_response(status, cut()),
+        StatusCode::TOO_MANY_REQUESTS => {
+            gateway_error(status, "APIGW.0308", "The throttling threshold has been reached")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => error(status, "WKS.00050902", "service unavailable"),
+        StatusCode::INTERNAL_SERVER_ERROR => error(status, "WKS.00211401", "operation failed"),
+        _ => gateway_error(status, "APIGW.0201", "backend unavailable"),
+    }
+}
+
+/// An error of the service.
+pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, Json(json!({ "error_code": code, "error_msg": message }))).into_response()
+}
+
+/// An error of the API gateway in front of it, which repeats the request id.
+pub(super) fn gateway_error(status: StatusCode, code: &str, message: &str) -> Response {
+    let id = random_hex(32);
+    let body = json!({ "error_code": code, "error_msg": message, "request_id": id });
+    (status, [("x-request-id", id)], Json(body)).into_response()
+}
+
 /// A part of a body, and then the end of the connection.
-pub(super) fn cut() -> Body {
+fn cut() -> Body {
     let parts = [Ok(Bytes::from_static(b"{\"id\": ")), Err(std::io::Error::other("cut"))];
     Body::from_stream(stream::iter(parts))
 }
 
-pub(super) fn json_response(status: StatusCode, body: Body) -> Response {
+fn json_response(status: StatusCode, body: Body) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

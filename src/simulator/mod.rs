@@ -8,16 +8,11 @@
 mod config;
 mod random;
 mod records;
-mod times;
-mod operations;
 mod video;
-mod iam;
-mod metadata;
+mod issuers;
 mod access;
 mod faults;
-mod paging;
 mod routes;
-mod stats;
 
 use std::future::Future;
 use std::io;
@@ -26,8 +21,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-pub use config::{DEMO_TOKEN, IamUser, SimulatorConfig};
-pub use faults::FaultPlan;
+pub use config::{DEMO_TOKEN, FaultPlan, IamUser, SimulatorConfig};
 
 use self::routes::SimulatedUpstream;
 use crate::clock::Clock;
@@ -59,7 +53,8 @@ impl Simulator {
 
     /// A project and a recording that are there.
     pub fn sample(&self) -> (&str, &str) {
-        self.upstream.sample()
+        let SimulatedUpstream { access, records, .. } = &*self.upstream;
+        (access.config.projects.first().map_or("", String::as_str), records.sample())
     }
 
     /// Serves until `stop` is done.

@@ -1,14 +1,13 @@
-//! The recordings: made from a seed, with a status that follows the clock.
+//! The recordings and what happened in them: made from a seed, with a status that follows the clock.
 
 use std::collections::HashMap;
 
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::random::Random;
-use super::times;
 
 const DAY: i64 = 24 * 60 * 60;
 /// The greatest age of a recording at the start, in seconds.
@@ -30,8 +29,26 @@ const TYPES: [&str; 4] = ["FULL", "INTERVAL", "OPERATION", "SESSION"];
 const USERS: [&str; 8] =
     ["chenwei", "wanghaha", "张三", "Ólafur", "محمد", "maria.garcia", "Amélie", "zoë-k"];
 
+/// Type, id and data of what may happen on a desktop.
+const EVENTS: [(&str, &str, &str); 14] = [
+    ("APP", "APP_START", "notepad.exe"),
+    ("APP", "APP_STOP", "notepad.exe"),
+    ("APP", "APP_CRASH", "legacy.exe"),
+    ("APP", "APP_HANG", "browser.exe"),
+    ("APP", "APP_INSTALL", "7zip.msi"),
+    ("APP", "APP_UNINSTALL", "toolbar.msi"),
+    ("FILE", "FILE_CREATE", "C:\\Users\\报告.docx"),
+    ("FILE", "FILE_DELETE", "C:\\Temp\\old.log"),
+    ("FILE", "FILE_RENAME", "C:\\Users\\a.txt -> b.txt"),
+    ("HDP", "HDP_FILE", "upload 1.2 MiB"),
+    ("HDP", "HDP_USB", "mass storage"),
+    ("HDP", "HDP_CLIPBOARD", "text, 120 characters"),
+    ("HDP", "HDP_INPUTIDLE", "300 s"),
+    ("HDP", "HDP_PRINT", "3 pages"),
+];
+
 /// All recordings.
-pub(super) struct Records {
+pub(super) struct SimulatedRecords {
     seed: u64,
     began: Timestamp,
     base: Vec<Record>,
@@ -60,7 +77,7 @@ pub(super) struct Record {
 /// Seconds between the end of a recording and the beginning of its upload.
 const WAIT_FOR_UPLOAD: i64 = 10;
 
-impl Records {
+impl SimulatedRecords {
     pub(super) fn new(seed: u64, count: usize, now: Timestamp) -> Self {
         // Whole minutes, so that two simulations of a seed begun together agree to the millisecond.
         let began = whole_minute(now);
@@ -180,18 +197,13 @@ impl Record {
         }
     }
 
-    /// Whether there is a video to download.
-    pub(super) fn has_video(&self, now: Timestamp) -> bool {
-        self.status(now) == "UPLOAD_COMPLETED"
-    }
-
     /// Seconds of video by now.
-    pub(super) fn seconds(&self, now: Timestamp) -> i64 {
+    fn seconds(&self, now: Timestamp) -> i64 {
         now.duration_since(self.start).as_secs().clamp(0, self.length)
     }
 
     /// Numbers of its own, the same every time.
-    pub(super) fn random(&self, purpose: u64) -> Random {
+    fn random(&self, purpose: u64) -> Random {
         Random::of(self.place, purpose)
     }
 
@@ -201,6 +213,8 @@ impl Record {
         let (status, changed) = self.phase(now);
         let ended = status != "RECORDING";
         let has_file = ended && status != "REC_FAILED";
+        // Some recordings are larger than 32 bits can count.
+        let bytes = self.length * self.random(12).between(200_000, 600_000);
         let name = format!("{project}_{}_{:04}", self.username, self.place % 10_000);
         let mut fields = Map::new();
         let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -211,12 +225,12 @@ impl Record {
         set("username", self.username.into());
         set("type", self.kind.into());
         set("status", status.into());
-        set("size", self.bytes(now).into());
+        set("size", if ended { bytes } else { 0 }.into());
         set("duration", self.seconds(now).into());
-        set("start_time", times::written(self.start, &mut random));
-        set("update_time", times::written(after(self.start, changed), &mut random));
+        set("start_time", written_time(self.start, &mut random));
+        set("update_time", written_time(after(self.start, changed), &mut random));
         if ended {
-            set("end_time", times::written(after(self.start, self.length), &mut random));
+            set("end_time", written_time(after(self.start, self.length), &mut random));
         }
         if random.percent(80) {
             set("policy_id", Random::of(random.below(3), 9).hex32().into());
@@ -237,13 +251,52 @@ impl Record {
         Value::Object(fields)
     }
 
-    /// Bytes of video by now; some recordings are larger than 32 bits can count.
-    fn bytes(&self, now: Timestamp) -> i64 {
-        if self.status(now) == "RECORDING" {
-            return 0;
+    /// The operations so far, in the order they happened.
+    pub(super) fn operations(&self, project: &str, now: Timestamp) -> Vec<Value> {
+        let mut random = self.random(21);
+        let seconds = self.seconds(now);
+        let mut offset = 0;
+        let mut operations = Vec::new();
+        loop {
+            offset += random.between(5, 125);
+            let Some((kind, event, data)) = random.pick(&EVENTS).filter(|_| offset <= seconds)
+            else {
+                return operations;
+            };
+            let level = match *event {
+                "APP_CRASH" => "ERROR",
+                "APP_HANG" | "HDP_USB" => "ALARM",
+                _ => "INFO",
+            };
+            operations.push(json!({
+                "id": random.hex32(),
+                "project_id": project,
+                "desktop_id": self.desktop_id,
+                "screen_record_id": self.id,
+                "username": self.username,
+                "event_type": kind,
+                "event_level": level,
+                "event_id": event,
+                "event_data": data,
+                "operation_time": written_time(after(self.start, offset), &mut random),
+                "relative_start_time": offset,
+            }));
         }
-        self.length * self.random(12).between(200_000, 600_000)
     }
+}
+
+/// An instant in one of the shapes seen in the field; zone-less ones are in UTC.
+fn written_time(instant: Timestamp, random: &mut Random) -> Value {
+    let format = match random.below(20) {
+        0..=8 => "%Y-%m-%dT%H:%M:%S.%3fZ",
+        9..=14 => "%Y-%m-%d %H:%M:%S",
+        15 => "%Y-%m-%dT%H:%M:%SZ",
+        16 => "%Y-%m-%dT%H:%M:%S.%3f+00:00",
+        17 => "%Y-%m-%dT%H:%M:%S.%6fZ",
+        18 => "%Y-%m-%d %H:%M:%S.%1f",
+        _ => return Value::from(instant.as_millisecond()),
+    };
+    Value::String(instant.strftime(format).to_string())
 }
 
 /// How likely a recording begins at an instant, in percent of the busiest hours.

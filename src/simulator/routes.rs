@@ -1,5 +1,7 @@
 //! Which request gets which answer.
 
+use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -10,23 +12,25 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::access::{Access, Denied, text};
 use super::config::SimulatorConfig;
-use super::faults::{self, Fault, Limiter, Reserved, json_response};
-use super::operations;
-use super::paging::{BadParameter, Parameters};
-use super::records::{Record, Records, after};
-use super::stats::Stats;
-use super::{times, video};
+use super::faults::{FaultInjector, Reserved, error, gateway_error};
+use super::issuers::random_hex;
+use super::records::{Record, SimulatedRecords, after};
+use super::video;
 use crate::clock::Clock;
 
 /// The largest request body, as at the API gateway: 12 MB.
 const LARGEST_BODY: usize = 12 * 1024 * 1024;
 /// The window of a list without one, in seconds: 15 days.
 const DEFAULT_WINDOW: i64 = 15 * 24 * 60 * 60;
+/// Paths that are counted by themselves; more are counted together.
+const MOST_PATHS: usize = 10_000;
 /// Ids in one request for download addresses, and names in one filter.
 const MOST_IDS: usize = 100;
 const STATUSES: [&str; 6] =
@@ -35,16 +39,29 @@ const TYPES: [&str; 5] = ["FULL", "INTERVAL", "OPERATION", "SESSION", "USER_OPER
 
 /// Everything a request is answered from.
 pub(super) struct SimulatedUpstream {
-    records: Records,
-    access: Access,
+    pub(super) records: SimulatedRecords,
+    pub(super) access: Access,
     reserved: Reserved,
-    limiter: Limiter,
-    stats: Stats,
+    fault_injector: FaultInjector,
+    /// Requests by path.
+    requests: Mutex<BTreeMap<String, u64>>,
     clock: Clock,
 }
 
+/// The query's parameters by name; of one that comes twice the last counts.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct ListParameters(HashMap<String, String>);
+
+/// What a request cannot be answered for.
+enum ApiError {
+    /// The parameter of this name is wrong.
+    Parameter(String),
+    NoSuchRecord,
+}
+
 type Simulated = State<Arc<SimulatedUpstream>>;
-type Answer = Result<Response, BadParameter>;
+type ApiResult = Result<Response, ApiError>;
 
 /// A recording's path.
 type RecordPath = Path<(String, String)>;
@@ -70,7 +87,7 @@ pub(super) fn router(upstream: Arc<SimulatedUpstream>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&upstream), disturb))
         .route("/__faults", get(async |State(upstream): Simulated| Json(upstream.reserved.json())))
         .route("/videos/{file}", get(show_video))
-        .route("/__stats", get(async |State(upstream): Simulated| Json(upstream.stats.json())))
+        .route("/__stats", get(stats))
         .route("/__reset", post(reset))
         .layer(map_response(add_request_id))
         .layer(DefaultBodyLimit::disable())
@@ -80,36 +97,43 @@ pub(super) fn router(upstream: Arc<SimulatedUpstream>) -> Router {
 impl SimulatedUpstream {
     pub(super) fn new(config: SimulatorConfig, clock: Clock) -> serde_json::Result<Self> {
         Ok(Self {
-            records: Records::new(config.seed, config.records, clock.timestamp()),
+            records: SimulatedRecords::new(config.seed, config.records, clock.timestamp()),
             reserved: Reserved::load()?,
-            limiter: Limiter::new(config.faults, config.seed),
-            stats: Stats::default(),
+            fault_injector: FaultInjector::new(config.faults, config.seed),
+            requests: Mutex::default(),
             access: Access::new(config),
             clock,
         })
     }
 
-    /// A project and a recording that exist.
-    pub(super) fn sample(&self) -> (&str, &str) {
-        (self.access.config.projects.first().map_or("", String::as_str), self.records.sample())
-    }
-
     fn now(&self) -> Timestamp {
         self.clock.timestamp()
+    }
+
+    fn record(&self, id: &str) -> Result<Record, ApiError> {
+        self.records.get(id, self.now()).ok_or(ApiError::NoSuchRecord)
+    }
+
+    fn count(&self, request: &Request) {
+        let mut requests = self.requests.lock();
+        let mut name = format!("{} {}", request.method(), request.uri().path());
+        if requests.len() >= MOST_PATHS && !requests.contains_key(&name) {
+            "other".clone_into(&mut name);
+        }
+        *requests.entry(name).or_default() += 1;
     }
 }
 
 /// Counts and delays a request, and fails some.
 async fn disturb(State(upstream): Simulated, request: Request, next: Next) -> Response {
-    upstream.stats.count(request.method().as_str(), request.uri().path());
+    upstream.count(&request);
     let latency = upstream.access.config.latency;
     if !latency.is_zero() {
         sleep(latency).await;
     }
-    match upstream.limiter.next(upstream.clock.now()) {
+    match upstream.fault_injector.next(upstream.clock.now()) {
         None => next.run(request).await,
-        Some(Fault::Cut) => json_response(StatusCode::OK, faults::cut()),
-        Some(Fault::Status(status)) => failing(status),
+        Some(failure) => failure,
     }
 }
 
@@ -134,21 +158,26 @@ async fn check_access(State(upstream): Simulated, request: Request, next: Next) 
 }
 
 async fn add_request_id(mut response: Response) -> Response {
-    if let Ok(id) = HeaderValue::from_str(&request_id()) {
+    if let Ok(id) = HeaderValue::from_str(&random_hex(32)) {
         response.headers_mut().entry("x-request-id").or_insert(id);
     }
     response
 }
 
+async fn stats(State(upstream): Simulated) -> Json<Value> {
+    let requests = upstream.requests.lock();
+    Json(json!({ "requests": requests.values().sum::<u64>(), "paths": &*requests }))
+}
+
 async fn reset(State(upstream): Simulated) -> Json<Value> {
-    upstream.stats.reset();
+    upstream.requests.lock().clear();
     Json(json!({ "requests": 0 }))
 }
 
 async fn login(State(upstream): Simulated, body: Bytes) -> impl IntoResponse {
     let Access { config, iam, .. } = &upstream.access;
     let answer = iam.login(config, &body, upstream.now());
-    ([("x-iam-trace-id", request_id())], answer)
+    ([("x-iam-trace-id", random_hex(32))], answer)
 }
 
 async fn metadata_session(
@@ -169,48 +198,63 @@ async fn security_key(
     key.map(Json).ok_or(StatusCode::UNAUTHORIZED)
 }
 
-async fn detail(State(upstream): Simulated, Path((project, id)): RecordPath) -> Response {
+async fn detail(State(upstream): Simulated, Path((project, id)): RecordPath) -> ApiResult {
     if let Some(answer) = upstream.reserved.answer(&id).await {
-        return answer;
+        return Ok(answer);
     }
-    let now = upstream.now();
-    match upstream.records.get(&id, now) {
-        Some(record) => Json(record.json(&project, now)).into_response(),
-        None => no_such_record(),
-    }
+    let record = upstream.record(&id)?;
+    Ok(Json(record.json(&project, upstream.now())).into_response())
 }
 
 async fn list(
     State(upstream): Simulated,
     Path(project): Path<String>,
-    Query(parameters): Query<Parameters>,
-) -> Answer {
+    Query(parameters): Query<ListParameters>,
+) -> ApiResult {
     let now = upstream.now();
-    let page = parameters.page()?;
     let descending = parameters.one_of("sort_type", &["asc", "desc"])? != Some("asc");
     parameters.one_of("sort_field", &["start_time"])?;
-    let mut found = filtered(&upstream.records, &parameters, now)?;
+    let desktop_id = parameters.get("desktop_id");
+    let names: Option<Vec<&str>> =
+        parameters.get("desktop_names").map(|names| names.split(',').map(str::trim).collect());
+    if names.as_ref().is_some_and(|names| names.len() > MOST_IDS) {
+        return Err(ApiError::Parameter("desktop_names".to_owned()));
+    }
+    let username = parameters.get("username");
+    let status = parameters.one_of("status", &STATUSES)?;
+    let kind = parameters.one_of("type", &TYPES)?;
+    let kind = kind.map(|kind| if kind == "USER_OPERATION" { "OPERATION" } else { kind });
+    let from = parameters.read("start_time", filter_time)?;
+    let window = from.unwrap_or_else(|| after(now, -DEFAULT_WINDOW))
+        ..=parameters.read("end_time", filter_time)?.unwrap_or(now);
+    let mut found = upstream.records.all(now);
+    found.retain(|record| {
+        desktop_id.is_none_or(|id| record.desktop_id == id)
+            && names.as_ref().is_none_or(|names| names.contains(&record.desktop_name.as_str()))
+            && username.is_none_or(|username| record.username == username)
+            && status.is_none_or(|status| record.status(now) == status)
+            && kind.is_none_or(|kind| record.kind == kind)
+            && window.contains(&record.start)
+    });
     found.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
     if descending {
         found.reverse();
     }
-    let total = found.len();
-    let rows: Vec<Value> = page.of(found).map(|record| record.json(&project, now)).collect();
-    Ok(Json(json!({ "screen_records": rows, "total_count": total })).into_response())
+    let largest = upstream.access.config.largest_page;
+    parameters.page(largest, "screen_records", found, |record| record.json(&project, now))
 }
 
 async fn list_operations(
     State(upstream): Simulated,
     Path((project, id)): RecordPath,
-    Query(parameters): Query<Parameters>,
-) -> Answer {
+    Query(parameters): Query<ListParameters>,
+) -> ApiResult {
     let now = upstream.now();
-    let page = parameters.page()?;
     let kind = parameters.one_of("event_type", &["APP", "FILE", "REG", "HDP"])?;
     let level = parameters.one_of("event_level", &["INFO", "ALARM", "ERROR"])?;
     let (event, data) = (parameters.get("event_id"), parameters.get("event_data"));
-    let Some(record) = upstream.records.get(&id, now) else { return Ok(no_such_record()) };
-    let mut found = operations::of(&record, &project, now);
+    let record = upstream.record(&id)?;
+    let mut found = record.operations(&project, now);
     found.retain(|operation| {
         let is =
             |name: &str, value: Option<&str>| value.is_none_or(|value| operation[name] == value);
@@ -220,39 +264,40 @@ async fn list_operations(
             && is("event_id", event)
             && data.is_none_or(|data| text.contains(data))
     });
-    let total = found.len();
-    let rows: Vec<Value> = page.of(found).collect();
-    Ok(Json(json!({ "operations": rows, "total_count": total })).into_response())
+    let largest = upstream.access.config.largest_page;
+    parameters.page(largest, "operations", found, |operation| operation)
 }
 
-async fn download_addresses(State(upstream): Simulated, headers: HeaderMap, body: Bytes) -> Answer {
+async fn download_addresses(
+    State(upstream): Simulated,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult {
     let now = upstream.now();
     let host = text(&headers, "host").unwrap_or_default();
     let ids = ids(&body, "record_ids")?;
     let found = ids.iter().filter_map(|id| upstream.records.get(id.as_str()?, now));
     let links: Vec<Value> = found
-        .filter(|record| record.has_video(now))
+        .filter(|record| record.status(now) == "UPLOAD_COMPLETED")
         .map(|record| video::link(&record, host, now))
         .collect();
     Ok(Json(json!({ "address": links })).into_response())
 }
 
 /// Takes a change and makes none.
-async fn update(State(upstream): Simulated, Path((_, id)): RecordPath, body: Bytes) -> Answer {
+async fn update(State(upstream): Simulated, Path((_, id)): RecordPath, body: Bytes) -> ApiResult {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     if !body.get("traffic_limit_type").is_some_and(Value::is_string) {
-        return Err(BadParameter("traffic_limit_type".to_owned()));
+        return Err(ApiError::Parameter("traffic_limit_type".to_owned()));
     }
-    Ok(match upstream.records.get(&id, upstream.now()) {
-        Some(_) => Json(json!({ "result_code": "0", "result_desc": "ok" })).into_response(),
-        None => no_such_record(),
-    })
+    upstream.record(&id)?;
+    Ok(Json(json!({ "result_code": "0", "result_desc": "ok" })).into_response())
 }
 
 /// Takes a deletion and makes none.
-async fn batch_delete(body: Bytes) -> Answer {
+async fn batch_delete(body: Bytes) -> ApiResult {
     ids(&body, "screen_records")?;
-    Ok(Json(json!({ "job_id": request_id() })).into_response())
+    Ok(Json(json!({ "job_id": random_hex(32) })).into_response())
 }
 
 async fn traffic_limits() -> Json<Value> {
@@ -260,21 +305,21 @@ async fn traffic_limits() -> Json<Value> {
 }
 
 /// The list of a body, which may have 1 to [`MOST_IDS`] items.
-fn ids(body: &[u8], name: &str) -> Result<Vec<Value>, BadParameter> {
+fn ids(body: &[u8], name: &str) -> Result<Vec<Value>, ApiError> {
     let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
     match body.get_mut(name).map(Value::take) {
         Some(Value::Array(ids)) if (1..=MOST_IDS).contains(&ids.len()) => Ok(ids),
-        _ => Err(BadParameter(name.to_owned())),
+        _ => Err(ApiError::Parameter(name.to_owned())),
     }
 }
 
 async fn show_video(
     State(upstream): Simulated,
     Path(file): Path<String>,
-    Query(parameters): Query<Parameters>,
+    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    video::answer(&file, &parameters, &headers, upstream.now())
+    video::answer(&file, &query, &headers, upstream.now())
 }
 
 async fn wrong_method() -> Response {
@@ -285,80 +330,63 @@ async fn unknown_api() -> Response {
     gateway_error(StatusCode::NOT_FOUND, "APIGW.0101", "API not found or not published")
 }
 
-/// The recordings that a list's filters take.
-fn filtered(
-    records: &Records,
-    parameters: &Parameters,
-    now: Timestamp,
-) -> Result<Vec<Record>, BadParameter> {
-    let desktop_id = parameters.get("desktop_id");
-    let names: Option<Vec<&str>> =
-        parameters.get("desktop_names").map(|names| names.split(',').map(str::trim).collect());
-    if names.as_ref().is_some_and(|names| names.len() > MOST_IDS) {
-        return Err(BadParameter("desktop_names".to_owned()));
+/// Reads a filter's time: `yyyy-MM-dd HH:mm:ss` in UTC.
+fn filter_time(text: &str) -> Option<Timestamp> {
+    let local = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
+    jiff::tz::TimeZone::UTC.to_timestamp(local).ok()
+}
+
+impl ListParameters {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
-    let username = parameters.get("username");
-    let status = parameters.one_of("status", &STATUSES)?;
-    let kind = parameters.one_of("type", &TYPES)?;
-    let kind = kind.map(|kind| if kind == "USER_OPERATION" { "OPERATION" } else { kind });
-    let from = parameters.read("start_time", times::filter)?;
-    let window = from.unwrap_or_else(|| after(now, -DEFAULT_WINDOW))
-        ..=parameters.read("end_time", times::filter)?.unwrap_or(now);
-    let mut found = records.all(now);
-    found.retain(|record| {
-        desktop_id.is_none_or(|id| record.desktop_id == id)
-            && names.as_ref().is_none_or(|names| names.contains(&record.desktop_name.as_str()))
-            && username.is_none_or(|username| record.username == username)
-            && status.is_none_or(|status| record.status(now) == status)
-            && kind.is_none_or(|kind| record.kind == kind)
-            && window.contains(&record.start)
-    });
-    Ok(found)
-}
 
-/// An error of the service.
-fn error(status: StatusCode, code: &str, message: &str) -> Response {
-    (status, Json(json!({ "error_code": code, "error_msg": message }))).into_response()
-}
-
-/// An error of the API gateway in front of it, which repeats the request id.
-fn gateway_error(status: StatusCode, code: &str, message: &str) -> Response {
-    let id = request_id();
-    let body = json!({ "error_code": code, "error_msg": message, "request_id": id });
-    (status, [("x-request-id", id)], Json(body)).into_response()
-}
-
-impl IntoResponse for BadParameter {
-    fn into_response(self) -> Response {
-        let body = json!({
-            "error_code": "WKS.00211102",
-            "error_msg": "parameter invalid",
-            "error_detail": self.0,
-        });
-        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+    /// A parameter read, if it is there.
+    fn read<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        read(text).map(Some).ok_or_else(|| ApiError::Parameter(name.to_owned()))
     }
-}
 
-fn no_such_record() -> Response {
-    error(StatusCode::NOT_FOUND, "WKS.00211902", "the screen record does not exist")
-}
-
-fn failing(status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => {
-            gateway_error(status, "APIGW.0308", "The throttling threshold has been reached")
+    /// One of some values, if it is there.
+    fn one_of(&self, name: &str, values: &[&str]) -> Result<Option<&str>, ApiError> {
+        match self.get(name) {
+            Some(text) if !values.contains(&text) => Err(ApiError::Parameter(name.to_owned())),
+            found => Ok(found),
         }
-        StatusCode::SERVICE_UNAVAILABLE => error(status, "WKS.00050902", "service unavailable"),
-        StatusCode::INTERNAL_SERVER_ERROR => error(status, "WKS.00211401", "operation failed"),
-        _ => gateway_error(status, "APIGW.0201", "backend unavailable"),
+    }
+
+    /// Answers with the page of rows that was asked for, under a name. Without a limit it has a tenth of the
+    /// `largest` page, as both of the upstream's documents say.
+    fn page<T>(
+        &self,
+        largest: usize,
+        name: &str,
+        rows: Vec<T>,
+        json: impl Fn(T) -> Value,
+    ) -> ApiResult {
+        let number = |text: &str| usize::from_str(text).ok();
+        let offset = self.read("offset", number)?.unwrap_or_default();
+        let limit = self.read("limit", |text| number(text).filter(|limit| *limit <= largest))?;
+        let total = rows.len();
+        let rows = rows.into_iter().skip(offset).take(limit.unwrap_or(largest / 10));
+        let rows: Vec<Value> = rows.map(json).collect();
+        Ok(Json(json!({ name: rows, "total_count": total })).into_response())
     }
 }
 
-/// 32 hexadecimal digits.
-fn request_id() -> String {
-    let mut random = [0_u8; 16];
-    // Without randomness the id is all zeros, which tells just that.
-    let _ = getrandom::fill(&mut random);
-    hex::encode(random)
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Parameter(name) => {
+                let message = "parameter invalid";
+                let body = json!({
+                    "error_code": "WKS.00211102", "error_msg": message, "error_detail": name,
+                });
+                (StatusCode::BAD_REQUEST, Json(body)).into_response()
+            }
+            Self::NoSuchRecord => {
+                error(StatusCode::NOT_FOUND, "WKS.00211902", "the screen record does not exist")
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Signed links, and the one video that all of them lead to. `video.txt` says how it was made.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use axum::http::{HeaderMap, StatusCode, header};
@@ -8,7 +9,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::paging::Parameters;
 use super::records::{Record, after};
 
 const VIDEO: &[u8] = include_bytes!("video.webm");
@@ -27,21 +27,18 @@ pub(super) fn link(record: &Record, host: &str, now: Timestamp) -> Value {
 /// Answers a request for a link.
 pub(super) fn answer(
     file: &str,
-    parameters: &Parameters,
+    query: &HashMap<String, String>,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Response {
-    let expires = parameters.get("Expires").unwrap_or_default();
-    let is_signed = parameters.get("Signature") == Some(&signature(file, expires));
-    let is_alive = expires.parse::<i64>().is_ok_and(|expires| now.as_second() < expires);
-    match (is_signed, is_alive) {
-        (false, _) => refusal(StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
-        (true, false) => refusal(StatusCode::FORBIDDEN, "AccessDenied"),
-        (true, true) => video(headers),
+    let [expires, signed] =
+        ["Expires", "Signature"].map(|name| query.get(name).map_or("", String::as_str));
+    if signed != signature(file, expires) {
+        return refusal(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
     }
-}
-
-fn video(headers: &HeaderMap) -> Response {
+    if !expires.parse::<i64>().is_ok_and(|expires| now.as_second() < expires) {
+        return refusal(StatusCode::FORBIDDEN, "AccessDenied");
+    }
     let length = VIDEO.len();
     let kind = [(header::CONTENT_TYPE, "video/webm"), (header::ACCEPT_RANGES, "bytes")];
     let asked = headers.get(header::RANGE).and_then(|range| range.to_str().ok());

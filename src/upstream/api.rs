@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
-use super::api_request::{ApiRequest, Call};
-use super::project_client::ProjectClient;
+use super::project_client::{ApiRequest, Call, ProjectClient};
 use super::wire;
 use crate::domain::{
     DesktopOperation, DesktopOperationLevel, DesktopOperationType, Direction, DownloadLink,
@@ -17,7 +16,7 @@ use crate::domain::{
 use crate::signature::canonical_query;
 
 /// The paths of the calls without ids, for traces.
-pub(super) const SHOW: &str = "/v2/{project_id}/screen-records/{record_id}";
+const SHOW: &str = "/v2/{project_id}/screen-records/{record_id}";
 const LIST: &str = "/v2/{project_id}/screen-records";
 const LIST_OPERATIONS: &str = "/v2/{project_id}/screen-records/{record_id}/os-operations";
 const LINKS: &str = "/v2/{project_id}/screen-records/download-address";
@@ -51,10 +50,9 @@ impl ProjectClient {
         id: &RecordId,
     ) -> Result<ScreenRecord, Failure> {
         let path = ["/v2/", self.project.as_str(), "/screen-records/", id.as_str()].concat();
-        let outgoing = ApiRequest::get(path, SHOW);
-        let answer = self.send(call, &outgoing).await?;
-        let read = wire::screen_record(&answer.body, &self.route.target.time_zone);
-        self.judged(read, &answer, call)
+        let zone = &self.route.target.time_zone;
+        let request = get(path, SHOW, String::new());
+        self.send(call, &request, |body| wire::screen_record(body, zone)).await
     }
 
     /// Reads a part of the list of recordings.
@@ -67,13 +65,11 @@ impl ProjectClient {
         query: &RecordQuery,
         range: Range,
     ) -> Result<Page<ScreenRecord>, Failure> {
-        let project = &self.project;
-        let path = format!("/v2/{project}/screen-records");
-        let query = paged(&record_filters(query), range);
-        let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST) };
-        let answer = self.send(call, &outgoing).await?;
-        let row = |row: &[u8]| wire::screen_record(row, &self.route.target.time_zone);
-        self.judged(wire::list(&answer.body, "screen_records", row), &answer, call)
+        let path = format!("/v2/{}/screen-records", self.project);
+        let zone = &self.route.target.time_zone;
+        let request = get(path, LIST, paged(&record_filters(query), range));
+        let row = |row: &[u8]| wire::screen_record(row, zone);
+        self.send(call, &request, |body| wire::list(body, "screen_records", row)).await
     }
 
     /// Reads a part of the list of a recording's operations.
@@ -87,13 +83,11 @@ impl ProjectClient {
         query: &OperationQuery,
         range: Range,
     ) -> Result<Page<DesktopOperation>, Failure> {
-        let project = &self.project;
-        let path = format!("/v2/{project}/screen-records/{id}/os-operations");
-        let query = paged(&operation_filters(query), range);
-        let outgoing = ApiRequest { query, ..ApiRequest::get(path, LIST_OPERATIONS) };
-        let answer = self.send(call, &outgoing).await?;
-        let row = |row: &[u8]| wire::desktop_operation(row, &self.route.target.time_zone);
-        self.judged(wire::list(&answer.body, "operations", row), &answer, call)
+        let path = format!("/v2/{}/screen-records/{id}/os-operations", self.project);
+        let zone = &self.route.target.time_zone;
+        let request = get(path, LIST_OPERATIONS, paged(&operation_filters(query), range));
+        let row = |row: &[u8]| wire::desktop_operation(row, zone);
+        self.send(call, &request, |body| wire::list(body, "operations", row)).await
     }
 
     /// Requests links to the videos of up to [`MOST_LINKS`] recordings. The result holds the recordings
@@ -107,23 +101,25 @@ impl ProjectClient {
         ids: &[RecordId],
     ) -> Result<HashMap<String, Field<DownloadLink>>, Failure> {
         let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
-        let project = &self.project;
-        let outgoing = ApiRequest {
+        let request = ApiRequest {
             method: Method::POST,
-            path: format!("/v2/{project}/screen-records/download-address"),
+            path: format!("/v2/{}/screen-records/download-address", self.project),
             template: LINKS,
             query: String::new(),
             body: Bytes::from(json!({ "record_ids": ids }).to_string()),
         };
-        let answer = self.send(call, &outgoing).await?;
-        let rows = self.judged(wire::download_links(&answer.body), &answer, call)?;
+        let rows = self.send(call, &request, wire::download_links).await?;
         let by_id = |row: wire::LinkRow| Some((RecordId::folded(&row.id?), row.link));
         Ok(rows.into_iter().filter_map(by_id).collect())
     }
 }
 
-/// Parameters of a query; those without a value are left out.
-type Parameters<const N: usize> = [(&'static str, Option<String>); N];
+fn get(path: String, template: &'static str, query: String) -> ApiRequest {
+    ApiRequest { method: Method::GET, path, template, query, body: Bytes::new() }
+}
+
+/// QueryParameters of a query; those without a value are left out.
+type QueryParameters<const N: usize> = [(&'static str, Option<String>); N];
 
 /// Filter and order of a list of recordings, as in the query.
 pub(crate) fn record_filter(query: &RecordQuery) -> String {
@@ -145,7 +141,7 @@ fn paged(filters: &[(&'static str, Option<String>)], Range { offset, limit }: Ra
     written(&[filters, &page].concat())
 }
 
-fn record_filters(query: &RecordQuery) -> Parameters<9> {
+fn record_filters(query: &RecordQuery) -> QueryParameters<9> {
     let direction = match query.direction {
         Direction::Ascending => "asc",
         Direction::Descending => "desc",
@@ -163,7 +159,7 @@ fn record_filters(query: &RecordQuery) -> Parameters<9> {
     ]
 }
 
-fn operation_filters(query: &OperationQuery) -> Parameters<4> {
+fn operation_filters(query: &OperationQuery) -> QueryParameters<4> {
     let level = query.level.and_then(DesktopOperationLevel::to_upstream);
     [
         ("event_type", query.kind.and_then(DesktopOperationType::to_upstream).map(str::to_owned)),

@@ -4,16 +4,16 @@
 //! body cannot be read counts as one with an empty body.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
-use http::header::HeaderMap;
-use reqwest::{Body, Request, Url};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http::header::{CONTENT_ENCODING, HeaderMap};
+use prometheus_client::metrics::counter::Counter;
+use reqwest::{Body, Request};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::content_encoding;
 use super::http_client::{HttpClient, Sent};
 use super::retry::{chance, wait_before_resend};
 use crate::body_limit::{self, BodyError};
@@ -23,16 +23,8 @@ use crate::error_chain::chain;
 /// The longest time for the body of an error.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A request that can be sent several times.
-pub(super) struct HttpRequest {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-}
-
 /// A response of any status.
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     /// Decompressed.
@@ -50,93 +42,61 @@ pub(super) struct ExchangeLimits {
     pub(super) max_body_bytes: usize,
 }
 
-/// Why a request got no response.
-enum NoResponse {
-    /// The server has not begun to process the request.
-    NotProcessed,
-    Failed(Failure),
-}
-
-impl HttpRequest {
-    fn to_client_request(&self) -> Request {
-        let mut request = Request::new(self.method.clone(), self.url.clone());
-        *request.headers_mut() = self.headers.clone();
-        if !self.body.is_empty() {
-            *request.body_mut() = Some(self.body.clone().into());
-        }
-        request
-    }
-}
-
 /// Sends a request and reads the response, within `timeout`.
 pub(super) async fn exchange_within(
     client: &HttpClient,
-    request: &HttpRequest,
+    request: &Request,
     timeout: Duration,
     max_body_bytes: usize,
-) -> Result<Answer, Failure> {
+) -> Result<HttpResponse, Failure> {
     let deadline = Instant::now() + timeout;
     let limits = ExchangeLimits { timeout, deadline, max_body_bytes };
-    let exchanged = timeout_at(deadline, exchange(client, request, limits, || {})).await;
+    let resends = Counter::default();
+    let exchanged = timeout_at(deadline, exchange(client, request, limits, &resends)).await;
     exchanged.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
 }
 
 /// Sends a request and reads the response. Sends it again as often as the server has not processed it,
-/// until the caller gives up, and calls `on_resend` each time.
+/// until the caller gives up, and counts each time in `resent`.
 pub(super) async fn exchange(
     client: &HttpClient,
-    request: &HttpRequest,
+    request: &Request,
     limits: ExchangeLimits,
-    on_resend: impl Fn(),
-) -> Result<Answer, Failure> {
+    resent: &Counter,
+) -> Result<HttpResponse, Failure> {
+    let timed_out = |_| Failure::TimedOut(TimeLimit::Attempt);
     let mut resends = 0;
-    loop {
-        match send(client, request.to_client_request(), limits).await {
-            Ok(answer) => return Ok(answer),
-            Err(NoResponse::Failed(failure)) => return Err(failure),
-            Err(NoResponse::NotProcessed) => {}
+    let (response, end) = loop {
+        let end = Instant::now() + limits.timeout;
+        let copy = request.try_clone().expect("a body of bytes can be sent several times");
+        let sending = timeout_at(end, client.execute(copy));
+        let Sent { response, on_kept_http_1 } = sending.await.map_err(timed_out)?;
+        match response {
+            Ok(response) => break (http::Response::<Body>::from(response), end),
+            Err(error) if was_not_processed(&error, on_kept_http_1) => {}
+            Err(error) => return Err(no_response(&error)),
         }
         resends += 1;
-        on_resend();
+        resent.inc();
         sleep(wait_before_resend(resends, chance())).await;
-    }
-}
-
-async fn send(
-    client: &HttpClient,
-    request: Request,
-    limits: ExchangeLimits,
-) -> Result<Answer, NoResponse> {
-    let end = Instant::now() + limits.timeout;
-    let sending = timeout_at(end, client.execute(request));
-    let Sent { response, on_kept_http_1 } = sending.await.map_err(|_| timed_out())?;
-    let response = response.map_err(|error| {
-        if was_not_processed(&error, on_kept_http_1) {
-            NoResponse::NotProcessed
-        } else {
-            NoResponse::Failed(no_response(&error))
-        }
-    })?;
-    let (head, body) = http::Response::<Body>::from(response).into_parts();
+    };
+    let (head, body) = response.into_parts();
     let body = if head.status.is_success() {
         let reading = timeout_at(end, read_body(&head, body, limits.max_body_bytes));
-        reading.await.map_err(|_| timed_out())??
+        reading.await.map_err(timed_out)??
     } else {
         read_error_body(&head, body, end.min(limits.deadline), limits.max_body_bytes).await
     };
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    Ok(HttpResponse { status: head.status.as_u16(), headers: head.headers, body })
 }
 
 async fn read_body(head: &http::response::Parts, body: Body, max: usize) -> Result<Bytes, Failure> {
-    let status = head.status.as_u16();
-    let sent = body_limit::read_body(body, max).await.map_err(|error| match error {
-        BodyError::TooLarge => {
-            malformed(content_encoding::DecodeError::TooLarge { max }.to_string(), status)
-        }
-        BodyError::Broken => Failure::Unreachable(Unreachable::Cut),
-    })?;
-    content_encoding::decode(&head.headers, sent, max)
-        .map_err(|error| malformed(error.to_string(), status))
+    let malformed = |problem| malformed(problem, head.status.as_u16());
+    match body_limit::read_body(body, max).await {
+        Ok(sent) => decode(&head.headers, sent, max).map_err(malformed),
+        Err(BodyError::TooLarge) => Err(malformed(too_large(max))),
+        Err(BodyError::Broken) => Err(Failure::Unreachable(Unreachable::Cut)),
+    }
 }
 
 /// Takes at most half of the remaining time, so that the status is known before the time is up.
@@ -150,7 +110,47 @@ async fn read_error_body(
     let reading = timeout(ERROR_BODY_TIMEOUT.min(left / 2), body_limit::read_body(body, max));
     let Ok(Ok(sent)) = reading.await else { return Bytes::new() };
     // Some servers claim a compression that the body does not have.
-    content_encoding::decode(&head.headers, sent.clone(), max).unwrap_or(sent)
+    decode(&head.headers, sent.clone(), max).unwrap_or(sent)
+}
+
+/// Decompresses a body as its headers say, up to `max` bytes. The error is a clause.
+fn decode(headers: &HeaderMap, mut body: Bytes, max: usize) -> Result<Bytes, String> {
+    const UNKNOWN: &str = "is in a coding that was not asked for: gzip and deflate are accepted";
+    if body.is_empty() {
+        return Ok(body);
+    }
+    let mut codings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        codings.extend(value.to_str().map_err(|_| UNKNOWN)?.split(','));
+    }
+    // The last coding was applied last.
+    for coding in codings.into_iter().rev() {
+        body = match coding.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => body,
+            "gzip" | "x-gzip" => decompress(MultiGzDecoder::new(&*body), max)?,
+            "deflate" if has_zlib_header(&body) => decompress(ZlibDecoder::new(&*body), max)?,
+            "deflate" => decompress(DeflateDecoder::new(&*body), max)?,
+            _ => return Err(UNKNOWN.to_owned()),
+        };
+    }
+    Ok(body)
+}
+
+/// `deflate` means the zlib format (RFC 9110), but some servers send the compressed data without it.
+fn has_zlib_header(body: &[u8]) -> bool {
+    matches!(body, [method, flags, ..]
+        if method & 0x0F == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0)
+}
+
+fn decompress(decoder: impl Read, max: usize) -> Result<Bytes, String> {
+    let mut body = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    decoder.take(limit).read_to_end(&mut body).map_err(|_| "cannot be decompressed")?;
+    if body.len() > max { Err(too_large(max)) } else { Ok(Bytes::from(body)) }
+}
+
+fn too_large(max: usize) -> String {
+    format!("is larger than {max} bytes")
 }
 
 /// Whether the server cannot have begun to process a request, so that it may be sent again.
@@ -186,16 +186,6 @@ fn no_response(error: &reqwest::Error) -> Failure {
         (true, false) => Failure::Unreachable(Unreachable::Connect),
         (false, true) => Failure::TimedOut(TimeLimit::Attempt),
         (false, false) => Failure::Unreachable(Unreachable::Cut),
-    }
-}
-
-fn timed_out() -> NoResponse {
-    NoResponse::Failed(Failure::TimedOut(TimeLimit::Attempt))
-}
-
-impl From<Failure> for NoResponse {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
     }
 }
 

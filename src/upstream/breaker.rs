@@ -22,7 +22,7 @@ pub(crate) struct Breaker {
     /// The region whose calls it stops.
     region: Arc<str>,
     limits: Live<BreakerConfig>,
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
     /// Counts how often the circuit opens.
     opened: Counter,
     clock: Clock,
@@ -40,7 +40,7 @@ pub(crate) enum Circuit {
 }
 
 #[derive(Debug)]
-enum State {
+enum BreakerState {
     Closed(Window),
     Open {
         until: Instant,
@@ -69,8 +69,8 @@ pub(crate) struct BreakerGuard<'b> {
     breaker: &'b Breaker,
     is_probe: bool,
     is_recorded: bool,
-    begun: Instant,
-    patience: Duration,
+    /// When its patience ends.
+    late_at: Instant,
 }
 
 impl Breaker {
@@ -80,7 +80,7 @@ impl Breaker {
         opened: Counter,
         clock: Clock,
     ) -> Self {
-        let state = Mutex::new(State::Closed(Window::default()));
+        let state = Mutex::new(BreakerState::Closed(Window::default()));
         Self { region, limits: Live::new(limits.clone()), state, opened, clock }
     }
 
@@ -96,27 +96,27 @@ impl Breaker {
 
     /// Admits a call. One that is given up after `patience` counts as failed.
     pub(crate) fn admit(&self, patience: Duration) -> Result<BreakerGuard<'_>, Failure> {
-        let begun = self.clock.now();
+        let now = self.clock.now();
         let mut state = self.state.lock();
-        state.check(begun)?;
-        let is_probe = !matches!(*state, State::Closed(_));
+        state.check(now)?;
+        let is_probe = !matches!(*state, BreakerState::Closed(_));
         if is_probe {
-            *state = State::Probing;
+            *state = BreakerState::Probing;
         }
-        Ok(BreakerGuard { breaker: self, is_probe, is_recorded: false, begun, patience })
+        Ok(BreakerGuard { breaker: self, is_probe, is_recorded: false, late_at: now + patience })
     }
 
     /// The state of the circuit.
     pub(crate) fn circuit(&self) -> Circuit {
         match *self.state.lock() {
-            State::Closed(_) => Circuit::Closed,
-            State::Open { until } if self.clock.now() < until => Circuit::Open,
-            State::Open { .. } | State::Probing => Circuit::HalfOpen,
+            BreakerState::Closed(_) => Circuit::Closed,
+            BreakerState::Open { until } if self.clock.now() < until => Circuit::Open,
+            BreakerState::Open { .. } | BreakerState::Probing => Circuit::HalfOpen,
         }
     }
 }
 
-impl State {
+impl BreakerState {
     fn check(&self, now: Instant) -> Result<(), Failure> {
         let retry_after = match self {
             Self::Open { until } if now < *until => until.saturating_duration_since(now),
@@ -140,21 +140,21 @@ impl BreakerGuard<'_> {
         let (limits, now) = (limits.get(), clock.now());
         let mut state = self.breaker.state.lock();
         let opens = match &mut *state {
-            State::Closed(window) => {
+            BreakerState::Closed(window) => {
                 window.count(failed, now, limits.window);
                 failed && window.is_over(&limits)
             }
-            State::Probing if self.is_probe => {
+            BreakerState::Probing if self.is_probe => {
                 if !failed {
-                    *state = State::Closed(Window::default());
+                    *state = BreakerState::Closed(Window::default());
                 }
                 failed
             }
             // A call from before the circuit opened says nothing new.
-            State::Probing | State::Open { .. } => false,
+            BreakerState::Probing | BreakerState::Open { .. } => false,
         };
         if opens {
-            *state = State::Open { until: now + limits.open_for };
+            *state = BreakerState::Open { until: now + limits.open_for };
             opened.inc();
             tracing::error!(
                 region = &**region,
@@ -169,10 +169,11 @@ impl Drop for BreakerGuard<'_> {
         if self.is_recorded {
             return;
         }
-        if self.breaker.clock.now() >= self.begun + self.patience {
+        let now = self.breaker.clock.now();
+        if now >= self.late_at {
             self.count(true);
         } else if self.is_probe {
-            *self.breaker.state.lock() = State::Open { until: self.begun };
+            *self.breaker.state.lock() = BreakerState::Open { until: now };
         }
     }
 }

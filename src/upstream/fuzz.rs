@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use jiff::tz::{Offset, TimeZone};
 use serde_json::{Map, Value};
 
-use super::attempt::Answer;
+use super::attempt::HttpResponse;
 use super::error_mapping::{Whose, read};
 use super::normalize::WireValue;
 use super::wire::{Unlike, desktop_operation, download_links, list, screen_record};
@@ -160,7 +160,7 @@ pub fn failure(bytes: &[u8]) {
         Ok(text) => text.replace("%T", SECRET).into_bytes(),
         Err(_) => body.to_vec(),
     };
-    let raw = Answer { status, headers, body: body.into() };
+    let raw = HttpResponse { status, headers, body: body.into() };
     let refusal = read(&raw, whose, &[SECRET], jiff::Timestamp::UNIX_EPOCH);
 
     let shown = format!("{refusal:?} {}", refusal.code.as_str());

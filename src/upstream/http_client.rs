@@ -11,18 +11,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Version;
-use http::header::{ACCEPT_ENCODING, HeaderMap};
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, Request, Response, Url, retry};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{sleep, timeout};
 use tower::util::MapFutureLayer;
 
-use super::content_encoding;
 use crate::config::{Proxies, UpstreamConfig};
 
 /// Idle connections are kept for less time than servers commonly keep theirs.
 const POOL_IDLE: Duration = Duration::from_secs(55);
 const AGENT: &str = concat!("screen-record-gateway/", env!("CARGO_PKG_VERSION"));
+/// The compressions that `attempt` reads.
+const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
 /// The longest wait for another connection, in case that one hangs.
 const LONGEST_TURN: Duration = Duration::from_millis(500);
 /// How long the pool may take to hand a new HTTP/2 connection to the requests that wait.
@@ -72,15 +73,15 @@ impl HttpClient {
         Self::build(builder, address)
     }
 
-    /// A client for an address of this machine's own: without a proxy, and trusting only the given
-    /// certificates.
+    /// A client for an address of this machine's own: without a proxy. It trusts only the configured CAs,
+    /// because no public one certifies such an address.
     pub(super) fn direct(
         address: &Url,
-        certificates: Vec<Certificate>,
+        config: &UpstreamConfig,
         connect_timeout: Duration,
     ) -> reqwest::Result<Self> {
         let builder = Proxies::default().client(address)?.connect_timeout(connect_timeout);
-        Self::build(builder.tls_certs_only(certificates), address)
+        Self::build(builder.tls_certs_only(ca_certificates(config)?), address)
     }
 
     fn build(builder: ClientBuilder, address: &Url) -> reqwest::Result<Self> {
@@ -90,7 +91,7 @@ impl HttpClient {
         let connections = Arc::new(connections);
         let opened_by = Arc::clone(&connections);
         let client = builder
-            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, content_encoding::ACCEPTED)]))
+            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, CODINGS)]))
             .user_agent(AGENT)
             // `attempt::exchange` resends, with waits and until the deadline. Without a retry of its own
             // reqwest need not copy each request.
@@ -159,6 +160,16 @@ fn is_superseded() -> bool {
 }
 
 /// The certificates of `upstream.ca_file`.
-pub(super) fn ca_certificates(config: &UpstreamConfig) -> reqwest::Result<Vec<Certificate>> {
+fn ca_certificates(config: &UpstreamConfig) -> reqwest::Result<Vec<Certificate>> {
     config.ca_certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect()
+}
+
+/// The address of a path below a base address, which may have a path itself.
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    match base.path().trim_end_matches('/') {
+        "" => url.set_path(path),
+        above => url.set_path(&[above, path].concat()),
+    }
+    url
 }

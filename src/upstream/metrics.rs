@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::breaker::Circuit;
 use crate::domain::{ErrorCode, Failure};
+use crate::fair_semaphore::FairSemaphore;
 
 /// The states of a circuit, and their words.
 const CIRCUITS: [(Circuit, &str); 3] =
@@ -18,34 +19,48 @@ const CIRCUITS: [(Circuit, &str); 3] =
 const WATCHED_OUTCOMES: [&str; 8] =
     ["200", "401", "403", "429", "500", "503", "timeout", "unreachable"];
 
+/// Names and descriptions of the counters of a region, in the order of the fields of [`RegionMetrics`].
+const COUNTERS: [(&str, &str); 6] = [
+    ("shed", "Calls given up because too many were in progress"),
+    (
+        "resends",
+        "Requests sent again, within an attempt, because the upstream had not processed them",
+    ),
+    ("retries", "Attempts after a failed one"),
+    ("retries_over_budget", "Retries not made because the retry budget was used up"),
+    ("breaker_opened", "How often the circuit breaker opened"),
+    ("breaker_refused", "Calls not made because the circuit breaker was open"),
+];
+/// Names and descriptions of the gauges of a region.
+const GAUGES: [(&str, &str); 3] = [
+    ("waiting", "Calls that wait for a permit to call the upstream"),
+    ("calls_in_flight", "Calls in progress"),
+    ("calls_in_flight_limit", "Limit of calls in progress"),
+];
+
 /// A label: its name and its value.
-type Label = (&'static str, String);
-type ByRegion<M> = Family<[Label; 1], M>;
+type LabelPair = (&'static str, String);
+type ByRegion<M> = Family<[LabelPair; 1], M>;
 
 /// The upstream's metrics, of all regions.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamMetrics {
     /// By region, and by HTTP status or the reason that there was none.
-    attempts: Family<[Label; 2], Counter>,
+    attempts: Family<[LabelPair; 2], Counter>,
     duration: Durations,
-    shed: ByRegion<Counter>,
-    waiting: ByRegion<Gauge>,
-    in_flight: ByRegion<Gauge>,
-    most_in_flight: ByRegion<Gauge>,
-    resends: ByRegion<Counter>,
-    retries: ByRegion<Counter>,
-    retries_over_budget: ByRegion<Counter>,
-    breaker_opened: ByRegion<Counter>,
-    breaker_refused: ByRegion<Counter>,
+    /// As in [`COUNTERS`].
+    counters: [ByRegion<Counter>; 6],
+    /// As in [`GAUGES`].
+    gauges: [ByRegion<Gauge>; 3],
     /// By region and state: 1 for the state that the circuit is in, else 0.
-    breaker: Family<[Label; 2], Gauge>,
+    breaker: Family<[LabelPair; 2], Gauge>,
 }
 
 /// The counters of one region.
 #[derive(Debug)]
 pub(crate) struct RegionMetrics {
     region: String,
-    attempts: Family<[Label; 2], Counter>,
+    attempts: Family<[LabelPair; 2], Counter>,
     /// Attempts with status 200, the most frequent outcome.
     good: Counter,
     duration: Histogram,
@@ -57,17 +72,9 @@ pub(crate) struct RegionMetrics {
     pub(crate) breaker_refused: Counter,
 }
 
-/// What the gauges of a region show.
-pub(crate) struct RegionGauges {
-    pub(crate) waiting: usize,
-    pub(crate) free: usize,
-    pub(crate) most_in_flight: usize,
-    pub(crate) circuit: Circuit,
-}
-
 /// By region.
 #[derive(Clone, Debug)]
-struct Durations(Family<[Label; 1], Histogram, fn() -> Histogram>);
+struct Durations(Family<[LabelPair; 1], Histogram, fn() -> Histogram>);
 
 impl Default for Durations {
     fn default() -> Self {
@@ -92,33 +99,10 @@ impl UpstreamMetrics {
             Unit::Seconds,
             self.duration.0.clone(),
         );
-        for (name, help, gauge) in [
-            ("waiting", "Calls that wait for a permit to call the upstream", &self.waiting),
-            ("calls_in_flight", "Calls in progress", &self.in_flight),
-            ("calls_in_flight_limit", "Limit of calls in progress", &self.most_in_flight),
-        ] {
+        for ((name, help), gauge) in GAUGES.into_iter().zip(&self.gauges) {
             upstream.register(name, help, gauge.clone());
         }
-        for (name, help, counter) in [
-            ("shed", "Calls given up because too many were in progress", &self.shed),
-            (
-                "resends",
-                "Requests sent again, within an attempt, because the upstream had not processed them",
-                &self.resends,
-            ),
-            ("retries", "Attempts after a failed one", &self.retries),
-            (
-                "retries_over_budget",
-                "Retries not made because the retry budget was used up",
-                &self.retries_over_budget,
-            ),
-            ("breaker_opened", "How often the circuit breaker opened", &self.breaker_opened),
-            (
-                "breaker_refused",
-                "Calls not made because the circuit breaker was open",
-                &self.breaker_refused,
-            ),
-        ] {
+        for ((name, help), counter) in COUNTERS.into_iter().zip(&self.counters) {
             upstream.register(name, help, counter.clone());
         }
         upstream.register(
@@ -133,42 +117,39 @@ impl UpstreamMetrics {
         let attempts =
             |outcome: &str| self.attempts.get_or_create_owned(&labels(region, "outcome", outcome));
         let [good, ..] = WATCHED_OUTCOMES.map(attempts);
-        let counter =
-            |of: &ByRegion<Counter>| of.get_or_create_owned(&[("region", region.to_owned())]);
+        let label = [("region", region.to_owned())];
+        let [shed, resends, retries, retries_over_budget, breaker_opened, breaker_refused] =
+            self.counters.each_ref().map(|counter| counter.get_or_create_owned(&label));
         RegionMetrics {
             region: region.to_owned(),
             attempts: self.attempts.clone(),
             good,
-            duration: self.duration.0.get_or_create_owned(&[("region", region.to_owned())]),
-            shed: counter(&self.shed),
-            resends: counter(&self.resends),
-            retries: counter(&self.retries),
-            retries_over_budget: counter(&self.retries_over_budget),
-            breaker_opened: counter(&self.breaker_opened),
-            breaker_refused: counter(&self.breaker_refused),
+            duration: self.duration.0.get_or_create_owned(&label),
+            shed,
+            resends,
+            retries,
+            retries_over_budget,
+            breaker_opened,
+            breaker_refused,
         }
     }
 
     /// Sets the gauges of a region.
-    pub(crate) fn show(&self, region: &str, gauges: &RegionGauges) {
+    pub(crate) fn show(&self, region: &str, permits: &FairSemaphore, circuit: Circuit) {
         let label = [("region", region.to_owned())];
-        let set = |gauge: &ByRegion<Gauge>, number: usize| {
+        let numbers = [permits.waiting(), permits.held(), permits.size()];
+        for (gauge, number) in self.gauges.iter().zip(numbers) {
             gauge.get_or_create(&label).set(i64::try_from(number).unwrap_or(i64::MAX));
-        };
-        set(&self.waiting, gauges.waiting);
-        set(&self.in_flight, gauges.most_in_flight.saturating_sub(gauges.free));
-        set(&self.most_in_flight, gauges.most_in_flight);
-        for (circuit, state) in CIRCUITS {
-            let gauge = self.breaker.get_or_create(&labels(region, "state", state));
-            gauge.set(i64::from(circuit == gauges.circuit));
+        }
+        for (state, name) in CIRCUITS {
+            let gauge = self.breaker.get_or_create(&labels(region, "state", name));
+            gauge.set(i64::from(state == circuit));
         }
     }
 
     /// Removes the gauges of all regions: one that the settings no longer have must not look stuck.
     pub(crate) fn clear_gauges(&self) {
-        for gauges in [&self.waiting, &self.in_flight, &self.most_in_flight] {
-            gauges.clear();
-        }
+        self.gauges.iter().for_each(Family::clear);
         self.breaker.clear();
     }
 }
@@ -190,7 +171,7 @@ impl RegionMetrics {
     }
 }
 
-fn labels(region: &str, name: &'static str, value: &str) -> [Label; 2] {
+fn labels(region: &str, name: &'static str, value: &str) -> [LabelPair; 2] {
     [("region", region.to_owned()), (name, value.to_owned())]
 }
 

@@ -4,21 +4,27 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::Request;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::retry::budget::Budget as _;
+use tracing::{Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::api_request::{ApiRequest, Call};
-use super::attempt::{Answer, ExchangeLimits, HttpRequest, exchange, malformed};
-use super::credentials::Generation;
+use super::attempt::{ExchangeLimits, HttpResponse, exchange, malformed};
+use super::client::{Region, Route, Upstream, host};
+use super::credentials::Issued;
 use super::error_mapping::{self, Whose};
-use super::region::{Region, RegionState, host};
+use super::http_client::below;
+use super::metrics::reason;
 use super::retry::{self, Judgement, RetryClass, chance};
-use super::routes::Route;
-use super::spans::AttemptSpan;
 use super::wire::Unlike;
-use crate::domain::{Failure, ProjectId, Secret, TimeLimit};
+use crate::domain::{Failure, ProjectId, TimeLimit, Token};
+use crate::fair_semaphore::Requester;
 use crate::signature::SignableRequest;
+use crate::spans::{TARGET, context_of, fail, inject};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,15 +39,52 @@ pub struct ProjectClient {
     pub(super) route: Arc<Route>,
 }
 
-/// A request with credentials.
-pub(super) struct SignedRequest {
-    pub(super) http: HttpRequest,
-    /// The generation of the credentials.
-    generation: Generation,
-    /// The path without ids.
+/// The request of a caller for which a call is made.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Who takes the permit. A load that several requests share is made for the first.
+    pub requester: Requester,
+    /// The caller's token.
+    pub token: Option<Token>,
+    /// Sent as `X-Request-Id`.
+    pub request_id: Arc<str>,
+    /// How much of the deadline has passed already.
+    pub waited: Duration,
+}
+
+/// A request of the upstream's API, before credentials are added.
+pub(super) struct ApiRequest {
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// The path without ids, for traces.
     pub(super) template: &'static str,
+    /// As it is signed and sent; empty for none.
+    pub(super) query: String,
+    /// JSON; empty for none.
+    pub(super) body: Bytes,
+}
+
+/// A request with credentials, to be sent once.
+struct Attempt<'c> {
+    call: &'c Call,
+    deadline: Instant,
+    template: &'static str,
     /// Attempts before this one.
-    pub(super) earlier_attempts: u32,
+    earlier: u32,
+    request: Request,
+    credentials: Issued,
+}
+
+impl Upstream {
+    /// A client for a project.
+    ///
+    /// # Errors
+    /// [`Failure::ProjectNotAllowed`] if the settings do not say where the project is.
+    pub fn project(&self, project: &ProjectId) -> Result<ProjectClient, Failure> {
+        let routes = self.0.load();
+        let route = routes.of(project).ok_or(Failure::ProjectNotAllowed)?;
+        Ok(ProjectClient { project: project.clone(), route: Arc::clone(route) })
+    }
 }
 
 impl ProjectClient {
@@ -50,36 +93,48 @@ impl ProjectClient {
         &self.route.tag
     }
 
-    /// Makes a call, with retries, within its deadline.
-    pub(super) async fn send(&self, call: &Call, request: &ApiRequest) -> Result<Answer, Failure> {
+    /// Makes a call, with retries, within its deadline, and reads the body of the success.
+    pub(super) async fn send<T>(
+        &self,
+        call: &Call,
+        request: &ApiRequest,
+        read: impl FnOnce(&[u8]) -> Result<T, Unlike>,
+    ) -> Result<T, Failure> {
         let left = self.route.limits.deadline.saturating_sub(call.waited);
         let deadline = Instant::now() + left;
-        self.route.region.state.budget.deposit();
+        self.route.region.budget.deposit();
         // Pinned here, since it is large and a timeout moves what it wraps.
         let attempts = pin!(self.attempts(call, request, deadline));
-        timeout_at(deadline, attempts).await.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))
+        let within = timeout_at(deadline, attempts).await;
+        let (response, credentials) =
+            within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))?;
+        read(&response.body).map_err(|unlike| match unlike {
+            Unlike::Error => self.refusal(&response, &credentials),
+            Unlike::Malformed(problem) => malformed(problem, response.status),
+        })
     }
 
+    /// Makes attempts until one succeeds, and returns its response and the credentials it was made with.
     async fn attempts(
         &self,
         call: &Call,
         request: &ApiRequest,
         deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(HttpResponse, Issued), Failure> {
         let Route { region, credentials, limits, .. } = &*self.route;
-        let RegionState { budget, metrics, .. } = &*region.state;
+        let Region { label, budget, metrics, .. } = &**region;
         let mut failed = 0;
         let mut renewed = false;
         let mut most = limits.max_attempts.get();
         loop {
             // Credentials have their own pauses after a failure, so it is not retried here.
-            let mut signed = self.sign(call, request).await?;
-            signed.earlier_attempts = failed + u32::from(renewed);
-            let failure = match self.admitted_attempt(call, signed, deadline).await {
-                Ok(answer) => return Ok(answer),
+            let mut attempt = self.sign(call, request, deadline).await?;
+            attempt.earlier = failed + u32::from(renewed);
+            let failure = match self.admitted_attempt(&mut attempt).await {
+                Ok(response) => return Ok((response, attempt.credentials)),
                 Err(failure) => failure,
             };
-            if credentials.may_be_renewed(&failure) && !renewed {
+            if !renewed && credentials.as_ref().is_some_and(|own| own.may_be_renewed(&failure)) {
                 renewed = true;
                 continue;
             }
@@ -99,7 +154,7 @@ impl ProjectClient {
                 return Err(failure);
             }
             tracing::debug!(
-                region = &*region.label,
+                region = &**label,
                 code = failure.code().as_str(),
                 upstream.status = failure.upstream_status(),
                 attempt = failed,
@@ -111,70 +166,24 @@ impl ProjectClient {
         }
     }
 
-    /// One attempt, once it has a permit and the circuit breaker admits it.
-    async fn admitted_attempt(
+    async fn sign<'c>(
         &self,
-        call: &Call,
-        request: SignedRequest,
+        call: &'c Call,
+        request: &ApiRequest,
         deadline: Instant,
-    ) -> Result<Answer, Failure> {
-        let Route { region, limits, .. } = &*self.route;
-        let RegionState { breaker, permits, metrics, .. } = &*region.state;
-        let count = |_: &Failure| {
-            metrics.breaker_refused.inc();
-        };
-        // Checked before it queues too: calls that wait for a dead upstream may hold all permits.
-        breaker.check().inspect_err(count)?;
-        let permit = permits.acquire(call.requester, LONGEST_WITHOUT_PERMIT).await;
-        let Some(_permit) = permit else {
-            metrics.shed.inc();
-            return Err(Failure::Overloaded);
-        };
-        // Impatient callers must not hide a dead upstream: a call counts as failed after half its time.
-        let patience = limits.attempt_timeout / 2;
-        let guard = breaker.admit(patience).inspect_err(count)?;
-        let answer = self.attempt(call, request, deadline).await;
-        guard.record(answer.as_ref().is_err_and(|failure| Judgement::of(failure).is_outage));
-        answer
-    }
-
-    /// One attempt, timed and counted. A request that the upstream has not processed is sent again within
-    /// it.
-    async fn attempt(
-        &self,
-        call: &Call,
-        mut request: SignedRequest,
-        deadline: Instant,
-    ) -> Result<Answer, Failure> {
-        let Route { region, target, limits, clock, .. } = &*self.route;
-        let Region { http, state, .. } = &**region;
-        let SignedRequest { http: sent, template, earlier_attempts, .. } = &mut request;
-        let region_name = target.region.as_deref();
-        let span = AttemptSpan::start(sent, template, region_name, *earlier_attempts);
-        let started = clock.now();
-        let (timeout, max_body_bytes) = (limits.attempt_timeout, limits.max_body_bytes);
-        let limits = ExchangeLimits { timeout, deadline, max_body_bytes };
-        let count_resend = || {
-            state.metrics.resends.inc();
-        };
-        let answer = exchange(http, &request.http, limits, count_resend).await;
-        let took = clock.now().saturating_duration_since(started);
-        let outcome = answer.as_ref().map(|answer| answer.status);
-        state.metrics.count_attempt(outcome, took);
-        span.end(outcome);
-        let answer = answer?;
-        if (200..300).contains(&answer.status) {
-            return Ok(answer);
+    ) -> Result<Attempt<'c>, Failure> {
+        let Route { region, credentials, project, clock, .. } = &*self.route;
+        let ApiRequest { method, path, template, query, body } = request;
+        // Path and query consist of checked ids and encoded values, so they are sent as they are signed.
+        let mut url = below(&region.base, path);
+        if !query.is_empty() {
+            url.set_query(Some(query));
         }
-        Err(self.refusal(&answer, call, request.generation))
-    }
-
-    async fn sign(&self, call: &Call, request: &ApiRequest) -> Result<SignedRequest, Failure> {
-        let Route { region, credentials, project, .. } = &*self.route;
-        let ApiRequest { method, query, body, template, .. } = request;
-        let url = region.url(request);
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, JSON);
+        let credentials = match credentials {
+            Some(own) => own.get().await?,
+            None => Issued::Token(call.token.clone().ok_or(Failure::TokenMissing)?),
+        };
+        let mut headers = HeaderMap::from_iter([(ACCEPT, JSON)]);
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             headers.insert(REQUEST_ID, id);
         }
@@ -184,23 +193,69 @@ impl ProjectClient {
         let (method_name, host) = (method.as_str(), [("host", host(&url))]);
         let signable =
             SignableRequest { method: method_name, path: url.path(), query, headers: &host, body };
-        let (token, project) = (call.token.as_ref(), project.as_ref());
-        let generation = credentials.authorize(&mut headers, token, project, &signable).await?;
-        let http = HttpRequest { method: method.clone(), url, headers, body: body.clone() };
-        Ok(SignedRequest { http, generation, template, earlier_attempts: 0 })
+        credentials.authorize(&mut headers, project.as_ref(), clock.timestamp(), &signable)?;
+        let mut request = Request::new(method.clone(), url);
+        *request.headers_mut() = headers;
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.clone().into());
+        }
+        Ok(Attempt { call, deadline, template, earlier: 0, request, credentials })
     }
 
-    fn refusal(&self, answer: &Answer, call: &Call, used: Generation) -> Failure {
+    /// Makes an attempt, once it has a permit and the circuit breaker admits it.
+    async fn admitted_attempt(&self, attempt: &mut Attempt<'_>) -> Result<HttpResponse, Failure> {
+        let Route { region, limits, .. } = &*self.route;
+        let Region { breaker, permits, metrics, .. } = &**region;
+        let count = |_: &Failure| {
+            metrics.breaker_refused.inc();
+        };
+        // Checked before it queues too: calls that wait for a dead upstream may hold all permits.
+        breaker.check().inspect_err(count)?;
+        let permit = permits.acquire(attempt.call.requester, LONGEST_WITHOUT_PERMIT).await;
+        let Some(_permit) = permit else {
+            metrics.shed.inc();
+            return Err(Failure::Overloaded);
+        };
+        // Impatient callers must not hide a dead upstream: a call counts as failed after half its time.
+        let patience = limits.attempt_timeout / 2;
+        let guard = breaker.admit(patience).inspect_err(count)?;
+        let outcome = self.attempt(attempt).await;
+        guard.record(outcome.as_ref().is_err_and(|failure| Judgement::of(failure).is_outage));
+        outcome
+    }
+
+    /// Makes an attempt, timed and counted.
+    async fn attempt(&self, attempt: &mut Attempt<'_>) -> Result<HttpResponse, Failure> {
+        let Route { region, target, limits, clock, .. } = &*self.route;
+        let Region { http, metrics, .. } = &**region;
+        let span = AttemptSpan::start(attempt, target.region.as_deref());
+        let started = clock.now();
+        let limits = ExchangeLimits {
+            timeout: limits.attempt_timeout,
+            deadline: attempt.deadline,
+            max_body_bytes: limits.max_body_bytes,
+        };
+        let response = exchange(http, &attempt.request, limits, &metrics.resends).await;
+        let took = clock.now().saturating_duration_since(started);
+        let outcome = response.as_ref().map(|response| response.status);
+        metrics.count_attempt(outcome, took);
+        span.end(outcome);
+        let response = response?;
+        if (200..300).contains(&response.status) {
+            return Ok(response);
+        }
+        Err(self.refusal(&response, &attempt.credentials))
+    }
+
+    fn refusal(&self, response: &HttpResponse, used: &Issued) -> Failure {
         let Route { region, credentials, clock, .. } = &*self.route;
-        let secrets = credentials.secrets(call.token.as_ref());
-        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
-        let whose = credentials.whose();
-        let mut refusal = error_mapping::read(answer, whose, &secrets, clock.timestamp());
-        let denial = &mut refusal.answer.encoded_authorization_message;
+        let whose = if credentials.is_some() { Whose::Gateway } else { Whose::Caller };
+        let mut secrets = used.secrets();
+        secrets.extend(credentials.as_ref().and_then(|own| own.password()));
+        let mut refusal = error_mapping::read(response, whose, &secrets, clock.timestamp());
+        let Some(own) = credentials else { return Failure::Refused(Arc::new(refusal)) };
         // The reason of a denial of the gateway's own credentials is no business of the caller's.
-        if whose == Whose::Gateway
-            && let Some(encoded) = denial.take()
-        {
+        if let Some(encoded) = refusal.answer.encoded_authorization_message.take() {
             tracing::warn!(
                 region = &*region.label,
                 encoded_authorization_message = encoded,
@@ -208,20 +263,60 @@ impl ProjectClient {
             );
         }
         let failure = Failure::Refused(Arc::new(refusal));
-        credentials.note_failure(&failure, &answer.headers, used);
+        own.note_failure(&failure, &response.headers, used);
         failure
     }
+}
 
-    /// The content of a success, or the error that it holds instead.
-    pub(super) fn judged<T>(
-        &self,
-        read: Result<T, Unlike>,
-        answer: &Answer,
-        call: &Call,
-    ) -> Result<T, Failure> {
-        read.map_err(|unlike| match unlike {
-            Unlike::Error => self.refusal(answer, call, Generation::default()),
-            Unlike::Malformed(problem) => malformed(problem, answer.status),
-        })
+/// The span of an attempt in progress, with the attributes of OpenTelemetry's conventions for HTTP clients.
+/// Addresses appear as templates, so that no span names a project or a record. Dropping it marks the attempt
+/// as abandoned: its callers have left, or its time was up.
+struct AttemptSpan {
+    span: Span,
+    has_ended: bool,
+}
+
+impl AttemptSpan {
+    /// Starts the span, and adds the headers that name it to the request.
+    fn start(attempt: &mut Attempt<'_>, region: Option<&str>) -> Self {
+        let Attempt { request, template, earlier, .. } = attempt;
+        let (method, url) = (request.method(), request.url());
+        let span = info_span!(
+            target: TARGET,
+            "attempt",
+            otel.name = format!("{method} {template}"),
+            otel.kind = "client",
+            http.request.method = method.as_str(),
+            url.scheme = url.scheme(),
+            url.template = *template,
+            cloud.region = region,
+            server.address = url.host_str(),
+            server.port = url.port_or_known_default().map(i64::from),
+            http.request.resend_count = (*earlier > 0).then(|| i64::from(*earlier)),
+        );
+        inject(&context_of(&span), request.headers_mut());
+        Self { span, has_ended: false }
+    }
+
+    /// Records the outcome of the attempt.
+    fn end(mut self, outcome: Result<u16, &Failure>) {
+        self.has_ended = true;
+        match outcome {
+            Ok(status) => {
+                self.span.set_attribute("http.response.status_code", i64::from(status));
+                if status >= 400 {
+                    fail(&self.span, &status.to_string());
+                }
+            }
+            Err(failure) => fail(&self.span, reason(failure.code())),
+        }
+    }
+}
+
+impl Drop for AttemptSpan {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            fail(&self.span, "abandoned");
+        }
     }
 }

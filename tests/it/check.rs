@@ -140,7 +140,7 @@ async fn check_says_what_is_wrong_with_a_certificate() {
         (
             authority.issue_for(&["other.example"], 2100),
             "other.example",
-            "host in upstream.endpoint",
+            "host and port in upstream.endpoint",
         ),
     ] {
         let way = TlsWay::showing(&identity, upstream.address).await;

@@ -201,6 +201,21 @@ async fn recordings_have_rush_hours_quiet_weekends_and_one_day_on_which_many_fai
 }
 
 #[tokio::test]
+async fn a_page_has_the_rows_that_either_document_of_the_upstream_allows() {
+    for (largest, usual) in [(1000, 100), (100, 10)] {
+        let simulation = Running::start(|config| config.largest_page = largest).await;
+        let rows = async |query: &str| {
+            let list = simulation.list(query).await;
+            list["screen_records"].as_array().map(Vec::len)
+        };
+
+        assert_eq!(rows("").await, Some(usual));
+        assert!(rows(&format!("limit={largest}")).await >= Some(largest.min(250)));
+        assert_eq!(rows(&format!("limit={}", largest + 1)).await, None, "a larger page is refused");
+    }
+}
+
+#[tokio::test]
 async fn access_is_denied_as_documented() {
     let simulation = Running::start(|_| {}).await;
     let path = format!("/v2/{PROJECT}/screen-records/{}", simulation.sample);

@@ -9,25 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
-use serde_json::json;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::Request;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::super::api_request::below;
-use super::super::attempt::{HttpRequest, exchange_within, malformed};
-use super::super::http_client::HttpClient;
-use super::super::retry::chance;
-use super::lease::{Issued, Lease, Pause, refusal};
-use super::skew;
+use super::lease::{Issued, Lease, Pause, refusal, report_clock_skew};
 use crate::clock::Clock;
 use crate::config::{IamLogin, LoginTarget, ProjectScope};
 use crate::domain::{Failure, Secret};
+use crate::upstream::attempt::{exchange_within, malformed};
+use crate::upstream::http_client::{HttpClient, below};
+use crate::upstream::retry::chance;
 
 /// How long no login is tried after a refusal: as long as a user would be locked.
-pub(crate) const REST: Duration = Duration::from_mins(15);
+pub(crate) const LOCKOUT: Duration = Duration::from_mins(15);
 /// Accounts can be set to lock after three failed logins. With two, one dead IAM does not hold up another.
-pub(crate) const MOST_LOGINS: usize = 2;
+const MOST_LOGINS: usize = 2;
 const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 /// A token is renewed when less than this share of its lifetime is left.
 const RENEW_AHEAD: u32 = 10;
@@ -38,44 +36,45 @@ const LARGEST_ANSWER: usize = 256 * 1024;
 pub(crate) struct Login {
     pub(crate) user: IamLogin,
     pub(crate) target: LoginTarget,
-    pub(crate) iam: Arc<Iam>,
-    /// Shared by the logins of all projects, as is the account.
-    pub(crate) lockout: Arc<Pause>,
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) iam: Arc<IamEndpoint>,
+    pub(crate) account: Arc<Account>,
     pub(crate) timeout: Duration,
     pub(crate) clock: Clock,
 }
 
+/// What an account or an access key allows, whichever project it is used for.
+pub(crate) struct Account {
+    /// After a refusal that could lock it.
+    pub(crate) lockout: Pause,
+    logins: Semaphore,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { lockout: Pause::default(), logins: Semaphore::new(MOST_LOGINS) }
+    }
+}
+
 /// One address of IAM.
-pub(crate) struct Iam {
+pub(crate) struct IamEndpoint {
     pub(crate) http: HttpClient,
     /// Held by a login: the other projects wait, in case it is refused.
     pub(crate) turn: Mutex<()>,
 }
 
-#[derive(Deserialize)]
-struct Body {
-    token: Token,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    expires_at: String,
-}
-
 impl Login {
     /// Makes a login, unless the password was refused shortly before.
     pub(crate) async fn issue(&self) -> Result<Lease, Failure> {
-        let Self { iam, lockout, permits, clock, .. } = self;
-        let _turn = iam.turn.lock().await;
-        let _permit = permits.acquire().await;
-        lockout.check(clock.now())?;
+        let Account { lockout, logins } = &*self.account;
+        let _turn = self.iam.turn.lock().await;
+        let _permit = logins.acquire().await;
+        lockout.check(self.clock.now())?;
         let outcome = self.log_in().await;
         if let Err(failure) = &outcome
             && failure.upstream_status() == Some(401)
         {
             // Only this counts towards the lock; other refusals are about the project.
-            lockout.begin(clock.now() + REST, failure);
+            lockout.begin(self.clock.now() + LOCKOUT, failure);
         }
         outcome
     }
@@ -85,15 +84,15 @@ impl Login {
         let answer = exchange_within(http, &self.request(), self.timeout, LARGEST_ANSWER).await?;
         let (status, headers) = (answer.status, answer.headers);
         if status == 401 {
-            skew::report(&headers, self.clock.timestamp());
+            report_clock_skew(&headers, self.clock.timestamp());
         }
         if !(200..300).contains(&status) {
             return Err(refusal(status, &headers));
         }
         let token = headers.get(SUBJECT_TOKEN).and_then(|value| value.to_str().ok());
         let token = token.ok_or_else(|| malformed("has no X-Subject-Token", status))?;
-        let body: Option<Body> = serde_json::from_slice(&answer.body).ok();
-        let ends = body.and_then(|body| body.token.expires_at.parse().ok());
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let ends = body.pointer("/token/expires_at").and_then(|ends| ends.as_str()?.parse().ok());
         let ends = ends.ok_or_else(|| malformed("does not say when the token ends", status))?;
         // Gateways that were started together do not renew together.
         let jitter = 0.75 + 0.25 * chance();
@@ -101,7 +100,7 @@ impl Login {
         Ok(Lease::until(ends, Issued::Token(Secret::new(token)), &self.clock, ahead))
     }
 
-    fn request(&self) -> HttpRequest {
+    fn request(&self) -> Request {
         let IamLogin { user, password, domain, .. } = &self.user;
         let mut url = below(&self.target.endpoint, "/v3/auth/tokens");
         url.set_query(Some("nocatalog=true"));
@@ -116,8 +115,10 @@ impl Login {
             "identity": { "methods": ["password"], "password": { "user": user } },
             "scope": { "project": project },
         } });
+        let mut request = Request::new(Method::POST, url);
         let json = HeaderValue::from_static("application/json");
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
-        HttpRequest { method: Method::POST, url, headers, body: body.to_string().into() }
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        *request.body_mut() = Some(body.to_string().into());
+        request
     }
 }

@@ -4,32 +4,25 @@
 //! live for an hour, and new ones appear ten minutes before their end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
-use parking_lot::Mutex;
+use reqwest::Request;
 use serde::Deserialize;
 
-use super::super::api_request::below;
-use super::super::attempt::{Answer, HttpRequest, exchange_within, malformed};
-use super::super::http_client::{HttpClient, ca_certificates};
-use super::lease::{Issued, Lease, refusal};
-use super::signing::secret_value;
+use super::lease::{Issued, Lease, refusal, secret_value};
 use crate::clock::Clock;
 use crate::config::{AccessKey, MetadataService, UpstreamConfig};
 use crate::domain::{Failure, Secret};
+use crate::upstream::attempt::{HttpResponse, exchange_within, malformed};
+use crate::upstream::http_client::{HttpClient, below};
 
 const SESSION_TTL_HEADER: HeaderName = HeaderName::from_static("x-metadata-token-ttl-seconds");
 const SESSION_HEADER: HeaderName = HeaderName::from_static("x-metadata-token");
-/// The lifetime of a session token.
-const SESSION_LIFE: Duration = Duration::from_hours(6);
-/// How long it is used: a minute less, so that it does not end in flight.
-const SESSION_USE: Duration = SESSION_LIFE.saturating_sub(Duration::from_mins(1));
-/// How long a service without session tokens is not asked for one again.
-const NO_SESSIONS_FOR: Duration = Duration::from_hours(24);
+/// The lifetime of a session token, in seconds, as the official SDK asks for it.
+const SESSION_TTL: HeaderValue = HeaderValue::from_static("21600");
 /// The official SDK's limit to connect to this address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same, and three seconds for the response.
@@ -43,15 +36,7 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 pub(crate) struct MetadataKeys {
     service: MetadataService,
     http: HttpClient,
-    session: Mutex<Option<Session>>,
     clock: Clock,
-}
-
-/// A session token, or that the service has none, and until when that holds.
-#[derive(Clone)]
-struct Session {
-    token: Option<Secret>,
-    until: Instant,
 }
 
 /// A temporary key, in any of the shapes that the official SDK accepts.
@@ -60,13 +45,13 @@ struct Session {
 enum Body {
     Nested {
         #[serde(alias = "credentials")]
-        credential: Key,
+        credential: SecurityKey,
     },
-    Flat(Key),
+    Flat(SecurityKey),
 }
 
 #[derive(Deserialize)]
-struct Key {
+struct SecurityKey {
     #[serde(alias = "accessKeyId", alias = "access_key_id")]
     access: String,
     #[serde(alias = "secretAccessKey", alias = "secret_access_key")]
@@ -78,9 +63,6 @@ struct Key {
 }
 
 impl MetadataKeys {
-    /// Never calls through a proxy: the address is this machine's own. With TLS only the configured CAs are
-    /// trusted: no public one certifies such an address.
-    ///
     /// # Errors
     /// When no HTTP client can be made.
     pub(crate) fn new(
@@ -88,61 +70,23 @@ impl MetadataKeys {
         config: &UpstreamConfig,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let certificates = ca_certificates(config)?;
-        let http = HttpClient::direct(&service.endpoint, certificates, CONNECT_TIMEOUT)?;
-        Ok(Self { service: service.clone(), http, session: Mutex::default(), clock })
+        let http = HttpClient::direct(&service.endpoint, config, CONNECT_TIMEOUT)?;
+        Ok(Self { service: service.clone(), http, clock })
     }
 
+    /// Fetches the key. A refused session is replaced once; that does not help a server without an agency.
     pub(crate) async fn issue(&self) -> Result<Lease, Failure> {
-        let session = self.session().await?;
-        let answer = self.security_key(session.as_ref()).await?;
-        if answer.status != 401 || session.is_none() || says_no_agency(&answer.body) {
-            return self.read(&answer);
+        let mut response = self.security_key().await?;
+        if response.status == 401 && !says_no_agency(&response.body) {
+            response = self.security_key().await?;
         }
-        // The session has ended early.
-        *self.session.lock() = None;
-        let session = self.session().await?;
-        self.read(&self.security_key(session.as_ref()).await?)
-    }
-
-    /// The session token, new if need be; `None` if the service has none.
-    async fn session(&self) -> Result<Option<Secret>, Failure> {
-        let now = self.clock.now();
-        let known = self.session.lock().clone();
-        if let Some(session) = known.filter(|session| now < session.until) {
-            return Ok(session.token);
+        let HttpResponse { status, headers, body } = response;
+        if !(200..300).contains(&status) {
+            return Err(refusal(status, &headers));
         }
-        let life = (SESSION_TTL_HEADER, HeaderValue::from(SESSION_LIFE.as_secs()));
-        let answer = self.ask(Method::PUT, "/meta-data/latest/api/token", Some(life)).await?;
-        let (token, lasts) = match answer.status {
-            200..300 => {
-                let token = String::from_utf8_lossy(&answer.body);
-                (Some(Secret::new(token.trim())), SESSION_USE)
-            }
-            // An older service, which needs no session.
-            404 | 405 | 503 => (None, NO_SESSIONS_FOR),
-            status => return Err(refusal(status, &answer.headers)),
-        };
-        *self.session.lock() = Some(Session { token: token.clone(), until: now + lasts });
-        Ok(token)
-    }
-
-    async fn security_key(&self, session: Option<&Secret>) -> Result<Answer, Failure> {
-        let session = session.map(|session| secret_value(session.expose())).transpose();
-        let session =
-            session.map_err(|_| malformed("has a session token that no header can carry", 200))?;
-        let header = session.map(|session| (SESSION_HEADER, session));
-        self.ask(Method::GET, "/openstack/latest/securitykey", header).await
-    }
-
-    fn read(&self, answer: &Answer) -> Result<Lease, Failure> {
-        let Answer { status, headers, body } = answer;
-        if !(200..300).contains(status) {
-            return Err(refusal(*status, headers));
-        }
-        let incomplete = || malformed("lacks a part of the temporary key", *status);
+        let incomplete = || malformed("lacks a part of the temporary key", status);
         let (Body::Nested { credential: key } | Body::Flat(key)) =
-            serde_json::from_slice(body).map_err(|_| incomplete())?;
+            serde_json::from_slice(&body).map_err(|_| incomplete())?;
         let ends: Timestamp = key.expires_at.parse().map_err(|_| incomplete())?;
         let key = AccessKey {
             access: Secret::new(key.access),
@@ -153,20 +97,38 @@ impl MetadataKeys {
         Ok(Lease::until(ends, Issued::Key(Arc::new(key)), &self.clock, |_| RENEW_AHEAD))
     }
 
+    /// Asks for the key, in a new session if the service has sessions. Keys are asked for about once an hour,
+    /// so a session is not kept for the next one.
+    async fn security_key(&self) -> Result<HttpResponse, Failure> {
+        let lifetime = (SESSION_TTL_HEADER, SESSION_TTL);
+        let answer = self.ask(Method::PUT, "/meta-data/latest/api/token", Some(lifetime)).await?;
+        let session = match answer.status {
+            200..300 => {
+                let token = String::from_utf8_lossy(&answer.body);
+                let token = secret_value(token.trim())
+                    .map_err(|_| malformed("has a session token that no header can carry", 200))?;
+                Some((SESSION_HEADER, token))
+            }
+            // An older service, which needs no session.
+            404 | 405 | 503 => None,
+            status => return Err(refusal(status, &answer.headers)),
+        };
+        self.ask(Method::GET, "/openstack/latest/securitykey", session).await
+    }
+
     async fn ask(
         &self,
         method: Method,
         path: &str,
         header: Option<(HeaderName, HeaderValue)>,
-    ) -> Result<Answer, Failure> {
-        let url = below(&self.service.endpoint, path);
-        let headers = HeaderMap::from_iter(header);
-        let request = HttpRequest { method, url, headers, body: Bytes::new() };
+    ) -> Result<HttpResponse, Failure> {
+        let mut request = Request::new(method, below(&self.service.endpoint, path));
+        request.headers_mut().extend(header);
         exchange_within(&self.http, &request, EXCHANGE_TIMEOUT, LARGEST_ANSWER).await
     }
 }
 
-/// Whether the service says that the server has no agency. A new session does not change that.
+/// Whether the service says that the server has no agency.
 fn says_no_agency(body: &[u8]) -> bool {
     String::from_utf8_lossy(body).to_ascii_lowercase().contains("agency")
 }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::Timestamp;
 
-use super::attempt::Answer;
+use super::attempt::HttpResponse;
 use super::normalize::WireValue;
 use super::redact::{redact, without};
 use super::wire::read_object;
@@ -34,58 +34,53 @@ pub(crate) enum Whose {
     Gateway,
 }
 
-/// What an error body says.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Details {
-    code: Option<String>,
-    message: Option<String>,
-    request_id: Option<String>,
-    encoded_authorization_message: Option<String>,
-}
-
 /// A meaning and whether the same read may succeed later.
 type Verdict = (ErrorCode, bool);
 
-/// Reads an error answer. `secrets` are cut out of its texts wherever they occur.
-pub(crate) fn read(answer: &Answer, whose: Whose, secrets: &[&str], now: Timestamp) -> Refusal {
-    let mut details = details(&answer.body);
-    let (code, retryable) = verdict(answer.status, &details, whose);
-    let denial = details.encoded_authorization_message.take();
+/// Reads an error response. `secrets` are cut out of its texts wherever they occur.
+pub(crate) fn read(
+    response: &HttpResponse,
+    whose: Whose,
+    secrets: &[&str],
+    now: Timestamp,
+) -> Refusal {
+    let HttpResponse { status, headers, body } = response;
+    let said = UpstreamAnswer { status: *status, ..said(body) };
+    let (code, retryable) = verdict(&said, whose);
     // It is one long word of the upstream's making, so only what is known to be secret is cut out.
+    let denial = said.encoded_authorization_message;
     let denial = denial.map(|text| without(&text, secrets).into_owned());
+    let [best, other] = REQUEST_ID_HEADERS.map(|name| header(headers, name));
     let shown = |text: String| cut(&redact(&text, secrets));
-    let request_id = header(&answer.headers, REQUEST_ID_HEADERS[0])
-        .or(details.request_id.take())
-        .or_else(|| header(&answer.headers, REQUEST_ID_HEADERS[1]));
-    let retry_after = retry_after(&answer.headers, now);
     let answer = UpstreamAnswer {
-        status: answer.status,
-        error_code: details.code.map(shown),
-        error_message: details.message.map(shown),
-        request_id: request_id.map(shown),
+        status: *status,
+        error_code: said.error_code.map(shown),
+        error_message: said.error_message.map(shown),
+        request_id: best.or(said.request_id).or(other).map(shown),
         encoded_authorization_message: denial.filter(|text| text.len() <= LONGEST_DENIAL),
     };
-    Refusal { code, retryable, retry_after, answer }
+    Refusal { code, retryable, retry_after: retry_after(headers, now), answer }
 }
 
 /// What an error means. One that came as a success means what its code means with the status that it is
 /// documented for.
-fn verdict(status: u16, details: &Details, whose: Whose) -> Verdict {
+fn verdict(said: &UpstreamAnswer, whose: Whose) -> Verdict {
+    let status = said.status;
     let is_success = (200..300).contains(&status);
-    match details.code.as_deref().and_then(Code::of).and_then(documented) {
+    match said.error_code.as_deref().and_then(Code::of).and_then(documented) {
         Some((_, Some(ErrorCode::RateLimited))) => (ErrorCode::RateLimited, true),
         Some((its, Some(kind))) if its == status || is_success => (kind, false),
-        Some((its, None)) if is_success => (by_status(its, details, whose).0, false),
+        Some((its, None)) if is_success => (by_status(its, said, whose).0, false),
         Some(_) | None if is_success => (ErrorCode::UpstreamError, false),
-        Some(_) | None => by_status(status, details, whose),
+        Some(_) | None => by_status(status, said, whose),
     }
 }
 
 /// What a status means.
-fn by_status(status: u16, details: &Details, whose: Whose) -> Verdict {
+fn by_status(status: u16, said: &UpstreamAnswer, whose: Whose) -> Verdict {
     match status {
         400 => (ErrorCode::BadUserInput, false),
-        401 => (unauthenticated(details, whose), false),
+        401 => (unauthenticated(said, whose), false),
         403 => (ErrorCode::Forbidden, false),
         404 => (ErrorCode::NotFound, false),
         408 | 504 => (ErrorCode::UpstreamTimeout, true),
@@ -154,8 +149,8 @@ impl<'a> Code<'a> {
     }
 }
 
-fn unauthenticated(details: &Details, whose: Whose) -> ErrorCode {
-    if whose == Whose::Gateway || is_about_a_signature(details) {
+fn unauthenticated(said: &UpstreamAnswer, whose: Whose) -> ErrorCode {
+    if whose == Whose::Gateway || is_about_a_signature(said) {
         ErrorCode::UpstreamUnauthenticated
     } else {
         ErrorCode::Unauthenticated
@@ -167,9 +162,9 @@ fn unauthenticated(details: &Details, whose: Whose) -> ErrorCode {
 ///
 /// `0301` stands for both. Its messages change in wording, but those about keys hold one of these words
 /// and those about tokens say so: "decrypt token fail", "verify aksk signature fail", "ak X not exist".
-fn is_about_a_signature(details: &Details) -> bool {
-    let code = details.code.as_deref().and_then(Code::of);
-    let message = details.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+fn is_about_a_signature(said: &UpstreamAnswer) -> bool {
+    let code = said.error_code.as_deref().and_then(Code::of);
+    let message = said.error_message.as_deref().unwrap_or_default().to_ascii_lowercase();
     let words = || message.split(|c: char| !c.is_ascii_alphanumeric());
     code == Some(Code::Gateway("0301"))
         && words().any(|word| ["ak", "sk", "aksk", "signature"].contains(&word))
@@ -177,25 +172,26 @@ fn is_about_a_signature(details: &Details) -> bool {
 }
 
 /// Reads an error body, in whichever shape it is. A body that is not a JSON object says nothing.
-fn details(body: &[u8]) -> Details {
-    let Some(members) = members(body) else { return Details::default() };
-    let mut details = flat(&members).or_else(|| nested(&members)).unwrap_or_default();
-    details.request_id = text(&members, "request_id");
-    details.encoded_authorization_message = text(&members, "encoded_authorization_message");
-    details
+fn said(body: &[u8]) -> UpstreamAnswer {
+    let Some(members) = members(body) else { return UpstreamAnswer::default() };
+    UpstreamAnswer {
+        request_id: text(&members, "request_id"),
+        encoded_authorization_message: text(&members, "encoded_authorization_message"),
+        ..flat(&members).or_else(|| nested(&members)).unwrap_or_default()
+    }
 }
 
-type Members<'b> = Vec<(String, WireValue<'b>)>;
+type ObjectMembers<'b> = Vec<(String, WireValue<'b>)>;
 
-fn members<'b>(body: &'b [u8]) -> Option<Members<'b>> {
-    read_object(body, |members: &mut Members<'b>, name, value| {
+fn members<'b>(body: &'b [u8]) -> Option<ObjectMembers<'b>> {
+    read_object(body, |members: &mut ObjectMembers<'b>, name, value| {
         members.push((name.to_owned(), value));
     })
     .ok()
 }
 
 /// A code and a message side by side, under any of the names in use.
-fn flat(members: &Members<'_>) -> Option<Details> {
+fn flat(members: &ObjectMembers<'_>) -> Option<UpstreamAnswer> {
     const NAMES: [(&str, &[&str]); 4] = [
         ("error_code", &["error_msg", "error_message"]),
         ("errorCode", &["errorMsg", "errorMessage"]),
@@ -203,19 +199,19 @@ fn flat(members: &Members<'_>) -> Option<Details> {
         ("errCode", &["externalMessage", "errMsg"]),
     ];
     NAMES.into_iter().find_map(|(code, messages)| {
-        let code = Some(text(members, code)?);
-        let message = messages.iter().find_map(|message| text(members, message));
-        Some(Details { code, message, ..Details::default() })
+        let error_code = Some(text(members, code)?);
+        let error_message = messages.iter().find_map(|message| text(members, message));
+        Some(UpstreamAnswer { error_code, error_message, ..UpstreamAnswer::default() })
     })
 }
 
 /// The same inside any member that is an object, as IAM writes it.
-fn nested(object: &Members<'_>) -> Option<Details> {
+fn nested(object: &ObjectMembers<'_>) -> Option<UpstreamAnswer> {
     object.iter().find_map(|(_, member)| flat(&members(member.as_bytes())?))
 }
 
 /// A text that is not empty, or a number as text. Of a name that comes twice, the last counts.
-fn text(members: &Members<'_>, name: &str) -> Option<String> {
+fn text(members: &ObjectMembers<'_>, name: &str) -> Option<String> {
     members.iter().rev().find(|(other, _)| other == name)?.1.words()
 }
 

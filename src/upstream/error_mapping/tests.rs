@@ -16,8 +16,8 @@ fn index() -> Vec<Value> {
     serde_json::from_slice(&fs::read(samples().join("index.json")).unwrap()).unwrap()
 }
 
-fn answer(status: u16, body: &[u8]) -> Answer {
-    Answer { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body) }
+fn answer(status: u16, body: &[u8]) -> HttpResponse {
+    HttpResponse { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body) }
 }
 
 fn read_as(status: u16, body: &[u8], whose: Whose) -> Failure {
@@ -35,12 +35,12 @@ fn codes_and_messages_are_found_as_the_official_sdk_finds_them() {
         else {
             continue;
         };
-        let details = details(&fs::read(samples().join(file)).unwrap());
+        let said = said(&fs::read(samples().join(file)).unwrap());
 
         let code = theirs["error_code"].as_str().map(str::to_owned);
         let code = code.or_else(|| theirs["error_code"].as_u64().map(|code| code.to_string()));
-        assert_eq!(details.code, code, "{file}");
-        assert_eq!(details.message.as_deref(), Some(message), "{file}");
+        assert_eq!(said.error_code, code, "{file}");
+        assert_eq!(said.error_message.as_deref(), Some(message), "{file}");
     }
 }
 
