@@ -14,15 +14,9 @@ pub enum CacheTag<'id> {
         id: &'id str,
     },
     /// A list or statistics of a project.
-    Lists {
-        /// The project.
-        project: &'id str,
-    },
+    Lists(&'id str),
     /// Anything of a project.
-    Project {
-        /// The project.
-        project: &'id str,
-    },
+    Project(&'id str),
     /// The projects of the settings, with what was read beneath them.
     Projects,
 }
@@ -31,8 +25,8 @@ impl fmt::Display for CacheTag<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Recording { project, id } => write!(f, "recording-{project}-{id}"),
-            Self::Lists { project } => write!(f, "lists-{project}"),
-            Self::Project { project } => write!(f, "project-{project}"),
+            Self::Lists(project) => write!(f, "lists-{project}"),
+            Self::Project(project) => write!(f, "project-{project}"),
             Self::Projects => f.write_str("projects"),
         }
     }

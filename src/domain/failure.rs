@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Permission, Unreadable};
+use super::Unreadable;
 
 /// Why there is no answer, or no value for one field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum Failure {
     #[error("this caller has no permission for this field: it needs {permission}")]
     NotPermitted {
         /// What the field needs.
-        permission: Permission,
+        permission: &'static str,
     },
     /// There is no such recording, or it is invisible to this caller. Restricted callers get no other answer
     /// in either case.

@@ -121,7 +121,8 @@ impl Grant {
     /// # Errors
     /// [`Failure::NotPermitted`] without it.
     pub fn require(&self, permission: Permission) -> Result<(), Failure> {
-        if self.has(permission) { Ok(()) } else { Err(Failure::NotPermitted { permission }) }
+        let permitted = self.has(permission).then_some(());
+        permitted.ok_or(Failure::NotPermitted { permission: permission.name() })
     }
 
     fn has(&self, permission: Permission) -> bool {
@@ -161,12 +162,6 @@ impl Permission {
             Self::Operations => "operations",
             Self::Download => "download",
         }
-    }
-}
-
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

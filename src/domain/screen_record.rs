@@ -167,7 +167,7 @@ pub struct ScreenRecord {
     /// A bit for each field that has a value: texts, instants, size, duration.
     readable: u32,
     /// The fields that are there but not readable, by their bits.
-    unreadable: Box<[(u32, Arc<Unreadable>)]>,
+    unreadable: Vec<(u32, Arc<Unreadable>)>,
     times: [Timestamp; TIMES],
     size: i64,
     duration: i32,
@@ -238,55 +238,29 @@ impl<'t> RecordFields<'t> {
 }
 
 impl From<RecordFields<'_>> for ScreenRecord {
-    fn from(fields: RecordFields<'_>) -> Self {
-        let RecordFields { texts, times, size, duration } = &fields;
-        let (mut readable, mut unreadable) = (0, Vec::new());
-        let bytes = texts.iter().flatten().flatten().map(|text| text.len()).sum();
-        let mut all = String::with_capacity(bytes);
-        let mut ends = [0; TEXTS];
-        for ((text, of), end) in texts.iter().zip(RecordText::ALL).zip(&mut ends) {
-            if let Some(text) = note(of.bit(), text, &mut readable, &mut unreadable) {
-                all.push_str(text);
-            }
+    fn from(mut fields: RecordFields<'_>) -> Self {
+        let bytes = fields.texts.iter().flatten().flatten().map(|text| text.len()).sum();
+        let mut texts = String::with_capacity(bytes);
+        let mut record = Self {
+            texts: Box::default(),
+            ends: [0; TEXTS],
+            readable: 0,
+            unreadable: Vec::new(),
+            times: [Timestamp::default(); TIMES],
+            size: 0,
+            duration: 0,
+        };
+        record.ends = RecordText::ALL.map(|of| {
+            texts.push_str(record.note(of.bit(), fields.text(of)).map_or("", |text| text));
             // Bodies are far from four gigabytes.
-            *end = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        }
-        let mut instants = [Timestamp::default(); TIMES];
-        for ((time, of), instant) in times.iter().zip(RecordTime::ALL).zip(&mut instants) {
-            if let Some(time) = note(of.bit(), time, &mut readable, &mut unreadable) {
-                *instant = *time;
-            }
-        }
-        let size = note(SIZE_BIT, size, &mut readable, &mut unreadable).copied();
-        let duration = note(DURATION_BIT, duration, &mut readable, &mut unreadable).copied();
-        Self {
-            texts: all.into_boxed_str(),
-            ends,
-            readable,
-            unreadable: unreadable.into_boxed_slice(),
-            times: instants,
-            size: size.unwrap_or_default(),
-            duration: duration.unwrap_or_default(),
-        }
-    }
-}
-
-/// Notes whether a field has a value, which is handed out.
-fn note<'f, T>(
-    bit: u32,
-    field: &'f Field<T>,
-    readable: &mut u32,
-    unreadable: &mut Vec<(u32, Arc<Unreadable>)>,
-) -> Option<&'f T> {
-    match field.as_ref()? {
-        Ok(value) => {
-            *readable |= bit;
-            Some(value)
-        }
-        Err(problem) => {
-            unreadable.push((bit, Arc::clone(problem)));
-            None
-        }
+            u32::try_from(texts.len()).unwrap_or(u32::MAX)
+        });
+        record.times = RecordTime::ALL
+            .map(|of| record.note(of.bit(), fields.time(of)).copied().unwrap_or_default());
+        record.size = record.note(SIZE_BIT, &fields.size).copied().unwrap_or_default();
+        record.duration = record.note(DURATION_BIT, &fields.duration).copied().unwrap_or_default();
+        record.texts = texts.into_boxed_str();
+        record
     }
 }
 
@@ -298,6 +272,20 @@ impl Default for ScreenRecord {
 }
 
 impl ScreenRecord {
+    /// Notes whether a field has a value, which is handed out.
+    fn note<'f, T>(&mut self, bit: u32, field: &'f Field<T>) -> Option<&'f T> {
+        match field.as_ref()? {
+            Ok(value) => {
+                self.readable |= bit;
+                Some(value)
+            }
+            Err(unreadable) => {
+                self.unreadable.push((bit, Arc::clone(unreadable)));
+                None
+            }
+        }
+    }
+
     /// The id the upstream gave, absent where it gave none.
     pub fn id(&self) -> Option<&str> {
         self.readable_text(RecordText::Id)

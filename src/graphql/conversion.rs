@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 
-use apollo_compiler::ast::{self, DirectiveList, Value};
-use apollo_compiler::executable::{Field, Operation, OperationType, SelectionSet};
-use apollo_compiler::{Name as ApolloName, Node, Schema};
+use apollo_compiler::ast::DirectiveList;
+use apollo_compiler::executable::{Field, OperationType, SelectionSet};
+use apollo_compiler::{Node, Schema};
+use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{
     self as library, DocumentOperations, ExecutableDocument, OperationDefinition,
 };
 use async_graphql::{Name, Pos, Positioned, Request, ServerError, Value as ConstValue, Variables};
 
 use super::document::Document;
-use super::error::request_error;
+use super::error::{located_error, request_error};
 use super::fields::collect_fields;
 use super::literals::Literals;
 use super::response_shape::{MemberShape, ObjectShape};
@@ -29,7 +30,7 @@ pub(crate) struct Converted {
     pub(crate) shape: ObjectShape,
 }
 
-/// Converts an operation with the values of its variables.
+/// Converts the operation of a document with the values of its variables.
 ///
 /// # Errors
 /// `BAD_USER_INPUT` where a variable is null that `@skip` or `@include` looks at, and
@@ -37,9 +38,9 @@ pub(crate) struct Converted {
 pub(crate) fn convert(
     schema: &Schema,
     document: &Document,
-    operation: &Operation,
     variables: &Variables,
 ) -> Result<Converted, ServerError> {
+    let operation = &document.operation;
     let converter = Converter { document, literals: Literals { schema, variables } };
     let ConvertedObject { selections, shape } = converter.object([&operation.selection_set])?;
     let definition = OperationDefinition {
@@ -71,6 +72,13 @@ struct ConvertedObject {
     shape: ObjectShape,
 }
 
+impl ConvertedObject {
+    fn select(&mut self, field: library::Field) {
+        let at = field.name.pos;
+        self.selections.items.push(placed(library::Selection::Field(placed(field, at)), at));
+    }
+}
+
 struct Converter<'d> {
     document: &'d Document,
     literals: Literals<'d>,
@@ -86,15 +94,12 @@ impl<'d> Converter<'d> {
         let mut converted = ConvertedObject::default();
         for (key, fields) in collect_fields(&self.document.executable, sets, &is_included)? {
             let Some(first) = fields.first() else { continue };
-            let (field, member) = self.field(first, &fields)?;
-            converted
-                .selections
-                .items
-                .push(selection(field, self.document.position(first.location())));
-            converted.shape.add(key, member);
+            let (field, object) = self.field(first, &fields)?;
+            converted.select(field);
+            converted.shape.insert(Name::new(key), MemberShape { ty: first.ty().clone(), object });
         }
-        if converted.selections.items.is_empty() {
-            converted.selections.items.push(selection(library_field(PLACEHOLDER, START), START));
+        if converted.shape.is_empty() {
+            converted.select(library_field(PLACEHOLDER, START));
         }
         Ok(converted)
     }
@@ -102,78 +107,57 @@ impl<'d> Converter<'d> {
     fn is_included(&self, directives: &DirectiveList) -> Result<bool, ServerError> {
         for (name, wanted) in [("skip", false), ("include", true)] {
             let Some(directive) = directives.get(name) else { continue };
-            let value = match directive.specified_argument_by_name("if").map(|value| &**value) {
-                Some(Value::Boolean(value)) => *value,
-                Some(Value::Variable(name)) => {
-                    let value = self.literals.variables.get(name.as_str());
-                    let Some(ConstValue::Boolean(value)) = value else {
-                        let message = format!("variable ${name} got null: Boolean! is needed");
-                        return Err(request_error(ErrorCode::BadUserInput, message));
-                    };
-                    *value
-                }
-                // Validation requires a value.
-                _ => continue,
+            // Validation requires a value.
+            let Some(value) = directive.specified_argument_by_name("if") else { continue };
+            let Some(ConstValue::Boolean(is_set)) = self.literals.value(value, None) else {
+                let message = format!("variable {value} got null: Boolean! is needed");
+                return Err(request_error(ErrorCode::BadUserInput, message));
             };
-            if value != wanted {
+            if is_set != wanted {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Converts the fields of one response key.
+    /// Converts the fields of one response key. With the shape of the object that it is or lists.
     fn field(
         &self,
         first: &Node<Field>,
         fields: &[&'d Node<Field>],
-    ) -> Result<(library::Field, MemberShape), ServerError> {
+    ) -> Result<(library::Field, Option<ObjectShape>), ServerError> {
         let at = self.document.position(first.location());
-        if !fields.iter().all(|other| have_equal_arguments(first, other)) {
-            return Err(conflicting_arguments(first, at));
+        let arguments = self.arguments(first);
+        // The validator takes lists of different lengths for equal if one begins with the other.
+        if fields.iter().skip(1).any(|other| self.arguments(other) != arguments) {
+            let key = first.response_key();
+            let message = format!(
+                "operation must not provide conflicting field arguments for the same name `{key}`"
+            );
+            return Err(located_error(ErrorCode::ValidationFailed, message, at));
         }
         let mut field = library_field(&first.name, at);
         field.alias = first.alias.as_ref().map(|alias| placed(Name::new(alias), at));
-        let arguments = first.arguments.iter().filter_map(|argument| {
-            let definition = first.definition.argument_by_name(&argument.name)?;
-            // A variable without a value is left out.
-            let value = self.literals.value(&argument.value, Some(&definition.ty))?;
-            Some((placed(Name::new(&argument.name), at), placed(value.into_value(), at)))
-        });
-        field.arguments = arguments.collect();
-        let mut object = None;
-        if !first.selection_set.is_empty() {
-            let converted = self.object(fields.iter().map(|field| &field.selection_set))?;
-            field.selection_set = placed(converted.selections, at);
-            object = Some(converted.shape);
+        let arguments = arguments.into_iter();
+        let placed_argument =
+            |(name, value): (Name, ConstValue)| (placed(name, at), placed(value.into_value(), at));
+        field.arguments = arguments.map(placed_argument).collect();
+        if first.selection_set.is_empty() {
+            return Ok((field, None));
         }
-        Ok((field, MemberShape { ty: first.ty().clone(), object }))
+        let converted = self.object(fields.iter().map(|field| &field.selection_set))?;
+        field.selection_set = placed(converted.selections, at);
+        Ok((field, Some(converted.shape)))
     }
-}
 
-/// Whether two fields have the same arguments in any order. Their names are valid.
-fn have_equal_arguments(one: &Field, other: &Field) -> bool {
-    let has_equal = |argument: &Node<ast::Argument>| {
-        other
-            .specified_argument_by_name(&argument.name)
-            .is_some_and(|value| are_equal(&argument.value, value))
-    };
-    one.arguments.len() == other.arguments.len() && one.arguments.iter().all(has_equal)
-}
-
-fn are_equal(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::List(one), Value::List(other)) => {
-            one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| are_equal(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            let has_equal = |(name, value): &(ApolloName, Node<Value>)| {
-                other.iter().any(|(own, other)| own == name && are_equal(value, other))
-            };
-            one.len() == other.len() && one.iter().all(has_equal)
-        }
-        (one, other) => one == other,
+    /// The arguments of a field. A variable without a value is left out.
+    fn arguments(&self, field: &Field) -> IndexMap<Name, ConstValue> {
+        let arguments = field.arguments.iter().filter_map(|argument| {
+            let definition = field.definition.argument_by_name(&argument.name)?;
+            let value = self.literals.value(&argument.value, Some(&definition.ty))?;
+            Some((Name::new(&argument.name), value))
+        });
+        arguments.collect()
     }
 }
 
@@ -185,18 +169,4 @@ fn library_field(name: &str, at: Pos) -> library::Field {
         directives: Vec::new(),
         selection_set: placed(library::SelectionSet::default(), at),
     }
-}
-
-fn selection(field: library::Field, at: Pos) -> Positioned<library::Selection> {
-    placed(library::Selection::Field(placed(field, at)), at)
-}
-
-/// The validator takes lists of different lengths for equal if one begins with the other.
-fn conflicting_arguments(field: &Field, at: Pos) -> ServerError {
-    let key = field.response_key();
-    let message =
-        format!("operation must not provide conflicting field arguments for the same name `{key}`");
-    let mut error = request_error(ErrorCode::ValidationFailed, message);
-    error.locations.push(at);
-    error
 }

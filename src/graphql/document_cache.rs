@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use apollo_compiler::Node;
-use apollo_compiler::executable::Operation;
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
@@ -27,13 +25,12 @@ const BOOKKEEPING: usize = 400;
 #[derive(Clone)]
 pub(crate) struct DocumentCache(Cache<DocumentKey, Arc<PreparedOperation>, RandomState>);
 
-/// An operation of a valid document.
+/// A valid document with the operation to execute.
 #[derive(Debug)]
 pub(crate) struct PreparedOperation {
     pub(crate) document: Document,
-    pub(crate) operation: Node<Operation>,
     /// Where it is executed without async-graphql.
-    pub(crate) plan: Option<Arc<Plan>>,
+    pub(crate) plan: Option<Plan>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -66,6 +63,6 @@ impl DocumentCache {
 }
 
 fn weight(key: &DocumentKey, prepared: &Arc<PreparedOperation>) -> u32 {
-    let plan = prepared.plan.as_ref().map_or(0, |plan| plan.bytes());
+    let plan = prepared.plan.as_ref().map_or(0, Plan::bytes);
     u32::try_from(BOOKKEEPING + key.text.len() * BYTES_FOR_EACH + plan).unwrap_or(u32::MAX)
 }

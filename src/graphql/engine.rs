@@ -13,10 +13,10 @@ use super::conversion::{self, Converted};
 use super::document::{Document, DocumentError};
 use super::document_cache::{DocumentCache, DocumentKey, PreparedOperation};
 use super::error::{request_error, set_code};
-use super::limits::{self, LimitExceeded, MAX_NESTING, QueryCost};
-use super::operation::{Answer, Executed, Operation};
-use super::plan::{self, BoundPlan};
-use super::response_shape::ObjectShape;
+use super::limits::{self, MAX_NESTING, QueryCost};
+use super::operation::{Answer, Operation};
+use super::plan::Plan;
+use super::response_shape::{self, ObjectShape};
 use super::response_size::ResponseSize;
 use super::schema::query::Query;
 use super::schema::subscription::Subscription;
@@ -48,7 +48,8 @@ pub struct Engine {
 /// An operation that was checked before execution.
 #[derive(Debug)]
 pub struct Admitted {
-    name: Option<Arc<str>>,
+    /// The operation's name, where the request gives one.
+    pub(crate) name: Option<Arc<str>>,
     /// The errors where it cannot be executed.
     valid: Result<ValidOperation, Vec<ServerError>>,
 }
@@ -58,25 +59,20 @@ pub struct Admitted {
 struct ValidOperation {
     prepared: Arc<PreparedOperation>,
     variables: Variables,
-    /// Its plan. async-graphql executes an operation without one.
-    plan: Option<BoundPlan>,
     /// Whether the response lists the reads that it was made from.
     explain: bool,
 }
 
 impl Admitted {
-    /// The operation's name, where the request gives one.
-    pub fn name(&self) -> Option<&Arc<str>> {
-        self.name.as_ref()
-    }
-
     /// Whether the operation changes nothing and has one answer.
     pub fn is_query(&self) -> bool {
-        self.valid.as_ref().map_or(true, |valid| valid.prepared.operation.is_query())
+        self.valid.as_ref().map_or(true, |valid| valid.prepared.document.operation.is_query())
     }
 }
 
-fn executor(config: &GraphqlConfig, root: Query) -> Schema<Query, EmptyMutation, Subscription> {
+fn executor(config: &GraphqlConfig) -> Schema<Query, EmptyMutation, Subscription> {
+    // Rendered once: routers ask for it over and over.
+    let root = Query { federation_sdl: federation_sdl().into() };
     let builder = Schema::build(root, EmptyMutation, Subscription)
         // Documents are valid and their nesting is bounded before they come here.
         .limit_recursive_depth(2 * MAX_NESTING)
@@ -92,10 +88,8 @@ fn executor(config: &GraphqlConfig, root: Query) -> Schema<Query, EmptyMutation,
 impl Engine {
     /// The engine under the given settings.
     pub fn new(config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
-        // Rendered once: routers ask for it over and over.
-        let root = Query { federation_sdl: federation_sdl().into() };
         Self {
-            executor: executor(config, root),
+            executor: executor(config),
             schema: Arc::new(validation_schema()),
             limits: limits.clone(),
             documents: DocumentCache::new(),
@@ -132,44 +126,30 @@ impl Engine {
         let mut admitted = Vec::with_capacity(operations.len());
         for operation in operations {
             let name = operation.operation_name.clone();
-            let valid = match self.validate(operation) {
-                Ok(valid) => {
-                    let cost = self.cost(&valid);
-                    if cost.introspection > 0 && !self.introspection {
-                        Err(vec![introspection_is_off()])
-                    } else {
-                        sum = sum.and(cost);
-                        Ok(valid)
-                    }
-                }
+            let valid = self.validate(operation).and_then(|operation| {
+                sum = sum.and(self.cost(&operation)?);
+                Ok(operation)
+            });
+            let valid = match valid {
+                Ok(valid) => Ok(valid),
                 Err(DocumentError::Invalid(errors)) => Err(errors),
-                Err(DocumentError::TooComplex(exceeded)) => return Err(limit_error(&exceeded)),
+                Err(DocumentError::TooComplex(exceeded)) => return Err(exceeded.into()),
             };
             admitted.push(Admitted { name, valid });
         }
-        limits::check(sum, &self.limits).map_err(|exceeded| limit_error(&exceeded))?;
+        limits::check(sum, &self.limits)?;
         Ok(admitted)
     }
 
-    fn cost(&self, operation: &ValidOperation) -> QueryCost {
-        let PreparedOperation { document, operation: parsed, .. } = &*operation.prepared;
-        let Document { executable, tokens, .. } = document;
-        let cost = limits::cost(executable, parsed, &operation.variables, self.limits.projects);
-        QueryCost { tokens: *tokens, ..cost }
-    }
-
-    /// Validates an operation, coerces its variables, and binds its plan to them.
+    /// Validates an operation and coerces its variables.
     fn validate(&self, operation: Operation) -> Result<ValidOperation, DocumentError> {
         let Operation { query, operation_name, variables, explain, fault, .. } = operation;
         if let Some(fault) = fault {
             return Err((*fault).into());
         }
         let prepared = self.prepare(DocumentKey { text: query, operation_name })?;
-        let PreparedOperation { document, operation, plan } = &*prepared;
-        let variables = variables::coerce(&self.schema, document, operation, &variables)?;
-        // Plans know no paths, which an explanation needs.
-        let plan = plan.as_ref().filter(|_| !explain).and_then(|plan| plan.bind(&variables));
-        Ok(ValidOperation { prepared, variables, plan, explain })
+        let variables = variables::coerce(&self.schema, &prepared.document, &variables)?;
+        Ok(ValidOperation { prepared, variables, explain })
     }
 
     /// The operation of a document, from the cache or parsed and validated.
@@ -177,12 +157,22 @@ impl Engine {
         if let Some(prepared) = self.documents.get(&key) {
             return Ok(prepared);
         }
-        let document = Document::parse(&key.text, &self.schema, self.limits.max_tokens)?;
-        let operation = document.operation(key.operation_name.as_deref())?.clone();
-        let plan = plan::compile(&document, &operation).map(Arc::new);
-        let prepared = Arc::new(PreparedOperation { document, operation, plan });
+        let DocumentKey { text, operation_name } = &key;
+        let max_tokens = self.limits.max_tokens;
+        let document = Document::parse(text, operation_name.as_deref(), &self.schema, max_tokens)?;
+        let plan = Plan::compile(&document);
+        let prepared = Arc::new(PreparedOperation { document, plan });
         self.documents.insert(key, &prepared);
         Ok(prepared)
+    }
+
+    fn cost(&self, operation: &ValidOperation) -> Result<QueryCost, ServerError> {
+        let Document { executable, operation: parsed, tokens, .. } = &operation.prepared.document;
+        let cost = limits::cost(executable, parsed, &operation.variables, self.limits.projects);
+        if cost.introspection > 0 && !self.introspection {
+            return Err(introspection_is_off());
+        }
+        Ok(QueryCost { tokens: *tokens, ..cost })
     }
 
     /// Executes an admitted operation that has one answer: a query.
@@ -191,15 +181,18 @@ impl Engine {
             Ok(operation) => operation,
             Err(errors) => return refused(errors),
         };
-        if operation.prepared.operation.is_subscription() {
+        if operation.prepared.document.operation.is_subscription() {
             let message = "a subscription needs a WebSocket or an event stream";
             return refused(vec![request_error(ErrorCode::ValidationFailed, message)]);
         }
         operation.name_span();
-        match &operation.plan {
-            Some(plan) => checked(plan.execute(&context).await, context.size()),
+        match &operation.prepared.plan {
+            // Plans know no paths, which an explanation needs.
+            Some(plan) if !operation.explain => {
+                checked(plan.execute(&operation.variables, &context).await, context.size())
+            }
             // Boxed, so that the usual case stays small.
-            None => Box::pin(self.execute_by_library(&operation, context)).await,
+            _ => Box::pin(self.execute_by_library(&operation, context)).await,
         }
     }
 
@@ -225,8 +218,7 @@ impl Engine {
     }
 
     fn convert(&self, operation: &ValidOperation) -> Result<Converted, ServerError> {
-        let ValidOperation { prepared, variables, .. } = operation;
-        conversion::convert(&self.schema, &prepared.document, &prepared.operation, variables)
+        conversion::convert(&self.schema, &operation.prepared.document, &operation.variables)
     }
 
     /// Executes an admitted operation that may have many answers: a subscription, or a query.
@@ -235,22 +227,22 @@ impl Engine {
         admitted: Admitted,
         context: OperationContext,
     ) -> BoxStream<'static, Answer> {
-        match &admitted.valid {
-            Ok(operation) if operation.prepared.operation.is_subscription() => {
-                operation.name_span();
-                match self.convert(operation) {
-                    Ok(Converted { request, shape }) => self
-                        .executor
-                        .execute_stream(request.data(context.clone()))
-                        .map(move |response| executed(response, &shape, context.size()))
-                        .boxed(),
-                    Err(error) => stream::iter([refused(vec![error])]).boxed(),
-                }
-            }
+        let operation = match &admitted.valid {
+            Ok(operation) if operation.prepared.document.operation.is_subscription() => operation,
             _ => {
                 let engine = self.clone();
-                stream::once(async move { engine.execute(admitted, context).await }).boxed()
+                return stream::once(async move { engine.execute(admitted, context).await })
+                    .boxed();
             }
+        };
+        operation.name_span();
+        match self.convert(operation) {
+            Ok(Converted { request, shape }) => self
+                .executor
+                .execute_stream(request.data(context.clone()))
+                .map(move |response| executed(response, &shape, context.size()))
+                .boxed(),
+            Err(error) => stream::iter([refused(vec![error])]).boxed(),
         }
     }
 
@@ -269,7 +261,7 @@ impl Engine {
 impl ValidOperation {
     /// Names the current span after the type of the operation.
     fn name_span(&self) {
-        let operation_type = self.prepared.operation.operation_type.name();
+        let operation_type = self.prepared.document.operation.operation_type.name();
         spans::name_operation(&opentelemetry::Context::current(), operation_type);
     }
 }
@@ -284,7 +276,7 @@ fn executed(mut response: Response, shape: &ObjectShape, size: &ResponseSize) ->
         }
     }
     if !size.is_exceeded() {
-        response.data = shape.apply(response.data);
+        response.data = response_shape::apply(shape, response.data);
     }
     answer(response, size)
 }
@@ -297,13 +289,13 @@ fn answer(response: Response, size: &ResponseSize) -> Answer {
         // Values can always be written, and a vector takes everything.
         let _ = serde_json::to_writer(&mut body, &data);
     }
-    checked(Executed { body, errors, extensions }, size)
+    checked(Answer { body: Some(body), errors, extensions }, size)
 }
 
 /// An error replaces an answer that is too large.
-fn checked(executed: Executed, size: &ResponseSize) -> Answer {
-    match size.check(executed.body.len()) {
-        Ok(()) => Answer::Executed(executed),
+fn checked(answer: Answer, size: &ResponseSize) -> Answer {
+    match size.check(answer.body.as_ref().map_or(0, Vec::len)) {
+        Ok(()) => answer,
         Err(error) => Answer::failed(error),
     }
 }
@@ -326,11 +318,7 @@ fn refused(mut errors: Vec<ServerError>) -> Answer {
         let message = format!("{left_out} more errors are not listed");
         errors.push(request_error(ErrorCode::ValidationFailed, message));
     }
-    Answer::Refused(errors)
-}
-
-fn limit_error(exceeded: &LimitExceeded) -> ServerError {
-    request_error(ErrorCode::QueryTooComplex, exceeded.to_string())
+    Answer::refused(errors)
 }
 
 /// As Apollo's servers put it.

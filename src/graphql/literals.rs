@@ -41,21 +41,18 @@ impl Literals<'_> {
 
     fn object(self, members: &[(ApolloName, Node<Value>)], ty: Option<&Type>) -> ConstValue {
         let ty = ty.and_then(|ty| self.schema.types.get(ty.inner_named_type()));
+        let input = ty.and_then(ExtendedType::as_input_object);
         let member = |(name, value): &(ApolloName, Node<Value>)| {
-            let ty = match ty {
-                Some(ExtendedType::InputObject(input)) => input.fields.get(name),
-                _ => None,
-            };
-            let value = self.value(value, ty.map(|member| &*member.ty))?;
-            Some((Name::new(name), value))
+            let ty = input.and_then(|input| input.fields.get(name)).map(|member| &*member.ty);
+            Some((Name::new(name), self.value(value, ty)?))
         };
         ConstValue::Object(members.iter().filter_map(member).collect::<IndexMap<_, _>>())
     }
 }
 
 fn number(digits: &str) -> ConstValue {
-    let integer = digits.parse::<i64>().map(Number::from);
-    let integer = integer.or_else(|_| digits.parse::<u64>().map(Number::from)).ok();
-    let number = integer.or_else(|| Number::from_f64(digits.parse().ok()?));
+    // -0 is an integer here, and not in JSON.
+    let integer = digits.parse::<i64>().map(Number::from).ok();
+    let number = integer.or_else(|| serde_json::from_str(digits).ok());
     number.map_or(ConstValue::Null, ConstValue::Number)
 }

@@ -25,6 +25,6 @@ pub(crate) mod fuzz;
 pub use context::OperationContext;
 pub use engine::{Admitted, Engine};
 pub use error::request_error;
-pub use operation::{Answer, Executed, Operation, PersistedQuery};
+pub use operation::{Answer, Operation, PersistedQuery};
 pub use response_size::ResponseSize;
 pub use sdl::{federation_sdl, sdl, tagged_federation_sdl};

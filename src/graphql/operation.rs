@@ -28,37 +28,27 @@ pub struct Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PersistedQuery(pub [u8; 32]);
 
-/// What became of an operation.
-#[derive(Debug)]
-pub enum Answer {
-    /// It was executed; fields may have failed.
-    Executed(Executed),
-    /// It was refused before execution: it does not parse, validate or coerce.
-    Refused(Vec<ServerError>),
-}
-
-/// The answer of an operation that was executed.
+/// The answer of an operation.
 #[derive(Debug, Default)]
-pub struct Executed {
-    /// `{"data":…`, without the end.
-    pub body: Vec<u8>,
-    /// Fields that failed.
+pub struct Answer {
+    /// `{"data":…`, without the end. `None` if the operation was refused before execution: it does not parse,
+    /// validate or coerce.
+    pub body: Option<Vec<u8>>,
+    /// Why it was refused, or why fields failed.
     pub errors: Vec<ServerError>,
     /// Further members of `extensions`.
     pub extensions: BTreeMap<String, Value>,
 }
 
 impl Answer {
-    /// An error in place of an answer.
-    pub fn failed(error: ServerError) -> Self {
-        let body = b"{\"data\":null".to_vec();
-        Self::Executed(Executed { body, errors: vec![error], ..Executed::default() })
+    /// The answer of an operation that is not executed.
+    pub fn refused(errors: Vec<ServerError>) -> Self {
+        Self { errors, ..Self::default() }
     }
 
-    /// Every error of the answer.
-    pub fn errors(&self) -> &[ServerError] {
-        match self {
-            Self::Executed(Executed { errors, .. }) | Self::Refused(errors) => errors,
-        }
+    /// An error in place of an answer.
+    pub fn failed(error: ServerError) -> Self {
+        let body = Some(b"{\"data\":null".to_vec());
+        Self { body, errors: vec![error], ..Self::default() }
     }
 }

@@ -10,10 +10,7 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::{Name, Value};
 
 /// The members of an object, in the order of the response.
-#[derive(Debug, Default)]
-pub(crate) struct ObjectShape {
-    members: IndexMap<Name, MemberShape>,
-}
+pub(crate) type ObjectShape = IndexMap<Name, MemberShape>;
 
 /// A member of an object.
 #[derive(Debug)]
@@ -27,34 +24,26 @@ pub(crate) struct MemberShape {
 /// A member that must not be null failed, so that its parent is null.
 struct NullParent;
 
-impl ObjectShape {
-    /// Adds a member behind the others.
-    pub(crate) fn add(&mut self, key: &str, member: MemberShape) {
-        self.members.insert(Name::new(key), member);
-    }
+/// Gives the data of a response its shape.
+pub(crate) fn apply(shape: &ObjectShape, data: Value) -> Value {
+    let members = match data {
+        Value::Object(members) => members,
+        // Every field of the root failed, or there is none.
+        _ => IndexMap::default(),
+    };
+    object(shape, members).unwrap_or(Value::Null)
+}
 
-    /// Gives data this shape.
-    pub(crate) fn apply(&self, data: Value) -> Value {
-        let members = match data {
-            Value::Object(members) => members,
-            // Every field of the root failed, or there is none.
-            _ => IndexMap::default(),
+fn object(shape: &ObjectShape, mut given: IndexMap<Name, Value>) -> Result<Value, NullParent> {
+    let member = |(name, shape): (&Name, &MemberShape)| {
+        let value = match given.swap_remove(name) {
+            Some(value) => shape.value(value, &shape.ty)?,
+            None if shape.ty.is_non_null() => return Err(NullParent),
+            None => Value::Null,
         };
-        self.object(members).unwrap_or(Value::Null)
-    }
-
-    fn object(&self, mut given: IndexMap<Name, Value>) -> Result<Value, NullParent> {
-        let mut members = IndexMap::with_capacity(self.members.len());
-        for (name, shape) in &self.members {
-            let value = match given.swap_remove(name) {
-                Some(value) => shape.value(value, &shape.ty)?,
-                None if shape.ty.is_non_null() => return Err(NullParent),
-                None => Value::Null,
-            };
-            members.insert(name.clone(), value);
-        }
-        Ok(Value::Object(members))
-    }
+        Ok((name.clone(), value))
+    };
+    shape.iter().map(member).collect::<Result<_, _>>().map(Value::Object)
 }
 
 impl MemberShape {
@@ -64,9 +53,9 @@ impl MemberShape {
                 let items = items.into_iter().map(|item| self.value(item, ty.item_type()));
                 items.collect::<Result<_, _>>().map(Value::List)
             }
-            (Some(object), Value::Object(members)) => object.object(members),
+            (Some(shape), Value::Object(members)) => object(shape, members),
             // All its members failed: an object that must not be null is never null itself.
-            (Some(object), Value::Null) if ty.is_non_null() => object.object(IndexMap::default()),
+            (Some(shape), Value::Null) if ty.is_non_null() => object(shape, IndexMap::default()),
             (_, value) => Ok(value),
         };
         match shaped {
@@ -82,34 +71,22 @@ mod tests {
 
     use super::*;
 
-    fn ty(written: &str) -> Type {
-        Type::parse(written, "type").unwrap()
+    fn member(ty: &str, object: Option<ObjectShape>) -> MemberShape {
+        MemberShape { ty: Type::parse(ty, "type").unwrap(), object }
     }
 
-    fn member(written: &str, object: Option<ObjectShape>) -> MemberShape {
-        MemberShape { ty: ty(written), object }
-    }
-
-    fn object(members: Vec<(&str, MemberShape)>) -> ObjectShape {
-        let mut shape = ObjectShape::default();
-        for (key, member) in members {
-            shape.add(key, member);
-        }
-        shape
-    }
-
-    fn shaped(shape: &ObjectShape, data: Value) -> Value {
-        shape.apply(data)
+    fn object<const N: usize>(members: [(&str, MemberShape); N]) -> ObjectShape {
+        members.into_iter().map(|(key, member)| (Name::new(key), member)).collect()
     }
 
     #[test]
     fn a_failed_member_that_must_not_be_null_makes_the_nearest_parent_null_that_may_be() {
-        let inner = || object(vec![("c", member("Int!", None)), ("d", member("Int", None))]);
+        let inner = || object([("c", member("Int!", None)), ("d", member("Int", None))]);
         let shape =
-            |outer| object(vec![("a", member(outer, Some(inner()))), ("b", member("Int", None))]);
+            |outer| object([("a", member(outer, Some(inner()))), ("b", member("Int", None))]);
         let data = || value!({ "a": { "d": 2 }, "b": 1 });
 
-        assert_eq!(shaped(&shape("A"), data()), value!({ "a": null, "b": 1 }));
-        assert_eq!(shaped(&shape("A!"), data()), Value::Null);
+        assert_eq!(apply(&shape("A"), data()), value!({ "a": null, "b": 1 }));
+        assert_eq!(apply(&shape("A!"), data()), Value::Null);
     }
 }

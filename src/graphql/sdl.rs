@@ -14,14 +14,6 @@ const FEDERATION: &str = "v2.9";
 /// The oldest version that has `@cacheTag`.
 const TAGGED_FEDERATION: &str = "v2.12";
 
-/// Directives for routers.
-struct Annotation {
-    owner: &'static str,
-    /// The end of the field's definition; `None` for directives of the type itself.
-    field: Option<&'static str>,
-    directives: String,
-}
-
 /// How many rows a connection has.
 const LIST_SIZE: &str = "@listSize(slicingArguments: [\"first\"], \
                          sizedFields: [\"edges\", \"nodes\"], requireOneSlicingArgument: false)";
@@ -60,17 +52,27 @@ fn tidy(sdl: &str) -> String {
 /// The schema as a subgraph of a federation, as `_service` answers it: with the entities' keys, and with what
 /// fields cost.
 pub fn federation_sdl() -> String {
-    subgraph(FEDERATION, "[\"@key\", \"@cost\", \"@listSize\"]", keys_and_costs())
+    let mut subgraph = subgraph(FEDERATION, "[\"@key\", \"@cost\", \"@listSize\"]");
+    add_keys_and_costs(&mut subgraph);
+    subgraph
 }
 
 /// The same with the tags under which a router caches answers. Only Apollo's composition accepts it.
 pub fn tagged_federation_sdl() -> String {
     let imports = "[\"@key\", \"@cost\", \"@listSize\", \"@cacheTag\"]";
-    subgraph(TAGGED_FEDERATION, imports, keys_and_costs().into_iter().chain(cache_tags()))
+    let mut subgraph = subgraph(TAGGED_FEDERATION, imports);
+    add_keys_and_costs(&mut subgraph);
+    add_cache_tags(&mut subgraph);
+    subgraph
 }
 
-fn keys_and_costs() -> [Annotation; 7] {
-    [
+fn subgraph(version: &str, imports: &str) -> String {
+    let url = format!("https://specs.apollo.dev/federation/{version}");
+    format!("extend schema @link(url: \"{url}\", import: {imports})\n\n{}", sdl())
+}
+
+fn add_keys_and_costs(sdl: &mut String) {
+    for (owner, field, directive) in [
         ("ScreenRecord", None, "@key(fields: \"projectId id\")"),
         ("Desktop", None, "@key(fields: \"id\", resolvable: false)"),
         ("Query", Some("): ScreenRecordConnection!"), LIST_SIZE),
@@ -79,48 +81,33 @@ fn keys_and_costs() -> [Annotation; 7] {
         // Each may be an upstream call of its own, beside that for the recording.
         ("ScreenRecord", Some("  downloadUrl: String"), "@cost(weight: 10)"),
         ("ScreenRecord", Some("  downloadLink: DownloadLink"), "@cost(weight: 10)"),
-    ]
-    .map(|(owner, field, directive)| Annotation {
-        owner,
-        field,
-        directives: directive.to_owned(),
-    })
+    ] {
+        annotate(sdl, owner, field, directive);
+    }
 }
 
 /// Apollo allows tags only on entities that can be resolved and on fields of `Query`.
-fn cache_tags() -> [Annotation; 5] {
+fn add_cache_tags(sdl: &mut String) {
+    let project = "{$args.projectId}";
     let record =
-        |project, id| vec![CacheTag::Recording { project, id }, CacheTag::Project { project }];
-    let of_argument = "{$args.projectId}";
-    let of_list = || {
-        vec![CacheTag::Lists { project: of_argument }, CacheTag::Project { project: of_argument }]
-    };
-    [
+        |project, id| vec![CacheTag::Recording { project, id }, CacheTag::Project(project)];
+    let list = || vec![CacheTag::Lists(project), CacheTag::Project(project)];
+    for (owner, field, tags) in [
         ("ScreenRecord", None, record("{$key.projectId}", "{$key.id}")),
-        ("Query", Some("): ScreenRecord"), record(of_argument, "{$args.id}")),
-        ("Query", Some("): ScreenRecordConnection!"), of_list()),
-        ("Query", Some("): ScreenRecordStatistics"), of_list()),
+        ("Query", Some("): ScreenRecord"), record(project, "{$args.id}")),
+        ("Query", Some("): ScreenRecordConnection!"), list()),
+        ("Query", Some("): ScreenRecordStatistics"), list()),
         ("Query", Some("  projects: [Project!]!"), vec![CacheTag::Projects]),
-    ]
-    .map(|(owner, field, tags)| {
+    ] {
         let tags = tags.iter().map(|tag| format!("@cacheTag(format: \"{tag}\")"));
-        Annotation { owner, field, directives: tags.collect::<Vec<_>>().join(" ") }
-    })
+        annotate(sdl, owner, field, &tags.collect::<Vec<_>>().join(" "));
+    }
 }
 
-fn subgraph(
-    version: &str,
-    imports: &str,
-    annotations: impl IntoIterator<Item = Annotation>,
-) -> String {
-    let url = format!("https://specs.apollo.dev/federation/{version}");
-    let mut subgraph =
-        format!("extend schema @link(url: \"{url}\", import: {imports})\n\n{}", sdl());
-    for Annotation { owner, field, directives } in annotations {
-        let at = place(&subgraph, owner, field).expect("the schema has the field");
-        subgraph.insert_str(at, &format!(" {directives}"));
-    }
-    subgraph
+/// Adds directives to a type, or to the field of it whose definition ends as given.
+fn annotate(sdl: &mut String, owner: &str, field: Option<&str>, directives: &str) {
+    let at = place(sdl, owner, field).expect("the schema has the field");
+    sdl.insert_str(at, &format!(" {directives}"));
 }
 
 /// The end of a type's name, or of the definition of one of its fields.

@@ -1,35 +1,34 @@
 //! Coerces the values of an operation's variables before anything is executed, as the specification has
 //! it (section 6.1.2): a value that does not fit refuses the operation as a whole.
 
+use std::fmt::Display;
+
 use apollo_compiler::Schema;
 use apollo_compiler::ast::{Type, VariableDefinition};
-use apollo_compiler::executable::Operation;
 use apollo_compiler::schema::{ExtendedType, InputObjectType};
 use async_graphql::indexmap::IndexMap;
 use async_graphql::{Name, ServerError, Value, Variables};
 
 use super::document::Document;
-use super::error::request_error;
+use super::error::located_error;
 use super::literals::Literals;
 use super::schema::scalars;
 use crate::domain::ErrorCode;
 
-/// The values of an operation's variables, defaults filled in. A variable without a value is absent.
+/// The values of the operation's variables, defaults filled in. A variable without a value is absent.
 ///
 /// # Errors
 /// `BAD_USER_INPUT`, naming the variable, what it needs and what it got.
 pub(crate) fn coerce(
     schema: &Schema,
     document: &Document,
-    operation: &Operation,
     values: &Variables,
 ) -> Result<Variables, ServerError> {
     let mut coerced = Variables::default();
-    for variable in &operation.variables {
+    for variable in &document.operation.variables {
         let value = coerced_variable(schema, variable, values).map_err(|problem| {
-            let mut error = request_error(ErrorCode::BadUserInput, problem);
-            error.locations.push(document.position(variable.name.location()));
-            error
+            let at = document.position(variable.name.location());
+            located_error(ErrorCode::BadUserInput, format!("variable {problem}"), at)
         })?;
         if let Some(value) = value {
             coerced.insert(Name::new(&variable.name), value);
@@ -46,14 +45,13 @@ fn coerced_variable(
     let VariableDefinition { name, ty, default_value, .. } = variable;
     match (values.get(name.as_str()), default_value) {
         (Some(value), _) => {
-            Coercion { schema, ty, path: &format!("${name}") }.coerced(value.clone()).map(Some)
+            let path = &format!("${name}");
+            Coercion { schema, ty, path }.coerced(value.clone()).map(Some)
         }
         (None, Some(default)) => {
             Ok(Literals { schema, variables: &Variables::default() }.value(default, Some(ty)))
         }
-        (None, None) if ty.is_non_null() => {
-            Err(format!("variable ${name} got no value: {ty} is needed"))
-        }
+        (None, None) if ty.is_non_null() => Err(format!("${name} got no value: {ty} is needed")),
         (None, None) => Ok(None),
     }
 }
@@ -69,8 +67,8 @@ struct Coercion<'s> {
 impl Coercion<'_> {
     fn coerced(&self, value: Value) -> Result<Value, String> {
         match (value, self.ty) {
-            (Value::Null, ty) if ty.is_non_null() => Err(self.misfit(&Value::Null)),
-            (Value::Null, _) => Ok(Value::Null),
+            (Value::Null, ty) if !ty.is_non_null() => Ok(Value::Null),
+            (Value::Null, ty) => Err(self.misfit(&Value::Null, ty)),
             (Value::List(items), Type::List(ty) | Type::NonNullList(ty)) => {
                 let items = items.into_iter().enumerate();
                 let items = items.map(|(row, value)| self.part(&format!("[{row}]"), ty, value));
@@ -80,22 +78,7 @@ impl Coercion<'_> {
             (value, Type::List(ty) | Type::NonNullList(ty)) => {
                 Ok(Value::List(vec![self.part("", ty, value)?]))
             }
-            (value, Type::Named(name) | Type::NonNullNamed(name)) => {
-                match self.schema.types.get(name) {
-                    Some(ExtendedType::InputObject(input)) => self.input_object(value, input),
-                    Some(ExtendedType::Enum(known)) => match &value {
-                        Value::String(text) if known.values.contains_key(text.as_str()) => {
-                            Ok(value)
-                        }
-                        _ => {
-                            let names: Vec<&str> =
-                                known.values.keys().map(apollo_compiler::Name::as_str).collect();
-                            Err(self.problem(&value, &format!("one of {}", names.join(", "))))
-                        }
-                    },
-                    _ => self.scalar(value, name),
-                }
-            }
+            (value, Type::Named(name) | Type::NonNullNamed(name)) => self.named(value, name),
         }
     }
 
@@ -105,11 +88,38 @@ impl Coercion<'_> {
         Coercion { schema: self.schema, ty, path }.coerced(value)
     }
 
-    fn input_object(&self, value: Value, input: &InputObjectType) -> Result<Value, String> {
-        let Value::Object(mut given) = value else { return Err(self.misfit(&value)) };
+    fn named(&self, value: Value, name: &str) -> Result<Value, String> {
+        match (self.schema.types.get(name), value) {
+            (Some(ExtendedType::InputObject(input)), Value::Object(members)) => {
+                self.input_object(members, input)
+            }
+            (Some(ExtendedType::Enum(known)), value) => match &value {
+                Value::String(text) if known.values.contains_key(text.as_str()) => Ok(value),
+                _ => {
+                    let names: Vec<&str> = known.values.keys().map(|name| name.as_str()).collect();
+                    Err(self.misfit(&value, format_args!("one of {}", names.join(", "))))
+                }
+            },
+            (_, value) => match (scalars::check(name, &value), value) {
+                (Ok(()), Value::Number(id)) if name == "ID" => Ok(Value::String(id.to_string())),
+                (Ok(()), value) => Ok(value),
+                // A text in place of a text is wrong in itself, and the scalar says how.
+                (Err(problem), Value::String(_)) if name == "DateTime" => {
+                    Err(format!("{} got no {name}: {problem}", self.path))
+                }
+                (Err(_), value) => Err(self.misfit(&value, self.ty)),
+            },
+        }
+    }
+
+    fn input_object(
+        &self,
+        mut given: IndexMap<Name, Value>,
+        input: &InputObjectType,
+    ) -> Result<Value, String> {
         let Self { path, ty, .. } = self;
         if let Some(unknown) = given.keys().find(|name| !input.fields.contains_key(name.as_str())) {
-            return Err(format!("variable {path} has the key {unknown:?}: {ty} has no such field"));
+            return Err(format!("{path} has the key {unknown:?}: {ty} has no such field"));
         }
         let mut coerced = IndexMap::new();
         for (name, field) in &input.fields {
@@ -119,8 +129,7 @@ impl Coercion<'_> {
                     coerced.insert(Name::new(name), value);
                 }
                 None if field.is_required() => {
-                    let ty = &field.ty;
-                    return Err(format!("variable {path}.{name} got no value: {ty} is needed"));
+                    return Err(format!("{path}.{name} got no value: {} is needed", field.ty));
                 }
                 // The resolver's arguments fill in their defaults.
                 None => {}
@@ -129,35 +138,8 @@ impl Coercion<'_> {
         Ok(Value::Object(coerced))
     }
 
-    fn scalar(&self, value: Value, name: &str) -> Result<Value, String> {
-        let fits = match (name, &value) {
-            ("ID", Value::Number(number)) if number.is_i64() || number.is_u64() => {
-                return Ok(Value::String(number.to_string()));
-            }
-            ("ID" | "String", value) => matches!(value, Value::String(_)),
-            ("Int", Value::Number(number)) => {
-                number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-            }
-            ("Int", _) => false,
-            ("Float", value) => matches!(value, Value::Number(_)),
-            ("Boolean", value) => matches!(value, Value::Boolean(_)),
-            (custom, value) => match scalars::check(custom, value) {
-                // A text in place of a text is wrong in itself, and the scalar says how.
-                Err(problem) if matches!(value, Value::String(_)) => {
-                    return Err(format!("variable {} got no {custom}: {problem}", self.path));
-                }
-                checked => checked.is_ok(),
-            },
-        };
-        if fits { Ok(value) } else { Err(self.misfit(&value)) }
-    }
-
-    fn misfit(&self, value: &Value) -> String {
-        self.problem(value, &self.ty.to_string())
-    }
-
     /// Names the kind of a value, not the value: it may be long, or a secret in the wrong place.
-    fn problem(&self, value: &Value, needed: &str) -> String {
+    fn misfit(&self, value: &Value, needed: impl Display) -> String {
         let kind = match value {
             Value::Null => "null",
             Value::Number(_) => "a number",
@@ -166,6 +148,6 @@ impl Coercion<'_> {
             Value::Object(_) => "an object",
             _ => "a text",
         };
-        format!("variable {} got {kind}: {needed} is needed", self.path)
+        format!("{} got {kind}: {needed} is needed", self.path)
     }
 }

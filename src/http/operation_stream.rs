@@ -85,7 +85,7 @@ pub(crate) fn answers(
             let execute = move |admitted| engine.execute_stream(admitted, context.clone());
             stream::iter(admitted).flat_map(execute).boxed()
         }
-        Err(error) => stream::iter([Answer::Refused(vec![error])]).boxed(),
+        Err(error) => stream::iter([Answer::refused(vec![error])]).boxed(),
     };
     let written = stream::unfold(Some((executed, writer)), |state| async {
         let (mut executed, mut writer) = state?;
@@ -122,7 +122,7 @@ impl AnswerWriter {
         self.answers += 1;
         self.outcome = self.outcome.max(response.outcome());
         http_spans::operation_answered(&self.span, response);
-        for code in response.result.errors().iter().map(code_of) {
+        for code in response.result.errors.iter().map(code_of) {
             self.metrics.count_error(&code);
             self.log.add_error(code);
         }

@@ -106,7 +106,7 @@ pub(crate) async fn run(
     let response = send(endpoint, request, complete, lines).await?;
     for one in &batch.responses {
         endpoint.parts.metrics.count_operation(one.outcome(), &request.origin.app);
-        for code in one.result.errors().iter().map(code_of) {
+        for code in one.result.errors.iter().map(code_of) {
             endpoint.parts.metrics.count_error(&code);
             log.add_error(code);
         }
@@ -158,7 +158,7 @@ async fn execute(
         Ok(admitted) => admitted,
         Err(error) => {
             // One answer for all operations.
-            let refused = Answer::Refused(vec![error]);
+            let refused = Answer::refused(vec![error]);
             let refused = OperationResponse::new(None, refused, ReadSummary::default());
             return Ok(BatchResponse { responses: vec![refused], is_batch: false });
         }
@@ -168,7 +168,7 @@ async fn execute(
     }
     let responses = execute_all(endpoint, request, admitted, size).await?;
     for (response, hashed) in responses.iter().zip(hashed) {
-        if let (Answer::Executed(_), Some((hash, document))) = (&response.result, hashed) {
+        if let Some((hash, document)) = hashed.filter(|_| response.result.body.is_some()) {
             endpoint.persisted_queries.keep(hash, &document);
         }
     }
@@ -200,11 +200,11 @@ async fn execute_one(
     operation: Admitted,
     size: &Arc<ResponseSize>,
 ) -> OperationResponse {
-    let span = http_spans::operation(operation.name().map(|name| &**name));
+    let span = http_spans::operation(operation.name.as_deref());
     let reader = Arc::new(endpoint.parts.records.reader(request.asking()));
     let timeout = endpoint.parts.limits.request_timeout;
     let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
-    let name = operation.name().cloned();
+    let name = operation.name.clone();
     let answer = endpoint.engine.execute(operation, context).instrument(span.clone()).await;
     let response = OperationResponse::new(name.as_ref(), answer, reader.take_summary());
     http_spans::operation_answered(&span, &response);

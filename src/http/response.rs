@@ -14,7 +14,7 @@ use super::metrics::OperationOutcome;
 use super::negotiation::MediaType;
 use super::unsent::keep_room;
 use crate::fair_semaphore::Permit;
-use crate::graphql::{Answer, Executed, ResponseSize};
+use crate::graphql::{Answer, ResponseSize};
 use crate::records::{Dependency, ReadSummary};
 
 static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -111,8 +111,8 @@ impl CompleteResponse {
 impl OperationResponse {
     /// The result of an operation with a name, and what was read for it.
     pub(crate) fn new(name: Option<&Arc<str>>, mut result: Answer, mut read: ReadSummary) -> Self {
-        if let (Answer::Executed(executed), true) = (&mut result, read.is_stale_on_error()) {
-            executed.extensions.insert("stale".to_owned(), true.into());
+        if result.body.is_some() && read.is_stale_on_error() {
+            result.extensions.insert("stale".to_owned(), true.into());
         }
         let events = AnswerEvents::take(name, &mut read);
         Self { result, read, events, dependencies: None }
@@ -127,9 +127,9 @@ impl OperationResponse {
     /// How the operation is counted.
     pub(crate) fn outcome(&self) -> OperationOutcome {
         match &self.result {
-            Answer::Refused(_) => OperationOutcome::Refused,
-            Answer::Executed(executed) if executed.errors.is_empty() => OperationOutcome::Ok,
-            Answer::Executed(_) => OperationOutcome::Failed,
+            Answer { body: None, .. } => OperationOutcome::Refused,
+            Answer { errors, .. } if errors.is_empty() => OperationOutcome::Ok,
+            Answer { .. } => OperationOutcome::Failed,
         }
     }
 
@@ -151,25 +151,17 @@ impl OperationResponse {
     /// The answer as JSON, without `data` where nothing was executed. The data is taken out of the answer;
     /// its errors stay.
     fn json(&mut self) -> Vec<u8> {
-        let mut json = match &mut self.result {
-            Answer::Refused(errors) => {
-                let mut json = b"{\"errors\":".to_vec();
-                write_json(&mut json, errors);
-                json
-            }
-            Answer::Executed(Executed { body, errors, extensions }) => {
-                let mut json = std::mem::take(body);
-                if !errors.is_empty() {
-                    json.extend_from_slice(b",\"errors\":");
-                    write_json(&mut json, errors);
-                }
-                if !extensions.is_empty() {
-                    json.extend_from_slice(b",\"extensions\":");
-                    write_json(&mut json, extensions);
-                }
-                json
-            }
-        };
+        let Answer { body, errors, extensions } = &mut self.result;
+        let mut json = body.as_mut().map_or_else(|| b"{".to_vec(), std::mem::take);
+        if !errors.is_empty() {
+            let name: &[u8] = if body.is_some() { b",\"errors\":" } else { b"\"errors\":" };
+            json.extend_from_slice(name);
+            write_json(&mut json, errors);
+        }
+        if !extensions.is_empty() {
+            json.extend_from_slice(b",\"extensions\":");
+            write_json(&mut json, extensions);
+        }
         json.push(b'}');
         json
     }

@@ -78,7 +78,7 @@ fn operation_span(name: Option<&str>, kind: Option<&str>, app: &ClientApp) -> Sp
 
 /// Records the outcome of an operation, or of one event of it.
 pub(crate) fn operation_answered(span: &Span, response: &OperationResponse) {
-    if let Some(error) = response.result.errors().first() {
+    if let Some(error) = response.result.errors.first() {
         fail(span, &code_of(error));
     }
 }

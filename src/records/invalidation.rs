@@ -70,12 +70,12 @@ impl Purge {
                 let (project, id) = (project.as_str(), id.as_str());
                 vec![
                     CacheTag::Recording { project, id },
-                    CacheTag::Lists { project },
+                    CacheTag::Lists(project),
                     CacheTag::Projects,
                 ]
             }
             Self::Project(project) => {
-                vec![CacheTag::Project { project: project.as_str() }, CacheTag::Projects]
+                vec![CacheTag::Project(project.as_str()), CacheTag::Projects]
             }
             Self::All => return None,
         };

@@ -12,24 +12,22 @@ use crate::graphql::limits::{Limit, LimitExceeded, MAX_NESTING, SELECTIONS_PER_T
 
 /// Checks every definition of a document.
 pub(super) fn check(document: &Document, max_tokens: usize) -> Result<(), LimitExceeded> {
-    let fragments = document.definitions.iter().filter_map(Definition::as_fragment_definition);
-    let fragments =
-        fragments.map(|fragment| (fragment.name.as_str(), fragment.selection_set.as_slice()));
-    let most = max_tokens.saturating_mul(SELECTIONS_PER_TOKEN);
+    let definitions = document.definitions.iter();
+    let fragments = definitions.clone().filter_map(Definition::as_fragment_definition);
+    let fragments = fragments.map(|fragment| (&*fragment.name, &*fragment.selection_set));
     let mut counter = Counter {
         fragments: fragments.collect(),
         seen: HashSet::new(),
         open: Vec::new(),
         selections: 0,
-        most,
+        most: max_tokens.saturating_mul(SELECTIONS_PER_TOKEN),
     };
-    let definitions = document.definitions.iter();
     for operation in definitions.clone().filter_map(Definition::as_operation_definition) {
         counter.set(&operation.selection_set, 1)?;
     }
     // A fragment that no operation reaches is an error that validation finds.
     for fragment in definitions.filter_map(Definition::as_fragment_definition) {
-        if !counter.seen.contains(fragment.name.as_str()) {
+        if !counter.seen.contains(&*fragment.name) {
             counter.fragment(&fragment.name, 0)?;
         }
     }

@@ -3,11 +3,9 @@
 //! [`apollo_compiler`] does both. What it lacks is added here: limits that have to hold before it
 //! recurses, descriptions of executable definitions, and a few rules of validation ([`rules`]).
 
-mod positions;
 mod scan;
 mod expansion;
 mod rules;
-mod subscription;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +16,10 @@ use apollo_compiler::validation::{DiagnosticData, Valid, WithErrors};
 use apollo_compiler::{ExecutableDocument, Node, Schema, ast};
 use async_graphql::{Pos, ServerError};
 
-use super::error::request_error;
+use super::error::{located_error, request_error};
 use super::limits::{Limit, LimitExceeded, MAX_NESTING};
 use crate::domain::ErrorCode;
-use positions::TokenPositions;
-use rules::Fault;
+use scan::TokenPositions;
 
 /// How many operations one document may define. Each is validated with the fragments it reaches.
 const MAX_OPERATIONS: usize = 50;
@@ -32,6 +29,8 @@ const MAX_OPERATIONS: usize = 50;
 pub(crate) struct Document {
     /// Its operations and fragments.
     pub(crate) executable: Valid<ExecutableDocument>,
+    /// The operation to execute.
+    pub(crate) operation: Node<Operation>,
     /// Lexical tokens of the text.
     pub(crate) tokens: usize,
     positions: TokenPositions,
@@ -59,12 +58,14 @@ impl From<ServerError> for DocumentError {
 }
 
 impl Document {
-    /// Parses and validates a document.
+    /// Parses and validates a document, and finds the operation of a name.
     ///
     /// # Errors
-    /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED`, or the limit that the text exceeds.
+    /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED`, `OPERATION_RESOLUTION_FAILURE`, or the limit
+    /// that the text exceeds.
     pub(crate) fn parse(
         text: &str,
+        operation: Option<&str>,
         schema: &Valid<Schema>,
         max_tokens: usize,
     ) -> Result<Self, DocumentError> {
@@ -74,63 +75,70 @@ impl Document {
         let mut parser = ast::Document::parser().recursion_limit(2 * MAX_NESTING);
         let parsed = parser.parse_ast(text, "document").map_err(|invalid| {
             // What follows the first error mostly follows from it.
-            let first = invalid.errors.iter().take(1).map(|first| fault(&first)).collect();
-            located(&positions, ErrorCode::ParseFailed, first)
+            let first = invalid.errors.iter().take(1);
+            let first = first.map(|first| error(ErrorCode::ParseFailed, &first, &positions));
+            DocumentError::Invalid(first.collect())
         })?;
         let operations =
             parsed.definitions.iter().filter_map(ast::Definition::as_operation_definition);
         Limit::OPERATIONS.check(operations.count(), MAX_OPERATIONS)?;
         expansion::check(&parsed, max_tokens)?;
-        let (executable, mut faults) = match parsed.to_executable_validate(schema) {
-            Ok(executable) => (executable, Vec::new()),
-            Err(WithErrors { partial, errors }) => {
-                let found = errors.iter();
-                let found = found.filter(|one| !subscription::is_wrongly_refused(&partial, one));
-                let faults = found.map(|found| fault(&found)).collect();
-                (Valid::assume_valid(partial), faults)
-            }
-        };
-        if faults.is_empty() {
-            faults = rules::check(&executable, schema);
-        }
-        if !faults.is_empty() {
-            return Err(located(&positions, ErrorCode::ValidationFailed, faults));
-        }
-        Ok(Self { executable, tokens, positions })
+        let executable = validate(&parsed, schema, &positions).map_err(DocumentError::Invalid)?;
+        let operation = find(&executable, operation)?.clone();
+        Ok(Self { executable, operation, tokens, positions })
     }
 
     /// Where a node stands in the text.
     pub(crate) fn position(&self, node: Option<SourceSpan>) -> Pos {
-        self.positions.at(node.map_or(0, |span| span.offset()))
-    }
-
-    /// The operation to execute.
-    ///
-    /// # Errors
-    /// `OPERATION_RESOLUTION_FAILURE` where the name names none, or one of several is not named.
-    pub(crate) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, ServerError> {
-        self.executable.operations.get(name).map_err(|_| {
-            let problem = match name {
-                Some(name) => format!("the document has no operation named {name:?}"),
-                None => "the document has several operations: operationName has to name one".into(),
-            };
-            request_error(ErrorCode::OperationResolutionFailure, problem)
-        })
+        self.positions.of(node)
     }
 }
 
-fn fault(diagnostic: &Diagnostic<'_, DiagnosticData>) -> Fault {
-    let offset = diagnostic.error.location().map(|span| span.offset());
-    Fault { message: diagnostic.error.to_string(), offset }
-}
-
-/// Faults as errors with lines and columns, in the order of the text.
-fn located(positions: &TokenPositions, code: ErrorCode, mut faults: Vec<Fault>) -> DocumentError {
-    faults.sort_by_key(|fault| fault.offset);
-    let error = |Fault { message, offset }| {
-        let mut error = request_error(code, message);
-        error.locations.extend(offset.map(|offset| positions.at(offset)));
-        error
+/// Validates a document. Its errors are in the order of the text.
+fn validate(
+    parsed: &ast::Document,
+    schema: &Valid<Schema>,
+    positions: &TokenPositions,
+) -> Result<Valid<ExecutableDocument>, Vec<ServerError>> {
+    let (executable, mut errors) = match parsed.to_executable_validate(schema) {
+        Ok(executable) => (executable, Vec::new()),
+        Err(WithErrors { partial, errors }) => {
+            let found = errors.iter();
+            let found = found.filter(|found| !rules::is_wrongly_refused(&partial, found));
+            let found = found.map(|found| error(ErrorCode::ValidationFailed, &found, positions));
+            let errors = found.collect();
+            (Valid::assume_valid(partial), errors)
+        }
     };
-    DocumentError::Invalid(faults.into_iter().map(error).collect())
+    if errors.is_empty() {
+        errors = rules::check(&executable, schema, positions);
+    }
+    errors.sort_by_key(|error| error.locations.first().copied());
+    if errors.is_empty() { Ok(executable) } else { Err(errors) }
+}
+
+/// The operation of a name, or the only one.
+fn find<'d>(
+    executable: &'d ExecutableDocument,
+    name: Option<&str>,
+) -> Result<&'d Node<Operation>, ServerError> {
+    executable.operations.get(name).map_err(|_| {
+        let problem = match name {
+            Some(name) => format!("the document has no operation named {name:?}"),
+            None => "the document has several operations: operationName has to name one".into(),
+        };
+        request_error(ErrorCode::OperationResolutionFailure, problem)
+    })
+}
+
+fn error(
+    code: ErrorCode,
+    found: &Diagnostic<'_, DiagnosticData>,
+    positions: &TokenPositions,
+) -> ServerError {
+    let message = found.error.to_string();
+    match found.error.location() {
+        Some(span) => located_error(code, message, positions.of(Some(span))),
+        None => request_error(code, message),
+    }
 }

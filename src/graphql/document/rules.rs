@@ -9,48 +9,71 @@
 use std::collections::HashSet;
 
 use apollo_compiler::ast::{Argument, InputValueDefinition, Type, Value};
+use apollo_compiler::diagnostic::{Diagnostic, ToCliReport as _};
 use apollo_compiler::executable::{Operation, Selection, SelectionSet};
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::validation::DiagnosticData;
 use apollo_compiler::{ExecutableDocument, Name, Node, Schema};
-use async_graphql::Variables;
+use async_graphql::{ServerError, Variables};
 
+use super::scan::TokenPositions;
+use crate::domain::ErrorCode;
+use crate::graphql::error::located_error;
 use crate::graphql::literals::Literals;
 use crate::graphql::schema::scalars;
 
-/// A fault of a document, and its byte offset.
-#[derive(PartialEq)]
-pub(super) struct Fault {
-    pub(super) message: String,
-    pub(super) offset: Option<usize>,
+/// How the validator's message ends. A test notices when it no longer does.
+const SEVERAL_ROOT_FIELDS: &str = "can only have one root field";
+
+/// Whether the validator refuses a subscription only because it selects its one field several times: equal
+/// fields are one (specification, section 5.2.4.1), and the validator counts selections.
+pub(super) fn is_wrongly_refused(
+    document: &ExecutableDocument,
+    diagnostic: &Diagnostic<'_, DiagnosticData>,
+) -> bool {
+    let place = diagnostic.error.location();
+    let refused = document.operations.iter().find(|operation| operation.location() == place);
+    diagnostic.error.to_string().ends_with(SEVERAL_ROOT_FIELDS)
+        && refused.is_some_and(|operation| {
+            let mut keys = operation.root_fields(document).map(|field| field.response_key());
+            let first = keys.next();
+            keys.all(|key| Some(key) == first)
+        })
 }
 
 /// Checks a document that is valid but for these rules.
-pub(super) fn check(document: &ExecutableDocument, schema: &Schema) -> Vec<Fault> {
+pub(super) fn check(
+    document: &ExecutableDocument,
+    schema: &Schema,
+    positions: &TokenPositions,
+) -> Vec<ServerError> {
     let mut broken = Vec::new();
     for operation in document.operations.iter() {
         let seen = HashSet::new();
-        let mut rules = Rules { document, schema, operation, seen, broken: &mut broken };
+        let mut rules = Rules { document, schema, positions, operation, seen, broken };
         for variable in &operation.variables {
             if let Some(default) = &variable.default_value {
                 rules.value(default, Some(&variable.ty));
             }
         }
         rules.set(&operation.selection_set);
+        broken = rules.broken;
     }
     broken
 }
 
-struct Rules<'d, 'b> {
+struct Rules<'d> {
     document: &'d ExecutableDocument,
     schema: &'d Schema,
+    positions: &'d TokenPositions,
     operation: &'d Operation,
     /// Fragments that were looked at for this operation.
     seen: HashSet<&'d str>,
-    broken: &'b mut Vec<Fault>,
+    broken: Vec<ServerError>,
 }
 
-impl<'d> Rules<'d, '_> {
+impl<'d> Rules<'d> {
     fn set(&mut self, set: &'d SelectionSet) {
         for selection in &set.selections {
             for directive in selection.directives() {
@@ -82,9 +105,7 @@ impl<'d> Rules<'d, '_> {
     ) {
         for argument in arguments {
             let definition = definitions.iter().find(|own| own.name == argument.name);
-            if let Some(definition) = definition {
-                self.value(&argument.value, Some(&expected(definition)));
-            }
+            self.value(&argument.value, definition.map(|own| expected(own)).as_ref());
         }
     }
 
@@ -105,10 +126,8 @@ impl<'d> Rules<'d, '_> {
     }
 
     fn members(&mut self, members: &[(Name, Node<Value>)], ty: Option<&Type>) {
-        let input = match ty.and_then(|ty| self.schema.types.get(ty.inner_named_type())) {
-            Some(ExtendedType::InputObject(input)) => Some(input),
-            _ => None,
-        };
+        let ty = ty.and_then(|ty| self.schema.types.get(ty.inner_named_type()));
+        let input = ty.and_then(ExtendedType::as_input_object);
         let mut names = HashSet::new();
         for (name, value) in members {
             if !names.insert(name) {
@@ -124,7 +143,7 @@ impl<'d> Rules<'d, '_> {
     fn literal(&mut self, value: &Node<Value>, ty: Option<&Type>) {
         let Some(scalar) = ty.map(Type::inner_named_type) else { return };
         let literals = Literals { schema: self.schema, variables: &Variables::default() };
-        let constant = literals.value(value, None).unwrap_or_default();
+        let constant = literals.value(value, ty).unwrap_or_default();
         if let Err(problem) = scalars::check(scalar, &constant) {
             self.report(problem, value.location());
         }
@@ -148,10 +167,11 @@ impl<'d> Rules<'d, '_> {
     }
 
     fn report(&mut self, message: String, span: Option<SourceSpan>) {
-        let fault = Fault { message, offset: span.map(|span| span.offset()) };
+        let at = self.positions.of(span);
+        let error = located_error(ErrorCode::ValidationFailed, message, at);
         // A fragment is looked at once for each operation that reaches it.
-        if !self.broken.contains(&fault) {
-            self.broken.push(fault);
+        if !self.broken.contains(&error) {
+            self.broken.push(error);
         }
     }
 }

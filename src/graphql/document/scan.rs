@@ -4,9 +4,10 @@
 //! The specification of September 2025 allows descriptions on operations, fragments and variables. The
 //! parser does not know them yet, so each is overwritten with blanks, which moves no other token.
 
+use apollo_compiler::parser::SourceSpan;
 use apollo_parser::{Lexer, Token, TokenKind};
+use async_graphql::Pos;
 
-use super::positions::TokenPositions;
 use crate::graphql::limits::{Limit, LimitExceeded, MAX_NAME_BYTES, MAX_NESTING};
 
 /// A document to parse.
@@ -72,5 +73,41 @@ fn may_be_described(token: &Token<'_>, nesting: usize) -> bool {
         }
         (1, TokenKind::Dollar) => true,
         _ => false,
+    }
+}
+
+/// Lines and columns of a document's tokens, both from 1, as the specification counts them.
+#[derive(Debug, Default)]
+pub(super) struct TokenPositions(Vec<TokenPosition>);
+
+#[derive(Clone, Copy, Debug)]
+struct TokenPosition {
+    offset: usize,
+    position: Pos,
+}
+
+const START: TokenPosition = TokenPosition { offset: 0, position: Pos { line: 1, column: 1 } };
+
+impl TokenPositions {
+    /// Adds the token at an offset, which is behind those that were added.
+    fn add(&mut self, text: &str, offset: usize) {
+        let last = self.0.last().copied().unwrap_or(START);
+        let between = text.get(last.offset..offset).unwrap_or_default();
+        let count = |end: &str| between.matches(end).count();
+        // A return and a feed end one line.
+        let lines = count("\r") + count("\n") - count("\r\n");
+        let line_start = between.rfind(['\r', '\n']).map_or(0, |end| end + 1);
+        let columns = between.get(line_start..).unwrap_or_default().chars().count();
+        let column = if lines == 0 { last.position.column } else { 1 } + columns;
+        let position = Pos { line: last.position.line + lines, column };
+        self.0.push(TokenPosition { offset, position });
+    }
+
+    /// The position of the token that a node begins with, or of the last one before it.
+    pub(super) fn of(&self, node: Option<SourceSpan>) -> Pos {
+        let offset = node.map_or(0, |span| span.offset());
+        let behind = self.0.partition_point(|token| token.offset <= offset);
+        let token = behind.checked_sub(1).and_then(|index| self.0.get(index));
+        token.unwrap_or(&START).position
     }
 }

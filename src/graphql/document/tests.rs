@@ -8,7 +8,7 @@ use crate::graphql::sdl::validation_schema;
 static SCHEMA: LazyLock<Valid<Schema>> = LazyLock::new(validation_schema);
 
 fn parse(text: &str) -> Result<Document, DocumentError> {
-    Document::parse(text, &SCHEMA, 10_000)
+    Document::parse(text, None, &SCHEMA, 10_000)
 }
 
 /// The code and message of the first error.

@@ -48,18 +48,14 @@ const INTROSPECTION_LISTS: &[(&str, usize)] = &[
     ("possibleTypes", 2),
 ];
 
-/// A request that exceeds a limit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request {}: {} allows {allowed}", limit.amount.replace("{}", &sent.to_string()), limit.name)]
-pub(crate) struct LimitExceeded {
-    limit: Limit,
-    allowed: usize,
-    /// What the request has; at least so much where counting stopped early.
-    sent: usize,
-}
+/// A request that exceeds a limit: what it has, at least so much where counting stopped early, and what is
+/// allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct LimitExceeded(String);
 
 /// Something that is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Limit {
     /// The setting, or what limits it where no setting does.
     name: &'static str,
@@ -94,7 +90,8 @@ impl Limit {
         if sent <= allowed {
             return Ok(());
         }
-        Err(LimitExceeded { limit: self, allowed, sent })
+        let amount = self.amount.replace("{}", &sent.to_string());
+        Err(LimitExceeded(format!("the request {amount}: {} allows {allowed}", self.name)))
     }
 }
 

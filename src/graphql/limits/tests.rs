@@ -13,12 +13,10 @@ use crate::graphql::variables::coerce;
 static SCHEMA: LazyLock<Valid<apollo_compiler::Schema>> = LazyLock::new(validation_schema);
 
 fn cost_with(text: &str, name: Option<&str>, variables: Json) -> QueryCost {
-    let document = Document::parse(text, &SCHEMA, 1_000_000)
+    let document = Document::parse(text, name, &SCHEMA, 1_000_000)
         .unwrap_or_else(|error| panic!("{text}: {error:?}"));
-    let operation = document.operation(name).unwrap();
-    let values = Variables::from_json(variables);
-    let variables = coerce(&SCHEMA, &document, operation, &values).unwrap();
-    let cost = cost(&document.executable, operation, &variables, 3);
+    let variables = coerce(&SCHEMA, &document, &Variables::from_json(variables)).unwrap();
+    let cost = cost(&document.executable, &document.operation, &variables, 3);
     QueryCost { tokens: document.tokens, ..cost }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn shown<T, U>(
     field.map(|read| read.map(show).map_err(Failure::Unreadable))
 }
 
-/// A field of which the cache keeps the value, shown.
+/// A field by reference, shown.
 pub(crate) fn read<'r, T, U>(
     field: &'r Field<T>,
     show: impl FnOnce(&'r T) -> U,

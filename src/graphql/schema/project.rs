@@ -8,12 +8,20 @@ use super::screen_record_filter::ScreenRecordFilter;
 use super::screen_record_order::ScreenRecordOrder;
 use super::screen_record_statistics::{DEFAULT_TIME_ZONE, ScreenRecordStatistics};
 use crate::config::ProjectConfig;
-use crate::domain::Failure;
+use crate::domain::{Failure, ProjectId};
 use crate::graphql::context::OperationContext;
 use crate::records::GroupBy;
 
 /// A project that the gateway's settings name.
 pub(crate) struct Project(pub(crate) ProjectConfig);
+
+impl Project {
+    /// The id, if this caller's token may read several projects.
+    fn readable(&self, context: &Context<'_>) -> Result<ProjectId, Failure> {
+        OperationContext::of(context).reader().check_several_projects()?;
+        Ok(self.0.id.clone())
+    }
+}
 
 /// A project that the gateway's settings name.
 #[Object]
@@ -55,10 +63,7 @@ impl Project {
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Option<Result<ListPage<ScreenRecord>, Failure>> {
-        if let Err(failure) = check_several_projects(context) {
-            return Some(Err(failure));
-        }
-        let (project, request) = (self.0.id.clone(), wanted(context, first, after));
+        let (project, request) = (self.readable(context), wanted(context, first, after));
         Some(ScreenRecord::list(context, project, filter, order_by, request).await)
     }
 
@@ -80,14 +85,7 @@ impl Project {
         )]
         time_zone: Option<String>,
     ) -> Option<Result<ScreenRecordStatistics, Failure>> {
-        if let Err(failure) = check_several_projects(context) {
-            return Some(Err(failure));
-        }
-        let project = self.0.id.as_str();
+        let project = self.readable(context);
         Some(ScreenRecordStatistics::read(context, project, filter, group_by, time_zone).await)
     }
-}
-
-fn check_several_projects(context: &Context<'_>) -> Result<(), Failure> {
-    OperationContext::of(context).reader().check_several_projects()
 }

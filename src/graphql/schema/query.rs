@@ -70,7 +70,7 @@ impl Query {
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Result<ListPage<ScreenRecord>, Failure> {
-        let (project, request) = (ProjectId::parse(&project_id)?, wanted(context, first, after));
+        let (project, request) = (ProjectId::parse(&project_id), wanted(context, first, after));
         ScreenRecord::list(context, project, filter, order_by, request).await
     }
 
@@ -104,7 +104,8 @@ impl Query {
         )]
         time_zone: Option<String>,
     ) -> Option<Result<ScreenRecordStatistics, Failure>> {
-        Some(ScreenRecordStatistics::read(context, &project_id, filter, group_by, time_zone).await)
+        let project = ProjectId::parse(&project_id);
+        Some(ScreenRecordStatistics::read(context, project, filter, group_by, time_zone).await)
     }
 
     /// This subgraph, for federation routers.

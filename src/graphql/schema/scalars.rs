@@ -44,10 +44,8 @@ impl ScalarType for Timestamp {
 #[Scalar]
 impl ScalarType for Long {
     fn parse(value: Value) -> InputValueResult<Self> {
-        match &value {
-            Value::Number(number) if let Some(long) = number.as_i64() => Ok(Self(long)),
-            _ => Err(InputValueError::expected_type(value)),
-        }
+        let long = if let Value::Number(number) = &value { number.as_i64() } else { None };
+        long.map(Self).ok_or_else(|| InputValueError::expected_type(value))
     }
 
     fn to_value(&self) -> Value {
@@ -55,15 +53,20 @@ impl ScalarType for Long {
     }
 }
 
-/// Checks that a value is one that a custom scalar accepts. Other types accept any value here.
+/// Checks that a value is one that a scalar accepts. Other types accept any value here.
 ///
 /// # Errors
 /// What is wrong with the value.
 pub(crate) fn check(scalar: &str, value: &Value) -> Result<(), String> {
-    match scalar {
-        "DateTime" => accepts::<Timestamp>(value),
-        "Long" => accepts::<Long>(value),
-        "_Any" if !matches!(value, Value::Object(_)) => Err("_Any has to be an object".to_owned()),
+    match (scalar, value) {
+        ("ID" | "String", Value::String(_)) => Ok(()),
+        ("ID", Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(()),
+        ("ID" | "String", value) => accepts::<String>(value),
+        ("Int", value) => accepts::<i32>(value),
+        ("Boolean", value) => accepts::<bool>(value),
+        ("DateTime", value) => accepts::<Timestamp>(value),
+        ("_Any", Value::Object(_)) => Ok(()),
+        ("_Any", _) => Err("_Any has to be an object".to_owned()),
         _ => Ok(()),
     }
 }

@@ -43,11 +43,12 @@ impl ScreenRecord {
     /// Reads a part of the list of a project's recordings for a field.
     pub(crate) async fn list(
         context: &Context<'_>,
-        project: ProjectId,
+        project: Result<ProjectId, Failure>,
         filter: Option<ScreenRecordFilter>,
         order: Option<ScreenRecordOrder>,
         request: PageRequest,
     ) -> Result<ListPage<Self>, Failure> {
+        let project = project?;
         let operation = OperationContext::of(context);
         let reader = operation.reader();
         let selection = record_selection(filter, order);

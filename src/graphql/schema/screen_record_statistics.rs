@@ -30,12 +30,12 @@ impl ScreenRecordStatistics {
     /// Reads the statistics of a project for a field.
     pub(super) async fn read(
         context: &Context<'_>,
-        project_id: &str,
+        project: Result<ProjectId, Failure>,
         filter: Option<ScreenRecordFilter>,
         group_by: Option<Vec<GroupBy>>,
         time_zone: Option<String>,
     ) -> Result<Self, Failure> {
-        let project = ProjectId::parse(project_id)?;
+        let project = project?;
         let time_zone = time_zone.as_deref().unwrap_or(DEFAULT_TIME_ZONE);
         let grouping = Grouping::new(group_by.unwrap_or_default(), time_zone)?;
         let selection = record_selection(filter, None);

@@ -1,7 +1,7 @@
 //! The root of all subscriptions.
 
 use async_graphql::{Context, ID, Subscription as Subscriptions};
-use futures_util::stream::{self, Stream, StreamExt as _};
+use futures_util::stream::{Stream, StreamExt as _};
 
 use super::screen_record::ScreenRecord;
 use super::screen_record_change::ScreenRecordChange;
@@ -29,8 +29,23 @@ impl Subscription {
             desc = "Id of the recording, with or without dashes: 1 to 64 characters of `A-Z a-z 0-9 _ -`."
         )]
         id: ID,
-    ) -> impl Stream<Item = Option<Result<ScreenRecord, Failure>>> + use<> {
-        or_failure(watched(context.data_unchecked(), &project_id, &id)).map(Some)
+    ) -> Result<impl Stream<Item = Option<Result<ScreenRecord, Failure>>> + use<>, Failure> {
+        let operation = OperationContext::of(context).clone();
+        let (project, asked) = (ProjectId::parse(&project_id)?, RecordId::parse(&id)?);
+        let states = operation.reader().watch(project.clone(), asked.clone())?;
+        Ok(states.map(move |state| {
+            operation.begin_event();
+            let reader = operation.reader();
+            match &state {
+                Ok(record) => {
+                    let kind = AuditEventKind::Read;
+                    reader.audit_recording(kind, &project, asked.as_str(), record);
+                }
+                Err(Failure::NotVisible) => reader.audit_denied(&project, Some(&asked)),
+                Err(_) => {}
+            }
+            Some(state.map(|record| ScreenRecord::asked(record, project.clone(), &asked)))
+        }))
     }
 
     /// Screen recordings of a project: `ADDED` for each one that there is, newest first, then every
@@ -50,56 +65,19 @@ impl Subscription {
         #[graphql(desc = "Restricts the list. A row must match every given field.")] filter: Option<
             ScreenRecordFilter,
         >,
-    ) -> impl Stream<Item = Result<ScreenRecordChange, Failure>> + use<> {
-        or_failure(watched_list(context.data_unchecked(), &project_id, filter))
+    ) -> Result<impl Stream<Item = Result<ScreenRecordChange, Failure>> + use<>, Failure> {
+        let operation = OperationContext::of(context).clone();
+        let project = ProjectId::parse(&project_id)?;
+        let selection = record_selection(filter, None);
+        let changes = operation.reader().watch_list(project.clone(), selection)?;
+        Ok(changes.map(move |change| {
+            operation.begin_event();
+            let change = change?;
+            if change.kind != RowChangeKind::Removed {
+                let (reader, record) = (operation.reader(), &change.record);
+                reader.audit_recording(AuditEventKind::Read, &project, "", record);
+            }
+            Ok(ScreenRecordChange { change, project: project.clone() })
+        }))
     }
-}
-
-/// A stream, or one event with the failure to begin it.
-fn or_failure<T: Send>(
-    begun: Result<impl Stream<Item = Result<T, Failure>> + Send, Failure>,
-) -> impl Stream<Item = Result<T, Failure>> + Send {
-    match begun {
-        Ok(events) => events.left_stream(),
-        Err(failure) => stream::iter([Err(failure)]).right_stream(),
-    }
-}
-
-fn watched_list(
-    operation: &OperationContext,
-    project_id: &str,
-    filter: Option<ScreenRecordFilter>,
-) -> Result<impl Stream<Item = Result<ScreenRecordChange, Failure>> + Send + use<>, Failure> {
-    let project = ProjectId::parse(project_id)?;
-    let changes = operation.reader().watch_list(project.clone(), record_selection(filter, None))?;
-    let operation = operation.clone();
-    Ok(changes.map(move |change| {
-        operation.begin_event();
-        let change = change?;
-        if change.kind != RowChangeKind::Removed {
-            let (reader, record) = (operation.reader(), &change.record);
-            reader.audit_recording(AuditEventKind::Read, &project, "", record);
-        }
-        Ok(ScreenRecordChange { change, project: project.clone() })
-    }))
-}
-
-fn watched(
-    operation: &OperationContext,
-    project_id: &str,
-    id: &str,
-) -> Result<impl Stream<Item = Result<ScreenRecord, Failure>> + Send + use<>, Failure> {
-    let (project, asked) = (ProjectId::parse(project_id)?, RecordId::parse(id)?);
-    let states = operation.reader().watch(project.clone(), asked.clone())?;
-    let operation = operation.clone();
-    Ok(states.map(move |state| {
-        operation.begin_event();
-        if let Err(Failure::NotVisible) = &state {
-            operation.reader().audit_denied(&project, Some(&asked));
-        }
-        let record = state?;
-        let kind = AuditEventKind::Read;
-        operation.reader().audit_recording(kind, &project, asked.as_str(), &record);
-        Ok(ScreenRecord::asked(record, project.clone(), &asked))
-    }))
 }

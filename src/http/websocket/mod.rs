@@ -282,7 +282,7 @@ impl Session {
             self.operations.remove(id);
             return transport.send_json(&json!({ "type": "complete", "id": id })).await;
         };
-        if let Answer::Refused(errors) = &result {
+        if let Answer { body: None, errors, .. } = &result {
             self.operations.remove(id);
             let message = json!({ "type": "error", "id": id, "payload": errors });
             return transport.send_json(&message).await;
