@@ -1,7 +1,6 @@
 //! One recording, every field read on its own.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -159,7 +158,7 @@ pub struct RecordFields<'t> {
 ///
 /// Caches hold many, so it is made to be small: all texts are one, end to end, and a field takes a bit
 /// to say whether it is there.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenRecord {
     texts: Box<str>,
     /// Where each text ends.
@@ -369,12 +368,6 @@ impl ScreenRecord {
             let unreadable = self.unreadable.iter().find(|(of, _)| *of == bit);
             unreadable.map(|(_, unreadable)| Err(Arc::clone(unreadable)))
         })
-    }
-}
-
-impl fmt::Debug for ScreenRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ScreenRecord").field(&self.fields()).finish()
     }
 }
 

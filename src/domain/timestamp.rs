@@ -2,21 +2,14 @@
 
 use std::fmt;
 
-/// An instant in UTC between the years 0000 and 9999.
+/// An instant in UTC between the years 0000 and 9999. The default is the first of them.
 ///
 /// Displays as `YYYY-MM-DDTHH:MM:SS.sssZ`: exactly three fraction digits, finer ones cut, as
 /// <https://scalars.graphql.org/andimarek/date-time.html> wants it.
 // Not a `jiff::Timestamp`: that ends a day before the year 9999 does, and the last second of 9999
 // is a common way to write "never".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::civil::DateTime);
-
-impl Default for Timestamp {
-    /// The beginning of the year 0000.
-    fn default() -> Self {
-        Self(jiff::civil::DateTime::ZERO)
-    }
-}
 
 impl Timestamp {
     /// Takes an instant as date and time in UTC; `None` before the year 0000, which the scalar

@@ -1,11 +1,17 @@
-//! Converts an operation of a valid document into the types of async-graphql, which executes it.
+//! Converts an operation of a valid document into the types of async-graphql, which executes it, and gives
+//! the response the shape that it has to have.
 //!
 //! Fragments are inlined, equal fields merged, `@skip` and `@include` applied and variables replaced by
 //! their values. So the executor sees fields and literals only, each once, with the client's positions.
+//!
+//! The executor departs from the specification in three places: it writes fields as they finish, and not
+//! in the document's order (section 7.2.2); it answers null where an object is to be empty (section
+//! 6.3); and it leaves out a field that must not be null and failed, where its parent is to be null
+//! (section 6.4.4).
 
 use std::collections::HashMap;
 
-use apollo_compiler::ast::DirectiveList;
+use apollo_compiler::ast::{DirectiveList, Type};
 use apollo_compiler::executable::{Field, OperationType, SelectionSet};
 use apollo_compiler::{Node, Schema};
 use async_graphql::indexmap::IndexMap;
@@ -18,7 +24,6 @@ use super::document::Document;
 use super::error::{located_error, request_error};
 use super::fields::collect_fields;
 use super::literals::Literals;
-use super::response_shape::{MemberShape, ObjectShape};
 use crate::domain::ErrorCode;
 
 /// The field that stands in for an empty selection set, which the executor does not know.
@@ -28,6 +33,18 @@ const PLACEHOLDER: &str = "__typename";
 pub(crate) struct Converted {
     pub(crate) request: Request,
     pub(crate) shape: ObjectShape,
+}
+
+/// The members of an object, in the order of the response.
+pub(crate) type ObjectShape = IndexMap<Name, MemberShape>;
+
+/// A member of an object.
+#[derive(Debug)]
+pub(crate) struct MemberShape {
+    /// The type of the field.
+    ty: Type,
+    /// The object that it is or lists; `None` for scalars and enumerations.
+    object: Option<ObjectShape>,
 }
 
 /// Converts the operation of a document with the values of its variables.
@@ -168,5 +185,80 @@ fn library_field(name: &str, at: Pos) -> library::Field {
         arguments: Vec::new(),
         directives: Vec::new(),
         selection_set: placed(library::SelectionSet::default(), at),
+    }
+}
+
+/// A member that must not be null failed, so that its parent is null.
+struct NullParent;
+
+/// Gives the data of a response its shape.
+pub(crate) fn shaped(data: ConstValue, shape: &ObjectShape) -> ConstValue {
+    let members = match data {
+        ConstValue::Object(members) => members,
+        // Every field of the root failed, or there is none.
+        _ => IndexMap::default(),
+    };
+    shaped_object(shape, members).unwrap_or(ConstValue::Null)
+}
+
+fn shaped_object(
+    shape: &ObjectShape,
+    mut given: IndexMap<Name, ConstValue>,
+) -> Result<ConstValue, NullParent> {
+    let member = |(name, shape): (&Name, &MemberShape)| {
+        let value = match given.swap_remove(name) {
+            Some(value) => shape.value(value, &shape.ty)?,
+            None if shape.ty.is_non_null() => return Err(NullParent),
+            None => ConstValue::Null,
+        };
+        Ok((name.clone(), value))
+    };
+    shape.iter().map(member).collect::<Result<_, _>>().map(ConstValue::Object)
+}
+
+impl MemberShape {
+    fn value(&self, value: ConstValue, ty: &Type) -> Result<ConstValue, NullParent> {
+        let shaped = match (&self.object, value) {
+            (Some(_), ConstValue::List(items)) => {
+                let items = items.into_iter().map(|item| self.value(item, ty.item_type()));
+                items.collect::<Result<_, _>>().map(ConstValue::List)
+            }
+            (Some(shape), ConstValue::Object(members)) => shaped_object(shape, members),
+            // All its members failed: an object that must not be null is never null itself.
+            (Some(shape), ConstValue::Null) if ty.is_non_null() => {
+                shaped_object(shape, IndexMap::default())
+            }
+            (_, value) => Ok(value),
+        };
+        match shaped {
+            Err(NullParent) if !ty.is_non_null() => Ok(ConstValue::Null),
+            shaped => shaped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::value;
+
+    use super::*;
+
+    fn member(ty: &str, object: Option<ObjectShape>) -> MemberShape {
+        MemberShape { ty: Type::parse(ty, "type").unwrap(), object }
+    }
+
+    fn object<const N: usize>(members: [(&str, MemberShape); N]) -> ObjectShape {
+        members.into_iter().map(|(key, member)| (Name::new(key), member)).collect()
+    }
+
+    #[test]
+    fn a_failed_member_that_must_not_be_null_makes_the_nearest_parent_null_that_may_be() {
+        let inner = || object([("c", member("Int!", None)), ("d", member("Int", None))]);
+        let shape =
+            |outer| object([("a", member(outer, Some(inner()))), ("b", member("Int", None))]);
+        let data = || value!({ "a": { "d": 2 }, "b": 1 });
+
+        assert_eq!(shaped(data(), &shape("A")), value!({ "a": null, "b": 1 }));
+        assert_eq!(shaped(data(), &shape("A!")), ConstValue::Null);
     }
 }

@@ -9,14 +9,13 @@ use async_graphql::{
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::context::OperationContext;
-use super::conversion::{self, Converted};
+use super::conversion::{self, Converted, ObjectShape};
 use super::document::{Document, DocumentError};
 use super::document_cache::{DocumentCache, DocumentKey, PreparedOperation};
 use super::error::{request_error, set_code};
 use super::limits::{self, MAX_NESTING, QueryCost};
 use super::operation::{Answer, Operation};
 use super::plan::Plan;
-use super::response_shape::{self, ObjectShape};
 use super::response_size::ResponseSize;
 use super::schema::query::Query;
 use super::schema::subscription::Subscription;
@@ -70,26 +69,21 @@ impl Admitted {
     }
 }
 
-fn executor(config: &GraphqlConfig) -> Schema<Query, EmptyMutation, Subscription> {
-    // Rendered once: routers ask for it over and over.
-    let root = Query { federation_sdl: federation_sdl().into() };
-    let builder = Schema::build(root, EmptyMutation, Subscription)
-        // Documents are valid and their nesting is bounded before they come here.
-        .limit_recursive_depth(2 * MAX_NESTING)
-        .validation_mode(ValidationMode::Fast);
-    // No extension is ever added: a single one that does nothing costs a quarter of each request.
-    if config.introspection {
-        builder.finish()
-    } else {
-        builder.disable_introspection().disable_suggestions().finish()
-    }
-}
-
 impl Engine {
     /// The engine under the given settings.
     pub fn new(config: &GraphqlConfig, limits: &LimitsConfig) -> Self {
+        // Rendered once: routers ask for it over and over.
+        let root = Query { federation_sdl: federation_sdl().into() };
+        // No extension is ever added: a single one that does nothing costs a quarter of each request.
+        let mut executor = Schema::build(root, EmptyMutation, Subscription)
+            // Documents are valid and their nesting is bounded before they come here.
+            .limit_recursive_depth(2 * MAX_NESTING)
+            .validation_mode(ValidationMode::Fast);
+        if !config.introspection {
+            executor = executor.disable_introspection().disable_suggestions();
+        }
         Self {
-            executor: executor(config),
+            executor: executor.finish(),
             schema: Arc::new(validation_schema()),
             limits: limits.clone(),
             documents: DocumentCache::new(),
@@ -276,7 +270,7 @@ fn executed(mut response: Response, shape: &ObjectShape, size: &ResponseSize) ->
         }
     }
     if !size.is_exceeded() {
-        response.data = response_shape::apply(shape, response.data);
+        response.data = conversion::shaped(response.data, shape);
     }
     answer(response, size)
 }

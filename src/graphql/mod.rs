@@ -14,7 +14,6 @@ mod document;
 mod limits;
 mod variables;
 mod plan;
-mod response_shape;
 mod response_size;
 mod conversion;
 mod document_cache;

@@ -244,14 +244,11 @@ impl<'d> Costs<'d> {
 
     /// How many entities a field asks for.
     fn representations(&self, field: &Field) -> usize {
-        match field.specified_argument_by_name("representations").map(|value| &**value) {
-            Some(Value::List(items)) => items.len(),
-            Some(Value::Variable(name)) => match self.variables.get(name.as_str()) {
-                Some(ConstValue::List(items)) => items.len(),
-                Some(_) | None => 1,
-            },
-            Some(_) => 1,
-            None => 0,
+        let Some(sent) = field.specified_argument_by_name("representations") else { return 0 };
+        match (&**sent, sent.as_variable().and_then(|name| self.variables.get(name.as_str()))) {
+            (Value::List(items), _) => items.len(),
+            (_, Some(ConstValue::List(items))) => items.len(),
+            _ => 1,
         }
     }
 }

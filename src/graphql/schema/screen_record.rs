@@ -96,21 +96,6 @@ impl ScreenRecord {
         Ok(link)
     }
 
-    async fn operations_for(
-        &self,
-        field: &Context<'_>,
-        query: OperationQuery,
-        wanted: PageRequest,
-    ) -> Result<ListPage<Arc<DesktopOperation>>, Failure> {
-        let operation = OperationContext::of(field);
-        let (project, id) = self.key()?;
-        let reader = operation.reader();
-        let reading = reader.desktop_operations(project, id, query, wanted);
-        let listed = operation.read_for(|| path_of(field), reading).await?;
-        self.audit(operation, AuditEventKind::Operations);
-        Ok(listed)
-    }
-
     fn audit(&self, operation: &OperationContext, kind: AuditEventKind) {
         operation.reader().audit_recording(kind, &self.project, &self.id, &self.record);
     }
@@ -224,8 +209,19 @@ impl ScreenRecord {
         first: Option<i32>,
         #[graphql(desc = "Returns only rows after this cursor.")] after: Option<String>,
     ) -> Option<Result<ListPage<Arc<DesktopOperation>>, Failure>> {
-        let query = filter.unwrap_or_default();
-        Some(self.operations_for(context, query, wanted(context, first, after)).await)
+        let operation = OperationContext::of(context);
+        let (query, request) = (filter.unwrap_or_default(), wanted(context, first, after));
+        let listed = async {
+            let (project, id) = self.key()?;
+            let reader = operation.reader();
+            let reading = reader.desktop_operations(project, id, query, request);
+            operation.read_for(|| path_of(context), reading).await
+        };
+        let listed = listed.await;
+        if listed.is_ok() {
+            self.audit(operation, AuditEventKind::Operations);
+        }
+        Some(listed)
     }
 
     /// The recorded desktop, a stub that other subgraphs can extend. `null` if `desktopId` is `null`.
