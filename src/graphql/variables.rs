@@ -93,6 +93,7 @@ impl Coercion<'_> {
             (Some(ExtendedType::InputObject(input)), Value::Object(members)) => {
                 self.input_object(members, input)
             }
+            (Some(ExtendedType::InputObject(_)), value) => Err(self.misfit(&value, self.ty)),
             (Some(ExtendedType::Enum(known)), value) => match &value {
                 Value::String(text) if known.values.contains_key(text.as_str()) => Ok(value),
                 _ => {

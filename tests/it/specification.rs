@@ -103,6 +103,18 @@ async fn a_bad_date_time_is_a_request_error_without_a_call() {
 }
 
 #[tokio::test]
+async fn a_variable_of_an_input_type_that_is_no_object_is_a_request_error() {
+    let gateway = gateway().await;
+    let filter = r#"query($f: ScreenRecordFilter) { screenRecords(projectId: "p", filter: $f) { totalCount } }"#;
+
+    let answer = send(&gateway, filter, json!({ "f": "odd" })).await;
+
+    let message = "variable $f got a text: ScreenRecordFilter is needed";
+    assert_eq!(answer["errors"][0]["message"], message);
+    assert_eq!((answer.get("data"), gateway.upstream_requests()), (None, 0), "{answer}");
+}
+
+#[tokio::test]
 async fn an_error_of_a_non_null_root_field_nulls_data() {
     let gateway = gateway().await;
 
