@@ -97,7 +97,8 @@ impl Coercion<'_> {
             (Some(ExtendedType::Enum(known)), value) => match &value {
                 Value::String(text) if known.values.contains_key(text.as_str()) => Ok(value),
                 _ => {
-                    let names: Vec<&str> = known.values.keys().map(|name| name.as_str()).collect();
+                    let names: Vec<&str> =
+                        known.values.keys().map(apollo_compiler::Name::as_str).collect();
                     Err(self.misfit(&value, format_args!("one of {}", names.join(", "))))
                 }
             },

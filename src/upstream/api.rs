@@ -118,7 +118,7 @@ fn get(path: String, template: &'static str, query: String) -> ApiRequest {
     ApiRequest { method: Method::GET, path, template, query, body: Bytes::new() }
 }
 
-/// QueryParameters of a query; those without a value are left out.
+/// Parameters of a query; those without a value are left out.
 type QueryParameters<const N: usize> = [(&'static str, Option<String>); N];
 
 /// Filter and order of a list of recordings, as in the query.

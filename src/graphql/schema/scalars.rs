@@ -59,13 +59,12 @@ impl ScalarType for Long {
 /// What is wrong with the value.
 pub(crate) fn check(scalar: &str, value: &Value) -> Result<(), String> {
     match (scalar, value) {
-        ("ID" | "String", Value::String(_)) => Ok(()),
+        ("ID" | "String", Value::String(_)) | ("_Any", Value::Object(_)) => Ok(()),
         ("ID", Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(()),
         ("ID" | "String", value) => accepts::<String>(value),
         ("Int", value) => accepts::<i32>(value),
         ("Boolean", value) => accepts::<bool>(value),
         ("DateTime", value) => accepts::<Timestamp>(value),
-        ("_Any", Value::Object(_)) => Ok(()),
         ("_Any", _) => Err("_Any has to be an object".to_owned()),
         _ => Ok(()),
     }
