@@ -224,7 +224,7 @@ impl<L: Listing> Readable for CachedPage<L> {
         let PageId { listing, range } = &key.id;
         let read = listing.read(&client, &context.call(), *range).await;
         let page = read.inspect_err(|failure| {
-            let Key { caller, project, .. } = key.clone();
+            let (caller, project) = (key.caller, key.project.clone());
             records.revoke_by(failure, caller, || Invalidation::Lists { caller, project });
         })?;
         let (pages, recordings) = (L::pages(&records.caches), &records.caches.records);
@@ -232,11 +232,10 @@ impl<L: Listing> Readable for CachedPage<L> {
         if pages.assess(Arc::clone(&entry)).is_fresh() {
             pages.insert(&key, &entry, &generation);
         }
+        let limits = records.limits.load();
         for (id, record) in entry.value.0.rows.iter().flatten().filter_map(L::record) {
-            let Key { caller, project, .. } = key.clone();
-            let record = CachedRecord::new(Ok(Arc::clone(record)), &records.limits.load());
-            let record = recordings.entry(record);
-            let key = RecordKey { caller, project, id };
+            let record = recordings.entry(CachedRecord::new(Ok(Arc::clone(record)), &limits));
+            let key = RecordKey { caller: key.caller, project: key.project.clone(), id };
             recordings.insert_if_newer(&key, &record, requested, &generation);
         }
         Ok(entry)

@@ -23,8 +23,8 @@ use super::key::{CallerKey, RecordKey};
 use super::sync::Mutex;
 use crate::domain::{CacheTag, Failure, ProjectId, RecordId, Revoked};
 
-/// The size of the table of generations. Anyone can provoke refusals, with made-up tokens, so few of them may meet the load of
-/// another caller.
+/// The size of the table of generations. Anyone can provoke refusals, with made-up tokens, so few of them
+/// may meet the load of another caller.
 pub(crate) const PLACES: usize = 8192;
 
 /// What an operator purges, for every caller.

@@ -9,7 +9,6 @@ use super::cached::LinkEntry;
 use super::key::RecordKey;
 use super::read::{CacheOutcome, Content, Read};
 use super::reader::Reader;
-use super::ttl_cache::Found;
 use crate::domain::{DownloadLink, Failure, Field, Permission, ProjectId, RecordId};
 use crate::spans;
 
@@ -29,7 +28,7 @@ impl Reader {
         self.mark_uncacheable();
         let links = &self.records.caches.links;
         let span = Content::Link.span();
-        let cached = links.fresh(&key).filter(|found| self.context.accepts_age(found.age));
+        let cached = links.fresh(&key).filter(|found| found.may_answer(&self.context));
         let (outcome, entry) = match cached {
             Some(found) => (CacheOutcome::Hit, Ok(found.entry)),
             None => (self.context.outcome(true, false), self.load_link(&key).await),
@@ -57,7 +56,7 @@ impl Reader {
             // The batch answers every key.
             async move { loader.try_load(key).await.unwrap_or(Err(Failure::Overloaded)) }
         };
-        let accepts = |found: &Found<_>| self.context.accepts_age(found.age);
-        self.records.caches.links.join(key, accepts, load).load.await
+        let links = &self.records.caches.links;
+        links.join(key, |found| found.may_answer(&self.context), load).load.await
     }
 }

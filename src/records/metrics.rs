@@ -29,7 +29,7 @@ pub struct RecordMetrics {
     pub(crate) most_bytes: Gauge,
     pub(crate) flights: Gauge,
     pub(crate) pollers: Gauge,
-    /// Rows of lists that were scanned for restricted callers.
+    /// Rows of lists that were scanned, for any reason.
     pub(crate) scanned_rows: Counter,
     /// By what was denied: the project, a recording, or a field for which the caller has no permission.
     pub(crate) denials: LabelledCounter,
@@ -46,13 +46,15 @@ pub struct RecordMetrics {
 
 impl Default for RecordMetrics {
     fn default() -> Self {
+        use CacheOutcome::{Bypass, Collapsed, Expired, Hit, Miss, Stale, StaleOnError};
+
         // Every value is listed, so that each counter starts at 0: a rate needs something to rise from.
-        let outcomes = ["hit", "stale", "stale_on_error", "miss", "collapsed", "expired", "bypass"];
-        let reads = LabelledCounter::new("outcome", &outcomes);
+        let outcomes = [Hit, Stale, StaleOnError, Miss, Collapsed, Expired, Bypass];
+        let reads = LabelledCounter::new("outcome", &outcomes.map(CacheOutcome::as_str));
         let shared_reads = ["hit", "miss", "purged", "broken", "failed", "skipped"];
         let shared_news = ["purge", "refusal", "absence", "missed"];
         Self {
-            hits: reads.counter(CacheOutcome::Hit.as_str()),
+            hits: reads.counter(Hit.as_str()),
             reads,
             background_refreshes: Counter::default(),
             abandoned: Counter::default(),

@@ -182,7 +182,7 @@ impl Reader {
     /// A reader for the next answer of the same operation: with empty loaders, and with the part of
     /// the summary that was not taken.
     pub(crate) fn renewed(&self) -> Self {
-        let renewed = self.records.reader(self.context.clone());
+        let renewed = self.records.reader_of(self.caller, self.context.clone());
         *renewed.noted.lock() = self.take_summary();
         renewed
     }

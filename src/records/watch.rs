@@ -88,7 +88,7 @@ impl Reader {
         };
         let key = WatchKey::List(Key { caller, project, id: listing });
         let states = self.records.watch(&self.context, key)?;
-        let reader = self.records.reader(self.context.clone());
+        let reader = self.records.reader_of(Some(caller), self.context.clone());
         let mut known = Arc::<Rows>::default();
         let events = states.flat_map(move |state| {
             let sees = |record: &ScreenRecord| {

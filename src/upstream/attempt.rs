@@ -190,7 +190,7 @@ fn no_response(error: &reqwest::Error) -> Failure {
 }
 
 /// A success with an unexpected content; `problem` is a clause.
-pub(super) fn malformed(problem: impl Into<String>, status: u16) -> Failure {
+pub(crate) fn malformed(problem: impl Into<String>, status: u16) -> Failure {
     let answer = UpstreamAnswer { status, ..UpstreamAnswer::default() };
     Failure::Malformed { problem: problem.into(), answer: answer.into() }
 }

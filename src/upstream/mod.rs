@@ -22,6 +22,7 @@ pub(crate) mod fuzz;
 pub use crate::fair_semaphore::Requester;
 pub use api::Range;
 pub(crate) use api::{MOST_LINKS, operation_filter, record_filter};
+pub(crate) use attempt::malformed;
 pub use client::{Outdated, Routes, Upstream};
 pub use diagnostics::{CheckedAddress, Findings, reach};
 pub use metrics::UpstreamMetrics;

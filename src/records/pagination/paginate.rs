@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, try_join_all};
 
 use super::cursor::{Cursor, CursorSeal, IdPrint, ListPrint, REMEMBERED, millis};
-use crate::domain::{Direction, Failure, Field, Page, Timestamp, Unreadable, UpstreamAnswer};
-use crate::upstream::Range;
+use crate::domain::{Direction, Failure, Field, Page, Timestamp, Unreadable};
+use crate::upstream::{Range, malformed};
 
 /// How often more rows are requested, to find what has shifted.
 const MAX_STEPS: usize = 5;
@@ -109,8 +109,9 @@ pub(crate) async fn paginate<T: Row>(
         end = end.saturating_add(length(&more));
         rows.extend(more);
     }
-    let has_next = unseen(&rows, query).nth(query.first as usize).is_some() || !pages.has_end(end);
-    let edges = edges(&rows, query);
+    let unseen: Vec<_> = unseen(&rows, query).collect();
+    let has_next = unseen.len() > query.first as usize || !pages.has_end(end);
+    let edges = edges(&unseen, query);
     let cursor = edges.last().map(|edge| edge.cursor.clone());
     Ok(ListPage { edges, end: cursor, has_next, total: pages.total, ..ListPage::empty(query) })
 }
@@ -166,9 +167,9 @@ fn unseen<'r, T: Row>(
     })
 }
 
-fn edges<T: Row>(rows: &[NumberedRow<T>], query: &ListQuery) -> Vec<Edge<T>> {
+fn edges<T: Row>(unseen: &[&NumberedRow<T>], query: &ListQuery) -> Vec<Edge<T>> {
     let mut shown = query.after.as_ref().map(|after| after.shown).unwrap_or_default();
-    let mut edge = |NumberedRow { number, row }: &NumberedRow<T>| {
+    let edge = |NumberedRow { number, row }: &&NumberedRow<T>| {
         if let Some(print) = print_of(row) {
             shown.rotate_left(1);
             shown[REMEMBERED - 1] = print;
@@ -177,7 +178,7 @@ fn edges<T: Row>(rows: &[NumberedRow<T>], query: &ListQuery) -> Vec<Edge<T>> {
         let cursor = Cursor { list, offset: *number, time, shown, seal };
         Edge { node: row.clone(), cursor }
     };
-    unseen(rows, query).take(query.first as usize).map(&mut edge).collect()
+    unseen.iter().take(query.first as usize).map(edge).collect()
 }
 
 fn length<T>(rows: &[NumberedRow<T>]) -> u32 {
@@ -317,9 +318,8 @@ impl<'f, T: Row> PageReader<'f, T> {
         self.requested += ranges.len();
         if self.requested > self.max_pages {
             let most = self.max_pages;
-            return Err(malformed(format!(
-                "holds so few rows that this part takes more than {most} calls"
-            )));
+            let problem = format!("holds so few rows that this part takes more than {most} calls");
+            return Err(malformed(problem, 200));
         }
         Ok(ranges)
     }
@@ -327,9 +327,9 @@ impl<'f, T: Row> PageReader<'f, T> {
     /// Notes an empty page: the end of the list, unless its total says that there are more rows.
     fn end_at(&mut self, number: u32) -> Result<(), Failure> {
         if let Some(total) = self.known_total().filter(|total| *total > i64::from(number)) {
-            return Err(malformed(format!(
-                "has no rows from number {number} on, although it counts {total} in all"
-            )));
+            let problem =
+                format!("has no rows from number {number} on, although it counts {total} in all");
+            return Err(malformed(problem, 200));
         }
         self.ends_at = Some(self.ends_at.map_or(number, |end| end.min(number)));
         Ok(())
@@ -345,9 +345,4 @@ impl<'f, T: Row> PageReader<'f, T> {
     pub(super) fn known_total(&self) -> Option<i64> {
         self.total.as_ref()?.as_ref().ok().copied()
     }
-}
-
-fn malformed(problem: String) -> Failure {
-    let answer = UpstreamAnswer { status: 200, ..UpstreamAnswer::default() };
-    Failure::Malformed { problem, answer: Arc::new(answer) }
 }

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{AccessKey, ProjectScope};
 use crate::domain::{ErrorCode, Failure};
 use crate::upstream::error_mapping::Code;
+use crate::upstream::malformed;
 
 /// The pause after a first transient failure; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -274,7 +275,5 @@ fn refuses_the_key(failure: &Failure) -> bool {
 }
 
 fn ended() -> Failure {
-    let problem =
-        "holds credentials that have ended already: check this machine's clock".to_owned();
-    Failure::Malformed { problem, answer: Arc::default() }
+    malformed("holds credentials that have ended already: check this machine's clock", 0)
 }
