@@ -155,10 +155,9 @@ impl<'d> Converter<'d> {
         }
         let mut field = library_field(&first.name, at);
         field.alias = first.alias.as_ref().map(|alias| placed(Name::new(alias), at));
-        let arguments = arguments.into_iter();
-        let placed_argument =
-            |(name, value): (Name, ConstValue)| (placed(name, at), placed(value.into_value(), at));
-        field.arguments = arguments.map(placed_argument).collect();
+        for (name, value) in arguments {
+            field.arguments.push((placed(name, at), placed(value.into_value(), at)));
+        }
         if first.selection_set.is_empty() {
             return Ok((field, None));
         }
@@ -205,15 +204,16 @@ fn shaped_object(
     shape: &ObjectShape,
     mut given: IndexMap<Name, ConstValue>,
 ) -> Result<ConstValue, NullParent> {
-    let member = |(name, shape): (&Name, &MemberShape)| {
+    let mut members = IndexMap::with_capacity(shape.len());
+    for (name, shape) in shape {
         let value = match given.swap_remove(name) {
             Some(value) => shape.value(value, &shape.ty)?,
             None if shape.ty.is_non_null() => return Err(NullParent),
             None => ConstValue::Null,
         };
-        Ok((name.clone(), value))
-    };
-    shape.iter().map(member).collect::<Result<_, _>>().map(ConstValue::Object)
+        members.insert(name.clone(), value);
+    }
+    Ok(ConstValue::Object(members))
 }
 
 impl MemberShape {
