@@ -43,7 +43,8 @@ async fn a_console_outside_the_demo_is_given_neither_project_nor_token() {
 
     let html = get(&gateway, "").await.text().await.unwrap();
 
-    let defaults = "&quot;projectId&quot;:null,&quot;token&quot;:null}\"";
+    let defaults = "content=\"{&quot;query&quot;:null,&quot;headers&quot;:null,\
+                    &quot;projectId&quot;:null,&quot;token&quot;:null}\"";
     assert!(html.contains(defaults), "{html}");
 }
 

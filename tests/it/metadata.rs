@@ -132,7 +132,7 @@ async fn a_metadata_service_without_sessions_is_called_without_one() {
         let later = gateway.query(&record("r2")).await;
 
         assert_eq!((answer.get("errors"), later.get("errors")), (None, None), "{status}");
-        assert_eq!(services.counts().1, 2, "{status}");
+        assert_eq!(services.counts(), (2, 2), "{status}");
     }
 }
 
