@@ -245,10 +245,12 @@ async fn check(config: Loaded<Config>) -> Outcome {
     }
     let Findings { notes, problems } = checks::run(&config.settings).await;
     let mut notes = notes.into_iter();
-    let ready = problems.is_empty().then(|| format!("ready: {}", notes.next().unwrap_or_default()));
-    say(format_args!("\n{}", ready.as_deref().unwrap_or_default()));
+    say("");
+    if problems.is_empty() {
+        say(format_args!("ready: {}", notes.next().unwrap_or_default()));
+    }
     notes.for_each(|note| say(format_args!("  note: {note}")));
-    if ready.is_some() {
+    if problems.is_empty() {
         return Ok(());
     }
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();

@@ -111,7 +111,7 @@ impl Parts {
         let main = Main::new(MainParts {
             records: records.clone(),
             callers: callers.clone(),
-            cache: config.cache.clone(),
+            response_bytes: config.cache.budget().responses,
             limits: config.limits.clone(),
             subscriptions: config.subscriptions.clone(),
             graphql: config.graphql.clone(),

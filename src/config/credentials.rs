@@ -183,7 +183,8 @@ impl IamLogin {
             let problem = format!("it or iam.password_file must be set with {PASSWORD}");
             loader.refuse(&[&setting, &file], problem);
         }
-        Self { password: loader.secret(&setting, &file), ..login }
+        // Where the password came from makes no other login.
+        Self { password: loader.secret(&setting, &file), password_file: None, ..login }
     }
 }
 

@@ -9,6 +9,7 @@ use opentelemetry::trace::SpanContext;
 use smallvec::SmallVec;
 
 use super::caller_request::ClientApp;
+use super::metrics::HttpMetrics;
 use crate::domain::ErrorCode;
 use crate::records::{AskedProjects, ReadSummary};
 use crate::spans;
@@ -49,7 +50,9 @@ impl AccessLogEntry {
         Self { caller, operation, ..Self::default() }
     }
 
-    pub(crate) fn add_error(&mut self, code: String) {
+    /// Adds an error that the client gets, and counts it.
+    pub(crate) fn add_error(&mut self, code: String, metrics: &HttpMetrics) {
+        metrics.count_error(&code);
         self.error_codes.add(code);
     }
 

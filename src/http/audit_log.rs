@@ -6,6 +6,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -332,27 +334,15 @@ fn failed(path: &Path, error: &io::Error) -> FileError {
 
 /// Standard output without a buffer: one would keep what cannot be written, and write it later.
 fn open_stdout() -> io::Result<File> {
-    #[cfg(unix)]
-    let stdout = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
-    #[cfg(windows)]
-    let stdout = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned()?;
-    Ok(stdout.into())
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
 fn open_file(path: &Path, create: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(create);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-
-        // Opening a named pipe would wait for a reader.
-        if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
-            return Err(io::Error::other("it is a named pipe"));
-        }
-        options.mode(0o640);
+    // Opening a named pipe would wait for a reader.
+    if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return Err(io::Error::other("it is a named pipe"));
     }
-    options.open(path)
+    OpenOptions::new().append(true).create(create).mode(0o640).open(path)
 }
 
 /// Whether a file ends within a line, as after a crash.

@@ -10,7 +10,7 @@ use tracing::Span;
 use super::auth::Caller;
 use super::cache_headers::CacheDirectives;
 use super::negotiation::MediaType;
-use crate::records::RequestContext;
+use crate::records::{CallerKey, RequestContext};
 use crate::spans;
 
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,6 +43,8 @@ pub(crate) struct CallerRequest {
     pub(crate) by_get: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) origin: RequestOrigin,
+    /// Whose data is read; `None` without a token that the upstream would ask for.
+    pub(crate) data_of: Option<CallerKey>,
     pub(crate) media_type: MediaType,
     /// What `Cache-Control` demands.
     pub(crate) cache: CacheDirectives,

@@ -170,12 +170,17 @@ impl HttpMetrics {
     /// Whether a client's name has a label. Clients choose their names, so only the first ones get one.
     fn has_label(&self, name: &Arc<str>) -> bool {
         let mut names = self.client_names.lock();
-        if names.len() < MAX_CLIENT_NAMES && names.insert(Arc::clone(name)) {
-            for label in client_labels(name) {
-                drop(self.client_operations.get_or_create(&label));
-            }
+        if names.contains(name) {
+            return true;
         }
-        names.contains(name)
+        if names.len() >= MAX_CLIENT_NAMES {
+            return false;
+        }
+        names.insert(Arc::clone(name));
+        for label in client_labels(name) {
+            drop(self.client_operations.get_or_create(&label));
+        }
+        true
     }
 
     /// The gateway's codes are few.

@@ -123,8 +123,7 @@ impl AnswerWriter {
         self.outcome = self.outcome.max(response.outcome());
         http_spans::operation_answered(&self.span, response);
         for code in response.result.errors.iter().map(code_of) {
-            self.metrics.count_error(&code);
-            self.log.add_error(code);
+            self.log.add_error(code, &self.metrics);
         }
         self.log.add_read(std::mem::take(&mut response.read));
     }

@@ -40,7 +40,7 @@ pub(crate) async fn cached(
         return Ok(None);
     }
     let Some(cached) = endpoint.responses.get(key) else { return Ok(None) };
-    let reader = endpoint.parts.records.reader_of(Some(key.data_of), request.asking());
+    let reader = endpoint.parts.records.reader_of(request.data_of, request.asking());
     let Some(hits) = reader.revalidate(&cached.dependencies) else { return Ok(None) };
     endpoint.take_rate(&request.origin.caller, 1)?;
     let span = http_spans::operation(cached.operation_name.as_deref());
@@ -107,8 +107,7 @@ pub(crate) async fn run(
     for one in &batch.responses {
         endpoint.parts.metrics.count_operation(one.outcome(), &request.origin.app);
         for code in one.result.errors.iter().map(code_of) {
-            endpoint.parts.metrics.count_error(&code);
-            log.add_error(code);
+            log.add_error(code, &endpoint.parts.metrics);
         }
     }
     log.add_read(read);
@@ -188,9 +187,7 @@ async fn execute_all(
     if let Some(executed) = poll_immediate(executing.as_mut()).await {
         return Ok(executed);
     }
-    let caller = request.origin.caller.identity.limit_key();
-    let permit = endpoint.waiting.try_acquire(caller, 1);
-    let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
+    let _permit = endpoint.permit_to_wait(&request.origin.caller)?;
     Ok(executing.await)
 }
 
@@ -201,7 +198,7 @@ async fn execute_one(
     size: &Arc<ResponseSize>,
 ) -> OperationResponse {
     let span = http_spans::operation(operation.name.as_deref());
-    let reader = Arc::new(endpoint.parts.records.reader(request.asking()));
+    let reader = Arc::new(endpoint.parts.records.reader_of(request.data_of, request.asking()));
     let timeout = endpoint.parts.limits.request_timeout;
     let context = OperationContext::new(Arc::clone(&reader), timeout, Arc::clone(size));
     let name = operation.name.clone();

@@ -18,8 +18,7 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::access_log::{AccessLogEntry, CLIENT_CLOSED_REQUEST, Ended};
-use super::caller_request::IncomingRequest;
-use super::caller_request::{ClientApp, X_REQUEST_ID, request_id};
+use super::caller_request::{ClientApp, IncomingRequest, X_REQUEST_ID, request_id};
 use super::handlers::admin::Reasons;
 use super::handlers::{self, pages};
 use super::refusal::Refusal;
@@ -108,9 +107,8 @@ impl Main {
         };
         let answer = answer.unwrap_or_else(|_| Err(Refusal::panicked()));
         let mut response = answer.unwrap_or_else(|refusal| {
-            let code = refusal.code().as_str();
-            endpoint.parts.metrics.count_error(code);
-            guard.log.add_error(code.to_owned());
+            let code = refusal.code().as_str().to_owned();
+            guard.log.add_error(code, &endpoint.parts.metrics);
             refusal.into_response()
         });
         guard.status = response.status().as_u16();

@@ -16,8 +16,8 @@ use super::refusal::Refusal;
 use super::response_cache::ResponseCache;
 use super::setting_file::FileError;
 use crate::clock::Clock;
-use crate::config::{CacheConfig, GraphqlConfig, LimitsConfig, SubscriptionsConfig};
-use crate::fair_semaphore::FairSemaphore;
+use crate::config::{GraphqlConfig, LimitsConfig, SubscriptionsConfig};
+use crate::fair_semaphore::{FairSemaphore, Permit};
 use crate::graphql::Engine;
 use crate::records::Records;
 use crate::resizable_semaphore::ResizableSemaphore;
@@ -29,8 +29,8 @@ pub struct MainParts {
     pub records: Records,
     /// Who may call.
     pub callers: Authenticator,
-    /// `cache.*`
-    pub cache: CacheConfig,
+    /// Memory for cached responses, in bytes.
+    pub response_bytes: u64,
     /// `limits.*`
     pub limits: LimitsConfig,
     /// `subscriptions.*`
@@ -101,7 +101,7 @@ impl Endpoint {
             waiting: FairSemaphore::new(limits.max_in_flight),
             unsent: FairSemaphore::new(limits.max_unsent_bytes),
             persisted_queries: PersistedQueries::load(graphql)?,
-            responses: ResponseCache::new(parts.cache.budget().responses),
+            responses: ResponseCache::new(parts.response_bytes),
             cors: cors_layer(&graphql.allow_origins),
             parts,
         })
@@ -157,5 +157,14 @@ impl Endpoint {
     /// When the caller exceeds the rate limit.
     pub(crate) fn take_rate(&self, caller: &Caller, operations: usize) -> Result<(), Refusal> {
         self.rates.take(|| caller.identity.limit_key(), operations)
+    }
+
+    /// Takes a permit that a request needs while it waits, for its body or for the upstream.
+    ///
+    /// # Errors
+    /// When too many requests of the caller wait already.
+    pub(crate) fn permit_to_wait(&self, caller: &Caller) -> Result<Permit, Refusal> {
+        let permit = self.waiting.try_acquire(caller.identity.limit_key(), 1);
+        permit.ok_or_else(Refusal::too_many_waiting)
     }
 }

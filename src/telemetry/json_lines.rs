@@ -70,7 +70,7 @@ impl<'w> FormatFields<'w> for JsonLines {
     ) -> fmt::Result {
         let mut members = Members(std::mem::take(&mut current.fields).into_bytes());
         fields.record(&mut members);
-        members.text()?.clone_into(&mut current.fields);
+        current.fields = String::from_utf8(members.0).map_err(|_| fmt::Error)?;
         Ok(())
     }
 }

@@ -714,7 +714,6 @@ async fn a_closed_pipe_refuses_what_is_required() {
     assert_eq!(code(&after.json), "AUDIT_UNAVAILABLE");
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_renamed_is_made_anew_on_a_hangup_and_no_event_is_lost() {
     let (upstream, log) = (upstream().await, TestFile::of(""));

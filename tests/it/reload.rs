@@ -117,7 +117,6 @@ async fn a_changed_settings_file_is_read_without_a_signal() {
     }
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn a_link_that_points_elsewhere_is_a_change() {
     let [old, new] = [2, 3].map(|most| TestFile::of(&format!("[limits]\nmax_aliases = {most}\n")));
@@ -593,7 +592,6 @@ impl Drop for Process {
     }
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reloads_the_settings_and_never_ends_the_process() {
     let file = TestFile::of("log = \"info\"\n");

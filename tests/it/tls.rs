@@ -159,7 +159,6 @@ async fn a_new_certificate_is_used_for_new_connections_and_old_ones_stay_open() 
 
 /// Changes the files of a secret as Kubernetes does: they are links into a folder that is a link itself,
 /// and that link is replaced atomically.
-#[cfg(unix)]
 #[tokio::test]
 async fn certificate_files_behind_replaced_links_are_read_again() {
     use std::fs;

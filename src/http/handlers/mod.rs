@@ -125,8 +125,9 @@ async fn authenticate(
     let explain = endpoint.engine.shows_itself()
         && headers.get(&X_GATEWAY_EXPLAIN).is_some_and(|value| value == "1");
     let origin = RequestOrigin { caller, id, peer, app };
+    let data_of = endpoint.parts.records.caller(origin.caller.token.as_ref());
     let by_get = method != Method::POST;
-    Ok(CallerRequest { by_get, headers, origin, media_type, cache, explain })
+    Ok(CallerRequest { by_get, headers, origin, data_of, media_type, cache, explain })
 }
 
 /// Reads the body. A caller whose body has not arrived yet needs a permit to wait.
@@ -142,8 +143,7 @@ async fn read_body(
     if let Some(body) = poll_immediate(reading.as_mut()).await {
         return body;
     }
-    let permit = endpoint.waiting.try_acquire(request.origin.caller.identity.limit_key(), 1);
-    let _permit = permit.ok_or_else(Refusal::too_many_waiting)?;
+    let _permit = endpoint.permit_to_wait(&request.origin.caller)?;
     timeout(request_timeout, reading).await.map_err(|_| {
         let message = "the body did not arrive within limits.request_timeout";
         Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
@@ -158,9 +158,7 @@ async fn execute(
     log: &mut AccessLogEntry,
 ) -> Result<Response, Refusal> {
     let caller = &request.origin.caller;
-    // Without a token that the upstream would ask for, there is no data of this caller.
-    let data_of = endpoint.parts.records.caller(caller.token.as_ref());
-    let key = data_of.map(|data_of| ResponseKey {
+    let key = request.data_of.map(|data_of| ResponseKey {
         data_of,
         grant: caller.grant.key(),
         name: caller.identity.name().cloned(),
