@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use apollo_compiler::executable::{DirectiveList, Field, Selection, SelectionSet};
 use apollo_compiler::{ExecutableDocument, Node};
 use async_graphql::indexmap::IndexMap;
+use foldhash::quality::RandomState;
+use smallvec::SmallVec;
 
 /// The fields of an object by response key, in the order of the response.
-pub(crate) type FieldGroups<'d> = IndexMap<&'d str, Vec<&'d Node<Field>>>;
+pub(crate) type FieldGroups<'d> = IndexMap<&'d str, SmallVec<[&'d Node<Field>; 1]>, RandomState>;
 
 /// Collects the fields that selection sets of one object have together.
 ///

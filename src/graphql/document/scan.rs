@@ -92,14 +92,16 @@ impl TokenPositions {
     /// Adds the token at an offset, which is behind those that were added.
     fn add(&mut self, text: &str, offset: usize) {
         let last = self.0.last().copied().unwrap_or(START);
-        let between = text.get(last.offset..offset).unwrap_or_default();
-        let count = |end: &str| between.matches(end).count();
-        // A return and a feed end one line.
-        let lines = count("\r") + count("\n") - count("\r\n");
-        let line_start = between.rfind(['\r', '\n']).map_or(0, |end| end + 1);
-        let columns = between.get(line_start..).unwrap_or_default().chars().count();
-        let column = if lines == 0 { last.position.column } else { 1 } + columns;
-        let position = Pos { line: last.position.line + lines, column };
+        let mut position = last.position;
+        let mut between = text.get(last.offset..offset).unwrap_or_default().chars().peekable();
+        while let Some(character) = between.next() {
+            match character {
+                // The feed behind it ends the line.
+                '\r' if between.peek() == Some(&'\n') => {}
+                '\r' | '\n' => position = Pos { line: position.line + 1, column: 1 },
+                _ => position.column += 1,
+            }
+        }
         self.0.push(TokenPosition { offset, position });
     }
 
