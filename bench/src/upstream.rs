@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -47,7 +47,7 @@ async fn screen_record(
 ) -> Response {
     upstream.calls.fetch_add(1, Ordering::Relaxed);
     if !upstream.delay.is_zero() {
-        tokio::time::sleep(upstream.delay).await;
+        wait(upstream.delay).await;
     }
     let mix = mix(&id);
     // The user's name is the caller's token, so that an answer to the wrong caller is noticed.
@@ -66,6 +66,15 @@ async fn screen_record(
         bytes: seconds * 300_000,
     };
     json(record(&project, &id, &recording))
+}
+
+/// Waits for exactly `delay`: tokio's timers end up to 2 ms late.
+async fn wait(delay: Duration) {
+    let end = Instant::now() + delay;
+    tokio::time::sleep(delay.saturating_sub(Duration::from_millis(2))).await;
+    while Instant::now() < end {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn screen_records(
