@@ -1,6 +1,7 @@
 //! Counters that start at 0.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,23 +24,29 @@ pub(crate) type Label = [(&'static str, &'static str); 1];
 /// Counters that differ in the value of one label. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct LabelledCounter {
-    label: &'static str,
     family: Family<Label, Counter>,
+    counters: Arc<[(&'static str, Counter)]>,
 }
 
 impl LabelledCounter {
-    /// Counters in which these values of the label start at 0.
-    pub(crate) fn new(label: &'static str, watched: &[&'static str]) -> Self {
-        Self { label, family: counted(watched.iter().map(|value| [(label, *value)])) }
+    /// Counters for all values that the label can have. Each starts at 0.
+    pub(crate) fn new(label: &'static str, values: &[&'static str]) -> Self {
+        let family = Family::<Label, Counter>::default();
+        let counter =
+            |value: &&'static str| (*value, family.get_or_create_owned(&[(label, *value)]));
+        let counters = values.iter().map(counter).collect();
+        Self { family, counters }
     }
 
     pub(crate) fn inc(&self, value: &'static str) {
-        self.family.get_or_create(&[(self.label, value)]).inc();
+        self.inc_by(value, 1);
     }
 
-    /// The counter of one value.
-    pub(crate) fn counter(&self, value: &'static str) -> Counter {
-        self.family.get_or_create_owned(&[(self.label, value)])
+    /// Adds to the counter of a value. Values that were not listed have none.
+    pub(crate) fn inc_by(&self, value: &'static str, count: u64) {
+        if let Some((_, counter)) = self.counters.iter().find(|(other, _)| *other == value) {
+            counter.inc_by(count);
+        }
     }
 
     /// For the registry.

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use jiff::fmt::temporal::DateTimePrinter;
+
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
 /// An instant in UTC between the years 0000 and 9999. The default is the first of them.
 ///
 /// Displays as `YYYY-MM-DDTHH:MM:SS.sssZ`: exactly three fraction digits, finer ones cut, as
@@ -39,11 +43,20 @@ impl Timestamp {
     pub fn as_utc(self) -> jiff::civil::DateTime {
         self.0
     }
+
+    /// The instant as it is displayed.
+    pub(crate) fn text(self) -> String {
+        let mut text = String::with_capacity(24);
+        // Writing to a string cannot fail.
+        let _ = PRINTER.print_datetime(&self.0, &mut text);
+        text.push('Z');
+        text
+    }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}Z", self.0)
+        f.write_str(&self.text())
     }
 }
 

@@ -142,7 +142,7 @@ impl Engine {
             return Err((*fault).into());
         }
         let prepared = self.prepare(DocumentKey { text: query, operation_name })?;
-        let variables = variables::coerce(&self.schema, &prepared.document, &variables)?;
+        let variables = variables::coerce(&self.schema, &prepared.document, variables)?;
         Ok(ValidOperation { prepared, variables, explain })
     }
 

@@ -260,7 +260,7 @@ impl RecordField {
             Self::Text(of) => record.text(of).transpose()?.map(text),
             Self::Time(of) => {
                 let time = record.time(of).transpose()?;
-                time.map(|time| Scalar::Text(Cow::Owned(time.to_string())))
+                time.map(|time| Scalar::Text(Cow::Owned(time.text())))
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Coerces the values of an operation's variables before anything is executed, as the specification has
 //! it (section 6.1.2): a value that does not fit refuses the operation as a whole.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use apollo_compiler::Schema;
 use apollo_compiler::ast::{Type, VariableDefinition};
@@ -22,11 +22,12 @@ use crate::domain::ErrorCode;
 pub(crate) fn coerce(
     schema: &Schema,
     document: &Document,
-    values: &Variables,
+    mut values: Variables,
 ) -> Result<Variables, ServerError> {
     let mut coerced = Variables::default();
     for variable in &document.operation.variables {
-        let value = coerced_variable(schema, variable, values).map_err(|problem| {
+        let value = values.remove(variable.name.as_str());
+        let value = coerced_variable(schema, variable, value).map_err(|problem| {
             let at = document.position(variable.name.location());
             located_error(ErrorCode::BadUserInput, format!("variable {problem}"), at)
         })?;
@@ -40,13 +41,13 @@ pub(crate) fn coerce(
 fn coerced_variable(
     schema: &Schema,
     variable: &VariableDefinition,
-    values: &Variables,
+    value: Option<Value>,
 ) -> Result<Option<Value>, String> {
     let VariableDefinition { name, ty, default_value, .. } = variable;
-    match (values.get(name.as_str()), default_value) {
+    match (value, default_value) {
         (Some(value), _) => {
-            let path = &format!("${name}");
-            Coercion { schema, ty, path }.coerced(value.clone()).map(Some)
+            let path = &Path::Variable(name);
+            Coercion { schema, ty, path }.coerced(value).map(Some)
         }
         (None, Some(default)) => {
             Ok(Literals { schema, variables: &Variables::default() }.value(default, Some(ty)))
@@ -60,8 +61,24 @@ fn coerced_variable(
 struct Coercion<'s> {
     schema: &'s Schema,
     ty: &'s Type,
-    /// The place in the variable, as `$filter.desktopNames[0]`.
-    path: &'s str,
+    path: &'s Path<'s>,
+}
+
+/// A variable or a part of it, shown as `$filter.desktopNames[0]`.
+enum Path<'p> {
+    Variable(&'p str),
+    Member(&'p Self, &'p str),
+    Item(&'p Self, usize),
+}
+
+impl Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Member(of, name) => write!(f, "{of}.{name}"),
+            Self::Item(of, row) => write!(f, "{of}[{row}]"),
+        }
+    }
 }
 
 impl Coercion<'_> {
@@ -71,20 +88,20 @@ impl Coercion<'_> {
             (Value::Null, ty) => Err(self.misfit(&Value::Null, ty)),
             (Value::List(items), Type::List(ty) | Type::NonNullList(ty)) => {
                 let items = items.into_iter().enumerate();
-                let items = items.map(|(row, value)| self.part(&format!("[{row}]"), ty, value));
+                let items =
+                    items.map(|(row, value)| self.part(&Path::Item(self.path, row), ty, value));
                 items.collect::<Result<_, _>>().map(Value::List)
             }
             // A single value stands for a list of one.
             (value, Type::List(ty) | Type::NonNullList(ty)) => {
-                Ok(Value::List(vec![self.part("", ty, value)?]))
+                Ok(Value::List(vec![self.part(self.path, ty, value)?]))
             }
             (value, Type::Named(name) | Type::NonNullNamed(name)) => self.named(value, name),
         }
     }
 
     /// Coerces a part of the value.
-    fn part(&self, place: &str, ty: &Type, value: Value) -> Result<Value, String> {
-        let path = &format!("{}{place}", self.path);
+    fn part(&self, path: &Path<'_>, ty: &Type, value: Value) -> Result<Value, String> {
         Coercion { schema: self.schema, ty, path }.coerced(value)
     }
 
@@ -127,7 +144,7 @@ impl Coercion<'_> {
         for (name, field) in &input.fields {
             match given.swap_remove(name.as_str()) {
                 Some(value) => {
-                    let value = self.part(&format!(".{name}"), &field.ty, value)?;
+                    let value = self.part(&Path::Member(path, name), &field.ty, value)?;
                     coerced.insert(Name::new(name), value);
                 }
                 None if field.is_required() => {

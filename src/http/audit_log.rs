@@ -213,7 +213,7 @@ impl AuditLog {
             Some(_) if !required => return Ok(()),
             Some(outcome) => matches!(timeout_at(deadline, outcome).await, Ok(Ok(true))),
             None => {
-                self.events.counter(FAILED).inc_by(count);
+                self.events.inc_by(FAILED, count);
                 false
             }
         };
@@ -250,7 +250,7 @@ fn write_all(
         let lines: Vec<&[u8]> = batches.iter().map(|batch| &*batch.lines.bytes).collect();
         let result = sink.get().write(&lines.concat());
         let count = batches.iter().map(|batch| batch.lines.count).sum();
-        events.counter(if result.is_ok() { WRITTEN } else { FAILED }).inc_by(count);
+        events.inc_by(if result.is_ok() { WRITTEN } else { FAILED }, count);
         for batch in batches.drain(..) {
             // An answer that does not wait has dropped its end.
             let _ = batch.is_written.send(result.is_ok());

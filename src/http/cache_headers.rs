@@ -9,9 +9,7 @@ use super::header_fields;
 use crate::records::{CacheOutcome, ReadSummary};
 
 /// Room for a header of common length.
-const COMMON_BYTES: usize = 64;
-/// Name of this cache in `Cache-Status`.
-const CACHE: &str = "screen-record-gateway";
+const COMMON_BYTES: usize = 80;
 
 /// What a request's `Cache-Control` demands of its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +38,8 @@ impl CacheDirectives {
 
 /// The age of the oldest part of an answer, in whole seconds; `None` if nothing was read.
 pub(crate) fn age(summary: &ReadSummary) -> Option<HeaderValue> {
-    (!summary.reads.is_empty()).then(|| counted("", summary.age().as_secs()))
+    (!summary.reads.is_empty())
+        .then(|| HeaderText::of("").and_number(summary.age().as_secs()).into_value())
 }
 
 /// How long an answer without errors may be cached: as long as its shortest-lived part, and only by the caller,
@@ -49,37 +48,59 @@ pub(crate) fn cache_control(summary: &ReadSummary) -> HeaderValue {
     if summary.reads.is_empty() || summary.is_stale_on_error() {
         return HeaderValue::from_static("no-store");
     }
-    counted("private, max-age=", summary.remaining().as_secs())
+    HeaderText::of("private, max-age=").and_number(summary.remaining().as_secs()).into_value()
 }
 
 /// What the cache did (RFC 9211); of several reads the one that went furthest.
 pub(crate) fn cache_status(summary: &ReadSummary) -> Option<HeaderValue> {
     let read = summary.reads.iter().max_by_key(|read| read.outcome)?;
-    let (ttl, overdue) = (summary.remaining().as_secs(), read.overdue.as_secs());
-    let forwarded =
-        || read.upstream_status.map_or(String::new(), |status| format!("; fwd-status={status}"));
-    let stored = || match read.remaining {
-        Duration::ZERO => String::new(),
-        remaining => format!("; stored; ttl={}", remaining.as_secs()),
+    let ttl = summary.remaining().as_secs();
+    let status = HeaderText::of("screen-record-gateway; ");
+    let forwarded = |status: HeaderText| match read.upstream_status {
+        None => status,
+        Some(code) => status.and("; fwd-status=").and_number(code),
+    };
+    let stored = |status: HeaderText| match read.remaining {
+        Duration::ZERO => status,
+        remaining => status.and("; stored; ttl=").and_number(remaining.as_secs()),
     };
     let status = match read.outcome {
-        CacheOutcome::Hit => return Some(counted("screen-record-gateway; hit; ttl=", ttl)),
-        CacheOutcome::Stale => format!("hit; ttl=-{overdue}; detail=stale"),
-        CacheOutcome::Collapsed => format!("fwd=miss; collapsed{}", stored()),
-        CacheOutcome::Miss => format!("fwd=miss{}{}", forwarded(), stored()),
-        CacheOutcome::Expired => format!("fwd=stale{}{}", forwarded(), stored()),
-        CacheOutcome::Bypass => format!("fwd=request{}{}", forwarded(), stored()),
-        CacheOutcome::StaleOnError => format!("fwd=stale{}; detail=stale-if-error", forwarded()),
+        CacheOutcome::Hit => status.and("hit; ttl=").and_number(ttl),
+        CacheOutcome::Stale => {
+            status.and("hit; ttl=-").and_number(read.overdue.as_secs()).and("; detail=stale")
+        }
+        CacheOutcome::Collapsed => stored(status.and("fwd=miss; collapsed")),
+        CacheOutcome::Miss => stored(forwarded(status.and("fwd=miss"))),
+        CacheOutcome::Expired => stored(forwarded(status.and("fwd=stale"))),
+        CacheOutcome::Bypass => stored(forwarded(status.and("fwd=request"))),
+        CacheOutcome::StaleOnError => {
+            forwarded(status.and("fwd=stale")).and("; detail=stale-if-error")
+        }
     };
-    // Texts made here are always valid.
-    HeaderValue::try_from(format!("{CACHE}; {status}")).ok()
+    Some(status.into_value())
 }
 
-/// A header that ends in a number. It is made on the stack, and copied once.
-fn counted(text: &str, number: u64) -> HeaderValue {
-    let mut value = SmallVec::<[u8; COMMON_BYTES]>::from_slice(text.as_bytes());
-    value.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    HeaderValue::from_bytes(&value).unwrap_or(HeaderValue::from_static(""))
+/// The text of a header. It is made on the stack, and copied once.
+struct HeaderText(SmallVec<[u8; COMMON_BYTES]>);
+
+impl HeaderText {
+    fn of(text: &str) -> Self {
+        Self(SmallVec::from_slice(text.as_bytes()))
+    }
+
+    fn and(mut self, text: &str) -> Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn and_number(self, number: impl itoa::Integer) -> Self {
+        self.and(itoa::Buffer::new().format(number))
+    }
+
+    /// Texts made here are always valid.
+    fn into_value(self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static(""))
+    }
 }
 
 #[cfg(test)]

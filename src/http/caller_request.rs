@@ -89,10 +89,10 @@ pub(crate) fn request_span(id: &str, caller_name: Option<&str>) -> Span {
     let current = spans::current();
     tracing::info_span!(
         "request",
-        request.id = %id,
+        request.id = id,
         trace_id = spans::trace_id(&current).map(display),
         span_id = spans::span_id(&current).map(display),
-        caller.name = caller_name.map(display),
+        caller.name = caller_name,
     )
 }
 

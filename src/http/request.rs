@@ -113,6 +113,10 @@ pub(crate) fn from_body(body: &[u8], max_batch: usize) -> Result<Operations, Ref
 }
 
 fn from_json<'b, T: Deserialize<'b>>(body: &'b str) -> Result<T, Refusal> {
+    if let Ok(read) = serde_json::from_str(body) {
+        return Ok(read);
+    }
+    // Read again, because noting where the fault is takes time.
     let mut json = serde_json::Deserializer::from_str(body);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error| error.to_string());
     let read = read.and_then(|read| json.end().map(|()| read).map_err(|error| error.to_string()));

@@ -19,8 +19,6 @@ pub(crate) struct CacheSize {
 #[derive(Clone, Debug)]
 pub struct RecordMetrics {
     reads: LabelledCounter,
-    /// Reads that were hits, which nearly all are.
-    hits: Counter,
     pub(crate) background_refreshes: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) dropped: Counter,
@@ -50,12 +48,10 @@ impl Default for RecordMetrics {
 
         // Every value is listed, so that each counter starts at 0: a rate needs something to rise from.
         let outcomes = [Hit, Stale, StaleOnError, Miss, Collapsed, Expired, Bypass];
-        let reads = LabelledCounter::new("outcome", &outcomes.map(CacheOutcome::as_str));
         let shared_reads = ["hit", "miss", "purged", "broken", "failed", "skipped"];
         let shared_news = ["purge", "refusal", "absence", "missed"];
         Self {
-            hits: reads.counter(Hit.as_str()),
-            reads,
+            reads: LabelledCounter::new("outcome", &outcomes.map(CacheOutcome::as_str)),
             background_refreshes: Counter::default(),
             abandoned: Counter::default(),
             dropped: Counter::default(),
@@ -156,11 +152,6 @@ impl RecordMetrics {
     }
 
     pub(crate) fn count(&self, outcome: CacheOutcome) {
-        match outcome {
-            CacheOutcome::Hit => {
-                self.hits.inc();
-            }
-            other => self.reads.inc(other.as_str()),
-        }
+        self.reads.inc(outcome.as_str());
     }
 }

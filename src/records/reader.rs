@@ -152,7 +152,8 @@ impl Reader {
         {
             return Err(denied);
         }
-        self.load(key, found, join).instrument(V::CONTENT.span()).await
+        let span = V::CONTENT.span();
+        self.load(&span, key, found, join).instrument(span.clone()).await
     }
 
     /// As what a cached value is served at once. A stale one is refreshed behind the answer.
@@ -227,6 +228,7 @@ impl Reader {
     /// Joins the load of a value, or starts it, within the span of the read.
     async fn load<V: Readable>(
         &self,
+        span: &Span,
         key: &Key<V::Id>,
         found: Option<Found<V>>,
         join: impl Future<Output = LoadHandle<Arc<Entry<V>>>>,
@@ -234,12 +236,12 @@ impl Reader {
         self.running_reads.fetch_add(1, Ordering::SeqCst);
         let _loading = Loading(self);
         let handle = join.await;
-        Span::current().add_link(handle.started_in.clone());
+        span.add_link(handle.started_in.clone());
         let (result, is_leader) = self.load_result(key, handle).await;
         let outcome = self.context.outcome(is_leader, found.is_some());
         let entry = match (result, V::record_key(key)) {
             (Ok(entry), Some(key)) if !entry.value.is_visible_to(&self.context.grant) => {
-                return Err(self.deny(key, outcome));
+                return Err(self.deny(span, key, outcome));
             }
             (Ok(entry), _) => entry,
             (Err(failure), _) => {
@@ -253,7 +255,7 @@ impl Reader {
         let outcome = if is_shared { CacheOutcome::Hit } else { outcome };
         let found = V::cache(&self.records).assess(Arc::clone(&entry));
         let read = Read { is_shared, ..found.read(outcome, status) };
-        self.note(&Span::current(), key, read, Some(&entry));
+        self.note(span, key, read, Some(&entry));
         Ok(entry)
     }
 
@@ -293,13 +295,13 @@ impl Reader {
         failure: Failure,
     ) -> Result<Arc<Entry<V>>, Failure> {
         let (code, status) = (failure.code().as_str(), failure.upstream_status());
-        let (cache, span) = (V::cache(&self.records), Span::current());
+        let (cache, span) = (V::cache(&self.records), &Span::current());
         // What was dropped meanwhile must not be served.
         let may_serve =
             |stale: &Found<V>| failure.permits_stale() && cache.holds(key, &stale.entry);
         let Some(stale) = found.filter(may_serve) else {
-            spans::fail(&span, code);
-            self.note::<V>(&span, key, Read::failed(outcome, status), None);
+            spans::fail(span, code);
+            self.note::<V>(span, key, Read::failed(outcome, status), None);
             return Err(failure);
         };
         let stale = cache.assess(stale.entry);
@@ -307,7 +309,7 @@ impl Reader {
         let id = V::record_key(key).map(|key| display(&key.id));
         tracing::warn!(code, record.id = id, "served stale in place of an error");
         let read = stale.read(CacheOutcome::StaleOnError, status);
-        self.note(&span, key, read, Some(&stale.entry));
+        self.note(span, key, read, Some(&stale.entry));
         Ok(stale.entry)
     }
 

@@ -25,10 +25,11 @@ use crate::spans;
 /// What a load will end in.
 pub(crate) type Load<T> = BoxFuture<'static, Result<T, Failure>>;
 
-/// The loads under way, at most one per key. Clones share them.
-#[derive(Clone)]
-pub(crate) struct SingleFlight<K: Eq + Hash, T> {
-    running: Arc<Mutex<Loads<K, T>>>,
+/// The loads under way, at most one per key.
+pub(crate) struct SingleFlight<K: Eq + Hash, T>(Arc<Flights<K, T>>);
+
+struct Flights<K, T> {
+    running: Mutex<Loads<K, T>>,
     metrics: RecordMetrics,
 }
 
@@ -47,7 +48,7 @@ struct ListedLoad<T> {
 
 /// Takes a load off the list when it ends or is abandoned.
 struct RunningLoad<K: Eq + Hash, T> {
-    owner: SingleFlight<K, T>,
+    owner: Arc<Flights<K, T>>,
     key: K,
     number: u64,
     has_ended: bool,
@@ -81,8 +82,8 @@ where
     T: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new(metrics: RecordMetrics) -> Self {
-        let running = Loads { loads: HashMap::default(), next_number: 0 };
-        Self { running: Arc::new(Mutex::new(running)), metrics }
+        let running = Mutex::new(Loads { loads: HashMap::default(), next_number: 0 });
+        Self(Arc::new(Flights { running, metrics }))
     }
 
     /// Joins the load of `key`, or starts it with `load` in a generation.
@@ -101,7 +102,7 @@ where
     where
         L: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let mut running = self.running.lock();
+        let mut running = self.0.running.lock();
         if let Some(listed) = running.loads.get(key)
             && listed.generation.is_current()
             && let Some(load) = listed.load.upgrade()
@@ -115,8 +116,8 @@ where
         let load = load(generation.clone());
         running.next_number += 1;
         let number = running.next_number;
-        let mut listed =
-            RunningLoad { owner: self.clone(), key: key.clone(), number, has_ended: false };
+        let owner = Arc::clone(&self.0);
+        let mut listed = RunningLoad { owner, key: key.clone(), number, has_ended: false };
         let load = async move {
             let result = load.await;
             listed.has_ended = true;
@@ -131,7 +132,7 @@ where
         if let Some(weak) = load.downgrade() {
             let listed = ListedLoad { number, load: weak, generation, span: spans::current() };
             running.loads.insert(key.clone(), listed);
-            self.metrics.flights.inc();
+            self.0.metrics.flights.inc();
         }
         LoadHandle::new(load, true, SpanContext::NONE)
     }
@@ -214,7 +215,7 @@ mod tests {
         drop(only);
 
         assert!(land.is_closed(), "the load was not dropped");
-        assert_eq!(flights.metrics.abandoned.get(), 1);
-        assert!(flights.running.lock().loads.is_empty());
+        assert_eq!(flights.0.metrics.abandoned.get(), 1);
+        assert!(flights.0.running.lock().loads.is_empty());
     }
 }

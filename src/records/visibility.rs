@@ -28,10 +28,10 @@ impl Reader {
     }
 
     /// Denies a recording that was read from the upstream and is missing or invisible.
-    pub(super) fn deny(&self, key: &RecordKey, outcome: CacheOutcome) -> Failure {
+    pub(super) fn deny(&self, span: &Span, key: &RecordKey, outcome: CacheOutcome) -> Failure {
         let denial = DenialKey { grant: self.context.grant.key(), record: key.clone() };
         self.records.caches.note_denial(denial);
-        self.note_denial(&Span::current(), key, outcome)
+        self.note_denial(span, key, outcome)
     }
 
     /// The list to scan for the visible recordings of a selection; `None` if no recording can be both.

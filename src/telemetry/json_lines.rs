@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::span::Record;
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 
 /// The length of most lines, in bytes.
 const COMMON_BYTES: usize = 1024;
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 /// Log lines as JSON: the fields of the event beside time, level and target, and those of its span in a member.
 #[derive(Default)]
@@ -38,8 +40,9 @@ where
     ) -> fmt::Result {
         let metadata = event.metadata();
         let mut line = Members(Vec::with_capacity(COMMON_BYTES));
-        line.0.push(b'{');
-        line.add("timestamp", &format_args!("{:.6}", self.0.timestamp()));
+        line.0.extend_from_slice(b"{\"timestamp\":\"");
+        PRINTER.print_timestamp(&self.0.timestamp(), &mut line.0).map_err(|_| fmt::Error)?;
+        line.0.push(b'"');
         line.add("level", metadata.level().as_str());
         event.record(&mut line);
         line.add("target", metadata.target());

@@ -208,10 +208,10 @@ async fn send(
     while let Some(batch) = batches.next().await {
         let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let Err(error) = exporter.export(batch).await else {
-            counts.counter("exported").inc_by(spans);
+            counts.inc_by("exported", spans);
             continue;
         };
-        counts.counter("failed").inc_by(spans);
+        counts.inc_by("failed", spans);
         if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
             tracing::warn!(%error, "spans are lost: the receiver of traces does not take them");
             warned = Some(Instant::now());

@@ -427,7 +427,7 @@ async fn the_log_names_caller_project_and_outcome_of_each_request() {
     for said in ["answered", "stream ended"] {
         let line = log.lines().find(|line| line.contains("INFO") && line.contains(said)).unwrap();
         let projects = format!(r#"projects="{PROJECT}" regions="test-1""#);
-        for part in ["caller.name=reporting", &projects, "\"FORBIDDEN\""] {
+        for part in [r#"caller.name="reporting""#, &projects, "\"FORBIDDEN\""] {
             assert!(line.contains(part), "{part} is not in: {line}");
         }
     }

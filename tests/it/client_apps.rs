@@ -25,15 +25,15 @@ async fn the_access_log_names_the_client_and_its_version() {
     for (headers, shown) in [
         (
             [("apollographql-client-name", "web"), ("apollographql-client-version", "1.2")],
-            "graphql.client.name=web graphql.client.version=1.2",
+            r#"graphql.client.name="web" graphql.client.version="1.2""#,
         ),
         (
             [("graphql-client-name", "Player App"), ("graphql-client-version", "v2+beta")],
-            "graphql.client.name=Player App graphql.client.version=v2+beta",
+            r#"graphql.client.name="Player App" graphql.client.version="v2+beta""#,
         ),
         (
             [("graphql-client-name", "\"x\"\tcaller.name=root"), ("graphql-client-version", " ")],
-            "graphql.client.name=xcaller.nameroot",
+            r#"graphql.client.name="xcaller.nameroot""#,
         ),
         ([("graphql-client-name", &too_long), ("accept", "*/*")], &cut),
     ] {
@@ -96,7 +96,7 @@ async fn a_socket_may_name_its_client_in_connection_init() {
     gateway.until_metric(&series).await;
     let log = log();
     let line = log.lines().find(|line| line.contains("stream ended")).unwrap();
-    assert!(line.contains("graphql.client.name=player"), "{line}");
+    assert!(line.contains(r#"graphql.client.name="player""#), "{line}");
     let spans = receiver.until("query", 1).await;
     let span = spans.iter().find(|span| span.name == "query").unwrap();
     assert_eq!(span.attribute("graphql.client.name"), Some("player"));

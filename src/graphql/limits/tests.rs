@@ -15,7 +15,7 @@ static SCHEMA: LazyLock<Valid<apollo_compiler::Schema>> = LazyLock::new(validati
 fn cost_with(text: &str, name: Option<&str>, variables: Json) -> QueryCost {
     let document = Document::parse(text, name, &SCHEMA, 1_000_000)
         .unwrap_or_else(|error| panic!("{text}: {error:?}"));
-    let variables = coerce(&SCHEMA, &document, &Variables::from_json(variables)).unwrap();
+    let variables = coerce(&SCHEMA, &document, Variables::from_json(variables)).unwrap();
     let cost = cost(&document.executable, &document.operation, &variables, 3);
     QueryCost { tokens: document.tokens, ..cost }
 }
