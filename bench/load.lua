@@ -22,7 +22,10 @@ function init(args)
   number = number + tonumber(args[2])
   tokens = {}
   if template:find("@token", 1, true) then
-    for line in io.lines(args[5]) do table.insert(tokens, line) end
+    for line in io.lines(args[5]) do
+      table.insert(tokens, line)
+      if #tokens == callers then break end
+    end
   end
   expected = { unpack(args, 7) }
   wrong = ""

@@ -31,8 +31,9 @@ use crate::records::{AuditEvent, AuditEventKind, ReadSummary};
 
 /// Answers whose lines may wait for the thread.
 const MAX_WAITING: usize = 1024;
-/// Answers whose lines are written together.
-const MOST_AT_ONCE: usize = 64;
+/// How long the thread rests after it has written, unless answers wait for it: waking it for each line would take
+/// longer than writing.
+const REST: Duration = Duration::from_millis(2);
 /// How long an answer waits for its lines to be written: a pipe that is not read holds up the thread.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 /// The metric's values for events that were written, and for those that could not be.
@@ -240,15 +241,17 @@ impl AuditLog {
 
 /// Writes the lines of all answers, until no answer can come. Logs when writing begins to fail, and when it works
 /// again.
+#[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
 fn write_all(
     waiting: &mut mpsc::Receiver<Batch>,
     sink: &Live<AuditSink>,
     events: &LabelledCounter,
 ) {
     let (mut batches, mut was_failing) = (Vec::new(), false);
-    while waiting.blocking_recv_many(&mut batches, MOST_AT_ONCE) > 0 {
+    while waiting.blocking_recv_many(&mut batches, MAX_WAITING) > 0 {
         let lines: Vec<&[u8]> = batches.iter().map(|batch| &*batch.lines.bytes).collect();
-        let result = sink.get().write(&lines.concat());
+        let sink = sink.get();
+        let result = sink.write(&lines.concat());
         let count = batches.iter().map(|batch| batch.lines.count).sum();
         events.inc_by(if result.is_ok() { WRITTEN } else { FAILED }, count);
         for batch in batches.drain(..) {
@@ -263,6 +266,9 @@ fn write_all(
             Ok(()) | Err(_) => {}
         }
         was_failing = result.is_err();
+        if !sink.required {
+            std::thread::sleep(REST);
+        }
     }
 }
 

@@ -93,12 +93,14 @@ impl TokenPositions {
     fn add(&mut self, text: &str, offset: usize) {
         let last = self.0.last().copied().unwrap_or(START);
         let mut position = last.position;
-        let mut between = text.get(last.offset..offset).unwrap_or_default().chars().peekable();
-        while let Some(character) = between.next() {
-            match character {
+        let between = text.as_bytes().get(last.offset..offset).unwrap_or_default();
+        for (at, byte) in between.iter().enumerate() {
+            match byte {
                 // The feed behind it ends the line.
-                '\r' if between.peek() == Some(&'\n') => {}
-                '\r' | '\n' => position = Pos { line: position.line + 1, column: 1 },
+                b'\r' if between.get(at + 1) == Some(&b'\n') => {}
+                b'\r' | b'\n' => position = Pos { line: position.line + 1, column: 1 },
+                // A further byte of a character in UTF-8.
+                0x80..=0xBF => {}
                 _ => position.column += 1,
             }
         }
