@@ -195,7 +195,7 @@ impl AuditLog {
 
     fn now(&self) -> String {
         let now = Timestamp::from_utc(Offset::UTC.to_datetime(self.clock.timestamp()));
-        now.unwrap_or_default().to_string()
+        now.unwrap_or_default().text()
     }
 
     /// Writes the lines of an answer. Waits for room among the lines that are not written yet, and under
