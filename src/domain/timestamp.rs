@@ -46,8 +46,8 @@ impl Timestamp {
 
     /// The instant as it is displayed.
     pub(crate) fn text(self) -> String {
-        let mut text = String::with_capacity(24);
-        // Writing to a string cannot fail.
+        let mut text = String::with_capacity(33);
+        // The printer asks for 32 bytes. Writing to a string cannot fail.
         let _ = PRINTER.print_datetime(&self.0, &mut text);
         text.push('Z');
         text

@@ -72,7 +72,7 @@ impl OperationContext {
         siblings: Siblings,
     ) -> Result<Arc<ScreenRecord>, Failure> {
         let reader = self.reader();
-        let reading = reader.screen_record(project.clone(), id.clone(), siblings);
+        let reading = pin!(reader.screen_record(project.clone(), id.clone(), siblings));
         let record = self.within(reading).await?;
         reader.audit_recording(AuditEventKind::Read, &project, id.as_str(), &record);
         Ok(record)

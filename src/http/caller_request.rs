@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use tracing::Span;
 
 use super::auth::Caller;
 use super::cache_headers::CacheDirectives;
 use super::negotiation::MediaType;
 use crate::records::{CallerKey, RequestContext};
-use crate::spans;
 
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id of a caller's own that is used, in characters.
@@ -77,23 +75,6 @@ impl CallerRequest {
         let CacheDirectives { no_cache, max_age } = self.cache;
         RequestContext { no_cache, max_age, ..self.origin.asking() }
     }
-
-    /// The span of log lines that are written while the request is executed.
-    pub(crate) fn log_span(&self) -> Span {
-        request_span(&self.origin.id, self.origin.caller.name.as_deref())
-    }
-}
-
-/// The span of log lines that are written for a request.
-pub(crate) fn request_span(id: &str, caller_name: Option<&str>) -> Span {
-    let current = spans::current();
-    tracing::info_span!(
-        "request",
-        request.id = id,
-        trace_id = spans::trace_id(&current).map(display),
-        span_id = spans::span_id(&current).map(display),
-        caller.name = caller_name,
-    )
 }
 
 impl RequestOrigin {

@@ -91,7 +91,11 @@ pub(crate) async fn encode(
             response.body = body;
         }
         Err(error) => {
-            tracing::warn!(%error, "an answer could not be compressed and is sent as it is");
+            tracing::warn!(
+                request.id = &*request.origin.id,
+                %error,
+                "an answer could not be compressed and is sent as it is"
+            );
         }
     }
     Ok(response)

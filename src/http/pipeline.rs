@@ -182,7 +182,7 @@ async fn execute_all(
     size: &Arc<ResponseSize>,
 ) -> Result<Vec<OperationResponse>, Refusal> {
     let all = join_all(admitted.into_iter().map(|one| execute_one(endpoint, request, one, size)));
-    let mut executing = Box::pin(all.instrument(request.log_span()));
+    let mut executing = Box::pin(all);
     // Where the record cache has everything, one poll is enough, without a permit.
     if let Some(executed) = poll_immediate(executing.as_mut()).await {
         return Ok(executed);

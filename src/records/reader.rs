@@ -307,7 +307,12 @@ impl Reader {
         let stale = cache.assess(stale.entry);
         stale.back_off(&failure);
         let id = V::record_key(key).map(|key| display(&key.id));
-        tracing::warn!(code, record.id = id, "served stale in place of an error");
+        tracing::warn!(
+            request.id = &*self.context.request_id,
+            code,
+            record.id = id,
+            "served stale in place of an error"
+        );
         let read = stale.read(CacheOutcome::StaleOnError, status);
         self.note(span, key, read, Some(&stale.entry));
         Ok(stale.entry)

@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
 use super::invalidation::Generation;
 use super::metrics::RecordMetrics;
@@ -123,11 +123,14 @@ where
             listed.has_ended = true;
             drop(listed);
             result
-        }
-        // Any caller may drive it; its calls belong to the trace that began it.
-        .with_context(Context::current())
-        .boxed()
-        .shared();
+        };
+        // Any caller may drive it; its calls belong to the trace that began it, if there is one.
+        let trace = Context::current();
+        let load = if trace.has_active_span() {
+            load.with_context(trace).boxed().shared()
+        } else {
+            load.boxed().shared()
+        };
         // A load that has not been polled cannot have ended, so it can always be listed.
         if let Some(weak) = load.downgrade() {
             let listed = ListedLoad { number, load: weak, generation, span: spans::current() };

@@ -135,9 +135,7 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => {
-            lines.fmt_fields(JsonLines::default()).event_format(JsonLines::default()).boxed()
-        }
+        LogFormat::Json => lines.event_format(JsonLines::default()).boxed(),
     };
     let logging = tracing_subscriber::registry().with(lines.with_filter(filter));
     match traces.layer() {
@@ -222,7 +220,6 @@ mod tests {
         );
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
         assert!(line["target"].as_str().unwrap().contains("telemetry"), "{line}");
-        assert_eq!(line.get("span"), None);
     }
 
     #[test]
@@ -293,21 +290,6 @@ mod tests {
         assert_eq!(line["number"], 2);
     }
 
-    #[test]
-    fn a_json_line_carries_the_fields_of_its_span_and_those_that_came_later() {
-        let line = line_of(|| {
-            let span = tracing::info_span!("request", id = 7, name.of = tracing::field::Empty);
-            let _entered = span.enter();
-            span.record("name.of", "one");
-            tracing::info!("within");
-        });
-
-        assert_eq!(
-            line["span"],
-            serde_json::json!({ "id": 7, "name.of": "one", "name": "request" })
-        );
-    }
-
     #[tokio::test]
     async fn the_log_setting_neither_shows_nor_ends_the_spans_of_traces() {
         let receiver = "http://127.0.0.1:1/v1/traces".parse().unwrap();
@@ -322,7 +304,6 @@ mod tests {
             assert!(trace.has_active_span());
             let within = text.lines().filter(|line| line.contains("within"));
             assert_eq!(within.count(), lines, "{text}");
-            assert!(!text.contains("\"span\""), "{text}");
         }
     }
 

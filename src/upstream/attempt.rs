@@ -42,52 +42,63 @@ pub(super) struct ExchangeLimits {
     pub(super) max_body_bytes: usize,
 }
 
-/// Sends a request and reads the response, within `timeout`.
+/// Sends the request that `request` makes and reads the response, within `timeout`.
 pub(super) async fn exchange_within(
     client: &HttpClient,
-    request: &Request,
+    request: impl Fn() -> Request,
     timeout: Duration,
     max_body_bytes: usize,
 ) -> Result<HttpResponse, Failure> {
     let deadline = Instant::now() + timeout;
     let limits = ExchangeLimits { timeout, deadline, max_body_bytes };
-    let resends = Counter::default();
-    let exchanged = timeout_at(deadline, exchange(client, request, limits, &resends)).await;
+    let (make, resends) = (|| Ok(request()), Counter::default());
+    let exchanged = timeout_at(deadline, exchange(client, request(), make, limits, &resends)).await;
     exchanged.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))
 }
 
-/// Sends a request and reads the response. Sends it again as often as the server has not processed it,
-/// until the caller gives up, and counts each time in `resent`.
+/// Sends a request and reads the response. Sends the one that `again` makes as often as the server has
+/// not processed it, until the caller gives up, and counts each time in `resent`.
 pub(super) async fn exchange(
     client: &HttpClient,
-    request: &Request,
+    mut request: Request,
+    again: impl Fn() -> Result<Request, Failure>,
     limits: ExchangeLimits,
     resent: &Counter,
 ) -> Result<HttpResponse, Failure> {
-    let timed_out = |_| Failure::TimedOut(TimeLimit::Attempt);
     let mut resends = 0;
-    let (response, end) = loop {
+    loop {
         let end = Instant::now() + limits.timeout;
-        let copy = request.try_clone().expect("a body of bytes can be sent several times");
-        let sending = timeout_at(end, client.execute(copy));
-        let Sent { response, on_kept_http_1 } = sending.await.map_err(timed_out)?;
-        match response {
-            Ok(response) => break (http::Response::<Body>::from(response), end),
-            Err(error) if was_not_processed(&error, on_kept_http_1) => {}
-            Err(error) => return Err(no_response(&error)),
+        let sent = timeout_at(end, send(client, request, limits, end)).await;
+        if let Some(response) = sent.unwrap_or(Err(Failure::TimedOut(TimeLimit::Attempt)))? {
+            return Ok(response);
         }
         resends += 1;
         resent.inc();
         sleep(wait_before_resend(resends, chance())).await;
+        request = again()?;
+    }
+}
+
+/// Sends a request once and reads the response; `None` if the server has not processed it.
+async fn send(
+    client: &HttpClient,
+    request: Request,
+    limits: ExchangeLimits,
+    end: Instant,
+) -> Result<Option<HttpResponse>, Failure> {
+    let Sent { response, on_kept_http_1 } = client.execute(request).await;
+    let response: http::Response<Body> = match response {
+        Ok(response) => response.into(),
+        Err(error) if was_not_processed(&error, on_kept_http_1) => return Ok(None),
+        Err(error) => return Err(no_response(&error)),
     };
     let (head, body) = response.into_parts();
     let body = if head.status.is_success() {
-        let reading = timeout_at(end, read_body(&head, body, limits.max_body_bytes));
-        reading.await.map_err(timed_out)??
+        read_body(&head, body, limits.max_body_bytes).await?
     } else {
         read_error_body(&head, body, end.min(limits.deadline), limits.max_body_bytes).await
     };
-    Ok(HttpResponse { status: head.status.as_u16(), headers: head.headers, body })
+    Ok(Some(HttpResponse { status: head.status.as_u16(), headers: head.headers, body }))
 }
 
 async fn read_body(head: &http::response::Parts, body: Body, max: usize) -> Result<Bytes, Failure> {

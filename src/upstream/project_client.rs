@@ -21,6 +21,7 @@ use super::http_client::below;
 use super::metrics::reason;
 use super::retry::{self, Judgement, RetryClass, chance};
 use super::wire::Unlike;
+use crate::config::Target;
 use crate::domain::{Failure, ProjectId, TimeLimit, Token};
 use crate::fair_semaphore::Requester;
 use crate::signature::SignableRequest;
@@ -64,14 +65,13 @@ pub(super) struct ApiRequest {
     pub(super) body: Bytes,
 }
 
-/// A request with credentials, to be sent once.
+/// An attempt at a request.
 struct Attempt<'c> {
     call: &'c Call,
+    request: &'c ApiRequest,
     deadline: Instant,
-    template: &'static str,
     /// Attempts before this one.
     earlier: u32,
-    request: Request,
     credentials: Issued,
 }
 
@@ -109,7 +109,7 @@ impl ProjectClient {
         let (response, credentials) =
             within.unwrap_or(Err(Failure::TimedOut(TimeLimit::Deadline)))?;
         read(&response.body).map_err(|unlike| match unlike {
-            Unlike::Error => self.refusal(&response, &credentials),
+            Unlike::Error => self.refusal(call, &response, &credentials),
             Unlike::Malformed(problem) => malformed(problem, response.status),
         })
     }
@@ -128,9 +128,13 @@ impl ProjectClient {
         let mut most = limits.max_attempts.get();
         loop {
             // Credentials have their own pauses after a failure, so it is not retried here.
-            let mut attempt = self.sign(call, request, deadline).await?;
-            attempt.earlier = failed + u32::from(renewed);
-            let failure = match self.admitted_attempt(&mut attempt).await {
+            let issued = match credentials {
+                Some(own) => own.get().await?,
+                None => Issued::Token(call.token.clone().ok_or(Failure::TokenMissing)?),
+            };
+            let earlier = failed + u32::from(renewed);
+            let attempt = Attempt { call, request, deadline, earlier, credentials: issued };
+            let failure = match self.admitted_attempt(&attempt).await {
                 Ok(response) => return Ok((response, attempt.credentials)),
                 Err(failure) => failure,
             };
@@ -154,6 +158,7 @@ impl ProjectClient {
                 return Err(failure);
             }
             tracing::debug!(
+                request.id = &*call.request_id,
                 region = &**label,
                 code = failure.code().as_str(),
                 upstream.status = failure.upstream_status(),
@@ -166,24 +171,18 @@ impl ProjectClient {
         }
     }
 
-    async fn sign<'c>(
-        &self,
-        call: &'c Call,
-        request: &ApiRequest,
-        deadline: Instant,
-    ) -> Result<Attempt<'c>, Failure> {
-        let Route { region, credentials, project, clock, .. } = &*self.route;
-        let ApiRequest { method, path, template, query, body } = request;
+    /// The HTTP request of an attempt, signed now.
+    fn http_request(&self, attempt: &Attempt<'_>) -> Result<Request, Failure> {
+        let Route { region, project, clock, .. } = &*self.route;
+        let Attempt { call, request: ApiRequest { method, path, query, body, .. }, .. } = attempt;
         // Path and query consist of checked ids and encoded values, so they are sent as they are signed.
         let mut url = below(&region.base, path);
         if !query.is_empty() {
             url.set_query(Some(query));
         }
-        let credentials = match credentials {
-            Some(own) => own.get().await?,
-            None => Issued::Token(call.token.clone().ok_or(Failure::TokenMissing)?),
-        };
-        let mut headers = HeaderMap::from_iter([(ACCEPT, JSON)]);
+        // With room for what reqwest adds.
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(ACCEPT, JSON);
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             headers.insert(REQUEST_ID, id);
         }
@@ -193,17 +192,18 @@ impl ProjectClient {
         let (method_name, host) = (method.as_str(), [("host", host(&url))]);
         let signable =
             SignableRequest { method: method_name, path: url.path(), query, headers: &host, body };
-        credentials.authorize(&mut headers, project.as_ref(), clock.timestamp(), &signable)?;
+        let now = clock.timestamp();
+        attempt.credentials.authorize(&mut headers, project.as_ref(), now, &signable)?;
         let mut request = Request::new(method.clone(), url);
         *request.headers_mut() = headers;
         if !body.is_empty() {
             *request.body_mut() = Some(body.clone().into());
         }
-        Ok(Attempt { call, deadline, template, earlier: 0, request, credentials })
+        Ok(request)
     }
 
     /// Makes an attempt, once it has a permit and the circuit breaker admits it.
-    async fn admitted_attempt(&self, attempt: &mut Attempt<'_>) -> Result<HttpResponse, Failure> {
+    async fn admitted_attempt(&self, attempt: &Attempt<'_>) -> Result<HttpResponse, Failure> {
         let Route { region, limits, .. } = &*self.route;
         let Region { breaker, permits, metrics, .. } = &**region;
         let count = |_: &Failure| {
@@ -225,17 +225,25 @@ impl ProjectClient {
     }
 
     /// Makes an attempt, timed and counted.
-    async fn attempt(&self, attempt: &mut Attempt<'_>) -> Result<HttpResponse, Failure> {
-        let Route { region, target, limits, clock, .. } = &*self.route;
+    async fn attempt(&self, attempt: &Attempt<'_>) -> Result<HttpResponse, Failure> {
+        let Route { region, limits, clock, .. } = &*self.route;
         let Region { http, metrics, .. } = &**region;
-        let span = AttemptSpan::start(attempt, target.region.as_deref());
+        let mut request = self.http_request(attempt)?;
+        let span = AttemptSpan::start(attempt, &self.route.target);
+        let trace = context_of(&span.span);
+        inject(&trace, request.headers_mut());
+        let again = || {
+            let mut request = self.http_request(attempt)?;
+            inject(&trace, request.headers_mut());
+            Ok(request)
+        };
         let started = clock.now();
         let limits = ExchangeLimits {
             timeout: limits.attempt_timeout,
             deadline: attempt.deadline,
             max_body_bytes: limits.max_body_bytes,
         };
-        let response = exchange(http, &attempt.request, limits, &metrics.resends).await;
+        let response = exchange(http, request, again, limits, &metrics.resends).await;
         let took = clock.now().saturating_duration_since(started);
         let outcome = response.as_ref().map(|response| response.status);
         metrics.count_attempt(outcome, took);
@@ -244,10 +252,10 @@ impl ProjectClient {
         if (200..300).contains(&response.status) {
             return Ok(response);
         }
-        Err(self.refusal(&response, &attempt.credentials))
+        Err(self.refusal(attempt.call, &response, &attempt.credentials))
     }
 
-    fn refusal(&self, response: &HttpResponse, used: &Issued) -> Failure {
+    fn refusal(&self, call: &Call, response: &HttpResponse, used: &Issued) -> Failure {
         let Route { region, credentials, clock, .. } = &*self.route;
         let whose = if credentials.is_some() { Whose::Gateway } else { Whose::Caller };
         let mut secrets = used.secrets();
@@ -257,6 +265,7 @@ impl ProjectClient {
         // The reason of a denial of the gateway's own credentials is no business of the caller's.
         if let Some(encoded) = refusal.answer.encoded_authorization_message.take() {
             tracing::warn!(
+                request.id = &*call.request_id,
                 region = &*region.label,
                 encoded_authorization_message = encoded,
                 "the gateway's own credentials were denied"
@@ -277,24 +286,22 @@ struct AttemptSpan {
 }
 
 impl AttemptSpan {
-    /// Starts the span, and adds the headers that name it to the request.
-    fn start(attempt: &mut Attempt<'_>, region: Option<&str>) -> Self {
-        let Attempt { request, template, earlier, .. } = attempt;
-        let (method, url) = (request.method(), request.url());
+    fn start(attempt: &Attempt<'_>, target: &Target) -> Self {
+        let Attempt { request: ApiRequest { method, template, .. }, earlier, .. } = attempt;
+        let Target { endpoint, region, .. } = target;
         let span = info_span!(
             target: TARGET,
             "attempt",
             otel.name = format!("{method} {template}"),
             otel.kind = "client",
             http.request.method = method.as_str(),
-            url.scheme = url.scheme(),
+            url.scheme = endpoint.scheme(),
             url.template = *template,
-            cloud.region = region,
-            server.address = url.host_str(),
-            server.port = url.port_or_known_default().map(i64::from),
+            cloud.region = region.as_deref(),
+            server.address = endpoint.host_str(),
+            server.port = endpoint.port_or_known_default().map(i64::from),
             http.request.resend_count = (*earlier > 0).then(|| i64::from(*earlier)),
         );
-        inject(&context_of(&span), request.headers_mut());
         Self { span, has_ended: false }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, RECORD, Reply, screen_record};
+use crate::support::{Gateway, RECORD, Reply, TOKEN, keep_log, log, screen_record};
 
 /// A gateway with a cached record that is too old to be served without a call.
 async fn with_a_spare() -> Gateway {
@@ -30,6 +30,20 @@ async fn during_an_outage_a_cached_record_replaces_the_error() {
         assert_eq!(answer.get("errors"), None, "with status {status}");
         assert_eq!(answer["extensions"]["stale"], true, "with status {status}");
     }
+}
+
+#[tokio::test]
+async fn the_log_names_the_request_whose_error_a_cached_record_replaced() {
+    keep_log();
+    let gateway = with_a_spare().await;
+    gateway.upstream.answer_with(|_| Reply::json(503, &json!({})));
+
+    let headers = [("x-auth-token", TOKEN), ("x-request-id", "request-1")];
+    gateway.post(&screen_record("id"), &headers).await;
+
+    let log = log();
+    let line = log.lines().find(|line| line.contains("served stale")).unwrap();
+    assert!(line.contains(r#"request.id="request-1""#), "{line}");
 }
 
 #[tokio::test]

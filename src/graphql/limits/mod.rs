@@ -179,8 +179,8 @@ impl<'d> Costs<'d> {
                 Selection::InlineFragment(inline) => self.set(&inline.selection_set),
                 Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name),
             };
-            let directives = selection.directives().len();
-            sum.and(cost).and(QueryCost { directives, ..QueryCost::default() })
+            let directives = cost.directives.saturating_add(selection.directives().len());
+            sum.and(QueryCost { directives, ..cost })
         })
     }
 

@@ -13,11 +13,10 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::future::poll_immediate;
 use hyper::body::Incoming;
 use tokio::time::timeout;
-use tracing::Instrument as _;
 
 use super::access_log::AccessLogEntry;
 use super::cache_headers::CacheDirectives;
-use super::caller_request::{CallerRequest, IncomingRequest, RequestOrigin, request_span};
+use super::caller_request::{CallerRequest, IncomingRequest, RequestOrigin};
 use super::csrf;
 use super::negotiation::{MEDIA_TYPES, MEDIA_TYPES_WITH_HTML, MediaType, negotiate};
 use super::pipeline;
@@ -63,8 +62,7 @@ async fn answer_without_body(
 ) -> Result<Response, Refusal> {
     match incoming.parts.method {
         Method::GET if is_upgrade(&incoming.parts.headers) => {
-            let span = request_span(&incoming.id, None);
-            websocket::upgrade(endpoints, incoming, log).instrument(span).await
+            websocket::upgrade(endpoints, incoming, log).await
         }
         Method::GET | Method::HEAD => get(endpoint, incoming, log).await,
         Method::OPTIONS => Ok((StatusCode::NO_CONTENT, [(header::ALLOW, METHODS)]).into_response()),

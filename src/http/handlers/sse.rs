@@ -43,7 +43,6 @@ pub(super) fn answer(
 ) -> Result<Response, Refusal> {
     let mut operations = operations.operations;
     endpoint.take_rate(&request.origin.caller, operations.len())?;
-    let _entered = request.log_span().entered();
     let (Some(mut operation), true) = (operations.pop(), operations.is_empty()) else {
         let message = "an event stream answers one operation, not a batch";
         return Err(Refusal::bad_request(message));

@@ -81,7 +81,7 @@ impl Login {
 
     async fn log_in(&self) -> Result<Lease, Failure> {
         let http = &self.iam.http;
-        let answer = exchange_within(http, &self.request(), self.timeout, LARGEST_ANSWER).await?;
+        let answer = exchange_within(http, || self.request(), self.timeout, LARGEST_ANSWER).await?;
         let (status, headers) = (answer.status, answer.headers);
         if status == 401 {
             report_clock_skew(&headers, self.clock.timestamp());

@@ -122,9 +122,12 @@ impl MetadataKeys {
         path: &str,
         header: Option<(HeaderName, HeaderValue)>,
     ) -> Result<HttpResponse, Failure> {
-        let mut request = Request::new(method, below(&self.service.endpoint, path));
-        request.headers_mut().extend(header);
-        exchange_within(&self.http, &request, EXCHANGE_TIMEOUT, LARGEST_ANSWER).await
+        let make = || {
+            let mut request = Request::new(method.clone(), below(&self.service.endpoint, path));
+            request.headers_mut().extend(header.clone());
+            request
+        };
+        exchange_within(&self.http, make, EXCHANGE_TIMEOUT, LARGEST_ANSWER).await
     }
 }
 

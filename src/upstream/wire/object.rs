@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
@@ -37,13 +36,14 @@ pub(crate) fn read_object<'b, T: Default>(
     if body.trim_ascii().is_empty() {
         return malformed("is empty");
     }
-    match str::from_utf8(body).map(|text| strict(text, &note)) {
-        Ok(Ok(read)) => return Ok(read),
+    let mut read = T::default();
+    match str::from_utf8(body).map(|text| strict(text, |key, value| note(&mut read, key, value))) {
+        Ok(Ok(())) => return Ok(read),
         Ok(Err(error)) if error.is_data() => return malformed("is not a JSON object"),
         Ok(Err(_)) | Err(_) => {}
     }
     let Some(members) = members(body) else { return malformed("is not JSON") };
-    let mut read = T::default();
+    read = T::default();
     for member in members {
         let key: Option<MemberKey<'_>> = serde_json::from_slice(member.key).ok();
         note(&mut read, key.as_ref().map_or("", |key| &key.0), WireValue::of(member.value));
@@ -67,39 +67,31 @@ pub(super) fn items(array: WireValue<'_>) -> Option<Vec<WireValue<'_>>> {
     }
 }
 
-fn strict<'b, T: Default>(
-    text: &'b str,
-    note: impl Fn(&mut T, &str, WireValue<'b>),
-) -> serde_json::Result<T> {
+fn strict<'b>(text: &'b str, note: impl FnMut(&str, WireValue<'b>)) -> serde_json::Result<()> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let read = deserializer.deserialize_map(MemberVisitor { note, read: PhantomData })?;
-    deserializer.end()?;
-    Ok(read)
+    deserializer.deserialize_map(MemberVisitor(note))?;
+    deserializer.end()
 }
 
 /// A key of an object.
 #[derive(Deserialize)]
 struct MemberKey<'a>(#[serde(borrow)] Cow<'a, str>);
 
-struct MemberVisitor<T, N> {
-    note: N,
-    read: PhantomData<T>,
-}
+struct MemberVisitor<N>(N);
 
-impl<'de, T: Default, N: Fn(&mut T, &str, WireValue<'de>)> Visitor<'de> for MemberVisitor<T, N> {
-    type Value = T;
+impl<'de, N: FnMut(&str, WireValue<'de>)> Visitor<'de> for MemberVisitor<N> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        let mut read = T::default();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(MemberKey(key)) = map.next_key()? {
             let value: &RawValue = map.next_value()?;
-            (self.note)(&mut read, &key, WireValue::Json(value.get()));
+            (self.0)(&key, WireValue::Json(value.get()));
         }
-        Ok(read)
+        Ok(())
     }
 }
 
