@@ -6,16 +6,39 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-/// A family of counters in which these labels start at 0. Without that an alert would not see the first
-/// increase, because a rate needs an earlier value.
-pub(crate) fn counted<L: Clone + Eq + Hash>(
-    watched: impl IntoIterator<Item = L>,
-) -> Family<L, Counter> {
-    let family = Family::default();
-    for label in watched {
-        drop(family.get_or_create(&label));
+/// A family of counters in which some labels start at 0. Without that an alert would not see the first
+/// increase, because a rate needs an earlier value. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct WatchedCounters<L> {
+    family: Family<L, Counter>,
+    /// Found in this list, without a hash.
+    watched: Arc<[(L, Counter)]>,
+}
+
+impl<L: Clone + Eq + Hash> WatchedCounters<L> {
+    /// Counters of which those with these labels start at 0.
+    pub(crate) fn new(watched: impl IntoIterator<Item = L>) -> Self {
+        let family = Family::<L, Counter>::default();
+        let counter = |labels: L| (labels.clone(), family.get_or_create_owned(&labels));
+        Self { watched: watched.into_iter().map(counter).collect(), family }
     }
-    family
+
+    pub(crate) fn inc(&self, labels: &L) {
+        match self.watched.iter().find(|(watched, _)| watched == labels) {
+            Some((_, counter)) => counter.inc(),
+            None => self.family.get_or_create(labels).inc(),
+        };
+    }
+
+    /// Lets a counter start at 0 from now on.
+    pub(crate) fn start(&self, labels: &L) {
+        drop(self.family.get_or_create(labels));
+    }
+
+    /// For the registry.
+    pub(crate) fn family(&self) -> Family<L, Counter> {
+        self.family.clone()
+    }
 }
 
 /// One label: its name and its value.

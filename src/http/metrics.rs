@@ -18,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::caller_request::ClientApp;
 use super::negotiation::rank;
-use crate::counters::{Label, LabelledCounter, counted};
+use crate::counters::{Label, LabelledCounter, WatchedCounters};
 use crate::domain::ErrorCode;
 
 /// Statuses that are present from the start with 0, because a rate needs a first value.
@@ -58,10 +58,10 @@ impl OperationOutcome {
 /// The metrics of the GraphQL endpoint, and whether the gateway is ready.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
-    requests: Family<[(&'static str, u16); 1], Counter>,
-    errors: Family<[(&'static str, String); 1], Counter>,
+    requests: WatchedCounters<[(&'static str, u16); 1]>,
+    errors: WatchedCounters<[(&'static str, String); 1]>,
     operations: LabelledCounter,
-    client_operations: Family<ClientLabels, Counter>,
+    client_operations: WatchedCounters<ClientLabels>,
     /// The names that have a label.
     client_names: Arc<Mutex<HashSet<Arc<str>>>>,
     duration: Histogram,
@@ -81,10 +81,10 @@ impl Default for HttpMetrics {
         let codes = ErrorCode::ALL.iter().map(|code| code.as_str().to_owned());
         let outcomes = OperationOutcome::ALL.map(OperationOutcome::as_str);
         Self {
-            requests: counted(WATCHED_STATUSES.map(|status| [("status", status)])),
-            errors: counted(codes.map(|code| [("code", code)])),
+            requests: WatchedCounters::new(WATCHED_STATUSES.map(|status| [("status", status)])),
+            errors: WatchedCounters::new(codes.map(|code| [("code", code)])),
             operations: LabelledCounter::new("outcome", &outcomes),
-            client_operations: counted(
+            client_operations: WatchedCounters::new(
                 [UNNAMED_CLIENT, OTHER_CLIENT].into_iter().flat_map(client_labels),
             ),
             client_names: Arc::default(),
@@ -110,8 +110,8 @@ impl HttpMetrics {
         let not_ready = "Reasons for not being ready: 1 for each that applies";
         gateway.register("not_ready", not_ready, self.not_ready.clone());
         let http = gateway.sub_registry_with_prefix("http");
-        http.register("requests", "GraphQL requests, by HTTP status", self.requests.clone());
-        http.register("graphql_errors", "GraphQL errors, by code", self.errors.clone());
+        http.register("requests", "GraphQL requests, by HTTP status", self.requests.family());
+        http.register("graphql_errors", "GraphQL errors, by code", self.errors.family());
         http.register("requests_in_flight", "GraphQL requests in progress", self.in_flight.clone());
         for (name, help, gauge) in [
             (
@@ -137,7 +137,7 @@ impl HttpMetrics {
         http.register(
             "client_operations",
             "Completed GraphQL operations, by the name that the client sends and by outcome",
-            self.client_operations.clone(),
+            self.client_operations.family(),
         );
         http.register_with_unit(
             "request_duration",
@@ -153,7 +153,7 @@ impl HttpMetrics {
     }
 
     pub(crate) fn count(&self, status: u16, took: Duration) {
-        self.requests.get_or_create(&[("status", status)]).inc();
+        self.requests.inc(&[("status", status)]);
         self.duration.observe(took.as_secs_f64());
     }
 
@@ -164,7 +164,7 @@ impl HttpMetrics {
             Some(name) if self.has_label(name) => Cow::Owned(name.as_ref().to_owned()),
             Some(_) => OTHER_CLIENT.into(),
         };
-        self.client_operations.get_or_create(&client_label(client, outcome)).inc();
+        self.client_operations.inc(&client_label(client, outcome));
     }
 
     /// Whether a client's name has a label. Clients choose their names, so only the first ones get one.
@@ -178,14 +178,14 @@ impl HttpMetrics {
         }
         names.insert(Arc::clone(name));
         for label in client_labels(name) {
-            drop(self.client_operations.get_or_create(&label));
+            self.client_operations.start(&label);
         }
         true
     }
 
     /// The gateway's codes are few.
     pub(crate) fn count_error(&self, code: &str) {
-        self.errors.get_or_create(&[("code", code.to_owned())]).inc();
+        self.errors.inc(&[("code", code.to_owned())]);
     }
 
     /// Shows every reason not to be ready, and whether there is a problem for now.

@@ -96,7 +96,9 @@ async fn send(
     let body = if head.status.is_success() {
         read_body(&head, body, limits.max_body_bytes).await?
     } else {
-        read_error_body(&head, body, end.min(limits.deadline), limits.max_body_bytes).await
+        let end = end.min(limits.deadline);
+        // Boxed, so that the usual case stays small.
+        Box::pin(read_error_body(&head, body, end, limits.max_body_bytes)).await
     };
     Ok(Some(HttpResponse { status: head.status.as_u16(), headers: head.headers, body }))
 }
