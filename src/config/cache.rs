@@ -81,7 +81,7 @@ pub(crate) struct CacheBudget {
 impl CacheConfig {
     pub(crate) fn budget(&self) -> CacheBudget {
         let share = self.max_bytes / 16;
-        let (pages, links, responses) = (share, share, 5 * share);
+        let (pages, links, responses) = (share, share, 6 * share);
         let records = self.max_bytes - 2 * pages - links - responses;
         CacheBudget { records, pages, links, responses }
     }

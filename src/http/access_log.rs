@@ -1,5 +1,6 @@
 //! The access log: one line at the end of each request, and of each operation of a socket or an event stream.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,10 @@ impl AccessLogEntry {
     /// Writes the line.
     pub(crate) fn log(&self, ended: &Ended<'_>) {
         let Ended { message, id, span, app, status, answers, took } = *ended;
+        let projects = self.asked.0.iter().map(|project| project.id.as_str());
+        let regions = self.asked.0.iter().filter_map(|project| project.region.as_deref());
         tracing::info!(
+            message,
             request.id = id,
             trace_id = spans::trace_id(span).map(display),
             span_id = spans::span_id(span).map(display),
@@ -79,28 +83,31 @@ impl AccessLogEntry {
             graphql.client.name = app.name.as_deref(),
             graphql.client.version = app.version.as_deref(),
             graphql.operation = self.operation.as_deref().map(shown_name),
-            projects = listed(self.asked.0.iter().map(|project| project.id.as_str())),
-            regions = listed(self.asked.0.iter().filter_map(|project| project.region.as_deref())),
+            projects = listed(projects).as_deref(),
+            regions = listed(regions).as_deref(),
             http.status = status,
             upstream.status = self.upstream_status,
             answers,
             cache = self.cache_outcomes.shown(),
             errors = self.error_codes.shown(),
             duration_ms = took.as_secs_f64() * 1000.0,
-            "{message}"
         );
     }
 }
 
 /// Names, each once, separated by commas; `None` where there is none.
-fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Option<Cow<'n, str>> {
     let mut listed = SmallVec::<[&str; 1]>::new();
     for name in names {
         if !listed.contains(&name) {
             listed.push(name);
         }
     }
-    (!listed.is_empty()).then(|| listed.join(","))
+    match &*listed {
+        [] => None,
+        [name] => Some((*name).into()),
+        names => Some(names.join(",").into()),
+    }
 }
 
 /// A few names, and how often each occurred.

@@ -2,14 +2,15 @@
 //! JSON has, which writes every character between two escapes by itself: that takes four times as long.
 
 use std::fmt;
+use std::io::Write as _;
 
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::Context;
 
 use crate::clock::Clock;
 
@@ -18,44 +19,39 @@ const COMMON_BYTES: usize = 1024;
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 /// Log lines as JSON: the fields of the event beside time, level and target.
-#[derive(Default)]
-pub(super) struct JsonLines(Clock);
+pub(super) struct JsonLines<W> {
+    pub(super) writer: W,
+    pub(super) clock: Clock,
+}
 
 /// Members of a JSON object.
-#[derive(Default)]
 struct Members(Vec<u8>);
 
-impl<S, N> FormatEvent<S, N> for JsonLines
+impl<S, W> Layer<S> for JsonLines<W>
 where
-    S: Subscriber + for<'s> LookupSpan<'s>,
-    N: for<'w> FormatFields<'w> + 'static,
+    S: Subscriber,
+    W: for<'w> MakeWriter<'w> + 'static,
 {
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let mut line = Members(Vec::with_capacity(COMMON_BYTES));
         line.0.extend_from_slice(b"{\"timestamp\":\"");
-        PRINTER.print_timestamp(&self.0.timestamp(), &mut line.0).map_err(|_| fmt::Error)?;
+        // A vector takes everything.
+        let _ = PRINTER.print_timestamp(&self.clock.timestamp(), &mut line.0);
         line.0.push(b'"');
         line.add("level", metadata.level().as_str());
         event.record(&mut line);
         line.add("target", metadata.target());
         line.0.extend_from_slice(b"}\n");
-        writer.write_str(line.text()?)
+        // There is nowhere to say that the log cannot be written.
+        let _ = self.writer.make_writer().write_all(&line.0);
     }
 }
 
 impl Members {
     /// Adds a member. Names stand in the source, and need no escapes.
     fn add(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
-        if !matches!(self.0.last(), None | Some(b'{')) {
-            self.0.push(b',');
-        }
-        self.0.push(b'"');
+        self.0.extend_from_slice(b",\"");
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b"\":");
         let begin = self.0.len();
@@ -64,10 +60,6 @@ impl Members {
             self.0.truncate(begin);
             self.0.extend_from_slice(b"null");
         }
-    }
-
-    fn text(&self) -> Result<&str, fmt::Error> {
-        str::from_utf8(&self.0).map_err(|_| fmt::Error)
     }
 }
 

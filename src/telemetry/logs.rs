@@ -19,6 +19,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry as Registered, reload};
 
 use super::json_lines::JsonLines;
 use super::traces::{SampledSpans, Traces};
+use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
 use crate::spans;
 
@@ -132,10 +133,12 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => lines.event_format(JsonLines::default()).boxed(),
+        LogFormat::Text => {
+            let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+            lines.with_ansi(io::stderr().is_terminal()).boxed()
+        }
+        LogFormat::Json => JsonLines { writer, clock: Clock::default() }.boxed(),
     };
     let logging = tracing_subscriber::registry().with(lines.with_filter(filter));
     match traces.layer() {

@@ -148,7 +148,7 @@ async fn read_body(
     })?
 }
 
-/// Answers the operations in these bytes. Cache hits are answered synchronously: no task, no timer, no logging span.
+/// Answers the operations in these bytes. Cache hits are answered synchronously: no task, no timer.
 async fn execute(
     endpoint: &Endpoint,
     request: &CallerRequest,
