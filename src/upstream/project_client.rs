@@ -134,7 +134,8 @@ impl ProjectClient {
             };
             let earlier = failed + u32::from(renewed);
             let attempt = Attempt { call, request, deadline, earlier, credentials: issued };
-            let failure = match self.admitted_attempt(&attempt).await {
+            let signed = self.http_request(&attempt)?;
+            let failure = match self.admitted_attempt(&attempt, signed).await {
                 Ok(response) => return Ok((response, attempt.credentials)),
                 Err(failure) => failure,
             };
@@ -203,7 +204,11 @@ impl ProjectClient {
     }
 
     /// Makes an attempt, once it has a permit and the circuit breaker admits it.
-    async fn admitted_attempt(&self, attempt: &Attempt<'_>) -> Result<HttpResponse, Failure> {
+    async fn admitted_attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        signed: Request,
+    ) -> Result<HttpResponse, Failure> {
         let Route { region, limits, .. } = &*self.route;
         let Region { breaker, permits, metrics, .. } = &**region;
         let count = |_: &Failure| {
@@ -219,16 +224,19 @@ impl ProjectClient {
         // Impatient callers must not hide a dead upstream: a call counts as failed after half its time.
         let patience = limits.attempt_timeout / 2;
         let guard = breaker.admit(patience).inspect_err(count)?;
-        let outcome = self.attempt(attempt).await;
+        let outcome = self.attempt(attempt, signed).await;
         guard.record(outcome.as_ref().is_err_and(|failure| Judgement::of(failure).is_outage));
         outcome
     }
 
     /// Makes an attempt, timed and counted.
-    async fn attempt(&self, attempt: &Attempt<'_>) -> Result<HttpResponse, Failure> {
+    async fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        mut request: Request,
+    ) -> Result<HttpResponse, Failure> {
         let Route { region, limits, clock, .. } = &*self.route;
         let Region { http, metrics, .. } = &**region;
-        let mut request = self.http_request(attempt)?;
         let span = AttemptSpan::start(attempt, &self.route.target);
         let trace = context_of(&span.span);
         inject(&trace, request.headers_mut());
