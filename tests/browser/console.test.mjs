@@ -408,6 +408,8 @@ test("the charts are drawn, and drawn anew in the dark", async () => {
   const isSame = (colors, index) => colors === light[index];
   while ((await page.evaluate(colorsOfCharts)).some(isSame)) {
     assert.ok(Date.now() < deadline, "a chart has kept its colours");
+    // The page hears of the other scheme with its next frame.
+    await page.evaluate(() => new Promise(requestAnimationFrame));
   }
 });
 

@@ -37,7 +37,7 @@ export function Chart({ title, kind, labels, series, format, table, open, childr
   const { texts } = useWords();
   const heading = useId();
   const canvas = useRef<HTMLCanvasElement>(null);
-  const isDark = useSyncExternalStore(watchScheme, () => darkScheme.matches);
+  const isDark = useSyncExternalStore(watchScheme, () => isDarkByEvent);
   const latest = useRef({ open });
   useEffect(() => {
     latest.current = { open };
@@ -66,6 +66,11 @@ export function Chart({ title, kind, labels, series, format, table, open, childr
 }
 
 const darkScheme = window.matchMedia("(prefers-color-scheme: dark)");
+/** Changes with the event only: `matches` may be ahead of it, and of the colours of the style sheet. */
+let isDarkByEvent = darkScheme.matches;
+darkScheme.addEventListener("change", ({ matches }) => {
+  isDarkByEvent = matches;
+});
 
 function watchScheme(changed: () => void): () => void {
   darkScheme.addEventListener("change", changed);
