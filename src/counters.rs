@@ -24,10 +24,14 @@ impl<L: Clone + Eq + Hash> WatchedCounters<L> {
     }
 
     pub(crate) fn inc(&self, labels: &L) {
-        match self.watched.iter().find(|(watched, _)| watched == labels) {
-            Some((_, counter)) => counter.inc(),
+        match self.watched(|watched| watched == labels) {
+            Some(counter) => counter.inc(),
             None => self.family.get_or_create(labels).inc(),
         };
+    }
+
+    fn watched(&self, is_it: impl Fn(&L) -> bool) -> Option<&Counter> {
+        self.watched.iter().find(|(labels, _)| is_it(labels)).map(|(_, counter)| counter)
     }
 
     /// Lets a counter start at 0 from now on.
@@ -46,19 +50,12 @@ pub(crate) type Label = [(&'static str, &'static str); 1];
 
 /// Counters that differ in the value of one label. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct LabelledCounter {
-    family: Family<Label, Counter>,
-    counters: Arc<[(&'static str, Counter)]>,
-}
+pub(crate) struct LabelledCounter(WatchedCounters<Label>);
 
 impl LabelledCounter {
     /// Counters for all values that the label can have. Each starts at 0.
     pub(crate) fn new(label: &'static str, values: &[&'static str]) -> Self {
-        let family = Family::<Label, Counter>::default();
-        let counter =
-            |value: &&'static str| (*value, family.get_or_create_owned(&[(label, *value)]));
-        let counters = values.iter().map(counter).collect();
-        Self { family, counters }
+        Self(WatchedCounters::new(values.iter().map(|value| [(label, *value)])))
     }
 
     pub(crate) fn inc(&self, value: &'static str) {
@@ -67,13 +64,13 @@ impl LabelledCounter {
 
     /// Adds to the counter of a value. Values that were not listed have none.
     pub(crate) fn inc_by(&self, value: &'static str, count: u64) {
-        if let Some((_, counter)) = self.counters.iter().find(|(other, _)| *other == value) {
+        if let Some(counter) = self.0.watched(|[(_, watched)]| *watched == value) {
             counter.inc_by(count);
         }
     }
 
     /// For the registry.
     pub(crate) fn family(&self) -> Family<Label, Counter> {
-        self.family.clone()
+        self.0.family()
     }
 }

@@ -10,7 +10,6 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::document::Document;
-use super::limits::QueryCost;
 use super::plan::Plan;
 
 /// Memory for documents, estimated: small beside the record cache.
@@ -30,8 +29,6 @@ pub(crate) struct DocumentCache(Cache<DocumentKey, Arc<PreparedOperation>, Rando
 #[derive(Debug)]
 pub(crate) struct PreparedOperation {
     pub(crate) document: Document,
-    /// What it costs, where that is the same for all requests.
-    pub(crate) cost: Option<QueryCost>,
     /// Where it is executed without async-graphql.
     pub(crate) plan: Option<Plan>,
 }

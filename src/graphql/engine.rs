@@ -154,18 +154,15 @@ impl Engine {
         let DocumentKey { text, operation_name } = &key;
         let max_tokens = self.limits.max_tokens;
         let document = Document::parse(text, operation_name.as_deref(), &self.schema, max_tokens)?;
-        let cost = limits::fixed_cost(&document.executable, &document.operation);
         let plan = Plan::compile(&document);
-        let prepared = Arc::new(PreparedOperation { document, cost, plan });
+        let prepared = Arc::new(PreparedOperation { document, plan });
         self.documents.insert(key, &prepared);
         Ok(prepared)
     }
 
     fn cost(&self, operation: &ValidOperation) -> Result<QueryCost, ServerError> {
-        let ValidOperation { prepared, variables, .. } = operation;
-        let Document { executable, operation: parsed, tokens, .. } = &prepared.document;
-        let depending = || limits::cost(executable, parsed, variables, self.limits.projects);
-        let cost = prepared.cost.unwrap_or_else(depending);
+        let Document { executable, operation: parsed, tokens, .. } = &operation.prepared.document;
+        let cost = limits::cost(executable, parsed, &operation.variables, self.limits.projects);
         if cost.introspection > 0 && !self.introspection {
             return Err(introspection_is_off());
         }

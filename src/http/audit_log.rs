@@ -204,11 +204,9 @@ impl AuditLog {
     /// # Errors
     /// If `audit.required` is set and they are not written within five seconds: the answer must not be given.
     pub(crate) async fn write(&self, lines: Lines) -> Result<(), Refusal> {
-        // Boxed, so that the usual case stays small.
-        if lines.count == 0 { Ok(()) } else { Box::pin(self.write_some(lines)).await }
-    }
-
-    async fn write_some(&self, lines: Lines) -> Result<(), Refusal> {
+        if lines.count == 0 {
+            return Ok(());
+        }
         let required = self.sink.load().required;
         let deadline = Instant::now() + WRITTEN_WITHIN;
         let count = lines.count;

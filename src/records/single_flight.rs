@@ -126,11 +126,9 @@ where
         };
         // Any caller may drive it; its calls belong to the trace that began it, if there is one.
         let trace = Context::current();
-        let load = if trace.has_active_span() {
-            load.with_context(trace).boxed().shared()
-        } else {
-            load.boxed().shared()
-        };
+        let is_traced = trace.has_active_span();
+        let load = if is_traced { load.with_context(trace).boxed() } else { load.boxed() };
+        let load = load.shared();
         // A load that has not been polled cannot have ended, so it can always be listed.
         if let Some(weak) = load.downgrade() {
             let listed = ListedLoad { number, load: weak, generation, span: spans::current() };

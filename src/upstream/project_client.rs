@@ -233,25 +233,24 @@ impl ProjectClient {
     async fn attempt(
         &self,
         attempt: &Attempt<'_>,
-        mut request: Request,
+        signed: Request,
     ) -> Result<HttpResponse, Failure> {
         let Route { region, limits, clock, .. } = &*self.route;
         let Region { http, metrics, .. } = &**region;
         let span = AttemptSpan::start(attempt, &self.route.target);
         let trace = context_of(&span.span);
-        inject(&trace, request.headers_mut());
-        let again = || {
-            let mut request = self.http_request(attempt)?;
+        let traced = |mut request: Request| {
             inject(&trace, request.headers_mut());
-            Ok(request)
+            request
         };
+        let again = || self.http_request(attempt).map(traced);
         let started = clock.now();
         let limits = ExchangeLimits {
             timeout: limits.attempt_timeout,
             deadline: attempt.deadline,
             max_body_bytes: limits.max_body_bytes,
         };
-        let response = exchange(http, request, again, limits, &metrics.resends).await;
+        let response = exchange(http, traced(signed), again, limits, &metrics.resends).await;
         let took = clock.now().saturating_duration_since(started);
         let outcome = response.as_ref().map(|response| response.status);
         metrics.count_attempt(outcome, took);

@@ -159,18 +159,8 @@ pub(crate) fn cost(
     variables: &Variables,
     projects: usize,
 ) -> QueryCost {
-    Costs::new(document, variables, projects).set(&operation.selection_set)
-}
-
-/// The same where it depends neither on variables nor on the number of projects, as for most documents.
-pub(crate) fn fixed_cost(
-    document: &ExecutableDocument,
-    operation: &Operation,
-) -> Option<QueryCost> {
-    let variables = Variables::default();
-    let mut costs = Costs::new(document, &variables, 0);
-    let cost = costs.set(&operation.selection_set);
-    (!costs.varies).then_some(cost)
+    let mut costs = Costs { document, variables, projects, fragments: HashMap::new() };
+    costs.set(&operation.selection_set)
 }
 
 struct Costs<'d> {
@@ -178,15 +168,9 @@ struct Costs<'d> {
     variables: &'d Variables,
     projects: usize,
     fragments: HashMap<&'d str, QueryCost>,
-    /// Whether variables or the number of projects count.
-    varies: bool,
 }
 
 impl<'d> Costs<'d> {
-    fn new(document: &'d ExecutableDocument, variables: &'d Variables, projects: usize) -> Self {
-        Self { document, variables, projects, fragments: HashMap::new(), varies: false }
-    }
-
     /// What a selection set costs, fragments expanded.
     fn set(&mut self, set: &'d SelectionSet) -> QueryCost {
         set.selections.iter().fold(QueryCost::default(), |sum, selection| {
@@ -234,14 +218,12 @@ impl<'d> Costs<'d> {
     }
 
     /// How long the list of a field may get, at least 1.
-    fn length(&mut self, field: &Field) -> usize {
+    fn length(&self, field: &Field) -> usize {
         let Some(first) = field.definition.argument_by_name("first") else {
-            let item = &**field.definition.ty.inner_named_type();
-            if item != PROJECT {
-                return length_among(LISTS, item);
-            }
-            self.varies = true;
-            return self.projects.max(1);
+            return match &**field.definition.ty.inner_named_type() {
+                PROJECT => self.projects.max(1),
+                item => length_among(LISTS, item),
+            };
         };
         let sent = field.specified_argument_by_name("first").and_then(|sent| self.integer(sent));
         let first = sent.or_else(|| self.integer(first.default_value.as_deref()?));
@@ -249,10 +231,10 @@ impl<'d> Costs<'d> {
         length.clamp(1, LONGEST_LIST)
     }
 
-    fn integer(&mut self, value: &Value) -> Option<i64> {
+    fn integer(&self, value: &Value) -> Option<i64> {
         match value {
             Value::Int(digits) => digits.as_str().parse().ok(),
-            Value::Variable(name) => match self.variable(name)? {
+            Value::Variable(name) => match self.variables.get(name.as_str())? {
                 ConstValue::Number(number) => number.as_i64(),
                 _ => None,
             },
@@ -260,15 +242,10 @@ impl<'d> Costs<'d> {
         }
     }
 
-    fn variable(&mut self, name: &str) -> Option<&'d ConstValue> {
-        self.varies = true;
-        self.variables.get(name)
-    }
-
     /// How many entities a field asks for.
-    fn representations(&mut self, field: &Field) -> usize {
+    fn representations(&self, field: &Field) -> usize {
         let Some(sent) = field.specified_argument_by_name("representations") else { return 0 };
-        match (&**sent, sent.as_variable().and_then(|name| self.variable(name))) {
+        match (&**sent, sent.as_variable().and_then(|name| self.variables.get(name.as_str()))) {
             (Value::List(items), _) => items.len(),
             (_, Some(ConstValue::List(items))) => items.len(),
             _ => 1,

@@ -98,24 +98,6 @@ fn the_list_of_projects_is_as_long_as_the_settings_make_it() {
 }
 
 #[test]
-fn a_cost_is_fixed_unless_a_variable_or_the_number_of_projects_counts() {
-    for (text, is_fixed) in [
-        (r#"query($i: ID!) { screenRecord(projectId: "p", id: $i) { id } }"#, true),
-        (r#"{ screenRecords(projectId: "p", first: 7) { nodes { id } } }"#, true),
-        (r#"query($n: Int) { screenRecords(projectId: "p", first: $n) { nodes { id } } }"#, false),
-        ("query($r: [_Any!]!) { _entities(representations: $r) { __typename } }", false),
-        ("{ projects { id } }", false),
-    ] {
-        let document = Document::parse(text, None, &SCHEMA, 1_000).unwrap();
-
-        let fixed = fixed_cost(&document.executable, &document.operation);
-
-        let sent = cost(&document.executable, &document.operation, &Variables::default(), 3);
-        assert_eq!(fixed, is_fixed.then_some(sent), "{text}");
-    }
-}
-
-#[test]
 fn a_refusal_names_the_limit_what_it_allows_and_what_was_sent() {
     let deep = "{__type(name:\"A\"){ofType{name}}}";
     let described =
